@@ -1,0 +1,143 @@
+/* SipHash-2-4 and CRC-32C.  Floor 0. */
+#include "common/base/hash.h"
+
+static uint64_t
+load64(const unsigned char *p)
+{
+	uint64_t v = 0;
+
+	for (int i = 7; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static uint64_t
+rotl(uint64_t x, unsigned b)
+{
+	return x << b | x >> (64 - b);
+}
+
+static void
+sip_round(struct hb_siphash *h)
+{
+	h->v0 += h->v1;
+	h->v1 = rotl(h->v1, 13) ^ h->v0;
+	h->v0 = rotl(h->v0, 32);
+	h->v2 += h->v3;
+	h->v3 = rotl(h->v3, 16) ^ h->v2;
+	h->v0 += h->v3;
+	h->v3 = rotl(h->v3, 21) ^ h->v0;
+	h->v2 += h->v1;
+	h->v1 = rotl(h->v1, 17) ^ h->v2;
+	h->v2 = rotl(h->v2, 32);
+}
+
+static void
+sip_word(struct hb_siphash *h, uint64_t m)
+{
+	h->v3 ^= m;
+	sip_round(h);
+	sip_round(h);
+	h->v0 ^= m;
+}
+
+void
+hb_siphash_init(struct hb_siphash *h, const unsigned char key[16])
+{
+	uint64_t k0 = load64(key), k1 = load64(key + 8);
+
+	*h = (struct hb_siphash){
+		.v0 = k0 ^ UINT64_C(0x736f6d6570736575),
+		.v1 = k1 ^ UINT64_C(0x646f72616e646f6d),
+		.v2 = k0 ^ UINT64_C(0x6c7967656e657261),
+		.v3 = k1 ^ UINT64_C(0x7465646279746573),
+	};
+}
+
+void
+hb_siphash_update(struct hb_siphash *h, struct hb_span s)
+{
+	size_t i = 0;
+
+	h->total += s.n;
+	while (h->ntail > 0 && i < s.n) {
+		h->tail[h->ntail++] = s.p[i++];
+		if (h->ntail == 8) {
+			sip_word(h, load64(h->tail));
+			h->ntail = 0;
+		}
+	}
+	for (; s.n - i >= 8; i += 8)
+		sip_word(h, load64(s.p + i));
+	while (i < s.n)
+		h->tail[h->ntail++] = s.p[i++];
+}
+
+uint64_t
+hb_siphash_final(struct hb_siphash *h)
+{
+	uint64_t last = h->total << 56;
+
+	for (size_t i = 0; i < h->ntail; i++)
+		last |= (uint64_t)h->tail[i] << (8 * i);
+	sip_word(h, last);
+	h->v2 ^= 0xff;
+	for (int i = 0; i < 4; i++)
+		sip_round(h);
+	return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
+}
+
+uint64_t
+hb_siphash(const unsigned char key[16], struct hb_span s)
+{
+	struct hb_siphash h;
+
+	hb_siphash_init(&h, key);
+	hb_siphash_update(&h, s);
+	return hb_siphash_final(&h);
+}
+
+/* Slicing by eight: table[k][b] advances byte b by k more zero bytes. */
+static uint32_t crc_table[8][256];
+
+static void
+crc_init(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? c >> 1 ^ UINT32_C(0x82f63b78) : c >> 1;
+		crc_table[0][i] = c;
+	}
+	for (uint32_t i = 0; i < 256; i++)
+		for (int k = 1; k < 8; k++)
+			crc_table[k][i] = crc_table[k - 1][i] >> 8 ^
+			    crc_table[0][crc_table[k - 1][i] & 0xff];
+}
+
+static uint32_t
+crc_eight(uint32_t crc, const unsigned char *p)
+{
+	uint64_t w = load64(p) ^ crc;
+	uint32_t out = 0;
+
+	for (int k = 7; k >= 0; k--, w >>= 8)
+		out ^= crc_table[k][w & 0xff];
+	return out;
+}
+
+uint32_t
+hb_crc32c(uint32_t crc, struct hb_span s)
+{
+	if (crc_table[0][1] == 0)
+		crc_init();
+	crc = ~crc;
+	while (s.n >= 8) {
+		crc = crc_eight(crc, s.p);
+		s = hb_span(s.p + 8, s.n - 8);
+	}
+	for (size_t i = 0; i < s.n; i++)
+		crc = crc >> 8 ^ crc_table[0][(crc ^ s.p[i]) & 0xff];
+	return ~crc;
+}

@@ -1,0 +1,73 @@
+/*
+ * One network connection: socket, buffers, TLS when started.  Floor 3.  Used
+ * by smtpd (accepted) and delivery (connecting).  TLS is driven by hand over
+ * the socket; nothing read before the handshake survives it.
+ */
+#ifndef HB_IO_CONN_H
+#define HB_IO_CONN_H
+
+#include "common/io/loop.h"
+#include "common/io/tls.h"
+#include "common/proto/netaddr.h"
+
+struct hb_conn;
+
+struct hb_conn_ops {
+	void (*on_connected)(void *ctx); /* connecting side only */
+	/* Bytes arrived: hb_conn_input, then hb_conn_consume. */
+	void (*on_input)(void *ctx);
+	/* The handshake is over; FACTS live until the connection is freed.
+	 * state is DONE or FAILED (then on_close follows at once). */
+	void (*on_tls)(void *ctx, const struct hb_tls_facts *facts);
+	/* All output is written. */
+	void (*on_drain)(void *ctx);
+	/* Closed by the peer (ERR 0), or failed (HB_E_*; SYSERR: errno or 0).
+	 * The connection stays until hb_conn_free. */
+	void (*on_close)(void *ctx, int err, int syserr);
+};
+
+/* Takes FD (non-blocking is set here).  MAX_INPUT: bytes buffered at most;
+ * reading stops there until they are consumed. */
+struct hb_conn *hb_conn_accept(struct hb_loop *l, int fd, size_t max_input,
+    const struct hb_conn_ops *ops, void *ctx);
+/* Connects; FROM may be NULL.  on_connected or on_close(HB_E_IO) follows. */
+struct hb_conn *hb_conn_connect(struct hb_loop *l,
+    const struct hb_netaddr *to, const struct hb_netaddr *from,
+    size_t max_input, const struct hb_conn_ops *ops, void *ctx);
+/* Wraps a connected descriptor (LMTP over a unix socket). */
+struct hb_conn *hb_conn_attach(struct hb_loop *l, int fd, size_t max_input,
+    const struct hb_conn_ops *ops, void *ctx);
+/* Safe inside every callback. */
+void hb_conn_free(struct hb_conn **c);
+
+struct hb_span hb_conn_input(const struct hb_conn *c);
+void hb_conn_consume(struct hb_conn *c, size_t n);
+/* Stops and starts reading: back-pressure. */
+void hb_conn_pause(struct hb_conn *c, bool pause);
+
+/* Queues bytes; written at the end of the turn in one go. */
+void hb_conn_write(struct hb_conn *c, struct hb_span s);
+size_t hb_conn_pending(const struct hb_conn *c);
+/* Sends LEN bytes of FD from OFFSET behind what is queued; FD is borrowed
+ * until on_drain (sendfile on a plain connection). */
+void hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset,
+    uint64_t len);
+/* Closes after all output is written (TLS: close_notify first). */
+void hb_conn_shutdown(struct hb_conn *c);
+
+/*
+ * STARTTLS.  Server: after the queued reply is written.  Both: HB_E_STATE
+ * when input is buffered (bytes behind STARTTLS or behind its 220): the
+ * caller ends the session.
+ */
+int hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t) HB_MUSTCHECK;
+/* NAME: SNI and reference name (NULL for address literals: no name check). */
+int hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t,
+    const char *name) HB_MUSTCHECK;
+
+const struct hb_tls_facts *hb_conn_facts(const struct hb_conn *c);
+/* Peer's and own address; false when there is none (unix socket). */
+bool hb_conn_remote(const struct hb_conn *c, struct hb_netaddr *out);
+bool hb_conn_local(const struct hb_conn *c, struct hb_netaddr *out);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * DNS questions through c-ares.  Floor 3.  AD is set in each question; equal
+ * questions under way are asked once; answers are cached by TTL, negative
+ * ones too, in bounded memory.
+ */
+#ifndef HB_IO_DNS_H
+#define HB_IO_DNS_H
+
+#include "common/io/loop.h"
+#include "common/proto/conf.h"
+#include "common/proto/dnsmsg.h"
+
+struct hb_dns;
+struct hb_dns_query;
+
+/* RESOLV: content of resolv.conf, used when CONF names no resolver. */
+struct hb_dns *hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
+    struct hb_span resolv, struct hb_buf *err);
+void hb_dns_free(struct hb_dns **d);
+
+/* ANSWER lives until the callback returns. */
+typedef void (*hb_dns_fn)(void *ctx, const struct hb_dns_answer *answer);
+/* CB may run before this returns NULL (cached answer); otherwise the query
+ * can be cancelled until CB runs. */
+struct hb_dns_query *hb_dns_ask(struct hb_dns *d, struct hb_span name,
+    enum hb_dns_type type, hb_dns_fn cb, void *ctx);
+void hb_dns_cancel(struct hb_dns_query *q); /* accepts NULL; no CB follows */
+/* Forgets the cached answer: the next question is sent. */
+void hb_dns_forget(struct hb_dns *d, struct hb_span name,
+    enum hb_dns_type type);
+
+#endif

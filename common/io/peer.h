@@ -1,0 +1,61 @@
+/*
+ * A channel to another role: frames of ipc.def over a unix stream socketpair,
+ * descriptors with them.  Floor 3.
+ *
+ * Frames are gathered and written once at the end of the loop's turn, and
+ * read as many as came.  A frame that is malformed, or that this pair may not
+ * carry, closes the channel (on_close), never the process.
+ */
+#ifndef HB_IO_PEER_H
+#define HB_IO_PEER_H
+
+#include "common/io/loop.h"
+#include "common/proto/ipc.h"
+
+struct hb_peer;
+
+/* MSG is the ipc_NAME struct of the type; its spans live until the handler
+ * returns.  FD: -1, or a descriptor that the handler now owns. */
+typedef void (*hb_peer_handler)(void *ctx, struct hb_peer *p, const void *msg,
+    int fd);
+
+struct hb_peer_ops {
+	/* Indexed by enum hb_ipc_type; a NULL row: a frame that is not
+	 * expected here, which closes the channel. */
+	const hb_peer_handler *on;
+	/* The channel is gone (WHY: text).  The peer is freed after this. */
+	void (*on_close)(void *ctx, struct hb_peer *p, const char *why);
+	/* The output fell below half of its bound again.  May be NULL. */
+	void (*on_drain)(void *ctx, struct hb_peer *p);
+};
+
+/* Takes FD.  OPS is borrowed for the peer's life. */
+struct hb_peer *hb_peer_new(struct hb_loop *l, int fd, enum hb_role self,
+    enum hb_role other, unsigned instance, const struct hb_peer_ops *ops,
+    void *ctx);
+/* Closes without on_close.  Safe inside a handler. */
+void hb_peer_free(struct hb_peer **p);
+/* The handler found the content not allowed now: closes, calls on_close. */
+void hb_peer_violation(struct hb_peer *p, const char *why);
+
+/*
+ * Queues one frame.  FD (-1: none) is duplicated by the kernel: the caller
+ * keeps its own.  Returns 0; HB_E_LIMIT when more than the bound (16 MiB)
+ * waits; other codes as hb_ipc_encode (our own bug).
+ */
+int hb_peer_send(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
+    int fd) HB_MUSTCHECK;
+/* The same where failure means: the peer is lost (closes it). */
+void hb_peer_post(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
+    int fd);
+size_t hb_peer_pending(const struct hb_peer *p); /* bytes not written yet */
+/* Stops reading (back-pressure), and goes on. */
+void hb_peer_pause(struct hb_peer *p, bool pause);
+/* Writes what waits, blocking up to MS: before an orderly exit. */
+void hb_peer_flush(struct hb_peer *p, int ms);
+
+enum hb_role hb_peer_role(const struct hb_peer *p);
+unsigned hb_peer_instance(const struct hb_peer *p);
+void *hb_peer_ctx(const struct hb_peer *p);
+
+#endif

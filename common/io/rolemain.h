@@ -1,0 +1,69 @@
+/*
+ * The common life of a role's process.  Floor 3.
+ *
+ * The parent starts `hauberk-ROLE` with the channel to itself as descriptor
+ * 3, everything else closed.  hb_role_run reads configuration and files from
+ * it, calls setup, enters the sandbox, tells the parent it is ready, and runs
+ * the loop: peers come and go, configuration is replaced at reload.
+ */
+#ifndef HB_IO_ROLEMAIN_H
+#define HB_IO_ROLEMAIN_H
+
+#include "common/io/peer.h"
+#include "common/proto/conf.h"
+
+struct hb_role_env {
+	struct hb_loop *loop;
+	struct hb_peer *parent;
+	const struct hb_conf *conf; /* replaced at reload, see on_reload */
+	enum hb_role role;
+	unsigned instance;
+	int64_t build_ms; /* time of the build: no honest clock is before it */
+	void *ctx;
+	/* Files that came with the configuration, until setup or on_reload
+	 * returns.  hb_role_file finds them. */
+	void *priv;
+};
+
+struct hb_role_spec {
+	enum hb_role role;
+	/* Handlers of frames of parent and peers, by enum hb_ipc_type; rows
+	 * that hb_role_run serves itself (CONF_*, FILE_PART, PEER, LOGFD,
+	 * STOP, CLOCK, LOG_LEVEL by CTL) stay NULL. */
+	const hb_peer_handler *on;
+	/* Makes the role's state (env->ctx).  Still as started: root, no
+	 * sandbox; chroot and accounts follow.  0 or HB_E_*, ERR filled. */
+	int (*setup)(struct hb_role_env *env, struct hb_buf *err);
+	/* After the sandbox.  May be NULL. */
+	void (*started)(struct hb_role_env *env);
+	/* env->conf is new; OLD is freed after the call.  0 or HB_E_*: keeps
+	 * the old.  May be NULL. */
+	int (*on_reload)(struct hb_role_env *env, const struct hb_conf *old,
+	    struct hb_buf *err);
+	/* A channel to another role is up (also again, after a loss), or lost.
+	 * May be NULL. */
+	void (*on_peer)(struct hb_role_env *env, struct hb_peer *p);
+	void (*on_peer_lost)(struct hb_role_env *env, struct hb_peer *p);
+	void (*on_peer_drain)(struct hb_role_env *env, struct hb_peer *p);
+	/* Stop was asked: call hb_role_exit when done.  NULL: exits at once. */
+	void (*on_stop)(struct hb_role_env *env);
+	/* A CTL question; answer with hb_ctl_* (ctlreply.h). */
+	void (*on_ctl)(struct hb_role_env *env, struct hb_peer *control,
+	    const struct ipc_ctl *q);
+};
+
+/* The whole main(): returns the exit code.  Handlers' ctx is the
+ * struct hb_role_env. */
+int hb_role_run(const struct hb_role_spec *spec, int argc, char **argv);
+void hb_role_exit(struct hb_role_env *env);
+/* A file sent by the parent; false when there is none. */
+bool hb_role_file(const struct hb_role_env *env, enum hb_file_kind kind,
+    unsigned index, struct hb_span *content);
+/* The channel to ROLE's INSTANCE, or NULL while it is down.  any: the first
+ * that is up. */
+struct hb_peer *hb_role_peer(const struct hb_role_env *env, enum hb_role role,
+    unsigned instance);
+/* A further descriptor is needed by the role's own adaptors that only the
+ * parent can open is asked for with ENDPOINT_GET. */
+
+#endif

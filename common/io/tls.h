@@ -1,0 +1,40 @@
+/*
+ * TLS contexts and facts.  Floor 3: OpenSSL is behind this, conn.h, keyprov
+ * and the key agent alone.  Facts are always gathered, judged elsewhere.
+ */
+#ifndef HB_IO_TLS_H
+#define HB_IO_TLS_H
+
+#include "common/base/buf.h"
+#include "common/proto/conf.h"
+#include "common/proto/tlsfacts.h"
+
+struct hb_tls; /* a context: server or client side */
+struct hb_peer;
+
+/* Signs through the key agent: blocks at most 200 ms on FD, a socket of its
+ * own to the key agent carrying SIGN and SIGNATURE frames. */
+struct hb_keyclient;
+struct hb_keyclient *hb_keyclient_new(void);
+void hb_keyclient_set_fd(struct hb_keyclient *k, int fd); /* takes; -1: down */
+void hb_keyclient_free(struct hb_keyclient **k);
+
+/* Server side: certificate chains in PEM; the key of chain I is key I of the
+ * key agent.  Returns NULL with ERR filled. */
+struct hb_tls *hb_tls_server_new(const struct hb_span *chains, size_t n,
+    enum hb_tls_version min, struct hb_keyclient *keys, struct hb_buf *err);
+/* Client side: trusted roots in PEM bundles.  Hands no certificate. */
+struct hb_tls *hb_tls_client_new(const struct hb_span *bundles, size_t n,
+    enum hb_tls_version min, struct hb_buf *err);
+/* X509_STORE * of a client context, borrowed: policy fetch shares it. */
+void *hb_tls_store(struct hb_tls *t);
+void hb_tls_free(struct hb_tls **t); /* connections in use keep it alive */
+
+/*
+ * Makes a P-256 key and a self-signed certificate for NAME, both PEM, good
+ * for ten years.  Used by the parent at first start.
+ */
+int hb_tls_self_signed(const char *name, int64_t now_ms, struct hb_buf *cert,
+    struct hb_buf *key) HB_MUSTCHECK;
+
+#endif

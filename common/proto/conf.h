@@ -1,0 +1,227 @@
+/*
+ * The configuration.  Floor 1: text in, struct out; text out again.  Reading
+ * files and finding the host's name is done by common/daemon/conf_load.
+ *
+ * The parent parses the file, makes every path absolute, and sends each role
+ * the canonical text (hb_conf_dump), which the role parses with the same
+ * code: parse(dump(c)) equals c.
+ */
+#ifndef HB_PROTO_CONF_H
+#define HB_PROTO_CONF_H
+
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/proto/netaddr.h"
+#include "common/proto/role.h"
+#include "common/proto/route.h"
+
+#define HB_CW_MANY 1u
+#define HB_CW_RELOAD 2u
+#define HB_CW_UNBUILT 4u
+#define HB_CW_REFUSED 8u
+
+/* All strings are NUL-terminated, without inner NUL, in the conf's arena. */
+struct hb_strs {
+	char **v;
+	size_t n;
+};
+
+enum hb_listen_kind { HB_LISTEN_SMTP, HB_LISTEN_SUBMISSION, HB_LISTEN_SUBMISSIONS, HB_LISTEN_LMTP };
+enum hb_demand { HB_DEMAND_OFF, HB_DEMAND_OFFER, HB_DEMAND_REQUIRE };
+struct hb_listen {
+	struct hb_netaddr addr; /* with port; any: every address, both families */
+	bool any;
+	enum hb_listen_kind kind;
+	enum hb_demand tls;  /* smtp: offer; submission: require; submissions: implicit */
+	enum hb_demand auth; /* smtp: off; submission(s): require */
+	struct hb_cidr *proxies; /* proxy-protocol */
+	size_t nproxies;
+};
+struct hb_listens {
+	struct hb_listen *v;
+	size_t n;
+};
+struct hb_cidrs {
+	struct hb_cidr *v;
+	size_t n;
+};
+struct hb_addrs {
+	struct hb_netaddr *v; /* port 0 where none was given */
+	size_t n;
+};
+struct hb_cert {
+	char *chain, *key; /* paths */
+};
+struct hb_certs {
+	struct hb_cert *v;
+	size_t n;
+};
+enum hb_auth_kind { HB_AUTHSRC_PASSWD_FILE, HB_AUTHSRC_DOVECOT, HB_AUTHSRC_PAM };
+struct hb_authsrc {
+	enum hb_auth_kind kind;
+	char *arg;
+};
+struct hb_auths {
+	struct hb_authsrc *v;
+	size_t n;
+};
+struct hb_role_user {
+	char *role, *account;
+};
+struct hb_role_users {
+	struct hb_role_user *v;
+	size_t n;
+};
+enum hb_map_kind { HB_MAP_NONE, HB_MAP_AUTO, HB_MAP_HASH, HB_MAP_TEXT, HB_MAP_SOCKET };
+struct hb_mapspec {
+	enum hb_map_kind kind; /* NONE: not configured */
+	char *arg;	       /* path; SOCKET: all behind "socketmap:" */
+};
+struct hb_userspec {
+	bool passwd;
+	struct hb_mapspec map;
+};
+enum hb_deliver_kind { HB_DELIVER_MAILDIR, HB_DELIVER_MBOX, HB_DELIVER_LMTP, HB_DELIVER_COMMAND };
+struct hb_deliver {
+	enum hb_deliver_kind kind;
+	char *arg;
+};
+struct hb_smarthost {
+	char *route; /* canonical, or NULL */
+	char *auth_file;
+};
+struct hb_conf_route {
+	char *pattern; /* lower case, A-labels; ".name", "name" or "*" */
+	char *route;   /* canonical */
+};
+struct hb_conf_routes {
+	struct hb_conf_route *v;
+	size_t n;
+};
+enum hb_tls_level { HB_TLS_NONE, HB_TLS_MAY, HB_TLS_ENCRYPT, HB_TLS_VERIFY, HB_TLS_STS, HB_TLS_DANE };
+struct hb_tls_policy {
+	char *pattern;
+	enum hb_tls_level level;
+	struct hb_strs names;
+	int64_t until_ms; /* 0: no end; else counts up to the end of that day */
+	char *reason;	  /* or NULL */
+};
+struct hb_tls_policies {
+	struct hb_tls_policy *v;
+	size_t n;
+};
+struct hb_workers {
+	unsigned smtpd, delivery; /* 0: by cores */
+};
+struct hb_rate {
+	unsigned count; /* 0: off */
+	int64_t per_ms;
+};
+struct hb_retry {
+	int64_t first_ms, max_ms;
+};
+enum hb_log_kind { HB_LOGTO_SYSLOG, HB_LOGTO_STDERR, HB_LOGTO_FILE };
+struct hb_logspec {
+	enum hb_log_kind kind;
+	bool given; /* not the default */
+	char *file;
+	enum hb_log_format format;
+	enum hb_level level;
+};
+enum hb_dmarc { HB_DMARC_OFF, HB_DMARC_REPORT_ONLY, HB_DMARC_ENFORCE };
+enum hb_downgrade { HB_DOWNGRADE_OFF, HB_DOWNGRADE_WARN, HB_DOWNGRADE_DEFER };
+enum hb_trust_ad { HB_TRUST_AUTO, HB_TRUST_YES, HB_TRUST_NO };
+enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
+
+/* C type of each configuration type. */
+#define HB_CONF_TYPES(X)                                                       \
+	X(host, char *)                                                        \
+	X(names, struct hb_strs)                                               \
+	X(words, struct hb_strs)                                               \
+	X(paths, struct hb_strs)                                               \
+	X(path, char *)                                                        \
+	X(users, struct hb_role_users)                                         \
+	X(workers, struct hb_workers)                                          \
+	X(listens, struct hb_listens)                                          \
+	X(certs, struct hb_certs)                                              \
+	X(tlsver, enum hb_tls_version)                                         \
+	X(auths, struct hb_auths)                                              \
+	X(map, struct hb_mapspec)                                              \
+	X(cidrs, struct hb_cidrs)                                              \
+	X(size, uint64_t)                                                      \
+	X(count, unsigned)                                                     \
+	X(rate, struct hb_rate)                                                \
+	X(duration, int64_t)                                                   \
+	X(duration_off, int64_t)                                               \
+	X(deliver, struct hb_deliver)                                          \
+	X(users_map, struct hb_userspec)                                       \
+	X(bool, bool)                                                          \
+	X(delimiter, char)                                                     \
+	X(smarthost, struct hb_smarthost)                                      \
+	X(routes, struct hb_conf_routes)                                       \
+	X(addrs, struct hb_addrs)                                              \
+	X(addr, struct hb_netaddr)                                             \
+	X(tls_policies, struct hb_tls_policies)                                \
+	X(downgrade, enum hb_downgrade)                                        \
+	X(endpoints, struct hb_addrs)                                          \
+	X(trust_ad, enum hb_trust_ad)                                          \
+	X(retry, struct hb_retry)                                              \
+	X(dmarc, enum hb_dmarc)                                                \
+	X(switch_words, struct hb_strs)                                        \
+	X(log, struct hb_logspec)
+#define X(name, ctype) typedef ctype hb_conf_type_##name;
+HB_CONF_TYPES(X)
+#undef X
+
+struct hb_conf {
+	struct hb_arena *arena;
+#define CONF_WORD(word, type, field, def, min, max, flags, text)               \
+	hb_conf_type_##type field;
+#include "common/proto/conf.def"
+#undef CONF_WORD
+	struct hb_strs unbuilt; /* words that were given and have no function yet */
+};
+
+/* Durations are in ms; duration_off: 0 is off. */
+
+/* Collects every mistake and warning: FILE:LINE: what, what would be right. */
+struct hb_conf_report {
+	struct hb_buf text; /* unbounded; one line each, with newline */
+	size_t errors, warnings;
+};
+
+/* Reads a file for `include` and `file:`.  0, or -errno; CONTENT owned by the caller. */
+typedef int (*hb_conf_read_fn)(void *ctx, const char *path,
+    struct hb_buf *content);
+
+struct hb_conf_source {
+	const char *file;	/* its name in messages */
+	const char *dir;	/* relative paths start here */
+	struct hb_span text;
+	hb_conf_read_fn read;	/* NULL: no include, no file: (role side) */
+	void *ctx;
+	const char *default_hostname; /* NULL: hostname must be in the text */
+};
+
+/* Returns owned conf (always; use only if report->errors == 0). */
+struct hb_conf *hb_conf_parse(const struct hb_conf_source *src,
+    struct hb_conf_report *report);
+void hb_conf_free(struct hb_conf **c);
+/* Canonical text, every value written out; parses back to an equal conf. */
+void hb_conf_dump(const struct hb_conf *c, struct hb_buf *out);
+/* The keyword part of hauberk.conf(5), mdoc. */
+void hb_conf_manual(struct hb_buf *out);
+
+/* Is DOMAIN (any case) one of NAMES? */
+bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
+/* Pattern "name", ".name" (subdomains) or "*" against DOMAIN. */
+bool hb_pattern_match(const char *pattern, struct hb_span domain);
+/* The most exact route or policy for DOMAIN, or NULL; an `until` before
+ * NOW_MS no longer counts. */
+const struct hb_conf_route *hb_conf_route(const struct hb_conf *c,
+    struct hb_span domain);
+const struct hb_tls_policy *hb_conf_tls_policy(const struct hb_conf *c,
+    struct hb_span domain, int64_t now_ms);
+
+#endif

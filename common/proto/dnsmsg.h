@@ -1,0 +1,55 @@
+/*
+ * DNS answers, parsed by us from the wire (RFC 1035; bounds on everything).
+ * Floor 1, fuzzed.
+ */
+#ifndef HB_PROTO_DNSMSG_H
+#define HB_PROTO_DNSMSG_H
+
+#include "common/base/mem.h"
+
+enum hb_dns_type {
+	HB_DNS_A = 1,
+	HB_DNS_CNAME = 5,
+	HB_DNS_PTR = 12,
+	HB_DNS_MX = 15,
+	HB_DNS_TXT = 16,
+	HB_DNS_AAAA = 28,
+	HB_DNS_TLSA = 52
+};
+
+struct hb_dns_rr {
+	enum hb_dns_type type;
+	uint32_t ttl_s;
+	uint16_t preference;	/* MX */
+	struct hb_span name;	/* CNAME, PTR, MX: lower case, no final dot; "" is the root */
+	struct hb_span data;	/* A, AAAA: 4, 16 bytes; TXT: strings joined; TLSA: from its 4th byte */
+	uint8_t tlsa_usage, tlsa_selector, tlsa_match;
+};
+
+enum hb_dns_status {
+	HB_DNS_OK,	 /* at least one record of the type asked */
+	HB_DNS_NODATA,	 /* the name is there, the type is not */
+	HB_DNS_NXDOMAIN,
+	HB_DNS_TEMP	 /* SERVFAIL, timeout, malformed, refused: no answer */
+};
+
+struct hb_dns_answer {
+	enum hb_dns_status status;
+	bool ad;		/* AD bit as it came; whether it counts is the caller's */
+	bool aliased;		/* a CNAME was followed */
+	struct hb_span canonical; /* name at the end of the aliases */
+	struct hb_dns_rr *rr;	/* of the type asked, in the order of the answer */
+	size_t n;
+	uint32_t ttl_s;		/* smallest; negative answers: by the SOA, RFC 2308 */
+};
+
+/*
+ * Parses the answer MSG to (NAME, TYPE); NAME in lower case without final
+ * dot.  Everything is copied to ARENA.  A malformed message gives status
+ * HB_DNS_TEMP and returns HB_E_SYNTAX; else 0.
+ */
+int hb_dnsmsg_parse(struct hb_span msg, struct hb_span name,
+    enum hb_dns_type type, struct hb_arena *arena,
+    struct hb_dns_answer *out) HB_MUSTCHECK;
+
+#endif

@@ -1,0 +1,57 @@
+/* Envelope records and the reason list.  Floor 1. */
+#include "common/proto/envelope.h"
+
+#include <stdio.h>
+
+#define RECORD_STRUCT(name) hb_##name
+#include "common/proto/record-table.h"
+#include "common/proto/envelope.def"
+#include "common/proto/outcome.def"
+#include "common/proto/record-undef.h"
+
+#define RECORD(name)                                                           \
+	{ #name, name##_fields, HB_ARRAY_LEN(name##_fields),                   \
+		sizeof(struct hb_##name) }
+const struct hb_record hb_env_record = RECORD(env);
+const struct hb_record hb_rcpt_record = RECORD(rcpt);
+const struct hb_record hb_outcome_record = RECORD(outcome);
+
+static const struct {
+	const char *word, *tlsrpt, *text;
+} reasons[] = {
+#define HB_REASON(sym, word, tlsrpt, text)                                     \
+	[HB_REASON_##sym] = { word, tlsrpt, text },
+#include "common/proto/reason.def"
+};
+
+const char *
+hb_reason_word(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].word : "";
+}
+
+const char *
+hb_reason_tlsrpt(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].tlsrpt : "";
+}
+
+const char *
+hb_reason_text(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].text : "";
+}
+
+const char *
+hb_result_word(enum hb_result r)
+{
+	static const char *const words[] = { "none", "ok", "defer", "fail" };
+
+	return r < HB_RESULT_COUNT ? words[r] : "none";
+}
+
+void
+hb_msgid_format(uint64_t id, char dst[17])
+{
+	snprintf(dst, 17, "%016llx", (unsigned long long)id);
+}

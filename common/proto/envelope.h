@@ -1,0 +1,76 @@
+/*
+ * Envelope, recipient and outcome records and the enums in them.  Floor 1.
+ * RFC 5321 s2.3.1, RFC 3461.
+ */
+#ifndef HB_PROTO_ENVELOPE_H
+#define HB_PROTO_ENVELOPE_H
+
+#include "common/base/limits.h"
+#include "common/proto/tlv.h"
+
+enum hb_body { HB_BODY_7BIT, HB_BODY_8BITMIME, HB_BODY_BINARY, HB_BODY_COUNT };
+enum hb_ret { HB_RET_NONE, HB_RET_FULL, HB_RET_HDRS, HB_RET_COUNT };
+enum hb_result {
+	HB_RESULT_NONE,
+	HB_RESULT_OK,
+	HB_RESULT_DEFER,
+	HB_RESULT_FAIL,
+	HB_RESULT_COUNT
+};
+
+/* RFC 3461 s4.1 */
+#define HB_NOTIFY_NEVER 1u
+#define HB_NOTIFY_SUCCESS 2u
+#define HB_NOTIFY_FAILURE 4u
+#define HB_NOTIFY_DELAY 8u
+
+/* Flags of a message. */
+#define HB_ENV_SMTPUTF8 1u
+#define HB_ENV_REQUIRETLS 2u
+#define HB_ENV_8BIT 4u	       /* the body has bytes above 127 */
+#define HB_ENV_DOTTED 8u       /* the body has lines that begin with a dot (stuffed in wire form) */
+#define HB_ENV_LARGE 16u       /* the body has a file of its own */
+#define HB_ENV_HELD 32u	       /* by the operator */
+#define HB_ENV_NOTICE 64u      /* made here: a notice about another message */
+#define HB_ENV_LOCAL 128u      /* submitted through sendmail on this host */
+
+/* Flags of a recipient. */
+#define HB_RCPT_EXPANDED 1u /* came out of an alias or list */
+#define HB_RCPT_LIST 2u	    /* of a list with its own return path */
+
+enum hb_reason {
+#define HB_REASON(sym, word, tlsrpt, text) HB_REASON_##sym,
+#include "common/proto/reason.def"
+	HB_REASON_COUNT
+};
+
+/* Never NULL; "" for HB_REASON_NONE and unknown values. */
+const char *hb_reason_word(enum hb_reason r);
+const char *hb_reason_tlsrpt(enum hb_reason r);
+const char *hb_reason_text(enum hb_reason r);
+/* "ok", "defer", "fail" */
+const char *hb_result_word(enum hb_result r);
+
+#define R_BEGIN(SYM, name) struct hb_##name {
+#define R_U32(name, tag, field, most) uint32_t field;
+#define R_U64(name, tag, field) uint64_t field;
+#define R_I64(name, tag, field) int64_t field;
+#define R_BYTES(name, tag, field, most) struct hb_span field;
+#define R_END(name) };
+#include "common/proto/envelope.def"
+#include "common/proto/outcome.def"
+#undef R_BEGIN
+#undef R_U32
+#undef R_U64
+#undef R_I64
+#undef R_BYTES
+#undef R_END
+
+extern const struct hb_record hb_env_record;
+extern const struct hb_record hb_rcpt_record;
+extern const struct hb_record hb_outcome_record;
+
+/* 16 hexadecimal digits and a NUL into DST[17]. */
+void hb_msgid_format(uint64_t id, char dst[17]);
+
+#endif

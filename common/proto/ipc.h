@@ -1,0 +1,179 @@
+/*
+ * Frames between roles.  Floor 1: enum, structs and codec from ipc.def; the
+ * channel itself is common/io/peer.h.
+ *
+ * A frame: payload length (4 bytes, little-endian), type (2 bytes), 2 zero
+ * bytes, then the payload as TLV.  At most HB_MAX_IPC_FRAME bytes in all.
+ */
+#ifndef HB_PROTO_IPC_H
+#define HB_PROTO_IPC_H
+
+#include "common/proto/envelope.h"
+#include "common/proto/role.h"
+
+#define HB_TO(role) (1u << HB_ROLE_##role)
+#define HB_ANY ((1u << HB_ROLE_COUNT) - 1)
+
+enum hb_file_kind {
+	HB_FILE_CERT,	/* smtpd: PEM chain of tls-certificate INDEX */
+	HB_FILE_KEY,	/* keyagent: PEM key of tls-certificate INDEX */
+	HB_FILE_CA,	/* delivery: PEM bundle, INDEX counts ca-file */
+	HB_FILE_RESOLV, /* delivery: resolv.conf */
+	HB_FILE_HOSTS,	/* delivery: hosts-file */
+	HB_FILE_AUTH,	/* delivery: smarthost auth=FILE */
+	HB_FILE_COUNT
+};
+enum hb_stage {
+	HB_STAGE_CONNECT,
+	HB_STAGE_HELO,
+	HB_STAGE_MAIL,
+	HB_STAGE_RCPT,
+	HB_STAGE_VRFY,
+	HB_STAGE_COUNT
+};
+enum hb_action {
+	HB_ACTION_TEMPFAIL, /* zero: what an empty answer means */
+	HB_ACTION_ACCEPT,
+	HB_ACTION_REJECT,
+	HB_ACTION_DISCARD,
+	HB_ACTION_COUNT
+};
+enum hb_auth { HB_AUTH_TEMP, HB_AUTH_OK, HB_AUTH_REFUSED, HB_AUTH_COUNT };
+enum hb_local_kind {
+	HB_LOCAL_NONE,
+	HB_LOCAL_MAILDIR,
+	HB_LOCAL_MBOX,
+	HB_LOCAL_COMMAND,
+	HB_LOCAL_FILE, /* an alias "/path": appended as mbox */
+	HB_LOCAL_COUNT
+};
+enum hb_table {
+	HB_TABLE_POLICY,
+	HB_TABLE_LEDGER,
+	HB_TABLE_HOST,
+	HB_TABLE_REPORT,
+	HB_TABLE_COUNT
+};
+enum hb_sign_alg {
+	HB_SIGN_NONE,
+	HB_SIGN_RSA_PKCS1,
+	HB_SIGN_RSA_PSS,
+	HB_SIGN_ECDSA,
+	HB_SIGN_ED25519,
+	HB_SIGN_COUNT
+};
+/* What control asks; symbol, word of hauberkctl, which role answers, may a
+ * user who is neither root nor the daemon's ask it */
+#define HB_CTL_VERBS(X)                                                        \
+	X(STATUS, "status", HB_ANY, true)                                      \
+	X(QUEUE, "queue", HB_TO(QUEUE), true)                                  \
+	X(SHOW, "show", HB_TO(QUEUE), false)                                   \
+	X(TRACE, "trace", HB_TO(QUEUE), false)                                 \
+	X(FLUSH, "flush", HB_TO(QUEUE), false)                                 \
+	X(REMOVE, "remove", HB_TO(QUEUE), false)                               \
+	X(HOLD, "hold", HB_TO(QUEUE), false)                                   \
+	X(RELEASE, "release", HB_TO(QUEUE), false)                             \
+	X(BOUNCE, "bounce", HB_TO(QUEUE), false)                               \
+	X(EXPLAIN, "explain", HB_TO(ROUTER), false)                            \
+	X(EXPLAIN_ROUTE, "", HB_TO(DELIVERY), false)                           \
+	X(STS_LIST, "sts-list", HB_TO(DELIVERY), false)                        \
+	X(STS_SHOW, "sts-show", HB_TO(DELIVERY), false)                        \
+	X(STS_REFRESH, "sts-refresh", HB_TO(DELIVERY), false)                  \
+	X(STS_EXPIRE, "sts-expire", HB_TO(DELIVERY), false)                    \
+	X(STS_FORGET, "sts-forget", HB_TO(DELIVERY), false)                    \
+	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
+	X(STOP, "stop", HB_TO(PARENT), false)                                  \
+	X(LOG_LEVEL, "log-level", HB_ANY, false)
+enum hb_ctl_verb {
+#define X(sym, word, roles, all) HB_CTL_##sym,
+	HB_CTL_VERBS(X)
+#undef X
+	HB_CTL_COUNT
+};
+/* Answers travel as the tokens of one JSON value. */
+enum hb_item_kind {
+	HB_ITEM_STR,
+	HB_ITEM_INT,
+	HB_ITEM_TIME, /* num: ms since 1970, shown as RFC 3339 */
+	HB_ITEM_BOOL,
+	HB_ITEM_NULL,
+	HB_ITEM_OBJECT, /* opens */
+	HB_ITEM_ARRAY,	/* opens */
+	HB_ITEM_CLOSE,	/* the innermost open object or array */
+	HB_ITEM_COUNT
+};
+
+enum hb_ipc_type {
+#define I_MSG(SYM, name, from, to, fd) HB_IPC_##SYM,
+#define R_U32(name, tag, field, most)
+#define R_U64(name, tag, field)
+#define R_I64(name, tag, field)
+#define R_BYTES(name, tag, field, most)
+#define R_END(name)
+#include "common/proto/ipc.def"
+	HB_IPC_COUNT
+#undef I_MSG
+#undef R_U32
+#undef R_U64
+#undef R_I64
+#undef R_BYTES
+#undef R_END
+};
+
+/* struct ipc_check { uint32_t ref; ... }, one for each message. */
+#define I_MSG(SYM, name, from, to, fd) struct ipc_##name { uint32_t nofield_;
+#define R_U32(name, tag, field, most) uint32_t field;
+#define R_U64(name, tag, field) uint64_t field;
+#define R_I64(name, tag, field) int64_t field;
+#define R_BYTES(name, tag, field, most) struct hb_span field;
+#define R_END(name) };
+#include "common/proto/ipc.def"
+#undef I_MSG
+#undef R_U32
+#undef R_U64
+#undef R_I64
+#undef R_BYTES
+#undef R_END
+
+struct hb_ipc_info {
+	struct hb_record record;
+	uint32_t from, to; /* masks of roles */
+	bool has_fd;
+};
+
+/* NULL for a number that is no message. */
+const struct hb_ipc_info *hb_ipc_info(unsigned type);
+bool hb_ipc_may_send(unsigned type, enum hb_role from, enum hb_role to);
+
+enum { HB_IPC_HEAD = 8 };
+
+/* Appends a whole frame.  Returns 0, HB_E_RANGE, HB_E_LIMIT. */
+int hb_ipc_encode(enum hb_ipc_type type, const void *msg,
+    struct hb_buf *out) HB_MUSTCHECK;
+
+/* Largest message struct, for a decoder's storage. */
+union hb_ipc_any {
+#define I_MSG(SYM, name, from, to, fd) struct ipc_##name name;
+#define R_U32(name, tag, field, most)
+#define R_U64(name, tag, field)
+#define R_I64(name, tag, field)
+#define R_BYTES(name, tag, field, most)
+#define R_END(name)
+#include "common/proto/ipc.def"
+#undef I_MSG
+#undef R_U32
+#undef R_U64
+#undef R_I64
+#undef R_BYTES
+#undef R_END
+};
+
+/*
+ * Takes one frame off the front of IN.  Returns bytes used; 0 when IN holds
+ * no whole frame yet; HB_E_LIMIT (frame too long), HB_E_SYNTAX (bad head,
+ * unknown type or payload), HB_E_RANGE.  Byte fields point into IN.
+ */
+int hb_ipc_decode(struct hb_span in, enum hb_ipc_type *type,
+    union hb_ipc_any *msg) HB_MUSTCHECK;
+
+#endif

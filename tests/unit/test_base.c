@@ -1,0 +1,263 @@
+/* Floor 0: spans, buffers, arenas, hashes, times, log records. */
+#include "tests/unit/unit.h"
+
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/base/timefmt.h"
+
+static void
+spans_cut_and_compare(void **state)
+{
+	struct hb_span s = HB_SPAN("one two  three"), rest = s;
+
+	(void)state;
+	assert_span(hb_span_word(&rest), "one");
+	assert_span(hb_span_word(&rest), "two");
+	assert_span(hb_span_word(&rest), "three");
+	assert_int_equal(hb_span_word(&rest).n, 0);
+	rest = s;
+	assert_span(hb_span_cut(&rest, ' '), "one");
+	assert_span(rest, "two  three");
+	assert_span(hb_span_cut(&rest, 'x'), "two  three");
+	assert_int_equal(rest.n, 0);
+	assert_true(hb_span_eq_nocase(HB_SPAN("MAIL"), HB_SPAN("mail")));
+	assert_false(hb_span_eq_nocase(HB_SPAN("MAI["), HB_SPAN("mai{")));
+	assert_true(hb_span_cmp(HB_SPAN("a"), HB_SPAN("ab")) < 0);
+	assert_span(hb_span_trim(HB_SPAN(" \tx y\r\n")), "x y");
+	assert_int_equal(hb_span_from(s, 99).n, 0);
+}
+
+static void
+numbers(void **state)
+{
+	static const struct {
+		const char *in;
+		uint64_t max, want;
+		int err;
+	} rows[] = {
+		{ "0", 9, 0, 0 },
+		{ "18446744073709551615", UINT64_MAX, UINT64_MAX, 0 },
+		{ "18446744073709551616", UINT64_MAX, 0, HB_E_RANGE },
+		{ "10", 9, 0, HB_E_RANGE },
+		{ "", 9, 0, HB_E_SYNTAX },
+		{ "+1", 9, 0, HB_E_SYNTAX },
+		{ "1 ", 9, 0, HB_E_SYNTAX },
+		{ "000000000000000000001", 9, 0, HB_E_SYNTAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		uint64_t v = 0;
+
+		assert_int_equal(hb_span_u64(at_page_end(hb_span_str(
+		    rows[i].in)), rows[i].max, &v), rows[i].err);
+		assert_true(v == rows[i].want);
+	}
+}
+
+static void
+buffers_keep_their_bound(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(10);
+
+	(void)state;
+	assert_int_equal(hb_buf_put(&b, HB_SPAN("0123456789")), 0);
+	assert_int_equal(hb_buf_putc(&b, 'x'), HB_E_LIMIT);
+	hb_buf_consume(&b, 4);
+	assert_int_equal(hb_buf_printf(&b, "%s", "abcd"), 0);
+	assert_int_equal(hb_buf_printf(&b, "%s", "e"), HB_E_LIMIT);
+	assert_span(hb_buf_span(&b), "456789abcd");
+	hb_buf_consume(&b, 10);
+	assert_int_equal(b.n, 0);
+	hb_buf_free(&b);
+}
+
+static void
+buffers_grow(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (int i = 0; i < 10000; i++) {
+		hb_buf_addf(&b, "%04d", i);
+		if (i % 3 == 0)
+			hb_buf_consume(&b, 4);
+	}
+	assert_int_equal(b.n, 4 * (10000 - 3334));
+	assert_span(hb_span_from(hb_buf_span(&b), b.n - 4), "9999");
+	hb_buf_free(&b);
+}
+
+static void
+arenas_zero_and_reset(void **state)
+{
+	struct hb_arena *a = hb_arena_new();
+
+	(void)state;
+	for (size_t n = 1; n < 10000; n += 997) {
+		unsigned char *p = hb_arena_alloc(a, n);
+
+		assert_int_equal((uintptr_t)p % 16, 0);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(p[i], 0);
+		memset(p, 0xff, n);
+	}
+	hb_arena_reset(a);
+	assert_string_equal(hb_arena_cstr(a, HB_SPAN("x")), "x");
+	hb_arena_free(&a);
+	assert_null(a);
+}
+
+static void
+hashes_match_published_values(void **state)
+{
+	unsigned char key[16], in[15];
+
+	(void)state;
+	for (size_t i = 0; i < 16; i++)
+		key[i] = (unsigned char)i;
+	for (size_t i = 0; i < 15; i++)
+		in[i] = (unsigned char)i;
+	/* SipHash paper, appendix A */
+	assert_true(hb_siphash(key, hb_span(in, 15)) ==
+	    UINT64_C(0xa129ca6149be45e5));
+	/* the check value of CRC-32C */
+	assert_int_equal(hb_crc32c(0, HB_SPAN("123456789")), 0xe3069283);
+	for (size_t cut = 0; cut < 9; cut++)
+		assert_int_equal(hb_crc32c(hb_crc32c(0, hb_span("123456789",
+		    cut)), hb_span("123456789" + cut, 9 - cut)), 0xe3069283);
+}
+
+static void
+siphash_in_pieces(void **state)
+{
+	const unsigned char key[16] = { 1 };
+	struct hb_span s = HB_SPAN("The quick brown fox jumps over it.");
+
+	(void)state;
+	for (size_t i = 0; i <= s.n; i++)
+		for (size_t j = i; j <= s.n; j++) {
+			struct hb_siphash h;
+
+			hb_siphash_init(&h, key);
+			hb_siphash_update(&h, hb_span_head(s, i));
+			hb_siphash_update(&h, hb_span(s.p + i, j - i));
+			hb_siphash_update(&h, hb_span_from(s, j));
+			assert_true(hb_siphash_final(&h) == hb_siphash(key, s));
+		}
+}
+
+static void
+times_as_text(void **state)
+{
+	char t[HB_TIME_RFC5322_SIZE];
+	int64_t ms;
+
+	(void)state;
+	hb_time_rfc3339(0, t);
+	assert_string_equal(t, "1970-01-01T00:00:00.000Z");
+	hb_time_rfc3339(INT64_C(1709210096789), t);
+	assert_string_equal(t, "2024-02-29T12:34:56.789Z");
+	hb_time_rfc5322(INT64_C(1709210096789), t);
+	assert_string_equal(t, "Thu, 29 Feb 2024 12:34:56 +0000");
+	assert_int_equal(hb_date_parse(HB_SPAN("2024-02-29"), &ms), 0);
+	assert_true(ms == INT64_C(1709164800000));
+	assert_int_equal(hb_date_parse(HB_SPAN("2023-02-29"), &ms), HB_E_RANGE);
+	assert_int_equal(hb_date_parse(HB_SPAN("2023-2-29"), &ms), HB_E_SYNTAX);
+}
+
+static void
+durations_and_sizes(void **state)
+{
+	static const struct {
+		const char *in;
+		int64_t ms;
+		const char *out;
+	} good[] = { { "30s", 30000, "30s" }, { "90", 90000, "90s" },
+		{ "5m", 300000, "5m" }, { "24h", 86400000, "1d" },
+		{ "0", 0, "0" } };
+	static const char *const bad[] = { "", "m", "5x", "-5s", "5 s",
+		"99999999999d" };
+	char text[24];
+	uint64_t size;
+	int64_t ms;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
+		assert_int_equal(hb_duration_parse(hb_span_str(good[i].in),
+		    &ms), 0);
+		assert_true(ms == good[i].ms);
+		hb_duration_format(ms, text);
+		assert_string_equal(text, good[i].out);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++)
+		assert_true(hb_duration_parse(hb_span_str(bad[i]), &ms) < 0);
+	assert_int_equal(hb_size_parse(HB_SPAN("50M"), &size), 0);
+	assert_true(size == 52428800);
+	hb_size_format(size, text);
+	assert_string_equal(text, "50M");
+}
+
+static void
+remote_text_cannot_forge_a_record(void **state)
+{
+	struct hb_log_head head = { 0, "smtpd", 7, HB_LOG_INFO };
+	struct hb_kv kv[] = {
+		hb_kv_id(HB_K_MSG, 0xabc),
+		hb_kv_span(HB_K_FROM, HB_SPAN("a\nev=accept \"x\\\xff")),
+		hb_kv_str(HB_K_TO, ""),
+		hb_kv_if(false, hb_kv_str(HB_K_HELO, "gone")),
+		hb_kv_int(HB_K_SIZE, -5),
+		{ .key = HB_K_END },
+	};
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	hb_log_format(&b, HB_LOG_TEXT, &head, HB_EV_ACCEPT, kv);
+	assert_span(hb_buf_span(&b),
+	    "1970-01-01T00:00:00.000Z smtpd[7] info ev=accept "
+	    "msg=0000000000000abc from=\"a\\x0aev=accept \\\"x\\\\\\xff\" "
+	    "to=\"\" size=-5\n");
+	hb_buf_clear(&b);
+	hb_log_format(&b, HB_LOG_JSON, &head, HB_EV_ACCEPT, kv);
+	assert_span(hb_buf_span(&b),
+	    "{\"time\":\"1970-01-01T00:00:00.000Z\",\"role\":\"smtpd\","
+	    "\"pid\":7,\"level\":\"info\",\"ev\":\"accept\","
+	    "\"msg\":\"0000000000000abc\","
+	    "\"from\":\"a\\u000aev=accept \\\"x\\\\\\u00ff\","
+	    "\"to\":\"\",\"size\":-5}\n");
+	hb_buf_free(&b);
+}
+
+static void
+every_log_word_is_unique(void **state)
+{
+	(void)state;
+	for (int i = 0; i < HB_EVENT_TOTAL; i++)
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(hb_event_name(i),
+			    hb_event_name(j));
+	for (int i = 0; i < HB_KEY_TOTAL; i++)
+		for (int j = 0; j < i; j++)
+			assert_string_not_equal(hb_key_name(i), hb_key_name(j));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spans_cut_and_compare),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(buffers_keep_their_bound),
+		cmocka_unit_test(buffers_grow),
+		cmocka_unit_test(arenas_zero_and_reset),
+		cmocka_unit_test(hashes_match_published_values),
+		cmocka_unit_test(siphash_in_pieces),
+		cmocka_unit_test(times_as_text),
+		cmocka_unit_test(durations_and_sizes),
+		cmocka_unit_test(remote_text_cannot_forge_a_record),
+		cmocka_unit_test(every_log_word_is_unique),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

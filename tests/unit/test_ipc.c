@@ -1,0 +1,180 @@
+/* Frames between roles: every message survives a round trip, every damage is
+ * an error and not a crash. */
+#include "tests/unit/unit.h"
+
+#include "common/proto/ipc.h"
+
+static unsigned char filler[HB_MAX_IPC_FRAME];
+
+/* Fills each field with a value of its own within its bounds. */
+static void
+fill(const struct hb_record *t, unsigned char *msg)
+{
+	for (size_t i = 0; i < t->nfields; i++) {
+		const struct hb_field *f = &t->fields[i];
+		uint64_t v = f->max > 0 && f->max < 7 ? f->max : 7;
+		uint32_t v32 = (uint32_t)v;
+		struct hb_span s = hb_span(filler, f->max < 5 ? f->max : 5);
+
+		if (f->type == HB_F_BYTES)
+			memcpy(msg + f->offset, &s, sizeof(s));
+		else if (f->type == HB_F_U32)
+			memcpy(msg + f->offset, &v32, sizeof(v32));
+		else
+			memcpy(msg + f->offset, &v, sizeof(v));
+	}
+}
+
+static void
+assert_same(const struct hb_record *t, const unsigned char *a,
+    const unsigned char *b)
+{
+	for (size_t i = 0; i < t->nfields; i++) {
+		const struct hb_field *f = &t->fields[i];
+		struct hb_span x, y;
+
+		if (f->type != HB_F_BYTES) {
+			assert_memory_equal(a + f->offset, b + f->offset,
+			    f->type == HB_F_U32 ? 4 : 8);
+			continue;
+		}
+		memcpy(&x, a + f->offset, sizeof(x));
+		memcpy(&y, b + f->offset, sizeof(y));
+		assert_true(hb_span_eq(x, y));
+	}
+}
+
+static void
+every_message_round_trips(void **state)
+{
+	(void)state;
+	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
+		const struct hb_ipc_info *info = hb_ipc_info(t);
+		struct hb_buf b = HB_BUF_INIT(0);
+		union hb_ipc_any in, out;
+		enum hb_ipc_type type;
+
+		memset(&in, 0, sizeof(in));
+		fill(&info->record, (unsigned char *)&in);
+		assert_int_equal(hb_ipc_encode(t, &in, &b), 0);
+		for (size_t cut = 0; cut < b.n; cut++)
+			assert_int_equal(hb_ipc_decode(at_page_end(hb_span_head(
+			    hb_buf_span(&b), cut)), &type, &out), 0);
+		assert_int_equal(hb_ipc_decode(at_page_end(hb_buf_span(&b)),
+		    &type, &out), b.n);
+		assert_int_equal(type, t);
+		assert_same(&info->record, (unsigned char *)&in,
+		    (unsigned char *)&out);
+		hb_buf_free(&b);
+	}
+}
+
+static void
+every_tag_is_unique(void **state)
+{
+	(void)state;
+	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
+		const struct hb_record *r = &hb_ipc_info(t)->record;
+
+		for (size_t i = 0; i < r->nfields; i++)
+			for (size_t j = 0; j < i; j++)
+				assert_int_not_equal(r->fields[i].tag,
+				    r->fields[j].tag);
+	}
+}
+
+static void
+every_message_has_an_allowed_pair(void **state)
+{
+	(void)state;
+	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
+		unsigned pairs = 0;
+
+		for (int a = 0; a < HB_ROLE_COUNT; a++)
+			for (int b = 0; b < HB_ROLE_COUNT; b++)
+				pairs += hb_ipc_may_send(t, a, b);
+		assert_true(pairs > 0);
+	}
+	assert_false(hb_ipc_may_send(HB_IPC_TXN_BEGIN, HB_ROLE_DELIVERY,
+	    HB_ROLE_QUEUE));
+	assert_false(hb_ipc_may_send(HB_IPC_JOB, HB_ROLE_SMTPD,
+	    HB_ROLE_DELIVERY));
+	assert_false(hb_ipc_may_send(HB_IPC_COUNT, HB_ROLE_PARENT,
+	    HB_ROLE_QUEUE));
+}
+
+static void
+bad_frames_are_errors(void **state)
+{
+	static const struct {
+		const char *name;
+		struct hb_span in;
+		int want;
+	} rows[] = {
+		{ "unknown type", HB_SPAN("\0\0\0\0\xff\xff\0\0"), HB_E_SYNTAX },
+		{ "odd head", HB_SPAN("\0\0\0\0\0\0\1\0"), HB_E_SYNTAX },
+		{ "too long", HB_SPAN("\0\0\x7f\0\0\0\0\0"), HB_E_LIMIT },
+		{ "value cut", HB_SPAN("\2\0\0\0\2\0\0\0\1\4"), HB_E_MORE },
+		{ "tag twice", HB_SPAN("\6\0\0\0\2\0\0\0\1\1\5\1\1\5"),
+		    HB_E_SYNTAX },
+		{ "tag zero", HB_SPAN("\3\0\0\0\2\0\0\0\0\1\5"), HB_E_SYNTAX },
+		{ "padded integer", HB_SPAN("\4\0\0\0\2\0\0\0\1\2\5\0"),
+		    HB_E_SYNTAX },
+		{ "endless length",
+		    HB_SPAN("\7\0\0\0\2\0\0\0\1\x80\x80\x80\x80\x80\x80"),
+		    HB_E_SYNTAX },
+	};
+	union hb_ipc_any out;
+	enum hb_ipc_type type;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		print_message("%s\n", rows[i].name);
+		assert_int_equal(hb_ipc_decode(at_page_end(rows[i].in), &type,
+		    &out), rows[i].want);
+	}
+}
+
+static void
+values_above_their_bound_are_refused(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct ipc_verdict v = { .action = HB_ACTION_COUNT };
+	struct ipc_auth a = { .user = hb_span(filler, 257) };
+
+	(void)state;
+	assert_int_equal(hb_ipc_encode(HB_IPC_VERDICT, &v, &b), HB_E_RANGE);
+	assert_int_equal(hb_ipc_encode(HB_IPC_AUTH, &a, &b), HB_E_RANGE);
+	assert_int_equal(b.n, 0);
+	v.action = HB_ACTION_COUNT - 1;
+	a.user.n = 256;
+	assert_int_equal(hb_ipc_encode(HB_IPC_VERDICT, &v, &b), 0);
+	assert_int_equal(hb_ipc_encode(HB_IPC_AUTH, &a, &b), 0);
+	hb_buf_free(&b);
+}
+
+static void
+unknown_fields_are_skipped(void **state)
+{
+	struct hb_rcpt r;
+
+	(void)state;
+	assert_int_equal(hb_tlv_decode(&hb_rcpt_record,
+	    HB_SPAN("\xc8\3abc\2\3a@b"), &r), 0);
+	assert_span(r.address, "a@b");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_message_round_trips),
+		cmocka_unit_test(every_tag_is_unique),
+		cmocka_unit_test(every_message_has_an_allowed_pair),
+		cmocka_unit_test(bad_frames_are_errors),
+		cmocka_unit_test(values_above_their_bound_are_refused),
+		cmocka_unit_test(unknown_fields_are_skipped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
