@@ -71,6 +71,18 @@ hb_ipc_encode(enum hb_ipc_type type, const void *msg, struct hb_buf *out)
 	return 0;
 }
 
+void
+hb_ipc_mark_fd(unsigned char *frame)
+{
+	frame[6] = 1;
+}
+
+bool
+hb_ipc_has_fd(struct hb_span frame)
+{
+	return frame.n >= HB_IPC_HEAD && frame.p[6] == 1;
+}
+
 int
 hb_ipc_decode(struct hb_span in, enum hb_ipc_type *type,
     union hb_ipc_any *msg)
@@ -83,7 +95,8 @@ hb_ipc_decode(struct hb_span in, enum hb_ipc_type *type,
 	len = (size_t)in.p[0] | (size_t)in.p[1] << 8 | (size_t)in.p[2] << 16 |
 	    (size_t)in.p[3] << 24;
 	kind = (size_t)in.p[4] | (size_t)in.p[5] << 8;
-	if (in.p[6] != 0 || in.p[7] != 0 || kind >= HB_IPC_COUNT)
+	if (kind >= HB_IPC_COUNT || in.p[6] > (infos[kind].has_fd ? 1 : 0) ||
+	    in.p[7] != 0)
 		return HB_E_SYNTAX;
 	if (len > HB_MAX_IPC_FRAME - HB_IPC_HEAD)
 		return HB_E_LIMIT;

@@ -2,8 +2,8 @@
  * Frames between roles.  Floor 1: enum, structs and codec from ipc.def; the
  * channel itself is common/io/peer.h.
  *
- * A frame: payload length (4 bytes, little-endian), type (2 bytes), 2 zero
- * bytes, then the payload as TLV.  At most HB_MAX_IPC_FRAME bytes in all.
+ * A frame: payload length (4 bytes, little-endian), type (2 bytes), 1 when a
+ * descriptor comes with it, a zero byte, then the payload as TLV.  At most HB_MAX_IPC_FRAME bytes in all.
  */
 #ifndef HB_PROTO_IPC_H
 #define HB_PROTO_IPC_H
@@ -150,6 +150,11 @@ enum { HB_IPC_HEAD = 8 };
 /* Appends a whole frame.  Returns 0, HB_E_RANGE, HB_E_LIMIT. */
 int hb_ipc_encode(enum hb_ipc_type type, const void *msg,
     struct hb_buf *out) HB_MUSTCHECK;
+
+/* Says in an encoded frame, or learns from a decoded one, that a descriptor
+ * comes with it. */
+void hb_ipc_mark_fd(unsigned char *frame);
+bool hb_ipc_has_fd(struct hb_span frame);
 
 /* Largest message struct, for a decoder's storage. */
 union hb_ipc_any {

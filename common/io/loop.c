@@ -1,0 +1,386 @@
+/* The event loop over libevent, clocks and random numbers.  Floor 3. */
+#include "config.h"
+
+#include "common/io/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include <event2/event.h>
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+
+struct hb_hook {
+	struct hb_loop *loop;
+	void (*cb)(void *ctx);
+	void *ctx;
+	struct hb_hook *next; /* in the loop's list of armed hooks */
+	bool armed;
+};
+
+struct signal_watch {
+	struct event *ev;
+	hb_signal_fn cb;
+	void *ctx;
+	struct signal_watch *next;
+};
+
+struct hb_loop {
+	struct event_base *base;
+	struct hb_hook *armed; /* runs at the end of this turn */
+	struct signal_watch *signals;
+	bool stop;
+};
+
+struct hb_timer {
+	struct event *ev;
+	hb_timer_fn cb;
+	void *ctx;
+};
+
+struct hb_io {
+	struct hb_loop *loop;
+	struct event *ev;
+	int fd;
+	unsigned want;
+	hb_io_fn cb;
+	void *ctx;
+};
+
+static struct {
+	int64_t wall_ms, mono_ms, ahead_ms;
+} now;
+
+static int64_t
+read_clock(clockid_t id)
+{
+	struct timespec ts;
+
+	if (clock_gettime(id, &ts) != 0)
+		HB_BUG("clock_gettime");
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+hb_clock_refresh(void)
+{
+	now.wall_ms = read_clock(CLOCK_REALTIME);
+	now.mono_ms = read_clock(CLOCK_MONOTONIC);
+}
+
+void
+hb_clock_set_ahead(int64_t ahead_ms)
+{
+	now.ahead_ms = ahead_ms;
+}
+
+int64_t
+hb_now_ms(void)
+{
+	if (now.wall_ms == 0)
+		hb_clock_refresh();
+	return now.wall_ms + now.ahead_ms;
+}
+
+int64_t
+hb_mono_ms(void)
+{
+	if (now.mono_ms == 0)
+		hb_clock_refresh();
+	return now.mono_ms;
+}
+
+struct hb_loop *
+hb_loop_new(void)
+{
+	struct hb_loop *l = HB_NEW(struct hb_loop);
+	struct event_config *cfg = event_config_new();
+
+	if (cfg == NULL)
+		HB_BUG("out of memory");
+	/* The loop runs in one thread; helper threads answer through an
+	 * eventfd and touch nothing of it. */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	l->base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	if (l->base == NULL)
+		HB_BUG("no event base");
+	hb_clock_refresh();
+	return l;
+}
+
+void
+hb_loop_free(struct hb_loop **l)
+{
+	if (*l == NULL)
+		return;
+	while ((*l)->signals != NULL) {
+		struct signal_watch *w = (*l)->signals;
+
+		(*l)->signals = w->next;
+		event_free(w->ev);
+		free(w);
+	}
+	event_base_free((*l)->base);
+	free(*l);
+	*l = NULL;
+}
+
+/* A hook may arm itself or others: those run in the next turn, which then
+ * must not sleep. */
+static void
+run_hooks(struct hb_loop *l)
+{
+	struct hb_hook *h = l->armed;
+
+	l->armed = NULL;
+	while (h != NULL) {
+		struct hb_hook *next = h->next;
+
+		if (h->cb == NULL) {
+			free(h);
+		} else {
+			h->armed = false;
+			h->next = NULL;
+			h->cb(h->ctx);
+		}
+		h = next;
+	}
+}
+
+int
+hb_loop_run(struct hb_loop *l)
+{
+	l->stop = false;
+	while (!l->stop) {
+		int flags = EVLOOP_ONCE;
+
+		if (l->armed != NULL)
+			flags |= EVLOOP_NONBLOCK;
+		if (event_base_loop(l->base, flags) < 0)
+			return HB_E_IO;
+		hb_clock_refresh();
+		run_hooks(l);
+	}
+	return 0;
+}
+
+void
+hb_loop_stop(struct hb_loop *l)
+{
+	l->stop = true;
+}
+
+void *
+hb_loop_base(struct hb_loop *l)
+{
+	return l->base;
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+	struct hb_timer *t = ctx;
+
+	(void)fd;
+	(void)what;
+	hb_clock_refresh();
+	t->cb(t->ctx);
+}
+
+struct hb_timer *
+hb_timer_new(struct hb_loop *l, hb_timer_fn cb, void *ctx)
+{
+	struct hb_timer *t = HB_NEW(struct hb_timer);
+
+	t->cb = cb;
+	t->ctx = ctx;
+	t->ev = evtimer_new(l->base, on_timer, t);
+	if (t->ev == NULL)
+		HB_BUG("out of memory");
+	return t;
+}
+
+void
+hb_timer_set(struct hb_timer *t, int64_t ms)
+{
+	struct timeval tv;
+
+	if (ms < 0)
+		ms = 0;
+	tv.tv_sec = (time_t)(ms / 1000);
+	tv.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	if (evtimer_add(t->ev, &tv) != 0)
+		HB_BUG("timer");
+}
+
+void
+hb_timer_clear(struct hb_timer *t)
+{
+	evtimer_del(t->ev);
+}
+
+bool
+hb_timer_is_set(const struct hb_timer *t)
+{
+	return evtimer_pending(t->ev, NULL) != 0;
+}
+
+void
+hb_timer_free(struct hb_timer **t)
+{
+	if (*t == NULL)
+		return;
+	event_free((*t)->ev);
+	free(*t);
+	*t = NULL;
+}
+
+static void
+on_io(evutil_socket_t fd, short what, void *ctx)
+{
+	struct hb_io *io = ctx;
+	unsigned got = 0;
+
+	(void)fd;
+	if (what & EV_READ)
+		got |= HB_IO_READ;
+	if (what & EV_WRITE)
+		got |= HB_IO_WRITE;
+	hb_clock_refresh();
+	io->cb(io->ctx, got);
+}
+
+struct hb_io *
+hb_io_new(struct hb_loop *l, int fd, hb_io_fn cb, void *ctx)
+{
+	struct hb_io *io = HB_NEW(struct hb_io);
+
+	io->loop = l;
+	io->fd = fd;
+	io->cb = cb;
+	io->ctx = ctx;
+	io->ev = event_new(l->base, fd, 0, on_io, io);
+	if (io->ev == NULL)
+		HB_BUG("out of memory");
+	return io;
+}
+
+void
+hb_io_want(struct hb_io *io, unsigned what)
+{
+	short events = EV_PERSIST;
+
+	if (what == io->want)
+		return;
+	io->want = what;
+	event_del(io->ev);
+	if (what == 0)
+		return;
+	if (what & HB_IO_READ)
+		events |= EV_READ;
+	if (what & HB_IO_WRITE)
+		events |= EV_WRITE;
+	event_assign(io->ev, io->loop->base, io->fd, events, on_io, io);
+	if (event_add(io->ev, NULL) != 0)
+		HB_BUG("event_add");
+}
+
+void
+hb_io_free(struct hb_io **io)
+{
+	if (*io == NULL)
+		return;
+	event_free((*io)->ev);
+	free(*io);
+	*io = NULL;
+}
+
+static void
+on_signal(evutil_socket_t signo, short what, void *ctx)
+{
+	struct signal_watch *w = ctx;
+
+	(void)what;
+	hb_clock_refresh();
+	w->cb(w->ctx, (int)signo);
+}
+
+void
+hb_loop_on_signal(struct hb_loop *l, int signo, hb_signal_fn cb, void *ctx)
+{
+	struct signal_watch *w = HB_NEW(struct signal_watch);
+
+	w->cb = cb;
+	w->ctx = ctx;
+	w->ev = evsignal_new(l->base, signo, on_signal, w);
+	if (w->ev == NULL || event_add(w->ev, NULL) != 0)
+		HB_BUG("signal event");
+	w->next = l->signals;
+	l->signals = w;
+}
+
+struct hb_hook *
+hb_hook_new(struct hb_loop *l, void (*cb)(void *ctx), void *ctx)
+{
+	struct hb_hook *h = HB_NEW(struct hb_hook);
+
+	h->loop = l;
+	h->cb = cb;
+	h->ctx = ctx;
+	return h;
+}
+
+void
+hb_hook_arm(struct hb_hook *h)
+{
+	if (h->armed)
+		return;
+	h->armed = true;
+	h->next = h->loop->armed;
+	h->loop->armed = h;
+}
+
+/* An armed hook stays in a list that may be under way: it is freed there. */
+void
+hb_hook_free(struct hb_hook **h)
+{
+	if (*h == NULL)
+		return;
+	if ((*h)->armed)
+		(*h)->cb = NULL;
+	else
+		free(*h);
+	*h = NULL;
+}
+
+void
+hb_random(void *dst, size_t n)
+{
+	unsigned char *p = dst;
+
+	while (n > 0) {
+		ssize_t r = getrandom(p, n, 0);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			HB_BUG("getrandom");
+		p += r;
+		n -= (size_t)r;
+	}
+}
+
+uint32_t
+hb_random_below(uint32_t n)
+{
+	uint64_t v;
+
+	HB_ASSERT(n > 0);
+	/* 64 bits against 32: the bias is below 2^-32. */
+	hb_random(&v, sizeof(v));
+	return (uint32_t)(v % n);
+}

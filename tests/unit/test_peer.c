@@ -1,0 +1,270 @@
+/* Channels between roles over a real socketpair, with the real loop. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "common/io/peer.h"
+
+struct side {
+	struct hb_loop *loop;
+	struct hb_peer *peer;
+	unsigned got, fds, drained;
+	uint64_t bytes;
+	char why[64];
+	unsigned stop_at; /* pause after so many frames */
+	bool free_in_handler;
+};
+
+static void
+on_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct side *s = ctx;
+	const struct ipc_txn_data *m = msg;
+
+	assert_int_equal(fd, -1);
+	s->bytes += m->bytes.n;
+	assert_int_equal(m->txn, s->got);
+	if (++s->got == s->stop_at)
+		hb_peer_pause(p, true);
+	if (s->free_in_handler)
+		hb_peer_free(&s->peer);
+}
+
+static void
+on_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct side *s = ctx;
+	const struct ipc_txn_large_fd *m = msg;
+	char c;
+
+	(void)p;
+	/* Every third was sent without one. */
+	if (m->txn % 3 == 0) {
+		assert_int_equal(fd, -1);
+	} else {
+		assert_int_equal(pread(fd, &c, 1, m->txn % 7), 1);
+		assert_int_equal(c, "abcdefg"[m->txn % 7]);
+		close(fd);
+		s->fds++;
+	}
+	s->got++;
+}
+
+static void
+on_close(void *ctx, struct hb_peer *p, const char *why)
+{
+	struct side *s = ctx;
+
+	(void)p;
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	s->peer = NULL;
+	hb_loop_stop(s->loop);
+}
+
+static void
+on_drain(void *ctx, struct hb_peer *p)
+{
+	struct side *s = ctx;
+
+	(void)p;
+	s->drained++;
+}
+
+static const hb_peer_handler queue_on[HB_IPC_COUNT] = {
+	[HB_IPC_TXN_DATA] = on_data,
+};
+static const hb_peer_handler smtpd_on[HB_IPC_COUNT] = {
+	[HB_IPC_TXN_LARGE_FD] = on_fd,
+};
+static const struct hb_peer_ops queue_ops = { queue_on, on_close, on_drain };
+static const struct hb_peer_ops smtpd_ops = { smtpd_on, on_close, on_drain };
+
+static void
+stop_loop(void *ctx)
+{
+	hb_loop_stop(ctx);
+}
+
+static void
+run_for(struct hb_loop *l, int ms)
+{
+	struct hb_timer *t = hb_timer_new(l, stop_loop, l);
+
+	hb_timer_set(t, ms);
+	assert_int_equal(hb_loop_run(l), 0);
+	hb_timer_free(&t);
+}
+
+struct world {
+	struct hb_loop *loop;
+	struct side queue, smtpd;
+	int raw; /* smtpd's end when there is no peer on it */
+};
+
+static void
+make_world(struct world *w, bool raw)
+{
+	int sv[2];
+
+	memset(w, 0, sizeof(*w));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	w->loop = w->queue.loop = w->smtpd.loop = hb_loop_new();
+	w->queue.peer = hb_peer_new(w->loop, sv[0], HB_ROLE_QUEUE,
+	    HB_ROLE_SMTPD, 0, &queue_ops, &w->queue);
+	w->raw = sv[1];
+	if (!raw)
+		w->smtpd.peer = hb_peer_new(w->loop, sv[1], HB_ROLE_SMTPD,
+		    HB_ROLE_QUEUE, 0, &smtpd_ops, &w->smtpd);
+}
+
+static void
+free_world(struct world *w)
+{
+	hb_peer_free(&w->queue.peer);
+	hb_peer_free(&w->smtpd.peer);
+	hb_loop_free(&w->loop);
+}
+
+static void
+frames_arrive_in_order(void **state)
+{
+	static unsigned char body[HB_MAX_IPC_BODY];
+	struct world w;
+	unsigned sent = 0;
+
+	(void)state;
+	make_world(&w, false);
+	for (;; sent++) {
+		struct ipc_txn_data m = { .txn = sent,
+			.bytes = hb_span(body, (sent * 7919) % sizeof(body)) };
+
+		if (hb_peer_send(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1) < 0)
+			break;
+	}
+	assert_true(sent > 400); /* the bound of 16 MiB */
+	run_for(w.loop, 1000);
+	assert_int_equal(w.queue.got, sent);
+	assert_int_equal(w.smtpd.drained, 1);
+	assert_int_equal(hb_peer_pending(w.smtpd.peer), 0);
+	free_world(&w);
+}
+
+static void
+descriptors_stay_with_their_frames(void **state)
+{
+	struct world w;
+	char name[] = "/tmp/hbtestXXXXXX";
+	int fd = mkstemp(name);
+
+	(void)state;
+	unlink(name);
+	assert_int_equal(write(fd, "abcdefg", 7), 7);
+	make_world(&w, false);
+	for (unsigned i = 0; i < 60; i++) {
+		struct ipc_txn_large_fd m = { .txn = i };
+
+		assert_int_equal(hb_peer_send(w.queue.peer,
+		    HB_IPC_TXN_LARGE_FD, &m, i % 3 == 0 ? -1 : fd), 0);
+	}
+	run_for(w.loop, 200);
+	assert_int_equal(w.smtpd.got, 60);
+	assert_int_equal(w.smtpd.fds, 40);
+	close(fd);
+	free_world(&w);
+}
+
+static void
+a_pause_holds_frames_back(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, false);
+	w.queue.stop_at = 3;
+	for (unsigned i = 0; i < 10; i++) {
+		struct ipc_txn_data m = { .txn = i };
+
+		hb_peer_post(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1);
+	}
+	run_for(w.loop, 50);
+	assert_int_equal(w.queue.got, 3);
+	hb_peer_pause(w.queue.peer, false);
+	run_for(w.loop, 50);
+	assert_int_equal(w.queue.got, 10);
+	free_world(&w);
+}
+
+static void
+bad_frames_close_the_channel(void **state)
+{
+	static const struct {
+		struct hb_span bytes;
+		const char *why;
+	} rows[] = {
+		{ HB_SPAN("\xff\xff\xff\xff\0\0\0\0"), "limit exceeded" },
+		{ HB_SPAN("\0\0\0\0\xff\0\0\0"), "malformed" },
+		/* READY is for the parent, CONF_PART from it */
+		{ HB_SPAN("\0\0\0\0\0\0\0\0"), "frame not allowed for this pair" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct world w;
+
+		make_world(&w, true);
+		assert_int_equal(write(w.raw, rows[i].bytes.p, rows[i].bytes.n),
+		    rows[i].bytes.n);
+		run_for(w.loop, 500);
+		assert_string_equal(w.queue.why, rows[i].why);
+		assert_null(w.queue.peer);
+		close(w.raw);
+		free_world(&w);
+	}
+}
+
+static void
+a_lost_end_is_told(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, false);
+	hb_peer_free(&w.smtpd.peer);
+	run_for(w.loop, 500);
+	assert_string_equal(w.queue.why, "closed");
+	free_world(&w);
+}
+
+static void
+a_handler_may_free_its_peer(void **state)
+{
+	struct world w;
+
+	(void)state;
+	make_world(&w, false);
+	w.queue.free_in_handler = true;
+	for (unsigned i = 0; i < 3; i++) {
+		struct ipc_txn_data m = { .txn = i };
+
+		hb_peer_post(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1);
+	}
+	run_for(w.loop, 50);
+	assert_int_equal(w.queue.got, 1);
+	free_world(&w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(frames_arrive_in_order),
+		cmocka_unit_test(descriptors_stay_with_their_frames),
+		cmocka_unit_test(a_pause_holds_frames_back),
+		cmocka_unit_test(bad_frames_close_the_channel),
+		cmocka_unit_test(a_lost_end_is_told),
+		cmocka_unit_test(a_handler_may_free_its_peer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
