@@ -1,0 +1,69 @@
+/* Looking things up in the configuration.  Floor 1. */
+#include "common/proto/conf.h"
+
+bool
+hb_conf_has_name(const struct hb_strs *names, struct hb_span domain)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (hb_span_eq_nocase(hb_span_str(names->v[i]), domain))
+			return true;
+	return false;
+}
+
+/* How exact PATTERN fits DOMAIN: 0 not at all, 1 "*", more for longer. */
+static size_t
+match_weight(const char *pattern, struct hb_span domain)
+{
+	struct hb_span p = hb_span_str(pattern);
+
+	if (hb_span_eq(p, HB_SPAN("*")))
+		return 1;
+	if (hb_span_eq_nocase(p, domain))
+		return SIZE_MAX;
+	if (p.n > 1 && p.p[0] == '.' && domain.n > p.n &&
+	    hb_span_eq_nocase(hb_span_from(domain, domain.n - p.n), p))
+		return p.n;
+	return 0;
+}
+
+bool
+hb_pattern_match(const char *pattern, struct hb_span domain)
+{
+	return match_weight(pattern, domain) > 0;
+}
+
+const struct hb_conf_route *
+hb_conf_route(const struct hb_conf *c, struct hb_span domain)
+{
+	const struct hb_conf_route *best = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < c->route.n; i++) {
+		size_t w = match_weight(c->route.v[i].pattern, domain);
+
+		if (w > most) {
+			most = w;
+			best = &c->route.v[i];
+		}
+	}
+	return best;
+}
+
+const struct hb_tls_policy *
+hb_conf_tls_policy(const struct hb_conf *c, struct hb_span domain,
+    int64_t now_ms)
+{
+	const struct hb_tls_policy *best = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < c->tls_policies.n; i++) {
+		const struct hb_tls_policy *p = &c->tls_policies.v[i];
+		size_t w = match_weight(p->pattern, domain);
+
+		if (w > most && (p->until_ms == 0 || now_ms < p->until_ms)) {
+			most = w;
+			best = p;
+		}
+	}
+	return best;
+}

@@ -1,0 +1,305 @@
+/* hauberk.conf: each word, its mistakes, its canonical text. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+
+#include "common/base/limits.h"
+#include "common/proto/conf.h"
+
+static int
+read_file(void *ctx, const char *path, struct hb_buf *content)
+{
+	(void)ctx;
+	if (strcmp(path, "/etc/mail/more.conf") == 0)
+		hb_buf_adds(content, "max-hops 7\nbogus x\n");
+	else if (strcmp(path, "/etc/mail/domains") == 0)
+		hb_buf_adds(content, "One.example # ours\n\ntwo.example\n");
+	else if (strcmp(path, "/etc/mail/loop.conf") == 0)
+		hb_buf_adds(content, "include loop.conf\n");
+	else
+		return -ENOENT;
+	return 0;
+}
+
+static struct hb_conf *
+parse(const char *text, struct hb_conf_report *report)
+{
+	struct hb_conf_source src = { .file = "h.conf", .dir = "/etc/mail",
+		.text = at_page_end(hb_span_str(text)), .read = read_file,
+		.default_hostname = "host.example" };
+
+	*report = (struct hb_conf_report){ .text = HB_BUF_INIT(0) };
+	return hb_conf_parse(&src, report);
+}
+
+static struct hb_conf *
+parse_good(const char *text)
+{
+	struct hb_conf_report report;
+	struct hb_conf *c = parse(text, &report);
+
+	if (report.errors != 0)
+		fail_msg("%.*s", HB_SPAN_ARG(hb_buf_span(&report.text)));
+	hb_buf_free(&report.text);
+	return c;
+}
+
+static void
+defaults_are_those_of_the_interface(void **state)
+{
+	struct hb_conf *c = parse_good("");
+
+	(void)state;
+	assert_string_equal(c->hostname, "host.example");
+	assert_int_equal(c->domains.n, 1);
+	assert_int_equal(c->listens.n, 1);
+	assert_int_equal(c->listens.v[0].addr.port, 25);
+	assert_int_equal(c->relay_from.n, 2);
+	assert_true(c->max_message_size == 52428800);
+	assert_int_equal(c->max_recipients, 1000);
+	assert_int_equal(c->command_timeout, 300000);
+	assert_int_equal(c->session_timeout, 0);
+	assert_int_equal(c->deliver.kind, HB_DELIVER_MBOX);
+	assert_string_equal(c->deliver.arg, "/var/mail/%u");
+	assert_true(c->local_users.passwd);
+	assert_int_equal(c->recipient_delimiter, '+');
+	assert_true(c->mta_sts);
+	assert_int_equal(c->retry.first_ms, 300000);
+	assert_int_equal(c->retry.max_ms, 14400000);
+	assert_int_equal(c->lifetime, 432000000);
+	assert_int_equal(c->host_memory, 300000);
+	assert_int_equal(c->log.kind, HB_LOGTO_SYSLOG);
+	assert_false(c->log.given);
+	assert_false(c->lab);
+	assert_int_equal(c->unbuilt.n, 0);
+	hb_conf_free(&c);
+}
+
+static void
+values_are_read(void **state)
+{
+	struct hb_conf *c = parse_good("hostname Mail.Example\n"
+	    "domain a.example file:domains\n"
+	    "listen [::1]:587 submission tls=offer\n"
+	    "listen *:465 submissions\n"
+	    "tls-certificate c.pem key=/k.pem\n"
+	    "deliver maildir ~/Maildir\nlocal-users users\n"
+	    "route .example.com smtp://gw:26 # comment\n"
+	    "route x.example error:5.1.1 no such user\n"
+	    "tls-policy b.example verify names=m1.example,m2.example "
+	    "until=2026-12-31 reason=\"a \\\"b\\\"\"\n"
+	    "max-rate-per-client 10/1m\nlab on\nsmtp-port 2525\n");
+
+	(void)state;
+	assert_string_equal(c->hostname, "mail.example");
+	assert_int_equal(c->domains.n, 3);
+	assert_string_equal(c->domains.v[1], "one.example");
+	assert_int_equal(c->listens.n, 2);
+	assert_int_equal(c->listens.v[0].tls, HB_DEMAND_OFFER);
+	assert_int_equal(c->listens.v[0].auth, HB_DEMAND_REQUIRE);
+	assert_true(c->listens.v[1].any);
+	assert_string_equal(c->certs.v[0].chain, "/etc/mail/c.pem");
+	assert_string_equal(c->certs.v[0].key, "/k.pem");
+	assert_string_equal(c->deliver.arg, "~/Maildir");
+	assert_string_equal(c->local_users.map.arg, "/etc/mail/users");
+	assert_string_equal(c->route.v[0].route, "smtp://gw:26");
+	assert_string_equal(c->route.v[1].route, "error:5.1.1 no such user");
+	assert_int_equal(c->tls_policies.v[0].names.n, 2);
+	assert_string_equal(c->tls_policies.v[0].reason, "a \"b\"");
+	assert_int_equal(c->max_rate_per_client.count, 10);
+	assert_int_equal(c->smtp_port, 2525);
+	hb_conf_free(&c);
+}
+
+static void
+mistakes_name_file_line_and_remedy(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "\nhostnam x", "h.conf:2: unknown word 'hostnam', did you mean 'hostname'?" },
+		{ "zebra x", "unknown word 'zebra', see hauberk.conf(5)" },
+		{ "hostname", "'hostname' needs a value: NAME" },
+		{ "hostname a b", "'hostname' takes one value" },
+		{ "hostname a..b", "not a domain name" },
+		{ "hostname a\nhostname b", "'hostname' is already given in line 1" },
+		{ "hostname \"a", "a double quote is not closed" },
+		{ "listen 127.0.0.1 smtp", "not ADDR:PORT" },
+		{ "listen 127.0.0.1:25 imap", "not one of: smtp, submission, submissions, lmtp" },
+		{ "listen 127.0.0.1:25 smtp tls=on", "not one of: off, offer, require" },
+		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.0/8", "no function" },
+		{ "relay-from 10.0.0.0/33", "not an address or network" },
+		{ "max-message-size 1", "from 1K to" },
+		{ "max-recipients 0", "not a number from 1 to 100000" },
+		{ "command-timeout 5x", "not a time such as" },
+		{ "retry first=2h max=1h", "first wait above its max" },
+		{ "retry 5m", "is not understood" },
+		{ "mta-sts maybe", "not one of: on, off" },
+		{ "tls-policy a dane", "would weaken" },
+		{ "tls-policy a may names=b", "names= goes with level verify" },
+		{ "tls-policy a verify until=2026-02-30", "not a date" },
+		{ "downgrade-memory defer", "would weaken" },
+		{ "dmarc enforce", "would weaken" },
+		{ "access acc", "would weaken" },
+		{ "milter unix:/x", "would weaken" },
+		{ "smarthost ftp://x", "not a destination" },
+		{ "smarthost lmtp:/x", "cannot be an LMTP server" },
+		{ "smtp-port 26", "needs 'lab on'" },
+		{ "policy-address 127.0.0.1", "needs 'lab on'" },
+		{ "include nowhere.conf", "cannot read /etc/mail/nowhere.conf" },
+		{ "include more.conf", "/etc/mail/more.conf:2: unknown word 'bogus'" },
+		{ "include loop.conf", "too many files" },
+		{ "user nobody x", "is not understood" },
+		{ "workers smtpd=0", "1 to 64 processes" },
+		{ "recipient-delimiter a", "punctuation" },
+		{ "log x format=xml", "not one of: text, json" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		hb_buf_add(&report.text, hb_span("", 1));
+		if (report.errors == 0 || strstr((char *)report.text.p,
+		    rows[i].want) == NULL)
+			fail_msg("%s: %s", rows[i].text, report.text.p);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+}
+
+static void
+all_mistakes_are_told_at_once(void **state)
+{
+	struct hb_conf_report report;
+	struct hb_conf *c = parse("a 1\nb 2\nmax-hops x\n", &report);
+
+	(void)state;
+	assert_int_equal(report.errors, 3);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
+words_without_function_are_listed(void **state)
+{
+	struct hb_conf_report report;
+	struct hb_conf *c = parse("dane on\ngenerics g\ndane-x\n", &report);
+
+	(void)state;
+	assert_int_equal(report.errors, 1);
+	assert_int_equal(report.warnings, 2);
+	assert_int_equal(c->unbuilt.n, 2);
+	assert_string_equal(c->unbuilt.v[0], "dane");
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+	c = parse("dane off\nforward-files off\n", &report);
+	assert_int_equal(report.warnings, 0);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
+the_canonical_text_parses_to_itself(void **state)
+{
+	const char *src = getenv("HB_SRCDIR");
+	struct hb_buf one = HB_BUF_INIT(0), two = HB_BUF_INIT(0);
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+	struct hb_conf_source canonical = { .file = "canonical" };
+	char path[4096];
+	static char text[65536];
+	struct hb_conf *c, *again;
+	FILE *f;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/tests/fuzz/seeds/conf/full",
+	    src != NULL ? src : ".");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	assert_true(fread(text, 1, sizeof(text) - 1, f) > 0);
+	fclose(f);
+	c = parse_good(text);
+	hb_conf_dump(c, &one);
+	canonical.text = hb_buf_span(&one);
+	again = hb_conf_parse(&canonical, &report);
+	assert_int_equal(report.errors, 0);
+	assert_int_equal(report.warnings, 0);
+	hb_conf_dump(again, &two);
+	hb_buf_add(&one, hb_span("", 1));
+	hb_buf_add(&two, hb_span("", 1));
+	assert_string_equal(one.p, two.p);
+	assert_int_equal(again->tls_policies.n, 1);
+	assert_string_equal(again->tls_policies.v[0].reason, "by \"contract\"");
+	hb_conf_free(&c);
+	hb_conf_free(&again);
+	hb_buf_free(&one);
+	hb_buf_free(&two);
+	hb_buf_free(&report.text);
+}
+
+static void
+lines_have_a_bound(void **state)
+{
+	static char text[HB_MAX_CONF_LINE + 2];
+	struct hb_conf_report report;
+	struct hb_conf *c;
+
+	(void)state;
+	memset(text, '#', HB_MAX_CONF_LINE);
+	c = parse(text, &report);
+	assert_int_equal(report.errors, 0);
+	hb_conf_free(&c);
+	text[HB_MAX_CONF_LINE] = '#';
+	c = parse(text, &report);
+	assert_int_equal(report.errors, 1);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
+the_most_exact_pattern_wins(void **state)
+{
+	struct hb_conf *c = parse_good("route * smtp://any\n"
+	    "route .example smtp://sub\nroute .a.example smtp://suba\n"
+	    "route b.a.example smtp://exact\n"
+	    "tls-policy x.example verify until=2026-01-01\n"
+	    "tls-policy * encrypt\n");
+	static const struct {
+		const char *domain, *route;
+	} rows[] = {
+		{ "B.A.example", "smtp://exact" },
+		{ "c.a.example", "smtp://suba" },
+		{ "a.example", "smtp://sub" },
+		{ "example", "smtp://any" },
+		{ "xexample", "smtp://any" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_string_equal(hb_conf_route(c,
+		    hb_span_str(rows[i].domain))->route, rows[i].route);
+	/* the whole last day still counts; then the exemption is gone */
+	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("x.example"),
+	    INT64_C(1767311999999))->level, HB_TLS_VERIFY);
+	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("x.example"),
+	    INT64_C(1767312000000))->level, HB_TLS_ENCRYPT);
+	hb_conf_free(&c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults_are_those_of_the_interface),
+		cmocka_unit_test(values_are_read),
+		cmocka_unit_test(mistakes_name_file_line_and_remedy),
+		cmocka_unit_test(all_mistakes_are_told_at_once),
+		cmocka_unit_test(words_without_function_are_listed),
+		cmocka_unit_test(the_canonical_text_parses_to_itself),
+		cmocka_unit_test(lines_have_a_bound),
+		cmocka_unit_test(the_most_exact_pattern_wins),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
