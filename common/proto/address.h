@@ -1,0 +1,59 @@
+/*
+ * Mail addresses.  Floor 1.  RFC 5321 s4.1.2, s4.1.3; RFC 6531 s3.3.
+ *
+ * The canonical text of an address is LOCAL@domain: the local part as the
+ * sender wrote it (case kept, quotes only where they are needed), the domain
+ * in lower case.  The empty text is the null path.  Spans point into the
+ * input.
+ */
+#ifndef HB_PROTO_ADDRESS_H
+#define HB_PROTO_ADDRESS_H
+
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+
+#define HB_ADDR_NULL 1u	 /* "<>" is taken: local and domain are empty */
+#define HB_ADDR_LOCAL 2u /* the domain may be missing ("<Postmaster>") */
+#define HB_ADDR_UTF8 4u	 /* UTF-8 in the local part */
+
+struct hb_addr {
+	struct hb_span local;  /* as written: with its quotes */
+	struct hb_span domain; /* as written; a literal with its brackets */
+	bool quoted;	       /* local is a quoted string */
+	bool literal;	       /* domain is an address literal */
+	bool utf8;	       /* local has bytes above 127 */
+};
+
+/*
+ * A path at the front of S: "<" [source route ":"] mailbox ">".  The source
+ * route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns bytes
+ * used; HB_E_SYNTAX; HB_E_RANGE (local part, domain or path too long);
+ * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8, or in the domain).
+ */
+int hb_addr_parse_path(struct hb_span s, unsigned flags,
+    struct hb_addr *out) HB_MUSTCHECK;
+
+/* All of S is a mailbox, without angle brackets.  0 or as above. */
+int hb_addr_parse(struct hb_span s, unsigned flags,
+    struct hb_addr *out) HB_MUSTCHECK;
+
+/* Appends the canonical text.  Returns 0 or HB_E_LIMIT (the buffer's). */
+int hb_addr_format(const struct hb_addr *a, struct hb_buf *out) HB_MUSTCHECK;
+
+/*
+ * Cuts canonical text at its last "@".  Without one all of it is the local
+ * part.  Checks nothing else.
+ */
+void hb_addr_split(struct hb_span text, struct hb_span *local,
+    struct hb_span *domain);
+
+/*
+ * What a local part means: without quotes and backslashes, into OUT.
+ * Returns 0, or HB_E_LIMIT (the buffer's).
+ */
+int hb_addr_unquote(struct hb_span local, struct hb_buf *out) HB_MUSTCHECK;
+
+/* Is it the postmaster, in any case (RFC 5321 s4.5.1)? */
+bool hb_addr_is_postmaster(struct hb_span local);
+
+#endif

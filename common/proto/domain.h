@@ -1,0 +1,33 @@
+/*
+ * Domain names as text: syntax, comparison, canonical form.  Floor 1.
+ * RFC 1035 s2.3.1, RFC 5321 s2.3.5, s4.1.3.  Names are ASCII (A-labels); a
+ * name with bytes above 127 is refused, it would need Unicode's tables.
+ */
+#ifndef HB_PROTO_DOMAIN_H
+#define HB_PROTO_DOMAIN_H
+
+#include "common/base/limits.h"
+#include "common/base/span.h"
+
+/* Labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in
+ * all; one trailing dot is taken.  One label is enough. */
+bool hb_domain_is_name(struct hb_span s);
+/* The same with underscores anywhere in a label: DNS owners, HELO names. */
+bool hb_domain_is_dns_name(struct hb_span s);
+/* "[192.0.2.1]", "[IPv6:2001:db8::1]": an address literal, RFC 5321 s4.1.3. */
+bool hb_domain_is_literal(struct hb_span s);
+
+/*
+ * The canonical form (lower case, no trailing dot) and a NUL into DST.
+ * Returns 0; HB_E_SYNTAX; HB_E_RANGE (too long); HB_E_UNSUPPORTED (bytes
+ * above 127).  Names only, no literals.
+ */
+int hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
+    HB_MUSTCHECK;
+
+/* Case and one trailing dot are ignored. */
+bool hb_domain_eq(struct hb_span a, struct hb_span b);
+/* Is NAME below PARENT (not equal to it)? */
+bool hb_domain_is_below(struct hb_span name, struct hb_span parent);
+
+#endif
