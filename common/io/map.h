@@ -7,14 +7,9 @@
 
 #include "common/base/buf.h"
 #include "common/proto/conf.h"
+#include "common/proto/maptext.h"
 
 struct hb_map;
-
-/* How a text file is read, and what makemap accepts. */
-enum hb_map_syntax {
-	HB_MAPSYN_ALIASES, /* "name: value", continuation lines */
-	HB_MAPSYN_TABLE	   /* "key value": blanks between */
-};
 
 /* Opens lazily; a missing file is found out at lookup.  Never NULL. */
 struct hb_map *hb_map_open(const struct hb_mapspec *spec,
@@ -26,5 +21,18 @@ void hb_map_close(struct hb_map **m);
  */
 int hb_map_get(struct hb_map *m, struct hb_span key,
     struct hb_buf *value) HB_MUSTCHECK;
+
+/*
+ * Builds the Berkeley DB file FILE.db from TEXT; readers see the old one or
+ * the new one, never half.  Entries with the same key: the first counts and
+ * HB_E_EXISTS is reported for the others, unless REPLACE.  ERR gets a line
+ * for each mistake ("FILE:LINE: ..."); a file with mistakes is not built.
+ * Returns the number of entries, or HB_E_SYNTAX, HB_E_IO.
+ */
+int hb_map_build(const char *file, struct hb_span text,
+    enum hb_map_syntax syntax, bool replace, struct hb_buf *err) HB_MUSTCHECK;
+/* Calls ROW for each entry of the Berkeley DB file FILE.db.  0 or HB_E_IO. */
+int hb_map_dump(const char *file, void (*row)(void *ctx, struct hb_span key,
+    struct hb_span value), void *ctx) HB_MUSTCHECK;
 
 #endif

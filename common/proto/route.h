@@ -13,6 +13,9 @@
  *	error:x.y.z TEXT         refused with this
  *	discard:                 taken and thrown away
  *
+ * A USER of file: and pipe: is an account, "-" the one of `user local`.  The
+ * USER of local: is a mailbox name: an account with `local-users passwd`.
+ *
  * HOST is a name, an IPv4 address or an IPv6 address in brackets.
  */
 #ifndef HB_PROTO_ROUTE_H

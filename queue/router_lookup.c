@@ -1,0 +1,260 @@
+/* Users, aliases and logins.  Floor 3. */
+#include "config.h"
+
+#include "queue/router_lookup.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+
+enum {
+	CHILDREN = 4,
+	ANSWER_MS = 10000,
+	REMEMBER_FOUND_MS = 60000,
+	REMEMBER_MISSING_MS = 5000,
+	REMEMBER_MAX = 10000
+};
+
+/* A user that was looked up, or is being looked up: equal questions are
+ * asked once. */
+struct asker {
+	rt_found_fn cb;
+	void *ctx;
+	struct asker *next;
+};
+struct known {
+	UT_hash_handle hh;
+	struct rt_lookup *lookup;
+	struct asker *askers; /* NULL: answered */
+	enum rt_found found;
+	int64_t until_ms;
+	unsigned generation;
+	size_t n;
+	unsigned char name[]; /* n bytes */
+};
+
+struct rt_lookup {
+	struct hb_loop *loop;
+	const struct hb_conf *conf;
+	struct hb_map *aliases, *users;
+	struct hb_map **logins;
+	struct rt_pool *user_pool, *password_pool;
+	struct known *known;
+	unsigned generation;
+};
+
+static void
+open_maps(struct rt_lookup *k)
+{
+	const struct hb_conf *c = k->conf;
+
+	if (c->aliases.kind != HB_MAP_NONE)
+		k->aliases = hb_map_open(&c->aliases, HB_MAPSYN_ALIASES);
+	if (!c->local_users.passwd)
+		k->users = hb_map_open(&c->local_users.map, HB_MAPSYN_TABLE);
+	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
+	for (size_t i = 0; i < c->auth.n; i++) {
+		struct hb_mapspec spec = { HB_MAP_TEXT, c->auth.v[i].arg };
+
+		k->logins[i] = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	}
+}
+
+static void
+close_maps(struct rt_lookup *k, size_t n_logins)
+{
+	hb_map_close(&k->aliases);
+	hb_map_close(&k->users);
+	for (size_t i = 0; i < n_logins; i++)
+		hb_map_close(&k->logins[i]);
+	free(k->logins);
+	k->logins = NULL;
+}
+
+struct rt_lookup *
+rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf)
+{
+	struct rt_lookup *k = HB_NEW(struct rt_lookup);
+
+	k->loop = l;
+	k->conf = conf;
+	k->user_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);
+	k->password_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);
+	open_maps(k);
+	return k;
+}
+
+/* Forgets what is answered; what is under way is still answered. */
+static void
+forget(struct rt_lookup *k, bool all)
+{
+	struct known *e, *tmp;
+
+	HASH_ITER (hh, k->known, e, tmp) {
+		if (e->askers != NULL ||
+		    (!all && e->until_ms > hb_mono_ms()))
+			continue;
+		HASH_DEL(k->known, e);
+		free(e);
+	}
+}
+
+void
+rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
+{
+	close_maps(k, k->conf->auth.n);
+	k->conf = conf;
+	k->generation++;
+	open_maps(k);
+	forget(k, true);
+}
+
+void
+rt_lookup_free(struct rt_lookup **k)
+{
+	if (*k == NULL)
+		return;
+	rt_pool_free(&(*k)->user_pool);
+	rt_pool_free(&(*k)->password_pool);
+	close_maps(*k, (*k)->conf->auth.n);
+	forget(*k, true);
+	free(*k);
+	*k = NULL;
+}
+
+static void
+tell_askers(struct known *e, enum rt_found found)
+{
+	struct asker *a = e->askers;
+
+	e->askers = NULL;
+	while (a != NULL) {
+		struct asker *next = a->next;
+
+		a->cb(a->ctx, found);
+		free(a);
+		a = next;
+	}
+}
+
+static void
+user_answered(void *ctx, enum rt_found found)
+{
+	struct known *e = ctx;
+	struct rt_lookup *k = e->lookup;
+
+	e->found = found;
+	e->until_ms = hb_mono_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
+				       : found == RT_NOTFOUND
+				? REMEMBER_MISSING_MS : 0);
+	if (e->generation != k->generation)
+		e->until_ms = 0;
+	tell_askers(e, found);
+}
+
+static struct known *
+known_new(struct rt_lookup *k, struct hb_span name)
+{
+	struct known *e = hb_calloc(1, sizeof(*e) + name.n);
+
+	if (HASH_COUNT(k->known) >= REMEMBER_MAX)
+		forget(k, false);
+	if (HASH_COUNT(k->known) >= REMEMBER_MAX)
+		forget(k, true);
+	e->lookup = k;
+	e->generation = k->generation;
+	e->n = name.n;
+	memcpy(e->name, name.p, name.n);
+	HASH_ADD_KEYPTR(hh, k->known, e->name, e->n, e);
+	return e;
+}
+
+static void
+system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
+    void *ctx)
+{
+	struct known *e = NULL;
+	struct asker *a;
+	bool ask;
+
+	HASH_FIND(hh, k->known, name.p, name.n, e);
+	if (e != NULL && e->askers == NULL && e->until_ms > hb_mono_ms()) {
+		cb(ctx, e->found);
+		return;
+	}
+	if (e == NULL)
+		e = known_new(k, name);
+	ask = e->askers == NULL;
+	a = HB_NEW(struct asker);
+	*a = (struct asker){ cb, ctx, e->askers };
+	e->askers = a;
+	if (ask)
+		rt_pool_user(k->user_pool, name, user_answered, e);
+}
+
+/* A map of users has keys LOCAL@DOMAIN, LOCAL, or @DOMAIN for all of it. */
+static enum rt_found
+map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
+{
+	struct hb_buf key = HB_BUF_INIT(0), value = HB_BUF_INIT(0);
+	int r;
+
+	hb_buf_add(&key, local);
+	hb_buf_adds(&key, "@");
+	hb_buf_add(&key, domain);
+	r = hb_map_get(k->users, hb_buf_span(&key), &value);
+	if (r == HB_E_NOTFOUND)
+		r = hb_map_get(k->users, local, &value);
+	if (r == HB_E_NOTFOUND && domain.n > 0)
+		r = hb_map_get(k->users, hb_span_from(hb_buf_span(&key),
+		    local.n), &value);
+	hb_buf_free(&key);
+	hb_buf_free(&value);
+	return r == 0 ? RT_FOUND : r == HB_E_NOTFOUND ? RT_NOTFOUND : RT_TEMP;
+}
+
+void
+rt_lookup_user(struct rt_lookup *k, struct hb_span local,
+    struct hb_span domain, rt_found_fn cb, void *ctx)
+{
+	if (k->users != NULL)
+		cb(ctx, map_user(k, local, domain));
+	else
+		system_user(k, local, cb, ctx);
+}
+
+int
+rt_lookup_alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
+{
+	if (k->aliases == NULL)
+		return HB_E_NOTFOUND;
+	return hb_map_get(k->aliases, key, value);
+}
+
+void
+rt_lookup_password(struct rt_lookup *k, struct hb_span user,
+    struct hb_span password, rt_found_fn cb, void *ctx)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct hb_span rest, hash = HB_SPAN_NONE;
+	int r = HB_E_NOTFOUND;
+
+	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++)
+		r = hb_map_get(k->logins[i], user, &value);
+	if (r == HB_E_TEMP) {
+		cb(ctx, RT_TEMP);
+	} else {
+		/* "HASH" or "HASH:more fields", as in passwd files; doveadm
+		 * writes a scheme in braces in front. */
+		rest = hb_buf_span(&value);
+		hash = hb_span_trim(hb_span_cut(&rest, ':'));
+		if (hash.n > 0 && hash.p[0] == '{')
+			hash = hb_span_from(hash, hb_span_find(hash, '}') + 1);
+		rt_pool_password(k->password_pool, password, hash, cb, ctx);
+	}
+	hb_buf_wipe(&value);
+}

@@ -1,0 +1,72 @@
+/*
+ * Where mail goes and who may send it: the rules, on facts that others look
+ * up.  Floor 2, no I/O.
+ *
+ * An address is LOCAL@domain in canonical form (address.h).  Local names are
+ * tried from the most exact to the least: the whole address, the local part,
+ * the local part without its detail, each in aliases and then among the
+ * users; last the catch-all "@domain" of aliases.
+ */
+#ifndef QUEUE_ROUTER_RULES_H
+#define QUEUE_ROUTER_RULES_H
+
+#include "common/proto/conf.h"
+#include "common/proto/ipc.h"
+
+/* Is DOMAIN delivered here?  An empty one is. */
+bool rt_is_local_domain(const struct hb_conf *c, struct hb_span domain);
+
+/*
+ * The route of a remote domain (or address literal in brackets), canonical:
+ * `route`, else the smarthost, else its MX records.  Appends to OUT.
+ * HB_E_SYNTAX for a literal that is no address.
+ */
+int rt_remote_route(const struct hb_conf *c, struct hb_span domain,
+    struct hb_buf *out) HB_MUSTCHECK;
+
+/* The local part before `recipient-delimiter`; all of it without detail.  A
+ * name that begins with the delimiter has no detail. */
+struct hb_span rt_without_detail(const struct hb_conf *c,
+    struct hb_span local);
+
+/* May this name be a mailbox: 1 to 64 bytes, no slash, no control bytes, not
+ * "." or "..", no leading hyphen (it becomes part of paths and words). */
+bool rt_is_mailbox_name(struct hb_span name);
+
+/* The account of files and commands of aliases, and of users of a map: the
+ * one that `user local` names. */
+#define RT_LOCAL_ACCOUNT "-"
+
+/* What kind of alias target TEXT is. */
+enum rt_target_kind {
+	RT_TARGET_ADDRESS,
+	RT_TARGET_FINAL, /* "\name": not looked up in aliases again */
+	RT_TARGET_FILE,	 /* "/path" */
+	RT_TARGET_PIPE,	 /* "|command" */
+	RT_TARGET_INCLUDE, /* ":include:/path" */
+	RT_TARGET_ERROR	   /* "error:x.y.z text" */
+};
+/* TEXT as it stands in the alias; *REST is what follows the mark. */
+enum rt_target_kind rt_target_kind(struct hb_span text, struct hb_span *rest);
+
+/* What the router answers to CHECK; text and status are constants. */
+struct rt_verdict {
+	enum hb_action action;
+	unsigned code;
+	const char *status;
+	enum hb_reason reason;
+	const char *text;
+};
+extern const struct rt_verdict rt_accept;
+
+/* Is this client one of `relay-from`? */
+bool rt_may_relay(const struct hb_conf *c, const struct ipc_check *q);
+/* MAIL: may this login use this sender?  On submission U may send as U at a
+ * local domain, and as itself when it is an address. */
+struct rt_verdict rt_check_sender(const struct hb_conf *c,
+    const struct ipc_check *q);
+/* RCPT of a domain that is not local. */
+struct rt_verdict rt_check_relay(const struct hb_conf *c,
+    const struct ipc_check *q);
+
+#endif

@@ -1,0 +1,546 @@
+/* Expansion of one recipient.  Floor 2. */
+#include "queue/router_walk.h"
+
+#include <stdlib.h>
+
+#include <uthash.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/proto/address.h"
+#include "common/proto/route.h"
+
+/* An address or other target that is to be walked. */
+struct step {
+	struct step *next;
+	struct hb_span text;
+	struct hb_span owner; /* return path of the list it came from */
+	unsigned depth;
+	bool final; /* "\name": no aliases */
+};
+
+struct seen {
+	UT_hash_handle hh;
+	struct hb_span text;
+};
+
+struct rt_walk {
+	const struct hb_conf *conf;
+	const struct rt_walk_ops *ops;
+	void *ctx;
+	struct hb_arena *arena;
+	struct step *todo, **tail;
+	struct seen *seen;
+	struct rt_item *items;
+	size_t n, room;
+	struct hb_outcome outcome;
+	struct step *waiting; /* for the answer about a user */
+	bool running, answered;
+	enum rt_found answer;
+	/* rt_exists */
+	bool only_exists;
+	rt_found_fn exists_cb;
+	void *exists_ctx;
+};
+
+/* What a local address is looked up as, most exact first. */
+struct names {
+	struct hb_span full; /* local@domain */
+	struct hb_span local, bare, domain;
+};
+
+static void
+fail(struct rt_walk *w, enum hb_result result, unsigned code,
+    const char *status, enum hb_reason reason, const char *text)
+{
+	if (w->outcome.result == HB_RESULT_DEFER)
+		return;
+	w->outcome = (struct hb_outcome){ .result = (uint32_t)result,
+		.code = code, .status = hb_span_str(status),
+		.reason = (uint32_t)reason, .text = hb_span_str(text) };
+}
+
+static void
+succeed(struct rt_walk *w)
+{
+	fail(w, HB_RESULT_OK, 250, "2.1.5", HB_REASON_OK, "Ok");
+}
+
+static void
+fail_temp(struct rt_walk *w, const char *text)
+{
+	fail(w, HB_RESULT_DEFER, 451, "4.3.0", HB_REASON_LOOKUP_TEMP, text);
+}
+
+static struct hb_span
+join(struct rt_walk *w, struct hb_span a, const char *sep, struct hb_span b)
+{
+	size_t k = strlen(sep);
+	unsigned char *p = hb_arena_alloc(w->arena, a.n + k + b.n + 1);
+
+	if (a.n > 0)
+		memcpy(p, a.p, a.n);
+	memcpy(p + a.n, sep, k);
+	if (b.n > 0)
+		memcpy(p + a.n + k, b.p, b.n);
+	return hb_span(p, a.n + k + b.n);
+}
+
+static void
+add_item(struct rt_walk *w, const struct step *s, struct hb_span route)
+{
+	if (w->n == w->room) {
+		w->room = w->room > 0 ? w->room * 2 : 8;
+		w->items = hb_realloc(w->items, w->room * sizeof(*w->items));
+	}
+	w->items[w->n++] = (struct rt_item){
+		.address = s->text,
+		.route = hb_arena_span(w->arena, route),
+		.owner = s->owner,
+		.flags = (s->depth > 0 ? HB_RCPT_EXPANDED : 0) |
+		    (s->owner.n > 0 ? HB_RCPT_LIST : 0),
+	};
+}
+
+/* A target that cannot be used fails alone when it came out of a list, and
+ * is the answer when it is the address itself. */
+static void
+refuse(struct rt_walk *w, const struct step *s, const char *status,
+    enum hb_reason reason, const char *text)
+{
+	if (s->depth == 0)
+		fail(w, HB_RESULT_FAIL, 550, status, reason, text);
+	else
+		add_item(w, s, join(w, hb_span_str("error:"), "",
+		    join(w, hb_span_str(status), " ", hb_span_str(text))));
+}
+
+static void
+push(struct rt_walk *w, const struct step *parent, struct hb_span text,
+    struct hb_span owner, bool final)
+{
+	struct seen *seen;
+	struct step *s;
+
+	HASH_FIND(hh, w->seen, text.p, text.n, seen);
+	if (seen != NULL && !final)
+		return;
+	if (HASH_COUNT(w->seen) >= HB_MAX_ALIAS_TARGETS ||
+	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
+		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
+		    "Alias too deep or too large");
+		return;
+	}
+	s = hb_arena_alloc(w->arena, sizeof(*s));
+	s->text = hb_arena_span(w->arena, text);
+	s->owner = owner;
+	s->depth = parent != NULL ? parent->depth + 1 : 0;
+	s->final = final;
+	*w->tail = s;
+	w->tail = &s->next;
+	if (seen == NULL) {
+		seen = hb_arena_alloc(w->arena, sizeof(*seen));
+		seen->text = s->text;
+		HASH_ADD_KEYPTR(hh, w->seen, seen->text.p, seen->text.n, seen);
+	}
+}
+
+/* LOCAL without domain is one of ours: it gets our first domain, so that it
+ * is known again however it is written. */
+static struct hb_span
+qualify(struct rt_walk *w, struct hb_span text)
+{
+	struct hb_span local, domain;
+
+	hb_addr_split(text, &local, &domain);
+	if (domain.n > 0 || w->conf->domains.n == 0)
+		return text;
+	return join(w, text, "@", hb_span_str(w->conf->domains.v[0]));
+}
+
+/* Does the alias of S name itself?  Then it means the mailbox, as sendmail
+ * has it: "bob: bob, archive". */
+static bool
+names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
+{
+	struct hb_span local, domain, own, own_domain;
+
+	hb_addr_split(text, &local, &domain);
+	hb_addr_split(s->text, &own, &own_domain);
+	return hb_span_eq_nocase(local, own) &&
+	    rt_is_local_domain(w->conf, domain);
+}
+
+static void
+push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner, bool final)
+{
+	struct hb_addr a;
+	struct hb_buf canonical = HB_BUF_INIT(0);
+
+	if (hb_addr_parse(text, HB_ADDR_LOCAL, &a) < 0 ||
+	    hb_addr_format(&a, &canonical) < 0) {
+		struct step bad = *s;
+
+		bad.text = hb_arena_span(w->arena,
+		    hb_span_head(text, HB_MAX_PATH));
+		bad.depth++;
+		refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
+		    "Malformed address in an alias");
+	} else {
+		struct hb_span full = qualify(w, hb_buf_span(&canonical));
+
+		push(w, s, full, owner, final || names_itself(w, s, full));
+	}
+	hb_buf_free(&canonical);
+}
+
+static void push_targets(struct rt_walk *w, const struct step *s,
+    struct hb_span value, struct hb_span owner, bool may_run);
+
+/* One target a line, '#' for comments.  A list's file is data: no commands
+ * and files from it. */
+static void
+include(struct rt_walk *w, const struct step *s, struct hb_span path,
+    struct hb_span owner)
+{
+	struct hb_buf content = HB_BUF_INIT(0);
+	struct hb_span rest, line;
+
+	if (s->depth >= HB_MAX_ALIAS_DEPTH ||
+	    w->ops->include(w->ctx, path, &content) < 0) {
+		fail_temp(w, "A list's file cannot be read");
+	} else {
+		rest = hb_buf_span(&content);
+		while (rest.n > 0) {
+			line = hb_span_trim(hb_span_cut(&rest, '\n'));
+			if (line.n > 0 && line.p[0] != '#')
+				push_targets(w, s, line, owner, false);
+		}
+	}
+	hb_buf_free(&content);
+}
+
+static void
+add_local_route(struct rt_walk *w, const struct step *own,
+    enum rt_target_kind kind, struct hb_span rest)
+{
+	struct hb_span account = HB_SPAN(RT_LOCAL_ACCOUNT);
+
+	if (kind == RT_TARGET_FILE)
+		add_item(w, own, join(w, HB_SPAN("file:"), "",
+		    join(w, rest, "@", account)));
+	else
+		add_item(w, own, join(w, HB_SPAN("pipe:"), "",
+		    join(w, account, ":", rest)));
+}
+
+/* A target that needs no further walk.  False: it cannot be used. */
+static bool
+end_target(struct rt_walk *w, const struct step *own, enum rt_target_kind kind,
+    struct hb_span text, struct hb_span rest, bool may_run)
+{
+	struct hb_route r;
+
+	if (kind == RT_TARGET_ERROR && hb_route_parse(text, &r) == 0) {
+		add_item(w, own, text);
+		return true;
+	}
+	if (kind == RT_TARGET_ERROR || !may_run || rest.n == 0 ||
+	    rest.n > HB_MAX_ROUTE / 2)
+		return false;
+	add_local_route(w, own, kind, rest);
+	return true;
+}
+
+static void
+push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_span rest;
+	enum rt_target_kind kind = rt_target_kind(text, &rest);
+	struct step own = *s;
+
+	own.depth++;
+	own.owner = owner;
+	if (kind == RT_TARGET_ADDRESS || kind == RT_TARGET_FINAL)
+		push_address(w, s, rest, owner, kind == RT_TARGET_FINAL);
+	else if (kind == RT_TARGET_INCLUDE && may_run)
+		include(w, s, rest, owner);
+	else if (kind == RT_TARGET_INCLUDE ||
+	    !end_target(w, &own, kind, text, rest, may_run))
+		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
+		    "An alias holds a target that cannot be used");
+}
+
+static void
+push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_buf target = HB_BUF_INIT(0);
+	int r;
+
+	while ((r = hb_alias_next(&value, &target)) > 0)
+		push_target(w, s, hb_buf_span(&target), owner, may_run);
+	if (r < 0)
+		refuse(w, s, "5.3.5", HB_REASON_ALIAS_ERROR,
+		    "An alias holds a quote that is not closed");
+	hb_buf_free(&target);
+}
+
+static void
+get_names(struct rt_walk *w, const struct step *s, struct names *n)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+	struct hb_span local;
+
+	hb_addr_split(s->text, &local, &n->domain);
+	if (hb_addr_unquote(local, &plain) < 0)
+		plain.n = 0;
+	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
+	n->bare = rt_without_detail(w->conf, n->local);
+	n->full = s->text;
+	hb_buf_free(&plain);
+}
+
+/* The alias NAME, tried as name and without detail.  0, or as op alias. */
+static int
+find_alias(struct rt_walk *w, const struct names *n, struct hb_span *name,
+    struct hb_buf *value)
+{
+	const struct hb_span tries[] = { n->full, n->local,
+		join(w, n->bare, "@", n->domain), n->bare };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(tries); i++) {
+		int r = w->ops->alias(w->ctx, tries[i], value);
+
+		*name = i < 2 ? n->local : n->bare;
+		if (r != HB_E_NOTFOUND)
+			return r;
+	}
+	return HB_E_NOTFOUND;
+}
+
+/* A list NAME with an alias owner-NAME has that as its return path. */
+static struct hb_span
+find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
+    struct hb_span domain)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct hb_span owner = join(w, HB_SPAN("owner-"), "", name);
+
+	if (hb_span_has_prefix_nocase(name, HB_SPAN("owner-")) ||
+	    w->ops->alias(w->ctx, owner, &value) != 0)
+		owner = s->owner;
+	else
+		owner = join(w, owner, "@", domain.n > 0 ? domain
+					: hb_span_str(w->conf->hostname));
+	hb_buf_free(&value);
+	return owner;
+}
+
+/* Local delivery as `deliver` says. */
+static void
+add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
+{
+	const struct hb_deliver *d = &w->conf->deliver;
+	struct hb_span arg = hb_span_str(d->arg);
+
+	if (d->kind != HB_DELIVER_LMTP)
+		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
+	else if (arg.n > 0 && arg.p[0] == '/')
+		add_item(w, s, join(w, HB_SPAN("lmtp:"), "", arg));
+	else
+		add_item(w, s, join(w, HB_SPAN("lmtp://"), "", arg));
+}
+
+static void
+found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct names n;
+	int r;
+
+	get_names(w, s, &n);
+	if (found == RT_FOUND) {
+		add_user(w, s, n.bare);
+		return;
+	}
+	if (found == RT_TEMP) {
+		fail_temp(w, "The user cannot be looked up now");
+		return;
+	}
+	r = s->final ? HB_E_NOTFOUND
+		     : w->ops->alias(w->ctx, join(w, HB_SPAN("@"), "", n.domain),
+			   &value);
+	if (r == 0 && w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value), s->owner, true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else if (hb_addr_is_postmaster(n.bare)) /* RFC 5321 s4.5.1 */
+		add_user(w, s, HB_SPAN("postmaster"));
+	else
+		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+	hb_buf_free(&value);
+}
+
+static void run(struct rt_walk *w);
+
+static void
+on_user(void *ctx, enum rt_found found)
+{
+	struct rt_walk *w = ctx;
+
+	w->answered = true;
+	w->answer = found;
+	if (!w->running)
+		run(w);
+}
+
+static void
+ask_user(struct rt_walk *w, struct step *s, const struct names *n)
+{
+	w->waiting = s;
+	w->answered = false;
+	if (rt_is_mailbox_name(n->bare))
+		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
+	else
+		on_user(w, RT_NOTFOUND);
+}
+
+static void
+walk_local(struct rt_walk *w, struct step *s)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct names n;
+	struct hb_span name;
+	int r;
+
+	get_names(w, s, &n);
+	r = s->final ? HB_E_NOTFOUND : find_alias(w, &n, &name, &value);
+	if (r == 0 && w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value),
+		    find_owner(w, s, name, n.domain), true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else
+		ask_user(w, s, &n);
+	hb_buf_free(&value);
+}
+
+static void
+walk_step(struct rt_walk *w, struct step *s)
+{
+	struct hb_span local, domain;
+	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
+
+	hb_addr_split(s->text, &local, &domain);
+	if (rt_is_local_domain(w->conf, domain))
+		walk_local(w, s);
+	else if (rt_remote_route(w->conf, domain, &route) == 0)
+		add_item(w, s, hb_buf_span(&route));
+	else
+		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
+		    "Malformed domain");
+	hb_buf_free(&route);
+}
+
+static void
+finish(struct rt_walk *w)
+{
+	if (w->outcome.result == HB_RESULT_NONE && w->n == 0)
+		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
+		    "The alias leads to nobody");
+	if (w->outcome.result == HB_RESULT_NONE)
+		succeed(w);
+	if (w->only_exists)
+		w->exists_cb(w->exists_ctx,
+		    w->outcome.result == HB_RESULT_OK	    ? RT_FOUND
+			: w->outcome.result == HB_RESULT_FAIL ? RT_NOTFOUND
+							    : RT_TEMP);
+	else
+		w->ops->done(w->ctx, w->items,
+		    w->outcome.result == HB_RESULT_OK ? w->n : 0, &w->outcome);
+	HASH_CLEAR(hh, w->seen);
+	hb_arena_free(&w->arena);
+	free(w->items);
+	free(w);
+}
+
+/* Is the answer clear before all is walked? */
+static bool
+is_settled(const struct rt_walk *w)
+{
+	return w->outcome.result == HB_RESULT_DEFER ||
+	    (w->outcome.result == HB_RESULT_FAIL &&
+		w->outcome.reason == HB_REASON_ALIAS_LOOP) ||
+	    (w->only_exists && w->outcome.result != HB_RESULT_NONE);
+}
+
+static void
+run(struct rt_walk *w)
+{
+	w->running = true;
+	for (;;) {
+		struct step *s = w->waiting;
+
+		if (s != NULL) {
+			if (!w->answered)
+				break;
+			w->waiting = NULL;
+			found_user(w, s, w->answer);
+			continue;
+		}
+		s = w->todo;
+		if (is_settled(w) || s == NULL) {
+			finish(w);
+			return;
+		}
+		w->todo = s->next;
+		if (w->todo == NULL)
+			w->tail = &w->todo;
+		walk_step(w, s);
+	}
+	w->running = false;
+}
+
+static struct rt_walk *
+walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
+{
+	struct rt_walk *w = HB_NEW(struct rt_walk);
+
+	w->conf = conf;
+	w->ops = ops;
+	w->ctx = ctx;
+	w->arena = hb_arena_new();
+	w->tail = &w->todo;
+	return w;
+}
+
+void
+rt_walk(const struct hb_conf *conf, struct hb_span address,
+    const struct rt_walk_ops *ops, void *ctx)
+{
+	struct rt_walk *w = walk_new(conf, ops, ctx);
+
+	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
+	run(w);
+}
+
+void
+rt_exists(const struct hb_conf *conf, struct hb_span address,
+    const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
+{
+	struct rt_walk *w = walk_new(conf, ops, ctx);
+
+	w->only_exists = true;
+	w->exists_cb = cb;
+	w->exists_ctx = cb_ctx;
+	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
+	run(w);
+}

@@ -1,0 +1,35 @@
+/*
+ * Questions that may block (NSS, password hashes), in children of the router
+ * with a time bound.  Floor 3.  DESIGN section 2: nobody else waits.
+ *
+ * Each pool has a few children; a question waits for a free one.  A child
+ * that does not answer in time is killed and replaced, and the question is
+ * answered RT_TEMP.
+ */
+#ifndef QUEUE_ROUTER_WORK_H
+#define QUEUE_ROUTER_WORK_H
+
+#include "common/io/loop.h"
+
+enum rt_found { RT_TEMP, RT_FOUND, RT_NOTFOUND };
+typedef void (*rt_found_fn)(void *ctx, enum rt_found found);
+
+struct rt_pool;
+
+/* CHILDREN processes, each question answered within TIMEOUT_MS. */
+struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
+    int64_t timeout_ms);
+void rt_pool_free(struct rt_pool **p);
+
+/* Does the system know the account NAME?  CB runs once, perhaps before this
+ * returns. */
+void rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb,
+    void *ctx);
+/*
+ * Is PASSWORD the one of HASH (crypt(5))?  An empty HASH costs as much time
+ * and is never right, so that nobody learns which logins exist.
+ */
+void rt_pool_password(struct rt_pool *p, struct hb_span password,
+    struct hb_span hash, rt_found_fn cb, void *ctx);
+
+#endif

@@ -1,0 +1,200 @@
+/* Maps: text, Berkeley DB, and the choice between them. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "common/io/map.h"
+
+static char dir[] = "/tmp/hbmapXXXXXX";
+static char file[256];
+
+static void
+write_file(const char *text, int age_s)
+{
+	struct timespec t[2];
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	clock_gettime(CLOCK_REALTIME, &t[0]);
+	t[0].tv_sec -= age_s;
+	t[1] = t[0];
+	utimensat(AT_FDCWD, file, t, 0);
+}
+
+static void
+assert_get(struct hb_map *m, const char *key, const char *want)
+{
+	struct hb_buf v = HB_BUF_INIT(0);
+	int r = hb_map_get(m, hb_span_str(key), &v);
+
+	assert_int_equal(r, want != NULL ? 0 : HB_E_NOTFOUND);
+	if (want != NULL)
+		assert_span(hb_buf_span(&v), want);
+	hb_buf_free(&v);
+}
+
+static const char aliases[] = "# comment\n"
+    "Root: joe,\n"
+    "\tbob\n"
+    "  # inside\n"
+    "  carol\n"
+    "\n"
+    "\"quoted key\": \"|prog a,b\"\n"
+    "root: second\n"
+    "no colon here\n"
+    "last: x";
+
+static void
+text_is_read_and_read_again(void **state)
+{
+	struct hb_mapspec spec = { HB_MAP_AUTO, file };
+	struct hb_map *m;
+
+	(void)state;
+	write_file(aliases, 100);
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_get(m, "ROOT", "joe, bob carol");
+	assert_get(m, "Quoted Key", "\"|prog a,b\"");
+	assert_get(m, "last", "x");
+	assert_get(m, "no colon here", NULL);
+	assert_get(m, "", NULL);
+	write_file("root: new\n", 50);
+	assert_get(m, "root", "new");
+	assert_get(m, "last", NULL);
+	hb_map_close(&m);
+}
+
+static void
+a_missing_file_is_temporary(void **state)
+{
+	struct hb_mapspec spec = { HB_MAP_TEXT, file };
+	struct hb_map *m = hb_map_open(&spec, HB_MAPSYN_TABLE);
+	struct hb_buf v = HB_BUF_INIT(0);
+
+	(void)state;
+	unlink(file);
+	assert_int_equal(hb_map_get(m, HB_SPAN("x"), &v), HB_E_TEMP);
+	write_file("x 1\n", 0);
+	assert_get(m, "x", "1");
+	hb_map_close(&m);
+}
+
+static void
+count_row(void *ctx, struct hb_span key, struct hb_span value)
+{
+	(void)key;
+	(void)value;
+	++*(int *)ctx;
+}
+
+static void
+a_built_map_is_used_when_newer(void **state)
+{
+	struct hb_mapspec spec = { HB_MAP_AUTO, file };
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_map *m;
+	int rows = 0;
+
+	(void)state;
+	write_file("a 1\n", 100);
+	assert_int_equal(hb_map_build(file, HB_SPAN("A db\nb db2\n"),
+	    HB_MAPSYN_TABLE, false, &err), 2);
+	m = hb_map_open(&spec, HB_MAPSYN_TABLE);
+	assert_get(m, "a", "db");
+	assert_get(m, "B", "db2");
+	assert_get(m, "c", NULL);
+	write_file("a text\n", -100);
+	assert_get(m, "a", "text");
+	/* an open map sees the file that replaced the one it has */
+	write_file("a old\n", 100);
+	assert_get(m, "a", "db");
+	assert_int_equal(hb_map_build(file, HB_SPAN("a again\n"),
+	    HB_MAPSYN_TABLE, false, &err), 1);
+	assert_get(m, "a", "again");
+	assert_int_equal(hb_map_dump(file, count_row, &rows), 0);
+	assert_int_equal(rows, 1);
+	hb_map_close(&m);
+	assert_int_equal(err.n, 0);
+}
+
+static void
+mistakes_are_told_and_nothing_is_built(void **state)
+{
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_mapspec spec = { HB_MAP_HASH, file };
+	struct hb_map *m;
+
+	(void)state;
+	assert_int_equal(hb_map_build(file, HB_SPAN("k v\n"), HB_MAPSYN_TABLE,
+	    false, &err), 1);
+	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nA: 2\nb\n"),
+	    HB_MAPSYN_ALIASES, false, &err), HB_E_SYNTAX);
+	hb_buf_add(&err, hb_span("", 1));
+	assert_non_null(strstr((char *)err.p, ":2: exists"));
+	assert_non_null(strstr((char *)err.p, ":3: malformed"));
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_get(m, "k", "v");
+	hb_map_close(&m);
+	hb_buf_free(&err);
+}
+
+static void
+alias_targets_are_cut(void **state)
+{
+	static const char *const want[] = { "joe", "|prog \"a, b\" c", "/file",
+		"bob@x", "odd \\ name" };
+	struct hb_span rest = at_page_end(HB_SPAN(" joe,, \"|prog \\\"a, b\\\" c\","
+	    "/file , bob@x,\"odd \\\\ name\","));
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(want); i++) {
+		assert_int_equal(hb_alias_next(&rest, &out), 1);
+		assert_span(hb_buf_span(&out), want[i]);
+	}
+	assert_int_equal(hb_alias_next(&rest, &out), 0);
+	rest = HB_SPAN("a, \"b");
+	assert_int_equal(hb_alias_next(&rest, &out), 1);
+	assert_int_equal(hb_alias_next(&rest, &out), HB_E_SYNTAX);
+	hb_buf_free(&out);
+}
+
+static int
+make_dir(void **state)
+{
+	(void)state;
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(file, sizeof(file), "%s/map", dir);
+	return 0;
+}
+
+static int
+remove_dir(void **state)
+{
+	char db[300];
+
+	(void)state;
+	snprintf(db, sizeof(db), "%s.db", file);
+	unlink(db);
+	unlink(file);
+	return rmdir(dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(text_is_read_and_read_again),
+		cmocka_unit_test(a_missing_file_is_temporary),
+		cmocka_unit_test(a_built_map_is_used_when_newer),
+		cmocka_unit_test(mistakes_are_told_and_nothing_is_built),
+		cmocka_unit_test(alias_targets_are_cut),
+	};
+
+	return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
