@@ -23,8 +23,14 @@ struct hb_span {
 /* A span over a string literal (without its NUL). */
 #define HB_SPAN(lit)                                                           \
 	((struct hb_span){ (const unsigned char *)("" lit), sizeof(lit) - 1 })
+/* The same for static initialisers. */
+#define HB_SPAN_INIT(lit)                                                      \
+	{                                                                      \
+		(const unsigned char *)("" lit), sizeof(lit) - 1               \
+	}
 #define HB_SPAN_NONE ((struct hb_span){ NULL, 0 })
-/* For printf("%.*s", HB_SPAN_ARG(s)): only for spans known to be short. */
+/* For printf("%.*s", HB_SPAN_ARG(s)): only for spans known to be short.  S is
+ * a variable: it is looked at more than once. */
 #define HB_SPAN_ARG(s) (int)(s).n, (const char *)((s).n > 0 ? (s).p : (const unsigned char *)"")
 
 static inline struct hb_span

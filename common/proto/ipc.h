@@ -44,7 +44,8 @@ enum hb_local_kind {
 	HB_LOCAL_MAILDIR,
 	HB_LOCAL_MBOX,
 	HB_LOCAL_COMMAND,
-	HB_LOCAL_FILE, /* an alias "/path": appended as mbox */
+	HB_LOCAL_FILE, /* an alias "/path": appended as mbox, no template */
+	HB_LOCAL_PIPE, /* an alias "|command": given to the shell, no template */
 	HB_LOCAL_COUNT
 };
 enum hb_table {
