@@ -206,35 +206,43 @@ open_stderr(void)
 	return fd >= 0 ? fd : -errno;
 }
 
+/* Without syslog: a socket that leads nowhere, so that records wait. */
 static int
-open_syslog(void)
+open_syslog(bool *up)
 {
 	int fd = hb_sock_unix_connect("/dev/log", SOCK_DGRAM);
 
-	/* a socket without a listener: records wait and are counted */
+	*up = fd >= 0;
 	if (fd < 0)
 		fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 		    0);
 	return fd >= 0 ? fd : -errno;
 }
 
-int
-hb_logdest_open(const struct hb_logspec *spec, enum hb_logfd_kind *kind)
+static int
+open_file(const char *path)
 {
-	int fd = -1;
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+		O_NOCTTY | O_NONBLOCK, 0640);
 
-	*kind = HB_LOGFD_FILE;
+	return fd >= 0 ? fd : -errno;
+}
+
+int
+hb_logdest_open(const struct hb_logspec *spec, struct hb_logdest *out)
+{
+	*out = (struct hb_logdest){ .fd = -EINVAL, .up = true };
 	switch (spec->kind) {
 	case HB_LOGTO_SYSLOG:
-		*kind = HB_LOGFD_SYSLOG;
-		return open_syslog();
+		out->kind = HB_LOGFD_SYSLOG;
+		out->fd = open_syslog(&out->up);
+		break;
 	case HB_LOGTO_STDERR:
-		return open_stderr();
+		out->fd = open_stderr();
+		break;
 	case HB_LOGTO_FILE:
-		fd = open(spec->file,
-		    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
-			O_NONBLOCK, 0640);
-		return fd >= 0 ? fd : -errno;
+		out->fd = open_file(spec->file);
+		break;
 	}
-	return -EINVAL;
+	return out->fd >= 0 ? 0 : out->fd;
 }

@@ -24,11 +24,14 @@ void hb_logsink_set(int fd, enum hb_logfd_kind kind,
 void hb_logsink_flush(void);
 uint64_t hb_logsink_dropped(void);
 
-/*
- * The parent's side: opens what SPEC names.  Returns a descriptor and fills
- * KIND, or -errno.  Only the parent may open log files.
- */
+/* The parent's side: only it may open logs. */
+struct hb_logdest {
+	int fd;
+	enum hb_logfd_kind kind;
+	bool up; /* false: syslog is away; records wait until it is opened again */
+};
+/* Opens what SPEC names.  0 or -errno. */
 int hb_logdest_open(const struct hb_logspec *spec,
-    enum hb_logfd_kind *kind) HB_MUSTCHECK;
+    struct hb_logdest *out) HB_MUSTCHECK;
 
 #endif

@@ -53,10 +53,11 @@ from_in6(const struct sockaddr_in6 *in6, struct hb_netaddr *out)
 }
 
 bool
-hb_sock_to_netaddr(const struct sockaddr_storage *ss, struct hb_netaddr *out)
+hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
+    struct hb_netaddr *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (ss->ss_family == AF_INET) {
+	if (ss->ss_family == AF_INET && len >= sizeof(struct sockaddr_in)) {
 		struct sockaddr_in in;
 
 		memcpy(&in, ss, sizeof(in));
@@ -65,7 +66,7 @@ hb_sock_to_netaddr(const struct sockaddr_storage *ss, struct hb_netaddr *out)
 		memcpy(out->b, &in.sin_addr, 4);
 		return true;
 	}
-	if (ss->ss_family == AF_INET6) {
+	if (ss->ss_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
 		struct sockaddr_in6 in6;
 
 		memcpy(&in6, ss, sizeof(in6));
@@ -82,7 +83,7 @@ hb_sock_remote(int fd, struct hb_netaddr *out)
 	socklen_t len = sizeof(ss);
 
 	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    hb_sock_to_netaddr(&ss, out);
+	    hb_sock_to_netaddr(&ss, len, out);
 }
 
 bool
@@ -92,7 +93,7 @@ hb_sock_local(int fd, struct hb_netaddr *out)
 	socklen_t len = sizeof(ss);
 
 	return getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    hb_sock_to_netaddr(&ss, out);
+	    hb_sock_to_netaddr(&ss, len, out);
 }
 
 int

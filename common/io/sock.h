@@ -14,7 +14,7 @@ socklen_t hb_sock_from_netaddr(const struct hb_netaddr *a,
     struct sockaddr_storage *ss);
 /* False for families other than IPv4 and IPv6.  A mapped IPv4 address is
  * given as IPv4. */
-bool hb_sock_to_netaddr(const struct sockaddr_storage *ss,
+bool hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
     struct hb_netaddr *out);
 /* The peer's and the own address of a connected socket. */
 bool hb_sock_remote(int fd, struct hb_netaddr *out);
