@@ -129,7 +129,7 @@ prepare(struct pd_parent *pd, struct hb_conf **conf, struct pd_files *files,
 	log_lines(hb_buf_span(&report.text),
 	    report.errors > 0 ? HB_LOG_ERROR : HB_LOG_WARN);
 	if (report.errors > 0) {
-		hb_buf_add(why, hb_buf_span(&report.text));
+		hb_buf_add(why, hb_span_trim(hb_buf_span(&report.text)));
 		r = HB_E_SYNTAX;
 	} else {
 		*conf = pd_conf_keep_fixed(pd->conf, *conf, &changed);
