@@ -44,6 +44,7 @@ struct hb_peer {
 	int in_fds[FDS_READ];
 	size_t n_in_fds;
 	bool paused, closed, was_full;
+	bool broke; /* the other side did what it may not */
 	unsigned depth; /* handlers under way */
 	bool freed;
 };
@@ -144,7 +145,14 @@ lost(struct hb_peer *p, const char *why)
 void
 hb_peer_violation(struct hb_peer *p, const char *why)
 {
+	p->broke = true;
 	lost(p, why);
+}
+
+bool
+hb_peer_broke(const struct hb_peer *p)
+{
+	return p->broke;
 }
 
 /* How many bytes may go before the next frame that carries a descriptor,
@@ -391,6 +399,7 @@ read_some(struct hb_peer *p, const char **why)
 
 	if (hb_buf_reserve(&p->in, READ_SIZE, &room) < 0) {
 		*why = "frame longer than its bound";
+		p->broke = true;
 		return -1;
 	}
 	iov.iov_base = room;
@@ -405,6 +414,7 @@ read_some(struct hb_peer *p, const char **why)
 	hb_buf_added(&p->in, (size_t)r);
 	if (take_fds(p, &m) < 0) {
 		*why = "too many descriptors";
+		p->broke = true;
 		return -1;
 	}
 	return r;
@@ -450,7 +460,7 @@ run_frames(struct hb_peer *p)
 			break;
 		why = used < 0 ? hb_strerror(used) : dispatch(p, type, &msg);
 		if (why != NULL) {
-			lost(p, why);
+			hb_peer_violation(p, why);
 			return;
 		}
 		hb_buf_consume(&p->in, (size_t)used);

@@ -37,6 +37,8 @@ struct hb_peer *hb_peer_new(struct hb_loop *l, int fd, enum hb_role self,
 void hb_peer_free(struct hb_peer **p);
 /* The handler found the content not allowed now: closes, calls on_close. */
 void hb_peer_violation(struct hb_peer *p, const char *why);
+/* Inside on_close: the other side broke the protocol; it did not just end. */
+bool hb_peer_broke(const struct hb_peer *p);
 
 /*
  * Queues one frame.  FD (-1: none) is duplicated by the kernel: the caller

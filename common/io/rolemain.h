@@ -34,7 +34,9 @@ struct hb_role_spec {
 	/* Makes the role's state (env->ctx).  Still as started: root, no
 	 * sandbox; chroot and accounts follow.  0 or HB_E_*, ERR filled. */
 	int (*setup)(struct hb_role_env *env, struct hb_buf *err);
-	/* After the sandbox.  May be NULL. */
+	/* After the sandbox, before the parent is told READY and before the
+	 * first LISTEN, COUNTERS and peer: slow starts (replay) and threads
+	 * belong here.  May be NULL. */
 	void (*started)(struct hb_role_env *env);
 	/* env->conf is new; OLD is freed after the call.  0 or HB_E_*: keeps
 	 * the old.  May be NULL. */
@@ -45,9 +47,15 @@ struct hb_role_spec {
 	void (*on_peer)(struct hb_role_env *env, struct hb_peer *p);
 	void (*on_peer_lost)(struct hb_role_env *env, struct hb_peer *p);
 	void (*on_peer_drain)(struct hb_role_env *env, struct hb_peer *p);
+	/* True: the role took FD, a raw channel, for itself (the synchronous
+	 * channel to the key agent); it is then no peer.  May be NULL. */
+	bool (*claim_peer)(struct hb_role_env *env, enum hb_role role,
+	    unsigned instance, int fd);
 	/* Stop was asked: call hb_role_exit when done.  NULL: exits at once. */
 	void (*on_stop)(struct hb_role_env *env);
-	/* A CTL question; answer with hb_ctl_* (ctlreply.h). */
+	/* A CTL question; answer with hb_ctl_* (ctlreply.h).  STATUS: an
+	 * object is open, only add to it; other verbs: the whole answer.
+	 * LOG_LEVEL is not seen here.  May be NULL. */
 	void (*on_ctl)(struct hb_role_env *env, struct hb_peer *control,
 	    const struct ipc_ctl *q);
 };
@@ -59,8 +67,7 @@ void hb_role_exit(struct hb_role_env *env);
 /* A file sent by the parent; false when there is none. */
 bool hb_role_file(const struct hb_role_env *env, enum hb_file_kind kind,
     unsigned index, struct hb_span *content);
-/* The channel to ROLE's INSTANCE, or NULL while it is down.  any: the first
- * that is up. */
+/* The channel to ROLE's INSTANCE, or NULL while it is down. */
 struct hb_peer *hb_role_peer(const struct hb_role_env *env, enum hb_role role,
     unsigned instance);
 /* A further descriptor is needed by the role's own adaptors that only the

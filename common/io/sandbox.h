@@ -1,6 +1,11 @@
 /*
- * Enters a role's sandbox: accounts, chroot, no new privileges, seccomp,
- * landlock, limits.  Floor 3.
+ * Enters a role's sandbox: account, root folder, no new privileges, landlock,
+ * limits, system call filter.  Floor 3.
+ *
+ * The working folder of a role is its root folder, with and without chroot:
+ * queue the spool, control the run-dir, the others the empty folder or `/`.
+ * The environment word HAUBERK_SANDBOX=report makes the filter name each
+ * blocked call in the log instead of only refusing it.
  */
 #ifndef HB_IO_SANDBOX_H
 #define HB_IO_SANDBOX_H
@@ -8,8 +13,17 @@
 #include "common/base/buf.h"
 #include "common/proto/conf.h"
 
-/* Accounts and chroot (as root only), then the filters.  0 or HB_E_*. */
+/* Account and chroot (as root only), then the filters.  0 or HB_E_*. */
 int hb_sandbox_enter(enum hb_role role, const struct hb_conf *conf,
     struct hb_buf *err) HB_MUSTCHECK;
+
+/* The account ROLE runs as (directive `user`, else its own); borrowed. */
+const char *hb_sandbox_account(enum hb_role role, const struct hb_conf *conf);
+/* Where ROLE is rooted: borrowed, or RUN_DIR/empty put into SPACE. */
+const char *hb_sandbox_root(enum hb_role role, const struct hb_conf *conf,
+    struct hb_buf *space);
+
+/* The table of calls, for its test: may ROLE use the call NAME? */
+bool hb_sandbox_allows(enum hb_role role, const char *name);
 
 #endif

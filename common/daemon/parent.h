@@ -1,0 +1,188 @@
+/*
+ * The parent: starts the roles, connects them, keeps them running.  Floor 4,
+ * private to the parent's files (prefix pd_).
+ *
+ *	STARTING --every role ready--> RUNNING --STOP, SIGTERM--> STOPPING
+ *
+ * It parses no remote byte.  Everything a role may not open itself comes from
+ * here: configuration, certificates and keys, listeners, logs, helpers.
+ */
+#ifndef HB_DAEMON_PARENT_H
+#define HB_DAEMON_PARENT_H
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "common/io/counters.h"
+#include "common/io/logsink.h"
+#include "common/io/peer.h"
+#include "common/proto/conf.h"
+
+enum pd_phase { PD_STARTING, PD_RUNNING, PD_STOPPING };
+enum pd_state { PD_DOWN, PD_STARTED, PD_READY };
+
+struct pd_parent;
+
+/* One process of a role. */
+struct pd_proc {
+	struct pd_parent *pd;
+	enum hb_role role;
+	unsigned instance;
+	enum pd_state state;
+	pid_t pid; /* 0: none */
+	bool ended; /* it has; what it said last is heard before we act */
+	int status; /* of its end */
+	struct hb_peer *peer;
+	struct hb_timer *timer; /* acting on its end, then the restart */
+	int64_t delay_ms; /* before the next restart, if it dies soon */
+	int64_t started_ms, ready_ms; /* monotonic */
+	unsigned restarts;
+	uint32_t generation; /* of the configuration it uses */
+};
+
+/* A file kept for the roles that may not open it. */
+struct pd_file {
+	enum hb_file_kind kind;
+	unsigned index;
+	struct hb_buf bytes;
+};
+enum { PD_FILES_MAX = 200 };
+struct pd_files {
+	struct pd_file v[PD_FILES_MAX];
+	size_t n;
+};
+
+/* The sockets of one listen directive. */
+struct pd_listener {
+	struct hb_listen spec; /* without its proxies */
+	int fd[2];
+	size_t n;
+};
+struct pd_listeners {
+	struct pd_listener *v;
+	size_t n;
+};
+
+/* Who waits for the end of a reload or stop. */
+struct pd_asker {
+	unsigned instance;
+	uint32_t ref;
+};
+enum { PD_ASKERS_MAX = 16 };
+struct pd_askers {
+	struct pd_asker v[PD_ASKERS_MAX];
+	size_t n;
+};
+
+struct pd_parent {
+	struct hb_loop *loop;
+	const char *conf_file; /* absolute */
+	const char *libexec;
+	bool foreground, privileged;
+	struct rlimit nofile; /* as we were started: for helpers */
+	enum pd_phase phase;
+	int exit_code;
+	int64_t started_ms;
+
+	struct hb_conf *conf;
+	struct hb_buf text; /* what roles are given */
+	uint32_t generation;
+	struct pd_files files;
+	struct pd_listeners listeners;
+	int control_fd, lock_fd;
+	struct hb_logdest log;
+	int log_read_fd; /* -1: the log is no file */
+	struct hb_timer *log_retry;
+
+	struct pd_proc *procs;
+	size_t nprocs;
+	int counters_fd;
+	uint64_t counters_size;
+	struct hb_counters *counters;
+	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
+
+	unsigned wave; /* of the stop */
+	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
+	struct pd_askers stop_askers, reload_askers;
+	int64_t watched; /* state of the watched files, see parent_files.c */
+
+	/* The daemon's starter waits on this; -1: nobody. */
+	int starter_fd;
+};
+
+/* parent.c: roles */
+void pd_make_procs(struct pd_parent *pd);
+void pd_start_all(struct pd_parent *pd);
+void pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg,
+    int fd);
+void pd_send_conf(struct pd_proc *pr);
+void pd_send_log(struct pd_proc *pr);
+/* Ends the start with CODE: everything is killed, the loop ends. */
+void pd_fail(struct pd_parent *pd, int code, const char *why);
+void pd_kill(struct pd_proc *pr);
+struct pd_proc *pd_find(struct pd_parent *pd, enum hb_role role,
+    unsigned instance);
+void pd_on_child(void *ctx, int signo);
+const char *pd_state_name(enum pd_state s);
+
+/* parent_stop.c: stop, reload, and who waits for them */
+void pd_stop(struct pd_parent *pd);
+/* A process ended while stopping: goes on with the next wave. */
+void pd_stop_next(struct pd_parent *pd);
+/* Returns 0, or HB_E_* with WHY filled; the old configuration stays. */
+int pd_reload(struct pd_parent *pd, struct hb_buf *why);
+void pd_reload_done(struct pd_parent *pd);
+
+/* parent_ctl.c */
+void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void pd_say_features(const struct hb_conf *conf);
+void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
+    unsigned exit_code, const char *text);
+
+/* parent_files.c: accounts, folders, files for roles */
+/* 0 or an exit code, ERR filled. */
+int pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err);
+int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
+int pd_lock_spool(struct pd_parent *pd, struct hb_buf *err);
+int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
+    struct pd_files *out, struct hb_buf *err);
+void pd_free_files(struct pd_files *files);
+/* The text for roles: CONF and the self-signed certificate when it names
+ * none. */
+void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
+bool pd_file_is_for(enum hb_file_kind kind, enum hb_role role);
+/* True when a watched file (resolv.conf, hosts-file) changed. */
+bool pd_files_changed(struct pd_parent *pd);
+
+/* parent_listen.c */
+/* Opens what CONF lists; sockets of HAVE that fit are shared.  0 or an exit
+ * code. */
+int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
+    struct pd_listeners *out, struct hb_buf *err);
+/* Closes those of L that KEEP does not share. */
+void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
+void pd_send_listeners(struct pd_proc *pr, bool again);
+
+/* parent_log.c */
+int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
+void pd_log_lost(void *ctx);
+
+/* parent_helper.c */
+void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* True when PID was a helper. */
+bool pd_helper_ended(struct pd_parent *pd, pid_t pid);
+void pd_kill_helpers(struct pd_parent *pd);
+
+/* spawn.c: descriptors of a child */
+/* In a child: FD becomes descriptor 3, LOCK (or -1) 4, standard input and
+ * output /dev/null, standard error too unless KEEP_STDERR; all others are
+ * closed. */
+void pd_child_fds(int fd, int lock, bool keep_stderr);
+/* The daemon has started: nobody waits on its terminal any more. */
+void pd_let_go_of_terminal(void);
+
+/* notify.c: systemd's datagram; nothing without NOTIFY_SOCKET */
+void pd_notify(const char *state);
+
+#endif

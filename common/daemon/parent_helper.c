@@ -1,0 +1,203 @@
+/* Local helpers by ticket, and unix endpoints.  Floor 4. */
+#include "config.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/base/mem.h"
+#include "common/daemon/parent.h"
+#include "common/io/sandbox.h"
+#include "common/io/sock.h"
+#include "common/proto/endpoint.h"
+
+enum { ACCOUNT_MAX = 65 };
+
+/* Only what a mailbox or a command may know. */
+static void
+set_environment(const struct passwd *pw)
+{
+	clearenv();
+	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	setenv("HOME", pw->pw_dir, 1);
+	setenv("USER", pw->pw_name, 1);
+	setenv("LOGNAME", pw->pw_name, 1);
+	setenv("SHELL", "/bin/sh", 1);
+}
+
+static bool
+become(const struct passwd *pw)
+{
+	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
+	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) == 0 &&
+	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) == 0;
+}
+
+/* Signals as a fresh process has them. */
+static void
+reset_signals(void)
+{
+	sigset_t none;
+
+	for (int s = 1; s < NSIG; s++)
+		if (s != SIGKILL && s != SIGSTOP)
+			signal(s, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/*
+ * The child: looks the account up here, where a slow name service keeps
+ * nobody else waiting.  What fails closes the channel, and queue tries later.
+ */
+static void HB_NORETURN
+run_helper(const struct pd_parent *pd, const char *account, int fd)
+{
+	static char name[] = "nobody", home[] = "/";
+	static struct passwd unknown = { .pw_name = name, .pw_dir = home };
+	struct passwd *pw;
+	char path[PATH_MAX];
+
+	reset_signals();
+	pd_child_fds(fd, -1, pd->foreground);
+	setsid();
+	umask(077);
+	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
+	pw = pd->privileged ? getpwnam(account) : getpwuid(geteuid());
+	if (pw == NULL && !pd->privileged)
+		pw = &unknown;
+	if (pw == NULL || (pd->privileged && (pw->pw_uid == 0 || !become(pw))))
+		_exit(EX_NOUSER);
+	if (chdir(pw->pw_dir) != 0 && chdir("/") != 0)
+		_exit(EX_OSERR);
+	set_environment(pw);
+	snprintf(path, sizeof(path), "%s/hauberk-local", pd->libexec);
+	execl(path, path, (char *)NULL);
+	_exit(EX_OSFILE);
+}
+
+static pid_t *
+free_place(struct pd_parent *pd)
+{
+	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+		if (pd->helpers[i] == 0)
+			return &pd->helpers[i];
+	return NULL;
+}
+
+/* Starts a helper as ACCOUNT; *FD is queue's end of its channel.  0 or
+ * errno. */
+static int
+start_helper(struct pd_parent *pd, const char *account, int *fd)
+{
+	pid_t *place = free_place(pd), pid;
+	int pair[2], r;
+
+	if (place == NULL)
+		return EAGAIN;
+	r = hb_sock_pair(pair);
+	if (r < 0)
+		return -r;
+	pid = fork();
+	if (pid == 0)
+		run_helper(pd, account, pair[1]);
+	r = errno;
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return r;
+	}
+	*place = pid;
+	*fd = pair[0];
+	return 0;
+}
+
+/* `user local NAME` stands for every recipient. */
+static int
+account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
+{
+	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->conf);
+
+	if (strcmp(fixed, hb_role_account(HB_ROLE_HELPER)) != 0)
+		user = hb_span_str(fixed);
+	return user.n > 0 && hb_span_copy(user, dst, ACCOUNT_MAX) == 0
+	    ? 0 : EINVAL;
+}
+
+void
+pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct pd_parent *pd = ctx;
+	const struct ipc_helper_start *m = msg;
+	struct ipc_helper answer = { .ticket = m->ticket };
+	char account[ACCOUNT_MAX];
+	int channel = -1, r = account_for(pd, m->user, account);
+
+	(void)fd;
+	if (r == 0 && pd->phase == PD_STOPPING)
+		r = EAGAIN;
+	if (r == 0)
+		r = start_helper(pd, account, &channel);
+	answer.error = (uint32_t)r;
+	hb_peer_post(p, HB_IPC_HELPER, &answer, channel);
+	if (channel >= 0)
+		close(channel);
+}
+
+bool
+pd_helper_ended(struct pd_parent *pd, pid_t pid)
+{
+	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+		if (pd->helpers[i] == pid) {
+			pd->helpers[i] = 0;
+			return true;
+		}
+	return false;
+}
+
+void
+pd_kill_helpers(struct pd_parent *pd)
+{
+	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+		if (pd->helpers[i] > 0)
+			kill(-pd->helpers[i], SIGKILL);
+}
+
+/* A descriptor, or -errno. */
+static int
+connect_endpoint(const struct hb_conf *conf, unsigned index)
+{
+	struct hb_span path;
+	char *name;
+	int fd;
+
+	if (hb_endpoint_path(conf, index, &path) != 0)
+		return -ENOENT;
+	name = hb_span_dup(path);
+	fd = hb_sock_unix_connect(name, SOCK_STREAM);
+	free(name);
+	return fd;
+}
+
+void
+pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct pd_parent *pd = ctx;
+	const struct ipc_endpoint_get *m = msg;
+	struct ipc_endpoint answer = { .ref = m->ref };
+	int channel = connect_endpoint(pd->conf, m->index);
+
+	(void)fd;
+	answer.error = channel < 0 ? (uint32_t)-channel : 0;
+	hb_peer_post(p, HB_IPC_ENDPOINT, &answer, channel >= 0 ? channel : -1);
+	if (channel >= 0)
+		close(channel);
+}

@@ -1,0 +1,37 @@
+/*
+ * Where log records go.  Floor 3.
+ *
+ * Each process gathers its records and writes them once a turn of the loop.
+ * What the log cannot take waits in a bounded buffer; beyond it records are
+ * dropped and counted, and one record tells how many when it goes on.  Mail
+ * never waits for the log.
+ */
+#ifndef HB_IO_LOGSINK_H
+#define HB_IO_LOGSINK_H
+
+#include "common/io/loop.h"
+#include "common/proto/conf.h"
+
+enum hb_logfd_kind { HB_LOGFD_FILE, HB_LOGFD_SYSLOG }; /* FILE or stderr */
+
+/* From now on records are gathered; until a descriptor is set they go to
+ * standard error.  LOST (may be NULL) is told when syslog's socket is gone. */
+void hb_logsink_start(struct hb_loop *l, void (*lost)(void *ctx), void *ctx);
+/* Takes FD; replaces the one before. */
+void hb_logsink_set(int fd, enum hb_logfd_kind kind,
+    enum hb_log_format format, enum hb_level level);
+/* Writes what waits, as far as the log takes it now: before an exit. */
+void hb_logsink_flush(void);
+uint64_t hb_logsink_dropped(void);
+
+/* The parent's side: only it may open logs. */
+struct hb_logdest {
+	int fd;
+	enum hb_logfd_kind kind;
+	bool up; /* false: syslog is away; records wait until it is opened again */
+};
+/* Opens what SPEC names.  0 or -errno. */
+int hb_logdest_open(const struct hb_logspec *spec,
+    struct hb_logdest *out) HB_MUSTCHECK;
+
+#endif

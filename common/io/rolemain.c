@@ -1,0 +1,663 @@
+/* The common life of a role's process.  Floor 3. */
+#include "config.h"
+
+#include "common/io/rolemain.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/io/ctlreply.h"
+#include "common/io/logsink.h"
+#include "common/io/sandbox.h"
+
+enum {
+	PARENT_FD = 3,
+	LOCK_FD = 4,	 /* queue alone: the lock of the spool */
+	PEERS_MAX = 512, /* channels to other roles */
+	HELD_MAX = 1024,
+	FILES_MAX = 256,
+	TEXT_MAX = 16 * 1024 * 1024,
+	FLUSH_MS = 1000
+};
+
+/* Frames about the configuration that is still arriving wait for its end. */
+struct held {
+	enum hb_ipc_type type;
+	union hb_ipc_any msg; /* of types without byte fields */
+	int fd;
+};
+
+struct role_file {
+	enum hb_file_kind kind;
+	unsigned index;
+	bool whole;
+	struct hb_buf bytes;
+};
+
+struct role_priv {
+	const struct hb_role_spec *spec;
+	hb_peer_handler on[HB_IPC_COUNT];
+	struct hb_peer_ops parent_ops, peer_ops;
+	struct hb_peer *peers[PEERS_MAX];
+	size_t npeers;
+	struct hb_conf *conf;
+	bool gathering, running, stopping;
+	struct hb_buf text;
+	struct role_file files[FILES_MAX];
+	size_t nfiles;
+	struct held *held;
+	size_t nheld;
+	int64_t started_ms;
+	int statm; /* /proc/self/statm, opened before the sandbox */
+};
+
+static struct role_priv *
+priv_of(const struct hb_role_env *env)
+{
+	return env->priv;
+}
+
+static void HB_NORETURN
+leave(int code)
+{
+	hb_logsink_flush();
+	_exit(code);
+}
+
+void
+hb_role_exit(struct hb_role_env *env)
+{
+	hb_loop_stop(env->loop);
+}
+
+bool
+hb_role_file(const struct hb_role_env *env, enum hb_file_kind kind,
+    unsigned index, struct hb_span *content)
+{
+	const struct role_priv *priv = priv_of(env);
+
+	for (size_t i = 0; i < priv->nfiles; i++) {
+		const struct role_file *f = &priv->files[i];
+
+		if (f->kind != kind || f->index != index || !f->whole)
+			continue;
+		*content = hb_buf_span(&f->bytes);
+		return true;
+	}
+	return false;
+}
+
+static void
+forget_files(struct role_priv *priv)
+{
+	for (size_t i = 0; i < priv->nfiles; i++)
+		hb_buf_wipe(&priv->files[i].bytes);
+	priv->nfiles = 0;
+}
+
+/* peers */
+
+static size_t
+find_peer(const struct role_priv *priv, enum hb_role role, unsigned instance)
+{
+	size_t i = 0;
+
+	while (i < priv->npeers &&
+	    (hb_peer_role(priv->peers[i]) != role ||
+		hb_peer_instance(priv->peers[i]) != instance))
+		i++;
+	return i;
+}
+
+struct hb_peer *
+hb_role_peer(const struct hb_role_env *env, enum hb_role role,
+    unsigned instance)
+{
+	const struct role_priv *priv = priv_of(env);
+
+	size_t at = find_peer(priv, role, instance);
+
+	return at < priv->npeers ? priv->peers[at] : NULL;
+}
+
+/* Out of the list first: the role must not find a peer that is gone. */
+static void
+drop_peer(struct hb_role_env *env, size_t at)
+{
+	struct role_priv *priv = priv_of(env);
+	struct hb_peer *p = priv->peers[at];
+
+	priv->peers[at] = priv->peers[--priv->npeers];
+	if (priv->running && priv->spec->on_peer_lost != NULL)
+		priv->spec->on_peer_lost(env, p);
+}
+
+static void
+on_peer_close(void *ctx, struct hb_peer *p, const char *why)
+{
+	struct hb_role_env *env = ctx;
+	struct role_priv *priv = priv_of(env);
+	struct ipc_peer_lost m = { .role = hb_peer_role(p),
+		.instance = hb_peer_instance(p), .why = hb_span_str(why) };
+	size_t at = find_peer(priv, hb_peer_role(p), hb_peer_instance(p));
+
+	if (at < priv->npeers && priv->peers[at] == p)
+		drop_peer(env, at);
+	if (!hb_peer_broke(p))
+		return;
+	HB_LOG(HB_LOG_ERROR, HB_EV_PEER, hb_kv_str(HB_K_STATE, "broken"),
+	    hb_kv_str(HB_K_PEER, hb_role_name(hb_peer_role(p))),
+	    hb_kv_str(HB_K_ERROR, why));
+	m.why = hb_span_head(m.why, 256);
+	hb_peer_post(env->parent, HB_IPC_PEER_LOST, &m, -1);
+}
+
+static void
+on_peer_drain(void *ctx, struct hb_peer *p)
+{
+	struct hb_role_env *env = ctx;
+
+	if (priv_of(env)->spec->on_peer_drain != NULL)
+		priv_of(env)->spec->on_peer_drain(env, p);
+}
+
+static void
+add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
+{
+	struct role_priv *priv = priv_of(env);
+	size_t at = find_peer(priv, role, instance);
+	struct hb_peer *p;
+
+	if (at < priv->npeers) {
+		p = priv->peers[at];
+		drop_peer(env, at);
+		hb_peer_free(&p);
+	}
+	if (priv->spec->claim_peer != NULL &&
+	    priv->spec->claim_peer(env, role, instance, fd))
+		return;
+	if (priv->npeers == PEERS_MAX) {
+		close(fd);
+		return;
+	}
+	p = hb_peer_new(env->loop, fd, env->role, role, instance,
+	    &priv->peer_ops, env);
+	priv->peers[priv->npeers++] = p;
+	if (priv->spec->on_peer != NULL)
+		priv->spec->on_peer(env, p);
+}
+
+/* frames of the parent */
+
+static void
+act(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
+{
+	struct role_priv *priv = priv_of(env);
+
+	if (h->type == HB_IPC_PEER)
+		add_peer(env, (enum hb_role)h->msg.peer.role,
+		    h->msg.peer.instance, h->fd);
+	else
+		priv->spec->on[h->type](env, p, &h->msg, h->fd);
+}
+
+/* Acts on a frame now, or when the configuration that it goes with is in
+ * use. */
+static void
+act_or_hold(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
+{
+	struct role_priv *priv = priv_of(env);
+
+	if (!priv->gathering && priv->running) {
+		act(env, p, h);
+		return;
+	}
+	if (priv->nheld == HELD_MAX) {
+		hb_peer_violation(p, "too many frames before CONF_END");
+		return;
+	}
+	if (priv->held == NULL)
+		priv->held = hb_calloc(HELD_MAX, sizeof(*priv->held));
+	priv->held[priv->nheld++] = *h;
+}
+
+static void
+act_on_held(struct hb_role_env *env)
+{
+	struct role_priv *priv = priv_of(env);
+	struct held *held = priv->held;
+	size_t n = priv->nheld;
+
+	priv->held = NULL;
+	priv->nheld = 0;
+	for (size_t i = 0; i < n; i++)
+		act(env, env->parent, &held[i]);
+	free(held);
+}
+
+static void
+on_peer_frame(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_PEER, .fd = fd };
+
+	h.msg.peer = *(const struct ipc_peer *)msg;
+	if (fd < 0 ||
+	    !hb_role_may_talk(((struct hb_role_env *)ctx)->role,
+		(enum hb_role)h.msg.peer.role))
+		hb_peer_violation(p, "PEER without sense");
+	else
+		act_or_hold(ctx, p, &h);
+}
+
+static void
+on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_LISTEN, .fd = fd };
+
+	h.msg.listen = *(const struct ipc_listen *)msg;
+	act_or_hold(ctx, p, &h);
+}
+
+static void
+on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_LISTEN_STOP, .fd = fd };
+
+	h.msg.listen_stop = *(const struct ipc_listen_stop *)msg;
+	act_or_hold(ctx, p, &h);
+}
+
+static void
+on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_COUNTERS, .fd = fd };
+
+	h.msg.counters = *(const struct ipc_counters *)msg;
+	act_or_hold(ctx, p, &h);
+}
+
+static void
+on_logread(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_LOGREAD, .fd = fd };
+
+	(void)msg;
+	act_or_hold(ctx, p, &h);
+}
+
+static void
+on_logfd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_logfd *m = msg;
+
+	(void)ctx;
+	if (fd < 0)
+		hb_peer_violation(p, "LOGFD without descriptor");
+	else
+		hb_logsink_set(fd, m->kind == 1 ? HB_LOGFD_SYSLOG
+						: HB_LOGFD_FILE,
+		    (enum hb_log_format)m->format, (enum hb_level)m->level);
+}
+
+static void
+on_clock(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	hb_clock_set_ahead(((const struct ipc_clock *)msg)->ahead_ms);
+}
+
+static void
+on_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	struct role_priv *priv = priv_of(env);
+
+	(void)p;
+	(void)msg;
+	(void)fd;
+	if (priv->stopping)
+		return;
+	priv->stopping = true;
+	if (priv->running && priv->spec->on_stop != NULL)
+		priv->spec->on_stop(env);
+	else
+		hb_role_exit(env);
+}
+
+/* A new configuration begins with its first part or file. */
+static void
+gather(struct role_priv *priv)
+{
+	if (priv->gathering)
+		return;
+	priv->gathering = true;
+	hb_buf_clear(&priv->text);
+	forget_files(priv);
+}
+
+static void
+on_conf_part(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct role_priv *priv = priv_of(ctx);
+
+	(void)fd;
+	gather(priv);
+	if (hb_buf_put(&priv->text, ((const struct ipc_conf_part *)msg)->text))
+		hb_peer_violation(p, "configuration too long");
+}
+
+static struct role_file *
+file_in_work(struct role_priv *priv, const struct ipc_file_part *m)
+{
+	struct role_file *f;
+
+	if (priv->nfiles > 0) {
+		f = &priv->files[priv->nfiles - 1];
+		if (!f->whole)
+			return f->kind == m->kind && f->index == m->index ? f
+									  : NULL;
+	}
+	if (priv->nfiles == FILES_MAX)
+		return NULL;
+	f = &priv->files[priv->nfiles++];
+	*f = (struct role_file){ .kind = (enum hb_file_kind)m->kind,
+		.index = m->index, .bytes = HB_BUF_INIT(TEXT_MAX) };
+	return f;
+}
+
+static void
+on_file_part(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct role_priv *priv = priv_of(ctx);
+	const struct ipc_file_part *m = msg;
+	struct role_file *f;
+
+	(void)fd;
+	gather(priv);
+	f = file_in_work(priv, m);
+	if (f == NULL || hb_buf_put(&f->bytes, m->bytes) != 0) {
+		hb_peer_violation(p, "file too long or out of order");
+		return;
+	}
+	f->whole = m->last != 0;
+}
+
+/* Returns owned, or NULL with ERR filled. */
+static struct hb_conf *
+parse_text(const struct role_priv *priv, struct hb_buf *err)
+{
+	struct hb_conf_source src = { .file = "(parent)", .dir = "/",
+		.text = hb_buf_span(&priv->text) };
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+	struct hb_conf *conf = hb_conf_parse(&src, &report);
+
+	if (report.errors > 0) {
+		hb_buf_add(err, hb_span_trim(hb_buf_span(&report.text)));
+		hb_conf_free(&conf);
+	}
+	hb_buf_free(&report.text);
+	return conf;
+}
+
+static int
+start(struct hb_role_env *env, struct hb_buf *err)
+{
+	struct role_priv *priv = priv_of(env);
+	int r;
+
+	priv->conf = parse_text(priv, err);
+	if (priv->conf == NULL)
+		return HB_E_SYNTAX;
+	env->conf = priv->conf;
+	r = priv->spec->setup(env, err);
+	if (r == 0)
+		r = hb_sandbox_enter(env->role, env->conf, err);
+	if (r != 0)
+		return r;
+	if (priv->spec->started != NULL)
+		priv->spec->started(env);
+	priv->running = true;
+	return 0;
+}
+
+static int
+reload(struct hb_role_env *env, struct hb_buf *err)
+{
+	struct role_priv *priv = priv_of(env);
+	struct hb_conf *old = priv->conf, *conf = parse_text(priv, err);
+	int r = 0;
+
+	if (conf == NULL)
+		return HB_E_SYNTAX;
+	env->conf = priv->conf = conf;
+	if (priv->spec->on_reload != NULL)
+		r = priv->spec->on_reload(env, old, err);
+	if (r != 0) {
+		env->conf = priv->conf = old;
+		old = conf;
+	}
+	hb_conf_free(&old);
+	return r;
+}
+
+static void
+tell_ready(struct hb_role_env *env, uint32_t generation, struct hb_buf *err)
+{
+	struct ipc_ready m = { .generation = generation,
+		.error = hb_span_head(hb_buf_span(err), 512) };
+
+	hb_peer_post(env->parent, HB_IPC_READY, &m, -1);
+}
+
+static void
+on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	struct role_priv *priv = priv_of(env);
+	const struct ipc_conf_end *m = msg;
+	struct hb_buf err = HB_BUF_INIT(0);
+	bool first = !priv->running;
+	int r;
+
+	(void)p;
+	(void)fd;
+	env->instance = m->instance;
+	env->build_ms = (int64_t)m->build_time * 1000;
+	r = first ? start(env, &err) : reload(env, &err);
+	if (r != 0 && err.n == 0)
+		hb_buf_adds(&err, hb_strerror(r));
+	priv->gathering = false;
+	forget_files(priv);
+	tell_ready(env, m->generation, &err);
+	hb_buf_free(&err);
+	if (r != 0 && first) {
+		hb_peer_flush(env->parent, FLUSH_MS);
+		leave(EX_CONFIG);
+	}
+	act_on_held(env);
+}
+
+static void
+on_parent_close(void *ctx, struct hb_peer *p, const char *why)
+{
+	(void)ctx;
+	(void)p;
+	(void)why;
+	leave(EX_UNAVAILABLE);
+}
+
+/* questions of control */
+
+static int64_t
+memory_kb(const struct role_priv *priv)
+{
+	char buf[128];
+	ssize_t n = pread(priv->statm, buf, sizeof(buf), 0);
+	struct hb_span s = hb_span(buf, n > 0 ? (size_t)n : 0);
+	uint64_t pages;
+
+	(void)hb_span_word(&s);
+	if (hb_span_u64(hb_span_word(&s), UINT32_MAX, &pages) != 0)
+		return 0;
+	return (int64_t)pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void
+answer_status(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_ctl *q)
+{
+	struct role_priv *priv = priv_of(env);
+	struct hb_ctl c = { .peer = p, .ref = q->ref };
+
+	hb_ctl_object(&c, NULL);
+	hb_ctl_text(&c, "role", hb_role_name(env->role));
+	hb_ctl_int(&c, "pid", getpid());
+	hb_ctl_int(&c, "instance", env->instance);
+	hb_ctl_int(&c, "uptime_s", (hb_mono_ms() - priv->started_ms) / 1000);
+	hb_ctl_int(&c, "rss_kb", memory_kb(priv));
+	hb_ctl_int(&c, "log_dropped", (int64_t)hb_logsink_dropped());
+	if (priv->spec->on_ctl != NULL)
+		priv->spec->on_ctl(env, p, q);
+	hb_ctl_close(&c);
+	hb_ctl_end(&c, 0, NULL);
+}
+
+static void
+answer_level(struct hb_peer *p, const struct ipc_ctl *q)
+{
+	struct hb_ctl c = { .peer = p, .ref = q->ref };
+	enum hb_level level;
+
+	if (hb_level_parse(q->arg, &level) != 0) {
+		hb_ctl_end(&c, 1, "the level is error, warn, info or debug");
+		return;
+	}
+	hb_log_set_level(level);
+	hb_ctl_end(&c, 0, NULL);
+}
+
+static void
+on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	const struct hb_role_spec *spec = priv_of(env)->spec;
+	const struct ipc_ctl *q = msg;
+	struct hb_ctl c = { .peer = p, .ref = q->ref };
+
+	(void)fd;
+	if (q->verb == HB_CTL_STATUS)
+		answer_status(env, p, q);
+	else if (q->verb == HB_CTL_LOG_LEVEL)
+		answer_level(p, q);
+	else if (spec->on_ctl != NULL)
+		spec->on_ctl(env, p, q);
+	else
+		hb_ctl_end(&c, 1, "not a question for this role");
+}
+
+/* the whole main() */
+
+static void
+fill_handlers(struct role_priv *priv)
+{
+	static const struct {
+		enum hb_ipc_type type;
+		hb_peer_handler on;
+	} own[] = {
+		{ HB_IPC_CONF_PART, on_conf_part },
+		{ HB_IPC_FILE_PART, on_file_part },
+		{ HB_IPC_CONF_END, on_conf_end },
+		{ HB_IPC_PEER, on_peer_frame },
+		{ HB_IPC_LOGFD, on_logfd },
+		{ HB_IPC_CLOCK, on_clock },
+		{ HB_IPC_STOP, on_stop },
+	};
+	static const struct {
+		enum hb_ipc_type type;
+		hb_peer_handler on;
+	} held[] = {
+		{ HB_IPC_LISTEN, on_listen },
+		{ HB_IPC_LISTEN_STOP, on_listen_stop },
+		{ HB_IPC_COUNTERS, on_counters },
+		{ HB_IPC_LOGREAD, on_logread },
+	};
+
+	memcpy(priv->on, priv->spec->on, sizeof(priv->on));
+	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++)
+		priv->on[own[i].type] = own[i].on;
+	for (size_t i = 0; i < HB_ARRAY_LEN(held); i++)
+		if (priv->spec->on[held[i].type] != NULL)
+			priv->on[held[i].type] = held[i].on;
+	if (priv->spec->role != HB_ROLE_CONTROL)
+		priv->on[HB_IPC_CTL] = on_ctl;
+}
+
+/* The parent stops us by STOP or by its end; a signal to the whole group of
+ * processes is the parent's to act on. */
+static void
+ignore_signals(void)
+{
+	static const int ignored[] = { SIGPIPE, SIGHUP, SIGINT, SIGTERM };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+static void
+log_lost(void *ctx)
+{
+	struct hb_role_env *env = ctx;
+	struct ipc_log_lost m = { 0 };
+
+	hb_peer_post(env->parent, HB_IPC_LOG_LOST, &m, -1);
+}
+
+static void
+prepare(struct hb_role_env *env, struct role_priv *priv)
+{
+	ignore_signals();
+	close_range(env->role == HB_ROLE_QUEUE ? LOCK_FD + 1 : LOCK_FD, ~0u, 0);
+	env->loop = hb_loop_new();
+	hb_log_set_role(hb_role_name(env->role), getpid());
+	hb_logsink_start(env->loop, log_lost, env);
+	priv->text = HB_BUF_INIT(TEXT_MAX);
+	priv->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	priv->started_ms = hb_mono_ms();
+	fill_handlers(priv);
+	priv->parent_ops = (struct hb_peer_ops){ .on = priv->on,
+		.on_close = on_parent_close };
+	priv->peer_ops = (struct hb_peer_ops){ .on = priv->on,
+		.on_close = on_peer_close, .on_drain = on_peer_drain };
+	env->parent = hb_peer_new(env->loop, PARENT_FD, env->role,
+	    HB_ROLE_PARENT, 0, &priv->parent_ops, env);
+}
+
+int
+hb_role_run(const struct hb_role_spec *spec, int argc, char **argv)
+{
+	static struct role_priv priv;
+	static struct hb_role_env env;
+
+	if (argc != 1 || fcntl(PARENT_FD, F_GETFD) < 0) {
+		fprintf(stderr, "%s: started by hauberkd only\n",
+		    argc > 0 ? argv[0] : hb_role_name(spec->role));
+		return EX_USAGE;
+	}
+	priv.spec = spec;
+	env.role = spec->role;
+	env.priv = &priv;
+	prepare(&env, &priv);
+	if (hb_loop_run(env.loop) != 0)
+		return EX_SOFTWARE;
+	for (size_t i = 0; i < priv.npeers; i++)
+		hb_peer_flush(priv.peers[i], FLUSH_MS);
+	hb_peer_flush(env.parent, FLUSH_MS);
+	leave(EX_OK);
+}

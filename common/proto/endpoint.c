@@ -1,0 +1,62 @@
+/* Numbers of unix sockets: `deliver`, then `route` in order.  Floor 1. */
+#include "common/proto/endpoint.h"
+
+#include "common/base/err.h"
+
+struct hb_span
+hb_endpoint_unix(struct hb_span text)
+{
+	static const struct hb_span prefixes[] = {
+		{ (const unsigned char *)"unix:", 5 },
+		{ (const unsigned char *)"lmtp:", 5 },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(prefixes); i++)
+		if (hb_span_has_prefix_nocase(text, prefixes[i])) {
+			text = hb_span_from(text, prefixes[i].n);
+			break;
+		}
+	if (text.n < 2 || text.p[0] != '/' || text.p[1] == '/')
+		return HB_SPAN_NONE;
+	return text;
+}
+
+/* Candidate AT: 0 is `deliver`, others are routes; false past the end. */
+static bool
+candidate(const struct hb_conf *c, size_t at, struct hb_span *path)
+{
+	*path = HB_SPAN_NONE;
+	if (at == 0) {
+		if (c->deliver.kind == HB_DELIVER_LMTP)
+			*path = hb_endpoint_unix(hb_span_str(c->deliver.arg));
+		return true;
+	}
+	if (at - 1 >= c->route.n)
+		return false;
+	*path = hb_endpoint_unix(hb_span_str(c->route.v[at - 1].route));
+	return true;
+}
+
+int
+hb_endpoint_path(const struct hb_conf *c, unsigned index,
+    struct hb_span *path)
+{
+	unsigned n = 0;
+
+	for (size_t at = 0; candidate(c, at, path); at++)
+		if (path->n > 0 && n++ == index)
+			return 0;
+	return HB_E_NOTFOUND;
+}
+
+int
+hb_endpoint_find(const struct hb_conf *c, struct hb_span path,
+    unsigned *index)
+{
+	struct hb_span have;
+
+	for (*index = 0; hb_endpoint_path(c, *index, &have) == 0; ++*index)
+		if (hb_span_eq(have, path))
+			return 0;
+	return HB_E_NOTFOUND;
+}

@@ -1,0 +1,232 @@
+#!/usr/bin/python3
+"""The parent with roles that do nothing: start, restart, reload, stop.
+
+Runs unprivileged; called by root it becomes nobody.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ.get("HB_BUILDDIR", ".")
+ROLES = ["keyagent", "router", "queue", "delivery", "smtpd", "control"]
+NOBODY = 65534
+
+
+class Parent:
+    """One tree: programs, configuration, log."""
+
+    def __init__(self, top):
+        self.top = top
+        self.libexec = os.path.join(top, "libexec")
+        os.mkdir(self.libexec)
+        for role in ROLES:
+            shutil.copy(os.path.join(BUILD, "tests/roles/role"),
+                        os.path.join(self.libexec, "hauberk-" + role))
+        self.program = os.path.join(top, "hauberkd")
+        shutil.copy(os.path.join(BUILD, "common/daemon/hauberkd"),
+                    self.program)
+        self.conf = os.path.join(top, "hauberk.conf")
+        self.log = os.path.join(top, "log")
+        self.write_conf()
+
+    def write_conf(self, more="", name="mx.example.org"):
+        with open(self.conf, "w", encoding="ascii") as f:
+            f.write(f"hostname {name}\nlisten none\nspool spool\n"
+                    f"run-dir run\nlog {self.log}\nworkers smtpd=2\n{more}")
+
+    def start(self, *options):
+        env = dict(os.environ, HAUBERK_LIBEXEC=self.libexec)
+        return subprocess.run(
+            [self.program, "-f", self.conf, *options], env=env, check=False,
+            timeout=30, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE)
+
+    def records(self):
+        with open(self.log, encoding="ascii") as f:
+            return f.read().splitlines()
+
+    def pid(self):
+        return int(re.search(r"parent\[(\d+)\]", "\n".join(
+            r for r in self.records() if "ev=start" in r).split("\n")[-1])[1])
+
+    def role_pids(self, role):
+        """The last process of each instance."""
+        found = {}
+        for r in self.records():
+            m = re.search(rf"ev=role name={role} state=ready instance=(\d+) "
+                          r"pid=(\d+)", r)
+            if m:
+                found[m[1]] = int(m[2])
+        return sorted(found.values())
+
+
+def wait_for(what, seconds=1.0):
+    """How long it took for WHAT() to hold."""
+    start = time.monotonic()
+    while not what():
+        if time.monotonic() - start > seconds:
+            raise AssertionError("waited in vain")
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def has_record(p, text):
+    return any(text in r for r in p.records())
+
+
+def check_mistakes(p):
+    p.write_conf("bogus 1\nretry x\n")
+    for options in (["-n"], []):
+        r = p.start(*options)
+        assert r.returncode == 78, r
+        assert b":7:" in r.stderr and b":8:" in r.stderr, r.stderr
+    assert not os.path.exists(os.path.join(p.top, "spool"))
+    p.write_conf()
+    assert p.start("-n").returncode == 0
+
+
+def check_start(p):
+    r = p.start()
+    assert r.returncode == 0, r
+    assert has_record(p, "ev=start state=ready")
+    for role in ROLES:
+        pids = p.role_pids(role)
+        assert len(pids) == (2 if role == "smtpd" else 1), (role, pids)
+        for pid in pids:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                assert f.read().endswith(f"hauberk-{role}\0".encode())
+    assert oct(os.stat(os.path.join(p.top, "spool/maildrop")).st_mode) \
+        == "0o41730"
+
+
+def check_second_start(p):
+    r = p.start()
+    assert r.returncode != 0 and b"another hauberkd" in r.stderr, r
+
+
+def check_restarts(p):
+    for role in ROLES:
+        old = p.role_pids(role)[0]
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda r=role, o=old: o not in p.role_pids(r))
+        # its peers have a channel to the new process
+        new = len([r for r in p.records() if "state=restarted" in r])
+        assert new >= 1
+    for role in ROLES:
+        assert all(is_alive(pid) for pid in p.role_pids(role)), role
+    wait_for(lambda: len([r for r in p.records()
+                          if "queue[" in r and "peer=router" in r
+                          and "state=up" in r]) >= 3)
+
+
+def check_backoff(p):
+    """A role that dies again and again is started less and less often."""
+    begin = len(p.records())
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        for pid in p.role_pids("router"):
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+    n = len([r for r in p.records()[begin:]
+             if "name=router state=restarted" in r])
+    assert 2 <= n <= 6, n
+    wait_for(lambda: is_alive(p.role_pids("router")[0]), 5)
+
+
+def check_reload(p):
+    p.write_conf("spool elsewhere\n", name="new.example.org")
+    os.kill(p.pid(), signal.SIGHUP)
+    wait_for(lambda: has_record(p, "state=kept"))
+    p.write_conf(name="new.example.org")
+    os.rename(p.log, p.log + ".old")
+    os.kill(p.pid_before, signal.SIGHUP)
+    wait_for(lambda: os.path.exists(p.log))
+    wait_for(lambda: len([r for r in p.records()
+                          if "state=new name=new.example.org" in r]) == 7)
+    p.write_conf("bogus\n")
+    os.kill(p.pid_before, signal.SIGHUP)
+    wait_for(lambda: has_record(p, "bogus"))
+    p.write_conf()
+
+
+def check_stop(p, pid, pids):
+    os.kill(pid, signal.SIGTERM)
+    took = wait_for(lambda: not is_alive(pid), 15)
+    assert took < 5, took
+    assert has_record(p, "ev=stop state=stopped")
+    assert not any(is_alive(x) for x in pids)
+    assert not os.path.exists(os.path.join(p.top, "run/control.sock"))
+
+
+def check_orphans(p):
+    """Without their parent the roles end; a new one can start."""
+    assert p.start().returncode == 0
+    pids = [x for r in ROLES for x in p.role_pids(r)]
+    os.kill(p.pid(), signal.SIGKILL)
+    wait_for(lambda: not any(is_alive(x) for x in pids), 5)
+    assert p.start().returncode == 0
+
+
+def check_failing_role(p):
+    """A role that cannot start fails the start, with its reason."""
+    os.rename(os.path.join(p.libexec, "hauberk-router"),
+              os.path.join(p.libexec, "away"))
+    r = p.start()
+    assert r.returncode != 0 and b"hauberk-router" in r.stderr, r
+    os.rename(os.path.join(p.libexec, "away"),
+              os.path.join(p.libexec, "hauberk-router"))
+
+
+def all_pids(p):
+    return [x for r in ROLES for x in p.role_pids(r)]
+
+
+def main():
+    os.umask(0o022)
+    top = tempfile.mkdtemp(prefix="hauberk-parent-")
+    p = Parent(top)
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", str(NOBODY), top], check=True)
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    check_mistakes(p)
+    check_failing_role(p)
+    os.unlink(p.log)
+    check_start(p)
+    p.pid_before = p.pid()
+    try:
+        check_restarts(p)
+        check_second_start(p)
+        check_backoff(p)
+        pids = all_pids(p)
+        check_reload(p)
+        check_stop(p, p.pid_before, pids)
+        check_orphans(p)
+        p.pid_before = p.pid()
+        check_stop(p, p.pid_before, all_pids(p))
+    finally:
+        if is_alive(p.pid_before):
+            os.kill(p.pid_before, signal.SIGKILL)
+    shutil.rmtree(top, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+/*
+ * A role without work, for the test of the parent: takes every frame, keeps
+ * its peers, and does what its name asks.  Started as hauberk-ROLE.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/io/ctlreply.h"
+#include "common/io/rolemain.h"
+
+static void
+ignore(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)msg;
+	if (fd >= 0)
+		close(fd);
+}
+
+static int
+setup(struct hb_role_env *env, struct hb_buf *err)
+{
+	struct hb_span s;
+
+	if (env->role == HB_ROLE_KEYAGENT &&
+	    !hb_role_file(env, HB_FILE_KEY, 0, &s)) {
+		hb_buf_adds(err, "no key");
+		return HB_E_NOTFOUND;
+	}
+	return 0;
+}
+
+static void
+on_peer(struct hb_role_env *env, struct hb_peer *p)
+{
+	(void)env;
+	HB_LOG(HB_LOG_INFO, HB_EV_PEER, hb_kv_str(HB_K_STATE, "up"),
+	    hb_kv_str(HB_K_PEER, hb_role_name(hb_peer_role(p))),
+	    hb_kv_int(HB_K_INSTANCE, hb_peer_instance(p)));
+}
+
+static void
+on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
+{
+	(void)env;
+	HB_LOG(HB_LOG_INFO, HB_EV_PEER, hb_kv_str(HB_K_STATE, "lost"),
+	    hb_kv_str(HB_K_PEER, hb_role_name(hb_peer_role(p))),
+	    hb_kv_int(HB_K_INSTANCE, hb_peer_instance(p)));
+}
+
+static int
+on_reload(struct hb_role_env *env, const struct hb_conf *old,
+    struct hb_buf *err)
+{
+	(void)old;
+	(void)err;
+	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "new"),
+	    hb_kv_str(HB_K_NAME, env->conf->hostname));
+	return 0;
+}
+
+/* The role is the last part of our name. */
+static enum hb_role
+role_of(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+
+	for (int r = 0; dash != NULL && r < HB_ROLE_COUNT; r++)
+		if (strcmp(hb_role_name((enum hb_role)r), dash + 1) == 0)
+			return (enum hb_role)r;
+	return HB_ROLE_COUNT;
+}
+
+int
+main(int argc, char **argv)
+{
+	static hb_peer_handler on[HB_IPC_COUNT];
+	struct hb_role_spec spec = { .on = on, .setup = setup,
+		.on_peer = on_peer, .on_peer_lost = on_peer_lost,
+		.on_reload = on_reload };
+
+	if (argc == 3) /* the key agent's program makes certificates */
+		return puts("-----BEGIN CERTIFICATE-----\n"
+			    "-----BEGIN PRIVATE KEY-----") < 0;
+	spec.role = role_of(argv[0]);
+	if (spec.role == HB_ROLE_COUNT)
+		return EXIT_FAILURE;
+	for (int i = 0; i < HB_IPC_COUNT; i++)
+		on[i] = ignore;
+	return hb_role_run(&spec, argc, argv);
+}
