@@ -254,20 +254,53 @@ sign_free(void *ctx)
 	free(ctx);
 }
 
+/* OpenSSL gives these as words, its callers as numbers. */
+static const struct word {
+	const char *key, *word;
+	int value;
+} words[] = {
+	{ OSSL_SIGNATURE_PARAM_PAD_MODE, OSSL_PKEY_RSA_PAD_MODE_PKCSV15,
+	    RSA_PKCS1_PADDING },
+	{ OSSL_SIGNATURE_PARAM_PAD_MODE, OSSL_PKEY_RSA_PAD_MODE_PSS,
+	    RSA_PKCS1_PSS_PADDING },
+	{ OSSL_SIGNATURE_PARAM_PSS_SALTLEN, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST,
+	    RSA_PSS_SALTLEN_DIGEST },
+};
+
+/* 1: *V is set, or KEY is not among PARAMS. */
+static int
+get_choice(const OSSL_PARAM params[], const char *key, int *v)
+{
+	const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, key);
+	const char *text;
+
+	if (p == NULL)
+		return 1;
+	if (p->data_type == OSSL_PARAM_INTEGER)
+		return OSSL_PARAM_get_int(p, v);
+	if (!OSSL_PARAM_get_utf8_string_ptr(p, &text))
+		return 0;
+	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++) {
+		if (strcmp(words[i].key, key) == 0 &&
+		    strcmp(words[i].word, text) == 0) {
+			*v = words[i].value;
+			return 1;
+		}
+	}
+	return 0;
+}
+
 static OSSL_FUNC_signature_set_ctx_params_fn sign_set_params;
 static int
 sign_set_params(void *ctx, const OSSL_PARAM params[])
 {
 	struct sign_ctx *s = ctx;
-	const OSSL_PARAM *p;
 
-	if (params == NULL)
-		return 1;
-	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
-	if (p != NULL && !OSSL_PARAM_get_int(p, &s->padding))
-		return 0;
-	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
-	return p == NULL || OSSL_PARAM_get_int(p, &s->salt_len);
+	return params == NULL ||
+	       (get_choice(
+		    params, OSSL_SIGNATURE_PARAM_PAD_MODE, &s->padding) &&
+		   get_choice(
+		       params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN, &s->salt_len));
 }
 
 static OSSL_FUNC_signature_settable_ctx_params_fn sign_settable;
