@@ -1,0 +1,26 @@
+/*
+ * Keys that live in the key agent, as OpenSSL sees them.  Private to
+ * common/io.  A built-in provider holds the public part and asks the key
+ * client for each signature.
+ */
+#ifndef HB_IO_KEYPROV_H
+#define HB_IO_KEYPROV_H
+
+#include "common/io/tls.h"
+
+struct ossl_lib_ctx_st;
+struct evp_pkey_st;
+
+/* The library context where the provider is, made at first use; NULL when
+ * it cannot be.  Fetches in it need HB_KEYPROV_PROPQ. */
+struct ossl_lib_ctx_st *hb_keyprov_libctx(void);
+#define HB_KEYPROV_PROPQ "?provider=default"
+
+/*
+ * Returns an owned key whose public part is PUB's (RSA, EC or Ed25519) and
+ * whose signatures are made by key INDEX of the agent; NULL on failure.
+ */
+struct evp_pkey_st *hb_keyprov_key(
+    struct evp_pkey_st *pub, uint32_t index, struct hb_keyclient *keys);
+
+#endif

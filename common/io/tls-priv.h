@@ -1,0 +1,59 @@
+/*
+ * One TLS session over a socket, driven by conn.c; contexts from tls.c,
+ * facts from tls_facts.c.  Private to common/io.  Nothing here blocks but a
+ * signature (keyprov.c, bounded).
+ */
+#ifndef HB_IO_TLS_PRIV_H
+#define HB_IO_TLS_PRIV_H
+
+#include "common/io/tls.h"
+
+struct ssl_st;
+struct x509_store_ctx_st;
+struct hb_tls_session;
+
+/* A session object with what the context says; T is kept until it is freed. */
+struct ssl_st *hb_tls_new_ssl(struct hb_tls *t);
+void hb_tls_free_ssl(struct hb_tls *t, struct ssl_st *ssl);
+
+/* Lets every chain pass and notes its heaviest problem: the facts are the
+ * session's application data. */
+int hb_tls_facts_on_verify(int ok, struct x509_store_ctx_st *store);
+/* Fills FACTS from a session whose handshake is over. */
+void hb_tls_facts_done(struct hb_tls_facts *facts, struct ssl_st *ssl);
+/* The same for a failed one: WHY is our own text. */
+void hb_tls_facts_failed(struct hb_tls_facts *facts, const char *why);
+
+/* What a step came to; bytes are counted beside it. */
+enum hb_tls_step {
+	HB_TLS_STEP_OK,     /* done, or bytes were moved */
+	HB_TLS_STEP_WANT,   /* more bytes from the peer are needed */
+	HB_TLS_STEP_CLOSED, /* the peer ended the session */
+	HB_TLS_STEP_FAILED
+};
+
+/*
+ * RAW takes the records to send; reading is done from FD.  All borrowed.
+ * NAME: client side's SNI and reference name, or NULL.
+ */
+struct hb_tls_session *hb_tls_session_server(
+    struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts);
+struct hb_tls_session *hb_tls_session_client(struct hb_tls *t, int fd,
+    struct hb_buf *raw, struct hb_tls_facts *facts, const char *name);
+void hb_tls_session_free(struct hb_tls_session **s);
+
+/* OK or FAILED: the facts are complete. */
+enum hb_tls_step hb_tls_session_handshake(struct hb_tls_session *s);
+enum hb_tls_step hb_tls_session_read(
+    struct hb_tls_session *s, void *dst, size_t room, size_t *got);
+/* Makes records of S, all of it. */
+enum hb_tls_step hb_tls_session_write(
+    struct hb_tls_session *s, struct hb_span plain);
+/* Bytes came off the socket that were not read yet. */
+bool hb_tls_session_pending(const struct hb_tls_session *s);
+/* Queues close_notify. */
+void hb_tls_session_end(struct hb_tls_session *s);
+/* errno of a failed socket, or 0. */
+int hb_tls_session_syserr(const struct hb_tls_session *s);
+
+#endif

@@ -1,0 +1,291 @@
+/*
+ * TLS contexts.  Floor 3.  RFC 3207, RFC 8461 s7.2 (TLS 1.2 or later).
+ */
+#include "config.h"
+
+#include "common/io/tls.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+#include "common/io/keyprov.h"
+#include "common/io/tls-priv.h"
+
+/* TLS 1.2; the suites of 1.3 are all good.  A server's key only signs, so
+ * it has no suites with RSA key transport. */
+static const char server_suites[] =
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:!aNULL";
+static const char client_suites[] =
+    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:"
+    "RSA+AESGCM:RSA+AES:!aNULL";
+
+struct server_cert {
+	SSL_CTX *ctx;
+	X509 *leaf; /* in the context */
+};
+
+struct hb_tls {
+	unsigned refs;
+	struct server_cert *certs; /* client: one without leaf */
+	size_t n;
+	X509_STORE *store; /* client */
+};
+
+static void
+say(struct hb_buf *err, const char *what, size_t index)
+{
+	const char *why = ERR_reason_error_string(ERR_peek_last_error());
+
+	hb_buf_addf(err, "%s %zu: %s", what, index + 1,
+	    why != NULL ? why : "not usable");
+	ERR_clear_error();
+}
+
+static struct hb_tls *
+tls_alloc(size_t n)
+{
+	struct hb_tls *t = HB_NEW(struct hb_tls);
+
+	t->refs = 1;
+	t->n = n;
+	t->certs = hb_calloc(n, sizeof(*t->certs));
+	return t;
+}
+
+static void
+unref(struct hb_tls *t)
+{
+	if (--t->refs > 0)
+		return;
+	for (size_t i = 0; i < t->n; i++)
+		SSL_CTX_free(t->certs[i].ctx);
+	free(t->certs);
+	free(t);
+}
+
+void
+hb_tls_free(struct hb_tls **t)
+{
+	if (*t == NULL)
+		return;
+	unref(*t);
+	*t = NULL;
+}
+
+SSL *
+hb_tls_new_ssl(struct hb_tls *t)
+{
+	SSL *ssl = SSL_new(t->certs[0].ctx);
+
+	if (ssl == NULL)
+		HB_BUG("out of memory");
+	t->refs++;
+	return ssl;
+}
+
+void
+hb_tls_free_ssl(struct hb_tls *t, SSL *ssl)
+{
+	SSL_free(ssl);
+	unref(t);
+}
+
+void *
+hb_tls_store(struct hb_tls *t)
+{
+	return t->store;
+}
+
+/* What both sides have in common. */
+static bool
+set_up(SSL_CTX *ctx, enum hb_tls_version min, const char *suites)
+{
+	/* Many SMTP peers just close; SMTP itself tells where a message
+	 * ends, so that nothing can be cut off unseen. */
+	SSL_CTX_set_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF |
+				     SSL_OP_NO_RENEGOTIATION |
+				     SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_security_level(ctx, 2);
+	return SSL_CTX_set_cipher_list(ctx, suites) == 1 &&
+	       SSL_CTX_set_min_proto_version(ctx,
+		   min == HB_TLSVER_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1;
+}
+
+static BIO *
+bio_of(struct hb_span pem)
+{
+	BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+
+	if (b == NULL)
+		HB_BUG("out of memory");
+	return b;
+}
+
+/* Client */
+
+/* The number of roots read; a damaged one ends it with 0. */
+static size_t
+add_roots(X509_STORE *store, struct hb_span pem)
+{
+	BIO *bio = bio_of(pem);
+	size_t n = 0;
+	X509 *cert;
+
+	while ((cert = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL)) != NULL) {
+		n += X509_STORE_add_cert(store, cert) == 1;
+		X509_free(cert);
+	}
+	BIO_free(bio);
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		return 0;
+	ERR_clear_error();
+	return n;
+}
+
+struct hb_tls *
+hb_tls_client_new(const struct hb_span *bundles, size_t n,
+    enum hb_tls_version min, struct hb_buf *err)
+{
+	struct hb_tls *t = tls_alloc(1);
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	t->certs[0].ctx = ctx;
+	if (ctx == NULL || !set_up(ctx, min, client_suites)) {
+		say(err, "TLS client", 0);
+		hb_tls_free(&t);
+		return NULL;
+	}
+	/* A session resumed would carry the judgement of another day. */
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, hb_tls_facts_on_verify);
+	t->store = SSL_CTX_get_cert_store(ctx);
+	for (size_t i = 0; i < n; i++) {
+		if (add_roots(t->store, bundles[i]) > 0)
+			continue;
+		say(err, "ca-file", i);
+		hb_tls_free(&t);
+		return NULL;
+	}
+	return t;
+}
+
+/* Server */
+
+static int
+choose_by_name(SSL *ssl, int *alert, void *arg)
+{
+	const struct hb_tls *t = arg;
+	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	(void)alert;
+	for (size_t i = 0; name != NULL && i < t->n; i++) {
+		if (X509_check_host(t->certs[i].leaf, name, 0, 0, NULL) == 1) {
+			(void)SSL_set_SSL_CTX(ssl, t->certs[i].ctx);
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	/* RFC 8461 s7.1, RFC 7672 s8.1: an unknown name gets the first. */
+	return SSL_TLSEXT_ERR_OK;
+}
+
+static X509 *
+read_cert(BIO *bio)
+{
+	X509 *cert = X509_new_ex(hb_keyprov_libctx(), HB_KEYPROV_PROPQ);
+
+	if (cert != NULL && PEM_read_bio_X509(bio, &cert, NULL, NULL) != NULL)
+		return cert;
+	X509_free(cert);
+	return NULL;
+}
+
+static bool
+use_chain(SSL_CTX *ctx, STACK_OF(X509) * chain, uint32_t index,
+    struct hb_keyclient *keys)
+{
+	X509 *leaf = sk_X509_shift(chain);
+	EVP_PKEY *key =
+	    leaf == NULL ? NULL
+			 : hb_keyprov_key(X509_get0_pubkey(leaf), index, keys);
+	bool ok = key != NULL &&
+		  SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) == 1;
+
+	EVP_PKEY_free(key);
+	X509_free(leaf);
+	return ok;
+}
+
+static bool
+load_chain(
+    SSL_CTX *ctx, struct hb_span pem, uint32_t index, struct hb_keyclient *keys)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	BIO *bio = bio_of(pem);
+	X509 *cert;
+	bool ok;
+
+	if (chain == NULL)
+		HB_BUG("out of memory");
+	while ((cert = read_cert(bio)) != NULL)
+		if (sk_X509_push(chain, cert) == 0)
+			HB_BUG("out of memory");
+	BIO_free(bio);
+	ok = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	if (ok && sk_X509_num(chain) > 0)
+		ERR_clear_error();
+	ok = ok && use_chain(ctx, chain, index, keys);
+	sk_X509_pop_free(chain, X509_free);
+	return ok;
+}
+
+static bool
+server_ctx(struct hb_tls *t, size_t i, struct hb_span chain,
+    enum hb_tls_version min, struct hb_keyclient *keys)
+{
+	SSL_CTX *ctx = SSL_CTX_new_ex(
+	    hb_keyprov_libctx(), HB_KEYPROV_PROPQ, TLS_server_method());
+
+	t->certs[i].ctx = ctx;
+	if (ctx == NULL || !set_up(ctx, min, server_suites) ||
+	    !load_chain(ctx, chain, (uint32_t)i, keys))
+		return false;
+	SSL_CTX_set_options(
+	    ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	(void)SSL_CTX_set_dh_auto(ctx, 1);
+	(void)SSL_CTX_set_num_tickets(ctx, 1);
+	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);
+	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
+	t->certs[i].leaf = SSL_CTX_get0_certificate(ctx);
+	return true;
+}
+
+struct hb_tls *
+hb_tls_server_new(const struct hb_span *chains, size_t n,
+    enum hb_tls_version min, struct hb_keyclient *keys, struct hb_buf *err)
+{
+	struct hb_tls *t;
+
+	if (n == 0 || hb_keyprov_libctx() == NULL) {
+		say(err, n == 0 ? "no tls-certificate" : "key provider", 0);
+		return NULL;
+	}
+	t = tls_alloc(n);
+	for (size_t i = 0; i < n; i++) {
+		if (server_ctx(t, i, chains[i], min, keys))
+			continue;
+		say(err, "tls-certificate", i);
+		hb_tls_free(&t);
+		return NULL;
+	}
+	return t;
+}

@@ -1,0 +1,134 @@
+/* What was seen of a TLS session.  Floor 3.  RFC 8461 s4.2, RFC 9525 s6. */
+#include "config.h"
+
+#include "common/io/tls-priv.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
+
+#include "common/base/err.h"
+
+static enum hb_chain_state
+weigh(int code)
+{
+	switch (code) {
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return HB_CHAIN_EXPIRED;
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+		return HB_CHAIN_SELF_SIGNED;
+	default:
+		return HB_CHAIN_UNTRUSTED;
+	}
+}
+
+static void
+note_problem(struct hb_tls_facts *f, int code)
+{
+	enum hb_chain_state problem = weigh(code);
+
+	/* The heavier ones stand first in the enum. */
+	if (f->chain > HB_CHAIN_OK && f->chain <= problem)
+		return;
+	f->chain = problem;
+	f->verify_code = code;
+}
+
+int
+hb_tls_facts_on_verify(int ok, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(
+	    store, SSL_get_ex_data_X509_STORE_CTX_idx());
+
+	if (!ok)
+		note_problem(
+		    SSL_get_app_data(ssl), X509_STORE_CTX_get_error(store));
+	return 1;
+}
+
+/* For people: bytes that are no printable ASCII are shown as `?'. */
+static void
+put_text(char *dst, size_t size, const unsigned char *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && i < size - 1; i++)
+		dst[i] = p[i] > ' ' && p[i] < 0x7f ? (char)p[i] : '?';
+	dst[i] = '\0';
+}
+
+static void
+note_subject(struct hb_tls_facts *f, X509 *cert)
+{
+	GENERAL_NAMES *names =
+	    X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		int type;
+		const ASN1_STRING *s = GENERAL_NAME_get0_value(
+		    sk_GENERAL_NAME_value(names, i), &type);
+
+		if (type == GEN_DNS) {
+			put_text(f->subject, sizeof(f->subject),
+			    ASN1_STRING_get0_data(s),
+			    (size_t)ASN1_STRING_length(s));
+			break;
+		}
+	}
+	GENERAL_NAMES_free(names);
+}
+
+/* RFC 9525 s6.3: a DNS-ID, a wildcard only as the whole left label; the
+ * common name never counts. */
+static bool
+name_matches(X509 *cert, const char *name)
+{
+	return name[0] != '\0' && X509_check_host(cert, name, 0,
+				      X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+					  X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+				      NULL) == 1;
+}
+
+static void
+note_certificate(struct hb_tls_facts *f, X509 *cert, long verify)
+{
+	struct tm tm;
+
+	if (f->chain == HB_CHAIN_NONE)
+		f->chain = HB_CHAIN_OK;
+	if (f->chain == HB_CHAIN_OK && verify != X509_V_OK)
+		note_problem(f, (int)verify);
+	f->self_issued = (X509_get_extension_flags(cert) & EXFLAG_SI) != 0;
+	f->name_ok = name_matches(cert, f->reference);
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+		f->not_after_ms = (int64_t)timegm(&tm) * 1000;
+	note_subject(f, cert);
+	if (f->chain != HB_CHAIN_OK)
+		(void)snprintf(f->error, sizeof(f->error), "%s",
+		    X509_verify_cert_error_string(f->verify_code));
+}
+
+void
+hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
+{
+	X509 *cert = SSL_get1_peer_certificate(ssl);
+
+	f->state = HB_TLSF_DONE;
+	f->version = SSL_version(ssl) == TLS1_3_VERSION ? 13 : 12;
+	(void)snprintf(
+	    f->cipher, sizeof(f->cipher), "%s", SSL_get_cipher_name(ssl));
+	if (cert != NULL)
+		note_certificate(f, cert, SSL_get_verify_result(ssl));
+	X509_free(cert);
+}
+
+void
+hb_tls_facts_failed(struct hb_tls_facts *f, const char *why)
+{
+	f->state = HB_TLSF_FAILED;
+	(void)snprintf(f->error, sizeof(f->error), "%s", why);
+}

@@ -1,0 +1,245 @@
+/*
+ * One TLS session.  Floor 3.  OpenSSL reads from the socket and leaves its
+ * records in the connection's buffer, so that many records go out in one
+ * write and nothing is ever written half.
+ */
+#include "config.h"
+
+#include "common/io/tls-priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+
+struct hb_tls_session {
+	struct hb_tls *tls;
+	SSL *ssl;
+	int fd;
+	struct hb_buf *raw;
+	struct hb_tls_facts *facts;
+	int syserr;
+	bool eof;  /* of the socket */
+	bool more; /* the last read stopped before input ran out */
+};
+
+static int
+sock_read(BIO *b, char *dst, int room)
+{
+	struct hb_tls_session *s = BIO_get_data(b);
+	ssize_t n = recv(s->fd, dst, (size_t)room, 0);
+
+	BIO_clear_retry_flags(b);
+	if (n > 0)
+		return (int)n;
+	if (n == 0)
+		s->eof = true;
+	else if (errno == EAGAIN || errno == EINTR)
+		BIO_set_retry_read(b);
+	else
+		s->syserr = errno;
+	return n == 0 ? 0 : -1;
+}
+
+static int
+sock_write(BIO *b, const char *src, int n)
+{
+	struct hb_tls_session *s = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	hb_buf_add(s->raw, hb_span(src, (size_t)n));
+	return n;
+}
+
+static long
+sock_ctrl(BIO *b, int cmd, long larg, void *parg)
+{
+	const struct hb_tls_session *s = BIO_get_data(b);
+
+	(void)larg;
+	(void)parg;
+	if (cmd == BIO_CTRL_EOF)
+		return s->eof;
+	return cmd == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *
+sock_method(void)
+{
+	static BIO_METHOD *m;
+
+	if (m != NULL)
+		return m;
+	m = BIO_meth_new(
+	    BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "hauberk connection");
+	if (m == NULL || !BIO_meth_set_read(m, sock_read) ||
+	    !BIO_meth_set_write(m, sock_write) ||
+	    !BIO_meth_set_ctrl(m, sock_ctrl))
+		HB_BUG("out of memory");
+	return m;
+}
+
+static struct hb_tls_session *
+session_new(
+    struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts)
+{
+	struct hb_tls_session *s = HB_NEW(struct hb_tls_session);
+	BIO *bio = BIO_new(sock_method());
+
+	s->tls = t;
+	s->fd = fd;
+	s->raw = raw;
+	s->facts = facts;
+	s->ssl = hb_tls_new_ssl(t);
+	if (bio == NULL)
+		HB_BUG("out of memory");
+	BIO_set_data(bio, s);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(s->ssl, bio, bio);
+	SSL_set_app_data(s->ssl, facts);
+	return s;
+}
+
+struct hb_tls_session *
+hb_tls_session_server(
+    struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts)
+{
+	struct hb_tls_session *s = session_new(t, fd, raw, facts);
+
+	SSL_set_accept_state(s->ssl);
+	return s;
+}
+
+struct hb_tls_session *
+hb_tls_session_client(struct hb_tls *t, int fd, struct hb_buf *raw,
+    struct hb_tls_facts *facts, const char *name)
+{
+	struct hb_tls_session *s = session_new(t, fd, raw, facts);
+
+	SSL_set_connect_state(s->ssl);
+	if (name != NULL && hb_span_copy(hb_span_str(name), facts->reference,
+				sizeof(facts->reference)) == 0)
+		(void)SSL_set_tlsext_host_name(s->ssl, facts->reference);
+	return s;
+}
+
+void
+hb_tls_session_free(struct hb_tls_session **sp)
+{
+	struct hb_tls_session *s = *sp;
+
+	if (s == NULL)
+		return;
+	*sp = NULL;
+	hb_tls_free_ssl(s->tls, s->ssl);
+	free(s);
+}
+
+static enum hb_tls_step
+step(struct hb_tls_session *s, int ret)
+{
+	switch (SSL_get_error(s->ssl, ret)) {
+	case SSL_ERROR_NONE:
+		return HB_TLS_STEP_OK;
+	case SSL_ERROR_WANT_READ:
+		return HB_TLS_STEP_WANT;
+	case SSL_ERROR_ZERO_RETURN:
+		return HB_TLS_STEP_CLOSED;
+	default:
+		return HB_TLS_STEP_FAILED;
+	}
+}
+
+/* The first error in the queue is the one nearest to the cause. */
+static void
+note_failure(const struct hb_tls_session *s)
+{
+	const char *data = NULL, *reason;
+	int flags = 0;
+	char text[sizeof(s->facts->error)];
+
+	reason = ERR_reason_error_string(ERR_peek_error_data(&data, &flags));
+	if (s->syserr != 0)
+		reason = strerror(s->syserr);
+	else if (s->eof)
+		reason = "the peer closed the connection during the handshake";
+	else if (reason == NULL)
+		reason = "handshake failure";
+	if ((flags & ERR_TXT_STRING) != 0 && data != NULL && data[0] != '\0')
+		(void)snprintf(text, sizeof(text), "%s (%s)", reason, data);
+	else
+		(void)snprintf(text, sizeof(text), "%s", reason);
+	hb_tls_facts_failed(s->facts, text);
+}
+
+enum hb_tls_step
+hb_tls_session_handshake(struct hb_tls_session *s)
+{
+	enum hb_tls_step r;
+
+	ERR_clear_error();
+	r = step(s, SSL_do_handshake(s->ssl));
+	if (r == HB_TLS_STEP_WANT)
+		return r;
+	if (r == HB_TLS_STEP_OK) {
+		hb_tls_facts_done(s->facts, s->ssl);
+		return r;
+	}
+	note_failure(s);
+	return HB_TLS_STEP_FAILED;
+}
+
+enum hb_tls_step
+hb_tls_session_read(
+    struct hb_tls_session *s, void *dst, size_t room, size_t *got)
+{
+	enum hb_tls_step r = HB_TLS_STEP_OK;
+
+	*got = 0;
+	ERR_clear_error();
+	while (r == HB_TLS_STEP_OK && *got < room) {
+		size_t n = 0;
+
+		r = step(s, SSL_read_ex(s->ssl, (unsigned char *)dst + *got,
+				room - *got, &n));
+		*got += n;
+	}
+	s->more = r != HB_TLS_STEP_WANT;
+	/* An end behind bytes is told by the next read. */
+	return *got > 0 ? HB_TLS_STEP_OK : r;
+}
+
+enum hb_tls_step
+hb_tls_session_write(struct hb_tls_session *s, struct hb_span plain)
+{
+	size_t n;
+
+	ERR_clear_error();
+	return step(s, SSL_write_ex(s->ssl, plain.p, plain.n, &n));
+}
+
+bool
+hb_tls_session_pending(const struct hb_tls_session *s)
+{
+	return s->more;
+}
+
+void
+hb_tls_session_end(struct hb_tls_session *s)
+{
+	ERR_clear_error();
+	(void)SSL_shutdown(s->ssl);
+}
+
+int
+hb_tls_session_syserr(const struct hb_tls_session *s)
+{
+	return s->syserr;
+}

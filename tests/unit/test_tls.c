@@ -1,0 +1,593 @@
+/* TLS in connections: the facts about certificates, STARTTLS and what must
+ * not come before it, transfers.  STS-25, STS-34, TLS-01. */
+#include "tests/unit/unit.h"
+
+#include "tests/unit/certs.h"
+#include "tests/unit/conn_side.h"
+
+#include <openssl/ssl.h>
+
+#include "common/io/tls-priv.h"
+
+enum { LARGE = 4 << 20 };
+
+static EVP_PKEY *ca_key, *other_key, *leaf_key;
+static X509 *ca, *other_ca;
+static struct hb_span ca_pem;
+static struct hb_keyclient *keys;
+static pid_t agent;
+
+static int
+setup(void **state)
+{
+	static const struct cert_spec root = { "Test CA", NULL, -1, 10, true };
+	static const struct cert_spec stranger = { "Other CA", NULL, -1, 10,
+		true };
+	int fd;
+
+	ca_key = EVP_EC_gen("P-256");
+	other_key = EVP_EC_gen("P-256");
+	leaf_key = EVP_EC_gen("P-256");
+	ca = cert_new(&root, ca_key, NULL, NULL);
+	other_ca = cert_new(&stranger, other_key, NULL, NULL);
+	ca_pem = cert_pem(ca);
+	agent = agent_start((EVP_PKEY *[]){ leaf_key, leaf_key }, 2, &fd);
+	keys = hb_keyclient_new();
+	hb_keyclient_set_fd(keys, fd);
+	return loop_setup(state);
+}
+
+static int
+teardown(void **state)
+{
+	hb_keyclient_free(&keys);
+	agent_end(agent);
+	pem_free(ca_pem);
+	X509_free(ca);
+	X509_free(other_ca);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(other_key);
+	EVP_PKEY_free(leaf_key);
+	return loop_teardown(state);
+}
+
+static struct hb_tls *
+server_of(X509 *cert)
+{
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_span pem = cert_pem(cert);
+	struct hb_tls *t =
+	    hb_tls_server_new(&pem, 1, HB_TLSVER_1_2, keys, &err);
+
+	assert_non_null(t);
+	pem_free(pem);
+	return t;
+}
+
+static struct hb_tls *
+client_new(void)
+{
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_tls *t = hb_tls_client_new(&ca_pem, 1, HB_TLSVER_1_2, &err);
+
+	assert_non_null(t);
+	return t;
+}
+
+/* Both ends of a socketpair, TLS under way. */
+static void
+start_tls(struct side *a, struct hb_tls *client, const char *name,
+    struct side *b, struct hb_tls *server)
+{
+	int fd[2];
+
+	make_pair(fd);
+	a->c = hb_conn_attach(loop, fd[0], 65536, &side_ops, a);
+	b->c = hb_conn_attach(loop, fd[1], 65536, &side_ops, b);
+	assert_int_equal(hb_conn_tls_server(b->c, server), 0);
+	assert_int_equal(hb_conn_tls_client(a->c, client, name), 0);
+}
+
+static void
+handshake(struct side *a, struct hb_tls *client, const char *name,
+    struct side *b, struct hb_tls *server)
+{
+	start_tls(a, client, name, b, server);
+	run_until(a->tls == 1 && b->tls == 1);
+}
+
+/* Who signed a certificate of the table. */
+enum signer { BY_CA, BY_STRANGER, BY_ITSELF };
+
+/* clang-format off */
+static const struct fact_row {
+	const char *name;
+	struct cert_spec cert;
+	enum signer by;
+	const char *reference;
+	enum hb_chain_state chain;
+	bool name_ok;
+	int code;
+} fact_rows[] = {
+	{ "good", { "x", "DNS:mx.example", -1, 5, false }, BY_CA,
+	    "mx.example", HB_CHAIN_OK, true, X509_V_OK },
+	{ "good, other case", { "x", "DNS:MX.example", -1, 5, false }, BY_CA,
+	    "mx.EXAMPLE", HB_CHAIN_OK, true, X509_V_OK },
+	{ "second name", { "x", "DNS:a.example,DNS:mx.example", -1, 5, false },
+	    BY_CA, "mx.example", HB_CHAIN_OK, true, X509_V_OK },
+	{ "expired", { "x", "DNS:mx.example", -9, -1, false }, BY_CA,
+	    "mx.example", HB_CHAIN_EXPIRED, true,
+	    X509_V_ERR_CERT_HAS_EXPIRED },
+	{ "not yet valid", { "x", "DNS:mx.example", 2, 5, false }, BY_CA,
+	    "mx.example", HB_CHAIN_EXPIRED, true,
+	    X509_V_ERR_CERT_NOT_YET_VALID },
+	{ "wrong name", { "x", "DNS:mx2.example", -1, 5, false }, BY_CA,
+	    "mx.example", HB_CHAIN_OK, false, X509_V_OK },
+	{ "common name only", { "mx.example", NULL, -1, 5, false }, BY_CA,
+	    "mx.example", HB_CHAIN_OK, false, X509_V_OK },
+	{ "common name beside another", { "mx.example", "DNS:a.example", -1,
+	    5, false }, BY_CA, "mx.example", HB_CHAIN_OK, false, X509_V_OK },
+	{ "self-signed", { "mx.example", "DNS:mx.example", -1, 5, false },
+	    BY_ITSELF, "mx.example", HB_CHAIN_SELF_SIGNED, true,
+	    X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT },
+	{ "self-signed and expired", { "mx.example", "DNS:mx.example", -9, -1,
+	    false }, BY_ITSELF, "mx.example", HB_CHAIN_SELF_SIGNED, true,
+	    X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT },
+	{ "untrusted root", { "x", "DNS:mx.example", -1, 5, false },
+	    BY_STRANGER, "mx.example", HB_CHAIN_UNTRUSTED, true,
+	    X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY },
+	{ "untrusted and expired", { "x", "DNS:mx.example", -9, -1, false },
+	    BY_STRANGER, "mx.example", HB_CHAIN_UNTRUSTED, true,
+	    X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY },
+	{ "wildcard, one label", { "x", "DNS:*.example.org", -1, 5, false },
+	    BY_CA, "mx.example.org", HB_CHAIN_OK, true, X509_V_OK },
+	{ "wildcard, two labels", { "x", "DNS:*.example.org", -1, 5, false },
+	    BY_CA, "a.mx.example.org", HB_CHAIN_OK, false, X509_V_OK },
+	{ "wildcard, no label", { "x", "DNS:*.example.org", -1, 5, false },
+	    BY_CA, "example.org", HB_CHAIN_OK, false, X509_V_OK },
+	{ "wildcard, part of a label", { "x", "DNS:mx*.example.org", -1, 5,
+	    false }, BY_CA, "mx1.example.org", HB_CHAIN_OK, false, X509_V_OK },
+	{ "address literal", { "x", "DNS:mx.example", -1, 5, false }, BY_CA,
+	    NULL, HB_CHAIN_OK, false, X509_V_OK },
+};
+/* clang-format on */
+
+static X509 *
+row_cert(const struct fact_row *row)
+{
+	switch (row->by) {
+	case BY_CA:
+		return cert_new(&row->cert, leaf_key, ca, ca_key);
+	case BY_STRANGER:
+		return cert_new(&row->cert, leaf_key, other_ca, other_key);
+	case BY_ITSELF:
+		break;
+	}
+	return cert_new(&row->cert, leaf_key, NULL, NULL);
+}
+
+static void
+check_row(const struct fact_row *row)
+{
+	struct hb_tls *client = client_new(), *server;
+	struct side a = { 0 }, b = { 0 };
+	X509 *cert = row_cert(row);
+	bool good = row->chain == HB_CHAIN_OK && row->name_ok;
+	char word[32];
+
+	print_message("%s\n", row->name);
+	server = server_of(cert);
+	handshake(&a, client, row->reference, &b, server);
+	assert_int_equal(a.facts.state, HB_TLSF_DONE);
+	assert_int_equal(a.facts.chain, row->chain);
+	assert_int_equal(a.facts.name_ok, row->name_ok);
+	assert_int_equal(a.facts.verify_code, row->code);
+	assert_int_equal(a.facts.version, 13);
+	assert_true(a.facts.cipher[0] != '\0');
+	assert_string_equal(
+	    a.facts.reference, row->reference != NULL ? row->reference : "");
+	assert_int_equal(a.facts.self_issued, row->by == BY_ITSELF);
+	assert_int_equal(a.facts.error[0] == '\0', row->code == X509_V_OK);
+	assert_in_range(a.facts.not_after_ms / 1000 + 86400 * 20,
+	    time(NULL) + 86400 * (row->cert.to_days + 20) - 60,
+	    time(NULL) + 86400 * (row->cert.to_days + 20));
+	if (row->cert.san != NULL)
+		assert_memory_equal(row->cert.san + 4, a.facts.subject,
+		    strlen(a.facts.subject));
+	hb_tls_facts_word(&a.facts, word);
+	assert_string_equal(
+	    word, good ? "TLSv1.3/verified" : "TLSv1.3/unverified");
+	assert_int_equal(hb_conn_facts(a.c)->chain, row->chain);
+	side_end(&a);
+	side_end(&b);
+	hb_tls_free(&client);
+	hb_tls_free(&server);
+	X509_free(cert);
+}
+
+static void
+facts_of_certificates_sts25(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(fact_rows); i++)
+		check_row(&fact_rows[i]);
+}
+
+static X509 *
+good_cert(const char *san)
+{
+	struct cert_spec spec = { "x", san, -1, 5, false };
+
+	return cert_new(&spec, leaf_key, ca, ca_key);
+}
+
+static void
+certificates_are_chosen_by_name(void **state)
+{
+	X509 *one = good_cert("DNS:one.example"),
+	     *two = good_cert("DNS:two.example");
+	struct hb_span pem[] = { cert_pem(one), cert_pem(two) };
+	static const struct {
+		const char *asked, *got;
+	} rows[] = {
+		{ "one.example", "one.example" },
+		{ "two.example", "two.example" },
+		{ "three.example", "one.example" },
+		{ NULL, "one.example" },
+	};
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_tls *server =
+			  hb_tls_server_new(pem, 2, HB_TLSVER_1_2, keys, &err),
+		      *client = client_new();
+
+	(void)state;
+	assert_non_null(server);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct side a = { 0 }, b = { 0 };
+
+		handshake(&a, client, rows[i].asked, &b, server);
+		assert_string_equal(a.facts.subject, rows[i].got);
+		side_end(&a);
+		side_end(&b);
+	}
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	for (size_t i = 0; i < 2; i++)
+		pem_free(pem[i]);
+	X509_free(one);
+	X509_free(two);
+}
+
+static void
+limit_versions(struct hb_tls *t, int least, int most)
+{
+	SSL *ssl = hb_tls_new_ssl(t);
+	SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+
+	SSL_CTX_set_security_level(ctx, 0);
+	assert_int_equal(SSL_CTX_set_min_proto_version(ctx, least), 1);
+	assert_int_equal(SSL_CTX_set_max_proto_version(ctx, most), 1);
+	assert_int_equal(SSL_CTX_set_cipher_list(ctx, "ALL"), 1);
+	hb_tls_free_ssl(t, ssl);
+}
+
+static void
+old_versions_are_refused_sts34(void **state)
+{
+	static const struct {
+		enum hb_tls_version min;
+		int most, got;
+	} rows[] = {
+		{ HB_TLSVER_1_2, TLS1_1_VERSION, 0 },
+		{ HB_TLSVER_1_2, TLS1_2_VERSION, 12 },
+		{ HB_TLSVER_1_2, TLS1_3_VERSION, 13 },
+		{ HB_TLSVER_1_3, TLS1_2_VERSION, 0 },
+		{ HB_TLSVER_1_3, TLS1_3_VERSION, 13 },
+	};
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_span pem = cert_pem(cert);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf err = HB_BUF_INIT(0);
+		struct hb_tls *server = hb_tls_server_new(
+				  &pem, 1, rows[i].min, keys, &err),
+			      *client = client_new();
+		struct side a = { 0 }, b = { 0 };
+
+		limit_versions(client, TLS1_VERSION, rows[i].most);
+		handshake(&a, client, "mx.example", &b, server);
+		assert_int_equal(a.facts.version, rows[i].got);
+		assert_int_equal(b.facts.version, rows[i].got);
+		assert_int_equal(a.facts.state,
+		    rows[i].got != 0 ? HB_TLSF_DONE : HB_TLSF_FAILED);
+		if (rows[i].got == 0) {
+			assert_int_equal(a.closed, 1);
+			assert_int_equal(a.err, HB_E_TLS);
+			assert_true(a.facts.error[0] != '\0');
+		}
+		side_end(&a);
+		side_end(&b);
+		hb_tls_free(&server);
+		hb_tls_free(&client);
+	}
+	pem_free(pem);
+	X509_free(cert);
+}
+
+static void
+large_transfer(struct side *from, struct side *to)
+{
+	unsigned char *data = pattern_new(LARGE);
+	char name[] = "/tmp/hb-tls-XXXXXX";
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	unlink(name);
+	assert_int_equal(write(fd, data, LARGE), LARGE);
+	hb_buf_clear(&to->got);
+	hb_conn_write(from->c, hb_span(data, LARGE));
+	hb_conn_write_file(from->c, fd, 100, LARGE - 100);
+	hb_conn_write(from->c, HB_SPAN("."));
+	run_until(to->got.n == 2 * (size_t)LARGE - 99);
+	assert_memory_equal(to->got.p, data, LARGE);
+	assert_memory_equal(to->got.p + LARGE, data + 100, LARGE - 100);
+	close(fd);
+	free(data);
+}
+
+static void
+starttls_then_transfers(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+	struct side a = { 0 }, b = { 0 };
+
+	(void)state;
+	connect_sides(&a, &b, 20000);
+	hb_conn_write(a.c, HB_SPAN("STARTTLS\r\n"));
+	run_until(b.got.n == 10);
+	/* The reply is in clear though it is still queued. */
+	hb_conn_write(b.c, HB_SPAN("220 go\r\n"));
+	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server), HB_E_STATE);
+	run_until(a.got.n == 8);
+	assert_int_equal(hb_conn_tls_client(a.c, client, "mx.example"), 0);
+	/* What is written now is for inside. */
+	hb_conn_write(a.c, HB_SPAN("EHLO\r\n"));
+	/* A context lives as long as its connections. */
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	run_until(b.got.n == 16);
+	assert_span(hb_buf_span(&b.got), "STARTTLS\r\nEHLO\r\n");
+	assert_true(hb_tls_facts_verified(&a.facts));
+	large_transfer(&a, &b);
+	large_transfer(&b, &a);
+	hb_conn_write(b.c, HB_SPAN("221 bye\r\n"));
+	hb_conn_shutdown(b.c);
+	run_until(b.closed == 1 && a.closed == 1);
+	assert_int_equal(a.err, 0);
+	assert_memory_equal(a.got.p + a.got.n - 9, "221 bye\r\n", 9);
+	side_end(&a);
+	side_end(&b);
+	X509_free(cert);
+}
+
+static void
+back_pressure_inside_tls(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+	struct side a = { 0 }, b = { 0 };
+	unsigned char *data = pattern_new(LARGE);
+	int fd[2];
+
+	(void)state;
+	make_pair(fd);
+	a.c = hb_conn_attach(loop, fd[0], 5000, &side_ops, &a);
+	b.c = hb_conn_attach(loop, fd[1], 5000, &side_ops, &b);
+	b.keep = true;
+	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_client(a.c, client, NULL), 0);
+	hb_conn_write(a.c, hb_span(data, LARGE));
+	run_until(b.tls == 1 && hb_conn_input(b.c).n == 5000);
+	run_for(20);
+	assert_int_equal(hb_conn_input(b.c).n, 5000);
+	hb_conn_pause(b.c, true);
+	side_take(&b);
+	run_for(20);
+	assert_int_equal(b.got.n, 5000);
+	b.keep = false;
+	hb_conn_pause(b.c, false);
+	run_until(b.got.n == LARGE && a.drained == 1);
+	assert_memory_equal(b.got.p, data, LARGE);
+	assert_true(b.most_held <= 5000);
+	side_end(&a);
+	side_end(&b);
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+	free(data);
+}
+
+/* Bytes in clear behind STARTTLS or behind its 220: TLS-01. */
+static void
+injected_bytes_are_refused_tls01(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+	struct side a = { .keep = true };
+	int fd[2];
+
+	(void)state;
+	for (int seen = 0; seen < 2; seen++) {
+		make_pair(fd);
+		a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
+		hb_conn_write(a.c, HB_SPAN("220 go\r\n"));
+		assert_int_equal(write(fd[1], "RSET\r\n", 6), 6);
+		if (seen)
+			run_until(hb_conn_input(a.c).n == 6);
+		assert_int_equal(
+		    hb_conn_tls_client(a.c, client, NULL), HB_E_STATE);
+		assert_int_equal(hb_conn_tls_server(a.c, server), HB_E_STATE);
+		side_end(&a);
+		close(fd[1]);
+	}
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+}
+
+static void
+clear_text_for_a_handshake_fails(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+	struct side a = { 0 }, b = { 0 };
+	int fd[2];
+
+	(void)state;
+	make_pair(fd);
+	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
+	assert_int_equal(hb_conn_tls_server(a.c, server), 0);
+	assert_int_equal(write(fd[1], "EHLO not.tls\r\n", 14), 14);
+	run_until(a.closed == 1);
+	assert_int_equal(a.facts.state, HB_TLSF_FAILED);
+	assert_int_equal(a.err, HB_E_TLS);
+	assert_int_equal(a.got.n, 0);
+	side_end(&a);
+	close(fd[1]);
+
+	make_pair(fd);
+	b.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &b);
+	assert_int_equal(hb_conn_tls_client(b.c, client, NULL), 0);
+	shutdown(fd[1], SHUT_WR);
+	run_until(b.closed == 1);
+	assert_int_equal(b.facts.state, HB_TLSF_FAILED);
+	assert_string_equal(b.facts.error,
+	    "the peer closed the connection during the handshake");
+	side_end(&b);
+	close(fd[1]);
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+}
+
+static void
+any_callback_may_free_inside_tls(void **state)
+{
+	static const enum when at[] = { AT_TLS, AT_INPUT, AT_DRAIN, AT_CLOSE };
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(at); i++) {
+		for (int side = 0; side < 2; side++) {
+			struct side s[2] = { 0 };
+
+			s[side].free_when = at[i];
+			start_tls(&s[0], client, NULL, &s[1], server);
+			hb_conn_write(s[0].c, HB_SPAN("a"));
+			hb_conn_write(s[1].c, HB_SPAN("b"));
+			if (at[i] == AT_CLOSE)
+				hb_conn_free(&s[1 - side].c);
+			run_until(s[side].c == NULL);
+			side_end(&s[0]);
+			side_end(&s[1]);
+		}
+	}
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+}
+
+static void
+self_signed_serves(void **state)
+{
+	struct hb_buf cert = HB_BUF_INIT(0), key = HB_BUF_INIT(0),
+		      err = HB_BUF_INIT(0);
+	struct hb_span pem;
+	struct hb_keyclient *k = hb_keyclient_new();
+	struct hb_tls *server, *client = client_new();
+	struct side a = { 0 }, b = { 0 };
+	BIO *bio;
+	EVP_PKEY *pkey;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	assert_int_equal(hb_tls_self_signed("host.example,DNS:evil.example",
+			     (int64_t)time(NULL) * 1000, &cert, &key),
+	    0);
+	hb_buf_clear(&cert);
+	hb_buf_clear(&key);
+	assert_int_equal(hb_tls_self_signed("host.example",
+			     (int64_t)time(NULL) * 1000, &cert, &key),
+	    0);
+	bio = BIO_new_mem_buf(key.p, (int)key.n);
+	pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	assert_non_null(pkey);
+	pid = agent_start(&pkey, 1, &fd);
+	hb_keyclient_set_fd(k, fd);
+	pem = hb_buf_span(&cert);
+	server = hb_tls_server_new(&pem, 1, HB_TLSVER_1_2, k, &err);
+	assert_non_null(server);
+	handshake(&a, client, "host.example", &b, server);
+	assert_int_equal(a.facts.state, HB_TLSF_DONE);
+	assert_int_equal(a.facts.chain, HB_CHAIN_SELF_SIGNED);
+	assert_true(a.facts.name_ok);
+	assert_string_equal(a.facts.subject, "host.example");
+	assert_int_equal(hb_tls_self_signed("", 0, &cert, &key), HB_E_RANGE);
+	side_end(&a);
+	side_end(&b);
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	hb_keyclient_free(&k);
+	agent_end(pid);
+	EVP_PKEY_free(pkey);
+	BIO_free(bio);
+	hb_buf_free(&cert);
+	hb_buf_free(&key);
+}
+
+static void
+bad_files_are_errors(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_span pem = cert_pem(cert), cut = pem, none = HB_SPAN("");
+	struct hb_buf err = HB_BUF_INIT(0);
+
+	(void)state;
+	cut.n = pem.n / 2;
+	assert_null(hb_tls_server_new(&cut, 1, HB_TLSVER_1_2, keys, &err));
+	assert_true(err.n > 0);
+	hb_buf_clear(&err);
+	assert_null(hb_tls_server_new(&none, 1, HB_TLSVER_1_2, keys, &err));
+	assert_true(err.n > 0);
+	hb_buf_clear(&err);
+	assert_null(hb_tls_client_new(&cut, 1, HB_TLSVER_1_2, &err));
+	assert_true(err.n > 0);
+	hb_buf_free(&err);
+	pem_free(pem);
+	X509_free(cert);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(facts_of_certificates_sts25),
+		cmocka_unit_test(certificates_are_chosen_by_name),
+		cmocka_unit_test(old_versions_are_refused_sts34),
+		cmocka_unit_test(starttls_then_transfers),
+		cmocka_unit_test(back_pressure_inside_tls),
+		cmocka_unit_test(injected_bytes_are_refused_tls01),
+		cmocka_unit_test(clear_text_for_a_handshake_fails),
+		cmocka_unit_test(any_callback_may_free_inside_tls),
+		cmocka_unit_test(self_signed_serves),
+		cmocka_unit_test(bad_files_are_errors),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
