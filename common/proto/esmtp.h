@@ -1,0 +1,70 @@
+/*
+ * Command lines and the parameters of MAIL and RCPT.  Floor 1.
+ * RFC 5321 s4.1.1, s4.1.2; RFC 1870, 3461, 4954, 6152.
+ */
+#ifndef HB_PROTO_ESMTP_H
+#define HB_PROTO_ESMTP_H
+
+#include "common/proto/address.h"
+#include "common/proto/envelope.h"
+
+/*
+ * LINE without its CRLF into the verb and what follows it, without blanks at
+ * its ends.  Returns 0, or HB_E_SYNTAX: empty, no verb of 1 to 32 letters at
+ * its front, or a control byte anywhere (a bare CR, LF, NUL).
+ */
+int hb_command_split(struct hb_span line, struct hb_span *verb,
+    struct hb_span *args) HB_MUSTCHECK;
+
+/* keyword, name, command; each has a value */
+#define HB_PARAMS(X)                                                           \
+	X(SIZE, size, MAIL)                                                    \
+	X(BODY, body, MAIL)                                                    \
+	X(RET, ret, MAIL)                                                      \
+	X(ENVID, envid, MAIL)                                                  \
+	X(AUTH, auth, MAIL)                                                    \
+	X(NOTIFY, notify, RCPT)                                                \
+	X(ORCPT, orcpt, RCPT)
+
+enum hb_param_number {
+#define X(sym, name, command) HB_PARAM_NUMBER_##sym,
+	HB_PARAMS(X)
+#undef X
+	HB_PARAM_COUNT
+};
+enum hb_param {
+#define X(sym, name, command) HB_PARAM_##sym = 1 << HB_PARAM_NUMBER_##sym,
+	HB_PARAMS(X)
+#undef X
+};
+enum hb_param_command { HB_PARAM_FOR_MAIL, HB_PARAM_FOR_RCPT };
+
+/* Values of the parameters in SEEN; spans point into the line. */
+struct hb_params {
+	unsigned seen; /* HB_PARAM_* */
+	uint64_t size; /* UINT64_MAX: more digits than fit */
+	uint32_t body; /* enum hb_body */
+	uint32_t ret;  /* enum hb_ret */
+	uint32_t notify;
+	struct hb_span envid, orcpt; /* as they came */
+	struct hb_span auth;	     /* xtext; "<>" */
+};
+
+/*
+ * ARGS of MAIL or RCPT ("FROM:<path> PARAMS"): PREFIX is "FROM:" or "TO:".
+ * Blanks behind the colon are taken.  *PARAMS: what follows the path.
+ * Returns 0 or an error of hb_addr_parse_path.
+ */
+int hb_command_path(struct hb_span args, struct hb_span prefix,
+    unsigned addr_flags, struct hb_addr *path,
+    struct hb_span *params) HB_MUSTCHECK;
+
+/*
+ * Parameters separated by blanks; ALLOWED: which may be used here.  Returns
+ * 0; HB_E_UNSUPPORTED: one is unknown or not allowed (555); HB_E_SYNTAX: bad
+ * value, or one comes twice (501).
+ */
+int hb_params_parse(struct hb_span s, enum hb_param_command command,
+    unsigned allowed, struct hb_params *out) HB_MUSTCHECK;
+
+#endif

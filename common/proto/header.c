@@ -1,0 +1,55 @@
+/* Lines of a header section.  Floor 1.  RFC 5322 s2.2, s3.6.8. */
+#include "common/proto/header.h"
+
+/* Length of the field name at the front of LINE; 0 when there is none.
+ * Blanks before the colon are taken (RFC 5322 s4.5). */
+static size_t
+name_length(struct hb_span line, size_t *colon)
+{
+	size_t n = 0, i;
+
+	while (n < line.n && line.p[n] > ' ' && line.p[n] < 127 &&
+	    line.p[n] != ':')
+		n++;
+	for (i = n; i < line.n && (line.p[i] == ' ' || line.p[i] == '\t'); i++)
+		;
+	*colon = i;
+	return i < line.n && line.p[i] == ':' ? n : 0;
+}
+
+enum hb_header_line
+hb_header_classify(struct hb_span line)
+{
+	size_t colon;
+
+	if (line.n == 0 || line.p[0] == '\r' || line.p[0] == '\n')
+		return HB_HEADER_END;
+	if (line.p[0] == ' ' || line.p[0] == '\t')
+		return HB_HEADER_FOLDED;
+	return name_length(line, &colon) > 0 ? HB_HEADER_FIELD
+					     : HB_HEADER_GARBAGE;
+}
+
+struct hb_span
+hb_header_name(struct hb_span line)
+{
+	size_t colon;
+
+	return hb_span_head(line, name_length(line, &colon));
+}
+
+struct hb_span
+hb_header_value(struct hb_span line)
+{
+	size_t colon;
+
+	if (name_length(line, &colon) == 0)
+		return HB_SPAN_NONE;
+	return hb_span_trim(hb_span_from(line, colon + 1));
+}
+
+bool
+hb_header_is(struct hb_span line, const char *name)
+{
+	return hb_span_eq_nocase(hb_header_name(line), hb_span_str(name));
+}

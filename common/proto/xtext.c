@@ -1,0 +1,87 @@
+/* xtext.  Floor 1.  RFC 3461 s4. */
+#include "common/proto/xtext.h"
+
+#include "common/base/err.h"
+
+/* Upper case only: the grammar has no other hexadecimal digit. */
+static int
+hex_value(unsigned char c)
+{
+	if (hb_is_digit(c))
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static bool
+is_xchar(unsigned char c)
+{
+	return c > ' ' && c < 127 && c != '+' && c != '=';
+}
+
+/* The character at the front of S: bytes used, or HB_E_SYNTAX. */
+static int
+take(struct hb_span s, unsigned char *c)
+{
+	*c = s.p[0];
+	if (is_xchar(*c))
+		return 1;
+	if (*c != '+' || s.n < 3 || hex_value(s.p[1]) < 0 ||
+	    hex_value(s.p[2]) < 0)
+		return HB_E_SYNTAX;
+	*c = (unsigned char)(hex_value(s.p[1]) << 4 | hex_value(s.p[2]));
+	return 3;
+}
+
+bool
+hb_xtext_is_valid(struct hb_span s)
+{
+	unsigned char c;
+
+	while (s.n > 0) {
+		int r = take(s, &c);
+
+		if (r < 0)
+			return false;
+		s = hb_span_from(s, (size_t)r);
+	}
+	return true;
+}
+
+int
+hb_xtext_decode(struct hb_span s, struct hb_buf *out)
+{
+	size_t start = out->n;
+	int r = 0;
+
+	while (s.n > 0 && r >= 0) {
+		unsigned char c;
+
+		r = take(s, &c);
+		if (r < 0)
+			break;
+		s = hb_span_from(s, (size_t)r);
+		r = hb_buf_putc(out, c);
+	}
+	if (r < 0)
+		hb_buf_truncate(out, start);
+	return r;
+}
+
+int
+hb_xtext_encode(struct hb_span s, struct hb_buf *out)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	size_t start = out->n;
+	int r = 0;
+
+	for (size_t i = 0; i < s.n && r == 0; i++) {
+		unsigned char c = s.p[i];
+		char esc[3] = { '+', hex[c >> 4], hex[c & 15] };
+
+		r = is_xchar(c) ? hb_buf_putc(out, c)
+				: hb_buf_put(out, hb_span(esc, 3));
+	}
+	if (r < 0)
+		hb_buf_truncate(out, start);
+	return r;
+}
