@@ -1,0 +1,190 @@
+/*
+ * AUTH PLAIN and LOGIN, only inside TLS.  Floor 2.  RFC 4954 s4, RFC 4616.
+ * A bad password is answered late, the later the more there were, and some
+ * of them end the session (RFC 4954 s9).
+ */
+#include "common/base/err.h"
+#include "common/proto/base64.h"
+#include "smtpd/session-priv.h"
+
+enum { FAILURES_MAX = 5, FAILURE_DELAY_MS = 1000 };
+
+bool
+smtpd_auth_is_offered(const struct smtpd_session *s)
+{
+	return s->rules->auth != HB_DEMAND_OFF && s->tls;
+}
+
+void
+smtpd_auth_end(struct smtpd_session *s)
+{
+	hb_buf_wipe(&s->secret);
+	s->auth_user = s->auth_password = HB_SPAN_NONE;
+	s->auth_step = SMTPD_A_NONE;
+}
+
+/* Answers, and the exchange is over. */
+static void
+end_bad(struct smtpd_session *s, enum smtpd_reply_id why)
+{
+	smtpd_auth_end(s);
+	smtpd_reply_bad(s, why);
+}
+
+static void
+log_auth(const struct smtpd_session *s, struct hb_span user,
+    const char *result)
+{
+	HB_LOG(HB_LOG_INFO, HB_EV_AUTH, hb_kv_span(HB_K_USER, user),
+	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_str(HB_K_RESULT, result));
+}
+
+static void
+refuse(struct smtpd_session *s)
+{
+	log_auth(s, s->auth_user, "refused");
+	smtpd_auth_end(s);
+	s->wait = SMTPD_W_DELAY;
+	smtpd_set_timer(s, ++s->auth_failures * (int64_t)FAILURE_DELAY_MS);
+}
+
+void
+smtpd_auth_delay_over(struct smtpd_session *s)
+{
+	s->wait = SMTPD_W_NOTHING;
+	smtpd_reply(s, s->auth_failures < FAILURES_MAX
+		? SMTPD_R_AUTH_REFUSED
+		: SMTPD_R_AUTH_FAILURES);
+}
+
+/* Who and password are known and could be true. */
+static void
+check(struct smtpd_session *s)
+{
+	struct hb_span u = s->auth_user, p = s->auth_password;
+	bool nul = hb_span_find(u, '\0') < u.n || hb_span_find(p, '\0') < p.n;
+
+	s->auth_step = SMTPD_A_NONE;
+	if (u.n == 0 || u.n > 256 || p.n == 0 || p.n > 1024 || nul)
+		refuse(s);
+	else
+		smtpd_ask_auth(s);
+}
+
+/* RFC 4616 s2: [authzid] NUL authcid NUL passwd */
+static void
+plain(struct smtpd_session *s, size_t from)
+{
+	struct hb_span rest = hb_span_from(hb_buf_span(&s->secret), from);
+	struct hb_span as = hb_span_cut(&rest, '\0');
+
+	s->auth_user = hb_span_cut(&rest, '\0');
+	s->auth_password = rest;
+	if (as.n > 0 && !hb_span_eq(as, s->auth_user))
+		refuse(s);
+	else
+		check(s);
+}
+
+/* The whole of SECRET is user, then password, from FROM on. */
+static void
+login_step(struct smtpd_session *s, size_t from)
+{
+	struct hb_span all = hb_buf_span(&s->secret);
+
+	if (s->auth_step == SMTPD_A_LOGIN_USER) {
+		s->auth_user = hb_span_from(all, from);
+		s->auth_step = SMTPD_A_LOGIN_PASS;
+		smtpd_reply(s, SMTPD_R_AUTH_PASS);
+		return;
+	}
+	s->auth_user = hb_span_head(all, from); /* it may have moved */
+	s->auth_password = hb_span_from(all, from);
+	check(s);
+}
+
+static void
+response(struct smtpd_session *s, struct hb_span line)
+{
+	size_t from = s->secret.n;
+
+	if (hb_base64_decode(line, &s->secret) < 0)
+		end_bad(s, SMTPD_R_AUTH_BASE64);
+	else if (s->auth_step == SMTPD_A_PLAIN)
+		plain(s, from);
+	else
+		login_step(s, from);
+}
+
+void
+smtpd_auth_line(struct smtpd_session *s, struct hb_span line)
+{
+	if (hb_span_eq(line, HB_SPAN("*")))
+		end_bad(s, SMTPD_R_AUTH_CANCELLED);
+	else
+		response(s, line);
+}
+
+static void
+start(struct smtpd_session *s, struct hb_span mechanism,
+    struct hb_span initial)
+{
+	bool is_plain = hb_span_eq_nocase(mechanism, HB_SPAN("PLAIN"));
+
+	if (!is_plain && !hb_span_eq_nocase(mechanism, HB_SPAN("LOGIN"))) {
+		smtpd_reply_bad(s, SMTPD_R_AUTH_MECHANISM);
+		return;
+	}
+	s->auth_step = is_plain ? SMTPD_A_PLAIN : SMTPD_A_LOGIN_USER;
+	if (initial.n > 0)
+		response(s, hb_span_eq(initial, HB_SPAN("=")) ? HB_SPAN_NONE
+							      : initial);
+	else
+		smtpd_reply(s, is_plain ? SMTPD_R_AUTH_GO
+					: SMTPD_R_AUTH_USER);
+}
+
+void
+smtpd_cmd_auth(struct smtpd_session *s, struct hb_span args)
+{
+	struct hb_span mechanism = hb_span_word(&args);
+	struct hb_span initial = hb_span_word(&args);
+
+	if (s->rules->auth == HB_DEMAND_OFF)
+		smtpd_reply_bad(s, SMTPD_R_NOT_HERE);
+	else if (!s->tls)
+		smtpd_reply_bad(s, SMTPD_R_NEED_TLS);
+	else if (s->user[0] != '\0')
+		smtpd_reply_bad(s, SMTPD_R_SEQUENCE);
+	else if (mechanism.n == 0 || args.n > 0)
+		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+	else
+		start(s, mechanism, initial);
+}
+
+void
+smtpd_auth_done(struct smtpd_session *s, const struct ipc_auth_result *r)
+{
+	struct hb_span user = r->user.n > 0 ? r->user : s->auth_user;
+
+	s->wait = SMTPD_W_NOTHING;
+	switch ((enum hb_auth)r->result) {
+	case HB_AUTH_OK:
+		if (hb_span_copy(user, s->user, sizeof(s->user)) < 0)
+			break;
+		log_auth(s, user, "ok");
+		smtpd_auth_end(s);
+		smtpd_reply(s, SMTPD_R_AUTH_OK);
+		return;
+	case HB_AUTH_REFUSED:
+		refuse(s);
+		return;
+	case HB_AUTH_TEMP:
+	case HB_AUTH_COUNT:
+		break;
+	}
+	log_auth(s, s->auth_user, "temp");
+	smtpd_auth_end(s);
+	smtpd_reply(s, SMTPD_R_AUTH_TEMP);
+}

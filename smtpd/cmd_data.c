@@ -1,0 +1,17 @@
+/* DATA.  Floor 2.  RFC 5321 s4.1.1.4; the bytes behind it: txn.c. */
+#include "smtpd/session-priv.h"
+
+void
+smtpd_cmd_data(struct smtpd_session *s, struct hb_span args)
+{
+	if (args.n > 0) {
+		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+	} else if (s->txn.n_taken == 0) {
+		smtpd_reply_bad(s, SMTPD_R_NO_RCPT);
+	} else if (!s->site->queue_up) {
+		smtpd_reply(s, SMTPD_R_TEMPORARY);
+	} else {
+		smtpd_reply(s, SMTPD_R_GO_AHEAD);
+		smtpd_txn_start_data(s);
+	}
+}

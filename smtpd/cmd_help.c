@@ -1,0 +1,9 @@
+/* HELP.  Floor 2.  RFC 5321 s4.1.1.8. */
+#include "smtpd/session-priv.h"
+
+void
+smtpd_cmd_help(struct smtpd_session *s, struct hb_span args)
+{
+	(void)args;
+	smtpd_reply(s, SMTPD_R_HELP);
+}

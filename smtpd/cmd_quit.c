@@ -1,0 +1,11 @@
+/* QUIT.  Floor 2.  RFC 5321 s4.1.1.10. */
+#include "smtpd/session-priv.h"
+
+void
+smtpd_cmd_quit(struct smtpd_session *s, struct hb_span args)
+{
+	if (args.n > 0)
+		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+	else
+		smtpd_reply_close(s, SMTPD_R_BYE);
+}

@@ -1,0 +1,48 @@
+/* RCPT.  Floor 2.  RFC 5321 s4.1.1.3, s4.5.3.1.10. */
+#include "common/base/err.h"
+#include "common/proto/esmtp.h"
+#include "smtpd/session-priv.h"
+
+void
+smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
+{
+	struct hb_addr path;
+	struct hb_span rest;
+	struct hb_params params;
+	int r;
+
+	if (s->txn.n_taken >= s->rules->max_recipients) {
+		smtpd_reply(s, SMTPD_R_TOO_MANY_RCPT);
+		return;
+	}
+	r = hb_command_path(args, HB_SPAN("TO:"), HB_ADDR_LOCAL, &path, &rest);
+	if (r == 0 && path.domain.n == 0 &&
+	    !hb_addr_is_postmaster(path.local))
+		r = HB_E_SYNTAX;
+	if (r < 0) {
+		smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_NO_UTF8
+							 : SMTPD_R_BAD_RCPT);
+		return;
+	}
+	r = hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params);
+	if (r == 0 && hb_addr_format(&path, &s->txn.asked) == 0)
+		smtpd_ask(s, HB_STAGE_RCPT);
+	else
+		smtpd_reply_bad(s, SMTPD_R_PARAMETER);
+}
+
+void
+smtpd_rcpt_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
+{
+	bool accept = v->action == HB_ACTION_ACCEPT;
+
+	if (accept || v->action == HB_ACTION_DISCARD) {
+		s->txn.n_taken++;
+		if (accept)
+			smtpd_txn_add_rcpt(s);
+		smtpd_reply(s, SMTPD_R_RCPT_OK);
+	} else {
+		smtpd_reply_verdict(s, v);
+	}
+	hb_buf_clear(&s->txn.asked);
+}

@@ -1,0 +1,167 @@
+/* The bytes behind DATA.  Floor 2.  RFC 5321 s4.1.1.4, s4.5.2. */
+#include "smtpd/datascan.h"
+
+#include "common/base/limits.h"
+#include "common/proto/header.h"
+
+enum { HEADER_LINE_WAIT = 4096 }; /* a longer line is taken in parts */
+
+void
+smtpd_datascan_init(struct smtpd_datascan *d)
+{
+	memset(d, 0, sizeof(*d));
+}
+
+/* Length of the line at the front of S with its CRLF, or 0: none ends here. */
+static size_t
+line_length(struct hb_span s)
+{
+	size_t from = 0;
+
+	for (;;) {
+		size_t lf = from + hb_span_find(hb_span_from(s, from), '\n');
+
+		if (lf >= s.n)
+			return 0;
+		if (lf > 0 && s.p[lf - 1] == '\r')
+			return lf + 1;
+		from = lf + 1;
+	}
+}
+
+static bool
+has_high_byte(struct hb_span s)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < s.n; i++)
+		all |= s.p[i];
+	return all >= 128;
+}
+
+/* TEXT is (a part of) a line without its CRLF. */
+static void
+look_at_text(struct smtpd_datascan *d, struct hb_span text)
+{
+	if (hb_span_find(text, '\r') < text.n ||
+	    hb_span_find(text, '\n') < text.n)
+		d->seen |= SMTPD_BODY_BARE;
+	if (has_high_byte(text))
+		d->seen |= SMTPD_BODY_8BIT;
+	if (!d->mid_line && text.n > 0 && text.p[0] == '.') {
+		d->seen |= SMTPD_BODY_DOTTED;
+		d->dots++;
+	}
+	d->line += text.n;
+	if (d->line + 2 > HB_MAX_TEXT_LINE)
+		d->seen |= SMTPD_BODY_LONG;
+}
+
+static void
+count_field(struct smtpd_datascan *d, struct hb_span line)
+{
+	if (hb_header_is(line, "Received"))
+		d->hops++;
+	else if (hb_header_is(line, "Date"))
+		d->has_date = true;
+	else if (hb_header_is(line, "Message-ID"))
+		d->has_message_id = true;
+}
+
+/* mbox's separator, which some programs leave in front of the header. */
+static bool
+is_mbox_line(struct hb_span line)
+{
+	return hb_span_eq(hb_span_head(line, 5), HB_SPAN("From ")) ||
+	    hb_span_eq(hb_span_head(line, 6), HB_SPAN(">From "));
+}
+
+/* The beginning of a line of the header section; true: it is over. */
+static bool
+look_at_header(struct smtpd_datascan *d, struct hb_span line,
+    struct smtpd_piece *out)
+{
+	bool first = d->bytes + out->body == 0;
+
+	switch (hb_header_classify(line)) {
+	case HB_HEADER_FIELD:
+		count_field(d, line);
+		break;
+	case HB_HEADER_FOLDED:
+		break;
+	case HB_HEADER_END:
+		d->headers_over = true;
+		break;
+	case HB_HEADER_GARBAGE:
+		out->no_headers = first && !is_mbox_line(line);
+		d->headers_over = out->no_headers;
+		break;
+	}
+	if (d->bytes + out->body > HB_MAX_HEADER_BYTES)
+		d->headers_over = true;
+	out->headers_end = d->headers_over;
+	return d->headers_over;
+}
+
+/*
+ * How much of S, whose line has no end yet, can be taken: not what may be
+ * CRLF or the final dot, and no short header line.
+ */
+static size_t
+partial_length(const struct smtpd_datascan *d, struct hb_span s)
+{
+	size_t n = s.n;
+
+	if (!d->mid_line) {
+		if (n <= 2 && n > 0 && s.p[0] == '.' &&
+		    (n == 1 || s.p[1] == '\r'))
+			return 0;
+		if (!d->headers_over && n < HEADER_LINE_WAIT)
+			return 0;
+	}
+	return n > 0 && s.p[n - 1] == '\r' ? n - 1 : n;
+}
+
+static void
+take_partial(struct smtpd_datascan *d, struct hb_span s,
+    struct smtpd_piece *out)
+{
+	size_t n = partial_length(d, s);
+
+	if (n == 0)
+		return;
+	look_at_text(d, hb_span_head(s, n));
+	d->mid_line = true;
+	out->body += n;
+}
+
+struct smtpd_piece
+smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
+{
+	struct smtpd_piece out = { 0 };
+
+	while (out.body < in.n) {
+		struct hb_span s = hb_span_from(in, out.body);
+		size_t n = line_length(s);
+
+		if (!d->mid_line && n == 3 && s.p[0] == '.') {
+			out.end = true;
+			break;
+		}
+		if (!d->mid_line && !d->headers_over &&
+		    (n > 0 || partial_length(d, s) > 0) &&
+		    look_at_header(d, s, &out))
+			break;
+		if (n == 0) {
+			take_partial(d, s, &out);
+			break;
+		}
+		look_at_text(d, hb_span_head(s, n - 2));
+		d->mid_line = false;
+		d->line = 0;
+		out.body += n;
+	}
+	out.used = out.body + (out.end ? 3 : 0);
+	d->bytes += out.body;
+	return out;
+}

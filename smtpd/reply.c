@@ -1,0 +1,143 @@
+/* Replies.  Floor 2.  RFC 5321 s4.2, RFC 2034. */
+#include "smtpd/session-priv.h"
+
+enum { TEXT_MAX = 400 }; /* of words from elsewhere: one line of 512 */
+
+static const struct {
+	unsigned code;
+	enum hb_reason reason;
+	const char *status, *text;
+} replies[SMTPD_R_COUNT] = {
+#define SMTPD_REPLY(sym, code, status, reason, text)                           \
+	[SMTPD_R_##sym] = { (code), HB_REASON_##reason, (status), (text) },
+#include "smtpd/reply.def"
+};
+
+void
+smtpd_put_line(struct smtpd_session *s, unsigned code, char sep,
+    struct hb_span text)
+{
+	hb_buf_addf(&s->out, "%u%c", code, sep);
+	hb_buf_add(&s->out, text);
+	hb_buf_adds(&s->out, "\r\n");
+}
+
+/* TEXT without bytes that would end or bend the line. */
+static void
+put_printable(struct hb_buf *out, struct hb_span text)
+{
+	text = hb_span_head(text, TEXT_MAX);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = text.p[i];
+		char ch = c >= ' ' && c < 127 ? (char)c : '?';
+
+		hb_buf_add(out, hb_span(&ch, 1));
+	}
+}
+
+static const char *
+stage_word(const struct smtpd_session *s)
+{
+	switch (s->state) {
+	case SMTPD_S_START:
+	case SMTPD_S_REFUSED:
+		return "connect";
+	case SMTPD_S_HELLO:
+		return "helo";
+	case SMTPD_S_READY:
+		return s->wait == SMTPD_W_AUTH || s->wait == SMTPD_W_DELAY
+		    ? "auth"
+		    : "mail";
+	case SMTPD_S_MAIL:
+		return "rcpt";
+	case SMTPD_S_DATA:
+	case SMTPD_S_OVER:
+		break;
+	}
+	return "data";
+}
+
+static void
+log_refusal(struct smtpd_session *s, const struct smtpd_words *w)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	s->site->rejected++;
+	HB_LOG(HB_LOG_INFO, HB_EV_REJECT,
+	    hb_kv_if(s->state == SMTPD_S_DATA, hb_kv_id(HB_K_MSG, t->id)),
+	    hb_kv_str(HB_K_STAGE, stage_word(s)),
+	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_int(HB_K_CODE, w->code),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(w->reason)),
+	    hb_kv_if(w->status.n > 0, hb_kv_span(HB_K_STATUS, w->status)),
+	    hb_kv_if(s->helo[0] != '\0', hb_kv_str(HB_K_HELO, s->helo)),
+	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
+	    hb_kv_if(t->sender.n > 0,
+		hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender))),
+	    hb_kv_if(t->asked.n > 0,
+		hb_kv_span(HB_K_RCPT, hb_buf_span(&t->asked))),
+	    hb_kv_span(HB_K_TEXT, w->text));
+}
+
+void
+smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *w)
+{
+	if (s->gone || s->state == SMTPD_S_OVER)
+		return;
+	if (w->code >= 400)
+		log_refusal(s, w);
+	hb_buf_addf(&s->out, "%u ", w->code);
+	if (w->status.n > 0) {
+		hb_buf_add(&s->out, w->status);
+		hb_buf_adds(&s->out, " ");
+	}
+	put_printable(&s->out, w->text);
+	hb_buf_adds(&s->out, "\r\n");
+	smtpd_set_timer(s, s->rules->command_ms);
+	if (w->code == 421)
+		smtpd_close(s);
+}
+
+void
+smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id)
+{
+	struct smtpd_words w = {
+		.code = replies[id].code,
+		.status = hb_span_str(replies[id].status),
+		.text = hb_span_str(replies[id].text),
+		.reason = replies[id].reason,
+	};
+
+	smtpd_reply_words(s, &w);
+}
+
+void
+smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id)
+{
+	smtpd_reply(s, id);
+	if (++s->bad_commands >= HB_MAX_BAD_COMMANDS)
+		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+}
+
+void
+smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id)
+{
+	smtpd_reply(s, id);
+	smtpd_close(s);
+}
+
+void
+smtpd_reply_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
+{
+	bool temporary = v->action == HB_ACTION_TEMPFAIL;
+	struct smtpd_words w = { v->code, v->status, v->text,
+		(enum hb_reason)v->reason };
+
+	if (v->code / 100 != (temporary ? 4 : 5)) {
+		w.code = temporary ? 451 : 550;
+		w.status = temporary ? HB_SPAN("4.3.0") : HB_SPAN("5.7.1");
+	}
+	if (w.text.n == 0)
+		w.text = hb_span_str(hb_reason_text(w.reason));
+	smtpd_reply_words(s, &w);
+}

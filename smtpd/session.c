@@ -1,0 +1,557 @@
+/* The session machine.  Floor 2.  See session.h. */
+#include "smtpd/session.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "common/proto/esmtp.h"
+#include "smtpd/session-priv.h"
+
+enum { ASK_MS = 30000 }; /* bound of an answer from router */
+
+#define ANY SMTPD_S_ANY
+#define READY SMTPD_S_READY
+#define MAIL SMTPD_S_MAIL
+#define REFUSED SMTPD_S_REFUSED
+#define CLEAR 1u
+#define SMTP 2u
+#define LMTP 4u
+#define LAST 8u
+#define ALONE 16u
+
+static const struct verb {
+	const char *name;
+	void (*handler)(struct smtpd_session *s, struct hb_span args);
+	unsigned states, flags;
+} verbs[] = {
+#define SMTPD_VERB(name, handler, states, flags)                               \
+	{ (name), smtpd_cmd_##handler, (states), (flags) },
+#include "smtpd/verb.def"
+};
+
+struct smtpd_session *
+smtpd_session_new(const struct smtpd_rules *rules, struct smtpd_site *site,
+    struct hb_span client, bool client_is_v6)
+{
+	struct smtpd_session *s = HB_NEW(struct smtpd_session);
+
+	s->rules = rules;
+	s->site = site;
+	s->state = SMTPD_S_START;
+	s->client_is_v6 = client_is_v6;
+	if (hb_span_copy(client, s->client, sizeof(s->client)) < 0)
+		s->client[0] = '\0';
+	s->txn.sender = HB_BUF_INIT(HB_MAX_PATH);
+	s->txn.asked = HB_BUF_INIT(HB_MAX_PATH);
+	s->secret = HB_BUF_INIT(HB_MAX_AUTH_LINE);
+	return s;
+}
+
+void
+smtpd_session_free(struct smtpd_session **s)
+{
+	if (*s == NULL)
+		return;
+	hb_buf_free(&(*s)->out);
+	hb_buf_wipe(&(*s)->secret);
+	smtpd_txn_free(&(*s)->txn);
+	free(*s);
+	*s = NULL;
+}
+
+/* Acts, timers, output. */
+
+struct smtpd_act *
+smtpd_add_act(struct smtpd_session *s, enum smtpd_act_kind kind)
+{
+	struct smtpd_act *a;
+
+	HB_ASSERT(s->n_acts < SMTPD_ACTS_MAX);
+	a = &s->acts[s->n_acts++];
+	memset(a, 0, sizeof(*a));
+	a->kind = kind;
+	return a;
+}
+
+bool
+smtpd_session_act(struct smtpd_session *s, struct smtpd_act *out)
+{
+	if (s->next_act == s->n_acts) {
+		s->next_act = s->n_acts = 0;
+		return false;
+	}
+	*out = s->acts[s->next_act++];
+	return true;
+}
+
+void
+smtpd_set_timer(struct smtpd_session *s, int64_t ms)
+{
+	s->timer_set = true;
+	s->timer_ms = ms;
+}
+
+bool
+smtpd_session_timer(struct smtpd_session *s, int64_t *ms)
+{
+	bool set = s->timer_set;
+
+	*ms = s->timer_ms;
+	s->timer_set = false;
+	return set;
+}
+
+struct hb_buf *
+smtpd_session_output(struct smtpd_session *s)
+{
+	return &s->out;
+}
+
+void
+smtpd_close(struct smtpd_session *s)
+{
+	if (s->state == SMTPD_S_OVER)
+		return;
+	smtpd_txn_reset(s);
+	smtpd_auth_end(s);
+	s->state = SMTPD_S_OVER;
+	s->wait = SMTPD_W_NOTHING;
+	smtpd_add_act(s, SMTPD_ACT_CLOSE);
+}
+
+/* Questions to router. */
+
+void
+smtpd_ask(struct smtpd_session *s, enum hb_stage stage)
+{
+	struct ipc_check *c = &smtpd_add_act(s, SMTPD_ACT_CHECK)->check;
+
+	s->asked = stage;
+	s->wait = SMTPD_W_VERDICT;
+	c->stage = stage;
+	c->client = hb_span_str(s->client);
+	c->helo = hb_span_str(s->helo);
+	c->user = hb_span_str(s->user);
+	c->sender = hb_buf_span(&s->txn.sender);
+	c->rcpt = hb_buf_span(&s->txn.asked);
+	c->listen = s->rules->listen;
+	c->tls = s->tls;
+	smtpd_set_timer(s, ASK_MS);
+}
+
+void
+smtpd_ask_auth(struct smtpd_session *s)
+{
+	struct ipc_auth *a = &smtpd_add_act(s, SMTPD_ACT_AUTH)->auth;
+
+	s->wait = SMTPD_W_AUTH;
+	a->user = s->auth_user;
+	a->password = s->auth_password;
+	a->client = hb_span_str(s->client);
+	smtpd_set_timer(s, ASK_MS);
+}
+
+void
+smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
+{
+	if (s->wait != SMTPD_W_VERDICT)
+		return;
+	s->wait = SMTPD_W_NOTHING;
+	if (s->asked == HB_STAGE_MAIL)
+		smtpd_mail_verdict(s, v);
+	else
+		smtpd_rcpt_verdict(s, v);
+}
+
+void
+smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
+{
+	if (s->wait == SMTPD_W_AUTH)
+		smtpd_auth_done(s, r);
+}
+
+void
+smtpd_session_router_up(struct smtpd_session *s)
+{
+	if (s->wait == SMTPD_W_VERDICT)
+		smtpd_ask(s, s->asked);
+	else if (s->wait == SMTPD_W_AUTH)
+		smtpd_ask_auth(s);
+}
+
+/* Beginning and TLS. */
+
+static void
+greet(struct smtpd_session *s)
+{
+	const char *word =
+	    s->rules->kind == HB_LISTEN_LMTP ? "LMTP" : "ESMTP";
+
+	hb_buf_addf(&s->out, "220 %s %s Hauberk\r\n", s->rules->hostname,
+	    word);
+	s->state = SMTPD_S_HELLO;
+	smtpd_set_timer(s, s->rules->command_ms);
+}
+
+void
+smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
+{
+	switch (how) {
+	case SMTPD_GREET_OK:
+		if (!s->rules->implicit_tls) {
+			greet(s);
+			return;
+		}
+		s->wait = SMTPD_W_TLS;
+		smtpd_add_act(s, SMTPD_ACT_STARTTLS);
+		smtpd_set_timer(s, s->rules->command_ms);
+		return;
+	case SMTPD_GREET_EARLY:
+		/* RFC 5321 s3.1: the session stays until QUIT */
+		smtpd_reply(s, SMTPD_R_GREET_EARLY);
+		s->state = SMTPD_S_REFUSED;
+		return;
+	case SMTPD_GREET_BUSY:
+		smtpd_reply(s, SMTPD_R_GREET_BUSY);
+		return;
+	case SMTPD_GREET_TOO_MANY:
+		smtpd_reply(s, SMTPD_R_GREET_TOO_MANY);
+		return;
+	case SMTPD_GREET_TOO_FAST:
+		smtpd_reply(s, SMTPD_R_GREET_TOO_FAST);
+		return;
+	}
+}
+
+void
+smtpd_forget(struct smtpd_session *s)
+{
+	smtpd_txn_reset(s);
+	smtpd_auth_end(s);
+	s->helo[0] = s->user[0] = '\0';
+	s->esmtp = false;
+	s->state = SMTPD_S_HELLO;
+}
+
+void
+smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
+{
+	bool first = s->state == SMTPD_S_START;
+
+	if (s->wait != SMTPD_W_TLS)
+		return;
+	s->wait = SMTPD_W_NOTHING;
+	HB_LOG(facts->state == HB_TLSF_DONE ? HB_LOG_DEBUG : HB_LOG_INFO,
+	    HB_EV_TLS, hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_int(HB_K_VERSION, facts->version),
+	    hb_kv_if(facts->cipher[0] != '\0',
+		hb_kv_str(HB_K_CIPHER, facts->cipher)),
+	    hb_kv_if(facts->error[0] != '\0',
+		hb_kv_str(HB_K_ERROR, facts->error)));
+	if (facts->state != HB_TLSF_DONE) {
+		smtpd_close(s);
+		return;
+	}
+	smtpd_forget(s); /* RFC 3207 s4.2 */
+	s->tls = true;
+	hb_tls_facts_word(facts, s->tls_word);
+	memcpy(s->tls_cipher, facts->cipher, sizeof(s->tls_cipher));
+	s->tls_cipher[sizeof(s->tls_cipher) - 1] = '\0';
+	if (first)
+		greet(s);
+	else
+		smtpd_set_timer(s, s->rules->command_ms);
+}
+
+/* Commands. */
+
+static bool
+is_refused(const struct smtpd_session *s, const struct verb *v,
+    enum smtpd_reply_id *why)
+{
+	bool lmtp = s->rules->kind == HB_LISTEN_LMTP;
+
+	if ((v->flags & (lmtp ? SMTP : LMTP)) != 0)
+		*why = SMTPD_R_UNKNOWN;
+	else if ((v->flags & CLEAR) == 0 && !s->tls &&
+	    s->rules->tls == HB_DEMAND_REQUIRE)
+		*why = SMTPD_R_NEED_TLS;
+	else if ((v->states & s->state) == 0)
+		*why = SMTPD_R_SEQUENCE;
+	else
+		return false;
+	return true;
+}
+
+static void
+run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
+{
+	enum smtpd_reply_id why;
+
+	if ((v->flags & ALONE) != 0 && s->behind) {
+		smtpd_reply(s, SMTPD_R_BEHIND);
+		return;
+	}
+	if (is_refused(s, v, &why))
+		smtpd_reply_bad(s, why);
+	else
+		v->handler(s, args);
+	if ((v->flags & LAST) != 0 && s->behind && s->state != SMTPD_S_DATA &&
+	    s->state != SMTPD_S_OVER)
+		smtpd_reply(s, SMTPD_R_BEHIND);
+}
+
+static void
+run_line(struct smtpd_session *s, struct hb_span line)
+{
+	struct hb_span name, args;
+
+	if (s->auth_step != SMTPD_A_NONE) {
+		smtpd_auth_line(s, line);
+		return;
+	}
+	if (hb_command_split(line, &name, &args) < 0) {
+		smtpd_reply_bad(s, SMTPD_R_SYNTAX);
+		return;
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
+		if (hb_span_eq_nocase(name, hb_span_str(verbs[i].name))) {
+			run_verb(s, &verbs[i], args);
+			return;
+		}
+	smtpd_reply_bad(s, SMTPD_R_UNKNOWN);
+}
+
+/* The line was refused: what is left of it, up to CRLF, is dropped. */
+static size_t
+skip_line(struct smtpd_session *s, struct hb_span in)
+{
+	size_t from = 0, lf;
+
+	while ((lf = from + hb_span_find(hb_span_from(in, from), '\n')) <
+	    in.n) {
+		if (lf > 0 && in.p[lf - 1] == '\r') {
+			s->skip_line = false;
+			return lf + 1;
+		}
+		from = lf + 1;
+	}
+	/* a CR at the end may belong to the CRLF */
+	return in.n > 0 && in.p[in.n - 1] == '\r' ? in.n - 1 : in.n;
+}
+
+static void
+refuse_line(struct smtpd_session *s, enum smtpd_reply_id why)
+{
+	smtpd_auth_end(s);
+	smtpd_reply_bad(s, why);
+}
+
+/* One command line at the front of IN; 0: it has no end yet. */
+static size_t
+line_input(struct smtpd_session *s, struct hb_span in)
+{
+	bool auth = s->auth_step != SMTPD_A_NONE;
+	size_t max = auth ? HB_MAX_AUTH_LINE : HB_MAX_COMMAND_LINE;
+	size_t lf = hb_span_find(hb_span_head(in, max), '\n');
+	struct hb_span line;
+
+	if (s->skip_line)
+		return skip_line(s, in);
+	if (lf >= max) {
+		refuse_line(s, auth ? SMTPD_R_AUTH_LONG : SMTPD_R_LINE_LONG);
+		s->skip_line = true;
+		return skip_line(s, in);
+	}
+	if (lf >= in.n)
+		return 0;
+	if (lf == 0 || in.p[lf - 1] != '\r') {
+		refuse_line(s, SMTPD_R_BARE);
+		s->skip_line = true;
+		return lf + 1;
+	}
+	line = hb_span_head(in, lf - 1);
+	s->behind = in.n > lf + 1;
+	if (hb_span_find(line, '\r') < line.n)
+		refuse_line(s, SMTPD_R_BARE);
+	else
+		run_line(s, line);
+	return lf + 1;
+}
+
+static bool
+is_blocked(const struct smtpd_session *s)
+{
+	return s->wait != SMTPD_W_NOTHING || s->state == SMTPD_S_OVER ||
+	    s->state == SMTPD_S_START ||
+	    s->n_acts + SMTPD_ACTS_PER_STEP > SMTPD_ACTS_MAX;
+}
+
+size_t
+smtpd_session_input(struct smtpd_session *s, struct hb_span in)
+{
+	size_t done = 0;
+
+	while (!is_blocked(s)) {
+		struct hb_span rest = hb_span_from(in, done);
+		size_t used = 0;
+		bool moved;
+
+		if (s->state == SMTPD_S_DATA) {
+			moved = smtpd_txn_input(s, rest, &used);
+		} else {
+			used = rest.n > 0 ? line_input(s, rest) : 0;
+			moved = used > 0;
+		}
+		done += used;
+		if (!moved)
+			break;
+	}
+	return done;
+}
+
+/* Events of queue. */
+
+void
+smtpd_session_large(struct smtpd_session *s)
+{
+	if (s->wait != SMTPD_W_LARGE)
+		return;
+	s->wait = SMTPD_W_NOTHING;
+	s->txn.large = true;
+	s->txn.block = 0;
+	smtpd_set_timer(s, s->rules->data_ms);
+}
+
+void
+smtpd_session_result(struct smtpd_session *s, const struct ipc_txn_result *r)
+{
+	struct smtpd_words w = { r->code, r->status, r->text,
+		(enum hb_reason)r->reason };
+
+	if (s->txn.begun)
+		smtpd_txn_result(s, &w);
+}
+
+void
+smtpd_session_write_failed(struct smtpd_session *s, bool no_space)
+{
+	smtpd_txn_fail(s, no_space ? SMTPD_R_NO_SPACE : SMTPD_R_TEMPORARY);
+}
+
+void
+smtpd_session_queue_lost(struct smtpd_session *s)
+{
+	struct smtpd_words w = { 451, HB_SPAN("4.3.0"),
+		HB_SPAN("try again later"), HB_REASON_ROLE_LOST };
+
+	if (s->txn.begun)
+		smtpd_txn_result(s, &w);
+}
+
+/* Ends. */
+
+void
+smtpd_session_timeout(struct smtpd_session *s)
+{
+	static const struct ipc_verdict late = {
+		.action = HB_ACTION_TEMPFAIL,
+		.reason = HB_REASON_LOOKUP_TEMP,
+	};
+	static const struct ipc_auth_result no_answer = { 0 };
+
+	switch (s->wait) {
+	case SMTPD_W_VERDICT:
+		smtpd_session_verdict(s, &late);
+		return;
+	case SMTPD_W_AUTH:
+		smtpd_auth_done(s, &no_answer);
+		return;
+	case SMTPD_W_DELAY:
+		smtpd_auth_delay_over(s);
+		return;
+	case SMTPD_W_RESULT:
+	case SMTPD_W_LARGE:
+		smtpd_session_queue_lost(s);
+		return;
+	case SMTPD_W_TLS:
+		smtpd_close(s);
+		return;
+	case SMTPD_W_NOTHING:
+		break;
+	}
+	if (s->state != SMTPD_S_OVER)
+		smtpd_reply(s, SMTPD_R_TIMEOUT);
+}
+
+/* Says 421 where the protocol allows words now, and closes. */
+static void
+leave(struct smtpd_session *s, enum smtpd_reply_id why)
+{
+	if (s->wait == SMTPD_W_RESULT) {
+		s->stopping = true;
+		return;
+	}
+	if (s->state == SMTPD_S_OVER)
+		return;
+	if (s->wait == SMTPD_W_TLS)
+		smtpd_close(s);
+	else
+		smtpd_reply(s, why);
+}
+
+void
+smtpd_session_stop(struct smtpd_session *s)
+{
+	leave(s, SMTPD_R_STOPPING);
+}
+
+void
+smtpd_session_expired(struct smtpd_session *s)
+{
+	leave(s, SMTPD_R_TIMEOUT);
+}
+
+void
+smtpd_session_closed(struct smtpd_session *s)
+{
+	s->gone = true;
+	if (s->wait != SMTPD_W_RESULT)
+		smtpd_close(s);
+}
+
+bool
+smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
+    struct hb_rcpt *out)
+{
+	uint32_t from = 0, to;
+	struct hb_span ends = hb_buf_span(&s->txn.ends);
+
+	if (idx >= s->txn.n_rcpts)
+		return false;
+	if (idx > 0)
+		memcpy(&from, ends.p + (idx - 1) * sizeof(from), sizeof(from));
+	memcpy(&to, ends.p + idx * sizeof(to), sizeof(to));
+	memset(out, 0, sizeof(*out));
+	out->idx = idx;
+	out->address = hb_span(hb_buf_span(&s->txn.rcpts).p + from, to - from);
+	return true;
+}
+
+bool
+smtpd_session_in_data(const struct smtpd_session *s)
+{
+	return s->state == SMTPD_S_DATA;
+}
+
+bool
+smtpd_session_in_commit(const struct smtpd_session *s)
+{
+	return s->wait == SMTPD_W_RESULT;
+}
+
+bool
+smtpd_session_is_over(const struct smtpd_session *s)
+{
+	return s->state == SMTPD_S_OVER;
+}

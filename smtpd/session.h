@@ -1,0 +1,134 @@
+/*
+ * The SMTP server session as a machine.  Floor 2: no I/O, no clock.  Driven
+ * by smtpd/worker.c, the scenario tests and the fuzz target.
+ *
+ *	START --tls--> START          (implicit TLS)
+ *	START --greeting--> HELLO --EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT
+ *	RCPT --DATA, 354--> DATA --final dot, result--> READY
+ *	any --STARTTLS, tls--> HELLO; any --RSET--> READY; any --QUIT--> GONE
+ *
+ * While an answer is awaited (smtpd_session_input then takes nothing) the
+ * input stays with the caller, so replies leave in the order of commands and
+ * bytes behind STARTTLS are seen for what they are.
+ *
+ * Example: input "EHLO x\r\n" makes output "250-...".  Input "MAIL FROM:<a@b>"
+ * makes the act CHECK; the caller asks router, hands the answer to
+ * smtpd_session_verdict, which makes output "250 2.1.0 ...".
+ *
+ * After each call the caller takes the output and all acts before it drops
+ * the input: spans of acts point into both.  RFC 5321, 1870, 2034, 2920, 3207,
+ * 4954, 6152, 6409, 2033.
+ */
+#ifndef SMTPD_SESSION_H
+#define SMTPD_SESSION_H
+
+#include "common/proto/conf.h"
+#include "common/proto/ipc.h"
+#include "common/proto/tlsfacts.h"
+#include "smtpd/msgid.h"
+
+/* What the configuration says about one listener.  Shared by its sessions. */
+struct smtpd_rules {
+	unsigned refs; /* the owner's business */
+	char hostname[HB_MAX_DOMAIN + 1];
+	enum hb_listen_kind kind;
+	unsigned listen; /* number of the directive */
+	enum hb_demand tls, auth;
+	bool implicit_tls;
+	uint64_t max_size;
+	unsigned max_recipients, max_hops;
+	int64_t command_ms, data_ms;
+};
+
+/* What the process knows now.  Shared by all sessions, kept up to date. */
+struct smtpd_site {
+	int64_t now_ms;	    /* for trace headers and message ids */
+	uint64_t space;	    /* bytes that queue has left for new mail */
+	bool queue_up;
+	bool tls_ready;	    /* a TLS context is there */
+	struct smtpd_msgid ids;
+	/* totals for `status` */
+	uint64_t accepted, rejected, bytes;
+};
+
+enum smtpd_act_kind {
+	SMTPD_ACT_STARTTLS, /* after the output is written */
+	SMTPD_ACT_CHECK,    /* ask router; ref is the caller's */
+	SMTPD_ACT_AUTH,	    /* the same; holds a password: send, do not keep */
+	SMTPD_ACT_BEGIN,    /* envelope and all recipients to queue */
+	SMTPD_ACT_DATA,	    /* bytes to queue, or to the file after LARGE */
+	SMTPD_ACT_LARGE,    /* ask queue for a file */
+	SMTPD_ACT_COMMIT,
+	SMTPD_ACT_ABORT,
+	SMTPD_ACT_CLOSE	    /* after the output is written */
+};
+struct smtpd_act {
+	enum smtpd_act_kind kind;
+	union {
+		struct ipc_check check;
+		struct ipc_auth auth;
+		struct hb_env begin; /* then smtpd_session_rcpt */
+		struct hb_span data;
+		struct ipc_txn_commit commit;
+	};
+};
+
+struct smtpd_session;
+
+/* RULES and SITE are borrowed for the session's life; CLIENT: its address. */
+struct smtpd_session *smtpd_session_new(const struct smtpd_rules *rules,
+    struct smtpd_site *site, struct hb_span client, bool client_is_v6);
+void smtpd_session_free(struct smtpd_session **s);
+
+/* How to greet. */
+enum smtpd_greeting {
+	SMTPD_GREET_OK,
+	SMTPD_GREET_EARLY,    /* the client talked first: 554 */
+	SMTPD_GREET_BUSY,     /* max-sessions: 421 */
+	SMTPD_GREET_TOO_MANY, /* max-sessions-per-client: 421 */
+	SMTPD_GREET_TOO_FAST  /* max-rate-per-client: 421 */
+};
+/* Greets, or with implicit TLS waits for the handshake. */
+void smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how);
+
+/* Returns how many bytes of IN are done with.  Call it again with the rest
+ * while it returns more than zero or made acts. */
+size_t smtpd_session_input(struct smtpd_session *s, struct hb_span in);
+
+/* Events.  One that is not awaited changes nothing. */
+void smtpd_session_tls(struct smtpd_session *s,
+    const struct hb_tls_facts *facts);
+void smtpd_session_verdict(struct smtpd_session *s,
+    const struct ipc_verdict *v);
+void smtpd_session_auth(struct smtpd_session *s,
+    const struct ipc_auth_result *r);
+void smtpd_session_large(struct smtpd_session *s); /* the file is there */
+void smtpd_session_result(struct smtpd_session *s,
+    const struct ipc_txn_result *r);
+/* The file of a large message could not be written. */
+void smtpd_session_write_failed(struct smtpd_session *s, bool no_space);
+void smtpd_session_router_up(struct smtpd_session *s); /* asks again */
+void smtpd_session_queue_lost(struct smtpd_session *s);
+void smtpd_session_timeout(struct smtpd_session *s);
+void smtpd_session_stop(struct smtpd_session *s); /* 421, but for a commit */
+void smtpd_session_expired(struct smtpd_session *s); /* session-timeout */
+/* The connection is gone. */
+void smtpd_session_closed(struct smtpd_session *s);
+
+/* Output since the last call of hb_buf_clear on it. */
+struct hb_buf *smtpd_session_output(struct smtpd_session *s);
+/* The next act; false: none is left. */
+bool smtpd_session_act(struct smtpd_session *s, struct smtpd_act *out);
+/* The timer was set since the last call: *MS from now (0: none). */
+bool smtpd_session_timer(struct smtpd_session *s, int64_t *ms);
+/* Recipient IDX (from 0) of the transaction; false: there is none. */
+bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
+    struct hb_rcpt *out);
+
+/* Receives message bytes: what back-pressure of queue holds up. */
+bool smtpd_session_in_data(const struct smtpd_session *s);
+/* Waits for the result of a commit: not to be dropped. */
+bool smtpd_session_in_commit(const struct smtpd_session *s);
+bool smtpd_session_is_over(const struct smtpd_session *s);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * The header fields of our own: Received, and on submission Date and
+ * Message-ID where they are missing.  Floor 2.  RFC 5321 s4.4, RFC 3848,
+ * RFC 6409 s8.2, s8.3.
+ */
+#include "common/base/timefmt.h"
+#include "smtpd/session-priv.h"
+
+struct hb_span
+smtpd_with_word(const struct smtpd_session *s)
+{
+	/* RFC 3848: +1 TLS, +2 authenticated */
+	static const char *const words[][4] = {
+		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
+		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
+	};
+	unsigned i = (s->tls ? 1 : 0) + (s->user[0] != '\0' ? 2 : 0);
+
+	if (!s->esmtp)
+		return HB_SPAN("SMTP");
+	return hb_span_str(words[s->rules->kind == HB_LISTEN_LMTP][i]);
+}
+
+static void
+put_client(const struct smtpd_session *s, struct hb_buf *out)
+{
+	hb_buf_addf(out, "Received: from %s ([%s%s])\r\n", s->helo,
+	    s->client_is_v6 ? "IPv6:" : "", s->client);
+}
+
+static void
+put_tls(const struct smtpd_session *s, struct hb_buf *out)
+{
+	size_t version = hb_span_find(hb_span_str(s->tls_word), '/');
+
+	if (s->tls)
+		hb_buf_addf(out, " (%.*s %s)", (int)version, s->tls_word,
+		    s->tls_cipher);
+}
+
+void
+smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
+{
+	char id[17], date[HB_TIME_RFC5322_SIZE];
+	struct hb_span with = smtpd_with_word(s);
+	struct hb_rcpt only;
+
+	hb_msgid_format(s->txn.id, id);
+	hb_time_rfc5322(s->site->now_ms, date);
+	put_client(s, out);
+	hb_buf_addf(out, "\tby %s with %.*s", s->rules->hostname,
+	    HB_SPAN_ARG(with));
+	put_tls(s, out);
+	hb_buf_addf(out, "\r\n\tid %s", id);
+	if (s->txn.n_taken == 1 && smtpd_session_rcpt(s, 0, &only)) {
+		hb_buf_adds(out, "\r\n\tfor <");
+		hb_buf_add(out, only.address);
+		hb_buf_adds(out, ">");
+	}
+	hb_buf_addf(out, ";\r\n\t%s\r\n", date);
+}
+
+void
+smtpd_trace_missing(struct smtpd_session *s, struct hb_buf *out)
+{
+	char id[17], date[HB_TIME_RFC5322_SIZE];
+
+	if (!s->txn.scan.has_date) {
+		hb_time_rfc5322(s->site->now_ms, date);
+		hb_buf_addf(out, "Date: %s\r\n", date);
+	}
+	if (!s->txn.scan.has_message_id) {
+		hb_msgid_format(s->txn.id, id);
+		hb_buf_addf(out, "Message-ID: <%s@%s>\r\n", id,
+		    s->rules->hostname);
+	}
+}

@@ -1,0 +1,373 @@
+/*
+ * One mail transaction: recipients, message bytes, the result.  Floor 2.
+ * Queue hears of it with the first bytes (BEGIN with everything at once), so
+ * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
+ */
+#include "common/base/hash.h"
+#include "smtpd/session-priv.h"
+
+enum {
+	COMMIT_MS = 300000, /* bound of queue's answer; clients wait 10 min */
+	DATA_BLOCK = 16384  /* bytes that must come within data-timeout */
+};
+
+void
+smtpd_txn_free(struct smtpd_txn *t)
+{
+	hb_buf_free(&t->sender);
+	hb_buf_free(&t->mail_auth);
+	hb_buf_free(&t->rcpts);
+	hb_buf_free(&t->ends);
+	hb_buf_free(&t->asked);
+	hb_buf_free(&t->trace);
+	hb_buf_free(&t->added);
+	hb_buf_free(&t->refused_text);
+}
+
+/* Ready for the next message; buffers keep their memory. */
+static void
+clear(struct smtpd_txn *t)
+{
+	hb_buf_clear(&t->sender);
+	hb_buf_clear(&t->mail_auth);
+	hb_buf_clear(&t->rcpts);
+	hb_buf_clear(&t->ends);
+	hb_buf_clear(&t->asked);
+	hb_buf_clear(&t->refused_text);
+	t->n_rcpts = t->n_taken = t->body = 0;
+	t->declared = t->id = t->size = 0;
+	t->discard = t->begun = t->large = false;
+	t->crc = 0;
+	t->failed = SMTPD_R_NONE;
+	t->refused_code = 0;
+	t->refused_status[0] = '\0';
+	t->refused_reason = HB_REASON_NONE;
+}
+
+void
+smtpd_txn_reset(struct smtpd_session *s)
+{
+	if (s->txn.begun)
+		smtpd_add_act(s, SMTPD_ACT_ABORT);
+	clear(&s->txn);
+	if (s->state == SMTPD_S_MAIL || s->state == SMTPD_S_DATA)
+		s->state = SMTPD_S_READY;
+}
+
+void
+smtpd_txn_add_rcpt(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	uint32_t end;
+
+	hb_buf_add(&t->rcpts, hb_buf_span(&t->asked));
+	end = (uint32_t)t->rcpts.n;
+	hb_buf_add(&t->ends, hb_span(&end, sizeof(end)));
+	t->n_rcpts++;
+}
+
+void
+smtpd_txn_start_data(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
+	smtpd_datascan_init(&t->scan);
+	hb_buf_clear(&t->trace);
+	hb_buf_clear(&t->added);
+	t->block = 0;
+	s->state = SMTPD_S_DATA;
+	smtpd_set_timer(s, s->rules->data_ms);
+}
+
+/* Message bytes to queue; what lies behind the last ones goes with them. */
+static void
+put_data(struct smtpd_session *s, struct hb_span data)
+{
+	struct smtpd_act *last =
+	    s->n_acts > 0 ? &s->acts[s->n_acts - 1] : NULL;
+
+	if (data.n == 0)
+		return;
+	s->txn.size += data.n;
+	s->txn.crc = hb_crc32c(s->txn.crc, data);
+	if (last != NULL && s->n_acts > s->next_act &&
+	    last->kind == SMTPD_ACT_DATA &&
+	    last->data.p + last->data.n == data.p)
+		last->data.n += data.n;
+	else
+		smtpd_add_act(s, SMTPD_ACT_DATA)->data = data;
+}
+
+static void
+begin(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct hb_env *e = &smtpd_add_act(s, SMTPD_ACT_BEGIN)->begin;
+
+	t->begun = true;
+	e->id = t->id;
+	e->arrived_ms = s->site->now_ms;
+	e->sender = hb_buf_span(&t->sender);
+	e->body = t->body;
+	e->client = hb_span_str(s->client);
+	e->helo = hb_span_str(s->helo);
+	e->user = hb_span_str(s->user);
+	e->with = smtpd_with_word(s);
+	e->tls = hb_span_str(s->tls ? s->tls_word : "none");
+	e->mail_auth = hb_buf_span(&t->mail_auth);
+	smtpd_trace_received(s, &t->trace);
+	put_data(s, hb_buf_span(&t->trace));
+}
+
+static bool
+goes_to_queue(const struct smtpd_txn *t)
+{
+	return t->n_rcpts > 0 && !t->discard && t->failed == SMTPD_R_NONE &&
+	    t->refused_code == 0;
+}
+
+void
+smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (s->state != SMTPD_S_DATA || t->failed != SMTPD_R_NONE ||
+	    t->refused_code != 0)
+		return;
+	t->failed = why;
+	if (t->begun)
+		smtpd_add_act(s, SMTPD_ACT_ABORT);
+	t->begun = false;
+}
+
+static void
+judge(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if ((t->scan.seen & SMTPD_BODY_BARE) != 0)
+		smtpd_txn_fail(s, SMTPD_R_BODY_BARE);
+	else if ((t->scan.seen & SMTPD_BODY_LONG) != 0)
+		smtpd_txn_fail(s, SMTPD_R_BODY_LONG);
+	else if (t->scan.bytes - t->scan.dots > s->rules->max_size)
+		smtpd_txn_fail(s, SMTPD_R_TOO_BIG); /* RFC 1870 s6.3 */
+	else if (t->scan.hops > s->rules->max_hops)
+		smtpd_txn_fail(s, SMTPD_R_HOPS); /* RFC 5321 s6.3 */
+}
+
+/* Does more than a common frame holds come?  Then queue opens a file. */
+static bool
+asks_for_file(struct smtpd_session *s, size_t coming)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (t->large || !goes_to_queue(t) ||
+	    (t->declared <= HB_MAX_LARGE_MESSAGE &&
+		t->size + coming <= HB_MAX_LARGE_MESSAGE))
+		return false;
+	if (!t->begun)
+		begin(s);
+	smtpd_add_act(s, SMTPD_ACT_LARGE);
+	s->wait = SMTPD_W_LARGE;
+	smtpd_set_timer(s, COMMIT_MS);
+	return true;
+}
+
+/* Fields that belong at the end of the header section. */
+static void
+end_headers(struct smtpd_session *s, const struct smtpd_piece *p)
+{
+	struct smtpd_txn *t = &s->txn;
+	bool submitted = s->rules->kind == HB_LISTEN_SUBMISSION ||
+	    s->rules->kind == HB_LISTEN_SUBMISSIONS;
+
+	if (submitted)
+		smtpd_trace_missing(s, &t->added);
+	if (p->no_headers)
+		hb_buf_adds(&t->added, "\r\n");
+	put_data(s, hb_buf_span(&t->added));
+}
+
+static void
+pass_on(struct smtpd_session *s, struct hb_span body,
+    const struct smtpd_piece *p)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (!goes_to_queue(t))
+		return;
+	if (!t->begun)
+		begin(s);
+	put_data(s, body);
+	if (p->headers_end || (p->end && !t->scan.headers_over))
+		end_headers(s, p);
+}
+
+static void
+count_block(struct smtpd_session *s, size_t used)
+{
+	s->txn.block += used;
+	if (s->txn.block < DATA_BLOCK)
+		return;
+	s->txn.block = 0;
+	smtpd_set_timer(s, s->rules->data_ms);
+}
+
+/* RFC 2033 s4.2: LMTP answers for each recipient that was taken. */
+static void
+reply_result(struct smtpd_session *s, const struct smtpd_words *w)
+{
+	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? s->txn.n_taken : 1;
+
+	while (n-- > 0)
+		smtpd_reply_words(s, w);
+}
+
+static void
+reply_failed(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? t->n_taken : 1;
+	struct smtpd_words w = { t->refused_code,
+		hb_span_str(t->refused_status), hb_buf_span(&t->refused_text),
+		t->refused_reason };
+
+	if (t->refused_code != 0)
+		reply_result(s, &w);
+	else
+		while (n-- > 0)
+			smtpd_reply(s, t->failed);
+}
+
+static void
+reply_accepted(struct smtpd_session *s)
+{
+	char text[40] = "accepted ", *id = text + strlen(text);
+	struct smtpd_words w = { 250, HB_SPAN("2.0.0"), HB_SPAN_NONE,
+		HB_REASON_OK };
+
+	hb_msgid_format(s->txn.id, id);
+	w.text = hb_span_str(text);
+	reply_result(s, &w);
+}
+
+static void
+log_accept(struct smtpd_session *s, uint64_t size)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	s->site->accepted++;
+	s->site->bytes += size;
+	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
+	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
+	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_int(HB_K_SIZE, (int64_t)size),
+	    hb_kv_int(HB_K_NRCPT, t->n_taken),
+	    hb_kv_str(HB_K_TLS, s->tls ? s->tls_word : "none"),
+	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
+	    hb_kv_str(HB_K_HELO, s->helo),
+	    hb_kv_if(!goes_to_queue(t),
+		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
+}
+
+static void
+commit(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct ipc_txn_commit *c =
+	    &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
+
+	c->size = t->size;
+	c->crc = t->crc;
+	if ((t->scan.seen & SMTPD_BODY_8BIT) != 0)
+		c->flags |= HB_ENV_8BIT;
+	if ((t->scan.seen & SMTPD_BODY_DOTTED) != 0)
+		c->flags |= HB_ENV_DOTTED;
+	s->wait = SMTPD_W_RESULT;
+	smtpd_set_timer(s, COMMIT_MS);
+}
+
+static void
+finish(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (t->begun && goes_to_queue(t)) {
+		commit(s);
+		return;
+	}
+	if (t->failed != SMTPD_R_NONE || t->refused_code != 0) {
+		reply_failed(s);
+	} else {
+		log_accept(s, t->scan.bytes);
+		reply_accepted(s);
+	}
+	smtpd_txn_reset(s);
+}
+
+bool
+smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct smtpd_piece p;
+
+	if (in.n == 0)
+		return false;
+	if (asks_for_file(s, in.n))
+		return true;
+	p = smtpd_datascan(&t->scan, in);
+	judge(s);
+	pass_on(s, hb_span_head(in, p.body), &p);
+	count_block(s, p.used);
+	*used = p.used;
+	if (p.end)
+		finish(s);
+	return p.used > 0 || p.headers_end;
+}
+
+/* Queue refused it before its end: the rest is dropped, then the words. */
+static void
+keep_refusal(struct smtpd_txn *t, const struct smtpd_words *w)
+{
+	t->begun = false;
+	t->refused_code = w->code;
+	t->refused_reason = w->reason;
+	hb_buf_add(&t->refused_text, w->text);
+	if (hb_span_copy(w->status, t->refused_status,
+		sizeof(t->refused_status)) < 0)
+		t->refused_status[0] = '\0';
+}
+
+void
+smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w)
+{
+	struct smtpd_words no = *w;
+	bool waited = s->wait == SMTPD_W_RESULT, ok = w->code == 250;
+
+	if (!waited && (ok || s->state != SMTPD_S_DATA))
+		return;
+	if (!ok && (w->code < 400 || w->code > 599)) {
+		no.code = 451;
+		no.status = HB_SPAN("4.3.0");
+	}
+	if (s->wait == SMTPD_W_LARGE)
+		smtpd_set_timer(s, s->rules->data_ms);
+	s->wait = SMTPD_W_NOTHING;
+	if (!waited) {
+		keep_refusal(&s->txn, &no);
+		return;
+	}
+	if (ok) {
+		log_accept(s, s->txn.size);
+		reply_accepted(s);
+	} else {
+		reply_result(s, &no);
+	}
+	s->txn.begun = false;
+	smtpd_txn_reset(s);
+	if (s->gone)
+		smtpd_close(s);
+	else if (s->stopping)
+		smtpd_reply(s, SMTPD_R_STOPPING);
+}
