@@ -74,11 +74,8 @@ put_extensions(struct smtpd_session *s)
 static bool
 take_name(struct smtpd_session *s, struct hb_span name, bool esmtp)
 {
-	if (!hb_domain_is_dns_name(name) && !hb_domain_is_literal(name)) {
-		smtpd_reply_bad(s, SMTPD_R_HELO_NAME);
-		return false;
-	}
-	if (hb_span_copy(name, s->helo, sizeof(s->helo)) < 0) {
+	if ((!hb_domain_is_dns_name(name) && !hb_domain_is_literal(name)) ||
+	    hb_span_copy(name, s->helo, sizeof(s->helo)) < 0) {
 		smtpd_reply_bad(s, SMTPD_R_HELO_NAME);
 		return false;
 	}

@@ -137,6 +137,8 @@ void smtpd_txn_start_data(struct smtpd_session *s);
 /* Returns true if it did something with IN; *USED bytes of it are done. */
 bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
 void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
+/* The same when nothing more of the message is awaited: replies. */
+void smtpd_txn_failed_at_end(struct smtpd_session *s);
 void smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w);
 
 /* Our header fields, trace.c. */

@@ -292,10 +292,13 @@ run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
 		smtpd_reply(s, SMTPD_R_BEHIND);
 		return;
 	}
-	if (is_refused(s, v, &why))
-		smtpd_reply_bad(s, why);
-	else
+	if (!is_refused(s, v, &why))
 		v->handler(s, args);
+	else if (v->states == MAIL)
+		/* a pipelined client could not know that MAIL was refused */
+		smtpd_reply(s, why);
+	else
+		smtpd_reply_bad(s, why);
 	if ((v->flags & LAST) != 0 && s->behind && s->state != SMTPD_S_DATA &&
 	    s->state != SMTPD_S_OVER)
 		smtpd_reply(s, SMTPD_R_BEHIND);
@@ -436,7 +439,13 @@ smtpd_session_result(struct smtpd_session *s, const struct ipc_txn_result *r)
 void
 smtpd_session_write_failed(struct smtpd_session *s, bool no_space)
 {
+	/* what was still asked for belongs to the same message */
+	s->next_act = s->n_acts = 0;
 	smtpd_txn_fail(s, no_space ? SMTPD_R_NO_SPACE : SMTPD_R_TEMPORARY);
+	if (s->wait == SMTPD_W_RESULT)
+		smtpd_txn_failed_at_end(s);
+	else if (s->wait == SMTPD_W_LARGE)
+		smtpd_session_large(s);
 }
 
 void

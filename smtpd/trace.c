@@ -14,7 +14,7 @@ smtpd_with_word(const struct smtpd_session *s)
 		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
 		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
 	};
-	unsigned i = (s->tls ? 1 : 0) + (s->user[0] != '\0' ? 2 : 0);
+	unsigned i = (s->tls ? 1u : 0u) + (s->user[0] != '\0' ? 2u : 0u);
 
 	if (!s->esmtp)
 		return HB_SPAN("SMTP");

@@ -240,6 +240,14 @@ reply_failed(struct smtpd_session *s)
 			smtpd_reply(s, t->failed);
 }
 
+void
+smtpd_txn_failed_at_end(struct smtpd_session *s)
+{
+	s->wait = SMTPD_W_NOTHING;
+	reply_failed(s);
+	smtpd_txn_reset(s);
+}
+
 static void
 reply_accepted(struct smtpd_session *s)
 {
@@ -298,11 +306,11 @@ finish(struct smtpd_session *s)
 		return;
 	}
 	if (t->failed != SMTPD_R_NONE || t->refused_code != 0) {
-		reply_failed(s);
-	} else {
-		log_accept(s, t->scan.bytes);
-		reply_accepted(s);
+		smtpd_txn_failed_at_end(s);
+		return;
 	}
+	log_accept(s, t->scan.bytes);
+	reply_accepted(s);
 	smtpd_txn_reset(s);
 }
 

@@ -1,0 +1,326 @@
+/* One connection: drives its session.  Floor 4. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/io/sock.h"
+#include "smtpd/worker.h"
+
+enum { CLOSE_MS = 10000 }; /* for the last words to leave */
+
+uint32_t
+smtpd_client_number(struct smtpd_client *c)
+{
+	c->sequence = (c->sequence + 1) & ((1u << (32 - SMTPD_REF_BITS)) - 1);
+	if (c->sequence == 0)
+		c->sequence = 1;
+	return c->sequence << SMTPD_REF_BITS | c->index;
+}
+
+/* Slots. */
+
+static uint32_t
+take_slot(struct smtpd_worker *w)
+{
+	size_t n = w->n_slots;
+
+	if (w->n_free > 0)
+		return w->free_slots[--w->n_free];
+	if (n % 64 == 0) {
+		w->clients = hb_realloc(w->clients,
+		    (n + 64) * sizeof(struct smtpd_client *));
+		w->free_slots = hb_realloc(w->free_slots,
+		    (n + 64) * sizeof(uint32_t));
+	}
+	w->n_slots++;
+	return (uint32_t)n;
+}
+
+static void
+log_session(const struct smtpd_client *c, enum hb_event ev)
+{
+	char text[HB_NETADDR_TEXT];
+
+	if (hb_log_level() < HB_LOG_DEBUG)
+		return;
+	hb_netaddr_format(&c->addr, text);
+	HB_LOG(HB_LOG_DEBUG, ev, hb_kv_str(HB_K_CLIENT, text),
+	    hb_kv_int(HB_K_PORT, c->addr.port));
+}
+
+void
+smtpd_client_free(struct smtpd_client *c)
+{
+	struct smtpd_worker *w = c->worker;
+
+	log_session(c, HB_EV_DISCONNECT);
+	hb_conn_free(&c->conn);
+	smtpd_session_free(&c->session);
+	smtpd_rules_drop(c->rules);
+	if (c->counted)
+		hb_counters_leave(w->counters, c->counter);
+	if (c->file >= 0)
+		close(c->file);
+	w->clients[c->index] = NULL;
+	w->free_slots[w->n_free++] = c->index;
+	w->n_clients--;
+	free(c);
+	if (w->stopping && w->n_clients == 0)
+		hb_role_exit(w->env);
+}
+
+/* Acts. */
+
+static void
+start_tls(struct smtpd_client *c)
+{
+	struct hb_tls *tls = c->worker->tls;
+
+	if (c->conn == NULL)
+		return;
+	if (tls == NULL || hb_conn_tls_server(c->conn, tls) < 0) {
+		HB_LOG(HB_LOG_INFO, HB_EV_TLS,
+		    hb_kv_str(HB_K_ERROR,
+			tls == NULL ? "no certificate"
+				    : "bytes in clear behind STARTTLS"));
+		smtpd_session_closed(c->session);
+	}
+}
+
+static void
+act(struct smtpd_client *c, const struct smtpd_act *a)
+{
+	switch (a->kind) {
+	case SMTPD_ACT_STARTTLS:
+		start_tls(c);
+		return;
+	case SMTPD_ACT_CLOSE:
+		if (c->conn != NULL)
+			hb_conn_shutdown(c->conn);
+		c->deadline_ms = hb_mono_ms() + CLOSE_MS;
+		return;
+	case SMTPD_ACT_CHECK:
+	case SMTPD_ACT_AUTH:
+	case SMTPD_ACT_BEGIN:
+	case SMTPD_ACT_DATA:
+	case SMTPD_ACT_LARGE:
+	case SMTPD_ACT_COMMIT:
+	case SMTPD_ACT_ABORT:
+		smtpd_frames_act(c, a);
+		return;
+	}
+}
+
+static void
+send_output(struct smtpd_client *c)
+{
+	struct hb_buf *out = smtpd_session_output(c->session);
+
+	if (out->n == 0)
+		return;
+	if (c->conn != NULL)
+		hb_conn_write(c->conn, hb_buf_span(out));
+	hb_buf_clear(out);
+}
+
+/* Takes all that the session asks for; true: there was something. */
+static bool
+take_acts(struct smtpd_client *c)
+{
+	struct smtpd_act a;
+	bool any = false;
+	int64_t ms;
+
+	send_output(c);
+	while (smtpd_session_act(c->session, &a)) {
+		act(c, &a);
+		send_output(c);
+		any = true;
+	}
+	if (smtpd_session_timer(c->session, &ms) &&
+	    !smtpd_session_is_over(c->session))
+		c->deadline_ms = hb_mono_ms() + ms;
+	return any;
+}
+
+/* Queue cannot take more: this one waits until its channel is drained. */
+static bool
+must_wait(struct smtpd_client *c)
+{
+	struct hb_peer *q = hb_role_peer(c->worker->env, HB_ROLE_QUEUE, 0);
+
+	if (!smtpd_session_in_data(c->session) || q == NULL ||
+	    hb_peer_pending(q) < SMTPD_QUEUE_FULL)
+		return false;
+	c->paused = true;
+	hb_conn_pause(c->conn, true);
+	return true;
+}
+
+static void
+feed(struct smtpd_client *c)
+{
+	size_t used;
+	bool acted;
+
+	do {
+		if (c->conn == NULL || smtpd_session_is_over(c->session) ||
+		    must_wait(c))
+			return;
+		used = smtpd_session_input(c->session,
+		    hb_conn_input(c->conn));
+		acted = take_acts(c);
+		if (used > 0)
+			hb_conn_consume(c->conn, used);
+	} while (used > 0 || acted);
+}
+
+void
+smtpd_client_run(struct smtpd_client *c)
+{
+	if (c->busy) /* called back from within */
+		return;
+	c->busy = true;
+	c->worker->site.now_ms = hb_now_ms();
+	take_acts(c);
+	feed(c);
+	c->busy = false;
+	if (c->conn == NULL && smtpd_session_is_over(c->session))
+		smtpd_client_free(c);
+}
+
+void
+smtpd_client_tick(struct smtpd_client *c)
+{
+	int64_t now = hb_mono_ms();
+
+	if (c->deadline_ms != 0 && now >= c->deadline_ms) {
+		c->deadline_ms = 0;
+		if (smtpd_session_is_over(c->session)) {
+			smtpd_client_free(c);
+			return;
+		}
+		smtpd_session_timeout(c->session);
+	} else if (c->expires_ms != 0 && now >= c->expires_ms) {
+		c->expires_ms = 0;
+		smtpd_session_expired(c->session);
+	} else {
+		return;
+	}
+	smtpd_client_run(c);
+}
+
+/* Events of the connection. */
+
+static void
+on_input(void *ctx)
+{
+	smtpd_client_run(ctx);
+}
+
+static void
+on_tls(void *ctx, const struct hb_tls_facts *facts)
+{
+	struct smtpd_client *c = ctx;
+
+	smtpd_session_tls(c->session, facts);
+	smtpd_client_run(c);
+}
+
+static void
+on_drain(void *ctx)
+{
+	(void)ctx;
+}
+
+static void
+on_close(void *ctx, int err, int syserr)
+{
+	struct smtpd_client *c = ctx;
+
+	(void)err;
+	(void)syserr;
+	hb_conn_free(&c->conn);
+	smtpd_session_closed(c->session);
+	smtpd_client_run(c);
+}
+
+static const struct hb_conn_ops conn_ops = {
+	.on_input = on_input,
+	.on_tls = on_tls,
+	.on_drain = on_drain,
+	.on_close = on_close,
+};
+
+/* The beginning. */
+
+static enum smtpd_greeting
+admit(struct smtpd_client *c)
+{
+	struct smtpd_worker *w = c->worker;
+
+	if (w->counters == NULL)
+		return SMTPD_GREET_OK;
+	switch (hb_counters_enter(w->counters, &c->addr, w->env->conf,
+	    hb_mono_ms(), &c->counter)) {
+	case HB_ADMIT_TOTAL:
+		return SMTPD_GREET_BUSY;
+	case HB_ADMIT_CLIENT:
+		return SMTPD_GREET_TOO_MANY;
+	case HB_ADMIT_RATE:
+		return SMTPD_GREET_TOO_FAST;
+	case HB_ADMIT_OK:
+		break;
+	}
+	c->counted = true;
+	return SMTPD_GREET_OK;
+}
+
+/* RFC 5321 s4.3.1: a client waits for the greeting.  Nothing was sent yet,
+ * so what is there already came too early. */
+static enum smtpd_greeting
+greeting(struct smtpd_client *c, int fd)
+{
+	enum smtpd_greeting how = admit(c);
+	char one;
+
+	if (how == SMTPD_GREET_OK && !c->rules->implicit_tls &&
+	    recv(fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+		return SMTPD_GREET_EARLY;
+	return how;
+}
+
+void
+smtpd_client_new(struct smtpd_listener *l, int fd,
+    const struct hb_netaddr *addr)
+{
+	struct smtpd_worker *w = l->worker;
+	struct smtpd_client *c = HB_NEW(struct smtpd_client);
+	char text[HB_NETADDR_TEXT];
+	enum smtpd_greeting how;
+
+	c->worker = w;
+	c->addr = *addr;
+	c->file = -1;
+	c->rules = w->rules[l->index];
+	c->rules->refs++;
+	c->index = take_slot(w);
+	w->clients[c->index] = c;
+	w->n_clients++;
+	w->sessions++;
+	how = greeting(c, fd);
+	hb_netaddr_format(addr, text);
+	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
+	    addr->family == 6);
+	hb_sock_set_nodelay(fd);
+	c->conn = hb_conn_accept(w->env->loop, fd, SMTPD_INPUT_MAX, &conn_ops,
+	    c);
+	if (w->env->conf->session_timeout > 0)
+		c->expires_ms = hb_mono_ms() + w->env->conf->session_timeout;
+	log_session(c, HB_EV_CONNECT);
+	smtpd_session_start(c->session, how);
+	smtpd_client_run(c);
+	smtpd_worker_start_sweep(w);
+}

@@ -1,0 +1,330 @@
+/* Frames to and from router and queue.  Floor 4. */
+#include "config.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "smtpd/worker.h"
+
+/* To router. */
+
+static void
+ask(struct smtpd_client *c, enum hb_ipc_type type, const void *msg)
+{
+	struct hb_peer *r = hb_role_peer(c->worker->env, HB_ROLE_ROUTER, 0);
+
+	/* Lost or full: asked again when it is back, else it times out. */
+	if (r != NULL && hb_peer_send(r, type, msg, -1) < 0)
+		c->ref = 0;
+}
+
+static void
+ask_check(struct smtpd_client *c, const struct ipc_check *question)
+{
+	struct ipc_check m = *question;
+
+	m.ref = c->ref = smtpd_client_number(c);
+	ask(c, HB_IPC_CHECK, &m);
+}
+
+static void
+ask_auth(struct smtpd_client *c, const struct ipc_auth *question)
+{
+	struct ipc_auth m = *question;
+
+	m.ref = c->ref = smtpd_client_number(c);
+	ask(c, HB_IPC_AUTH, &m);
+}
+
+/* To queue. */
+
+static void
+close_file(struct smtpd_client *c)
+{
+	if (c->file >= 0)
+		close(c->file);
+	c->file = -1;
+}
+
+/* False: the transaction cannot go on. */
+static bool
+put(struct smtpd_client *c, enum hb_ipc_type type, const void *msg)
+{
+	struct hb_peer *q = hb_role_peer(c->worker->env, HB_ROLE_QUEUE, 0);
+
+	return q != NULL && hb_peer_send(q, type, msg, -1) == 0;
+}
+
+static void
+put_abort(struct smtpd_client *c)
+{
+	struct ipc_txn_abort m = { .txn = c->txn };
+
+	close_file(c);
+	if (c->txn != 0 && !put(c, HB_IPC_TXN_ABORT, &m))
+		HB_LOG(HB_LOG_WARN, HB_EV_PEER,
+		    hb_kv_str(HB_K_PEER, "queue"),
+		    hb_kv_str(HB_K_STATE, "full"));
+	c->txn = 0;
+}
+
+/* Bytes could not be handed on: queue drops what it has of it, the client
+ * tries again later. */
+static void
+give_up(struct smtpd_client *c, bool no_space)
+{
+	put_abort(c);
+	smtpd_session_write_failed(c->session, no_space);
+}
+
+static bool
+put_rcpt(struct smtpd_client *c, const struct hb_rcpt *r)
+{
+	struct hb_buf *b = &c->worker->scratch;
+	struct ipc_txn_rcpt m = { .txn = c->txn };
+
+	hb_buf_clear(b);
+	if (hb_tlv_encode(&hb_rcpt_record, r, b) < 0)
+		return false;
+	m.rcpt = hb_buf_span(b);
+	return put(c, HB_IPC_TXN_RCPT, &m);
+}
+
+static bool
+put_begin(struct smtpd_client *c, const struct hb_env *e)
+{
+	struct hb_buf *b = &c->worker->scratch;
+	struct ipc_txn_begin m = { 0 };
+	struct hb_rcpt r;
+	bool ok;
+
+	c->txn = m.txn = smtpd_client_number(c);
+	hb_buf_clear(b);
+	if (hb_tlv_encode(&hb_env_record, e, b) < 0)
+		return false;
+	m.env = hb_buf_span(b);
+	ok = put(c, HB_IPC_TXN_BEGIN, &m);
+	for (uint32_t i = 0; ok && smtpd_session_rcpt(c->session, i, &r); i++)
+		ok = put_rcpt(c, &r);
+	return ok;
+}
+
+static bool
+put_data(struct smtpd_client *c, struct hb_span data)
+{
+	while (data.n > 0) {
+		struct ipc_txn_data m = { .txn = c->txn,
+			.bytes = hb_span_head(data, HB_MAX_IPC_BODY) };
+
+		if (!put(c, HB_IPC_TXN_DATA, &m))
+			return false;
+		data = hb_span_from(data, m.bytes.n);
+	}
+	return true;
+}
+
+static bool
+is_full(int error)
+{
+	return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+static void
+write_file(struct smtpd_client *c, struct hb_span data)
+{
+	while (data.n > 0) {
+		ssize_t r = write(c->file, data.p, data.n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0) {
+			give_up(c, r < 0 && is_full(errno));
+			return;
+		}
+		data = hb_span_from(data, (size_t)r);
+	}
+}
+
+static bool
+put_commit(struct smtpd_client *c, const struct ipc_txn_commit *commit)
+{
+	struct ipc_txn_commit m = *commit;
+
+	m.txn = c->txn;
+	close_file(c);
+	return put(c, HB_IPC_TXN_COMMIT, &m);
+}
+
+static bool
+put_large(struct smtpd_client *c)
+{
+	struct ipc_txn_large m = { .txn = c->txn };
+
+	return put(c, HB_IPC_TXN_LARGE, &m);
+}
+
+void
+smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
+{
+	bool ok = true;
+
+	if (a->kind == SMTPD_ACT_CHECK)
+		ask_check(c, &a->check);
+	else if (a->kind == SMTPD_ACT_AUTH)
+		ask_auth(c, &a->auth);
+	else if (a->kind == SMTPD_ACT_BEGIN)
+		ok = put_begin(c, &a->begin);
+	else if (a->kind == SMTPD_ACT_DATA && c->file >= 0)
+		write_file(c, a->data);
+	else if (a->kind == SMTPD_ACT_DATA)
+		ok = put_data(c, a->data);
+	else if (a->kind == SMTPD_ACT_LARGE)
+		ok = put_large(c);
+	else if (a->kind == SMTPD_ACT_COMMIT)
+		ok = put_commit(c, &a->commit);
+	else
+		put_abort(c);
+	if (!ok)
+		give_up(c, false);
+}
+
+/* From both. */
+
+static struct smtpd_worker *
+worker_of(void *ctx)
+{
+	return ((struct hb_role_env *)ctx)->ctx;
+}
+
+/* The client whose question REF is; an answer that came too late has none. */
+static struct smtpd_client *
+asker(void *ctx, uint32_t ref)
+{
+	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), ref);
+
+	if (c == NULL || c->ref != ref)
+		return NULL;
+	c->ref = 0;
+	return c;
+}
+
+static void
+on_verdict(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_verdict *m = msg;
+	struct smtpd_client *c = asker(ctx, m->ref);
+
+	(void)p;
+	(void)fd;
+	if (c == NULL)
+		return;
+	smtpd_session_verdict(c->session, m);
+	smtpd_client_run(c);
+}
+
+static void
+on_auth_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_auth_result *m = msg;
+	struct smtpd_client *c = asker(ctx, m->ref);
+
+	(void)p;
+	(void)fd;
+	if (c == NULL)
+		return;
+	smtpd_session_auth(c->session, m);
+	smtpd_client_run(c);
+}
+
+static struct smtpd_client *
+sender_of(void *ctx, uint32_t txn)
+{
+	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), txn);
+
+	return c != NULL && c->txn == txn ? c : NULL;
+}
+
+static void
+on_txn_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_result *m = msg;
+	struct smtpd_client *c = sender_of(ctx, m->txn);
+
+	(void)p;
+	(void)fd;
+	if (c == NULL)
+		return;
+	c->txn = 0;
+	close_file(c);
+	smtpd_session_result(c->session, m);
+	smtpd_client_run(c);
+}
+
+static void
+on_txn_large_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_large_fd *m = msg;
+	struct smtpd_client *c = sender_of(ctx, m->txn);
+
+	(void)p;
+	if (c == NULL || c->file >= 0 || fd < 0) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c->file = fd;
+	smtpd_session_large(c->session);
+	smtpd_client_run(c);
+}
+
+static void
+on_space(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)p;
+	(void)fd;
+	worker_of(ctx)->site.space = ((const struct ipc_space *)msg)->bytes;
+}
+
+static void
+on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)p;
+	smtpd_worker_listen(worker_of(ctx),
+	    ((const struct ipc_listen *)msg)->index, fd);
+}
+
+static void
+on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)p;
+	(void)fd;
+	smtpd_worker_unlisten(worker_of(ctx),
+	    ((const struct ipc_listen_stop *)msg)->from_index);
+}
+
+static void
+on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct smtpd_worker *w = worker_of(ctx);
+	uint64_t size = ((const struct ipc_counters *)msg)->size;
+
+	if (w->counters != NULL) {
+		close(fd);
+		return;
+	}
+	w->counters = hb_counters_map(fd, size, w->env->instance);
+	if (w->counters == NULL)
+		hb_peer_violation(p, "COUNTERS is no table");
+}
+
+const hb_peer_handler smtpd_frames_on[HB_IPC_COUNT] = {
+	[HB_IPC_VERDICT] = on_verdict,
+	[HB_IPC_AUTH_RESULT] = on_auth_result,
+	[HB_IPC_TXN_RESULT] = on_txn_result,
+	[HB_IPC_TXN_LARGE_FD] = on_txn_large_fd,
+	[HB_IPC_SPACE] = on_space,
+	[HB_IPC_LISTEN] = on_listen,
+	[HB_IPC_LISTEN_STOP] = on_listen_stop,
+	[HB_IPC_COUNTERS] = on_counters,
+};

@@ -1,0 +1,238 @@
+/* Listeners, rules, the list of clients.  Floor 4. */
+#include "config.h"
+
+#include "smtpd/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/io/sock.h"
+
+enum {
+	ACCEPT_BATCH = 64,
+	SWEEP_MS = 250,
+	STOP_MS = 6000, /* for commits on their way; the parent waits 8 s */
+	CHAINS_MAX = 64
+};
+
+/* Rules and certificates. */
+
+void
+smtpd_rules_drop(struct smtpd_rules *r)
+{
+	if (r != NULL && --r->refs == 0)
+		free(r);
+}
+
+static struct smtpd_rules *
+make_rules(const struct hb_conf *c, unsigned index)
+{
+	const struct hb_listen *l = &c->listens.v[index];
+	struct smtpd_rules *r = HB_NEW(struct smtpd_rules);
+
+	r->refs = 1;
+	if (hb_span_copy(hb_span_str(c->hostname), r->hostname,
+		sizeof(r->hostname)) < 0)
+		r->hostname[0] = '\0';
+	r->kind = l->kind;
+	r->listen = index;
+	r->tls = l->tls;
+	r->auth = l->auth;
+	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
+	r->max_size = c->max_message_size;
+	r->max_recipients = c->max_recipients;
+	r->max_hops = c->max_hops;
+	r->command_ms = c->command_timeout;
+	r->data_ms = c->data_timeout;
+	return r;
+}
+
+static void
+replace_rules(struct smtpd_worker *w)
+{
+	for (size_t i = 0; i < w->n_rules; i++)
+		smtpd_rules_drop(w->rules[i]);
+	free(w->rules);
+	w->n_rules = w->env->conf->listens.n;
+	w->rules = hb_calloc(w->n_rules + 1, sizeof(struct smtpd_rules *));
+	for (size_t i = 0; i < w->n_rules; i++)
+		w->rules[i] = make_rules(w->env->conf, (unsigned)i);
+}
+
+int
+smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
+{
+	struct hb_span chains[CHAINS_MAX];
+	struct hb_tls *tls = NULL;
+	unsigned n = 0;
+
+	while (n < CHAINS_MAX &&
+	    hb_role_file(w->env, HB_FILE_CERT, n, &chains[n]))
+		n++;
+	if (n > 0) {
+		tls = hb_tls_server_new(chains, n,
+		    w->env->conf->tls_min_version, w->keys, err);
+		if (tls == NULL)
+			return HB_E_TLS;
+	}
+	hb_tls_free(&w->tls);
+	w->tls = tls;
+	w->site.tls_ready = tls != NULL;
+	replace_rules(w);
+	return 0;
+}
+
+/* Listeners. */
+
+static void
+free_listener(struct smtpd_listener *l)
+{
+	hb_io_free(&l->io);
+	close(l->fd);
+	free(l);
+}
+
+void
+smtpd_worker_unlisten(struct smtpd_worker *w, uint32_t from)
+{
+	struct smtpd_listener **at = &w->listeners;
+
+	while (*at != NULL) {
+		struct smtpd_listener *l = *at;
+
+		if (l->index < from) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		free_listener(l);
+	}
+}
+
+/* Out of descriptors or memory: the sweep tries again. */
+static bool
+is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS ||
+	    error == ENOMEM;
+}
+
+/* One connection, or false when there is none to take now. */
+static bool
+accept_one(struct smtpd_listener *l)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct hb_netaddr addr = { 0 };
+	int fd = accept4(l->fd, (struct sockaddr *)&ss, &len,
+	    SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0) {
+		if (is_shortage(errno)) {
+			hb_io_want(l->io, 0);
+			smtpd_worker_start_sweep(l->worker);
+		}
+		return errno == ECONNABORTED || errno == EINTR;
+	}
+	if (hb_sock_to_netaddr(&ss, &addr))
+		smtpd_client_new(l, fd, &addr);
+	else
+		close(fd);
+	return true;
+}
+
+static void
+on_ready(void *ctx, unsigned what)
+{
+	struct smtpd_listener *l = ctx;
+	int n = 0;
+
+	(void)what;
+	while (n < ACCEPT_BATCH && accept_one(l))
+		n++;
+}
+
+void
+smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd)
+{
+	struct smtpd_listener *l;
+
+	if (w->stopping || index >= w->n_rules || hb_sock_set_nonblock(fd)) {
+		close(fd);
+		return;
+	}
+	l = HB_NEW(struct smtpd_listener);
+	l->worker = w;
+	l->index = index;
+	l->fd = fd;
+	l->next = w->listeners;
+	w->listeners = l;
+	l->io = hb_io_new(w->env->loop, fd, on_ready, l);
+	hb_io_want(l->io, HB_IO_READ);
+}
+
+/* Clients. */
+
+struct smtpd_client *
+smtpd_worker_find(struct smtpd_worker *w, uint32_t ref)
+{
+	uint32_t index = ref & ((1u << SMTPD_REF_BITS) - 1);
+
+	return ref != 0 && index < w->n_slots ? w->clients[index] : NULL;
+}
+
+void
+smtpd_worker_each(struct smtpd_worker *w, void (*fn)(struct smtpd_client *c))
+{
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (w->clients[i] != NULL)
+			fn(w->clients[i]);
+}
+
+static void
+on_sweep(void *ctx)
+{
+	struct smtpd_worker *w = ctx;
+
+	w->site.now_ms = hb_now_ms();
+	for (struct smtpd_listener *l = w->listeners; l != NULL; l = l->next)
+		hb_io_want(l->io, HB_IO_READ);
+	smtpd_worker_each(w, smtpd_client_tick);
+	if (w->stopping &&
+	    (w->n_clients == 0 || hb_mono_ms() >= w->stop_at_ms))
+		hb_role_exit(w->env);
+	else if (w->n_clients > 0 || w->stopping)
+		smtpd_worker_start_sweep(w);
+}
+
+void
+smtpd_worker_start_sweep(struct smtpd_worker *w)
+{
+	if (w->sweep == NULL)
+		w->sweep = hb_timer_new(w->env->loop, on_sweep, w);
+	if (!hb_timer_is_set(w->sweep))
+		hb_timer_set(w->sweep, SWEEP_MS);
+}
+
+static void
+stop_client(struct smtpd_client *c)
+{
+	smtpd_session_stop(c->session);
+	smtpd_client_run(c);
+}
+
+void
+smtpd_worker_stop(struct smtpd_worker *w)
+{
+	w->stopping = true;
+	w->stop_at_ms = hb_mono_ms() + STOP_MS;
+	smtpd_worker_unlisten(w, 0);
+	smtpd_worker_each(w, stop_client);
+	if (w->n_clients == 0)
+		hb_role_exit(w->env);
+	else
+		smtpd_worker_start_sweep(w);
+}

@@ -1,0 +1,93 @@
+/*
+ * A listener process: its listeners, its connections and what they share.
+ * Floor 4, for smtpd/main.c, worker.c, client.c, frames.c alone.
+ */
+#ifndef SMTPD_WORKER_H
+#define SMTPD_WORKER_H
+
+#include "common/io/conn.h"
+#include "common/io/counters.h"
+#include "common/io/rolemain.h"
+#include "smtpd/session.h"
+
+enum {
+	SMTPD_INPUT_MAX = 65536,	     /* of one connection */
+	SMTPD_QUEUE_FULL = 8 * 1024 * 1024,  /* bytes waiting: pause clients */
+	SMTPD_REF_BITS = 20
+};
+
+struct smtpd_listener {
+	struct smtpd_worker *worker;
+	uint32_t index; /* number of the directive */
+	int fd;
+	struct hb_io *io;
+	struct smtpd_listener *next;
+};
+
+struct smtpd_client {
+	struct smtpd_worker *worker;
+	struct smtpd_rules *rules;
+	struct smtpd_session *session;
+	struct hb_conn *conn; /* NULL: gone, its commit still counts */
+	struct hb_netaddr addr;
+	uint32_t index;	   /* in worker->clients */
+	uint32_t sequence; /* of refs */
+	uint32_t ref;	   /* of the question to router; 0: none */
+	uint32_t txn;	   /* of the transaction in queue; 0: none */
+	int file;	   /* of a large message, or -1 */
+	bool counted, paused, busy;
+	uint32_t counter; /* slot in the shared table */
+	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
+};
+
+struct smtpd_worker {
+	struct hb_role_env *env;
+	struct smtpd_site site;
+	struct smtpd_rules **rules; /* one a listen directive */
+	size_t n_rules;
+	struct smtpd_listener *listeners;
+	struct hb_keyclient *keys;
+	struct hb_tls *tls;
+	struct hb_counters *counters;
+	struct smtpd_client **clients;
+	size_t n_slots, n_clients;
+	uint32_t *free_slots; /* stack */
+	size_t n_free;
+	struct hb_timer *sweep;
+	struct hb_buf scratch; /* records on their way into a frame */
+	bool stopping;
+	int64_t stop_at_ms;
+	uint64_t sessions; /* since the start */
+};
+
+/* worker.c */
+int smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err);
+void smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd);
+/* Closes listeners with this number or above. */
+void smtpd_worker_unlisten(struct smtpd_worker *w, uint32_t from);
+void smtpd_worker_stop(struct smtpd_worker *w);
+/* Runs FN on each client; FN may end it. */
+void smtpd_worker_each(struct smtpd_worker *w,
+    void (*fn)(struct smtpd_client *c));
+/* The client that REF (or a transaction's number) belongs to, or NULL. */
+struct smtpd_client *smtpd_worker_find(struct smtpd_worker *w, uint32_t ref);
+void smtpd_worker_start_sweep(struct smtpd_worker *w);
+
+/* client.c */
+void smtpd_client_new(struct smtpd_listener *l, int fd,
+    const struct hb_netaddr *addr);
+/* Gives the session its input, takes what it asks for, until it rests. */
+void smtpd_client_run(struct smtpd_client *c);
+/* Looks at the clocks. */
+void smtpd_client_tick(struct smtpd_client *c);
+void smtpd_client_free(struct smtpd_client *c);
+/* A number for a question or transaction that leads back to C. */
+uint32_t smtpd_client_number(struct smtpd_client *c);
+
+/* frames.c: acts that go to other roles. */
+void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
+extern const hb_peer_handler smtpd_frames_on[HB_IPC_COUNT];
+
+void smtpd_rules_drop(struct smtpd_rules *r);
+
+#endif
