@@ -13,6 +13,7 @@
 #ifndef QUEUE_SPOOL_H
 #define QUEUE_SPOOL_H
 
+#include "common/base/mem.h"
 #include "common/io/loop.h"
 #include "common/proto/envelope.h"
 #include "queue/flush.h"
