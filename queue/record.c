@@ -10,7 +10,7 @@
 #define SEG_MAGIC UINT32_C(0x53424248) /* "HBBS" */
 #define REC_MAGIC UINT32_C(0x52424248) /* "HBBR" */
 enum { HEADER_CHECK = 28, HEAD_CHECK = 32, BODY_CHECK = 40 };
-enum { MESSAGE_FIXED = 32, FLAG_LARGE = 1 };
+enum { MESSAGE_FIXED = 24, FLAG_LARGE = 1 };
 
 static void
 put32(unsigned char *p, uint32_t v)
@@ -240,9 +240,8 @@ q_message_decode(struct hb_span payload, struct q_message *m)
 		.large = (get32(in.p) & FLAG_LARGE) != 0,
 		.crc = get32(in.p + 4),
 		.size = get64(in.p + 8),
-		.first = get64(in.p + 16),
 	};
-	nenv = get32(in.p + 24);
+	nenv = get32(in.p + 16);
 	in = hb_span_from(in, MESSAGE_FIXED);
 	if (nenv > in.n)
 		return HB_E_CORRUPT;
@@ -278,7 +277,6 @@ q_message_begin(struct q_message_writer *w, struct hb_buf *out,
 	add32(out, info->large ? FLAG_LARGE : 0);
 	add32(out, info->crc);
 	add64(out, info->size);
-	add64(out, info->first);
 	add32(out, (uint32_t)env.n);
 	add32(out, 0);
 	hb_buf_add(out, env);
@@ -396,12 +394,15 @@ q_changes_encode(const struct q_change *c, size_t n, struct hb_buf *out)
 }
 
 void
-q_finished_encode(uint64_t upto, const uint32_t *gens, size_t n,
-    struct hb_buf *out)
+q_finished_begin(uint64_t upto, struct hb_buf *out)
 {
 	add64(out, upto);
-	for (size_t i = 0; i < n; i++)
-		add32(out, gens[i]);
+}
+
+void
+q_finished_gen(uint32_t gen, struct hb_buf *out)
+{
+	add32(out, gen);
 }
 
 int

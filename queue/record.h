@@ -95,7 +95,6 @@ struct q_message {
 	bool large;
 	uint32_t crc;	/* of the file of a large one */
 	uint64_t size;	/* of the body */
-	uint64_t first; /* sequence of the MESSAGE record; 0: this is it */
 	struct hb_span body;
 	size_t body_at; /* its offset in the payload */
 };
@@ -111,7 +110,7 @@ struct q_message_writer {
 struct q_message_info {
 	bool large;
 	uint32_t crc;
-	uint64_t size, first;
+	uint64_t size;
 };
 void q_message_begin(struct q_message_writer *w, struct hb_buf *out,
     const struct q_message_info *info, struct hb_span env);
@@ -145,8 +144,8 @@ struct q_finished {
 	size_t ngens;
 	struct hb_span gens; /* 4 bytes each: q_u32_at */
 };
-void q_finished_encode(uint64_t upto, const uint32_t *gens, size_t n,
-    struct hb_buf *out);
+void q_finished_begin(uint64_t upto, struct hb_buf *out);
+void q_finished_gen(uint32_t gen, struct hb_buf *out);
 int q_finished_decode(struct hb_span payload, struct q_finished *f) HB_MUSTCHECK;
 
 /* Payload of SEALS: pairs of generation and end. */
