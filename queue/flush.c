@@ -1,4 +1,6 @@
 /* The helper thread of the queue.  Floor 3. */
+#include "config.h"
+
 #include "queue/flush.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
 /* Segment files.  Floor 3. */
+#include "config.h"
+
 #include "queue/segment.h"
 
 #include <errno.h>

@@ -7,6 +7,8 @@
  * (q_msg.base, chain, counts of segments) changes only when a record is
  * durable.
  */
+#include "config.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 

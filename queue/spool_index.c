@@ -1,4 +1,6 @@
 /* The spool's index of live messages and the cache of fresh ones.  Floor 3. */
+#include "config.h"
+
 #include <stdlib.h>
 
 #include "common/base/mem.h"

@@ -1,4 +1,6 @@
 /* The system calls of the spool.  Floor 3. */
+#include "config.h"
+
 #include "queue/spool_io.h"
 
 #include <dirent.h>

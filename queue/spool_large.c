@@ -2,6 +2,8 @@
  * Messages with a file of their own, large/ID.  Floor 3.  A file is checked
  * in slices, so that flushes of small messages go between.
  */
+#include "config.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,6 +6,8 @@
  * moved, FINISHED records that others still need are copied; once that is
  * durable nothing needs the segment.
  */
+#include "config.h"
+
 #include <stdlib.h>
 
 #include "common/base/err.h"
@@ -374,8 +376,9 @@ refold_some(struct q_spool *s)
 		memcpy(&id, s->refold.p + s->refold.off, sizeof(id));
 		hb_buf_consume(&s->refold, sizeof(id));
 		m = q_index_find(&s->index, id);
-		if (m != NULL)
-			(void)q_move(s, m); /* or after its next update */
+		/* what is not moved now is asked for by its next update */
+		if (m != NULL && q_move(s, m) < 0)
+			continue;
 	}
 }
 

@@ -1,4 +1,6 @@
 /* The spool in the queue's process: real files, the loop's turns.  Floor 3. */
+#include "config.h"
+
 #include <stdlib.h>
 
 #include "common/base/err.h"

@@ -1,4 +1,6 @@
 /* Reading the spool back: bodies, envelopes, and what is damaged.  Floor 3. */
+#include "config.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -6,6 +6,8 @@
  * ones count and where each ends; what is behind an end was never durable.
  * A segment that no table seals ends behind its last good record.
  */
+#include "config.h"
+
 #include <stdlib.h>
 
 #include "common/base/err.h"
@@ -410,6 +412,12 @@ give(struct replay *r, struct q_msg *m, struct hb_buf *bytes)
 
 	if (n == 0)
 		n = give_message(r, m, &msg);
+	if (n == HB_E_IO) {
+		/* perhaps the next start can read it */
+		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
+		    hb_kv_str(HB_K_ACTION, "read"), hb_kv_id(HB_K_MSG, id));
+		return;
+	}
 	if (n < 0) {
 		q_set_aside_piece(s, &m->base, id, name);
 		q_spool_drop(s, m);
