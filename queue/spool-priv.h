@@ -153,6 +153,8 @@ struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
 void q_spool_append(struct q_spool *s, struct q_rec *r);
 /* Takes the message off the index; FINISHED is written if DURABLY. */
 void q_spool_drop(struct q_spool *s, struct q_msg *m);
+/* No record of M is needed any more. */
+void q_pieces_dead(struct q_spool *s, const struct q_msg *m);
 void q_spool_forget(struct q_spool *s, struct q_msg *m);
 void q_spool_space_look(struct q_spool *s);
 

@@ -54,7 +54,7 @@ q_spool_append(struct q_spool *s, struct q_rec *r)
 {
 	struct q_msg *m = q_index_find(&s->index, r->id);
 
-	if (m != NULL)
+	if (m != NULL && !r->carried)
 		m->pending++;
 	s->waiting_bytes += r->payload.n;
 	STAILQ_INSERT_TAIL(&s->waiting, r, link);
@@ -72,8 +72,8 @@ piece_dead(struct q_spool *s, const struct q_piece *p)
 		q_seg_dead(&s->segs, seg, p->total);
 }
 
-static void
-pieces_dead(struct q_spool *s, struct q_msg *m)
+void
+q_pieces_dead(struct q_spool *s, const struct q_msg *m)
 {
 	if (m->base.total != 0)
 		piece_dead(s, &m->base);
@@ -84,7 +84,7 @@ pieces_dead(struct q_spool *s, struct q_msg *m)
 void
 q_spool_forget(struct q_spool *s, struct q_msg *m)
 {
-	pieces_dead(s, m);
+	q_pieces_dead(s, m);
 	q_cache_drop(&s->cache, m);
 	q_index_remove(&s->index, m);
 }
@@ -111,7 +111,7 @@ became_base(struct q_spool *s, struct q_msg *m, struct q_piece p)
 {
 	uint32_t old = m->base.gen;
 
-	pieces_dead(s, m);
+	q_pieces_dead(s, m);
 	m->base = p;
 	if (m->x != NULL)
 		m->x->nchain = 0;

@@ -27,6 +27,20 @@ struct replay {
 
 /* applying records in order */
 
+/* A later record of an id replaces the earlier ones: a move does, and a new
+ * message can have the id of one whose FINISHED was copied forward past it. */
+static void
+replace_base(struct replay *r, struct q_msg *m, struct q_piece p)
+{
+	uint32_t old = m->base.gen;
+
+	q_pieces_dead(r->s, m);
+	m->base = p;
+	if (m->x != NULL)
+		m->x->nchain = 0;
+	q_msg_add_gen(m, old);
+}
+
 static void
 apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct q_piece p)
@@ -34,30 +48,12 @@ apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
 	struct q_spool *s = r->s;
 	struct q_msg *m = q_index_find(&s->index, h->id);
 
-	if (m != NULL && h->type == Q_REC_MESSAGE) {
-		HB_LOG(HB_LOG_WARN, HB_EV_SPOOL,
-		    hb_kv_str(HB_K_ACTION, "duplicate"),
-		    hb_kv_id(HB_K_MSG, h->id));
-		return;
-	}
-	if (m == NULL) {
+	if (m != NULL) {
+		replace_base(r, m, p);
+	} else {
 		m = q_index_add(&s->index, h->id);
 		m->state = Q_MSG_LIVE;
 		m->base = p;
-	} else {
-		struct q_piece old = m->base;
-
-		q_seg_dead(&s->segs, q_seg_find(&s->segs, old.gen), old.total);
-		for (uint32_t i = 0; m->x != NULL && i < m->x->nchain; i++) {
-			struct q_piece c = m->x->chain[i];
-
-			q_seg_dead(&s->segs, q_seg_find(&s->segs, c.gen),
-			    c.total);
-		}
-		m->base = p;
-		if (m->x != NULL)
-			m->x->nchain = 0;
-		q_msg_add_gen(m, old.gen);
 	}
 	q_seg_live(&s->segs, seg, p.total);
 }
