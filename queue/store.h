@@ -7,13 +7,14 @@
 
 #include "common/io/loop.h"
 #include "common/proto/ipc.h"
+#include "queue/flush.h"
 
 struct q_store;
 
 /* Opens DIR/store.  A broken environment is recovered; if that fails it is
  * set aside loudly and an empty one made.  NULL only when nothing works. */
-struct q_store *q_store_open(struct hb_loop *l, const char *dir,
-    struct hb_buf *err);
+struct q_store *q_store_open(struct hb_loop *l, struct q_flush *f,
+    const char *dir, struct hb_buf *err);
 void q_store_close(struct q_store **s);
 
 /* VALUE is filled; 0, HB_E_NOTFOUND, HB_E_IO. */

@@ -1,0 +1,521 @@
+/* The spool on a real file system, with the loop and the helper thread. */
+#include "tests/unit/unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "queue/spool.h"
+
+enum { MAX_SEEN = 4096 };
+
+struct seen {
+	uint64_t id;
+	size_t nrcpt, nchange;
+	uint32_t attempts;
+};
+
+struct fix {
+	char dir[64];
+	struct hb_loop *loop;
+	struct q_flush *flush;
+	struct q_spool *spool;
+	struct hb_timer *guard;
+	struct seen seen[MAX_SEEN];
+	size_t nseen, ncorrupt;
+	int waiting; /* for callbacks */
+	int err;
+	struct hb_buf body;
+	int fd;
+};
+
+static void
+on_message(void *ctx, const struct hb_env *env, const struct hb_rcpt *rcpts,
+    size_t n)
+{
+	struct fix *f = ctx;
+
+	(void)rcpts;
+	assert_true(f->nseen < MAX_SEEN);
+	f->seen[f->nseen++] = (struct seen){ .id = env->id, .nrcpt = n };
+}
+
+static void
+on_change(void *ctx, uint64_t id, const struct q_change *c)
+{
+	struct fix *f = ctx;
+
+	for (size_t i = 0; i < f->nseen; i++)
+		if (f->seen[i].id == id) {
+			f->seen[i].nchange++;
+			if (c->kind == Q_CHANGE_TRIED)
+				f->seen[i].attempts = c->attempts;
+		}
+}
+
+static void
+on_corrupt(void *ctx, uint64_t id, const char *file)
+{
+	struct fix *f = ctx;
+
+	(void)id;
+	(void)file;
+	f->ncorrupt++;
+}
+
+static void
+on_space(void *ctx, uint64_t bytes)
+{
+	(void)ctx;
+	(void)bytes;
+}
+
+static const struct q_spool_ops ops = { on_message, on_change, on_corrupt,
+	on_space };
+
+static void
+stuck(void *ctx)
+{
+	(void)ctx;
+	fail_msg("a callback is missing");
+}
+
+static void
+open_spool(struct fix *f)
+{
+	struct hb_buf err = HB_BUF_INIT(0);
+
+	f->nseen = f->ncorrupt = 0;
+	f->flush = q_flush_new(f->loop);
+	f->spool = q_spool_open(f->loop, f->flush, f->dir, &ops, f, &err);
+	assert_non_null(f->spool);
+	hb_buf_free(&err);
+}
+
+static void
+close_spool(struct fix *f)
+{
+	q_spool_close(&f->spool);
+	q_flush_free(&f->flush);
+}
+
+static int
+setup(void **state)
+{
+	struct fix *f = calloc(1, sizeof(*f));
+
+	snprintf(f->dir, sizeof(f->dir), "/tmp/hb-spool-XXXXXX");
+	if (mkdtemp(f->dir) == NULL)
+		return -1;
+	hb_log_set_level(HB_LOG_ERROR);
+	f->loop = hb_loop_new();
+	f->guard = hb_timer_new(f->loop, stuck, f);
+	f->fd = -1;
+	open_spool(f);
+	*state = f;
+	return 0;
+}
+
+static void
+remove_files(const char *dir, const char *sub)
+{
+	char path[512];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	d = opendir(path);
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL)
+		unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	rmdir(path);
+}
+
+static int
+teardown(void **state)
+{
+	struct fix *f = *state;
+
+	close_spool(f);
+	hb_timer_free(&f->guard);
+	hb_loop_free(&f->loop);
+	remove_files(f->dir, "log");
+	remove_files(f->dir, "large");
+	remove_files(f->dir, "corrupt");
+	rmdir(f->dir);
+	hb_buf_free(&f->body);
+	free(f);
+	return 0;
+}
+
+static void
+called_back(struct fix *f)
+{
+	if (--f->waiting == 0)
+		hb_loop_stop(f->loop);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct fix *f = ctx;
+
+	if (err < 0)
+		f->err = err;
+	called_back(f);
+}
+
+static void
+on_body(void *ctx, int err, struct hb_span bytes, int fd)
+{
+	struct fix *f = ctx;
+
+	f->err = err;
+	f->fd = fd;
+	hb_buf_clear(&f->body);
+	hb_buf_add(&f->body, bytes);
+	called_back(f);
+}
+
+static int
+wait_all(struct fix *f)
+{
+	int err;
+
+	hb_timer_set(f->guard, 20000);
+	while (f->waiting > 0)
+		assert_int_equal(hb_loop_run(f->loop), 0);
+	hb_timer_clear(f->guard);
+	err = f->err;
+	f->err = 0;
+	return err;
+}
+
+static int
+add(struct fix *f, uint64_t id, size_t nrcpt, struct hb_span body)
+{
+	struct hb_env env = { .id = id, .arrived_ms = 5,
+		.sender = HB_SPAN("s@x.example"), .size = body.n };
+	struct hb_rcpt rcpts[8];
+	struct q_body b = { .bytes = body };
+	int r;
+
+	for (size_t i = 0; i < nrcpt; i++)
+		rcpts[i] = (struct hb_rcpt){ .idx = (uint32_t)i,
+			.address = HB_SPAN("r@y.example") };
+	r = q_spool_add(f->spool, &env, rcpts, nrcpt, &b, on_durable, f);
+	f->waiting += r == 0;
+	return r;
+}
+
+static int
+finish(struct fix *f, uint64_t id)
+{
+	struct q_change c = { .kind = Q_CHANGE_FINISHED };
+	int r = q_spool_change(f->spool, id, &c, 1, on_durable, f);
+
+	f->waiting += r == 0;
+	return r;
+}
+
+static int
+tried(struct fix *f, uint64_t id, uint32_t attempts)
+{
+	struct hb_outcome o = { .result = HB_RESULT_DEFER, .code = 451 };
+	struct q_change c = { .kind = Q_CHANGE_TRIED, .attempts = attempts,
+		.outcome = &o };
+	int r = q_spool_change(f->spool, id, &c, 1, on_durable, f);
+
+	f->waiting += r == 0;
+	return r;
+}
+
+static int
+body_of(struct fix *f, uint64_t id)
+{
+	f->waiting++;
+	q_spool_body(f->spool, id, on_body, f);
+	return wait_all(f);
+}
+
+static void
+reopen(struct fix *f)
+{
+	close_spool(f);
+	open_spool(f);
+}
+
+static void
+messages_survive_a_restart(void **state)
+{
+	struct fix *f = *state;
+
+	for (uint64_t id = 1; id <= 100; id++)
+		assert_int_equal(add(f, id, id % 4, HB_SPAN("hello\r\n")), 0);
+	assert_int_equal(add(f, 7, 1, HB_SPAN("x")), HB_E_EXISTS);
+	assert_int_equal(finish(f, 7), HB_E_STATE);
+	assert_int_equal(wait_all(f), 0);
+	for (uint64_t id = 1; id <= 100; id += 2)
+		assert_int_equal(finish(f, id), 0);
+	assert_int_equal(finish(f, 7), HB_E_NOTFOUND);
+	assert_int_equal(tried(f, 2, 3), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(q_spool_count(f->spool), 50);
+	for (int i = 0; i < 3; i++) {
+		reopen(f);
+		assert_int_equal(f->nseen, 50);
+		assert_int_equal(f->ncorrupt, 0);
+		assert_int_equal(f->seen[0].id, 2);
+		assert_int_equal(f->seen[0].attempts, 3);
+		assert_int_equal(f->seen[1].id, 4);
+	}
+	assert_int_equal(body_of(f, 4), 0);
+	assert_span(hb_buf_span(&f->body), "hello\r\n");
+	assert_int_equal(body_of(f, 5), HB_E_NOTFOUND);
+}
+
+static void
+envelopes_are_loaded_with_added_recipients(void **state)
+{
+	struct fix *f = *state;
+	struct hb_arena *a = hb_arena_new();
+	struct hb_rcpt more = { .idx = 2, .address = HB_SPAN("z@z.example") };
+	struct q_change c = { .kind = Q_CHANGE_RCPT, .rcpt = &more };
+	struct hb_rcpt *rcpts;
+	struct hb_env env;
+	size_t n;
+
+	assert_int_equal(add(f, 1, 2, HB_SPAN("x")), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(q_spool_change(f->spool, 1, &c, 1, NULL, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(q_spool_load(f->spool, 1, a, &env, &rcpts,
+		    &n), 0);
+		assert_span(env.sender, "s@x.example");
+		assert_int_equal(n, 3);
+		assert_span(rcpts[0].address, "r@y.example");
+		assert_span(rcpts[2].address, "z@z.example");
+		reopen(f);
+	}
+	assert_int_equal(q_spool_load(f->spool, 2, a, &env, &rcpts, &n),
+	    HB_E_NOTFOUND);
+	hb_arena_free(&a);
+}
+
+static int
+add_large(struct fix *f, uint64_t id, size_t size, uint32_t spoil)
+{
+	struct hb_env env = { .id = id, .flags = HB_ENV_LARGE, .size = size };
+	struct hb_rcpt rcpt = { .address = HB_SPAN("r@y.example") };
+	unsigned char *bytes = malloc(size);
+	struct q_body b = { .large = true, .size = size };
+	int fd, r;
+
+	memset(bytes, 'L', size);
+	b.crc = hb_crc32c(0, hb_span(bytes, size)) ^ spoil;
+	assert_int_equal(q_spool_large_create(f->spool, id, &fd), 0);
+	assert_int_equal(write(fd, bytes, size), size);
+	close(fd);
+	free(bytes);
+	r = q_spool_add(f->spool, &env, &rcpt, 1, &b, on_durable, f);
+	f->waiting += r == 0;
+	return r;
+}
+
+static int
+large_files(struct fix *f)
+{
+	char path[128];
+	struct dirent *e;
+	DIR *d;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "%s/large", f->dir);
+	d = opendir(path);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static void
+large_messages_are_checked_and_removed(void **state)
+{
+	struct fix *f = *state;
+	int fd;
+
+	assert_int_equal(add_large(f, 1, 3000000, 0), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(add_large(f, 2, 1000, 1), 0);
+	assert_int_equal(wait_all(f), HB_E_CORRUPT);
+	assert_int_equal(q_spool_large_create(f->spool, 3, &fd), 0);
+	close(fd);
+	reopen(f);
+	assert_int_equal(large_files(f), 1); /* orphans are gone */
+	assert_int_equal(f->nseen, 1);
+	assert_int_equal(body_of(f, 1), 0);
+	assert_true(f->fd >= 0);
+	assert_int_equal(lseek(f->fd, 0, SEEK_END), 3000000);
+	assert_int_equal(write(f->fd, "x", 1), -1); /* read-only */
+	close(f->fd);
+	assert_int_equal(finish(f, 1), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	assert_int_equal(large_files(f), 0);
+}
+
+static void
+an_altered_large_file_is_set_aside(void **state)
+{
+	struct fix *f = *state;
+	char path[128];
+	int fd;
+
+	assert_int_equal(add_large(f, 1, 300000, 0), 0);
+	assert_int_equal(wait_all(f), 0);
+	snprintf(path, sizeof(path), "%s/large/%016x", f->dir, 1);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, "x", 1, 299999), 1);
+	close(fd);
+	assert_int_equal(body_of(f, 1), HB_E_CORRUPT);
+	assert_int_equal(large_files(f), 0);
+	assert_int_equal(finish(f, 1), 0);
+	assert_int_equal(wait_all(f), 0);
+	snprintf(path, sizeof(path), "%s/corrupt/%016x", f->dir, 1);
+	assert_int_equal(access(path, R_OK), 0);
+}
+
+static void
+flip_body(struct fix *f, const char *needle)
+{
+	static unsigned char bytes[20 << 20];
+	char path[128];
+	unsigned char *at;
+	ssize_t n;
+	int fd;
+
+	for (int i = 1; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s/log/%08x", f->dir, i);
+		fd = open(path, O_RDWR);
+		if (fd < 0)
+			continue;
+		n = read(fd, bytes, sizeof(bytes));
+		at = memmem(bytes, (size_t)n, needle, strlen(needle));
+		if (at != NULL)
+			assert_int_equal(pwrite(fd, "X", 1, at - bytes), 1);
+		close(fd);
+	}
+}
+
+static void
+an_altered_body_is_never_handed_out(void **state)
+{
+	struct fix *f = *state;
+
+	assert_int_equal(add(f, 1, 1, HB_SPAN("first")), 0);
+	assert_int_equal(add(f, 2, 1, HB_SPAN("needle-in-2")), 0);
+	assert_int_equal(add(f, 3, 1, HB_SPAN("third")), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f); /* out of the cache */
+	flip_body(f, "needle-in-2");
+	assert_int_equal(body_of(f, 2), HB_E_CORRUPT);
+	assert_int_equal(body_of(f, 3), 0);
+	reopen(f);
+	assert_int_equal(f->ncorrupt, 1);
+	assert_int_equal(f->nseen, 2);
+	assert_int_equal(body_of(f, 1), 0);
+	assert_int_equal(body_of(f, 3), 0);
+}
+
+/* Many times a segment's worth of mail passes; some stays. */
+static void
+a_small_spool_stays_small(void **state)
+{
+	struct fix *f = *state;
+	static unsigned char bytes[200000];
+	char path[128];
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	memset(bytes, 'b', sizeof(bytes));
+	for (uint64_t id = 1; id <= 900; id++) {
+		assert_int_equal(add(f, id, 1, hb_span(bytes, sizeof(bytes))),
+		    0);
+		if (id % 20 == 0) {
+			assert_int_equal(wait_all(f), 0);
+			for (uint64_t k = id - 19; k < id; k++)
+				assert_int_equal(finish(f, k), 0);
+			assert_int_equal(wait_all(f), 0);
+		}
+	}
+	reopen(f);
+	assert_int_equal(f->nseen, 45);
+	snprintf(path, sizeof(path), "%s/log", f->dir);
+	d = opendir(path);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	assert_true(n >= 2 && n <= 16);
+}
+
+static void
+updates_fold_into_a_move(void **state)
+{
+	struct fix *f = *state;
+
+	assert_int_equal(add(f, 1, 1, HB_SPAN("body")), 0);
+	assert_int_equal(wait_all(f), 0);
+	for (uint32_t i = 1; i <= 100; i++) {
+		assert_int_equal(tried(f, 1, i), 0);
+		assert_int_equal(wait_all(f), 0);
+	}
+	reopen(f);
+	assert_int_equal(f->nseen, 1);
+	assert_int_equal(f->seen[0].attempts, 100);
+	assert_true(f->seen[0].nchange < 25);
+	assert_int_equal(body_of(f, 1), 0);
+	assert_span(hb_buf_span(&f->body), "body");
+}
+
+/* Larger than a segment: it gets one of its own size. */
+static void
+a_giant_record_gets_its_segment(void **state)
+{
+	struct fix *f = *state;
+	size_t size = 17 << 20;
+	unsigned char *bytes = malloc(size);
+
+	memset(bytes, 'g', size);
+	assert_int_equal(add(f, 1, 1, HB_SPAN("small")), 0);
+	assert_int_equal(add(f, 2, 1, hb_span(bytes, size)), 0);
+	assert_int_equal(add(f, 3, 1, HB_SPAN("small")), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	assert_int_equal(f->nseen, 3);
+	assert_int_equal(body_of(f, 2), 0);
+	assert_int_equal(f->body.n, size);
+	free(bytes);
+}
+
+int
+main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(messages_survive_a_restart),
+		T(envelopes_are_loaded_with_added_recipients),
+		T(large_messages_are_checked_and_removed),
+		T(an_altered_large_file_is_set_aside),
+		T(an_altered_body_is_never_handed_out),
+		T(a_small_spool_stays_small),
+		T(updates_fold_into_a_move),
+		T(a_giant_record_gets_its_segment),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
