@@ -17,10 +17,9 @@
 #include "common/io/peer.h"
 #include "common/io/tls.h"
 #include "common/proto/conf.h"
-#include "sts/policy.h"
+#include "sts/core.h"
 
 struct sts;
-struct sts_lookup;
 
 /*
  * The durable store (HB_TABLE_POLICY), over the channel to queue.  Keys are
@@ -67,32 +66,18 @@ void sts_free(struct sts **s); /* accepts NULL inside */
 void sts_reconf(struct sts *s, const struct hb_conf *conf,
     struct hb_dns *dns, struct hb_tls *tls);
 
-/*
- * A policy that is known, counted: it stays valid and unchanged until it is
- * released.  POLICY.expires_ms is in the past for no ref that sts_lookup
- * hands out (unless the clock is implausible); decide looks again.
- */
-struct sts_policy_ref {
-	struct sts_policy policy;
-	struct hb_span domain, id;
-	int64_t fetched_ms, refreshed_ms;
-	unsigned count; /* sts/ only */
-};
-void sts_ref_release(struct sts_policy_ref **ref); /* accepts NULL inside */
+/* POLICY.expires_ms is in the past for no ref that sts_lookup hands out
+ * (unless the clock is implausible); decide looks again. */
 
-/* This is the last attempt: a policy failure would be final, so the TXT
- * record is asked anew (RFC 8461 s5.1). */
-#define STS_FINAL 1u
+/* STS_FINAL: this is the last attempt: a policy failure would be final, so the
+ * TXT record is asked anew (RFC 8461 s5.1). */
 
 /*
  * REF is owned by the callback's taker (sts_ref_release), or NULL and WHY
  * says why there is no policy: STS_NO_RECORD, STS_BAD_RECORD, STS_DNS_TEMP,
  * STS_FETCH_*, STS_BAD_POLICY, STS_OFF: go on as without policy; STS_STORE:
  * what is kept cannot be read, sts_decide_* defers.
- */
-typedef void (*sts_lookup_fn)(void *ctx, struct sts_policy_ref *ref,
-    enum hb_reason why);
-/*
+ *
  * DOMAIN: policy domain in A-labels, any case, no address literal.  CB may run
  * before this returns NULL (warm lookup); otherwise the lookup can be
  * cancelled until CB runs.
