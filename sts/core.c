@@ -335,7 +335,8 @@ advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 
 /* Lookups */
 
-/* NAME in lower case without final dot; false: no name at all. */
+/* NAME in lower case without final dot; false: nothing that DNS and a URL
+ * could ask for. */
 static bool
 canonical(struct hb_span name, unsigned char dst[HB_MAX_DOMAIN],
     struct hb_span *out)
@@ -344,8 +345,12 @@ canonical(struct hb_span name, unsigned char dst[HB_MAX_DOMAIN],
 		name.n--;
 	if (name.n == 0 || name.n > HB_MAX_DOMAIN)
 		return false;
-	for (size_t i = 0; i < name.n; i++)
+	for (size_t i = 0; i < name.n; i++) {
 		dst[i] = hb_lower(name.p[i]);
+		if (!hb_is_alnum(dst[i]) && dst[i] != '-' && dst[i] != '_' &&
+		    dst[i] != '.')
+			return false;
+	}
 	*out = hb_span(dst, name.n);
 	return true;
 }
