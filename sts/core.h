@@ -1,0 +1,79 @@
+/*
+ * The policies of all domains of one worker: who waits for what, what is
+ * fetched when, what is kept.  Floor 2: questions to store, DNS and HTTPS
+ * leave through sts_core_ops, answers and the time come in by calls.
+ * RFC 8461 s3.3, s5.1, s10.2.  sts/fetch.h decides the next step of a domain.
+ *
+ * An answer may come before the question's call returns.  A domain that was
+ * handed to an op stays until its answer came or the core is freed.
+ */
+#ifndef STS_CORE_H
+#define STS_CORE_H
+
+#include "sts/cache.h"
+
+struct sts_core;
+
+struct sts_core_ops {
+	/* Read the store: sts_core_loaded. */
+	void (*load)(void *ctx, struct sts_domain *d);
+	/* Keep VALUE: sts_core_saved, unless LAZY. */
+	void (*save)(void *ctx, struct sts_domain *d, struct hb_span value,
+	    bool lazy);
+	/* Ask for the TXT record, ANEW: past every cache.  sts_core_txt. */
+	void (*ask)(void *ctx, struct sts_domain *d, bool anew);
+	/* Fetch the policy: sts_core_fetched. */
+	void (*fetch)(void *ctx, struct sts_domain *d);
+	/* List the store: sts_core_row for each, then sts_core_listed. */
+	void (*list)(void *ctx, struct hb_span after, size_t count);
+	/* Drop a record that is long dead. */
+	void (*remove)(void *ctx, struct hb_span name);
+	bool (*owns)(void *ctx, struct hb_span name);
+};
+
+/* KEY: 16 random bytes.  BUILD_MS: no honest clock is before it. */
+struct sts_core *sts_core_new(const struct sts_core_ops *ops, void *ctx,
+    const unsigned char key[16], int64_t build_ms);
+void sts_core_free(struct sts_core **c);
+
+/* As sts_lookup in sts/sts.h; why as there. */
+#define STS_FINAL 1u
+/* Fetch now, whatever is known and however it failed a moment ago. */
+#define STS_FORCE 2u
+typedef void (*sts_lookup_fn)(void *ctx, struct sts_policy_ref *ref,
+    enum hb_reason why);
+struct sts_lookup *sts_core_lookup(struct sts_core *c, struct hb_span domain,
+    unsigned flags, sts_lookup_fn cb, void *ctx, int64_t now_ms);
+void sts_core_cancel(struct sts_lookup *l);
+
+/* Answers.  ERR: 0, HB_E_NOTFOUND, or the store cannot be read. */
+void sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
+    struct hb_span value, int64_t now_ms);
+void sts_core_saved(struct sts_core *c, struct sts_domain *d, int err,
+    int64_t now_ms);
+/* RECORDS: of the answer, N of them; TEMP: there was no answer. */
+void sts_core_txt(struct sts_core *c, struct sts_domain *d, bool temp,
+    const struct hb_span *records, size_t n, uint32_t ttl_s, int64_t now_ms);
+/* WHY: HB_REASON_NONE with the BODY, or what failed, with a text for the
+ * log (may be NULL). */
+void sts_core_fetched(struct sts_core *c, struct sts_domain *d,
+    enum hb_reason why, struct hb_span body, const char *text,
+    int64_t now_ms);
+void sts_core_row(struct sts_core *c, struct hb_span name,
+    struct hb_span value, int64_t now_ms);
+void sts_core_listed(struct sts_core *c, int err, int64_t now_ms);
+
+/* Timed work, and the milliseconds until it is to be called again (asked
+ * anew after each sts_core_txt and sts_core_listed). */
+void sts_core_tick(struct sts_core *c, int64_t now_ms);
+int64_t sts_core_wait(const struct sts_core *c, int64_t now_ms);
+
+/* The store's record was changed or removed by another hand. */
+void sts_core_forget(struct sts_core *c, struct hb_span domain,
+    int64_t now_ms);
+/* Of the last fetch of the domain, HB_REASON_NONE if it was good. */
+enum hb_reason sts_core_last_error(struct sts_core *c, struct hb_span domain);
+
+bool sts_core_clock_implausible(const struct sts_core *c, int64_t now_ms);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * MTA-STS policies: RFC 8461 s3.2.  Floor 1: text in, struct out; fuzzed.
+ *
+ * One "field: value" a line, LF or CRLF; unknown fields are passed over; of a
+ * field that comes twice the first counts, but for mx.
+ */
+#ifndef STS_POLICY_H
+#define STS_POLICY_H
+
+#include "common/base/buf.h"
+#include "common/base/mem.h"
+
+enum sts_mode {
+	STS_MODE_NONE,
+	STS_MODE_TESTING,
+	STS_MODE_ENFORCE,
+	STS_MODE_COUNT
+};
+
+struct sts_policy {
+	enum sts_mode mode;
+	uint32_t max_age_s;  /* at most HB_MAX_STS_MAX_AGE */
+	int64_t expires_ms;  /* set by whoever fetched it; 0 out of the parser */
+	struct hb_span *mx;  /* lower case, no final dot; "*.x" or a name */
+	size_t nmx;
+};
+
+/* "none", "testing", "enforce" */
+const char *sts_mode_word(enum sts_mode m);
+
+/*
+ * All of TEXT (at most HB_MAX_STS_BODY bytes); pattern spans are copied to
+ * ARENA, the first HB_MAX_STS_MX of them.  Returns 0, HB_E_SYNTAX (not a
+ * policy), HB_E_LIMIT (too long); *WHY is then a short text of ours.
+ */
+int sts_policy_parse(struct hb_span text, struct hb_arena *arena,
+    struct sts_policy *out, const char **why) HB_MUSTCHECK;
+
+/* Canonical text; parses back to an equal policy.  OUT is unbounded. */
+void sts_policy_print(const struct sts_policy *p, struct hb_buf *out);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * A policy as the store keeps it, and as the rest of the program holds it.
+ * Floor 1.
+ */
+#ifndef STS_RECORD_H
+#define STS_RECORD_H
+
+#include "common/base/limits.h"
+#include "common/proto/envelope.h"
+#include "common/proto/tlv.h"
+#include "sts/policy.h"
+
+#define R_BEGIN(SYM, name) struct sts_##name {
+#define R_U32(name, tag, field, most) uint32_t field;
+#define R_U64(name, tag, field) uint64_t field;
+#define R_I64(name, tag, field) int64_t field;
+#define R_BYTES(name, tag, field, most) struct hb_span field;
+#define R_END(name) };
+#include "sts/record.def"
+#undef R_BEGIN
+#undef R_U32
+#undef R_U64
+#undef R_I64
+#undef R_BYTES
+#undef R_END
+
+/*
+ * A policy that is known, counted: it stays valid and unchanged until it is
+ * released.
+ */
+struct sts_policy_ref {
+	struct sts_policy policy; /* with expires_ms */
+	struct hb_span domain, id, text;
+	int64_t fetched_ms, refreshed_ms;
+	unsigned count; /* holders; sts/ only */
+};
+
+/* Returns owned (count 1), or NULL: the record's text is not a policy. */
+struct sts_policy_ref *sts_ref_new(struct hb_span domain,
+    const struct sts_record *r);
+struct sts_policy_ref *sts_ref_take(struct sts_policy_ref *ref);
+void sts_ref_release(struct sts_policy_ref **ref); /* accepts NULL inside */
+/* Bytes of memory that it needs. */
+size_t sts_ref_size(const struct sts_policy_ref *ref);
+
+/* OUT is unbounded. */
+void sts_record_encode(const struct sts_record *r, struct hb_buf *out);
+/* Spans point into VALUE.  0 or HB_E_SYNTAX, HB_E_MORE, HB_E_RANGE. */
+int sts_record_decode(struct hb_span value, struct sts_record *r) HB_MUSTCHECK;
+
+#endif

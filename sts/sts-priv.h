@@ -1,0 +1,23 @@
+/* What sts.c and ctl.c share.  Floor 3. */
+#ifndef STS_STS_PRIV_H
+#define STS_STS_PRIV_H
+
+#include "sts/http.h"
+#include "sts/sts.h"
+
+struct sts_job;
+struct sts_asking;
+
+struct sts {
+	struct sts_env env;
+	struct sts_core *core;
+	struct sts_http *http;
+	struct hb_timer *timer;
+	struct sts_job *jobs;	   /* questions of the core, under way */
+	struct sts_asking *asking; /* questions of control, under way */
+};
+
+bool sts_owns(const struct sts *s, struct hb_span domain);
+void sts_ctl_free(struct sts *s);
+
+#endif

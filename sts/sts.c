@@ -1,0 +1,336 @@
+/* MTA-STS for the delivery role: the core's questions go to the store, to DNS
+ * and to the policy hosts.  Floor 3. */
+#include "sts/sts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "sts/sts-priv.h"
+
+enum job_kind { JOB_STORE, JOB_TXT, JOB_FETCH };
+
+/* One question of the core.  It lives until the answer, or sts_free. */
+struct sts_job {
+	struct sts_job *next, **at;
+	struct sts *s;
+	struct sts_domain *d;
+	enum job_kind kind;
+	struct hb_dns_query *query;
+	struct sts_http_get *get;
+	bool *over; /* set when it ends while it is being asked */
+};
+
+static struct sts_job *
+job_new(struct sts *s, struct sts_domain *d, enum job_kind kind)
+{
+	struct sts_job *j = HB_NEW(struct sts_job);
+
+	j->s = s;
+	j->d = d;
+	j->kind = kind;
+	j->next = s->jobs;
+	j->at = &s->jobs;
+	if (j->next != NULL)
+		j->next->at = &j->next;
+	s->jobs = j;
+	return j;
+}
+
+static void
+job_end(struct sts_job *j)
+{
+	if (j->over != NULL)
+		*j->over = true;
+	*j->at = j->next;
+	if (j->next != NULL)
+		j->next->at = j->at;
+	free(j);
+}
+
+static void
+arm(struct sts *s)
+{
+	hb_timer_set(s->timer, sts_core_wait(s->core, hb_now_ms()));
+}
+
+static void
+on_timer(void *ctx)
+{
+	struct sts *s = ctx;
+
+	if (s->env.conf->mta_sts)
+		sts_core_tick(s->core, hb_now_ms());
+	arm(s);
+}
+
+/* The store */
+
+static void
+on_loaded(void *ctx, int err, struct hb_span value)
+{
+	struct sts_job *j = ctx;
+	struct sts *s = j->s;
+	struct sts_domain *d = j->d;
+
+	job_end(j);
+	sts_core_loaded(s->core, d, err, value, hb_now_ms());
+}
+
+static void
+on_saved(void *ctx, int err)
+{
+	struct sts_job *j = ctx;
+	struct sts *s = j->s;
+	struct sts_domain *d = j->d;
+
+	job_end(j);
+	sts_core_saved(s->core, d, err, hb_now_ms());
+}
+
+/* What may be lost is not waited for. */
+static void
+on_lazy(void *ctx, int err)
+{
+	(void)ctx;
+	(void)err;
+}
+
+static void
+op_load(void *ctx, struct sts_domain *d)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->get(s->env.store, sts_domain_name(d), on_loaded,
+	    job_new(s, d, JOB_STORE));
+}
+
+static void
+op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->put(s->env.store, sts_domain_name(d), value, lazy,
+	    lazy ? on_lazy : on_saved, lazy ? NULL : job_new(s, d, JOB_STORE));
+}
+
+static void
+op_remove(void *ctx, struct hb_span name)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->put(s->env.store, name, HB_SPAN_NONE, true, on_lazy, NULL);
+}
+
+static void
+on_row(void *ctx, struct hb_span key, struct hb_span value)
+{
+	struct sts *s = ctx;
+
+	sts_core_row(s->core, key, value, hb_now_ms());
+}
+
+static void
+on_listed(void *ctx, int err)
+{
+	struct sts *s = ctx;
+
+	sts_core_listed(s->core, err, hb_now_ms());
+	arm(s);
+}
+
+static void
+op_list(void *ctx, struct hb_span after, size_t count)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->list(s->env.store, after, count, on_row, on_listed, s);
+}
+
+bool
+sts_owns(const struct sts *s, struct hb_span domain)
+{
+	return s->env.ops->owns == NULL ||
+	    s->env.ops->owns(s->env.store, domain);
+}
+
+static bool
+op_owns(void *ctx, struct hb_span name)
+{
+	return sts_owns(ctx, name);
+}
+
+/* DNS.  RFC 8461 s3.1: at _mta-sts.DOMAIN; aliases are followed there. */
+
+enum { RECORDS_MAX = 8 };
+
+static void
+on_txt(void *ctx, const struct hb_dns_answer *a)
+{
+	struct sts_job *j = ctx;
+	struct sts *s = j->s;
+	struct sts_domain *d = j->d;
+	struct hb_span records[RECORDS_MAX], id;
+	size_t n = 0;
+
+	job_end(j);
+	for (size_t i = 0; i < a->n && n < RECORDS_MAX; i++)
+		if (sts_txt_parse(a->rr[i].data, &id) != HB_E_NOTFOUND)
+			records[n++] = a->rr[i].data;
+	sts_core_txt(s->core, d, a->status == HB_DNS_TEMP, records, n,
+	    a->ttl_s, hb_now_ms());
+	arm(s);
+}
+
+static void
+ask_txt(struct sts_job *j, bool anew)
+{
+	char name[sizeof("_mta-sts.") + HB_MAX_DOMAIN];
+	struct hb_dns *dns = j->s->env.dns;
+	struct hb_dns_query *query;
+	bool over = false;
+
+	snprintf(name, sizeof(name), "_mta-sts.%.*s",
+	    HB_SPAN_ARG(sts_domain_name(j->d)));
+	if (anew)
+		hb_dns_forget(dns, hb_span_str(name), HB_DNS_TXT);
+	j->over = &over;
+	query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
+	if (over)
+		return;
+	j->over = NULL;
+	j->query = query;
+}
+
+static void
+op_ask(void *ctx, struct sts_domain *d, bool anew)
+{
+	ask_txt(job_new(ctx, d, JOB_TXT), anew);
+}
+
+/* HTTPS */
+
+static void
+on_fetched(void *ctx, enum hb_reason why, struct hb_span body,
+    const char *text)
+{
+	struct sts_job *j = ctx;
+	struct sts *s = j->s;
+	struct sts_domain *d = j->d;
+
+	job_end(j);
+	sts_core_fetched(s->core, d, why, body, text, hb_now_ms());
+}
+
+static void
+op_fetch(void *ctx, struct sts_domain *d)
+{
+	struct sts *s = ctx;
+	struct sts_job *j = job_new(s, d, JOB_FETCH);
+
+	j->get = sts_http_start(s->http, sts_domain_name(d), on_fetched, j);
+}
+
+static const struct sts_core_ops core_ops = {
+	.load = op_load,
+	.save = op_save,
+	.ask = op_ask,
+	.fetch = op_fetch,
+	.list = op_list,
+	.remove = op_remove,
+	.owns = op_owns,
+};
+
+/* The whole */
+
+struct sts *
+sts_new(const struct sts_env *env)
+{
+	struct sts_http *http = sts_http_new(env->loop);
+	unsigned char key[16];
+	struct sts *s;
+
+	if (http == NULL)
+		return NULL;
+	s = HB_NEW(struct sts);
+	s->env = *env;
+	s->http = http;
+	sts_http_use(http, env->conf, env->dns, env->tls);
+	hb_random(key, sizeof(key));
+	s->core = sts_core_new(&core_ops, s, key, env->build_ms);
+	s->timer = hb_timer_new(env->loop, on_timer, s);
+	arm(s);
+	return s;
+}
+
+void
+sts_free(struct sts **sp)
+{
+	struct sts *s = *sp;
+
+	if (s == NULL)
+		return;
+	sts_ctl_free(s);
+	while (s->jobs != NULL) {
+		hb_dns_cancel(s->jobs->query);
+		sts_http_cancel(s->jobs->get);
+		job_end(s->jobs);
+	}
+	sts_http_free(&s->http);
+	sts_core_free(&s->core);
+	hb_timer_free(&s->timer);
+	free(s);
+	*sp = NULL;
+}
+
+/* Answers may come at once and bring new questions: these enter at the head
+ * of the list. */
+static void
+ask_again(struct sts *s)
+{
+	struct sts_job *next;
+
+	for (struct sts_job *j = s->jobs; j != NULL; j = next) {
+		next = j->next;
+		if (j->kind != JOB_TXT)
+			continue;
+		hb_dns_cancel(j->query);
+		j->query = NULL;
+		ask_txt(j, false);
+	}
+}
+
+void
+sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
+    struct hb_tls *tls)
+{
+	s->env.conf = conf;
+	s->env.dns = dns;
+	s->env.tls = tls;
+	sts_http_use(s->http, conf, dns, tls);
+	ask_again(s);
+}
+
+struct sts_lookup *
+sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
+    sts_lookup_fn cb, void *ctx)
+{
+	if (!s->env.conf->mta_sts) {
+		cb(ctx, NULL, HB_REASON_STS_OFF);
+		return NULL;
+	}
+	return sts_core_lookup(s->core, domain, flags, cb, ctx, hb_now_ms());
+}
+
+void
+sts_lookup_cancel(struct sts_lookup *l)
+{
+	sts_core_cancel(l);
+}
+
+bool
+sts_clock_implausible(const struct sts *s)
+{
+	return sts_core_clock_implausible(s->core, hb_now_ms());
+}

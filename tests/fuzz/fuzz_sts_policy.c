@@ -1,0 +1,40 @@
+/* Policy text from the web: what parses must print and parse to the same. */
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "sts/match.h"
+#include "sts/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void
+check_same(const struct sts_policy *a, const struct sts_policy *b)
+{
+	if (a->mode != b->mode || a->max_age_s != b->max_age_s ||
+	    a->nmx != b->nmx)
+		abort();
+	for (size_t i = 0; i < a->nmx; i++)
+		if (!hb_span_eq(a->mx[i], b->mx[i]))
+			abort();
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct hb_arena *arena = hb_arena_new();
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct sts_policy p, again;
+	const char *why;
+
+	if (sts_policy_parse(hb_span(data, n), arena, &p, &why) == 0) {
+		sts_policy_print(&p, &text);
+		if (sts_policy_parse(hb_buf_span(&text), arena, &again,
+			&why) < 0)
+			abort();
+		check_same(&p, &again);
+		sts_match_policy(&p, hb_span(data, n));
+	}
+	hb_buf_free(&text);
+	hb_arena_free(&arena);
+	return 0;
+}

@@ -1,0 +1,896 @@
+/*
+ * Policies in a world of our own: clock, DNS, HTTPS and store are played by
+ * this file, days pass in no time.
+ */
+#include "tests/unit/unit.h"
+
+#include "common/base/log.h"
+#include "sts/core.h"
+
+#define MINUTE (INT64_C(60) * 1000)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+#define START (INT64_C(1800000000) * 1000)
+
+#define ENFORCE "version: STSv1\nmode: enforce\nmx: mx.example\nmax_age: 864000\n"
+#define TESTING "version: STSv1\nmode: testing\nmx: mx.example\nmax_age: 864000\n"
+#define NO_MODE "version: STSv1\nmode: none\nmax_age: 864000\n"
+
+enum { ZONES = 4, KEPT = 8, PENDING = 4096 };
+
+struct zone {
+	const char *name, *txt[2], *policy;
+	enum hb_reason why; /* fetch fails when policy is NULL */
+	bool temp, slow;
+	uint32_t ttl_s;
+	unsigned asked, asked_anew, fetched;
+};
+struct kept {
+	char name[300];
+	struct hb_buf value;
+};
+enum kind { LOAD, SAVE, ASK, FETCH, LIST };
+static struct {
+	struct sts_core *core;
+	int64_t now;
+	struct zone zones[ZONES];
+	struct kept store[KEPT];
+	bool store_down, store_full;
+	bool others_slow; /* the rest of the world has policies, slow ones */
+	struct pending {
+		enum kind kind;
+		struct sts_domain *d;
+	} pending[PENDING];
+	size_t npending;
+	unsigned loads, saves, lists, most_fetches;
+	char after[300];
+	struct hb_buf log;
+} w;
+
+static struct zone *
+zone_of(const struct sts_domain *d)
+{
+	static struct zone other;
+
+	for (size_t i = 0; i < ZONES; i++)
+		if (w.zones[i].name != NULL && hb_span_eq(sts_domain_name(d),
+			hb_span_str(w.zones[i].name)))
+			return &w.zones[i];
+	other = (struct zone){ .name = "", .ttl_s = 300,
+		.slow = w.others_slow, .why = HB_REASON_STS_FETCH_DNS };
+	if (w.others_slow)
+		other.txt[0] = "v=STSv1; id=1;";
+	return &other;
+}
+
+static struct kept *
+kept_of(struct hb_span name, bool make)
+{
+	for (size_t i = 0; i < KEPT; i++)
+		if (hb_span_eq(name, hb_span_str(w.store[i].name)))
+			return &w.store[i];
+	for (size_t i = 0; make && i < KEPT; i++)
+		if (w.store[i].name[0] == '\0') {
+			assert_int_equal(hb_span_copy(name, w.store[i].name,
+			    sizeof(w.store[i].name)), 0);
+			return &w.store[i];
+		}
+	return NULL;
+}
+
+static void
+later(enum kind kind, struct sts_domain *d)
+{
+	assert_true(w.npending < PENDING);
+	w.pending[w.npending++] = (struct pending){ kind, d };
+}
+
+static void
+op_load(void *ctx, struct sts_domain *d)
+{
+	(void)ctx;
+	w.loads++;
+	later(LOAD, d);
+}
+
+static void
+op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
+{
+	(void)ctx;
+	w.saves++;
+	if (!w.store_down && !w.store_full) {
+		struct kept *k = kept_of(sts_domain_name(d), true);
+
+		hb_buf_clear(&k->value);
+		hb_buf_add(&k->value, value);
+	}
+	if (!lazy)
+		later(SAVE, d);
+}
+
+static void
+op_ask(void *ctx, struct sts_domain *d, bool anew)
+{
+	(void)ctx;
+	zone_of(d)->asked++;
+	zone_of(d)->asked_anew += anew;
+	later(ASK, d);
+}
+
+static void
+op_fetch(void *ctx, struct sts_domain *d)
+{
+	unsigned n = 1;
+
+	(void)ctx;
+	zone_of(d)->fetched++;
+	for (size_t i = 0; i < w.npending; i++)
+		n += w.pending[i].kind == FETCH;
+	if (n > w.most_fetches)
+		w.most_fetches = n;
+	later(FETCH, d);
+}
+
+static void
+op_list(void *ctx, struct hb_span after, size_t count)
+{
+	(void)ctx;
+	assert_true(count >= KEPT);
+	assert_int_equal(hb_span_copy(after, w.after, sizeof(w.after)), 0);
+	w.lists++;
+	later(LIST, NULL);
+}
+
+static void
+op_remove(void *ctx, struct hb_span name)
+{
+	struct kept *k = kept_of(name, false);
+
+	(void)ctx;
+	assert_non_null(k);
+	k->name[0] = '\0';
+}
+
+static bool
+op_owns(void *ctx, struct hb_span name)
+{
+	(void)ctx;
+	return !hb_span_eq(name, HB_SPAN("other.worker"));
+}
+
+static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
+	op_list, op_remove, op_owns };
+
+static void
+answer_txt(struct sts_domain *d)
+{
+	struct zone *z = zone_of(d);
+	struct hb_span records[2];
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2; i++)
+		if (z->txt[i] != NULL)
+			records[n++] = hb_span_str(z->txt[i]);
+	sts_core_txt(w.core, d, z->temp, records, n, z->ttl_s, w.now);
+}
+
+static void
+answer_list(void)
+{
+	for (size_t i = 0; i < KEPT && !w.store_down; i++)
+		if (w.store[i].name[0] != '\0')
+			sts_core_row(w.core, hb_span_str(w.store[i].name),
+			    hb_buf_span(&w.store[i].value), w.now);
+	sts_core_listed(w.core, w.store_down ? HB_E_TEMP : 0, w.now);
+}
+
+static void
+answer_one(struct pending p)
+{
+	const struct zone *z = p.d != NULL ? zone_of(p.d) : NULL;
+	struct kept *k;
+
+	switch (p.kind) {
+	case LOAD:
+		k = kept_of(sts_domain_name(p.d), false);
+		sts_core_loaded(w.core, p.d, w.store_down ? HB_E_TEMP
+			: k != NULL ? 0 : HB_E_NOTFOUND,
+		    k != NULL ? hb_buf_span(&k->value) : HB_SPAN_NONE, w.now);
+		break;
+	case SAVE:
+		sts_core_saved(w.core, p.d, w.store_full ? HB_E_NOSPACE : 0,
+		    w.now);
+		break;
+	case ASK:
+		answer_txt(p.d);
+		break;
+	case FETCH:
+		sts_core_fetched(w.core, p.d, z->policy != NULL
+			? HB_REASON_NONE : z->why, hb_span_str(z->policy),
+		    NULL, w.now);
+		break;
+	case LIST:
+		answer_list();
+		break;
+	}
+}
+
+static bool
+is_held_up(struct pending p)
+{
+	return p.kind == FETCH && zone_of(p.d)->slow;
+}
+
+/* Answers what was asked, but for slow hosts. */
+static void
+pump(void)
+{
+	size_t i = 0;
+
+	while (i < w.npending) {
+		struct pending p = w.pending[i];
+
+		if (is_held_up(p)) {
+			i++;
+			continue;
+		}
+		w.npending--;
+		memmove(&w.pending[i], &w.pending[i + 1],
+		    (w.npending - i) * sizeof(p));
+		answer_one(p);
+		i = 0;
+	}
+}
+
+/* Time passes, with all its ticks. */
+static void
+pass(int64_t ms)
+{
+	int64_t end = w.now + ms;
+
+	do {
+		int64_t step = sts_core_wait(w.core, w.now);
+
+		w.now = end - w.now < step ? end : w.now + step;
+		sts_core_tick(w.core, w.now);
+		pump();
+	} while (w.now < end);
+}
+
+static void
+take_record(void *ctx, enum hb_level level, struct hb_span record)
+{
+	(void)ctx;
+	(void)level;
+	hb_buf_add(&w.log, record);
+}
+
+static bool
+logged(const char *what)
+{
+	return memmem(w.log.p + w.log.off, w.log.n, what, strlen(what)) != NULL;
+}
+
+/* The process is new, the store is what it was. */
+static void
+restart(void)
+{
+	static const unsigned char key[16] = "0123456789abcde";
+
+	sts_core_free(&w.core);
+	w.npending = 0;
+	w.core = sts_core_new(&ops, NULL, key, START - DAY);
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	w.now = START;
+	hb_log_set_sink(take_record, NULL);
+	restart();
+	w.zones[0] = (struct zone){ .name = "a.example", .ttl_s = 60,
+		.txt = { "v=STSv1; id=1;" }, .policy = ENFORCE };
+	w.zones[1] = (struct zone){ .name = "b.example", .ttl_s = 60,
+		.txt = { "v=STSv1; id=9;" }, .policy = ENFORCE };
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	sts_core_free(&w.core);
+	for (size_t i = 0; i < KEPT; i++)
+		hb_buf_free(&w.store[i].value);
+	hb_buf_free(&w.log);
+	return 0;
+}
+
+struct got {
+	bool called;
+	enum sts_mode mode;
+	bool policy;
+	char id[40];
+	enum hb_reason why;
+};
+
+static void
+take(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
+{
+	struct got *g = ctx;
+
+	assert_false(g->called);
+	g->called = true;
+	g->why = why;
+	g->policy = ref != NULL;
+	if (ref != NULL) {
+		g->mode = ref->policy.mode;
+		assert_int_equal(hb_span_copy(ref->id, g->id, sizeof(g->id)), 0);
+	}
+	sts_ref_release(&ref);
+}
+
+static struct got
+look_flags(const char *domain, unsigned flags)
+{
+	struct got g = { .called = false };
+
+	sts_core_lookup(w.core, hb_span_str(domain), flags, take, &g, w.now);
+	pump();
+	assert_true(g.called);
+	return g;
+}
+
+static void
+expect_policy(const char *domain, enum sts_mode mode, const char *id)
+{
+	struct got g = look_flags(domain, 0);
+
+	assert_true(g.policy);
+	assert_int_equal(g.mode, mode);
+	assert_string_equal(g.id, id);
+}
+
+static void
+expect_none(const char *domain, enum hb_reason why)
+{
+	struct got g = look_flags(domain, 0);
+
+	assert_false(g.policy);
+	assert_string_equal(hb_reason_word(g.why), hb_reason_word(why));
+}
+
+static void
+sts35_discovery_comes_before_the_answer(void **state)
+{
+	(void)state;
+	expect_policy("A.Example.", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].asked, 1);
+	assert_int_equal(w.zones[0].fetched, 1);
+	assert_true(logged("action=fetched"));
+	expect_none("none.example", HB_REASON_STS_NO_RECORD);
+}
+
+static void
+warm_lookups_ask_nothing(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_null(sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g,
+	    w.now + 59999));
+	assert_true(g.called && g.policy);
+	assert_int_equal(w.npending, 0);
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].asked, 2);
+	assert_int_equal(w.zones[0].fetched, 1);
+}
+
+static void
+sts06_txt_gone_or_bad_keeps_the_policy(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = NULL;
+	w.now += HOUR;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=;";
+	w.now += HOUR;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].temp = true;
+	w.now += HOUR;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 1);
+}
+
+static void
+sts04_two_records_are_none(void **state)
+{
+	(void)state;
+	w.zones[0].txt[1] = "v=STSv1; id=2;";
+	expect_none("a.example", HB_REASON_STS_BAD_RECORD);
+	assert_int_equal(w.zones[0].fetched, 0);
+}
+
+static void
+sts16_failed_fetch_waits_five_minutes_per_id(void **state)
+{
+	(void)state;
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
+	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	for (int i = 0; i < 4; i++) {
+		w.now += 74 * 1000;
+		expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	}
+	assert_int_equal(w.zones[0].fetched, 1);
+	w.now += 90 * 1000;
+	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	assert_int_equal(w.zones[0].fetched, 2);
+	/* another id is another policy */
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = ENFORCE;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "2");
+}
+
+static void
+sts19_old_policy_holds_while_the_new_one_fails(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 2);
+	assert_true(logged("action=kept reason=sts-fetch-cert"));
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 2);
+	w.zones[0].policy = "<html>";
+	w.now += HOUR;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_true(logged("action=kept reason=sts-bad-policy"));
+}
+
+static void
+sts36_new_id_is_honoured_at_once(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = TESTING;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_TESTING, "2");
+	w.zones[0].txt[0] = "v=STSv1; id=3;";
+	w.zones[0].policy = NO_MODE;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_NONE, "3");
+}
+
+static void
+sts29_final_lookup_asks_anew(void **state)
+{
+	struct got g;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = NO_MODE;
+	g = look_flags("a.example", STS_FINAL);
+	assert_true(g.policy);
+	assert_int_equal(g.mode, STS_MODE_NONE);
+	assert_int_equal(w.zones[0].asked_anew, 1);
+}
+
+static void
+dns_trouble_is_tried_twice_more_then_mail_goes_on(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	w.zones[0].temp = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	pump();
+	pass(29 * 1000);
+	assert_int_equal(w.zones[0].asked, 1);
+	pass(2 * 1000);
+	assert_int_equal(w.zones[0].asked, 2);
+	assert_false(g.called);
+	pass(30 * 1000);
+	assert_int_equal(w.zones[0].asked, 3);
+	assert_true(g.called);
+	assert_false(g.policy);
+	assert_int_equal(g.why, HB_REASON_STS_DNS_TEMP);
+	assert_true(logged("reason=sts-dns-temporary count=1"));
+	/* the next one does not wait again, and asks again */
+	pass(31 * 1000);
+	expect_none("a.example", HB_REASON_STS_DNS_TEMP);
+	assert_int_equal(w.zones[0].asked, 4);
+	w.zones[0].temp = false;
+	pass(31 * 1000);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
+static void
+dns_trouble_that_ends_is_waited_for(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	w.zones[0].temp = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	pump();
+	w.zones[0].temp = false;
+	pass(31 * 1000);
+	assert_true(g.called && g.policy);
+}
+
+static void
+sts20_refreshed_about_daily_whatever_the_txt_says(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = NULL;
+	pass(17 * HOUR);
+	assert_int_equal(w.zones[0].fetched, 1);
+	pass(8 * HOUR);
+	assert_int_equal(w.zones[0].fetched, 2);
+	assert_true(logged("action=refreshed"));
+	/* each good refresh makes it live on */
+	pass(30 * DAY);
+	assert_in_range(w.zones[0].fetched, 27, 45);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].asked, 2);
+}
+
+static void
+sts21_failed_refresh_warns_early_but_not_for_none(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[1].policy = NO_MODE;
+	expect_policy("b.example", STS_MODE_NONE, "9");
+	w.zones[0].policy = w.zones[1].policy = NULL;
+	w.zones[0].why = w.zones[1].why = HB_REASON_STS_FETCH_TIMEOUT;
+	pass(25 * HOUR);
+	assert_true(logged("warn ev=policy domain=a.example action=kept "
+	    "reason=sts-fetch-timeout"));
+	assert_false(logged("warn ev=policy domain=b.example"));
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_in_range(w.zones[0].fetched, 3, 12);
+}
+
+static void
+sts13_expired_policy_no_longer_counts(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CONNECT;
+	w.now += 10 * DAY - 1;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.now += 1;
+	expect_none("a.example", HB_REASON_STS_FETCH_CONNECT);
+	assert_true(logged("action=expired"));
+	w.zones[0].policy = ENFORCE;
+	w.now += DAY;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
+static void
+expired_policy_is_looked_for_once_more_then_removed(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.now += 11 * DAY;
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CONNECT;
+	pass(HOUR);
+	assert_int_equal(w.zones[0].fetched, 2);
+	assert_non_null(kept_of(HB_SPAN("a.example"), false));
+	pass(35 * DAY);
+	assert_null(kept_of(HB_SPAN("a.example"), false));
+	assert_int_equal(w.zones[0].fetched, 2);
+}
+
+static void
+policies_outlive_the_process(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	restart();
+	w.zones[0].txt[0] = NULL; /* and everything is blocked now */
+	w.zones[0].policy = NULL;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	restart();
+	w.zones[0].temp = true;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 1);
+}
+
+/* Killed between fetch and flush: nobody had used it. */
+static void
+a_policy_is_durable_before_it_is_used(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	while (w.npending > 0 && w.pending[0].kind != SAVE) {
+		struct pending p = w.pending[0];
+
+		w.npending--;
+		memmove(&w.pending[0], &w.pending[1], w.npending * sizeof(p));
+		answer_one(p);
+	}
+	assert_int_equal(w.npending, 1);
+	assert_false(g.called);
+	pump();
+	assert_true(g.called && g.policy);
+}
+
+static void
+store_trouble_is_not_no_policy(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	restart();
+	w.store_down = true;
+	expect_none("a.example", HB_REASON_STS_STORE);
+	assert_int_equal(w.zones[0].asked, 1);
+	w.store_down = false;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
+static void
+a_full_store_does_not_weaken(void **state)
+{
+	(void)state;
+	w.store_full = true;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_true(logged("reason=sts-store"));
+}
+
+static void
+a_damaged_record_is_discovered_again(void **state)
+{
+	struct kept *k = kept_of(HB_SPAN("a.example"), true);
+
+	(void)state;
+	hb_buf_adds(&k->value, "\1\5garbage");
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_true(logged("reason=sts-store"));
+}
+
+static void
+a_burst_makes_one_question_and_one_fetch(void **state)
+{
+	struct got g[1000] = { { .called = false } };
+
+	(void)state;
+	for (size_t i = 0; i < 1000; i++)
+		sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g[i],
+		    w.now);
+	pump();
+	for (size_t i = 0; i < 1000; i++)
+		assert_true(g[i].called && g[i].policy);
+	assert_int_equal(w.zones[0].asked, 1);
+	assert_int_equal(w.zones[0].fetched, 1);
+	assert_int_equal(w.loads, 1);
+}
+
+static void
+a_slow_host_holds_up_nobody_else(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	w.zones[0].slow = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	pump();
+	expect_policy("b.example", STS_MODE_ENFORCE, "9");
+	assert_false(g.called);
+	w.zones[0].slow = false;
+	pump();
+	assert_true(g.called && g.policy);
+}
+
+/* A refresh that hangs does not hold up the policy that is there. */
+static void
+a_slow_refresh_holds_up_nobody(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].slow = true;
+	pass(25 * HOUR);
+	assert_int_equal(w.zones[0].fetched, 2);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
+static void
+fetches_at_a_time_are_bounded(void **state)
+{
+	static struct got g[500];
+	char name[40];
+
+	(void)state;
+	memset(g, 0, sizeof(g));
+	w.others_slow = true;
+	for (size_t i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "d%zu.example", i);
+		sts_core_lookup(w.core, hb_span_str(name), 0, take, &g[i],
+		    w.now);
+	}
+	pump();
+	assert_int_equal(w.npending, 128);
+	w.others_slow = false;
+	pump();
+	for (size_t i = 0; i < 500; i++)
+		assert_true(g[i].called);
+	assert_int_equal(w.most_fetches, 128);
+}
+
+static void
+cancelled_lookups_are_never_answered(void **state)
+{
+	struct got a = { .called = false }, b = { .called = false },
+		   c = { .called = false };
+	struct sts_lookup *la, *lc;
+
+	(void)state;
+	la = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, w.now);
+	assert_non_null(sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take,
+	    &b, w.now));
+	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, w.now);
+	sts_core_cancel(la);
+	sts_core_cancel(lc);
+	pump();
+	assert_true(b.called && !a.called && !c.called);
+}
+
+struct chain {
+	struct sts_lookup *other;
+	unsigned calls;
+};
+
+static void
+cancel_other(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
+{
+	struct chain *ch = ctx;
+	struct got again = { .called = false };
+
+	(void)why;
+	sts_ref_release(&ref);
+	ch->calls++;
+	sts_core_cancel(ch->other);
+	ch->other = NULL;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &again, w.now);
+	assert_true(again.called);
+}
+
+static void
+callbacks_may_cancel_and_look_up(void **state)
+{
+	struct chain ch = { NULL, 0 };
+
+	(void)state;
+	ch.other = sts_core_lookup(w.core, HB_SPAN("a.example"), 0,
+	    cancel_other, &ch, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, cancel_other, &ch,
+	    w.now);
+	pump();
+	assert_int_equal(ch.calls, 1);
+}
+
+static void
+a_policy_of_no_age_is_fetched_once_for_a_delivery(void **state)
+{
+	(void)state;
+	w.zones[0].policy = "version: STSv1\nmode: enforce\nmx: mx.example\n"
+			    "max_age: 0\n";
+	w.zones[0].ttl_s = 0;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 1);
+}
+
+static void
+a_clock_set_back_expires_nothing(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].policy = NULL;
+	w.zones[0].txt[0] = NULL;
+	restart();
+	w.now = 1000;
+	assert_true(sts_core_clock_implausible(w.core, w.now));
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.now = START + 11 * DAY;
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+static void
+another_workers_rows_are_left_alone(void **state)
+{
+	struct kept *mine, *other;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	mine = kept_of(HB_SPAN("a.example"), false);
+	other = kept_of(HB_SPAN("other.worker"), true);
+	hb_buf_add(&other->value, hb_buf_span(&mine->value));
+	restart();
+	w.zones[2] = (struct zone){ .name = "other.worker", .policy = ENFORCE };
+	pass(2 * DAY);
+	assert_int_equal(w.zones[2].fetched, 0);
+	assert_true(w.zones[0].fetched > 1);
+}
+
+static void
+forced_refresh_and_forget(void **state)
+{
+	struct got g;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
+	g = look_flags("a.example", STS_FORCE);
+	assert_true(g.policy);
+	assert_int_equal(sts_core_last_error(w.core, HB_SPAN("a.example")),
+	    HB_REASON_STS_FETCH_STATUS);
+	w.zones[0].policy = TESTING;
+	g = look_flags("a.example", STS_FORCE);
+	assert_int_equal(g.mode, STS_MODE_TESTING);
+	assert_int_equal(w.zones[0].fetched, 3);
+	op_remove(NULL, HB_SPAN("a.example"));
+	sts_core_forget(w.core, HB_SPAN("A.example"), w.now);
+	w.zones[0].txt[0] = NULL;
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(sts35_discovery_comes_before_the_answer),
+		T(warm_lookups_ask_nothing),
+		T(sts06_txt_gone_or_bad_keeps_the_policy),
+		T(sts04_two_records_are_none),
+		T(sts16_failed_fetch_waits_five_minutes_per_id),
+		T(sts19_old_policy_holds_while_the_new_one_fails),
+		T(sts36_new_id_is_honoured_at_once),
+		T(sts29_final_lookup_asks_anew),
+		T(dns_trouble_is_tried_twice_more_then_mail_goes_on),
+		T(dns_trouble_that_ends_is_waited_for),
+		T(sts20_refreshed_about_daily_whatever_the_txt_says),
+		T(sts21_failed_refresh_warns_early_but_not_for_none),
+		T(sts13_expired_policy_no_longer_counts),
+		T(expired_policy_is_looked_for_once_more_then_removed),
+		T(policies_outlive_the_process),
+		T(a_policy_is_durable_before_it_is_used),
+		T(store_trouble_is_not_no_policy),
+		T(a_full_store_does_not_weaken),
+		T(a_damaged_record_is_discovered_again),
+		T(a_burst_makes_one_question_and_one_fetch),
+		T(a_slow_host_holds_up_nobody_else),
+		T(a_slow_refresh_holds_up_nobody),
+		T(fetches_at_a_time_are_bounded),
+		T(cancelled_lookups_are_never_answered),
+		T(callbacks_may_cancel_and_look_up),
+		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
+		T(a_clock_set_back_expires_nothing),
+		T(another_workers_rows_are_left_alone),
+		T(forced_refresh_and_forget),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
