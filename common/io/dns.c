@@ -1,0 +1,599 @@
+/*
+ * One c-ares channel a server, with one try each: which server is asked next
+ * and how long is waited is decided here, because with
+ * ARES_FLAG_NOCHECKRESP (needed to see a SERVFAIL at all) c-ares no longer
+ * goes on to the next server by itself.
+ */
+#include "config.h"
+
+#include "common/io/dns.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <ares.h>
+#include <uthash.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/proto/hosts.h"
+
+enum {
+	MAX_SERVERS = 8,
+	TRY_MS = 2500,
+	TRIES = 4, /* over all servers: ten seconds in all */
+	MAX_CACHE = 4000,
+	MAX_TTL_S = 86400,
+	MAX_NEGATIVE_TTL_S = 900,
+	EDNS_BYTES = 1232,
+	MAX_SOCKETS = ARES_GETSOCK_MAXNUM
+};
+
+struct key {
+	char name[HB_MAX_DOMAIN + 1];
+	uint16_t type;
+};
+
+struct cached {
+	UT_hash_handle hh;
+	struct key key;
+	struct hb_dns_answer answer; /* its bytes stand behind */
+	int64_t until_ms;	     /* monotonic */
+	unsigned busy;		     /* callbacks that look at it */
+	bool dead;		     /* out of the table: the last one frees */
+	unsigned char bytes[];
+};
+
+struct hb_dns_query {
+	struct question *question;
+	struct hb_dns_query *next;
+	hb_dns_fn cb;
+	void *ctx;
+};
+
+/* A question under way, and everybody who waits for it. */
+struct question {
+	UT_hash_handle hh;
+	struct key key;
+	struct hb_dns *dns;
+	struct hb_dns_query *waiting;
+	unsigned char *packet; /* of c-ares */
+	int len;
+	unsigned tries;
+	bool sending; /* c-ares may fail before ares_send returns */
+	bool failed;  /* it did */
+	bool stored;  /* still in the table */
+};
+
+struct sock {
+	int fd;
+	struct hb_io *io;
+	struct server *server;
+};
+
+struct server {
+	struct hb_dns *dns;
+	struct hb_netaddr addr;
+	ares_channel channel;
+	struct hb_timer *timer;
+	struct sock socks[MAX_SOCKETS];
+	size_t nsocks;
+};
+
+struct hb_dns {
+	struct hb_loop *loop;
+	struct server servers[MAX_SERVERS];
+	size_t nservers;
+	struct cached *cache;
+	struct question *questions;
+	bool closing;
+};
+
+/* --- events between c-ares and the loop --------------------------------- */
+
+static void
+arm(struct server *s)
+{
+	struct timeval tv, *t = ares_timeout(s->channel, NULL, &tv);
+
+	if (t == NULL)
+		hb_timer_clear(s->timer);
+	else
+		hb_timer_set(s->timer,
+		    (int64_t)tv.tv_sec * 1000 + tv.tv_usec / 1000 + 1);
+}
+
+static void
+on_ready(void *ctx, unsigned what)
+{
+	struct sock *k = ctx;
+	struct server *s = k->server;
+	int fd = k->fd;
+
+	ares_process_fd(s->channel,
+	    (what & HB_IO_READ) != 0 ? fd : ARES_SOCKET_BAD,
+	    (what & HB_IO_WRITE) != 0 ? fd : ARES_SOCKET_BAD);
+	arm(s);
+}
+
+static void
+on_timer(void *ctx)
+{
+	struct server *s = ctx;
+
+	ares_process_fd(s->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	arm(s);
+}
+
+static struct sock *
+find_sock(struct server *s, int fd)
+{
+	struct sock *empty = NULL;
+
+	for (size_t i = 0; i < MAX_SOCKETS; i++) {
+		if (s->socks[i].io != NULL && s->socks[i].fd == fd)
+			return &s->socks[i];
+		if (s->socks[i].io == NULL && empty == NULL)
+			empty = &s->socks[i];
+	}
+	return empty;
+}
+
+/* c-ares tells which sockets it watches; a server has two at most (UDP and
+ * TCP). */
+static void
+on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
+{
+	struct server *s = ctx;
+	struct sock *k = find_sock(s, fd);
+
+	if (k == NULL)
+		return;
+	if (!readable && !writable) {
+		hb_io_free(&k->io);
+		return;
+	}
+	if (k->io == NULL) {
+		*k = (struct sock){ .fd = fd, .server = s };
+		k->io = hb_io_new(s->dns->loop, fd, on_ready, k);
+	}
+	hb_io_want(k->io, (readable ? HB_IO_READ : 0) |
+		(writable ? HB_IO_WRITE : 0));
+}
+
+/* --- cache -------------------------------------------------------------- */
+
+static size_t
+bytes_of(const struct hb_dns_answer *a)
+{
+	size_t n = a->canonical.n;
+
+	for (size_t i = 0; i < a->n; i++)
+		n += a->rr[i].name.n + a->rr[i].data.n;
+	return n;
+}
+
+static struct hb_span
+keep_span(unsigned char **at, struct hb_span s)
+{
+	struct hb_span kept = hb_span(*at, s.n);
+
+	if (s.n > 0)
+		memcpy(*at, s.p, s.n);
+	*at += s.n;
+	return kept;
+}
+
+/* One piece of memory: head, records, bytes. */
+static struct cached *
+new_cached(const struct key *key, const struct hb_dns_answer *from)
+{
+	size_t rrs = from->n * sizeof(*from->rr);
+	size_t gap = _Alignof(struct hb_dns_rr);
+	struct cached *c = hb_calloc(1,
+	    sizeof(*c) + gap + rrs + bytes_of(from));
+	unsigned char *at = c->bytes + gap -
+	    (uintptr_t)c->bytes % gap;
+
+	c->key = *key;
+	c->answer = *from;
+	c->answer.rr = (struct hb_dns_rr *)(void *)at;
+	at += rrs;
+	c->answer.canonical = keep_span(&at, from->canonical);
+	for (size_t i = 0; i < from->n; i++) {
+		c->answer.rr[i] = from->rr[i];
+		c->answer.rr[i].name = keep_span(&at, from->rr[i].name);
+		c->answer.rr[i].data = keep_span(&at, from->rr[i].data);
+	}
+	return c;
+}
+
+static void
+drop_cached(struct hb_dns *d, struct cached *c)
+{
+	HASH_DEL(d->cache, c);
+	c->dead = true;
+	if (c->busy == 0)
+		free(c);
+}
+
+static struct cached *
+find_cached(struct hb_dns *d, const struct key *key)
+{
+	struct cached *c = NULL;
+
+	HASH_FIND(hh, d->cache, key, sizeof(*key), c);
+	if (c != NULL && c->until_ms <= hb_mono_ms()) {
+		drop_cached(d, c);
+		c = NULL;
+	}
+	return c;
+}
+
+static void
+tell_cached(struct cached *c, hb_dns_fn cb, void *ctx)
+{
+	c->busy++;
+	cb(ctx, &c->answer);
+	if (--c->busy == 0 && c->dead)
+		free(c);
+}
+
+static uint32_t
+lifetime_s(const struct hb_dns_answer *a)
+{
+	uint32_t most = a->status == HB_DNS_OK ? MAX_TTL_S
+					       : MAX_NEGATIVE_TTL_S;
+
+	if (a->status == HB_DNS_TEMP)
+		return 0;
+	return a->ttl_s < most ? a->ttl_s : most;
+}
+
+static void
+put_cached(struct hb_dns *d, const struct key *key,
+    const struct hb_dns_answer *answer)
+{
+	uint32_t life = lifetime_s(answer);
+	struct cached *c;
+
+	if (life == 0)
+		return;
+	if ((c = find_cached(d, key)) != NULL)
+		drop_cached(d, c);
+	/* The table keeps the order of arrival: the oldest goes first. */
+	if (HASH_COUNT(d->cache) >= MAX_CACHE)
+		drop_cached(d, d->cache);
+	c = new_cached(key, answer);
+	c->until_ms = hb_mono_ms() + (int64_t)life * 1000;
+	HASH_ADD(hh, d->cache, key, sizeof(c->key), c);
+}
+
+/* --- questions ---------------------------------------------------------- */
+
+static void
+free_question(struct question *q)
+{
+	if (q->stored)
+		HASH_DEL(q->dns->questions, q);
+	ares_free_string(q->packet);
+	free(q);
+}
+
+static void
+tell(struct question *q, const struct hb_dns_answer *answer)
+{
+	struct hb_dns_query *w;
+
+	/* A waiter may ask the same again: that is a new question. */
+	HASH_DEL(q->dns->questions, q);
+	q->stored = false;
+	while ((w = q->waiting) != NULL) {
+		q->waiting = w->next;
+		w->cb(w->ctx, answer);
+		free(w);
+	}
+	free_question(q);
+}
+
+static void
+tell_failure(struct question *q)
+{
+	struct hb_dns_answer none = { .status = HB_DNS_TEMP,
+		.canonical = hb_span_str(q->key.name) };
+
+	tell(q, &none);
+}
+
+static void on_reply(void *ctx, int status, int timeouts, unsigned char *buf,
+    int len);
+
+static void
+send_one(struct question *q)
+{
+	struct hb_dns *d = q->dns;
+	struct server *s = &d->servers[q->tries++ % d->nservers];
+
+	hb_random(q->packet, 2); /* a new id each time */
+	q->failed = false;
+	q->sending = true;
+	ares_send(s->channel, q->packet, q->len, on_reply, q);
+	q->sending = false;
+	arm(s);
+}
+
+/* Asks the next server that can be asked; false: none is left. */
+static bool
+send_try(struct question *q)
+{
+	while (q->tries < TRIES) {
+		send_one(q);
+		if (!q->failed)
+			return true;
+	}
+	return false;
+}
+
+static void
+finish(struct question *q, const struct hb_dns_answer *answer)
+{
+	put_cached(q->dns, &q->key, answer);
+	tell(q, answer);
+}
+
+static void
+on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
+{
+	struct question *q = ctx;
+	struct hb_dns_answer answer = { .status = HB_DNS_TEMP };
+	struct hb_arena *arena;
+
+	(void)timeouts;
+	if (q->sending) {
+		q->failed = true;
+		return;
+	}
+	if (q->dns->closing || status == ARES_EDESTRUCTION ||
+	    q->waiting == NULL) { /* nobody waits any longer */
+		tell_failure(q);
+		return;
+	}
+	arena = hb_arena_new();
+	if (status == ARES_SUCCESS && buf != NULL && len > 0 &&
+	    hb_dnsmsg_parse(hb_span(buf, (size_t)len),
+		hb_span_str(q->key.name), (enum hb_dns_type)q->key.type, arena,
+		&answer) < 0)
+		HB_LOG(HB_LOG_DEBUG, HB_EV_DNS,
+		    hb_kv_str(HB_K_NAME, q->key.name),
+		    hb_kv_str(HB_K_ERROR, "malformed answer"));
+	if (answer.status != HB_DNS_TEMP)
+		finish(q, &answer);
+	else if (!send_try(q))
+		tell_failure(q);
+	hb_arena_free(&arena);
+}
+
+static bool
+make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
+{
+	memset(key, 0, sizeof(*key));
+	if (name.n > 0 && name.p[name.n - 1] == '.')
+		name.n--;
+	if (name.n == 0 || name.n >= sizeof(key->name))
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		if (name.p[i] <= ' ' || name.p[i] >= 0x7f ||
+		    name.p[i] == '\\')
+			return false;
+		key->name[i] = (char)hb_lower(name.p[i]);
+	}
+	key->type = (uint16_t)type;
+	return true;
+}
+
+/* NULL: c-ares finds that it is no name.  AD is set: RFC 6840 s5.7. */
+static struct question *
+new_question(struct hb_dns *d, const struct key *key)
+{
+	struct question *q;
+	unsigned char *packet = NULL;
+	int len = 0;
+
+	if (ares_create_query(key->name, 1 /* IN */, key->type, 0, 1, &packet,
+		&len, EDNS_BYTES) != ARES_SUCCESS)
+		return NULL;
+	packet[3] |= 0x20;
+	q = HB_NEW(struct question);
+	*q = (struct question){ .key = *key, .dns = d, .packet = packet,
+		.len = len, .stored = true };
+	HASH_ADD(hh, d->questions, key, sizeof(q->key), q);
+	return q;
+}
+
+static struct hb_dns_query *
+add_waiter(struct question *q, hb_dns_fn cb, void *ctx)
+{
+	struct hb_dns_query *w = HB_NEW(struct hb_dns_query);
+	struct hb_dns_query **end = &q->waiting;
+
+	*w = (struct hb_dns_query){ q, NULL, cb, ctx };
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = w;
+	return w;
+}
+
+static struct hb_dns_query *
+answer_now(enum hb_dns_status status, hb_dns_fn cb, void *ctx)
+{
+	struct hb_dns_answer a = { .status = status };
+
+	cb(ctx, &a);
+	return NULL;
+}
+
+struct hb_dns_query *
+hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
+    hb_dns_fn cb, void *ctx)
+{
+	struct key key;
+	struct cached *c;
+	struct question *q = NULL;
+
+	if (!make_key(name, type, &key))
+		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
+	if ((c = find_cached(d, &key)) != NULL) {
+		tell_cached(c, cb, ctx);
+		return NULL;
+	}
+	HASH_FIND(hh, d->questions, &key, sizeof(key), q);
+	if (q != NULL)
+		return add_waiter(q, cb, ctx);
+	if (d->nservers == 0 || d->closing)
+		return answer_now(HB_DNS_TEMP, cb, ctx);
+	if ((q = new_question(d, &key)) == NULL)
+		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
+	if (!send_try(q)) {
+		free_question(q);
+		return answer_now(HB_DNS_TEMP, cb, ctx);
+	}
+	return add_waiter(q, cb, ctx);
+}
+
+void
+hb_dns_cancel(struct hb_dns_query *w)
+{
+	struct hb_dns_query **at;
+
+	if (w == NULL)
+		return;
+	for (at = &w->question->waiting; *at != NULL; at = &(*at)->next)
+		if (*at == w) {
+			*at = w->next;
+			break;
+		}
+	free(w);
+}
+
+void
+hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
+{
+	struct key key;
+	struct cached *c;
+
+	if (make_key(name, type, &key) && (c = find_cached(d, &key)) != NULL)
+		drop_cached(d, c);
+}
+
+/* --- life --------------------------------------------------------------- */
+
+/*
+ * Everything that c-ares would else read from resolv.conf or the environment
+ * is said, so that it opens no file.
+ */
+static int
+open_channel(struct server *s)
+{
+	struct in_addr none = { htonl(INADDR_LOOPBACK) };
+	struct ares_options o = { .flags = ARES_FLAG_NOCHECKRESP |
+		    ARES_FLAG_EDNS | ARES_FLAG_NOALIASES | ARES_FLAG_NOSEARCH,
+		.timeout = TRY_MS, .tries = 1, .ndots = 1,
+		.servers = &none, .nservers = 1,
+		.ednspsz = EDNS_BYTES, .sock_state_cb = on_socket_state,
+		.sock_state_cb_data = s };
+	struct ares_addr_port_node node = { .udp_port = s->addr.port,
+		.tcp_port = s->addr.port };
+	char lookups[] = "b";
+
+	o.lookups = lookups;
+	if (ares_init_options(&s->channel, &o,
+		ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+		    ARES_OPT_NDOTS | ARES_OPT_SERVERS | ARES_OPT_DOMAINS |
+		    ARES_OPT_LOOKUPS | ARES_OPT_SORTLIST | ARES_OPT_EDNSPSZ |
+		    ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
+		return HB_E_IO;
+	node.family = s->addr.family == 4 ? AF_INET : AF_INET6;
+	memcpy(&node.addr, s->addr.b, s->addr.family == 4 ? 4 : 16);
+	if (ares_set_servers_ports(s->channel, &node) == ARES_SUCCESS)
+		return 0;
+	ares_destroy(s->channel);
+	return HB_E_IO;
+}
+
+static int
+add_server(struct hb_dns *d, const struct hb_netaddr *addr)
+{
+	struct server *s = &d->servers[d->nservers];
+	int err;
+
+	s->dns = d;
+	s->addr = *addr;
+	if (s->addr.port == 0)
+		s->addr.port = 53;
+	if ((err = open_channel(s)) < 0)
+		return err;
+	s->timer = hb_timer_new(d->loop, on_timer, s);
+	d->nservers++;
+	return 0;
+}
+
+static int
+add_servers(struct hb_dns *d, const struct hb_conf *conf,
+    struct hb_span resolv)
+{
+	struct hb_netaddr found[MAX_SERVERS];
+	const struct hb_netaddr *from = conf->resolvers.v;
+	size_t n = conf->resolvers.n;
+	int err = 0;
+
+	if (n == 0) {
+		n = hb_resolv_servers(resolv, found, MAX_SERVERS);
+		from = found;
+	}
+	for (size_t i = 0; i < n && i < MAX_SERVERS && err == 0; i++)
+		err = add_server(d, &from[i]);
+	return err;
+}
+
+struct hb_dns *
+hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
+    struct hb_span resolv, struct hb_buf *err)
+{
+	struct hb_dns *d;
+
+	if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+		hb_buf_adds(err, "c-ares cannot be initialised");
+		return NULL;
+	}
+	d = HB_NEW(struct hb_dns);
+	d->loop = l;
+	if (add_servers(d, conf, resolv) < 0) {
+		hb_buf_adds(err, "c-ares cannot use the resolvers");
+		hb_dns_free(&d);
+	}
+	return d;
+}
+
+void
+hb_dns_free(struct hb_dns **dp)
+{
+	struct hb_dns *d = *dp;
+	struct cached *c, *next;
+
+	if (d == NULL)
+		return;
+	d->closing = true;
+	for (size_t i = 0; i < d->nservers; i++) {
+		ares_destroy(d->servers[i].channel);
+		hb_timer_free(&d->servers[i].timer);
+	}
+	HASH_ITER(hh, d->cache, c, next)
+		drop_cached(d, c);
+	free(d);
+	ares_library_cleanup();
+	*dp = NULL;
+}

@@ -1,0 +1,122 @@
+#include "common/proto/reply.h"
+
+#include "common/base/err.h"
+
+void
+hb_reply_reset(struct hb_reply *r)
+{
+	r->code = r->lines = 0;
+	r->done = false;
+	r->line = HB_SPAN_NONE;
+	r->status[0] = '\0';
+	r->ntext = 0;
+}
+
+struct hb_span
+hb_reply_text(const struct hb_reply *r)
+{
+	return hb_span(r->text, r->ntext);
+}
+
+static void
+add_text(struct hb_reply *r, struct hb_span s)
+{
+	if (r->ntext > 0 && s.n > 0 && r->ntext < sizeof(r->text))
+		r->text[r->ntext++] = ' ';
+	for (size_t i = 0; i < s.n && r->ntext < sizeof(r->text); i++) {
+		bool plain = s.p[i] >= ' ' && s.p[i] < 0x7f;
+
+		r->text[r->ntext++] = plain ? (char)s.p[i] : '?';
+	}
+}
+
+/* 1 to 3 digits off the front of *S. */
+static bool
+cut_number(struct hb_span *s)
+{
+	size_t n = 0;
+
+	while (n < s->n && n < 4 && hb_is_digit(s->p[n]))
+		n++;
+	*s = hb_span_from(*s, n);
+	return n >= 1 && n <= 3;
+}
+
+static bool
+cut_dot(struct hb_span *s)
+{
+	if (s->n == 0 || s->p[0] != '.')
+		return false;
+	*s = hb_span_from(*s, 1);
+	return true;
+}
+
+/* "x.y.z " in front, of the class of the code, RFC 2034 s4. */
+static void
+find_status(struct hb_reply *r, struct hb_span s)
+{
+	struct hb_span rest = hb_span_from(s, 1);
+	size_t n;
+
+	if (s.n < 5 || s.p[0] != '0' + r->code / 100)
+		return;
+	if (!cut_dot(&rest) || !cut_number(&rest) || !cut_dot(&rest) ||
+	    !cut_number(&rest) || (rest.n > 0 && rest.p[0] != ' '))
+		return;
+	n = s.n - rest.n;
+	memcpy(r->status, s.p, n);
+	r->status[n] = '\0';
+}
+
+static int
+read_code(struct hb_span line, unsigned *out)
+{
+	if (line.n < 3 || line.p[0] < '2' || line.p[0] > '5' ||
+	    !hb_is_digit(line.p[1]) || !hb_is_digit(line.p[2]))
+		return HB_E_SYNTAX;
+	if (line.n > 3 && line.p[3] != ' ' && line.p[3] != '-')
+		return HB_E_SYNTAX;
+	*out = (unsigned)(line.p[0] - '0') * 100 +
+	    (unsigned)(line.p[1] - '0') * 10 + (unsigned)(line.p[2] - '0');
+	return 0;
+}
+
+static int
+take_line(struct hb_reply *r, struct hb_span line)
+{
+	unsigned code;
+	int err = read_code(line, &code);
+
+	if (err < 0)
+		return err;
+	if (r->lines >= HB_MAX_REPLY_LINES)
+		return HB_E_LIMIT;
+	/* The codes of all lines must agree, RFC 5321 s4.2.1; where they do
+	 * not, the last one would let a server say two things at once. */
+	if (r->lines > 0 && code != r->code)
+		return HB_E_SYNTAX;
+	r->code = code;
+	r->done = line.n == 3 || line.p[3] == ' ';
+	r->line = hb_span_from(line, 4);
+	if (r->lines++ == 0)
+		find_status(r, r->line);
+	add_text(r, r->line);
+	return 0;
+}
+
+int
+hb_reply_feed(struct hb_reply *r, struct hb_span in)
+{
+	struct hb_span line = hb_span_head(in, HB_MAX_REPLY_LINE);
+	size_t end = hb_span_find(line, '\n'), used = end + 1;
+	int err;
+
+	if (end == line.n)
+		return in.n >= HB_MAX_REPLY_LINE ? HB_E_LIMIT : 0;
+	/* A bare LF ends a line here: nothing can be smuggled in a reply, and
+	 * such servers exist. */
+	if (end > 0 && line.p[end - 1] == '\r')
+		end--;
+	err = take_line(r, hb_span_head(line, end));
+	return err < 0 ? err : (int)used;
+}

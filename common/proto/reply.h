@@ -1,0 +1,38 @@
+/*
+ * SMTP and LMTP replies, RFC 5321 s4.2, from a server that may be hostile.
+ * Floor 1, fuzzed.  Lines are fed one by one; what is kept is bounded and
+ * printable.
+ */
+#ifndef HB_PROTO_REPLY_H
+#define HB_PROTO_REPLY_H
+
+#include "common/base/buf.h"
+#include "common/base/limits.h"
+
+struct hb_reply {
+	unsigned code;	    /* 200..599; 0: no line yet */
+	unsigned lines;
+	bool done;	    /* the last line is in */
+	struct hb_span line; /* text of the newest line, in the input */
+	char status[16];    /* enhanced code of the first line, or "" */
+	size_t ntext;
+	char text[HB_MAX_REPLY_TEXT]; /* lines joined by a blank, no NUL */
+};
+
+/* Before each reply. */
+void hb_reply_reset(struct hb_reply *r);
+/*
+ * Takes one line off the front of IN.  Returns bytes used; 0 when no whole
+ * line is there; HB_E_SYNTAX (not a reply), HB_E_LIMIT (a line or the reply
+ * is too long).
+ */
+int hb_reply_feed(struct hb_reply *r, struct hb_span in) HB_MUSTCHECK;
+struct hb_span hb_reply_text(const struct hb_reply *r);
+/* 2, 3, 4 or 5: what an unknown code means, RFC 5321 s4.2.1. */
+static inline unsigned
+hb_reply_class(const struct hb_reply *r)
+{
+	return r->code / 100;
+}
+
+#endif
