@@ -1,0 +1,136 @@
+/*
+ * One attempt: one message to the recipients of one route, from the policy to
+ * an outcome for each recipient.  Floor 2: DNS, policies, connections and
+ * time come through struct dlv_world.
+ *
+ *	begin -> policy and hosts (side by side) -> addresses
+ *	  -> for each host: sts_decide_mx -> each address: open -> ready
+ *	     -> sts_decide_tls -> mail -> results -> end
+ *	  a host that will not do: the next; none left: defer
+ *
+ * A policy failure only ever defers (RFC 8461 s5): it is neither final nor a
+ * reason to send in clear.  `explain` is an attempt that sends nothing.
+ */
+#ifndef DELIVERY_ATTEMPT_H
+#define DELIVERY_ATTEMPT_H
+
+#include "common/proto/route.h"
+#include "delivery/client.h"
+#include "delivery/mx.h"
+
+struct dlv_attempt;
+
+/* Where a connection goes and what it must be: the key of the pool. */
+struct dlv_target {
+	struct hb_netaddr addr;	 /* family 0: unix endpoint PATH */
+	struct hb_span path;
+	const char *policy_domain; /* "" for literals and LMTP */
+	const char *mx;
+	const char *reference;	 /* SNI and certificate's name, or NULL */
+	enum dlv_tls_use tls;
+	bool demanded;		 /* clear text is not allowed */
+	bool lmtp;
+	bool fresh;		 /* no pooled connection: one just failed */
+	/* Not NULL: a handshake failed before, this time without TLS. */
+	const struct hb_tls_facts *facts;
+};
+
+enum dlv_link_event {
+	DLV_LINK_READY,	  /* facts are known: judge */
+	DLV_LINK_DONE,	  /* the message is through */
+	DLV_LINK_NO_CONNECT, /* could not be connected */
+	DLV_LINK_CLOSED	  /* was connected and is over */
+};
+struct dlv_link_report {
+	enum dlv_link_event event;
+	const struct hb_tls_facts *facts;   /* all but NO_CONNECT */
+	const struct dlv_result *failure;   /* NO_CONNECT, CLOSED */
+	const struct dlv_result *mail;	    /* DONE: refusal of MAIL, or NULL */
+	bool reused;   /* taken from the pool */
+	bool in_doubt; /* CLOSED: the body was handed over */
+	bool dsn;      /* DONE: next hop knows DSN */
+};
+
+/*
+ * The world of an attempt.  Answers may come before the call returns.  Each
+ * of policy, ask, open and mail is answered exactly once, unless the attempt
+ * is freed before (the world then cancels).
+ */
+struct dlv_world {
+	void (*policy)(void *w, struct dlv_attempt *a, struct hb_span domain,
+	    bool final);				/* dlv_attempt_policy */
+	void (*ask)(void *w, struct dlv_attempt *a, size_t slot,
+	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
+	size_t (*hosts_file)(void *w, struct hb_span name,
+	    struct hb_netaddr *out, size_t max);
+	bool (*is_down)(void *w, const struct hb_netaddr *addr);
+	void (*open)(void *w, struct dlv_attempt *a,
+	    const struct dlv_target *t);		/* dlv_attempt_link */
+	void (*mail)(void *w, struct dlv_attempt *a,
+	    const struct dlv_txn *txn, const struct sts_verdict *v);
+	/* The attempt needs its connection no more. */
+	void (*release)(void *w, struct dlv_attempt *a, bool keep);
+	void (*done)(void *w, struct dlv_attempt *a);
+	dlv_random_fn random;
+	int64_t (*now_ms)(void);
+};
+
+enum dlv_mode { DLV_SEND, DLV_EXPLAIN, DLV_EXPLAIN_LIVE };
+
+struct dlv_order {
+	enum dlv_mode mode;
+	struct hb_span route;	/* canonical */
+	struct hb_span domain;	/* the recipients' */
+	const struct hb_env *env; /* DLV_SEND */
+	struct dlv_rcpt *rcpt;
+	size_t nrcpt;
+	bool final, flush;
+	bool clock_implausible;
+	const struct hb_conf *conf; /* used by dlv_attempt_start alone */
+	const struct dlv_self *self;
+};
+
+/* What came of a recipient; strings live as long as the attempt. */
+struct dlv_outcome {
+	struct dlv_result res; /* NONE until decided */
+	const char *mx, *addr, *tls, *sts;
+	bool dsn;
+};
+
+/* What was seen of one host, for explain. */
+struct dlv_trial {
+	bool judged;
+	struct sts_verdict verdict;
+	char tls[32]; /* "" when it was not connected to */
+	struct hb_span text;
+};
+
+/* ORDER's strings and structs, but for conf, are borrowed for the attempt's
+ * life. */
+struct dlv_attempt *dlv_attempt_new(const struct dlv_order *order,
+    const struct dlv_world *world, void *w);
+void dlv_attempt_free(struct dlv_attempt **a);
+void dlv_attempt_start(struct dlv_attempt *a);
+
+/* POLICY: borrowed until the attempt is freed, or NULL and WHY. */
+void dlv_attempt_policy(struct dlv_attempt *a,
+    const struct sts_policy *policy, enum hb_reason why);
+void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
+    const struct hb_dns_answer *answer);
+void dlv_attempt_link(struct dlv_attempt *a,
+    const struct dlv_link_report *report);
+
+/* After done(). */
+const struct dlv_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
+    size_t rcpt);
+bool dlv_attempt_unreachable(const struct dlv_attempt *a);
+const struct dlv_mx *dlv_attempt_mx(const struct dlv_attempt *a);
+const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
+    size_t host);
+const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
+/* "" where there is none. */
+const char *dlv_attempt_policy_domain(const struct dlv_attempt *a);
+/* The whole attempt's problem; result NONE: there was none. */
+const struct dlv_outcome *dlv_attempt_problem(const struct dlv_attempt *a);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * The parts of the delivery role's process.  Floor 4: glue between channels,
+ * adaptors and machines.
+ */
+#ifndef DELIVERY_MAIN_H
+#define DELIVERY_MAIN_H
+
+#include "common/io/ctlreply.h"
+#include "common/io/dns.h"
+#include "common/io/rolemain.h"
+#include "delivery/attempt.h"
+#include "delivery/pool.h"
+#include "sts/sts.h"
+
+struct dlv_jobs;
+struct dlv_store;
+struct dlv_explains;
+struct dlv_endpoints;
+
+struct dlv_worker {
+	struct hb_role_env *env;
+	struct hb_dns *dns;
+	struct hb_tls *tls;
+	struct dlv_pool *pool;
+	struct sts *sts;
+	struct dlv_jobs *jobs;
+	struct dlv_store *store;
+	struct dlv_explains *explains;
+	struct dlv_endpoints *endpoints;
+	struct hb_buf hosts;	/* hosts-file */
+	struct hb_buf resolv;	/* resolv.conf */
+	struct dlv_self self;
+	struct hb_arena *self_arena;
+	struct hb_timer *stop_timer;
+	bool stopping;
+};
+
+/* --- a running attempt and what it waits for (main_task.c) -------------- */
+
+struct dlv_task {
+	struct dlv_worker *worker;
+	struct dlv_attempt *attempt;
+	struct dlv_link *link;
+	struct sts_lookup *lookup;
+	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
+	struct dlv_question *questions;
+	struct dlv_body body;
+	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */
+};
+/* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
+void dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
+    const struct dlv_body *body);
+/* Cancels what is under way and frees what the task holds. */
+void dlv_task_stop(struct dlv_task *t);
+
+/* --- jobs of queue (main_jobs.c) ---------------------------------------- */
+
+struct dlv_jobs *dlv_jobs_new(struct dlv_worker *w);
+void dlv_jobs_free(struct dlv_jobs **j);
+size_t dlv_jobs_running(const struct dlv_jobs *j);
+/* The channel to queue is up: claims, kept results, CLAIMS_END. */
+void dlv_jobs_queue_up(struct dlv_jobs *j, struct hb_peer *queue);
+void dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd);
+/* A job has ended while the role is to stop. */
+void dlv_worker_idle(struct dlv_worker *w);
+
+/* --- durable values over the channel to queue (main_store.c) ------------ */
+
+extern const struct sts_store_ops dlv_store_ops;
+struct dlv_store *dlv_store_new(struct hb_role_env *env);
+void dlv_store_free(struct dlv_store **s);
+/* Queue is lost: every question gets HB_E_TEMP. */
+void dlv_store_lost(struct dlv_store *s);
+void dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- unix endpoints of LMTP (main_endpoint.c) --------------------------- */
+
+struct dlv_endpoints *dlv_endpoints_new(void);
+void dlv_endpoints_free(struct dlv_endpoints **e);
+void dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path);
+void dlv_endpoint_forget(void *ctx, const struct dlv_link *l);
+void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- explain (explain.c) ------------------------------------------------ */
+
+/* EXPLAIN_ROUTE: arg route, arg2 the recipient's domain, flag 1: connect. */
+#define DLV_EXPLAIN_FLAG_LIVE 1u
+struct dlv_explains *dlv_explains_new(struct dlv_worker *w);
+void dlv_explains_free(struct dlv_explains **e);
+void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
+    const struct ipc_ctl *q);
+void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
+
+#endif

@@ -1,0 +1,272 @@
+#include "delivery/mx.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+
+static void
+refuse(struct dlv_mx *m, enum hb_result result, enum hb_reason reason,
+    unsigned code, const char *status)
+{
+	m->n = 0;
+	m->result = result;
+	m->reason = reason;
+	m->code = code;
+	m->status = status;
+}
+
+/* Letters, digits, hyphens, underscores and dots: what can be connected to
+ * and shown. */
+static bool
+is_host_name(struct hb_span s)
+{
+	if (s.n == 0 || s.n > HB_MAX_DOMAIN)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!hb_is_alnum(s.p[i]) && s.p[i] != '-' && s.p[i] != '_' &&
+		    s.p[i] != '.')
+			return false;
+	return true;
+}
+
+static struct dlv_host *
+add_host(struct dlv_mx *m, struct hb_span name, uint16_t preference)
+{
+	struct dlv_host *h = &m->hosts[m->n];
+
+	if (!is_host_name(name))
+		return NULL;
+	memset(h, 0, sizeof(*h));
+	for (size_t i = 0; i < name.n; i++)
+		h->name[i] = (char)hb_lower(name.p[i]);
+	h->preference = preference;
+	m->n++;
+	return h;
+}
+
+static int
+by_preference(const void *a, const void *b)
+{
+	const struct hb_dns_rr *x = *(const struct hb_dns_rr *const *)a;
+	const struct hb_dns_rr *y = *(const struct hb_dns_rr *const *)b;
+
+	return (x->preference > y->preference) -
+	    (x->preference < y->preference);
+}
+
+/* RFC 5321 s5.1: hosts of equal preference in random order. */
+static void
+shuffle_equals(const struct hb_dns_rr **rr, size_t n, dlv_random_fn random)
+{
+	size_t from = 0, to;
+
+	while (from < n) {
+		for (to = from + 1; to < n &&
+		     rr[to]->preference == rr[from]->preference; to++)
+			;
+		for (size_t left = to - from; left > 1; left--) {
+			size_t pick = from + random((uint32_t)left);
+			const struct hb_dns_rr *t = rr[pick];
+
+			rr[pick] = rr[from + left - 1];
+			rr[from + left - 1] = t;
+		}
+		from = to;
+	}
+}
+
+static bool
+is_null_mx(const struct hb_dns_answer *a)
+{
+	return a->n == 1 && a->rr[0].name.n == 0;
+}
+
+static bool
+has_host(const struct dlv_mx *m, struct hb_span name)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (hb_span_eq_nocase(hb_span_str(m->hosts[i].name), name))
+			return true;
+	return false;
+}
+
+static void
+take_records(struct dlv_mx *m, const struct hb_dns_answer *a,
+    dlv_random_fn random, struct hb_arena *arena)
+{
+	const struct hb_dns_rr **rr = hb_arena_alloc(arena,
+	    a->n * sizeof(struct hb_dns_rr *));
+
+	for (size_t i = 0; i < a->n; i++)
+		rr[i] = &a->rr[i];
+	qsort(rr, a->n, sizeof(*rr), by_preference);
+	shuffle_equals(rr, a->n, random);
+	for (size_t i = 0; i < a->n && m->n < HB_MAX_MX_HOSTS; i++)
+		if (!has_host(m, rr[i]->name))
+			add_host(m, rr[i]->name, rr[i]->preference);
+	if (m->n == 0)
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
+		    "5.4.4");
+}
+
+void
+dlv_mx_single(struct dlv_mx *m, struct hb_span host, struct hb_arena *arena)
+{
+	*m = (struct dlv_mx){ .result = HB_RESULT_OK };
+	m->hosts = hb_arena_alloc(arena, sizeof(*m->hosts));
+	if (add_host(m, host, 0) == NULL)
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN, 550,
+		    "5.1.2");
+}
+
+void
+dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
+    const struct hb_dns_answer *answer, dlv_random_fn random,
+    struct hb_arena *arena)
+{
+	*m = (struct dlv_mx){ .result = HB_RESULT_OK };
+	switch (answer->status) {
+	case HB_DNS_TEMP:
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
+		return;
+	case HB_DNS_NXDOMAIN:
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN, 550,
+		    "5.1.2");
+		return;
+	case HB_DNS_NODATA:
+		dlv_mx_single(m, domain, arena);
+		if (m->n == 1)
+			m->hosts[0].implicit = true;
+		return;
+	case HB_DNS_OK:
+		break;
+	}
+	if (is_null_mx(answer)) { /* RFC 7505 s4.1 */
+		refuse(m, HB_RESULT_FAIL, HB_REASON_NULL_MX, 556, "5.1.10");
+		return;
+	}
+	m->hosts = hb_arena_alloc(arena,
+	    (answer->n < HB_MAX_MX_HOSTS ? answer->n : HB_MAX_MX_HOSTS) *
+		sizeof(*m->hosts));
+	take_records(m, answer, random, arena);
+}
+
+/* IPv6 and IPv4 alternate, so that one family without connectivity does not
+ * use up every try. */
+static void
+place(struct dlv_host *h, const struct hb_netaddr *a)
+{
+	size_t at = h->naddr, same = 0;
+
+	for (size_t i = 0; i < h->naddr; i++)
+		same += h->addr[i].family == a->family;
+	if (h->naddr == HB_MAX_HOST_ADDRESSES)
+		return;
+	/* the same family's k-th address stands at 2k or 2k + 1 */
+	if (same * 2 + (a->family == 4) < at)
+		at = same * 2 + (a->family == 4);
+	memmove(&h->addr[at + 1], &h->addr[at],
+	    (h->naddr - at) * sizeof(*a));
+	h->addr[at] = *a;
+	h->naddr++;
+}
+
+void
+dlv_mx_address(struct dlv_mx *m, size_t i, const struct hb_dns_answer *answer,
+    uint16_t port)
+{
+	struct dlv_host *h = &m->hosts[i];
+
+	if (answer->status == HB_DNS_TEMP)
+		h->unknown = true;
+	for (size_t k = 0; k < answer->n; k++) {
+		const struct hb_dns_rr *rr = &answer->rr[k];
+		struct hb_netaddr a = { .port = port };
+
+		if (rr->type != HB_DNS_A && rr->type != HB_DNS_AAAA)
+			continue;
+		a.family = rr->type == HB_DNS_A ? 4 : 6;
+		memcpy(a.b, rr->data.p, rr->data.n < 16 ? rr->data.n : 16);
+		place(h, &a);
+	}
+}
+
+static bool
+is_loopback(const struct hb_netaddr *a)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+
+	return a->family == 4 ? a->b[0] == 127 : memcmp(a->b, one, 16) == 0;
+}
+
+static bool
+is_own_address(const struct dlv_self *self, const struct hb_netaddr *a)
+{
+	for (size_t i = 0; i < self->naddr; i++) {
+		const struct hb_netaddr *own = &self->addr[i];
+
+		if (own->port != a->port)
+			continue;
+		if (own->family == 0 ? is_loopback(a)
+				     : hb_netaddr_eq(own, a))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_self(const struct dlv_self *self, const struct dlv_host *h)
+{
+	if (hb_span_eq_nocase(hb_span_str(h->name),
+		hb_span_str(self->hostname)))
+		return true;
+	for (size_t i = 0; i < h->naddr; i++)
+		if (is_own_address(self, &h->addr[i]))
+			return true;
+	return false;
+}
+
+/* The list is sorted: cuts it at the first host of this host's preference. */
+static void
+drop_self(struct dlv_mx *m, const struct dlv_self *self)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		uint16_t own = m->hosts[i].preference;
+
+		if (!is_self(self, &m->hosts[i]))
+			continue;
+		while (i > 0 && m->hosts[i - 1].preference == own)
+			i--;
+		m->n = i;
+		if (m->n == 0)
+			refuse(m, HB_RESULT_FAIL, HB_REASON_MX_SELF, 550,
+			    "5.4.6");
+		return;
+	}
+}
+
+void
+dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
+{
+	bool unknown = false;
+	size_t kept = 0;
+
+	if (self != NULL)
+		drop_self(m, self);
+	if (m->result != HB_RESULT_OK)
+		return;
+	for (size_t i = 0; i < m->n; i++) {
+		unknown = unknown || m->hosts[i].unknown;
+		if (m->hosts[i].naddr > 0)
+			m->hosts[kept++] = m->hosts[i];
+	}
+	m->n = kept;
+	if (kept > 0)
+		return;
+	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass */
+	if (unknown)
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
+	else
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
+		    "5.4.4");
+}

@@ -1,0 +1,61 @@
+/*
+ * From DNS answers to the ordered list of mail hosts, RFC 5321 s5.1,
+ * RFC 7505.  Floor 2: no DNS, no random source of its own.
+ *
+ *	dlv_mx_begin(MX answer) -> dlv_mx_address(A and AAAA answers of each
+ *	host) -> dlv_mx_finish
+ */
+#ifndef DELIVERY_MX_H
+#define DELIVERY_MX_H
+
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/proto/dnsmsg.h"
+#include "common/proto/envelope.h"
+#include "common/proto/netaddr.h"
+
+struct dlv_host {
+	char name[HB_MAX_DOMAIN + 1]; /* as in the MX record, lower case */
+	uint16_t preference;
+	bool implicit;	/* the domain itself: it has no MX records */
+	bool unknown;	/* an address lookup failed for now */
+	struct hb_netaddr addr[HB_MAX_HOST_ADDRESSES]; /* with port */
+	size_t naddr;
+};
+
+struct dlv_mx {
+	struct dlv_host *hosts; /* in the arena */
+	size_t n;
+	/* OK: the hosts can be tried in this order.  Else defer or fail, with
+	 * reason, reply code and enhanced code. */
+	enum hb_result result;
+	enum hb_reason reason;
+	unsigned code;
+	const char *status;
+};
+
+/* Who is "this host" (RFC 5321 s5.1: mail must not loop). */
+struct dlv_self {
+	const char *hostname;
+	const struct hb_netaddr *addr; /* listening addresses with ports; family 0: every address */
+	size_t naddr;
+};
+
+/* Below N, evenly. */
+typedef uint32_t (*dlv_random_fn)(uint32_t n);
+
+/* result OK: the addresses of M->hosts are wanted now. */
+void dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
+    const struct hb_dns_answer *answer, dlv_random_fn random,
+    struct hb_arena *arena);
+/* Hosts without DNS: one host of a route. */
+void dlv_mx_single(struct dlv_mx *m, struct hb_span host,
+    struct hb_arena *arena);
+/* An A or AAAA answer for host I. */
+void dlv_mx_address(struct dlv_mx *m, size_t i,
+    const struct hb_dns_answer *answer, uint16_t port);
+/* Drops this host and what is not better, and hosts without address.  SELF
+ * NULL: nothing is this host. */
+void dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self);
+
+#endif
