@@ -1,0 +1,698 @@
+/* The scheduler with a clock of the test's own: five days take milliseconds. */
+#include "tests/unit/unit.h"
+
+#include "queue/sched.h"
+
+enum { SEC = 1000, MIN = 60 * SEC, HOUR = 60 * MIN, DAY = 24 * HOUR };
+
+static struct q_sched *s;
+static int64_t now;
+static uint32_t draw; /* what the random source gives next */
+
+static uint32_t
+below(uint32_t n)
+{
+	return draw % n;
+}
+
+static struct q_sched_conf
+conf(void)
+{
+	return (struct q_sched_conf){
+		.first_ms = 5 * MIN,
+		.max_ms = 4 * HOUR,
+		.lifetime_ms = 5 * (int64_t)DAY,
+		.max_connections = 10,
+		.workers = 2,
+		.below = below,
+	};
+}
+
+static void
+start(const struct q_sched_conf *c)
+{
+	now = 1000000;
+	draw = 128; /* no jitter */
+	s = q_sched_new(c);
+	for (unsigned w = 0; w <= c->workers; w++)
+		q_sched_worker(s, w, true);
+	q_sched_router(s, true);
+}
+
+static int
+setup(void **state)
+{
+	struct q_sched_conf c = conf();
+
+	(void)state;
+	start(&c);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	q_sched_free(&s);
+	return 0;
+}
+
+static struct q_msg *
+add(uint64_t id, unsigned nrcpt)
+{
+	struct q_msg *m = q_sched_add(s, id, now, 1000, 0);
+
+	for (unsigned i = 0; i < nrcpt; i++)
+		q_sched_rcpt(s, m, i, now);
+	return m;
+}
+
+static void
+route(struct q_rcpt *r, const char *text)
+{
+	struct q_route to = {
+		.key = hb_span_str(text),
+		.route_n = strlen(text),
+		.domain = hb_span_str(text),
+		.local = text[0] == 'l',
+		.spread = text[0] == 's',
+	};
+
+	q_sched_route(s, r, &to, now);
+}
+
+/* Answers each question with ROUTE until something else is to be done. */
+static struct q_act
+next(const char *to)
+{
+	struct q_act act;
+
+	for (;;) {
+		q_sched_next(s, now, &act);
+		if (act.kind != Q_ACT_ASK)
+			return act;
+		route(act.rcpt, to);
+	}
+}
+
+static struct q_job *
+next_job(const char *to)
+{
+	struct q_act act = next(to);
+
+	return act.kind == Q_ACT_JOB ? act.job : NULL;
+}
+
+static const struct hb_outcome refused = {
+	.result = HB_RESULT_DEFER,
+	.code = 450,
+	.reason = HB_REASON_REMOTE_REPLY,
+	.text = { (const unsigned char *)"later", 5 },
+};
+static const struct hb_outcome down = {
+	.result = HB_RESULT_DEFER,
+	.reason = HB_REASON_CONNECT_REFUSED,
+};
+
+static void
+end_ok(struct q_job *job)
+{
+	struct q_msg *m = job->msg;
+
+	for (size_t i = 0; i < job->n; i++)
+		if (job->rcpts[i] != NULL)
+			q_sched_done(s, job->rcpts[i]);
+	q_sched_reached(s, job, false);
+	q_sched_job_end(s, job);
+	free(job);
+	if (m->live == 0)
+		q_sched_forget(s, m);
+}
+
+static void
+end_defer(struct q_job *job)
+{
+	q_sched_reached(s, job, false);
+	for (size_t i = 0; i < job->n; i++)
+		if (job->rcpts[i] != NULL)
+			q_sched_defer(s, job->rcpts[i], &refused,
+			    now + q_sched_backoff(s,
+			    job->rcpts[i]->attempts + 1u, job->jitter));
+	q_sched_job_end(s, job);
+	free(job);
+}
+
+static int64_t
+end_unreachable(struct q_job *job)
+{
+	int64_t end = q_sched_unreachable(s, job, &down, now);
+
+	for (size_t i = 0; i < job->n; i++)
+		if (job->rcpts[i] != NULL)
+			q_sched_wait(s, job->rcpts[i], &down);
+	q_sched_job_end(s, job);
+	free(job);
+	return end;
+}
+
+static void
+backoff_doubles_up_to_its_maximum_with_jitter(void **state)
+{
+	static const struct {
+		unsigned attempts;
+		uint8_t jitter;
+		int64_t want;
+	} rows[] = {
+		{ 1, 128, 5 * MIN },
+		{ 2, 128, 10 * MIN },
+		{ 3, 128, 20 * MIN },
+		{ 6, 128, 160 * MIN },
+		{ 7, 128, 4 * HOUR },
+		{ 65535, 128, 4 * HOUR },
+		{ 1, 0, 262500 },
+		{ 1, 255, 337207 },
+		{ 0, 128, 5 * MIN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_int_equal(q_sched_backoff(s, rows[i].attempts,
+		    rows[i].jitter), rows[i].want);
+}
+
+/* SMTP-07: retried for the lifetime, a last time at its end. */
+static void
+five_days_of_retries_end_with_a_final_attempt(void **state)
+{
+	struct q_msg *m = add(1, 1);
+	int64_t from = now;
+	unsigned attempts = 0;
+	struct q_job *job;
+
+	(void)state;
+	for (;;) {
+		job = next_job("mx://a");
+		assert_non_null(job);
+		attempts++;
+		if (job->final)
+			break;
+		end_defer(job);
+		assert_null(next_job("mx://a"));
+		assert_true(q_sched_wake(s) > now);
+		now = q_sched_wake(s);
+	}
+	assert_int_equal(now, from + 5 * (int64_t)DAY);
+	assert_int_equal(m->rcpts->attempts, attempts - 1);
+	/* 5+10+20+40+80+160 min, then every 4 h, and the last */
+	assert_int_equal(attempts, 1 + 6 + (5 * 24 * 60 - 315) / 240 + 1);
+	q_sched_fail(s, job->rcpts[0], &refused, now);
+	q_sched_job_end(s, job);
+	free(job);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NOTICE);
+}
+
+static void
+recipients_of_a_message_travel_together_a_hundred_at_most(void **state)
+{
+	struct q_msg *m = add(1, 250);
+	struct q_job *a = next_job("mx://a"), *b = next_job("mx://a"),
+		     *c = next_job("mx://a");
+
+	(void)state;
+	assert_int_equal(a->n, 100);
+	assert_int_equal(b->n, 100);
+	assert_int_equal(c->n, 50);
+	assert_null(next_job("mx://a"));
+	assert_int_equal(m->live, 250);
+	end_ok(a);
+	assert_int_equal(m->live, 150);
+	end_ok(b);
+	end_ok(c);
+	assert_null(q_sched_find(s, 1));
+}
+
+static void
+no_destination_starves_another(void **state)
+{
+	struct q_act act;
+	unsigned seen_b = 0;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 40; id++)
+		add(id, 1);
+	for (;;) {
+		q_sched_next(s, now, &act);
+		if (act.kind != Q_ACT_ASK)
+			break;
+		route(act.rcpt, act.msg->id < 40 ? "lmtp:a" : "lmtp:b");
+	}
+	for (int i = 0; i < 2; i++) {
+		struct hb_span to = q_dest_route(act.job->dest);
+
+		seen_b += to.p[to.n - 1] == 'b';
+		end_ok(act.job);
+		q_sched_next(s, now, &act);
+	}
+	assert_int_equal(seen_b, 1);
+	while (act.kind == Q_ACT_JOB) {
+		end_ok(act.job);
+		q_sched_next(s, now, &act);
+	}
+	assert_null(q_sched_find(s, 1));
+}
+
+static unsigned
+jobs_in_flight(struct q_job **v, unsigned max, const char *to)
+{
+	unsigned n = 0;
+
+	while (n < max && (v[n] = next_job(to)) != NULL)
+		n++;
+	return n;
+}
+
+static void
+window_grows_on_success_and_halves_on_trouble(void **state)
+{
+	struct q_job *v[20];
+	unsigned n;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 100; id++)
+		add(id, 1);
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, Q_FIRST_WINDOW);
+	for (unsigned i = 0; i < n; i++)
+		end_ok(v[i]);
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, 10); /* max-connections-per-destination */
+	q_sched_reached(s, v[0], true);
+	for (unsigned i = 0; i < n; i++) {
+		q_sched_done(s, v[i]->rcpts[0]);
+		q_sched_job_end(s, v[i]);
+		free(v[i]);
+	}
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, 5);
+	for (unsigned i = 0; i < n; i++)
+		end_ok(v[i]);
+}
+
+static void
+unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
+{
+	struct q_job *v[20];
+	struct hb_outcome o;
+	int64_t end;
+	unsigned n;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 100; id++)
+		add(id, 1);
+	n = jobs_in_flight(v, 20, "mx://a");
+	end = end_unreachable(v[0]);
+	assert_int_equal(end, now + 5 * MIN);
+	for (unsigned i = 1; i < n; i++)
+		assert_int_equal(end_unreachable(v[i]), end);
+	assert_null(next_job("mx://a"));
+	/* one that was never tried shows why it waits, and until when */
+	q_last_outcome(q_rcpt_last(q_sched_find(s, 99)->rcpts), &o);
+	assert_int_equal(o.reason, HB_REASON_CONNECT_REFUSED);
+	assert_int_equal(q_rcpt_next_ms(q_sched_find(s, 99)->rcpts), end);
+	/* so does one that came later */
+	add(101, 1);
+	assert_null(next_job("mx://a"));
+	now = end;
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 1);
+	end = end_unreachable(v[0]);
+	assert_int_equal(end, now + 10 * MIN);
+	now = end;
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 1);
+	end_ok(v[0]);
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
+	end_ok(v[0]);
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
+	end_ok(v[0]);
+	end_ok(v[1]);
+}
+
+static void
+lifetime_ends_behind_an_unreachable_destination_too(void **state)
+{
+	struct q_job *v[20];
+	unsigned n;
+
+	(void)state;
+	add(1, 1);
+	add(2, 1);
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, 2);
+	end_unreachable(v[0]);
+	end_unreachable(v[1]);
+	now += 5 * (int64_t)DAY;
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 1);
+	assert_true(v[0]->final);
+	q_sched_fail(s, v[0]->rcpts[0], &down, now);
+	q_sched_job_end(s, v[0]);
+	free(v[0]);
+}
+
+static void
+flush_tries_each_that_waits_now(void **state)
+{
+	struct q_job *v[20];
+	struct q_msg *a = add(1, 1), *b = add(2, 1), *c;
+
+	(void)state;
+	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
+	end_unreachable(v[0]);
+	end_unreachable(v[1]);
+	c = add(3, 1);
+	assert_int_equal(jobs_in_flight(v, 20, "mx://b"), 1);
+	end_defer(v[0]);
+	q_sched_flush(s, a, now);
+	q_sched_flush(s, b, now);
+	q_sched_flush(s, c, now);
+	assert_non_null(v[0] = next_job("mx://b"));
+	assert_non_null(v[1] = next_job("mx://b"));
+	assert_null(next_job("mx://b")); /* one probe at a time */
+	assert_true(v[0]->flush);
+	assert_true(v[1]->flush);
+	end_defer(v[0]);
+	end_defer(v[1]);
+	assert_non_null(v[2] = next_job("mx://b"));
+	end_ok(v[2]);
+}
+
+static void
+held_message_waits_for_release(void **state)
+{
+	struct q_msg *m = add(1, 2);
+	struct q_job *job;
+
+	(void)state;
+	q_sched_hold(s, m);
+	assert_null(next_job("mx://a"));
+	assert_int_equal(q_sched_wake(s), INT64_MAX);
+	q_sched_release(s, m, now);
+	job = next_job("mx://a");
+	assert_int_equal(job->n, 2);
+	q_sched_hold(s, m); /* while it is active */
+	end_defer(job);
+	assert_int_equal(m->rcpts->state, Q_HELD);
+	assert_null(next_job("mx://a"));
+	q_sched_forget(s, m);
+}
+
+static void
+one_notice_for_all_that_failed_together(void **state)
+{
+	struct q_msg *m = add(1, 3);
+	struct q_act act;
+	struct q_rcpt *out[8];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		q_sched_next(s, now, &act);
+		assert_int_equal(act.kind, Q_ACT_ASK);
+		q_sched_fail(s, act.rcpt, &refused, now);
+	}
+	q_sched_next(s, now, &act); /* the third may fail as well */
+	assert_int_equal(act.kind, Q_ACT_ASK);
+	q_sched_defer(s, act.rcpt, &refused, now + MIN);
+	q_sched_next(s, now, &act);
+	assert_int_equal(act.kind, Q_ACT_NOTICE);
+	assert_int_equal(q_sched_take_failed(s, m, out, 8), 2);
+	q_sched_notice_again(s, out[0], now + SEC);
+	q_sched_done(s, out[1]);
+	q_sched_next(s, now, &act);
+	assert_int_equal(act.kind, Q_ACT_NOTICE);
+	assert_int_equal(q_sched_take_failed(s, m, out, 8), 1);
+	q_sched_done(s, out[0]);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	assert_int_equal(m->live, 1);
+}
+
+static void
+notice_does_not_wait_long_for_others(void **state)
+{
+	struct q_act act;
+
+	(void)state;
+	add(1, 2);
+	q_sched_next(s, now, &act);
+	q_sched_fail(s, act.rcpt, &refused, now);
+	q_sched_next(s, now, &act); /* asked, never answered */
+	assert_int_equal(act.kind, Q_ACT_ASK);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	assert_int_equal(q_sched_wake(s), now + Q_NOTICE_WAIT_MS);
+	now += Q_NOTICE_WAIT_MS;
+	assert_int_equal(next("mx://a").kind, Q_ACT_NOTICE);
+}
+
+static void
+delay_is_told_once(void **state)
+{
+	struct q_sched_conf c = conf();
+	unsigned warned = 0;
+
+	q_sched_free(&s);
+	c.warn_ms = 4 * HOUR;
+	start(&c);
+	add(1, 3);
+	(void)state;
+	while (now < 1000000 + 2 * DAY) {
+		struct q_act act = next("mx://a");
+
+		if (act.kind == Q_ACT_JOB) {
+			end_defer(act.job);
+		} else if (act.kind == Q_ACT_WARN) {
+			assert_int_equal(now, 1000000 + 4 * HOUR);
+			warned++;
+		} else {
+			now = q_sched_wake(s);
+		}
+	}
+	assert_int_equal(warned, 1);
+}
+
+static void
+jobs_of_a_domain_stay_with_one_worker(void **state)
+{
+	struct q_job *v[20];
+	unsigned n;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 20; id++)
+		add(id, 1);
+	n = jobs_in_flight(v, 20, "mx://a");
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(v[i]->worker, v[0]->worker);
+	for (unsigned i = 0; i < n; i++)
+		end_ok(v[i]);
+	for (uint64_t id = 21; id <= 40; id++)
+		add(id, 1);
+}
+
+static void
+a_busy_smarthost_spills_to_other_workers(void **state)
+{
+	struct q_job *v[20];
+	unsigned n, at[3] = { 0 };
+
+	(void)state;
+	for (uint64_t id = 1; id <= 30; id++)
+		add(id, 1);
+	n = jobs_in_flight(v, 20, "smtp://a");
+	for (unsigned i = 0; i < n; i++)
+		end_ok(v[i]);
+	n = jobs_in_flight(v, 20, "smtp://a");
+	assert_int_equal(n, 10);
+	for (unsigned i = 0; i < n; i++) {
+		at[v[i]->worker]++;
+		end_ok(v[i]);
+	}
+	assert_int_equal(at[0], 5);
+	assert_int_equal(at[1], 5);
+}
+
+static void
+bytes_on_their_way_to_a_worker_are_bounded(void **state)
+{
+	struct q_job *v[20];
+	unsigned n;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 5; id++) {
+		struct q_msg *m = q_sched_add(s, id, now,
+		    Q_WORKER_BYTES / 2, 0);
+
+		q_sched_rcpt(s, m, 0, now);
+	}
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, 2);
+	end_ok(v[0]);
+	end_ok(v[1]);
+	n = jobs_in_flight(v, 20, "mx://a");
+	assert_int_equal(n, 2);
+	end_ok(v[0]);
+	end_ok(v[1]);
+}
+
+static void
+nothing_goes_to_what_is_down(void **state)
+{
+	struct q_act act;
+	struct q_job *job;
+
+	(void)state;
+	q_sched_router(s, false);
+	add(1, 1);
+	q_sched_next(s, now, &act);
+	assert_int_equal(act.kind, Q_ACT_NONE);
+	q_sched_router(s, true);
+	q_sched_worker(s, 0, false);
+	q_sched_worker(s, 1, false);
+	assert_null(next_job("mx://a"));
+	q_sched_worker(s, 0, true);
+	q_sched_worker(s, 1, true);
+	job = next_job("mx://a");
+	assert_non_null(job);
+	end_ok(job);
+}
+
+static void
+claimed_recipients_are_not_tried_twice(void **state)
+{
+	struct q_msg *m = add(1, 2);
+	struct q_job *claim = q_sched_claim(s, 1, 77), *job;
+
+	(void)state;
+	assert_true(q_sched_claim_rcpt(s, claim, m->rcpts));
+	assert_false(q_sched_claim_rcpt(s, claim, m->rcpts));
+	assert_ptr_equal(q_sched_job(s, 77), claim);
+	job = next_job("mx://a");
+	assert_int_equal(job->n, 1);
+	assert_int_equal(job->rcpts[0]->idx, 1);
+	end_ok(job);
+	end_ok(claim);
+	assert_null(q_sched_find(s, 1));
+}
+
+static void
+removed_message_leaves_its_jobs(void **state)
+{
+	struct q_msg *m = add(1, 1);
+	struct q_job *job = next_job("mx://a");
+
+	(void)state;
+	q_sched_forget(s, m);
+	assert_null(job->msg);
+	assert_null(job->rcpts[0]);
+	q_sched_job_end(s, job);
+	free(job);
+	assert_null(q_sched_find(s, 1));
+}
+
+static void
+walk_survives_changes(void **state)
+{
+	uint32_t cursor = 0;
+	unsigned n = 0;
+	struct q_msg *m;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 2000; id++)
+		add(id, 1);
+	while ((m = q_sched_walk(s, &cursor)) != NULL) {
+		n++;
+		q_sched_forget(s, m);
+	}
+	assert_int_equal(n, 2000);
+	cursor = 0;
+	assert_null(q_sched_walk(s, &cursor));
+}
+
+static void
+outcomes_that_are_equal_are_kept_once(void **state)
+{
+	struct q_lasts l = { 0 };
+	struct hb_outcome o = refused, back;
+	struct q_last *a = q_last_get(&l, &o), *b, *c;
+
+	(void)state;
+	o.idx = 7;
+	o.at_ms = 9;
+	b = q_last_get(&l, &o);
+	assert_ptr_equal(a, b);
+	o.code = 451;
+	c = q_last_get(&l, &o);
+	assert_ptr_not_equal(a, c);
+	q_last_outcome(c, &back);
+	assert_int_equal(back.code, 451);
+	assert_span(back.text, "later");
+	assert_int_equal(l.n, 2);
+	q_last_put(&l, &a);
+	q_last_put(&l, &b);
+	q_last_put(&l, &c);
+	assert_int_equal(l.n, 0);
+	assert_int_equal(l.bytes, 0);
+	q_lasts_free(&l);
+}
+
+static void
+heap_gives_the_earliest_first(void **state)
+{
+	struct q_heap h = { 0 };
+	struct q_node v[500];
+	uint32_t x = 1;
+	int64_t before = -1;
+
+	(void)state;
+	memset(v, 0, sizeof(v));
+	for (size_t i = 0; i < 500; i++)
+		q_heap_set(&h, &v[i], (x = x * 1103515245 + 12345) >> 16);
+	for (size_t i = 0; i < 500; i += 3)
+		q_heap_set(&h, &v[i], (x = x * 1103515245 + 12345) >> 16);
+	for (size_t i = 0; i < 500; i += 7)
+		q_heap_remove(&h, &v[i]);
+	assert_int_equal(h.n, 500 - 72);
+	while (q_heap_top(&h) != NULL) {
+		assert_true(q_heap_top(&h)->key >= before);
+		before = q_heap_top(&h)->key;
+		q_heap_remove(&h, q_heap_top(&h));
+	}
+	q_heap_free(&h);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(backoff_doubles_up_to_its_maximum_with_jitter),
+		T(five_days_of_retries_end_with_a_final_attempt),
+		T(recipients_of_a_message_travel_together_a_hundred_at_most),
+		T(no_destination_starves_another),
+		T(window_grows_on_success_and_halves_on_trouble),
+		T(unreachable_destination_is_probed_by_one_and_then_let_go),
+		T(lifetime_ends_behind_an_unreachable_destination_too),
+		T(flush_tries_each_that_waits_now),
+		T(held_message_waits_for_release),
+		T(one_notice_for_all_that_failed_together),
+		T(notice_does_not_wait_long_for_others),
+		T(delay_is_told_once),
+		T(jobs_of_a_domain_stay_with_one_worker),
+		T(a_busy_smarthost_spills_to_other_workers),
+		T(bytes_on_their_way_to_a_worker_are_bounded),
+		T(nothing_goes_to_what_is_down),
+		T(claimed_recipients_are_not_tried_twice),
+		T(removed_message_leaves_its_jobs),
+		T(walk_survives_changes),
+		T(outcomes_that_are_equal_are_kept_once),
+		T(heap_gives_the_earliest_first),
+	};
+#undef T
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
