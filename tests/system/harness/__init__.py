@@ -1,0 +1,1 @@
+"""Peers, name server, policy hosts and the server under test."""

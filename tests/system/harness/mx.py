@@ -1,0 +1,371 @@
+"""A scripted SMTP or LMTP server that records what it is given.
+
+    mx = Mx("127.0.0.9", 2525, cert=ca.issue("mx.example.test"))
+    mx.reply["rcpt"] = "451 4.3.0 not now"
+    mx.starttls = "strip"
+
+Stages are `greeting ehlo starttls mail rcpt data eod rset noop quit auth`;
+`reply`, `delay` and `drop` are keyed by them. A reply may be a function of
+(session, argument) that returns the text, or None for the usual reply.
+"""
+
+import base64
+import hashlib
+import socket
+import ssl
+import threading
+import time
+
+from . import pki
+from .wait import until
+
+# starttls: offer   say STARTTLS and do it
+#           strip   do not say it, answer 502
+#           refuse  say it, answer 454
+#           fail    say it, answer 220, send no TLS and close
+STARTTLS = ("offer", "strip", "refuse", "fail")
+
+
+class Message:
+    """One message as received, dot stuffing taken off."""
+
+    def __init__(self, session):
+        self.session = session.number
+        self.client = session.client
+        self.helo = session.helo
+        self.tls = session.tls
+        self.login = session.login
+        self.sender = session.sender
+        self.sender_params = session.sender_params
+        self.rcpts = list(session.rcpts)
+        self.data = b""
+        self.when = time.time()
+        self.code = None
+
+    @property
+    def digest(self):
+        return hashlib.sha256(self.data).hexdigest()
+
+
+class Mx:
+    def __init__(self, address, port=0, cert=None, name="mx.test",
+                 lmtp=False, implicit_tls=False, keep=True):
+        self.address = address
+        self.port = port
+        self.name = name
+        self.lmtp = lmtp
+        self.implicit_tls = implicit_tls
+        self.keep = keep
+        self.cert = cert
+        self.starttls = "offer" if cert else "strip"
+        self.tls_minimum = ssl.TLSVersion.TLSv1_2
+        self.tls_maximum = None
+        self.inject = b""
+        self.keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME",
+                         "ENHANCEDSTATUSCODES"]
+        self.passwords = {}
+        self.reply = {}
+        self.delay = {}
+        self.drop = set()
+        self.messages = []
+        self.connections = 0
+        self.open_now = 0
+        self.open_most = 0
+        self.lines = []
+        self._lock = threading.Lock()
+        self._live = set()
+        self._sock = None
+        self.start()
+
+    # life
+
+    def start(self):
+        if self._sock is not None:
+            return
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        sock = socket.socket(family)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((self.address, self.port))
+        sock.listen(256)
+        self.port = sock.getsockname()[1]
+        self._sock = sock
+        threading.Thread(target=self._accept, args=(sock,),
+                         daemon=True).start()
+
+    def stop(self):
+        """Refuse new connections and cut the present ones."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+        for conn in list(self._live):
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    close = stop
+
+    def _accept(self, sock):
+        while True:
+            try:
+                conn, peer = sock.accept()
+            except OSError:
+                return
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self.connections += 1
+                number = self.connections
+            threading.Thread(target=self._serve, args=(conn, peer, number),
+                             daemon=True).start()
+
+    def _serve(self, conn, peer, number):
+        with self._lock:
+            self._live.add(conn)
+            self.open_now += 1
+            self.open_most = max(self.open_most, self.open_now)
+        session = Session(self, conn, peer, number)
+        try:
+            session.run()
+        except (OSError, ssl.SSLError, Hangup):
+            pass
+        finally:
+            session.close()
+            with self._lock:
+                self._live.discard(conn)
+                self.open_now -= 1
+
+    # what the tests ask
+
+    def record(self, message):
+        with self._lock:
+            self.messages.append(message)
+
+    def note(self, number, line):
+        if self.keep:
+            self.lines.append((number, line))
+
+    def verbs(self, session=None):
+        """The command words seen, in order."""
+        return [l.split(b" ")[0].split(b":")[0].upper().decode("latin-1")
+                for n, l in list(self.lines) if session in (None, n)]
+
+    def accepted(self):
+        with self._lock:
+            return [m for m in self.messages if m.code == 250]
+
+    def wait(self, count, timeout=20):
+        """The accepted messages, once there are this many."""
+        until(lambda: len(self.accepted()) >= count, timeout,
+              lambda: "%d of %d messages at %s"
+              % (len(self.accepted()), count, self.name))
+        return self.accepted()
+
+    def context(self):
+        return pki.server_context(self.cert, self.tls_minimum,
+                                  self.tls_maximum)
+
+
+class Hangup(Exception):
+    pass
+
+
+class Session:
+    def __init__(self, mx, conn, peer, number):
+        self.mx = mx
+        self.conn = conn
+        self.client = peer[0]
+        self.number = number
+        self.buffer = b""
+        self.tls = None
+        self.helo = None
+        self.login = None
+        self.reset()
+
+    def reset(self):
+        self.sender = None
+        self.sender_params = ""
+        self.rcpts = []
+
+    def close(self):
+        try:
+            self.conn.close()
+        except OSError:
+            pass
+
+    # input and output
+
+    def _fill(self):
+        part = self.conn.recv(65536)
+        if not part:
+            raise Hangup
+        self.buffer += part
+
+    def line(self):
+        while b"\r\n" not in self.buffer:
+            if len(self.buffer) > 1 << 16:
+                raise Hangup
+            self._fill()
+        line, self.buffer = self.buffer.split(b"\r\n", 1)
+        return line
+
+    def body(self):
+        """Bytes up to CRLF.CRLF, unstuffed."""
+        if self.buffer.startswith(b".\r\n"):
+            self.buffer = self.buffer[3:]
+            return b""
+        seen = 0
+        while True:
+            end = self.buffer.find(b"\r\n.\r\n", max(0, seen - 4))
+            if end >= 0:
+                break
+            seen = len(self.buffer)
+            self._fill()
+        raw, self.buffer = self.buffer[:end + 2], self.buffer[end + 5:]
+        raw = raw.replace(b"\r\n..", b"\r\n.")
+        return raw[1:] if raw.startswith(b"..") else raw
+
+    def send(self, text):
+        self.conn.sendall(text.encode() + b"\r\n")
+
+    def act(self, stage, usual, arg=""):
+        """Send the reply for a stage; its code, after delays and drops."""
+        pause = self.mx.delay.get(stage)
+        if pause:
+            time.sleep(pause)
+        if stage in self.mx.drop:
+            raise Hangup
+        text = self.mx.reply.get(stage)
+        if callable(text):
+            text = text(self, arg)
+        text = usual if text is None else text
+        self.send(text)
+        return int(text[:3])
+
+    # the dialogue
+
+    def run(self):
+        self.conn.settimeout(120)
+        if self.mx.implicit_tls:
+            self.wrap()
+        if self.act("greeting", "220 %s ESMTP" % self.mx.name) != 220:
+            raise Hangup
+        while True:
+            line = self.line()
+            self.mx.note(self.number, line)
+            verb, _, arg = line.decode("latin-1").partition(" ")
+            name = "do_" + verb.split(":")[0].lower()
+            handler = getattr(self, name, None)
+            if handler is None:
+                self.send("500 5.5.1 what")
+            else:
+                handler(arg)
+
+    def do_ehlo(self, arg):
+        self.helo = arg
+        self.reset()
+        words = list(self.mx.keywords)
+        if self.tls is None and self.mx.starttls != "strip":
+            words.append("STARTTLS")
+        if self.mx.passwords:
+            words.append("AUTH PLAIN")
+        rows = [self.mx.name] + words
+        usual = "\r\n".join("250%s%s" % (" " if i == len(rows) - 1 else "-", r)
+                            for i, r in enumerate(rows))
+        self.act("ehlo", usual, arg)
+
+    def do_lhlo(self, arg):
+        self.do_ehlo(arg)
+
+    def do_helo(self, arg):
+        self.helo = arg
+        self.reset()
+        self.act("helo", "250 " + self.mx.name, arg)
+
+    def do_starttls(self, arg):
+        how = self.mx.starttls
+        usual = {"strip": "502 5.5.1 no", "refuse": "454 4.7.0 not now"} \
+            .get(how, "220 2.0.0 go")
+        if self.mx.inject and usual[0] == "2":
+            self.conn.sendall(usual.encode() + b"\r\n" + self.mx.inject)
+        elif self.act("starttls", usual, arg) != 220:
+            return
+        if how == "fail":
+            self.conn.sendall(b"this is not TLS\r\n")
+            raise Hangup
+        self.wrap()
+        self.helo = None
+        self.reset()
+
+    def wrap(self):
+        seen = {}
+        ctx = self.mx.context()
+        ctx.sni_callback = lambda _s, name, _c: seen.update(sni=name)
+        self.conn = ctx.wrap_socket(self.conn, server_side=True)
+        self.buffer = b""
+        self.tls = {"version": self.conn.version(), "sni": seen.get("sni"),
+                    "cipher": self.conn.cipher()[0]}
+
+    def do_auth(self, arg):
+        parts = arg.split(" ")
+        if len(parts) == 1:
+            self.send("334 ")
+            parts.append(self.line().decode("latin-1"))
+        _, user, password = base64.b64decode(parts[1]).decode().split("\0")
+        good = self.mx.passwords.get(user) == password
+        if self.act("auth", "235 2.7.0 ok" if good else "535 5.7.8 no") == 235:
+            self.login = user
+
+    def do_mail(self, arg):
+        path, _, params = arg[len("FROM:"):].partition(">")
+        if self.act("mail", "250 2.1.0 ok", arg) == 250:
+            self.reset()
+            self.sender = path.lstrip("<")
+            self.sender_params = params.strip()
+
+    def do_rcpt(self, arg):
+        path = arg[len("TO:"):].partition(">")[0].lstrip("<")
+        if self.act("rcpt", "250 2.1.5 ok", path) == 250:
+            self.rcpts.append(path)
+
+    def do_data(self, arg):
+        usual = "354 go" if self.rcpts else "503 5.5.1 no recipient"
+        if self.act("data", usual, arg) != 354:
+            return
+        message = Message(self)
+        message.data = self.body()
+        if self.mx.lmtp:
+            codes = [self.act("eod", "250 2.0.0 kept", r) for r in self.rcpts]
+            message.code = 250 if 250 in codes else codes[0]
+            self.mx.record(message)
+        else:
+            self._end_of_data(message)
+        self.reset()
+
+    def _end_of_data(self, message):
+        """Note the message before the reply, so a cut reply still counts."""
+        text = self.mx.reply.get("eod")
+        if callable(text):
+            text = text(self, message)
+        text = text or "250 2.0.0 kept"
+        message.code = int(text[:3])
+        if "eod" in self.mx.drop:
+            message.code = 0
+        self.mx.record(message)
+        pause = self.mx.delay.get("eod")
+        if pause:
+            time.sleep(pause)
+        if "eod" in self.mx.drop:
+            raise Hangup
+        self.send(text)
+
+    def do_rset(self, arg):
+        self.reset()
+        self.act("rset", "250 2.0.0 ok", arg)
+
+    def do_noop(self, arg):
+        self.act("noop", "250 2.0.0 ok", arg)
+
+    def do_quit(self, arg):
+        self.act("quit", "221 2.0.0 bye", arg)
+        raise Hangup
