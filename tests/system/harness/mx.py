@@ -211,9 +211,8 @@ class Session:
 
     def body(self):
         """Bytes up to CRLF.CRLF, unstuffed."""
-        if self.buffer.startswith(b".\r\n"):
-            self.buffer = self.buffer[3:]
-            return b""
+        # as if the line before ended here, so that one search does
+        self.buffer = b"\r\n" + self.buffer
         seen = 0
         while True:
             end = self.buffer.find(b"\r\n.\r\n", max(0, seen - 4))
@@ -222,8 +221,7 @@ class Session:
             seen = len(self.buffer)
             self._fill()
         raw, self.buffer = self.buffer[:end + 2], self.buffer[end + 5:]
-        raw = raw.replace(b"\r\n..", b"\r\n.")
-        return raw[1:] if raw.startswith(b"..") else raw
+        return raw.replace(b"\r\n..", b"\r\n.")[2:]
 
     def send(self, text):
         self.conn.sendall(text.encode() + b"\r\n")

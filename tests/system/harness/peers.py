@@ -1,0 +1,397 @@
+"""Real mail programs from Debian's packages, unpacked and never installed.
+
+Packages come by `apt-get download` and `dpkg -x` into a cache, once. A peer
+that cannot be fetched skips the tests that need it.
+"""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .wait import until
+from .client import Client
+
+FETCH_S = 180
+
+# package -> what is missing on a plain system to run it
+POSTFIX = ("postfix", "libicu72")
+EXIM = ("exim4-daemon-light", "libidn12", "libgnutls-dane0", "libdb5.3",
+        "libunbound8", "libpcre2-8-0")
+DOVECOT = ("dovecot-core", "dovecot-lmtpd", "libexttextcat-2.0-0",
+           "libsodium23", "liblua5.3-0", "libstemmer0d", "libwrap0",
+           "libtirpc3", "libnsl2")
+SAMPLES = ("spamassassin", "libpython3.11-testsuite", "python3-dkim")
+SWAKS = ("swaks", "libnet-ssleay-perl")
+
+
+def cache_folder():
+    base = os.environ.get("XDG_CACHE_HOME") or \
+        os.path.expanduser("~/.cache")
+    return os.path.join(base, "hauberk-tests")
+
+
+class Peers:
+    def __init__(self, space):
+        self.space = space
+        self.cache = cache_folder()
+        self._done = {}
+
+    def root(self, packages):
+        """The folder these packages are unpacked in, or skip."""
+        key = packages[0]
+        if key not in self._done:
+            self._done[key] = self._fetch(packages)
+        folder, problem = self._done[key]
+        if problem:
+            pytest.skip("%s cannot be fetched: %s" % (key, problem))
+        return folder
+
+    def _fetch(self, packages):
+        folder = os.path.join(self.cache, packages[0])
+        mark = os.path.join(folder, ".complete")
+        wanted = "\n".join(packages)
+        if os.path.exists(mark) and open(mark).read() == wanted:
+            return folder, None
+        debs = os.path.join(folder, ".debs")
+        os.makedirs(debs, exist_ok=True)
+        try:
+            for package in packages:
+                self._download(debs, package)
+            for deb in sorted(os.listdir(debs)):
+                subprocess.run(["dpkg", "-x", os.path.join(debs, deb),
+                                folder], check=True, timeout=FETCH_S)
+        except (OSError, subprocess.SubprocessError) as err:
+            text = getattr(err, "stderr", None) or str(err)
+            return None, str(text).strip()[-200:]
+        with open(mark, "w") as f:
+            f.write(wanted)
+        return folder, None
+
+    def _download(self, debs, package):
+        if any(f.startswith(package + "_") for f in os.listdir(debs)):
+            return
+        subprocess.run(self.space.outside() + [
+            "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
+            package], cwd=debs, check=True, capture_output=True, text=True,
+            timeout=FETCH_S)
+
+    # Postfix's test programs
+
+    def postfix(self, program):
+        root = self.root(POSTFIX)
+        return os.path.join(root, "usr/sbin", program), _libs(
+            root, "usr/lib/postfix")
+
+    def source(self, target, *args, timeout=300):
+        """Run smtp-source to its end; its exit code."""
+        program, env = self.postfix("smtp-source")
+        done = subprocess.run([program, *args, "inet:" + target], env=env,
+                              capture_output=True, text=True,
+                              timeout=timeout)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def sink(self, folder, address, port, *args):
+        """Start smtp-sink; it writes what it gets to one file."""
+        return Sink(self, folder, address, port, args)
+
+    def swaks(self, *args, timeout=60):
+        root = self.root(SWAKS)
+        env = dict(os.environ, PERL5LIB=os.path.join(
+            root, "usr/lib/x86_64-linux-gnu/perl5/5.36"))
+        return subprocess.run([os.path.join(root, "usr/bin/swaks"), *args],
+                              env=env, capture_output=True, text=True,
+                              timeout=timeout)
+
+    # sample mails
+
+    def samples(self):
+        """{name: message bytes with CRLF} of the samples Debian ships."""
+        root = self.root(SAMPLES)
+        found = {}
+        for folder, suffix in (
+                ("usr/share/doc/spamassassin/examples", ".txt"),
+                ("usr/lib/python3.11/test/test_email/data", ".txt"),
+                ("usr/lib/python3/dist-packages/dkim/tests/data",
+                 ".message")):
+            path = os.path.join(root, folder)
+            for name in sorted(os.listdir(path)):
+                if name.endswith(suffix):
+                    with open(os.path.join(path, name), "rb") as f:
+                        found[name] = crlf(f.read())
+        return found
+
+    def dkim_data(self, name):
+        path = "usr/lib/python3/dist-packages/dkim/tests/data"
+        with open(os.path.join(self.root(SAMPLES), path, name), "rb") as f:
+            return f.read()
+
+    # whole servers
+
+    def exim(self, folder, address, port, cert):
+        return Exim(self, folder, address, port, cert)
+
+    def dovecot(self, folder, address, port):
+        return Dovecot(self, folder, address, port)
+
+
+def crlf(data):
+    """A file's text with the line ends of mail."""
+    return b"\r\n".join(data.replace(b"\r\n", b"\n").split(b"\n"))
+
+
+def _libs(root, *more):
+    folders = [os.path.join(root, f) for f in (
+        "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu") + more]
+    return dict(os.environ, LD_LIBRARY_PATH=":".join(folders))
+
+
+def _laid_over(root, *command):
+    """A command that sees the unpacked packages laid over /usr.
+
+    Whole servers have their paths built in; a mount namespace of their own
+    gives them what they look for."""
+    script = "mount -t overlay -o lowerdir=%s/usr:/usr none /usr && " \
+        "exec \"$@\"" % root
+    return ["unshare", "-m", "sh", "-c", script, "sh", *command]
+
+
+class _Server:
+    """A program in the foreground, ended by its pid."""
+
+    def launch(self, command, **kw):
+        self.output = open(os.path.join(self.folder, "output"), "ab")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self.output,
+            stderr=self.output, start_new_session=True, **kw)
+
+    def wait_port(self):
+        def up():
+            if self.process.poll() is not None:
+                raise AssertionError("ended: " + self.printed())
+            try:
+                Client(self.address, self.port, timeout=5).close()
+                return True
+            except OSError:
+                return False
+        until(up, 15, "a greeting at %s:%d" % (self.address, self.port))
+
+    def printed(self):
+        with open(os.path.join(self.folder, "output"),
+                  errors="replace") as f:
+            return f.read()[-2000:]
+
+    def close(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(5)
+        self.output.close()
+        self.process = None
+
+
+class Sink(_Server):
+    def __init__(self, peers, folder, address, port, args):
+        self.folder, self.address, self.port = folder, address, port
+        self.dump = os.path.join(folder, "sink.dump")
+        program, env = peers.postfix("smtp-sink")
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        self.launch([program, *user, "-D", self.dump, *args,
+                     "inet:%s:%d" % (address, port), "256"], env=env)
+        self.wait_port()
+
+    def recipients(self):
+        """The recipients of all messages, one entry each time."""
+        if not os.path.exists(self.dump):
+            return []
+        out = []
+        with open(self.dump, "rb") as f:
+            for line in f:
+                if line.startswith(b"X-Rcpt-Args: "):
+                    out.append(line[13:].strip().decode("latin-1"))
+        return out
+
+    def wait(self, count, timeout):
+        seen, size = [], -1
+        end = time.monotonic() + timeout
+        while len(seen) < count:
+            assert time.monotonic() < end, "%d of %d at the sink" % (
+                len(seen), count)
+            time.sleep(0.2)
+            now = os.path.exists(self.dump) and os.path.getsize(self.dump)
+            if now != size:
+                size, seen = now, self.recipients()
+        return seen
+
+
+EXIM_CONF = """
+primary_hostname = exim.far.test
+spool_directory = %(dir)s/spool
+log_file_path = %(dir)s/%%slog
+pid_file_path = %(dir)s/pid
+local_interfaces = %(address)s
+daemon_smtp_ports = %(port)d
+tls_advertise_hosts = *
+tls_certificate = %(chain)s
+tls_privatekey = %(key)s
+host_lookup =
+rfc1413_query_timeout = 0s
+exim_user = Debian-exim
+exim_group = Debian-exim
+never_users =
+acl_smtp_rcpt = rcpt
+acl_smtp_data = data
+message_size_limit = 60M
+recipients_max = 1000
+keep_environment =
+begin acl
+rcpt:
+  deny local_parts = nobody
+       message = no such mailbox
+  accept
+data:
+  accept
+begin routers
+all:
+  driver = accept
+  transport = keep
+begin transports
+keep:
+  driver = appendfile
+  directory = %(dir)s/mail
+  maildir_format
+  create_directory
+  return_path_add
+  user = Debian-exim
+  group = Debian-exim
+"""
+
+
+class Exim(_Server):
+    """Exim as the receiving server; needs the private accounts."""
+
+    def __init__(self, peers, folder, address, port, cert):
+        if not peers.space.private:
+            pytest.skip("Exim needs root to be started with our accounts")
+        root = peers.root(EXIM)
+        self.folder, self.address, self.port = folder, address, port
+        os.makedirs(os.path.join(folder, "spool"))
+        self.conf = os.path.join(folder, "exim.conf")
+        key = os.path.join(folder, "key.pem")
+        with open(cert.key, "rb") as old, open(key, "wb") as new:
+            new.write(old.read())
+        with open(self.conf, "w") as f:
+            f.write(EXIM_CONF % dict(dir=folder, address=address, port=port,
+                                     chain=cert.chain, key=key))
+        subprocess.run(["chown", "-R", "Debian-exim:Debian-exim", folder],
+                       check=True)
+        os.chown(self.conf, 0, 0)
+        os.chmod(self.conf, 0o644)
+        # -bdf: a daemon in the foreground
+        self.launch(_laid_over(root, "/usr/sbin/exim4", "-C", self.conf,
+                               "-bdf"))
+        self.wait_port()
+
+    def messages(self):
+        new = os.path.join(self.folder, "mail/new")
+        if not os.path.isdir(new):
+            return []
+        out = []
+        for name in sorted(os.listdir(new)):
+            with open(os.path.join(new, name), "rb") as f:
+                out.append(f.read())
+        return out
+
+    def wait(self, count, timeout=20):
+        until(lambda: len(self.messages()) >= count, timeout,
+              lambda: "%d messages at Exim: %s" % (len(self.messages()),
+                                                   self.printed()))
+        return self.messages()
+
+    def log(self):
+        with open(os.path.join(self.folder, "mainlog"),
+                  errors="replace") as f:
+            return f.read()
+
+
+DOVECOT_CONF = """
+base_dir = %(dir)s/base
+state_dir = %(dir)s/state
+log_path = %(dir)s/log
+protocols = lmtp
+ssl = no
+mail_location = maildir:%(dir)s/mail/%%n
+first_valid_uid = 1
+auth_mechanisms = plain
+default_internal_user = dovecot
+default_internal_group = dovecot
+default_login_user = dovenull
+hostname = dovecot.far.test
+postmaster_address = postmaster@far.test
+passdb {
+  driver = static
+  args = nopassword=y
+}
+userdb {
+  driver = static
+  args = uid=dovecot gid=dovecot home=%(dir)s/mail/%%n allow_all_users=yes
+}
+service lmtp {
+  inet_listener lmtp {
+    address = %(address)s
+    port = %(port)d
+  }
+  unix_listener lmtp {
+    mode = 0666
+  }
+}
+service stats {
+  unix_listener stats-reader {
+    mode = 0666
+  }
+  unix_listener stats-writer {
+    mode = 0666
+  }
+}
+"""
+
+
+class Dovecot(_Server):
+    """Dovecot's LMTP server; needs the private accounts."""
+
+    def __init__(self, peers, folder, address, port):
+        if not peers.space.private:
+            pytest.skip("Dovecot needs root to be started with our accounts")
+        root = peers.root(DOVECOT)
+        self.folder, self.address, self.port = folder, address, port
+        os.makedirs(os.path.join(folder, "mail"))
+        os.chown(os.path.join(folder, "mail"), 7112, 7112)
+        conf = os.path.join(folder, "dovecot.conf")
+        with open(conf, "w") as f:
+            f.write(DOVECOT_CONF % dict(dir=folder, port=port,
+                                        address=address))
+        self.launch(_laid_over(root, "/usr/sbin/dovecot", "-F", "-c", conf))
+        self.wait_port()
+
+    def messages(self, user):
+        new = os.path.join(self.folder, "mail", user, "new")
+        if not os.path.isdir(new):
+            return []
+        out = []
+        for name in sorted(os.listdir(new)):
+            with open(os.path.join(new, name), "rb") as f:
+                out.append(f.read())
+        return out
+
+    def wait(self, user, count=1, timeout=20):
+        until(lambda: len(self.messages(user)) >= count, timeout,
+              lambda: "no mail at Dovecot: " + self.printed())
+        return self.messages(user)
