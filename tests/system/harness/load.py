@@ -5,6 +5,7 @@ whose final 250 was read; `unsure` those whose last byte was sent and whose
 reply never came; a message in neither set was not sent whole, or was refused.
 """
 
+import hashlib
 import socket
 import threading
 import time
@@ -20,6 +21,10 @@ def message(number, size):
     line = b"0123456789abcdefghijklmnopqrstuvwxyz.,;:-_ABCDEFGHIJKLMNOPQ\r\n"
     fill = line * (max(0, size - len(head)) // len(line))
     return head + fill + ("end %s\r\n" % number).encode()
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
 
 
 def number_of(data):
