@@ -1,0 +1,257 @@
+"""MX selection and what DNS trouble does to mail."""
+
+from harness import client, dns as dnsmod
+from harness.hauberk import free_port
+from harness.wait import until
+
+
+def send(hb, domain, subject="dns", sender="alice@hb.test"):
+    hb.send(sender, "x@" + domain, client.text(subject))
+
+
+def notice(hb):
+    """The one notice to alice, as text."""
+    return hb.wait_mail("alice")[0].decode("latin-1")
+
+
+def test_mx_delivery(world):
+    """The plain case: MX, A, opportunistic TLS, delivered."""
+    mx = world.domain("far.test")
+    hb = world.server()
+    send(hb, "far.test")
+    assert mx.wait(1)[0].rcpts == ["x@far.test"]
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert record["mx"].rstrip(".") == "mx.far.test"
+    assert record["tls"] == "TLSv1.3/verified"
+    assert record["sts"] == "none"
+
+
+def test_opportunistic_takes_any_certificate(world, other_ca):
+    """Without a policy an untrusted certificate is better than none."""
+    mx = world.domain("far.test", cert=other_ca.issue("x.test"))
+    hb = world.server()
+    send(hb, "far.test")
+    assert mx.wait(1)[0].tls
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert record["tls"] == "TLSv1.3/unverified"
+
+
+def test_opportunistic_goes_on_in_clear(world):
+    """Without a policy a broken STARTTLS does not stop the mail."""
+    for how in ("strip", "refuse", "fail"):
+        name = how + ".test"
+        mx = world.domain(name)
+        mx.starttls = how
+        hb = world.server()
+        send(hb, name)
+        assert mx.wait(1)[0].tls is None
+        record = hb.wait_record(ev="delivery", result="ok")
+        assert record["tls"] == "none"
+
+
+def test_preference_order(world):
+    """The lowest preference first, the next when it cannot be reached."""
+    first, second = world.domain("far.test", "10 a.far.test",
+                                 "20 b.far.test")
+    hb = world.server()
+    send(hb, "far.test", "one")
+    first.wait(1)
+    first.stop()
+    send(hb, "far.test", "two")
+    second.wait(1)
+    assert len(first.accepted()) == len(second.accepted()) == 1
+
+
+def test_next_mx_after_4xx_greeting(world):
+    """A host that says 421 is passed over for the next."""
+    first, second = world.domain("far.test", "10 a.far.test",
+                                 "20 b.far.test")
+    first.reply["greeting"] = "421 4.3.2 busy"
+    hb = world.server()
+    send(hb, "far.test")
+    second.wait(1)
+    assert not first.accepted()
+
+
+def test_SMTP_09_equal_preference_is_shuffled(world):
+    """Hosts of one preference share the load."""
+    hosts = world.domain("far.test", "10 a.far.test", "10 b.far.test")
+    hb = world.server(["max-messages-per-connection 1"])
+    for i in range(24):
+        send(hb, "far.test", "m%d" % i)
+    until(lambda: sum(len(h.accepted()) for h in hosts) == 24, 30, "all")
+    assert all(len(h.accepted()) >= 1 for h in hosts)
+
+
+def test_SMTP_09_null_mx(world):
+    """`MX 0 .` is final at once: 5.1.10."""
+    world.dns.set("none.test", "MX", "0 .")
+    hb = world.server()
+    send(hb, "none.test")
+    assert "5.1.10" in notice(hb)
+    hb.wait_record(ev="delivery", result="fail", reason="null-mx")
+
+
+def test_SMTP_09_no_such_domain(world):
+    """NXDOMAIN is final at once."""
+    hb = world.server()
+    send(hb, "nosuch.invalid")
+    assert "nosuch.invalid" in notice(hb)
+    record = hb.wait_record(ev="delivery", result="fail")
+    assert record["reason"] == "dns-no-domain"
+
+
+def test_SMTP_09_no_fallback_to_A(world, mx_factory, address):
+    """MX records of which none is usable: the domain's A is not used."""
+    a = world.host("far.test")
+    world.dns.set("far.test", "MX", "10 gone.far.test")
+    hb = world.server()
+    send(hb, "far.test")
+    hb.wait_record(ev="delivery", rcpt="x@far.test")
+    assert a.connections == 0
+
+
+def test_implicit_mx(world):
+    """No MX record: the domain's address is its mail host."""
+    mx = world.host("plain.test")
+    hb = world.server()
+    send(hb, "plain.test")
+    mx.wait(1)
+
+
+def test_cname_of_the_domain(world):
+    """A domain that is an alias: the MX of its target, address kept."""
+    mx = world.domain("real.test")
+    world.dns.set("alias.test", "CNAME", "real.test")
+    hb = world.server()
+    send(hb, "alias.test")
+    assert mx.wait(1)[0].rcpts == ["x@alias.test"]
+
+
+def test_cname_of_the_host(world):
+    """An MX that is an alias is tolerated."""
+    mx = world.host("real.far.test")
+    world.dns.set("mx.far.test", "CNAME", "real.far.test")
+    world.dns.set("far.test", "MX", "10 mx.far.test")
+    hb = world.server()
+    send(hb, "far.test")
+    mx.wait(1)
+
+
+def test_SMTP_09_self_and_worse_are_dropped(world):
+    """Our own name among the MX: better hosts only, never worse ones."""
+    better, worse = world.domain("far.test", "10 a.far.test",
+                                 "30 c.far.test")
+    world.dns.set("far.test", "MX", "10 a.far.test", "20 mx.hb.test",
+                  "30 c.far.test")
+    better.stop()
+    hb = world.server()
+    send(hb, "far.test")
+    hb.wait_reason("connect-refused")
+    assert worse.connections == 0
+    better.start()
+    better.wait(1)
+
+
+def test_SMTP_09_only_self(world):
+    """We are the best MX but the domain is not ours: an error, no loop."""
+    world.dns.set("far.test", "MX", "10 mx.hb.test")
+    world.dns.set("mx.hb.test", "A", "127.0.0.1")
+    hb = world.server()
+    send(hb, "far.test")
+    assert "far.test" in notice(hb)
+    hb.wait_record(ev="delivery", result="fail", reason="mx-self")
+
+
+def test_two_addresses(world, address, mx_factory):
+    """The second address of a host is tried when the first refuses."""
+    mx = world.domain("far.test")
+    world.dns.set("mx.far.test", "A", address(), mx.address)
+    hb = world.server()
+    for i in range(4):
+        send(hb, "far.test", "m%d" % i)
+    mx.wait(4)
+
+
+def test_servfail_delays(world):
+    """SERVFAIL, silence and refusal delay; mail goes when they end."""
+    mx = world.domain("far.test")
+    hb = world.server()
+    for kind in ("servfail", "refused"):
+        world.dns.fault("far.test", kind)
+        before = len(mx.accepted())
+        send(hb, "far.test", kind)
+        hb.wait_reason("dns-temporary")
+        world.dns.heal()
+        mx.wait(before + 1, 30)
+    assert hb.maildir("alice") == []
+
+
+def test_truncated_answer(world):
+    """A truncated answer is asked again over TCP."""
+    mx = world.domain("far.test")
+    world.dns.fault("far.test", "truncate", qtype="MX")
+    hb = world.server()
+    send(hb, "far.test")
+    mx.wait(1)
+    assert any(q.proto == "tcp" for q in world.dns.asked("far.test", "MX"))
+
+
+def test_many_mx_records(world):
+    """An answer too big for UDP, and hosts without addresses in it."""
+    mx = world.domain("far.test")
+    dead = ["%d long-name-of-a-host-%d.far.test" % (20 + i, i)
+            for i in range(40)]
+    world.dns.set("far.test", "MX", "10 mx.far.test", *dead)
+    hb = world.server()
+    send(hb, "far.test")
+    mx.wait(1)
+
+
+def test_no_resolver_at_boot(make_server, closing, world):
+    """No name server at start, one later: mail goes out by itself."""
+    mx = world.domain("far.test")
+    port = free_port()
+    lines = [l for l in world.lines() if not l.startswith("resolver")]
+    hb = make_server(lines + ["resolver 127.0.0.1:%d" % port])
+    send(hb, "far.test")
+    hb.wait_reason("dns-temporary", timeout=40)
+    late = closing(dnsmod.DnsServer("127.0.0.1", port))
+    late.zone = world.dns.zone
+    mx.wait(1, 40)
+    hb.wait_empty()
+
+
+def test_source_address(world):
+    """Connections are made from `source-address`."""
+    mx = world.domain("far.test")
+    hb = world.server(["source-address 127.0.0.77"])
+    send(hb, "far.test")
+    assert mx.wait(1)[0].client == "127.0.0.77"
+
+
+def test_address_literal(make_server, mx_factory):
+    """`user@[127.0.0.1]` goes to that address, with no DNS at all."""
+    port = free_port()
+    mx = mx_factory("127.0.0.99", port)
+    hb = make_server(["smtp-port %d" % port])
+    hb.send("a@client.test", "x@[127.0.0.99]", client.text("literal"))
+    assert mx.wait(1)[0].rcpts == ["x@[127.0.0.99]"]
+
+
+def test_route(world, mx_factory):
+    """`route` wins over MX records, for names, subdomains and errors."""
+    mx = world.domain("far.test")
+    routed = mx_factory("127.0.0.1", name="routed")
+    url = "smtp://127.0.0.1:%d" % routed.port
+    hb = world.server(["route one.test " + url, "route .two.test " + url,
+                       "route bad.test error:5.7.1 not there"])
+    for domain in ("one.test", "a.two.test", "far.test"):
+        send(hb, domain)
+    routed.wait(2)
+    mx.wait(1)
+    with hb.client() as c:
+        c.ehlo()
+        replies = c.envelope("a@client.test", "x@bad.test")
+        assert replies[1].code == 550 or c.data(
+            client.text("bad")).code == 250

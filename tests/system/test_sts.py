@@ -1,0 +1,503 @@
+"""MTA-STS, end to end: policies, attacks, and what survives them."""
+
+import pytest
+
+from harness import client, policyhost
+from harness.wait import until
+
+ATTACKS = {
+    "strip": ("no-starttls",),
+    "refuse": ("starttls-refused",),
+    "fail": ("tls-handshake",),
+    "self-signed": ("cert-self-signed", "cert-untrusted"),
+    "untrusted": ("cert-untrusted",),
+    "name": ("cert-name",),
+    "expired": ("cert-expired",),
+    "old-tls": ("tls-version", "tls-handshake"),
+    "unlisted": ("mx-mismatch",),
+}
+
+
+def send(hb, domain="far.test", subject="sts"):
+    hb.send("alice@hb.test", "x@" + domain, client.text(subject))
+
+
+class Attack:
+    """One way to weaken the channel to a domain, and its end."""
+
+    def __init__(self, world, how, mx, other_ca, domain="far.test"):
+        self.world, self.how, self.mx = world, how, mx
+        self.domain = domain
+        self.good = mx.cert
+        self.evil = None
+        ca, name = world.ca, mx.name
+        certs = {
+            "self-signed": lambda: ca.issue(name, self_signed=True),
+            "untrusted": lambda: other_ca.issue(name),
+            "name": lambda: ca.issue("mx.other.test"),
+            "expired": lambda: ca.issue(name, days=(-9, -2)),
+        }
+        if how in certs:
+            mx.cert = certs[how]()
+        elif how == "old-tls":
+            self._old_tls(True)
+        elif how == "unlisted":
+            self.evil = world.host("evil.test")
+            world.dns.set(domain, "MX", "10 evil.test")
+        else:
+            mx.starttls = how
+
+    def _old_tls(self, on):
+        import ssl
+        v = ssl.TLSVersion
+        self.mx.tls_minimum = v.TLSv1 if on else v.TLSv1_2
+        self.mx.tls_maximum = v.TLSv1_1 if on else None
+
+    def stop(self):
+        self.mx.cert = self.good
+        self.mx.starttls = "offer"
+        self._old_tls(False)
+        self.world.dns.set(self.domain, "MX", "10 " + self.mx.name)
+
+    def mail_was_offered(self):
+        hosts = [self.mx] + ([self.evil] if self.evil else [])
+        return any("MAIL" in h.verbs() for h in hosts)
+
+
+def explained(hb, address, reasons):
+    """True if explain says one of the reasons, live or not."""
+    return any(r in hb.ctl("explain", address, *more).out
+               for r in reasons for more in ((), ("--live",)))
+
+
+def test_STS_25_enforce_delivers_verified(world):
+    """An enforce policy that is met: verified TLS, and said so."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    message = mx.wait(1)[0]
+    assert message.tls["sni"] == "mx.far.test"
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert (record["tls"], record["sts"]) == ("TLSv1.3/verified", "enforce")
+    hb.wait_record(ev="policy", domain="far.test", action="fetched")
+    request, = world.policies.asked("far.test")
+    assert request.path == policyhost.WELL_KNOWN
+    assert request.host == request.sni == "mta-sts.far.test"
+    shown = hb.ctl("sts", "show", "far.test", json=True)
+    shown = shown[0] if isinstance(shown, list) else shown
+    assert shown["mode"] == "enforce" and shown["mx"] == ["mx.far.test"]
+    assert shown["id"] == "1" and shown["source"] == "fetched"
+    listed = hb.ctl("sts", "list", json=True)
+    assert [p["domain"] for p in listed] == ["far.test"]
+
+
+@pytest.mark.parametrize("how", sorted(ATTACKS))
+def test_STS_26_30_attack_delays(world, other_ca, how):
+    """Under attack: queued with the reason, not sent, not bounced; the
+    mail goes out when the attack ends."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    attack = Attack(world, how, mx, other_ca)
+    hb = world.server()
+    send(hb)
+    last = hb.wait_reason()
+    assert last["reason"] in ATTACKS[how], last
+    assert not attack.mail_was_offered()
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert record["reason"] in ATTACKS[how] and record["sts"] == "enforce"
+    assert explained(hb, "x@far.test", ATTACKS[how])
+    attack.stop()
+    message = mx.wait(1)[0]
+    assert message.tls
+    hb.wait_empty()
+    assert hb.maildir("alice") == []
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("how", ["strip", "self-signed", "unlisted"])
+def test_STS_19_policy_survives_kill(world, other_ca, how):
+    """Killed and restarted, TXT and policy host blocked: the cached
+    policy still holds, and mail goes out when the attack ends."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb, subject="first")
+    mx.wait(1)
+    hb.wait_empty()
+    hb.kill_all()
+    mx.lines.clear()
+    world.dns.fault("_mta-sts.far.test", "servfail")
+    world.dns.fault("mta-sts.far.test", "servfail")
+    world.policies.block()
+    attack = Attack(world, how, mx, other_ca)
+    hb.start()
+    send(hb, subject="second")
+    assert hb.wait_reason()["reason"] in ATTACKS[how]
+    hb.kill_all()
+    hb.start()
+    assert hb.wait_reason()["reason"] in ATTACKS[how]
+    assert not attack.mail_was_offered()
+    attack.stop()
+    assert mx.wait(2)[1].tls
+    hb.wait_empty()
+    assert hb.maildir("alice") == []
+
+
+def test_STS_06_txt_gone_keeps_policy(world):
+    """The TXT record taken away does not end a cached policy."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    world.dns.remove("_mta-sts.far.test")
+    mx.starttls = "strip"
+    send(hb)
+    hb.wait_reason("no-starttls")
+    mx.starttls = "offer"
+    mx.wait(2)
+
+
+def test_STS_19_failed_fetch_keeps_policy(world):
+    """A new id whose fetch fails leaves the cached policy in force."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    site.status = 500
+    world.txt("far.test", "2")
+    mx.starttls = "strip"
+    send(hb)
+    hb.wait_reason("no-starttls")
+    hb.wait_record(ev="policy", domain="far.test", action="kept")
+    mx.starttls = "offer"
+    mx.wait(2)
+
+
+def test_STS_36_new_id_is_honoured(world):
+    """A new id with a new policy counts from the next message on."""
+    mx = world.domain("far.test")
+    world.policy("far.test", mxs=["old.far.test"])
+    hb = world.server()
+    send(hb)
+    hb.wait_reason("mx-mismatch")
+    world.policy("far.test", mxs=["mx.far.test"], ident="2")
+    mx.wait(1)
+    hb.wait_empty()
+
+
+def test_STS_27_testing_delivers(world):
+    """Mode testing: a failing host gets the mail, and it is noted."""
+    mx = world.domain("far.test")
+    world.policy("far.test", "testing")
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert record["sts"] == "testing" and record["tls"] == "none"
+
+
+def test_STS_28_none(world):
+    """Mode none, without mx lines: as if there were no policy."""
+    mx = world.domain("far.test")
+    world.policy("far.test", "none", mxs=[])
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    assert hb.wait_record(ev="delivery", result="ok")["tls"] == "none"
+
+
+def good_text(**kw):
+    return policyhost.policy("enforce", ["mx.far.test"], **kw)
+
+
+BAD_POLICIES = {
+    "status": dict(status=404),
+    "redirect": dict(status=301, headers={
+        "Location": "https://mta-sts.far.test/other"}),
+    "type": dict(ctype="text/html"),
+    "size": dict(text=good_text() + "x: " + "y" * 70000 + "\r\n"),
+    "version": dict(text=good_text(version="STSv2")),
+    "mode": dict(text=good_text().replace("enforce", "perhaps")),
+    "no-mx": dict(text="version: STSv1\r\nmode: enforce\r\n"
+                       "max_age: 86400\r\n"),
+    "no-age": dict(text="version: STSv1\r\nmode: enforce\r\n"
+                        "mx: mx.far.test\r\n"),
+    "bad-mx": dict(text=good_text().replace("mx.far", "*.*.far")),
+    "empty": dict(text=""),
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD_POLICIES))
+def test_STS_18_bad_policy_is_no_policy(world, what):
+    """A policy that cannot be had, nothing cached: as without STS."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    for name, value in BAD_POLICIES[what].items():
+        setattr(site, name, value)
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    record = hb.wait_record(ev="policy", domain="far.test",
+                            action="rejected")
+    assert record["reason"].startswith("sts-")
+    assert hb.ctl("sts", "list", json=True) == []
+
+
+@pytest.mark.parametrize("how", ["name", "untrusted", "expired"])
+def test_STS_14_policy_host_certificate(world, other_ca, how):
+    """A policy host without a valid certificate publishes nothing."""
+    mx = world.domain("far.test")
+    name = "mta-sts.far.test"
+    cert = {"name": lambda: world.ca.issue("far.test"),
+            "untrusted": lambda: other_ca.issue(name),
+            "expired": lambda: world.ca.issue(name, days=(-9, -2))}[how]()
+    world.policy("far.test").cert = cert
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    record = hb.wait_record(ev="policy", domain="far.test",
+                            action="rejected")
+    assert record["reason"] == "sts-fetch-cert"
+
+
+def test_STS_14_no_subject_names(world):
+    """A certificate with the name in its subject only does not count."""
+    mx = world.domain("far.test")
+    world.policy("far.test").cert = world.ca.issue(
+        cn="mta-sts.far.test", san=False)
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+
+
+BAD_TXT = {
+    "two": ["v=STSv1; id=1;", "v=STSv1; id=2;"],
+    "no-id": ["v=STSv1;"],
+    "long-id": ["v=STSv1; id=" + "a" * 33 + ";"],
+    "bad-id": ["v=STSv1; id=a-b;"],
+    "version": ["v=STSv2; id=1;"],
+    "order": ["id=1; v=STSv1;"],
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD_TXT))
+def test_STS_04_05_bad_txt(world, what):
+    """Not exactly one valid record: as if there were none."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    world.dns.set("_mta-sts.far.test", "TXT", *BAD_TXT[what])
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    assert world.policies.asked("far.test") == []
+
+
+@pytest.mark.parametrize("records", [
+    ["v=STSv1; id=1", "v=spf1 -all"], [("v=STSv1; i", "d=1;")],
+    ["v=STSv1;id=1;x=y;"]], ids=["other", "split", "unknown"])
+def test_STS_03_04_good_txt(world, records):
+    """Other records, split strings and unknown fields do no harm."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    world.dns.set("_mta-sts.far.test", "TXT", *records)
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    hb.wait_reason("no-starttls")
+    mx.starttls = "offer"
+    mx.wait(1)
+
+
+def test_STS_02_txt_through_cname(world):
+    """The TXT record may be behind an alias."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    world.dns.remove("_mta-sts.far.test")
+    world.dns.set("_mta-sts.far.test", "CNAME", "_mta-sts.host.test")
+    world.dns.set("_mta-sts.host.test", "TXT", "v=STSv1; id=1;")
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    hb.wait_reason("no-starttls")
+    mx.starttls = "offer"
+    mx.wait(1)
+
+
+def test_STS_23_parent_policy_does_not_count(world):
+    """A policy of the parent domain says nothing about the child."""
+    mx = world.domain("sub.far.test")
+    world.policy("far.test", mxs=["mx.far.test"])
+    mx.starttls = "strip"
+    hb = world.server()
+    send(hb, "sub.far.test")
+    mx.wait(1)
+
+
+@pytest.mark.parametrize("pattern, host, ok", [
+    ("*.far.test", "mx.far.test", True),
+    ("*.far.test", "a.mx.far.test", False),
+    ("*.far.test", "far.test", False),
+    ("MX.FAR.Test", "mx.far.test", True)])
+def test_STS_24_patterns(world, pattern, host, ok):
+    """A star is one label; case does not matter."""
+    mx = world.host(host)
+    world.dns.set("far.test", "MX", "10 " + host)
+    world.policy("far.test", mxs=[pattern])
+    hb = world.server()
+    send(hb)
+    if ok:
+        mx.wait(1)
+    else:
+        hb.wait_reason("mx-mismatch")
+        assert mx.connections == 0
+
+
+@pytest.mark.parametrize("names, ok", [
+    (["*.far.test"], True), (["x.test", "mx.far.test"], True),
+    (["*.mx.far.test"], False), (["m*.far.test"], False),
+    (["far.test"], False)])
+def test_STS_25_certificate_names(world, names, ok):
+    """Wildcard certificates: one whole left label, no more."""
+    mx = world.domain("far.test", cert=world.ca.issue(*names))
+    world.policy("far.test", mxs=["*.far.test"])
+    hb = world.server()
+    send(hb)
+    if ok:
+        mx.wait(1)
+    else:
+        hb.wait_reason("cert-name")
+        assert mx.messages == []
+
+
+def test_STS_31_next_mx(world):
+    """A host that fails the policy is passed over for the next one."""
+    bad, good = world.domain("far.test", "10 a.far.test", "20 b.far.test")
+    world.policy("far.test", mxs=["*.far.test"])
+    bad.starttls = "strip"
+    hb = world.server()
+    send(hb)
+    assert good.wait(1)[0].tls
+    assert "MAIL" not in bad.verbs()
+    hb.wait_empty()
+
+
+def test_STS_22_smarthost_is_the_policy_domain(world, mx_factory):
+    """With mx:// the policy is looked for at the smarthost's domain."""
+    mx = world.domain("hub.test")
+    world.policy("hub.test")
+    world.domain("far.test")
+    world.policy("far.test", mxs=["other.far.test"])
+    hb = world.server(["smarthost mx://hub.test"])
+    send(hb)
+    mx.wait(1)
+    assert world.policies.asked("far.test") == []
+    assert hb.wait_record(ev="delivery", result="ok")["sts"] == "enforce"
+
+
+def test_policies_of_two_domains_on_one_mx(world):
+    """A session opened for one domain is judged anew for the next."""
+    mx = world.host("mx.far.test")
+    mx.cert = world.ca.issue("mx.other.test")
+    for name in ("lax.test", "strict.test"):
+        world.dns.set(name, "MX", "10 mx.far.test")
+    world.policy("strict.test", mxs=["mx.far.test"])
+    hb = world.server()
+    for i in range(3):
+        send(hb, "lax.test")
+        send(hb, "strict.test")
+    mx.wait(3)
+    until(lambda: len(hb.queue()) == 3, 15, "three deferred")
+    assert all(m.rcpts == ["x@lax.test"] for m in mx.accepted())
+
+
+def test_mta_sts_off(world):
+    """`mta-sts off` asks for nothing, and is said at start."""
+    mx = world.domain("far.test")
+    world.policy("far.test", mxs=["other.far.test"])
+    hb = world.server(["mta-sts off"])
+    send(hb)
+    mx.wait(1)
+    assert world.dns.asked("_mta-sts.far.test") == []
+    assert hb.wait_record(ev="delivery", result="ok")["sts"] == "off"
+    assert "mta-sts" in open(hb.log).read()
+
+
+@pytest.mark.parametrize("word, how, reason", [
+    ("encrypt", "strip", "no-starttls"), ("verify", "name", "cert-name"),
+    ("verify", "self-signed", "cert-self-signed")])
+def test_tls_policy_word(world, other_ca, word, how, reason):
+    """The operator's word is enforced without any published policy."""
+    mx = world.domain("far.test")
+    attack = Attack(world, how, mx, other_ca)
+    hb = world.server(["tls-policy far.test " + word])
+    send(hb)
+    hb.wait_reason(reason)
+    assert world.dns.asked("_mta-sts.far.test") == []
+    attack.stop()
+    assert mx.wait(1)[0].tls
+
+
+def test_tls_policy_exemption(world):
+    """`none` for one destination lets it through, others stay strict."""
+    hosts = [world.domain(n) for n in ("free.test", "strict.test")]
+    for host, name in zip(hosts, ("free.test", "strict.test")):
+        host.starttls = "strip"
+        world.policy(name)
+    hb = world.server(["tls-policy free.test none reason=migration"])
+    for name in ("free.test", "strict.test"):
+        send(hb, name)
+    hosts[0].wait(1)
+    hb.wait_reason("no-starttls")
+    assert not hosts[1].messages
+
+
+def test_explain_before_anything_was_sent(world):
+    """explain shows route, policy and a verdict for each MX."""
+    world.domain("far.test", "10 mx.far.test", "20 evil.test")
+    world.policy("far.test")
+    hb = world.server()
+    told = hb.ctl("explain", "x@far.test", json=True)
+    assert told["address"] == "x@far.test"
+    assert told["policy_domain"] == "far.test"
+    assert told["policy"]["mode"] == "enforce"
+    verdicts = {m["name"].rstrip("."): m for m in told["mx"]}
+    assert verdicts["mx.far.test"]["verdict"] == "proceed"
+    assert verdicts["evil.test"]["verdict"] == "skip"
+    assert verdicts["evil.test"]["reason"] == "mx-mismatch"
+    assert told["verdict"] == "proceed"
+
+
+def test_sts_forget(world):
+    """`sts forget` drops a policy; the next message fetches it again."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    assert hb.ctl("sts", "forget", "far.test").code == 0
+    assert hb.ctl("sts", "list", json=True) == []
+    send(hb)
+    mx.wait(2)
+    assert len(world.policies.asked("far.test")) == 2
+
+
+def test_STS_17_slow_policy_host_holds_up_nobody(world):
+    """A policy host that hangs delays its own domain only."""
+    world.domain("slow.test")
+    world.policy("slow.test").delay = 30
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb, "slow.test")
+    until(lambda: world.policies.asked("slow.test"), 10, "the fetch")
+    send(hb)
+    mx.wait(1, 5)
