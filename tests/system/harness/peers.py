@@ -134,6 +134,17 @@ class Peers:
     def exim(self, folder, address, port, cert):
         return Exim(self, folder, address, port, cert)
 
+    def exim_sends(self, folder, port, rcpt, message):
+        """One message from Exim to 127.0.0.1:port, in the foreground."""
+        conf = os.path.join(folder, "send.conf")
+        with open(conf, "w") as f:
+            f.write(EXIM_SEND_CONF % dict(dir=folder, port=port))
+        os.chmod(folder, 0o777)
+        command = _laid_over(self.root(EXIM), "/usr/sbin/exim4", "-C", conf,
+                             "-odf", "-i", "-f", "a@client.test", rcpt)
+        return subprocess.run(command, input=message, capture_output=True,
+                              timeout=60)
+
     def dovecot(self, folder, address, port):
         return Dovecot(self, folder, address, port)
 
@@ -272,6 +283,31 @@ keep:
   return_path_add
   user = Debian-exim
   group = Debian-exim
+"""
+
+
+EXIM_SEND_CONF = """
+primary_hostname = exim.client.test
+spool_directory = %(dir)s/spool
+log_file_path = %(dir)s/%%slog
+exim_user = Debian-exim
+exim_group = Debian-exim
+trusted_users = root
+never_users =
+keep_environment =
+begin routers
+all:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  self = send
+  transport = out
+begin transports
+out:
+  driver = smtp
+  port = %(port)d
+  hosts_require_tls = *
+  tls_verify_hosts =
+  tls_try_verify_hosts =
 """
 
 

@@ -1,0 +1,288 @@
+"""The commands: sendmail, mailq, newaliases, hauberkctl."""
+
+import os
+import re
+
+import pytest
+
+from harness import client, hauberk as hauberkmod
+from harness.wait import until
+
+pytestmark = pytest.mark.both
+
+
+@pytest.fixture
+def stuck(make_server, mx_factory):
+    """A server whose remote mail stays queued; `.mx` can be started."""
+    mx = mx_factory("127.0.0.1")
+    mx.stop()
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port,
+                      "retry first=1h max=1h"])
+    hb.mx = mx
+    return hb
+
+
+def queue_one(hb, rcpt="x@far.test", subject="queued", sender="a@c.test"):
+    """Queue one message; its entry after the first attempt."""
+    hb.send(sender, rcpt, client.text(subject))
+
+    def tried():
+        return [e for e in hb.queue() if any(
+            r["address"] == rcpt and r["attempts"] > 0
+            for r in e["recipients"])]
+    return until(tried, 15, "an attempt")[0]
+
+
+# sendmail
+
+
+def test_sendmail_t(server):
+    """-t reads the recipients; Bcc is taken and not sent on."""
+    done = server.sendmail(
+        "-t", "-f", "carol@hb.test", message="From: carol@hb.test\n"
+        "To: Alice <alice@hb.test>\nBcc: bob@hb.test\nSubject: t\n\nhi\n")
+    assert done.code == 0, done
+    for user in ("alice", "bob"):
+        message = server.wait_mail(user)[0]
+        assert b"Subject: t" in message and b"bcc:" not in message.lower()
+        assert message.startswith(b"Return-Path: <carol@hb.test>")
+
+
+def test_SUB_02_sendmail_adds_what_is_missing(server):
+    """Date, From and Message-ID are added when they are not there."""
+    server.sendmail("-F", "Carol Example", "-f", "carol@hb.test",
+                    "alice@hb.test", message="Subject: bare\n\nhi\n")
+    message = server.wait_mail("alice")[0].replace(b"\r\n", b"\n")
+    head = message.split(b"\n\n")[0]
+    for field in (b"\nDate: ", b"\nFrom: ", b"\nMessage-I"):
+        assert field.lower() in head.lower(), field
+    assert b"Carol Example" in head and b"<carol@hb.test>" in head
+
+
+def test_sendmail_dots(server):
+    """A lone dot ends the input, but not with -i or -oi."""
+    text = "Subject: dot\n\none\n.\ntwo\n"
+    for option in ("-i", "-oi"):
+        assert server.sendmail(option, "alice@hb.test",
+                               message=text).code == 0
+    assert server.sendmail("bob@hb.test", message=text).code == 0
+    for message in server.wait_mail("alice", 2):
+        assert message.replace(b"\r\n", b"\n").endswith(b"one\n.\ntwo\n")
+    assert b"two" not in server.wait_mail("bob")[0]
+
+
+def test_sendmail_header_cannot_be_injected(server):
+    """A line break in -F or -f makes no header."""
+    server.sendmail("-F", "Carol\nX-Evil: 1", "-f", "carol@hb.test",
+                    "alice@hb.test", message="Subject: f\n\nhi\n")
+    server.sendmail("-f", "carol@hb.test>\r\nRCPT TO:<bob@hb.test",
+                    "alice@hb.test", message="Subject: g\n\nhi\n")
+    server.wait_empty()
+    until(lambda: server.maildir("alice"), 10, "the mail")
+    for message in server.maildir("alice"):
+        assert not re.search(rb"^X-Evil:", message, re.M)
+    assert server.maildir("bob") == []
+
+
+def test_sendmail_exit_codes(server):
+    """No recipient is a usage error; an option of old is ignored."""
+    assert server.sendmail(message="Subject: x\n\nx\n").code == 64
+    assert server.sendmail("-t", message="Subject: x\n\nx\n").code == 64
+    done = server.sendmail("-oem", "-odb", "-h", "5", "-om", "-U",
+                           "alice@hb.test", message="Subject: old\n\nx\n")
+    assert done.code == 0, done
+    assert b"Subject: old" in server.wait_mail("alice")[0]
+
+
+def test_sendmail_bs(server):
+    """-bs speaks SMTP on standard input."""
+    done = server.sendmail("-bs", message=(
+        "EHLO x\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<alice@hb.test>\r\n"
+        "DATA\r\nSubject: bs\r\n\r\n..dot\r\n.\r\nQUIT\r\n"))
+    assert done.code == 0, done
+    codes = [l[:3] for l in done.out.splitlines() if l[3:4] == " "]
+    assert codes == ["220", "250", "250", "250", "354", "250", "221"]
+    assert b"\n.dot" in server.wait_mail("alice")[0]
+
+
+def test_sendmail_while_the_daemon_is_down(make_server):
+    """maildrop: exit 0 while down, delivered after the start; and taken
+    up within a second while it runs."""
+    hb = make_server()
+    hb.stop()
+    done = hb.sendmail("alice@hb.test", message="Subject: down\n\nhi\n")
+    assert done.code == 0, done
+    drop = os.path.join(hb.path("spool"), "maildrop")
+    assert len(os.listdir(drop)) == 1
+    hb.start()
+    assert b"Subject: down" in hb.wait_mail("alice")[0]
+    assert os.listdir(drop) == []
+
+
+@pytest.mark.root
+def test_sendmail_as_another_user(make_server):
+    """Any user may submit, through the setgid program; the sender and the
+    file are theirs."""
+    hb = make_server()
+    user = {"user": 7102, "group": 7102, "extra_groups": []}
+    done = hb.sendmail("alice@hb.test", message="Subject: user\n\nhi\n",
+                       **user)
+    assert done.code == 0, done
+    message = hb.wait_mail("alice")[0]
+    assert message.startswith(b"Return-Path: <hbbob@hb.test>") or \
+        message.startswith(b"Return-Path: <hbbob@mx.hb.test>")
+    drop = os.path.join(hb.path("spool"), "maildrop")
+    assert hb.run("ls", drop, **user).code != 0
+
+
+def test_mailq(stuck):
+    """mailq and sendmail -bp list the same queue; empty is said."""
+    for name, args in (("mailq", []), ("sendmail", ["-bp"])):
+        done = stuck.sendmail(*args, name=name)
+        assert done.code == 0 and "empty" in done.out.lower()
+    entry = queue_one(stuck)
+    for name, args in (("mailq", []), ("sendmail", ["-bp"])):
+        done = stuck.sendmail(*args, name=name)
+        assert done.code == 0
+        for word in (entry["id"], "x@far.test", "a@c.test"):
+            assert word in done.out
+
+
+def test_newaliases(make_server):
+    """newaliases makes the database, and it is used."""
+    hb = make_server(start=False)
+    path = hb.write("aliases", "first: alice\nsecond: bob\n")
+    hb.configure(["aliases hash:" + path])
+    for name, args in (("newaliases", []), ("sendmail", ["-bi"])):
+        if os.path.exists(path + ".db"):
+            os.unlink(path + ".db")
+        done = hb.sendmail(*args, name=name)
+        assert done.code == 0, done
+        assert os.path.exists(path + ".db")
+    hb.start()
+    for rcpt in ("first@hb.test", "second@hb.test"):
+        hb.send("a@client.test", rcpt, client.text(rcpt))
+    hb.wait_mail("alice")
+    hb.wait_mail("bob")
+
+
+# hauberkctl
+
+
+def test_ctl_exit_codes(make_server):
+    """64 usage, 1 could not, 69 not reachable."""
+    hb = make_server()
+    assert hb.ctl().code == 64
+    assert hb.ctl("nosuchcommand").code == 64
+    assert hb.ctl("show", "nosuchid").code == 1
+    hb.stop()
+    assert hb.ctl("status").code == 69
+    socket_only = hb.run(os.path.join(hauberkmod.SBIN, "hauberkctl"), "-s",
+                         hb.control, "status")
+    assert socket_only.code == 69
+
+
+def test_ctl_queue(stuck):
+    """queue as JSON has the fields of the interface; PATTERN selects."""
+    entry = queue_one(stuck)
+    queue_one(stuck, "y@other.test")
+    assert {"id", "sender", "size", "arrived", "state",
+            "recipients"} <= set(entry)
+    assert entry["sender"] == "a@c.test"
+    assert entry["state"] == "deferred"
+    rcpt, = entry["recipients"]
+    assert rcpt["attempts"] == 1
+    assert rcpt["last"]["reason"] == "connect-refused"
+    assert {"reply", "status", "reason", "mx", "tls",
+            "sts"} <= set(rcpt["last"])
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
+    assert re.fullmatch(stamp, entry["arrived"])
+    assert re.fullmatch(stamp, rcpt["next_attempt"])
+    assert len(stuck.queue()) == 2
+    found = stuck.ctl("queue", "other.test", json=True)
+    assert [e["recipients"][0]["address"] for e in found] == ["y@other.test"]
+    assert entry["id"] in stuck.ctl("queue").out
+
+
+def test_ctl_show_and_trace(stuck):
+    """show prints envelope and message; trace every step of it."""
+    entry = queue_one(stuck, subject="to be shown")
+    shown = stuck.ctl("show", entry["id"])
+    assert shown.code == 0
+    for word in ("a@c.test", "x@far.test", "Subject: to be shown", "hello"):
+        assert word in shown.out
+    traced = stuck.ctl("trace", entry["id"])
+    assert traced.code == 0
+    for word in ("accept", "delivery", "connect-refused"):
+        assert word in traced.out
+
+
+def test_ctl_flush(stuck):
+    """flush starts an attempt now, for an id, a domain or all."""
+    ids = {d: queue_one(stuck, "x@" + d)["id"]
+           for d in ("one.test", "two.test", "three.test", "four.test")}
+    stuck.mx.start()
+    assert stuck.ctl("flush", ids["one.test"]).code == 0
+    stuck.mx.wait(1)
+    assert stuck.ctl("flush", "two.test").code == 0
+    stuck.mx.wait(2)
+    assert [m.rcpts[0] for m in stuck.mx.accepted()] == ["x@one.test",
+                                                         "x@two.test"]
+    assert stuck.ctl("flush", "all").code == 0
+    stuck.mx.wait(4)
+    stuck.wait_empty()
+
+
+def test_sendmail_q(stuck):
+    """sendmail -q flushes like hauberkctl flush all."""
+    queue_one(stuck)
+    stuck.mx.start()
+    assert stuck.sendmail("-q").code == 0
+    stuck.mx.wait(1)
+
+
+def test_ctl_remove(stuck):
+    """remove drops a message for good, also after a restart."""
+    entry = queue_one(stuck)
+    keep = queue_one(stuck, "y@other.test")
+    assert stuck.ctl("remove", entry["id"]).code == 0
+    assert [e["id"] for e in stuck.queue()] == [keep["id"]]
+    stuck.kill_all()
+    stuck.start()
+    assert [e["id"] for e in stuck.queue()] == [keep["id"]]
+    assert stuck.ctl("remove", "all").code == 0
+    assert stuck.queue() == []
+    assert stuck.maildir("alice") == []
+
+
+def test_ctl_explain_local(server):
+    """explain says where a local, an unknown and a bad address go."""
+    told = server.ctl("explain", "alice@hb.test", json=True)
+    assert told["address"] == "alice@hb.test"
+    assert "local" in told["route"]
+    assert told["policy"] is None
+    unknown = server.ctl("explain", "nobody@hb.test", json=True)
+    assert unknown["reason"] == "user-unknown"
+    assert server.ctl("explain").code == 64
+
+
+def test_version_and_check(make_server):
+    """hauberkd -V prints a version, -n checks."""
+    hb = make_server(start=False)
+    program = os.path.join(hauberkmod.SBIN, "hauberkd")
+    done = hb.run(program, "-V")
+    assert done.code == 0 and re.search(r"\d+\.\d+", done.out + done.err)
+    assert hb.run(program, "-n", "-f", hb.conf).code == 0
+    assert hb.run(program, "-n", "-f", "/nosuch/file").code != 0
+
+
+@pytest.mark.root
+def test_control_socket_is_closed_to_others(make_server):
+    """Another user may not stop the server or read the queue."""
+    hb = make_server()
+    user = {"user": 7102, "group": 7102, "extra_groups": []}
+    ctl = os.path.join(hauberkmod.SBIN, "hauberkctl")
+    for command in ("stop", "queue", "reload"):
+        done = hb.run(ctl, "-s", hb.control, command, **user)
+        assert done.code != 0, command
+    assert hb.ctl("status").code == 0

@@ -1,0 +1,134 @@
+"""Against mail programs that others wrote."""
+
+import os
+
+import pytest
+
+from harness import client, load, policyhost
+from harness.hauberk import free_port
+from test_smtp import PASSWORD, hashed
+
+
+@pytest.fixture
+def exim_domain(world, peers, folder, closing):
+    """far.test with Exim as its MX, and an enforce policy."""
+    address = world._address()
+    exim = closing(peers.exim(folder, address, world.port,
+                              world.ca.issue("mx.far.test")))
+    world.dns.set("far.test", "MX", "10 mx.far.test")
+    world.dns.set("mx.far.test", "A", address)
+    world.txt("far.test", "1")
+    world.policies.site("far.test", policyhost.policy("enforce",
+                                                      ["mx.far.test"]))
+    return exim
+
+
+def test_exim_receives_over_sts(exim_domain, world):
+    """Exim as the MX of an enforce domain: verified TLS on both sides."""
+    hb = world.server()
+    hb.send("alice@hb.test", ["x@far.test", "y@far.test"],
+            client.text("to exim", "..dots\r\n.\r\nend\r\n"))
+    message = exim_domain.wait(1)[0]
+    assert b"\n..dots\n.\nend\n" in message.replace(b"\r\n", b"\n")
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert record["tls"].endswith("/verified")
+    assert record["sts"] == "enforce"
+    assert " X=TLS1" in exim_domain.log()
+
+
+def test_exim_refuses_a_recipient(exim_domain, world):
+    """Exim's 550 becomes a notice; the other recipient is delivered."""
+    hb = world.server()
+    hb.send("alice@hb.test", ["nobody@far.test", "x@far.test"],
+            client.text("half"))
+    exim_domain.wait(1)
+    assert b"no such mailbox" in hb.wait_mail("alice")[0]
+
+
+def test_exim_gets_many_and_large(exim_domain, world):
+    """300 small messages and three of 5 MB, none lost, none twice."""
+    hb = world.server()
+    sent = load.Load(hb.address, hb.port, "x@far.test").start(300).join()
+    large = load.Load(hb.address, hb.port, "x@far.test", threads=1,
+                      size=5 << 20, prefix="l").start(3).join()
+    want = sent.acked | large.acked
+    assert len(want) == 303
+    got = [load.number_of(m.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+           for m in exim_domain.wait(303, 60)]
+    hb.wait_empty()
+    assert sorted(got) == sorted(want)
+
+
+def test_dovecot_lmtp(make_server, peers, folder, closing, address):
+    """Local mail handed to Dovecot over LMTP."""
+    dovecot = closing(peers.dovecot(folder, address(), free_port()))
+    target = "%s:%d" % (dovecot.address, dovecot.port)
+    hb = make_server(["route dove.test lmtp://" + target])
+    hb.send("a@client.test", "carol@dove.test", client.text("lmtp"))
+    message = dovecot.wait("carol")[0]
+    assert b"Subject: lmtp" in message
+    record = hb.wait_record(ev="delivery", result="ok")
+    assert record["rcpt"] == "carol@dove.test"
+
+
+def test_dovecot_as_the_local_delivery(make_server, peers, folder, closing,
+                                       address):
+    """`deliver lmtp`: two users of one message, one answer each."""
+    dovecot = closing(peers.dovecot(folder, address(), free_port()))
+    hb = make_server(start=False)
+    hb.configure(["deliver lmtp %s:%d" % (dovecot.address, dovecot.port)])
+    hb.start()
+    hb.send("a@client.test", ["alice@hb.test", "bob@hb.test"],
+            client.text("both"))
+    for user in ("alice", "bob"):
+        assert b"Subject: both" in dovecot.wait(user)[0]
+    hb.wait_empty()
+
+
+def test_swaks_submits(make_server, peers):
+    """swaks with STARTTLS and AUTH on the submission port."""
+    hb = make_server(start=False)
+    port = free_port()
+    hb.write("passwd", "alice:%s\n" % hashed(PASSWORD))
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submission" % port,
+                  "auth passwd-file " + hb.path("passwd")])
+    hb.start()
+    for kind in ("PLAIN", "LOGIN"):
+        done = peers.swaks(
+            "--server", "127.0.0.1", "--port", str(port), "-tls", "--auth",
+            kind, "--auth-user", "alice", "--auth-password", PASSWORD,
+            "--from", "alice@hb.test", "--to", "bob@hb.test", "--helo",
+            "swaks.test", "--header", "Subject: swaks " + kind)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(hb.wait_mail("bob", 2)) == 2
+
+
+@pytest.mark.parametrize("args", [
+    ["-d"], ["-4", "-A"], ["-r", "5"], ["-M", "client.test"]],
+    ids=lambda a: a[0])
+def test_smtp_source_variants(make_server, peers, folder, closing, args):
+    """smtp-source's ways of sending: kept sessions, many recipients."""
+    port = free_port()
+    sink = closing(peers.sink(folder, "127.0.0.1", port))
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % port])
+    peers.source("127.0.0.1:%d" % hb.port, "-s", "4", "-m", "100", "-N",
+                 "-f", "a@client.test", "-t", "u@far.test", *args)
+    per = 5 if args[0] == "-r" else 1
+    sink.wait(100 * per, 60)
+    hb.wait_empty()
+    assert len(sink.recipients()) == 100 * per
+
+
+def test_exim_sends_to_us(make_server, peers, space, closing, folder):
+    """Exim as the sending side, pipelined, over TLS."""
+    if not space.private:
+        pytest.skip("Exim needs root to be started with our accounts")
+    hb = make_server()
+    done = peers.exim_sends(folder, hb.port, "alice@hb.test",
+                            b"Subject: from exim\n\n.dot\nhello\n")
+    assert done.returncode == 0, done.stderr
+    message = hb.wait_mail("alice")[0].replace(b"\r\n", b"\n")
+    assert b"\n.dot\nhello\n" in message
+    assert hb.wait_record(ev="accept")["tls"].startswith("TLSv1")
+    assert os.path.isdir(folder)

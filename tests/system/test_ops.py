@@ -1,0 +1,357 @@
+"""Running it: start, reload, logs, stop, a stopped role, a full disk."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from harness import client, hauberk as hauberkmod, load, records
+from harness.client import Client, Closed
+from harness.wait import until
+
+# libraries that a role may be linked with, besides libc's own (DESIGN s2)
+LINKS = {
+    "sbin/hauberkd": {"libevent"},
+    "smtpd": {"libevent", "libssl", "libcrypto", "libcares"},
+    "router": {"libevent", "libdb", "libcrypt"},
+    "queue": {"libevent", "libdb"},
+    "delivery": {"libevent", "libssl", "libcrypto", "libcares", "libcurl",
+                 "libz"},
+    "keyagent": {"libcrypto"},
+    "control": {"libevent", "libjansson"},
+    "local": set(),
+    "submit": set(),
+}
+LIBC = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "linux-vdso",
+        "libpthread", "libm", "libseccomp"}
+
+
+def libraries(program):
+    """The stems of the libraries a program asks for itself."""
+    out = subprocess.run(["readelf", "-d", program], check=True,
+                         capture_output=True, text=True).stdout
+    names = re.findall(r"\(NEEDED\).*\[(.*?)\]", out)
+    return {re.match(r"(ld-linux-[\w-]+|lib[a-z]+)", n).group(1)
+            for n in names}
+
+
+@pytest.mark.parametrize("role", sorted(LINKS))
+def test_links_of_a_role(role, mode, make_server):
+    """Each role is linked with what DESIGN's table allows, no more."""
+    prefix = os.path.dirname(hauberkmod.SBIN)
+    path = role if "/" in role else "libexec/hauberk/hauberk-" + role
+    found = libraries(os.path.join(prefix, path)) - LIBC
+    assert found <= LINKS[role], found - LINKS[role]
+
+
+@pytest.mark.both
+def test_status(server):
+    """status in text and JSON; the roles run under their names."""
+    assert server.ctl("status").code == 0
+    assert isinstance(server.ctl("status", json=True), dict)
+    for role in ("smtpd", "router", "queue", "delivery", "keyagent",
+                 "control"):
+        assert server.role(role), role
+    assert "lab" in server.ctl("status").out
+
+
+@pytest.mark.root
+def test_accounts(server):
+    """As root every role has its own account; all but two are jailed."""
+    want = {"smtpd": 7050, "router": 7051, "queue": 7052,
+            "delivery": 7053, "keyagent": 7054, "control": 7055}
+    for role, uid in want.items():
+        for pid in server.role(role):
+            with open("/proc/%d/status" % pid) as f:
+                status = f.read()
+            uids = re.search(r"^Uid:\s+(.*)$", status, re.M).group(1)
+            assert set(uids.split()) == {str(uid)}, role
+            assert re.search(r"^NoNewPrivs:\s+1$", status, re.M), role
+            assert re.search(r"^Seccomp:\s+2$", status, re.M), role
+            root = os.readlink("/proc/%d/root" % pid)
+            assert (root == "/") == (role == "router"), (role, root)
+
+
+def test_sandbox_without_root(make_server, mode):
+    """Without root the filters are there all the same."""
+    hb = make_server()
+    for role in ("smtpd", "router", "queue", "delivery", "keyagent",
+                 "control"):
+        with open("/proc/%d/status" % hb.role(role)[0]) as f:
+            assert re.search(r"^Seccomp:\s+2$", f.read(), re.M), role
+
+
+@pytest.mark.root
+def test_missing_account(make_server, space):
+    """A missing account is exit 78 with the command that makes it."""
+    hb = make_server(start=False)
+    hb.configure(["user queue nosuchaccount"])
+    done = hb.run(os.path.join(hauberkmod.SBIN, "hauberkd"), "-d", "-f",
+                  hb.conf)
+    assert done.code == 78, done
+    assert "nosuchaccount" in done.err and "useradd" in done.err
+
+
+def test_configuration_mistakes(make_server):
+    """All mistakes at once, FILE:LINE, exit 78, nothing started."""
+    hb = make_server(start=False)
+    hb.write("bad.conf", "hostname mx.test\nnosuchword 1\nlisten nowhere\n"
+             "retry first=soon\n")
+    program = os.path.join(hauberkmod.SBIN, "hauberkd")
+    for more in (["-n"], ["-d"]):
+        done = hb.run(program, *more, "-f", hb.path("bad.conf"))
+        assert done.code == 78, done
+        for line in (2, 3, 4):
+            assert "bad.conf:%d: " % line in done.err + done.out
+    assert not os.path.exists(hb.control)
+    assert hb.run(program, "-n", "-f", hb.conf).code == 0
+
+
+def test_reload(server):
+    """A new domain counts after reload; an open session goes on; a bad
+    file is refused and changes nothing."""
+    with server.client() as c:
+        c.ehlo()
+        assert c.envelope("a@client.test", "alice@hb.test")[1].code == 250
+        server.configure(["domain hb.test new.test"])
+        assert server.ctl("reload").code == 0
+        assert c.data(client.text("open")).code == 250
+
+        def known():
+            return c.envelope("a@client.test", "alice@new.test")[1].code \
+                == 250 or c.cmd("RSET").code != 250
+        until(known, 5, "the new domain")
+    pids = set(server.pids())
+    server.configure(["nonsense 1"])
+    refused = server.ctl("reload")
+    assert refused.code == 1 and "hauberk.conf:" in refused.err + refused.out
+    server.send("a@client.test", "alice@new.test", client.text("after"))
+    assert pids == set(server.pids())
+
+
+@pytest.mark.both
+def test_stop_and_term(make_server):
+    """SIGTERM says 421 to sessions; stop leaves no process."""
+    hb = make_server()
+    with hb.client() as c:
+        c.ehlo()
+        began = time.monotonic()
+        hb.process.terminate()
+        assert c.read().code == 421
+        assert hb.terminate() == 0
+        assert time.monotonic() - began < 15
+    hb.start()
+    hb.send("a@client.test", "alice@hb.test", client.text("again"))
+    hb.wait_mail("alice")
+    hb.stop()
+    with pytest.raises(OSError):
+        hb.client()
+    assert hb.ctl("status").code == 69
+
+
+def test_detached_start(make_server):
+    """Without -d it returns when mail is accepted."""
+    hb = make_server(start=False)
+    done = hb.run(os.path.join(hauberkmod.SBIN, "hauberkd"), "-f", hb.conf)
+    assert done.code == 0, done
+    try:
+        hb.send("a@client.test", "alice@hb.test", client.text("detached"))
+    finally:
+        stopped = hb.ctl("stop")
+    assert stopped.code == 0
+
+
+@pytest.mark.limit(120)
+def test_logrotate_loses_nothing(make_server, mx_factory):
+    """Rename and SIGHUP under load: every record is in some file."""
+    mx = mx_factory("127.0.0.1", keep=False)
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port])
+    sent = load.Load(hb.address, hb.port, "x@far.test").start()
+    files = [hb.log]
+    for i in range(5):
+        before = len(sent.acked)
+        until(lambda: len(sent.acked) > before + 40, 30, "load goes on")
+        os.rename(hb.log, hb.log + ".%d" % i)
+        files.append(hb.log + ".%d" % i)
+        os.kill(hb.process.pid, signal.SIGHUP)
+        until(lambda: os.path.exists(hb.log), 5, "a new log")
+    sent.stop()
+    hb.wait_empty()
+    count = len(sent.acked)
+    assert not sent.unsure and count > 200
+
+    def found(**want):
+        return sum(len(records.match(records.read(f), **want))
+                   for f in files)
+    until(lambda: found(ev="delivery", result="ok") >= count, 10,
+          lambda: "%d of %d" % (found(ev="delivery", result="ok"), count))
+    assert found(ev="accept") == count
+    assert found(ev="delivery", result="ok") == count
+
+
+def test_json_log(make_server):
+    """format=json gives the same keys."""
+    hb = make_server(start=False)
+    hb.configure(["log %s format=json" % hb.log])
+    hb.start()
+    hb.send("a@client.test", "alice@hb.test", client.text("json"))
+    record = hb.wait_record(ev="accept")
+    assert record["from"] == "a@client.test" and record["msg"]
+    assert all(l.startswith("{") for l in open(hb.log))
+
+
+def test_log_cannot_be_forged(server):
+    """Remote text stays inside its value."""
+    evil = "x ev=delivery result=ok msg=1\" rcpt=y"
+    with server.client() as c:
+        c.cmd("EHLO " + evil)
+        c.cmd("MAIL FROM:<\"a ev=accept msg=2\"@client.test>")
+        c.cmd("RCPT TO:<\"b\\\" ev=accept msg=3\"@hb.test>")
+        c.quit()
+    server.send("a@client.test", "alice@hb.test", client.text("real"))
+    server.wait_record(ev="delivery", result="ok")
+    assert len(server.records(ev="accept")) == 1
+    assert len(server.records(ev="delivery")) == 1
+
+
+def test_stopped_keyagent(server):
+    """The key agent stopped: plain sessions go on; TLS works again when
+    it goes on."""
+    for pid in server.role("keyagent"):
+        os.kill(pid, signal.SIGSTOP)
+    stuck = []
+    for _ in range(3):
+        c = server.client()
+        c.ehlo()
+        c.cmd("STARTTLS")
+        c.sock.settimeout(1)
+        stuck.append(c)
+        with pytest.raises((OSError, Closed)):
+            c.wrap()
+    began = time.monotonic()
+    for i in range(3):
+        server.send("a@client.test", "alice@hb.test", client.text("p%d" % i))
+    assert time.monotonic() - began < 3
+    for pid in server.role("keyagent"):
+        os.kill(pid, signal.SIGCONT)
+
+    def works():
+        try:
+            with Client(server.address, server.port, timeout=3) as c:
+                c.ehlo()
+                c.starttls()
+                return bool(c.ehlo())
+        except (OSError, Closed):
+            return False
+    until(works, 15, "TLS again")
+    for c in stuck:
+        c.close()
+
+
+def test_keys_stay_with_the_keyagent(make_server, ca):
+    """No other role holds the private key in its memory."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to read another process's memory")
+    cert = ca.issue("mx.hb.test")
+    hb = make_server(start=False)
+    chain = hb.write("c.pem", open(cert.chain, "rb").read())
+    with open(cert.key, "rb") as f:
+        pem = f.read()
+    key = hb.write("k.pem", pem)
+    hb.configure(["tls-certificate %s key=%s" % (chain, key)])
+    hb.start()
+    with hb.client() as c:
+        c.ehlo()
+        c.starttls(ca=ca, name="mx.hb.test")
+    secret = private_number(pem)
+    holders = [line for pid, line in hb.pids().items()
+               if secret in memory(pid) or secret[::-1] in memory(pid)]
+    assert all("keyagent" in line for line in holders), holders
+    assert holders, "the key is nowhere: the test looks wrongly"
+
+
+def private_number(pem):
+    from cryptography.hazmat.primitives.serialization import \
+        load_pem_private_key
+    key = load_pem_private_key(pem, None)
+    return key.private_numbers().private_value.to_bytes(32, "big")
+
+
+def memory(pid):
+    """All writable memory of a process."""
+    out = []
+    with open("/proc/%d/maps" % pid) as maps, \
+            open("/proc/%d/mem" % pid, "rb", 0) as mem:
+        for line in maps:
+            span, rights = line.split()[:2]
+            if not rights.startswith("rw"):
+                continue
+            low, high = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(low)
+                out.append(mem.read(high - low))
+            except (OSError, ValueError, OverflowError):
+                continue
+    return b"".join(out)
+
+
+@pytest.mark.root
+def test_full_disk(make_server, mx_factory):
+    """Nearly full: 452; with room again mail is accepted by itself; all
+    that was accepted arrives."""
+    mx = mx_factory("127.0.0.1", keep=False)
+    mx.stop()
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port],
+                     start=False)
+    spool = hb.path("spool")
+    os.mkdir(spool)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs",
+                    spool], check=True)
+    try:
+        hb.start()
+        taken, reply = fill(hb)
+        assert reply.code == 452 and 3 < taken < 40
+        with hb.client() as c:
+            assert c.greeting.code == 220
+        mx.start()
+        hb.ctl("flush", "all")
+        mx.wait(taken, 40)
+        hb.wait_empty()
+        until(lambda: accepts(hb), 20, "mail is accepted again")
+    finally:
+        hb.close()
+        subprocess.run(["umount", "-l", spool], check=True)
+
+
+def fill(hb):
+    """Send 1 MB messages until one is refused: how many were taken."""
+    with hb.client() as c:
+        c.ehlo()
+        for i in range(100):
+            reply = c.mail("a@client.test", "x@far.test",
+                           load.message("f%d" % i, 1 << 20))
+            if reply.code != 250:
+                return i, reply
+    raise AssertionError("24 MB held 100 MB")
+
+
+def accepts(hb):
+    with hb.client() as c:
+        c.ehlo()
+        return c.mail("a@client.test", "x@far.test",
+                      load.message("g", 1 << 20)).code == 250
+
+
+def test_unprivileged_files(make_server, mode):
+    """Spool and control socket are closed to others."""
+    hb = make_server()
+    for name in ("log", "large", "store", "maildrop", "corrupt"):
+        assert os.path.isdir(os.path.join(hb.path("spool"), name)), name
+    for name in ("log", "large", "store", "corrupt"):
+        st = os.stat(os.path.join(hb.path("spool"), name))
+        assert st.st_mode & 0o007 == 0, name
+    drop = os.stat(os.path.join(hb.path("spool"), "maildrop"))
+    assert drop.st_mode & 0o7777 == 0o1730

@@ -1,0 +1,132 @@
+"""Real mails go through byte for byte, but for the trace header."""
+
+import dkim
+import pytest
+
+from harness import client
+from harness.client import Closed
+
+SELECTOR = b"test"
+DOMAIN = b"client.test"
+
+
+def strip_trace(data):
+    """The message without the Received field that we put in front."""
+    assert data.startswith(b"Received: "), data[:60]
+    at = data.index(b"\r\n") + 2
+    while data[at:at + 1] in (b" ", b"\t"):
+        at = data.index(b"\r\n", at) + 2
+    return data[at:]
+
+
+def whole(data):
+    """What DATA can carry: the last line has an end."""
+    return data if data.endswith(b"\r\n") else data + b"\r\n"
+
+
+@pytest.fixture
+def relay(make_server, mx_factory):
+    mx = mx_factory("127.0.0.1", keep=False)
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port])
+    hb.mx = mx
+    return hb
+
+
+def pass_through(hb, message):
+    """Send a message through; what arrives, without our trace."""
+    before = len(hb.mx.accepted())
+    params = "BODY=8BITMIME" if max(message) > 127 else ""
+    with hb.client() as c:
+        c.ehlo()
+        c.envelope("a@client.test", "x@far.test", params=params)
+        reply = c.data(message)
+    assert reply.code == 250, (reply, message[:200])
+    return strip_trace(hb.mx.wait(before + 1)[before].data)
+
+
+def carriable(samples):
+    """The samples SMTP can carry: no bare CR or LF, no NUL."""
+    out = {n: whole(s) for n, s in samples.items()
+           if b"\r" not in s.replace(b"\r\n", b"") and b"\0" not in s}
+    assert len(out) > 40
+    return out
+
+
+def test_samples_byte_for_byte(relay, peers):
+    """All the sample mails of SpamAssassin, Python and dkimpy."""
+    for name, message in carriable(peers.samples()).items():
+        assert pass_through(relay, message) == message, name
+
+
+def test_awkward_messages(relay):
+    """Long lines, dots, spaces at line ends, no header, no body."""
+    for message in (
+            b"Subject: x\r\n\r\n" + b"y" * 998 + b"\r\n",
+            b"Subject: x\r\n\r\n.\r\n..\r\n. \r\n",
+            b"Subject: x \t\r\n\r\n \t \r\n\r\n\r\n\r\n",
+            b"\r\nbody without header\r\n",
+            b"Subject: no body\r\n",
+            b"no header and no empty line\r\n",
+            b"From x@y Sat Aug  1 10:00:00 2026\r\nSubject: z\r\n\r\nb\r\n",
+            b"Subject: 8bit\r\n\r\n" + bytes(range(128, 256)) + b"\r\n",
+            b"Subject: folded\r\n\twith tab\r\n  and spaces\r\n\r\nx\r\n"):
+        assert pass_through(relay, message) == message
+
+
+@pytest.mark.parametrize("form", [(b"simple", b"simple"),
+                                  (b"relaxed", b"relaxed")])
+def test_dkim_signatures_still_verify(relay, peers, form):
+    """Samples that are signed before they are sent verify afterwards."""
+    key = peers.dkim_data("2048_testkey.key")
+    record = peers.dkim_data("test.txt")
+    count = 0
+    for name, message in carriable(peers.samples()).items():
+        try:
+            signature = dkim.sign(message, SELECTOR, DOMAIN, key,
+                                  canonicalize=form)
+        except dkim.MessageFormatError:
+            continue
+        signed = signature + message
+
+        def answer(_name, timeout=5):
+            return record
+        if not dkim.verify(signed, dnsfunc=answer):
+            continue
+        assert dkim.verify(pass_through(relay, signed), dnsfunc=answer), \
+            name
+        count += 1
+    assert count > 20
+
+
+def test_samples_survive_a_maildir(make_server, peers):
+    """Delivered locally: the stored text is the sent text."""
+    hb = make_server()
+    samples = carriable(peers.samples())
+    sent = []
+    with hb.client() as c:
+        c.ehlo()
+        for name, message in samples.items():
+            params = "BODY=8BITMIME" if max(message) > 127 else ""
+            c.envelope("a@client.test", "alice@hb.test", params=params)
+            assert c.data(message).code == 250, name
+            sent.append(message.replace(b"\r\n", b"\n"))
+    got = [m.replace(b"\r\n", b"\n")
+           for m in hb.wait_mail("alice", len(sent), 30)]
+    for message in sent:
+        assert any(g.endswith(message) for g in got)
+
+
+def test_bare_line_ends_are_made_harmless(relay):
+    """A bare CR or LF is refused or defused; it never leaves as it is."""
+    for data in (b"Subject: x\r\n\r\na\nb\r\n", b"Subject: x\r\n\r\na\rb\r\n",
+                 b"Subject: x\nInjected: y\r\n\r\nb\r\n"):
+        try:
+            with relay.client() as c:
+                c.ehlo()
+                c.mail("a@client.test", "x@far.test", data)
+        except Closed:
+            pass
+    relay.wait_empty()
+    for m in relay.mx.accepted():
+        assert not set(m.data.replace(b"\r\n", b"")) & {10, 13}
+        assert client.stuff(m.data)
