@@ -174,14 +174,22 @@ def _need_server():
     assert os.access(program, os.X_OK), "no program " + program
 
 
+@pytest.fixture(scope="session")
+def empty_dns():
+    """A name server that knows no name; it answers, and at once."""
+    server = dnsmod.DnsServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def make_server(space, mode):
+def make_server(space, mode, empty_dns):
     """make_server(lines, start=True, ...) gives a running Hauberk."""
     _need_server()
     made = []
 
     def make(lines=(), start=True, **kw):
-        server = hauberkmod.Hauberk(space, mode, lines, **kw)
+        server = hauberkmod.Hauberk(space, mode, lines, empty_dns, **kw)
         made.append(server)
         return server.start() if start else server
     yield make

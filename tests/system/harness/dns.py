@@ -8,17 +8,17 @@ The zone is changed while it runs. Names can be given faults. UDP and TCP.
     dns.fault("example.test", "servfail", qtype="TXT")
 """
 
+import collections
 import socket
 import socketserver
 import struct
 import threading
 import time
-from collections import namedtuple
 
 from dnslib import QTYPE, RCODE, RR, DNSLabel, DNSRecord
 from dnslib import A, AAAA, CNAME, MX, PTR, SOA, TLSA, TXT
 
-Query = namedtuple("Query", "when proto name qtype ad")
+Query = collections.namedtuple("Query", "when proto name qtype ad")
 
 FAULTS = ("servfail", "nxdomain", "refused", "drop", "truncate", "bogus")
 
@@ -58,7 +58,7 @@ class DnsServer:
         self.faults = {}
         self.delays = {}
         self.signed = set()
-        self.queries = []
+        self.queries = collections.deque(maxlen=10000)
         self._lock = threading.Lock()
         self._udp, self._tcp = _bind_pair(address, port, self)
         self.address = address

@@ -41,7 +41,7 @@ DEFAULTS = {
     "listen": "127.0.0.1:%(port)d smtp",
     "deliver": "maildir %(mail)s/%%u",
     "local-users": "%(users)s",
-    "resolver": "127.0.0.1:9",
+    "resolver": "%(resolver)s",
     "hosts-file": "%(hosts)s",
     "log": "%(log)s level=info",
     "lab": "on",
@@ -76,13 +76,15 @@ class Result:
 
 
 class Hauberk:
-    def __init__(self, space, mode, lines=(), name="hb", drop=(), wrap=()):
+    def __init__(self, space, mode, lines=(), resolver="127.0.0.1:9",
+                 drop=(), wrap=()):
         """`lines` replace the default lines of the same keyword; `drop`
-        names defaults to leave out; `wrap` is put before the command."""
+        names defaults to leave out; `wrap` is put before the command;
+        `resolver` is ADDR:PORT of the name server unless lines say it."""
         self.space = space
         self.mode = mode
         self.wrap = list(wrap)
-        self.dir = os.path.join(space.folder, name + os.urandom(4).hex())
+        self.dir = os.path.join(space.folder, "hb" + os.urandom(4).hex())
         self.conf = self.path("hauberk.conf")
         self.mail = self.path("mail")
         self.log = self.path("log")
@@ -90,6 +92,7 @@ class Hauberk:
         self.port = free_port()
         self.address = "127.0.0.1"
         self.drop = drop
+        self.resolver = str(resolver)
         self.process = None
         self.errors = []
         os.mkdir(self.dir)
@@ -116,7 +119,8 @@ class Hauberk:
         """Write the configuration: these lines over the defaults."""
         self.lines = list(lines)
         names = {"port": self.port, "mail": self.mail, "log": self.log,
-                 "users": self.path("users"), "hosts": self.path("hosts")}
+                 "users": self.path("users"), "hosts": self.path("hosts"),
+                 "resolver": self.resolver}
         given = {l.split(" ")[0] for l in lines}
         text = ["%s %s" % (k, v % names) for k, v in DEFAULTS.items()
                 if k not in given and k not in self.drop]
@@ -187,6 +191,13 @@ class Hauberk:
             return {}
         return _family(self.process.pid)
 
+    @property
+    def pid(self):
+        """The parent's pid, also when it runs under another program."""
+        program = os.path.join(SBIN, "hauberkd")
+        return min(p for p, line in self.pids().items()
+                   if program in line.split(" ")[:2])
+
     def role(self, role):
         """The pids of one role, lowest first."""
         name = "libexec/hauberk/hauberk-" + role
@@ -220,7 +231,12 @@ class Hauberk:
     def terminate(self, timeout=STOP_S):
         """SIGTERM to the parent; its exit code when all are gone."""
         pids = list(self.pids())
-        self.process.terminate()
+        os.kill(self.pid, signal.SIGTERM)
+        return self.terminated(pids, timeout)
+
+    def terminated(self, pids=(), timeout=STOP_S):
+        """Wait for the end of the parent and all roles; the exit code."""
+        pids = pids or list(self.pids())
         code = self.process.wait(timeout)
         until(lambda: not _alive(pids), 5,
               lambda: "roles after the end: %s" % _alive(pids))

@@ -112,14 +112,14 @@ class Peers:
         """{name: message bytes with CRLF} of the samples Debian ships."""
         root = self.root(SAMPLES)
         found = {}
-        for folder, suffix in (
-                ("usr/share/doc/spamassassin/examples", ".txt"),
-                ("usr/lib/python3.11/test/test_email/data", ".txt"),
+        for folder, suffixes in (
+                ("usr/share/doc/spamassassin/examples", (".txt",)),
+                ("usr/lib/python3.11/test/test_email/data", (".txt",)),
                 ("usr/lib/python3/dist-packages/dkim/tests/data",
-                 ".message")):
+                 (".message", ".msg"))):
             path = os.path.join(root, folder)
             for name in sorted(os.listdir(path)):
-                if name.endswith(suffix):
+                if name.endswith(suffixes):
                     with open(os.path.join(path, name), "rb") as f:
                         found[name] = crlf(f.read())
         return found
