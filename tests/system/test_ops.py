@@ -26,7 +26,7 @@ LINKS = {
     "submit": set(),
 }
 LIBC = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "linux-vdso",
-        "libpthread", "libm", "libseccomp"}
+        "libpthread", "libm", "libseccomp", "libasan", "libubsan"}
 
 
 def libraries(program):

@@ -140,7 +140,7 @@ class Peers:
         with open(conf, "w") as f:
             f.write(EXIM_SEND_CONF % dict(dir=folder, port=port))
         os.chmod(folder, 0o777)
-        command = _laid_over(self.root(EXIM), "/usr/sbin/exim4", "-C", conf,
+        command = laid_over(self.root(EXIM), "/usr/sbin/exim4", "-C", conf,
                              "-odf", "-i", "-f", "a@client.test", rcpt)
         return subprocess.run(command, input=message, capture_output=True,
                               timeout=60)
@@ -160,7 +160,7 @@ def _libs(root, *more):
     return dict(os.environ, LD_LIBRARY_PATH=":".join(folders))
 
 
-def _laid_over(root, *command):
+def laid_over(root, *command):
     """A command that sees the unpacked packages laid over /usr.
 
     Whole servers have their paths built in; a mount namespace of their own
@@ -332,7 +332,7 @@ class Exim(_Server):
         os.chown(self.conf, 0, 0)
         os.chmod(self.conf, 0o644)
         # -bdf: a daemon in the foreground
-        self.launch(_laid_over(root, "/usr/sbin/exim4", "-C", self.conf,
+        self.launch(laid_over(root, "/usr/sbin/exim4", "-C", self.conf,
                                "-bdf"))
         self.wait_port()
 
@@ -414,7 +414,7 @@ class Dovecot(_Server):
         with open(conf, "w") as f:
             f.write(DOVECOT_CONF % dict(dir=folder, port=port,
                                         address=address))
-        self.launch(_laid_over(root, "/usr/sbin/dovecot", "-F", "-c", conf))
+        self.launch(laid_over(root, "/usr/sbin/dovecot", "-F", "-c", conf))
         self.wait_port()
 
     def messages(self, user):
