@@ -24,8 +24,7 @@ def pytest_configure(config):
     for line in (
             "limit(seconds): how long the test may take (90)",
             "both: run as root and unprivileged in the quick set too",
-            "root: needs accounts of its own, so root only",
-            "server: needs an installed Hauberk (set by the fixture)"):
+            "root: needs accounts of its own, so root only"):
         config.addinivalue_line("markers", line)
     config.space = spacemod.Space()
     if os.geteuid() == 0:

@@ -136,7 +136,8 @@ class DnsServer:
         self.queries.append(Query(time.time(), proto, name, qtype, wants_ad))
         with self._lock:
             pause = self.delays.get(name, 0)
-            kind = self.faults.get((name, qtype), self.faults.get((name, None)))
+            kind = self.faults.get((name, qtype),
+                                   self.faults.get((name, None)))
         if pause:
             time.sleep(pause)
         if kind == "drop":

@@ -17,7 +17,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 from . import client, records
 from .wait import until
@@ -384,8 +383,3 @@ def _command(pid):
 
 def _alive(pids):
     return [p for p in pids if (_stat(p) or (0, 0, "Z"))[2] not in "ZX"]
-
-
-def pause(seconds):
-    """A wait that has no event to wait for."""
-    time.sleep(seconds)

@@ -53,14 +53,19 @@ class Message:
         self.data = b""
 
 
+def strip_trace(data):
+    """A message without its first field, if that is Received."""
+    if not data.startswith(b"Received:"):
+        return data
+    at = data.index(b"\r\n") + 2
+    while data[at:at + 1] in (b" ", b"\t"):
+        at = data.index(b"\r\n", at) + 2
+    return data[at:]
+
+
 def without_trace(data):
-    """A digest of a message without its first field, if that is Received."""
-    at = 0
-    if data.startswith(b"Received:"):
-        at = data.index(b"\r\n") + 2
-        while data[at:at + 1] in (b" ", b"\t"):
-            at = data.index(b"\r\n", at) + 2
-    return hashlib.sha256(data[at:]).hexdigest()
+    """The digest of a message without our Received field."""
+    return hashlib.sha256(strip_trace(data)).hexdigest()
 
 
 class Mx:
