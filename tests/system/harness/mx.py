@@ -22,7 +22,7 @@ from .wait import until
 # starttls: offer   say STARTTLS and do it
 #           strip   do not say it, answer 502
 #           refuse  say it, answer 454
-#           fail    say it, answer 220, send no TLS and close
+#           fail    say it, answer 220, answer the client's hello with rubbish
 STARTTLS = ("offer", "strip", "refuse", "fail")
 
 
@@ -314,6 +314,7 @@ class Session:
         elif self.act("starttls", usual, arg) != 220:
             return
         if how == "fail":
+            self._fill()
             self.conn.sendall(b"this is not TLS\r\n")
             raise Hangup
         self.wrap()
