@@ -26,6 +26,9 @@ def pytest_configure(config):
             "both: run as root and unprivileged in the quick set too",
             "root: needs accounts of its own, so root only"):
         config.addinivalue_line("markers", line)
+    # old TLS versions are what some tests are about
+    config.addinivalue_line("filterwarnings",
+                            "ignore:ssl.TLSVersion:DeprecationWarning")
     config.space = spacemod.Space()
     if os.geteuid() == 0:
         config.space.enter()

@@ -311,6 +311,17 @@ def test_exim_receives(peers, folder, closing, ca, address):
     assert b"Subject: exim" in exim.wait(1)[0]
 
 
+def test_exim_sends(peers, folder, mx_factory, space, ca):
+    """Exim as a client, over TLS."""
+    if not space.private:
+        pytest.skip("not root")
+    mx = mx_factory("127.0.0.1", cert=ca.issue("mx.a.test"))
+    done = peers.exim_sends(folder, mx.port, "x@d.test",
+                            b"Subject: from exim\n\n.dot\n")
+    assert done.returncode == 0, done.stderr
+    assert mx.wait(1)[0].tls and b"\r\n.dot\r\n" in mx.accepted()[0].data
+
+
 def test_dovecot_lmtp_receives(peers, folder, closing, address):
     """Dovecot takes a message over LMTP."""
     dovecot = closing(peers.dovecot(folder, address(), free_port()))

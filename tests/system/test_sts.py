@@ -1,5 +1,7 @@
 """MTA-STS, end to end: policies, attacks, and what survives them."""
 
+import ssl
+
 import pytest
 
 from harness import client, policyhost
@@ -48,7 +50,6 @@ class Attack:
             mx.starttls = how
 
     def _old_tls(self, on):
-        import ssl
         v = ssl.TLSVersion
         self.mx.tls_minimum = v.TLSv1 if on else v.TLSv1_2
         self.mx.tls_maximum = v.TLSv1_1 if on else None
@@ -185,6 +186,22 @@ def test_STS_36_new_id_is_honoured(world):
     hb.wait_reason("mx-mismatch")
     world.policy("far.test", mxs=["mx.far.test"], ident="2")
     mx.wait(1)
+    hb.wait_empty()
+
+
+def test_STS_29_txt_is_looked_at_before_the_end(world):
+    """A failure that a policy caused is final only after the lifetime and
+    another look at the TXT record; the notice says why."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    mx.starttls = "strip"
+    hb = world.server(["lifetime 5s", "delay-warning off"])
+    send(hb)
+    notice = hb.wait_mail("alice")[0]
+    assert b"no-starttls" in notice or b"STARTTLS" in notice
+    asked = [q.when for q in world.dns.asked("_mta-sts.far.test", "TXT")]
+    assert asked[-1] - asked[0] > 3
+    assert "MAIL" not in mx.verbs()
     hb.wait_empty()
 
 
