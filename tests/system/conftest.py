@@ -29,6 +29,8 @@ def pytest_configure(config):
     # old TLS versions are what some tests are about
     config.addinivalue_line("filterwarnings",
                             "ignore:ssl.TLSVersion:DeprecationWarning")
+    # so that servers are ended when the run itself is ended
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.space = spacemod.Space()
     if os.geteuid() == 0:
         config.space.enter()
