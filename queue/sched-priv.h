@@ -51,7 +51,7 @@ struct q_sched {
 	struct q_line notices;	/* FAILED, QUEUED */
 	struct q_worker *workers; /* conf.workers + 1, the last local */
 	unsigned turn;		/* worker to look at next */
-	struct q_job *jobs[Q_JOB_TABLE];
+	struct q_batch *jobs[Q_JOB_TABLE];
 	uint32_t njobs, next_job;
 	uint32_t count[Q_STATE_COUNT];
 	bool router;
@@ -71,7 +71,7 @@ void q_dest_join(struct q_sched *s, struct q_rcpt *r, bool urgent);
 void q_dest_leave(struct q_sched *s, struct q_rcpt *r);
 void q_dest_unblock_due(struct q_sched *s, int64_t now_ms);
 /* The next job, or NULL. */
-struct q_job *q_dest_next_job(struct q_sched *s, int64_t now_ms);
+struct q_batch *q_dest_next_job(struct q_sched *s, int64_t now_ms);
 /* The message of these jobs is no more. */
 void q_jobs_orphan(struct q_sched *s, const struct q_msg *m);
 void q_dest_free_all(struct q_sched *s);

@@ -316,7 +316,7 @@ discard(struct q_sched *s, struct q_rcpt *r)
 static void
 leave_job(struct q_rcpt *r)
 {
-	struct q_job *job = r->job;
+	struct q_batch *job = r->job;
 
 	if (r->state != Q_ACTIVE || job == NULL)
 		return;
@@ -547,11 +547,12 @@ q_sched_backoff(const struct q_sched *s, unsigned attempts, uint8_t jitter)
 void
 q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 {
-	unsigned workers = s->conf.workers;
+	struct q_sched_conf before = s->conf;
 	struct q_heap old = s->times;
 
 	s->conf = *conf;
-	s->conf.workers = workers;
+	s->conf.workers = before.workers;
+	memcpy(s->conf.key, before.key, sizeof(before.key));
 	s->times = (struct q_heap){ 0 };
 	for (uint32_t i = 0; i < old.n; i++) {
 		struct q_rcpt *r = OF_NODE(old.v[i]);

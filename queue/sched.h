@@ -28,7 +28,7 @@
 
 struct q_sched;
 struct q_dest;
-struct q_job;
+struct q_batch;
 
 enum {
 	Q_JOB_RCPTS = 100,	/* recipients of one job at most */
@@ -72,7 +72,7 @@ struct q_rcpt {
 	int64_t when_ms;     /* NEW: next attempt */
 	union {
 		struct q_rcpt *prev; /* in a line */
-		struct q_job *job;   /* ACTIVE */
+		struct q_batch *job;   /* ACTIVE */
 	};
 	struct q_rcpt *next;
 	struct q_node node; /* due time */
@@ -99,8 +99,8 @@ struct q_msg {
 	uint32_t njobs; /* not ended yet */
 };
 
-struct q_job {
-	struct q_job *hnext;
+struct q_batch {
+	struct q_batch *hnext;
 	uint32_t no;	  /* not 0 */
 	unsigned worker;  /* conf.workers: local */
 	struct q_dest *dest; /* NULL: claimed after a restart */
@@ -125,7 +125,7 @@ struct q_sched_conf {
 
 struct q_sched *q_sched_new(const struct q_sched_conf *conf);
 void q_sched_free(struct q_sched **s);
-/* Times of waiting recipients follow: O(n). */
+/* Times of waiting recipients follow: O(n).  Workers and key stay. */
 void q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf);
 
 /* ID is not 0 and not there yet.  FLAGS: Q_MF_*. */
@@ -161,7 +161,7 @@ struct q_act {
 	enum q_act_kind kind;
 	struct q_msg *msg;
 	struct q_rcpt *rcpt;
-	struct q_job *job; /* owned by the caller: free() after job_end */
+	struct q_batch *job; /* owned by the caller: free() after job_end */
 };
 void q_sched_next(struct q_sched *s, int64_t now_ms, struct q_act *act);
 /* When q_sched_next may have something without another event; INT64_MAX. */
@@ -198,27 +198,27 @@ size_t q_sched_take_failed(struct q_sched *s, struct q_msg *m,
 void q_sched_notice_again(struct q_sched *s, struct q_rcpt *r,
     int64_t when_ms);
 /* The job is over; the caller gave each recipient its outcome before. */
-void q_sched_job_end(struct q_sched *s, struct q_job *job);
+void q_sched_job_end(struct q_sched *s, struct q_batch *job);
 /*
  * The job's destination could not be reached, and OUTCOME says why: it is
  * left alone for a time.  Returns when it is probed again.  To be called
  * before the recipients are given back with q_sched_wait.
  */
-int64_t q_sched_unreachable(struct q_sched *s, struct q_job *job,
+int64_t q_sched_unreachable(struct q_sched *s, struct q_batch *job,
     const struct hb_outcome *o, int64_t now_ms);
 /* Back into the line of its (unreachable) destination; counts an attempt. */
 void q_sched_wait(struct q_sched *s, struct q_rcpt *r,
     const struct hb_outcome *o);
 /* The job's destination answered.  TROUBLE: a connection broke, or so. */
-void q_sched_reached(struct q_sched *s, struct q_job *job, bool trouble);
+void q_sched_reached(struct q_sched *s, struct q_batch *job, bool trouble);
 
 /* Jobs known by number: results, also of a life before.  A job made here has
  * neither message nor destination yet. */
-struct q_job *q_sched_job(const struct q_sched *s, uint32_t no);
-struct q_job *q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no);
+struct q_batch *q_sched_job(const struct q_sched *s, uint32_t no);
+struct q_batch *q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no);
 /* R becomes part of a claimed job.  False when the job is full or R is not
  * free to be claimed. */
-bool q_sched_claim_rcpt(struct q_sched *s, struct q_job *job,
+bool q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job,
     struct q_rcpt *r);
 
 int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,

@@ -263,7 +263,7 @@ q_dest_free_all(struct q_sched *s)
 	free(s->dtable);
 	for (size_t i = 0; i < Q_JOB_TABLE; i++)
 		while (s->jobs[i] != NULL) {
-			struct q_job *j = s->jobs[i];
+			struct q_batch *j = s->jobs[i];
 
 			s->jobs[i] = j->hnext;
 			free(j);
@@ -307,9 +307,9 @@ choose(const struct q_sched *s, const struct q_dest *d)
 /* Jobs. */
 
 static void
-job_insert(struct q_sched *s, struct q_job *job)
+job_insert(struct q_sched *s, struct q_batch *job)
 {
-	struct q_job **at = &s->jobs[job->no % Q_JOB_TABLE];
+	struct q_batch **at = &s->jobs[job->no % Q_JOB_TABLE];
 
 	job->hnext = *at;
 	*at = job;
@@ -318,10 +318,10 @@ job_insert(struct q_sched *s, struct q_job *job)
 	s->workers[job->worker].bytes += job->bytes;
 }
 
-struct q_job *
+struct q_batch *
 q_sched_job(const struct q_sched *s, uint32_t no)
 {
-	struct q_job *j = s->jobs[no % Q_JOB_TABLE];
+	struct q_batch *j = s->jobs[no % Q_JOB_TABLE];
 
 	while (j != NULL && j->no != no)
 		j = j->hnext;
@@ -337,15 +337,15 @@ new_number(struct q_sched *s)
 	return s->next_job;
 }
 
-/* Takes recipients of one message off the front of LINE. */
+/* Takes recipients of one message off the front of LINE; a helper serves one. */
 static void
-fill_job(struct q_sched *s, struct q_job *job, const struct q_line *line)
+fill_job(struct q_sched *s, struct q_batch *job, const struct q_line *line)
 {
+	size_t most = job->dest->local ? 1 : Q_JOB_RCPTS;
 	struct q_rcpt *r;
 
 	while ((r = line->head) != NULL &&
-	    (job->msg == NULL || r->msg == job->msg) &&
-	    job->n < Q_JOB_RCPTS) {
+	    (job->msg == NULL || r->msg == job->msg) && job->n < most) {
 		job->msg = r->msg;
 		job->flush |= (r->flags & Q_RF_FLUSH) != 0;
 		q_heap_remove(&s->times, &r->node);
@@ -356,10 +356,10 @@ fill_job(struct q_sched *s, struct q_job *job, const struct q_line *line)
 	}
 }
 
-static struct q_job *
+static struct q_batch *
 make_job(struct q_sched *s, struct q_dest *d, unsigned worker, int64_t now_ms)
 {
-	struct q_job *job = HB_NEW(struct q_job);
+	struct q_batch *job = HB_NEW(struct q_batch);
 	struct q_msg *m;
 
 	job->no = new_number(s);
@@ -379,7 +379,7 @@ make_job(struct q_sched *s, struct q_dest *d, unsigned worker, int64_t now_ms)
 	return job;
 }
 
-struct q_job *
+struct q_batch *
 q_dest_next_job(struct q_sched *s, int64_t now_ms)
 {
 	unsigned total = s->conf.workers + 1;
@@ -397,10 +397,10 @@ q_dest_next_job(struct q_sched *s, int64_t now_ms)
 	return NULL;
 }
 
-struct q_job *
+struct q_batch *
 q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no)
 {
-	struct q_job *job = HB_NEW(struct q_job);
+	struct q_batch *job = HB_NEW(struct q_batch);
 
 	job->no = no;
 	job->worker = worker;
@@ -410,7 +410,7 @@ q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no)
 }
 
 bool
-q_sched_claim_rcpt(struct q_sched *s, struct q_job *job, struct q_rcpt *r)
+q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job, struct q_rcpt *r)
 {
 	if (job->n == Q_JOB_RCPTS || (job->msg != NULL && job->msg != r->msg) ||
 	    (r->state != Q_NEW && r->state != Q_DUE && r->state != Q_READY))
@@ -429,15 +429,15 @@ void
 q_jobs_orphan(struct q_sched *s, const struct q_msg *m)
 {
 	for (size_t i = 0; i < Q_JOB_TABLE; i++)
-		for (struct q_job *j = s->jobs[i]; j != NULL; j = j->hnext)
+		for (struct q_batch *j = s->jobs[i]; j != NULL; j = j->hnext)
 			if (j->msg == m)
 				j->msg = NULL;
 }
 
 void
-q_sched_job_end(struct q_sched *s, struct q_job *job)
+q_sched_job_end(struct q_sched *s, struct q_batch *job)
 {
-	struct q_job **at = &s->jobs[job->no % Q_JOB_TABLE];
+	struct q_batch **at = &s->jobs[job->no % Q_JOB_TABLE];
 	struct q_worker *w = &s->workers[job->worker];
 	struct q_dest *d = job->dest;
 
@@ -460,7 +460,7 @@ q_sched_job_end(struct q_sched *s, struct q_job *job)
 /* Windows. */
 
 int64_t
-q_sched_unreachable(struct q_sched *s, struct q_job *job,
+q_sched_unreachable(struct q_sched *s, struct q_batch *job,
     const struct hb_outcome *o, int64_t now_ms)
 {
 	struct q_dest *d = job->dest;
@@ -482,7 +482,7 @@ q_sched_unreachable(struct q_sched *s, struct q_job *job,
 }
 
 void
-q_sched_reached(struct q_sched *s, struct q_job *job, bool trouble)
+q_sched_reached(struct q_sched *s, struct q_batch *job, bool trouble)
 {
 	struct q_dest *d = job->dest;
 

@@ -95,7 +95,7 @@ next(const char *to)
 	}
 }
 
-static struct q_job *
+static struct q_batch *
 next_job(const char *to)
 {
 	struct q_act act = next(to);
@@ -115,7 +115,7 @@ static const struct hb_outcome down = {
 };
 
 static void
-end_ok(struct q_job *job)
+end_ok(struct q_batch *job)
 {
 	struct q_msg *m = job->msg;
 
@@ -130,7 +130,7 @@ end_ok(struct q_job *job)
 }
 
 static void
-end_defer(struct q_job *job)
+end_defer(struct q_batch *job)
 {
 	q_sched_reached(s, job, false);
 	for (size_t i = 0; i < job->n; i++)
@@ -143,7 +143,7 @@ end_defer(struct q_job *job)
 }
 
 static int64_t
-end_unreachable(struct q_job *job)
+end_unreachable(struct q_batch *job)
 {
 	int64_t end = q_sched_unreachable(s, job, &down, now);
 
@@ -187,7 +187,7 @@ five_days_of_retries_end_with_a_final_attempt(void **state)
 	struct q_msg *m = add(1, 1);
 	int64_t from = now;
 	unsigned attempts = 0;
-	struct q_job *job;
+	struct q_batch *job;
 
 	(void)state;
 	for (;;) {
@@ -215,7 +215,7 @@ static void
 recipients_of_a_message_travel_together_a_hundred_at_most(void **state)
 {
 	struct q_msg *m = add(1, 250);
-	struct q_job *a = next_job("mx://a"), *b = next_job("mx://a"),
+	struct q_batch *a = next_job("mx://a"), *b = next_job("mx://a"),
 		     *c = next_job("mx://a");
 
 	(void)state;
@@ -262,7 +262,7 @@ no_destination_starves_another(void **state)
 }
 
 static unsigned
-jobs_in_flight(struct q_job **v, unsigned max, const char *to)
+jobs_in_flight(struct q_batch **v, unsigned max, const char *to)
 {
 	unsigned n = 0;
 
@@ -274,7 +274,7 @@ jobs_in_flight(struct q_job **v, unsigned max, const char *to)
 static void
 window_grows_on_success_and_halves_on_trouble(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	unsigned n;
 
 	(void)state;
@@ -301,7 +301,7 @@ window_grows_on_success_and_halves_on_trouble(void **state)
 static void
 unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	struct hb_outcome o;
 	int64_t end;
 	unsigned n;
@@ -339,7 +339,7 @@ unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 static void
 lifetime_ends_behind_an_unreachable_destination_too(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	unsigned n;
 
 	(void)state;
@@ -360,7 +360,7 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 static void
 flush_tries_each_that_waits_now(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	struct q_msg *a = add(1, 1), *b = add(2, 1), *c;
 
 	(void)state;
@@ -388,7 +388,7 @@ static void
 held_message_waits_for_release(void **state)
 {
 	struct q_msg *m = add(1, 2);
-	struct q_job *job;
+	struct q_batch *job;
 
 	(void)state;
 	q_sched_hold(s, m);
@@ -479,7 +479,7 @@ delay_is_told_once(void **state)
 static void
 jobs_of_a_domain_stay_with_one_worker(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	unsigned n;
 
 	(void)state;
@@ -497,7 +497,7 @@ jobs_of_a_domain_stay_with_one_worker(void **state)
 static void
 a_busy_smarthost_spills_to_other_workers(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	unsigned n, at[3] = { 0 };
 
 	(void)state;
@@ -519,7 +519,7 @@ a_busy_smarthost_spills_to_other_workers(void **state)
 static void
 bytes_on_their_way_to_a_worker_are_bounded(void **state)
 {
-	struct q_job *v[20];
+	struct q_batch *v[20];
 	unsigned n;
 
 	(void)state;
@@ -543,7 +543,7 @@ static void
 nothing_goes_to_what_is_down(void **state)
 {
 	struct q_act act;
-	struct q_job *job;
+	struct q_batch *job;
 
 	(void)state;
 	q_sched_router(s, false);
@@ -565,7 +565,7 @@ static void
 claimed_recipients_are_not_tried_twice(void **state)
 {
 	struct q_msg *m = add(1, 2);
-	struct q_job *claim = q_sched_claim(s, 1, 77), *job;
+	struct q_batch *claim = q_sched_claim(s, 1, 77), *job;
 
 	(void)state;
 	assert_true(q_sched_claim_rcpt(s, claim, m->rcpts));
@@ -583,7 +583,7 @@ static void
 removed_message_leaves_its_jobs(void **state)
 {
 	struct q_msg *m = add(1, 1);
-	struct q_job *job = next_job("mx://a");
+	struct q_batch *job = next_job("mx://a");
 
 	(void)state;
 	q_sched_forget(s, m);

@@ -1,0 +1,582 @@
+/*
+ * Questions of control.  Floor 4.  What walks the whole queue does so in
+ * slices, so that a million messages hold up nobody.
+ */
+#include "queue/role.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/io/ctlreply.h"
+#include "common/proto/address.h"
+#include "common/proto/domain.h"
+
+enum {
+	SLICE = 200,		 /* messages at a time */
+	PENDING_MAX = 512 << 10, /* output that waits for control */
+	BUSY_MS = 5
+};
+
+struct walk;
+struct verb {
+	enum hb_ctl_verb verb;
+	bool needs_arg;
+	bool (*visit)(struct walk *w, struct q_msg *m);
+};
+
+/* One question under way. */
+struct walk {
+	TAILQ_ENTRY(walk) link;
+	struct q *q;
+	struct hb_ctl c;
+	const struct verb *verb;
+	struct hb_timer *timer;
+	bool all, by_id;
+	uint64_t id;
+	char name[HB_MAX_PATH + 1]; /* domain or address */
+	uint32_t cursor;
+	int64_t matched;
+};
+TAILQ_HEAD(walkhead, walk);
+struct q_walks {
+	struct walkhead head;
+};
+
+/* Matching. */
+
+static bool
+address_matches(const struct walk *w, struct hb_span address)
+{
+	struct hb_span name = hb_span_str(w->name), local, domain;
+
+	if (w->all || w->by_id)
+		return true;
+	if (hb_span_find(name, '@') < name.n)
+		return hb_span_eq_nocase(name, address);
+	hb_addr_split(address, &local, &domain);
+	return hb_domain_eq(domain, name);
+}
+
+/* Does the question mean R?  H: NULL when its envelope cannot be read. */
+static bool
+rcpt_matches(const struct walk *w, const struct q_hot *h,
+    const struct q_rcpt *r)
+{
+	const struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+
+	if (w->all || w->by_id)
+		return true;
+	return rcpt != NULL && (address_matches(w, rcpt->address) ||
+	    (rcpt->original.n > 0 && address_matches(w, rcpt->original)));
+}
+
+static bool
+msg_matches(struct walk *w, struct q_msg *m)
+{
+	struct q_hot *h;
+
+	if (w->all || w->by_id)
+		return w->all || m->id == w->id;
+	h = q_hot_get(w->q, m);
+	for (struct q_rcpt *r = m->rcpts; r != NULL && h != NULL; r = r->mnext)
+		if (rcpt_matches(w, h, r))
+			return true;
+	return false;
+}
+
+/* The listing. */
+
+static const char *
+state_word(const struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) != 0)
+		return "held";
+	for (const struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		if (r->state != Q_NEW && q_rcpt_next_ms(r) == 0)
+			return "active";
+	return "deferred";
+}
+
+static void
+put_reply(const struct hb_ctl *c, const struct hb_outcome *o)
+{
+	struct hb_buf reply = HB_BUF_INIT(0);
+
+	if (o->code > 0)
+		hb_buf_addf(&reply, "%u ", o->code);
+	hb_buf_add(&reply, o->text);
+	hb_ctl_str(c, "reply", hb_span_trim(hb_buf_span(&reply)));
+	hb_buf_free(&reply);
+}
+
+static void
+put_last(const struct hb_ctl *c, const struct q_last *last)
+{
+	struct hb_outcome o;
+
+	if (last == NULL) {
+		hb_ctl_null(c, "last");
+		return;
+	}
+	q_last_outcome(last, &o);
+	hb_ctl_object(c, "last");
+	put_reply(c, &o);
+	hb_ctl_str(c, "status", o.status);
+	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
+	hb_ctl_str(c, "mx", o.mx);
+	hb_ctl_str(c, "tls", o.tls.n > 0 ? o.tls : HB_SPAN("none"));
+	hb_ctl_str(c, "sts", o.sts.n > 0 ? o.sts : HB_SPAN("none"));
+	hb_ctl_str(c, "policy_id", o.policy_id);
+	hb_ctl_close(c);
+}
+
+static void
+put_rcpt(const struct hb_ctl *c, const struct q_hot *h, const struct q_rcpt *r)
+{
+	const struct hb_rcpt *rcpt = q_hot_rcpt(h, r->idx);
+	int64_t next = q_rcpt_next_ms(r);
+
+	hb_ctl_object(c, NULL);
+	if (rcpt != NULL)
+		hb_ctl_str(c, "address", rcpt->address);
+	if (rcpt != NULL && rcpt->original.n > 0)
+		hb_ctl_str(c, "original", rcpt->original);
+	hb_ctl_int(c, "attempts", r->attempts);
+	if (next > 0)
+		hb_ctl_time(c, "next_attempt", next);
+	else
+		hb_ctl_null(c, "next_attempt");
+	if (r->dest != NULL)
+		hb_ctl_str(c, "route", q_dest_route(r->dest));
+	put_last(c, q_rcpt_last(r));
+	hb_ctl_close(c);
+}
+
+/* The fields of a message, into an open object. */
+static void
+put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
+{
+	char id[17];
+
+	hb_msgid_format(m->id, id);
+	hb_ctl_text(c, "id", id);
+	hb_ctl_str(c, "sender", h->env.sender);
+	hb_ctl_int(c, "size", (int64_t)m->size);
+	hb_ctl_time(c, "arrived", m->arrived_ms);
+	hb_ctl_text(c, "state", state_word(m));
+	hb_ctl_array(c, "recipients");
+	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		put_rcpt(c, h, r);
+	hb_ctl_close(c);
+}
+
+static bool
+visit_list(struct walk *w, struct q_msg *m)
+{
+	struct q_hot *h = q_hot_get(w->q, m);
+
+	if (h == NULL)
+		return false;
+	hb_ctl_object(&w->c, NULL);
+	put_msg(&w->c, h, m);
+	hb_ctl_close(&w->c);
+	return true;
+}
+
+/* Actions. */
+
+static bool
+visit_flush(struct walk *w, struct q_msg *m)
+{
+	q_sched_flush(w->q->sched, m, hb_now_ms());
+	return true;
+}
+
+static void
+record_held(struct q *q, struct q_msg *m)
+{
+	struct q_change c = { .kind = Q_CHANGE_FLAGS,
+		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
+
+	q_trace_add(q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
+	q_record(q, m->id, &c, 1, NULL, NULL);
+}
+
+static bool
+visit_hold(struct walk *w, struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) != 0)
+		return false;
+	q_sched_hold(w->q->sched, m);
+	record_held(w->q, m);
+	return true;
+}
+
+static bool
+visit_release(struct walk *w, struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) == 0)
+		return false;
+	q_sched_release(w->q->sched, m, hb_now_ms());
+	record_held(w->q, m);
+	return true;
+}
+
+static void
+remove_rcpt(struct q *q, struct q_rcpt *r)
+{
+	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
+		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
+	struct q_change c = { .kind = Q_CHANGE_DONE, .idx = r->idx,
+		.outcome = &o };
+	uint64_t id = r->msg->id;
+
+	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
+	q_trace_add(q, id, "removed", r->idx, &o);
+	q_sched_done(q->sched, r);
+	q_record(q, id, &c, 1, NULL, NULL);
+}
+
+static void
+bounce_rcpt(struct q *q, struct q_rcpt *r)
+{
+	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
+		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
+		.at_ms = hb_now_ms(),
+		.text = HB_SPAN("returned by the operator") };
+
+	if (r->state != Q_FAILED && r->state != Q_NOTICE)
+		q_outcome(q, r, &o);
+}
+
+/* Recipients one by one: a domain's, or all. */
+static bool
+visit_rcpts(struct walk *w, struct q_msg *m,
+    void (*act)(struct q *q, struct q_rcpt *r))
+{
+	uint64_t id = m->id;
+	uint32_t from = 0;
+
+	/* each act may change the list, or end the message */
+	while ((m = q_sched_find(w->q->sched, id)) != NULL) {
+		struct q_hot *h = q_hot_get(w->q, m);
+		struct q_rcpt *r = m->rcpts;
+
+		while (r != NULL && (r->idx < from || !rcpt_matches(w, h, r)))
+			r = r->mnext;
+		if (r == NULL)
+			break;
+		from = r->idx + 1;
+		act(w->q, r);
+	}
+	if (m != NULL)
+		q_finish_if_empty(w->q, m);
+	return true;
+}
+
+static bool
+visit_remove(struct walk *w, struct q_msg *m)
+{
+	return visit_rcpts(w, m, remove_rcpt);
+}
+
+static bool
+visit_bounce(struct walk *w, struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) != 0)
+		(void)visit_release(w, m);
+	return visit_rcpts(w, m, bounce_rcpt);
+}
+
+static const struct verb verbs[] = {
+	{ HB_CTL_QUEUE, false, visit_list },
+	{ HB_CTL_FLUSH, false, visit_flush },
+	{ HB_CTL_HOLD, true, visit_hold },
+	{ HB_CTL_RELEASE, true, visit_release },
+	{ HB_CTL_REMOVE, true, visit_remove },
+	{ HB_CTL_BOUNCE, true, visit_bounce },
+};
+
+/* The walk itself. */
+
+static void
+walk_free(struct walk *w)
+{
+	TAILQ_REMOVE(&w->q->walks->head, w, link);
+	hb_timer_free(&w->timer);
+	free(w);
+}
+
+static void
+walk_end(struct walk *w)
+{
+	if (w->verb->verb == HB_CTL_QUEUE) {
+		hb_ctl_close(&w->c);
+		hb_ctl_end(&w->c, 0, NULL);
+	} else {
+		hb_ctl_object(&w->c, NULL);
+		hb_ctl_int(&w->c, "messages", w->matched);
+		hb_ctl_close(&w->c);
+		hb_ctl_end(&w->c, w->matched > 0 || w->all ? 0 : 1,
+		    w->matched > 0 || w->all ? NULL : "nothing in the queue "
+						      "matches");
+	}
+	walk_free(w);
+}
+
+static void
+visit(struct walk *w, struct q_msg *m)
+{
+	if (msg_matches(w, m) && w->verb->visit(w, m))
+		w->matched++;
+}
+
+static void
+step(void *ctx)
+{
+	struct walk *w = ctx;
+	struct q_msg *m = NULL;
+
+	if (hb_peer_pending(w->c.peer) > PENDING_MAX) {
+		hb_timer_set(w->timer, BUSY_MS);
+		return;
+	}
+	q_kick(w->q);
+	if (w->by_id) {
+		m = q_sched_find(w->q->sched, w->id);
+		if (m != NULL)
+			visit(w, m);
+		walk_end(w);
+		return;
+	}
+	for (int i = 0; i < SLICE; i++) {
+		m = q_sched_walk(w->q->sched, &w->cursor);
+		if (m == NULL) {
+			walk_end(w);
+			return;
+		}
+		visit(w, m);
+	}
+	hb_timer_set(w->timer, 0);
+}
+
+/* ID, DOMAIN, ADDRESS or all.  False: too long to be any. */
+static bool
+parse_pattern(struct walk *w, struct hb_span arg)
+{
+	w->all = arg.n == 0 || hb_span_eq(arg, HB_SPAN("all"));
+	w->by_id = !w->all && arg.n == 16 && hb_span_hex64(arg, &w->id) == 0;
+	return hb_span_copy(arg, w->name, sizeof(w->name)) == 0;
+}
+
+static void
+walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
+    struct hb_span arg)
+{
+	struct walk *w = HB_NEW(struct walk);
+
+	if (q->walks == NULL) {
+		q->walks = HB_NEW(struct q_walks);
+		TAILQ_INIT(&q->walks->head);
+	}
+	w->q = q;
+	w->c = *c;
+	w->verb = verb;
+	w->timer = hb_timer_new(q->loop, step, w);
+	TAILQ_INSERT_TAIL(&q->walks->head, w, link);
+	if (!parse_pattern(w, arg)) {
+		hb_ctl_end(c, 64, "neither an id nor a domain");
+		walk_free(w);
+		return;
+	}
+	if (verb->verb == HB_CTL_QUEUE)
+		hb_ctl_array(c, NULL);
+	step(w);
+}
+
+void
+q_walks_lost(struct q *q, struct hb_peer *control)
+{
+	struct walk *w, *next;
+
+	if (q->walks == NULL)
+		return;
+	for (w = TAILQ_FIRST(&q->walks->head); w != NULL; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (control == NULL || w->c.peer == control)
+			walk_free(w);
+	}
+}
+
+void
+q_walks_free(struct q *q)
+{
+	q_walks_lost(q, NULL);
+	free(q->walks);
+	q->walks = NULL;
+}
+
+/* One message. */
+
+static struct q_msg *
+find_msg(struct q *q, const struct hb_ctl *c, struct hb_span arg)
+{
+	struct q_msg *m = NULL;
+	uint64_t id;
+
+	if (hb_span_hex64(arg, &id) == 0)
+		m = q_sched_find(q->sched, id);
+	if (m == NULL)
+		hb_ctl_end(c, 1, "no such message in the queue");
+	return m;
+}
+
+struct shown {
+	struct q *q;
+	struct hb_ctl c;
+};
+
+static void
+show_body(void *ctx, int err, struct hb_span bytes, int fd)
+{
+	static unsigned char head[HB_MAX_IPC_BODY];
+	struct shown *s = ctx;
+	const struct hb_ctl *c = &s->c;
+	ssize_t n;
+
+	if (fd >= 0) {
+		n = pread(fd, head, sizeof(head), 0);
+		bytes = hb_span(head, n > 0 ? (size_t)n : 0);
+		close(fd);
+	}
+	if (s->q->control == c->peer) { /* who asked is still there */
+		if (err < 0)
+			hb_ctl_null(c, "message");
+		else
+			hb_ctl_str(c, "message",
+			    hb_span_head(bytes, HB_MAX_IPC_BODY));
+		hb_ctl_close(c);
+		hb_ctl_end(c, 0, NULL);
+	}
+	free(s);
+}
+
+static void
+put_envelope(const struct hb_ctl *c, const struct hb_env *e)
+{
+	hb_ctl_str(c, "client", e->client);
+	hb_ctl_str(c, "helo", e->helo);
+	hb_ctl_str(c, "user", e->user);
+	hb_ctl_str(c, "with", e->with);
+	hb_ctl_str(c, "tls", e->tls);
+	hb_ctl_bool(c, "notice", (e->flags & HB_ENV_NOTICE) != 0);
+}
+
+static void
+show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
+{
+	struct q_msg *m = find_msg(q, c, arg);
+	struct q_hot *h = m != NULL ? q_hot_get(q, m) : NULL;
+	struct shown *kept;
+
+	if (m == NULL)
+		return;
+	if (h == NULL) {
+		hb_ctl_end(c, 1, "the stored envelope cannot be read");
+		return;
+	}
+	hb_ctl_object(c, NULL);
+	put_msg(c, h, m);
+	put_envelope(c, &h->env);
+	kept = HB_NEW(struct shown);
+	*kept = (struct shown){ q, *c };
+	q_spool_body(q->spool, m->id, show_body, kept);
+}
+
+static void
+put_event(const struct hb_ctl *c, const struct q_event *e)
+{
+	hb_ctl_object(c, NULL);
+	hb_ctl_time(c, "time", e->at_ms);
+	hb_ctl_text(c, "event", e->what);
+	hb_ctl_int(c, "recipient", e->idx);
+	if (e->result != HB_RESULT_NONE) {
+		hb_ctl_text(c, "result", hb_result_word(e->result));
+		hb_ctl_text(c, "reason", hb_reason_word(e->reason));
+		hb_ctl_text(c, "text", e->text);
+	}
+	hb_ctl_close(c);
+}
+
+static void
+trace(struct q *q, const struct hb_ctl *c, struct hb_span arg)
+{
+	const struct q_event *e;
+	size_t cursor = 0;
+	uint64_t id;
+
+	if (hb_span_hex64(arg, &id) < 0) {
+		hb_ctl_end(c, 64, "trace needs the id of a message");
+		return;
+	}
+	hb_ctl_array(c, NULL);
+	while ((e = q_trace_next(q, id, &cursor)) != NULL)
+		put_event(c, e);
+	hb_ctl_close(c);
+	hb_ctl_end(c, 0, NULL);
+}
+
+/* Into the object that is open. */
+static void
+status(struct q *q, const struct hb_ctl *c)
+{
+	struct q_sched_stats s;
+	uint32_t active;
+
+	q_sched_stats(q->sched, &s);
+	active = s.state[Q_DUE] + s.state[Q_ASKED] + s.state[Q_READY] +
+	    s.state[Q_ACTIVE];
+	hb_ctl_int(c, "messages", s.messages);
+	hb_ctl_int(c, "recipients", s.recipients);
+	hb_ctl_int(c, "active", active);
+	hb_ctl_int(c, "deferred", s.state[Q_NEW]);
+	hb_ctl_int(c, "held", s.state[Q_HELD]);
+	hb_ctl_int(c, "destinations", s.destinations);
+	hb_ctl_int(c, "unreachable", s.unreachable);
+	hb_ctl_int(c, "jobs", s.jobs);
+	hb_ctl_int(c, "spool_free", (int64_t)q_spool_space(q->spool));
+	hb_ctl_int(c, "accepted_total", (int64_t)q->total.accepted);
+	hb_ctl_int(c, "delivered_total", (int64_t)q->total.delivered);
+	hb_ctl_int(c, "deferred_total", (int64_t)q->total.deferred);
+	hb_ctl_int(c, "failed_total", (int64_t)q->total.failed);
+	hb_ctl_int(c, "notices_total", (int64_t)q->total.notices);
+}
+
+void
+q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *question)
+{
+	struct hb_ctl c = { .peer = control, .ref = question->ref };
+
+	if (question->verb == HB_CTL_STATUS) {
+		status(q, &c);
+		return;
+	}
+	if (question->verb == HB_CTL_SHOW) {
+		show(q, &c, question->arg);
+		return;
+	}
+	if (question->verb == HB_CTL_TRACE) {
+		trace(q, &c, question->arg);
+		return;
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
+		if (verbs[i].verb == question->verb) {
+			if (verbs[i].needs_arg && question->arg.n == 0)
+				hb_ctl_end(&c, 64, "an id, a domain or all");
+			else
+				walk_start(q, &c, &verbs[i], question->arg);
+			return;
+		}
+	hb_ctl_end(&c, 1, "not a question for this role");
+}

@@ -1,0 +1,354 @@
+/* Writer of notices.  Floor 2.  RFC 3464, RFC 6522, RFC 3834. */
+#include "queue/dsn.h"
+
+#include "common/base/timefmt.h"
+
+enum { FOLD_AT = 76, ID_MAX = 250 };
+
+static const struct {
+	const char *action, *subject, *lead;
+} kinds[] = {
+	[Q_DSN_FAILED] = { "failed", "Your message could not be delivered",
+	    "Your message could not be delivered to the recipients below.  "
+	    "It will not\r\nbe tried again." },
+	[Q_DSN_DELAYED] = { "delayed", "Your message is delayed",
+	    "Your message could not be delivered yet to the recipients below."
+	    "  This\r\nis a warning only: you need not send it again." },
+};
+
+/* Text from outside, as one or more folded lines. */
+static void
+put_text(struct hb_buf *out, struct hb_span s, size_t column)
+{
+	for (size_t i = 0; i < s.n; i++, column++) {
+		unsigned char c = s.p[i];
+
+		if (c >= 0x7f)
+			c = '?';
+		else if (c < 0x20)
+			c = ' ';
+		if (c == ' ' && column >= FOLD_AT) {
+			hb_buf_adds(out, "\r\n");
+			column = 0;
+		} else if (column >= FOLD_AT * 10) {
+			hb_buf_adds(out, "\r\n ");
+			column = 1;
+		}
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+}
+
+/* "Name: type; value" when there is a value. */
+static void
+put_field(struct hb_buf *out, const char *name, struct hb_span value)
+{
+	if (value.n == 0)
+		return;
+	hb_buf_adds(out, name);
+	put_text(out, hb_span_trim(value), strlen(name));
+	hb_buf_adds(out, "\r\n");
+}
+
+static int
+hex(unsigned char c)
+{
+	if (hb_is_digit(c))
+		return c - '0';
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* RFC 3461 s4: +HH stands for a byte; what is not xtext stays as it is. */
+static void
+decode_xtext(struct hb_span s, struct hb_buf *out)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i];
+
+		if (c == '+' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 &&
+		    hex(s.p[i + 2]) >= 0) {
+			c = (unsigned char)(hex(s.p[i + 1]) * 16 +
+			    hex(s.p[i + 2]));
+			i += 2;
+		}
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+}
+
+static void
+put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+
+	decode_xtext(s, &plain);
+	put_field(out, name, hb_buf_span(&plain));
+	hb_buf_free(&plain);
+}
+
+/* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
+static void
+put_orcpt(struct hb_buf *out, struct hb_span orcpt)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+	struct hb_span rest = orcpt, type;
+
+	if (orcpt.n == 0)
+		return;
+	type = hb_span_cut(&rest, ';');
+	hb_buf_add(&plain, type);
+	hb_buf_adds(&plain, ";");
+	decode_xtext(rest, &plain);
+	put_field(out, "Original-Recipient: ", hb_buf_span(&plain));
+	hb_buf_free(&plain);
+}
+
+struct hb_span
+q_dsn_headers(struct hb_span message)
+{
+	for (size_t i = 0; i + 1 < message.n; i++) {
+		bool at_line = i == 0 || message.p[i - 1] == '\n';
+
+		if (at_line && message.p[i] == '\r' &&
+		    message.p[i + 1] == '\n')
+			return hb_span_head(message, i);
+	}
+	return message;
+}
+
+struct hb_span
+q_dsn_field(struct hb_span headers, const char *name)
+{
+	struct hb_span want = hb_span_str(name);
+
+	while (headers.n > 0) {
+		struct hb_span line = hb_span_cut(&headers, '\n');
+
+		if (line.n > want.n && line.p[want.n] == ':' &&
+		    hb_span_has_prefix_nocase(line, want))
+			return hb_span_trim(hb_span_from(line, want.n + 1));
+	}
+	return HB_SPAN_NONE;
+}
+
+static bool
+is_visible(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= 0x20 || s.p[i] >= 0x7f)
+			return false;
+	return s.n > 0 && s.n <= ID_MAX;
+}
+
+static void
+put_boundary(struct hb_buf *out, const struct q_dsn *d)
+{
+	hb_buf_addf(out, "=_%016llx_%016llx", (unsigned long long)d->id,
+	    (unsigned long long)d->parent);
+}
+
+static void
+put_date(struct hb_buf *out, const char *name, int64_t ms)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(ms, when);
+	hb_buf_addf(out, "%s: %s\r\n", name, when);
+}
+
+static void
+put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
+{
+	struct hb_span id = q_dsn_field(headers, "Message-ID");
+
+	put_date(out, "Date", d->now_ms);
+	hb_buf_adds(out, "From: Mail Delivery System <MAILER-DAEMON@");
+	hb_buf_add(out, d->hostname);
+	hb_buf_adds(out, ">\r\n");
+	hb_buf_adds(out, "To: <");
+	hb_buf_add(out, d->to);
+	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
+	    kinds[d->kind].subject, (unsigned long long)d->id);
+	hb_buf_add(out, d->hostname);
+	hb_buf_adds(out, ">\r\n");
+	if (is_visible(id)) {
+		put_field(out, "In-Reply-To: ", id);
+		put_field(out, "References: ", id);
+	}
+	/* RFC 3834 s5.2: replied, never generated */
+	hb_buf_adds(out, "Auto-Submitted: auto-replied\r\n"
+	    "MIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	    "\tboundary=\"");
+	put_boundary(out, d);
+	hb_buf_adds(out, "\"\r\n");
+}
+
+static void
+part(struct hb_buf *out, const struct q_dsn *d, const char *type)
+{
+	hb_buf_adds(out, "\r\n--");
+	put_boundary(out, d);
+	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
+}
+
+/* One recipient for a person. */
+static void
+put_why(const struct q_dsn_rcpt *r, struct hb_buf *out)
+{
+	const struct hb_outcome *o = &r->outcome;
+
+	hb_buf_adds(out, "\r\n  <");
+	put_text(out, r->address, 3);
+	hb_buf_adds(out, ">");
+	if (r->original.n > 0 && !hb_span_eq(r->original, r->address)) {
+		hb_buf_adds(out, "\r\n    (for <");
+		put_text(out, r->original, 11);
+		hb_buf_adds(out, ">)");
+	}
+	hb_buf_addf(out, "\r\n    Why: %s\r\n",
+	    hb_reason_text((enum hb_reason)o->reason));
+	if (o->text.n == 0)
+		return;
+	if (o->mx.n > 0) {
+		hb_buf_adds(out, "    Host ");
+		put_text(out, o->mx, 9);
+		hb_buf_adds(out, o->from_remote ? " said:\r\n" : ":\r\n");
+	}
+	hb_buf_adds(out, "    ");
+	if (o->code > 0)
+		hb_buf_addf(out, "%u ", o->code);
+	put_text(out, o->text, 8);
+	hb_buf_adds(out, "\r\n");
+}
+
+static void
+put_human(const struct q_dsn *d, struct hb_buf *out)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	part(out, d, "text/plain; charset=us-ascii");
+	hb_buf_adds(out, "\r\nThis is the mail system at ");
+	hb_buf_add(out, d->hostname);
+	hb_buf_addf(out, ".\r\n\r\n%s\r\n", kinds[d->kind].lead);
+	if (d->kind == Q_DSN_DELAYED) {
+		hb_time_rfc5322(d->retry_until_ms, when);
+		hb_buf_addf(out, "It will be tried until %s.\r\n", when);
+	}
+	for (size_t i = 0; i < d->n; i++)
+		put_why(&d->rcpts[i], out);
+}
+
+/* RFC 3464 s2.3.6: the remote reply, or our own words. */
+static void
+put_diagnostic(const struct hb_outcome *o, struct hb_buf *out)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	if (o->from_remote && o->code > 0)
+		hb_buf_addf(&text, "smtp; %u ", o->code);
+	else
+		hb_buf_adds(&text, "X-Hauberk; ");
+	hb_buf_add(&text, o->text);
+	if (o->text.n > 0)
+		put_field(out, "Diagnostic-Code: ", hb_buf_span(&text));
+	hb_buf_free(&text);
+}
+
+/* RFC 3464 s2.3.4: the class agrees with the action. */
+static void
+put_status(const struct q_dsn *d, const struct hb_outcome *o,
+    struct hb_buf *out)
+{
+	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
+	bool fits = o->status.n >= 5 && o->status.p[0] == (unsigned char)any[0];
+
+	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
+}
+
+static void
+put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
+{
+	const struct hb_outcome *o = &r->outcome;
+
+	hb_buf_adds(out, "\r\n");
+	put_orcpt(out, r->orcpt);
+	put_field(out, "Final-Recipient: rfc822; ", r->address);
+	hb_buf_addf(out, "Action: %s\r\n", kinds[d->kind].action);
+	put_status(d, o, out);
+	put_field(out, "Remote-MTA: dns; ", o->mx);
+	put_diagnostic(o, out);
+	if (o->at_ms > 0)
+		put_date(out, "Last-Attempt-Date", o->at_ms);
+	if (d->kind == Q_DSN_DELAYED)
+		put_date(out, "Will-Retry-Until", d->retry_until_ms);
+	put_field(out, "X-Hauberk-Reason: ",
+	    hb_span_str(hb_reason_word((enum hb_reason)o->reason)));
+	put_field(out, "X-Hauberk-TLS: ", o->tls);
+	put_field(out, "X-Hauberk-STS: ", o->sts);
+}
+
+static void
+put_status_part(const struct q_dsn *d, struct hb_buf *out)
+{
+	part(out, d, "message/delivery-status");
+	hb_buf_adds(out, "\r\n");
+	put_xtext(out, "Original-Envelope-Id: ", d->envid);
+	put_field(out, "Reporting-MTA: dns; ", d->hostname);
+	hb_buf_addf(out, "X-Hauberk-Message: %016llx\r\n",
+	    (unsigned long long)d->parent);
+	put_date(out, "Arrival-Date", d->arrived_ms);
+	for (size_t i = 0; i < d->n; i++)
+		put_rcpt(d, &d->rcpts[i], out);
+}
+
+static bool
+has_high_bytes(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+static bool
+has_leading_dot(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '.' && (i == 0 || s.p[i - 1] == '\n'))
+			return true;
+	return false;
+}
+
+/* The message is in wire form already: its dots are stuffed. */
+static void
+put_original(const struct q_dsn *d, struct hb_span original,
+    struct hb_buf *out)
+{
+	part(out, d, d->whole ? "message/rfc822" : "text/rfc822-headers");
+	if (has_high_bytes(original))
+		hb_buf_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
+	hb_buf_adds(out, "\r\n");
+	hb_buf_add(out, original);
+	if (original.n < 2 || original.p[original.n - 1] != '\n')
+		hb_buf_adds(out, "\r\n");
+}
+
+uint32_t
+q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
+{
+	struct hb_span headers = q_dsn_headers(d->message);
+	struct hb_span original = d->whole ? d->message : headers;
+	bool high = has_high_bytes(original);
+
+	put_head(d, headers, out);
+	if (high)
+		hb_buf_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
+	put_human(d, out);
+	put_status_part(d, out);
+	if (original.n > 0)
+		put_original(d, original, out);
+	hb_buf_adds(out, "\r\n--");
+	put_boundary(out, d);
+	hb_buf_adds(out, "--\r\n");
+	return (high ? HB_ENV_8BIT : 0) |
+	    (has_leading_dot(original) ? HB_ENV_DOTTED : 0);
+}

@@ -1,0 +1,318 @@
+/*
+ * Where does a recipient go?  Floor 4.
+ *
+ * Router answers with a list of deliveries.  A list of one with the address
+ * unchanged is kept in memory alone: the same question gives the answer again.
+ * Any other list is recorded before anything of it is sent, so that no crash
+ * expands an alias twice: each entry becomes a recipient of its own, the one
+ * that was asked about is done.
+ */
+#include "queue/role.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "common/base/err.h"
+#include "common/proto/address.h"
+#include "queue/rules.h"
+
+/* A question on its way; or an answer on its way to the disk. */
+struct q_ask {
+	UT_hash_handle hh;
+	struct q *q;
+	uint32_t ref;
+	uint64_t id;
+	uint32_t idx;
+	struct hb_arena *arena; /* owns items */
+	struct hb_rcpt *items;	/* malloc */
+	size_t n, cap;
+	bool answered;
+};
+
+static void
+ask_free(struct q_ask *a)
+{
+	if (!a->answered)
+		HASH_DEL(a->q->asks, a);
+	hb_arena_free(&a->arena);
+	free(a->items);
+	free(a);
+}
+
+/* Routes that end here have their outcome at once. */
+static bool
+ends_here(struct q *q, struct q_rcpt *r, const struct hb_route *route)
+{
+	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms() };
+
+	if (route->kind == HB_ROUTE_DISCARD) {
+		o.result = HB_RESULT_OK;
+		o.reason = HB_REASON_DISCARDED;
+		o.status = HB_SPAN("2.0.0");
+	} else if (route->kind == HB_ROUTE_ERROR) {
+		o.result = route->status.p[0] == '4' ? HB_RESULT_DEFER
+						     : HB_RESULT_FAIL;
+		o.reason = HB_REASON_ROUTE_ERROR;
+		o.status = route->status;
+		o.text = route->rest;
+	} else {
+		return false;
+	}
+	q_outcome(q, r, &o);
+	return true;
+}
+
+static void
+bad_route(struct q *q, struct q_rcpt *r)
+{
+	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
+		.result = HB_RESULT_DEFER, .reason = HB_REASON_ALIAS_ERROR,
+		.status = HB_SPAN("4.3.5"),
+		.text = HB_SPAN("the route for this address is malformed") };
+
+	q_outcome(q, r, &o);
+}
+
+static void
+send_on(struct q *q, struct q_rcpt *r, struct hb_span route,
+    struct hb_span owner)
+{
+	struct hb_buf key = HB_BUF_INIT(0);
+	struct hb_route parsed;
+	struct q_route to;
+
+	if (hb_route_parse(route, &parsed) < 0) {
+		bad_route(q, r);
+		return;
+	}
+	if (ends_here(q, r, &parsed))
+		return;
+	q_rule_route(q->env->conf, &parsed, route, owner, &key, &to);
+	q_sched_route(q->sched, r, &to, hb_now_ms());
+	hb_buf_free(&key);
+}
+
+static void
+defer_unreadable(struct q *q, struct q_rcpt *r)
+{
+	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
+		.result = HB_RESULT_DEFER, .reason = HB_REASON_BODY_DAMAGED,
+		.status = HB_SPAN("4.3.0"),
+		.text = HB_SPAN("the stored envelope cannot be read") };
+
+	q_outcome(q, r, &o);
+}
+
+void
+q_ask(struct q *q, struct q_rcpt *r)
+{
+	struct q_hot *h = q_hot_get(q, r->msg);
+	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+	struct ipc_expand m = { .ref = ++q->next_ref };
+	struct q_ask *a;
+
+	if (rcpt == NULL) {
+		defer_unreadable(q, r);
+		return;
+	}
+	if ((rcpt->flags & HB_RCPT_EXPANDED) != 0) {
+		send_on(q, r, rcpt->route, rcpt->owner);
+		return;
+	}
+	a = HB_NEW(struct q_ask);
+	a->q = q;
+	a->ref = m.ref;
+	a->id = r->msg->id;
+	a->idx = r->idx;
+	a->arena = hb_arena_new();
+	HASH_ADD(hh, q->asks, ref, sizeof(a->ref), a);
+	m.address = rcpt->address;
+	m.sender = h->env.sender;
+	hb_peer_post(q->router, HB_IPC_EXPAND, &m, -1);
+}
+
+static struct q_ask *
+find_ask(struct q *q, uint32_t ref)
+{
+	struct q_ask *a;
+
+	HASH_FIND(hh, q->asks, &ref, sizeof(ref), a);
+	return a;
+}
+
+/* The recipient of an answer, unless it was removed meanwhile. */
+static struct q_rcpt *
+asked_rcpt(const struct q_ask *a)
+{
+	struct q_msg *m = q_sched_find(a->q->sched, a->id);
+	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, a->idx) : NULL;
+
+	return r != NULL && r->state == Q_ASKED ? r : NULL;
+}
+
+void
+q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_expand_item *m = msg;
+	struct q_ask *a = find_ask(q_of(ctx), m->ref);
+
+	(void)fd;
+	if (a == NULL || a->n == HB_MAX_ALIAS_TARGETS) {
+		hb_peer_violation(p, "answer to no question");
+		return;
+	}
+	if (a->n == a->cap) {
+		a->cap = a->cap > 0 ? a->cap * 2 : 4;
+		a->items = hb_realloc(a->items, a->cap * sizeof(*a->items));
+	}
+	a->items[a->n++] = (struct hb_rcpt){
+		.address = hb_arena_span(a->arena, m->address),
+		.route = hb_arena_span(a->arena, m->route),
+		.owner = hb_arena_span(a->arena, m->owner),
+		.flags = m->flags,
+	};
+}
+
+/* Is the one item the address itself, changed in nothing? */
+static bool
+is_plain(const struct q_ask *a, const struct hb_rcpt *rcpt)
+{
+	return a->n == 1 && a->items[0].owner.n == 0 &&
+	    hb_span_eq(a->items[0].address, rcpt->address);
+}
+
+/* Gives each item what it inherits, and its number. */
+static void
+complete_items(struct q_ask *a, const struct hb_rcpt *from, uint32_t first)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		struct hb_rcpt *it = &a->items[i];
+
+		it->idx = first + (uint32_t)i;
+		it->flags |= HB_RCPT_EXPANDED;
+		it->notify = from->notify;
+		it->orcpt = hb_arena_span(a->arena, from->orcpt);
+		it->original = hb_arena_span(a->arena, from->original.n > 0
+		    ? from->original : from->address);
+		if (it->owner.n == 0)
+			it->owner = hb_arena_span(a->arena, from->owner);
+	}
+}
+
+/* The answer is on the disk: its recipients come in, the asked one goes. */
+static void
+on_recorded(void *ctx)
+{
+	struct q_ask *a = ctx;
+	struct q *q = a->q;
+	struct q_msg *m = q_sched_find(q->sched, a->id);
+	struct q_rcpt *r = asked_rcpt(a);
+
+	if (m != NULL && r != NULL) {
+		q_hot_drop(q, m); /* its list is no longer all */
+		for (size_t i = 0; i < a->n; i++)
+			q_sched_rcpt(q->sched, m, a->items[i].idx,
+			    hb_now_ms());
+		q_sched_done(q->sched, r);
+		q_finish_if_empty(q, m);
+		q_kick(q);
+	}
+	ask_free(a);
+}
+
+static void
+record_items(struct q_ask *a, struct q_rcpt *r)
+{
+	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
+	struct q_change *c = hb_calloc(a->n + 1, sizeof(*c));
+
+	for (size_t i = 0; i < a->n; i++)
+		c[i] = (struct q_change){ .kind = Q_CHANGE_RCPT,
+			.rcpt = &a->items[i] };
+	c[a->n] = (struct q_change){ .kind = Q_CHANGE_DONE, .idx = a->idx,
+		.outcome = &replaced };
+	r->msg->next_idx += (uint32_t)a->n;
+	HASH_DEL(a->q->asks, a);
+	a->answered = true;
+	q_record(a->q, a->id, c, a->n + 1, on_recorded, a);
+	free(c);
+}
+
+static void
+use_items(struct q_ask *a, struct q_rcpt *r)
+{
+	struct q *q = a->q;
+	struct q_hot *h = q_hot_get(q, r->msg);
+	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, a->idx) : NULL;
+	size_t asked = a->n;
+
+	if (rcpt == NULL) {
+		defer_unreadable(q, r);
+		ask_free(a);
+		return;
+	}
+	a->n = q_rule_merge(h->rcpts, h->n, rcpt->idx, a->items, a->n);
+	if (is_plain(a, rcpt)) {
+		rcpt->route = hb_arena_span(h->arena, a->items[0].route);
+		send_on(q, r, rcpt->route, rcpt->owner);
+		ask_free(a);
+		return;
+	}
+	HB_LOG(HB_LOG_INFO, HB_EV_EXPAND, hb_kv_id(HB_K_MSG, a->id),
+	    hb_kv_span(HB_K_RCPT, rcpt->address),
+	    hb_kv_int(HB_K_COUNT, (int64_t)asked));
+	q_trace_add(q, a->id, "expanded", a->idx, NULL);
+	complete_items(a, rcpt, r->msg->next_idx);
+	record_items(a, r);
+}
+
+void
+q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct q *q = q_of(ctx);
+	const struct ipc_expand_end *m = msg;
+	struct q_ask *a = find_ask(q, m->ref);
+	struct hb_outcome o;
+	struct q_rcpt *r;
+
+	(void)fd;
+	if (a == NULL || hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0) {
+		hb_peer_violation(p, "bad end of an answer");
+		return;
+	}
+	q_kick(q);
+	r = asked_rcpt(a);
+	if (r != NULL && o.result == HB_RESULT_OK) {
+		use_items(a, r);
+		return;
+	}
+	if (r != NULL) {
+		o.idx = r->idx;
+		o.at_ms = hb_now_ms();
+		q_outcome(q, r, &o);
+	}
+	ask_free(a);
+}
+
+void
+q_asks_lost(struct q *q)
+{
+	struct q_ask *a, *tmp;
+
+	HASH_ITER(hh, q->asks, a, tmp) {
+		struct q_rcpt *r = asked_rcpt(a);
+
+		if (r != NULL)
+			q_sched_unask(q->sched, r);
+		ask_free(a);
+	}
+}
+
+void
+q_asks_free(struct q *q)
+{
+	struct q_ask *a, *tmp;
+
+	HASH_ITER(hh, q->asks, a, tmp)
+		ask_free(a);
+}
