@@ -137,7 +137,7 @@ accept_one(struct smtpd_listener *l)
 		}
 		return errno == ECONNABORTED || errno == EINTR;
 	}
-	if (hb_sock_to_netaddr(&ss, &addr))
+	if (hb_sock_to_netaddr(&ss, len, &addr))
 		smtpd_client_new(l, fd, &addr);
 	else
 		close(fd);
