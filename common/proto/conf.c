@@ -433,14 +433,27 @@ hb_conf_dump(const struct hb_conf *c, struct hb_buf *out)
 		    (const unsigned char *)c + rows[i].offset, out);
 }
 
-/* Text for mdoc: a line must not begin with a dot or quote. */
+/* mdoc wants each sentence on a line of its own. */
+static void
+manual_text(const char *text, struct hb_buf *out)
+{
+	const char *end;
+
+	while ((end = strstr(text, ".  ")) != NULL) {
+		hb_buf_add(out, hb_span(text, (size_t)(end - text) + 1));
+		hb_buf_adds(out, "\n");
+		text = end + 3;
+	}
+	hb_buf_addf(out, "%s\n", text);
+}
+
 static void
 manual_row(const struct hb_conf_row *row, struct hb_buf *out)
 {
 	hb_buf_addf(out, ".It Ic %s%s Ar %s\n", row->word,
 	    (row->flags & HB_CW_MANY) != 0 ? " Ns +" : "",
 	    hb_conf_types[row->type].syntax);
-	hb_buf_addf(out, "%s\n", row->text);
+	manual_text(row->text, out);
 	if (row->def != NULL)
 		hb_buf_addf(out, "The default is\n.Ql %s .\n", row->def);
 	if ((row->flags & HB_CW_UNBUILT) != 0)

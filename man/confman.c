@@ -1,0 +1,15 @@
+/* Prints the keyword part of hauberk.conf(5), from the keyword list. */
+#include <stdio.h>
+
+#include "common/proto/conf.h"
+
+int
+main(void)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+	struct hb_span s;
+
+	hb_conf_manual(&out);
+	s = hb_buf_span(&out);
+	return fwrite(s.p, 1, s.n, stdout) == s.n && fflush(stdout) == 0 ? 0 : 1;
+}
