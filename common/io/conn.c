@@ -132,11 +132,13 @@ input_held(const struct hb_conn *c)
 	return c->lent ? c->view.n : c->in.n;
 }
 
+/* A peer that asks for answers of TLS itself and takes none is not read. */
 static bool
 may_read(const struct hb_conn *c)
 {
-	return !c->dead && c->state == OPEN && !c->paused && !c->eof &&
-	       !c->shutting && input_held(c) < c->max_input;
+	return c->raw.n < 2 * RAW_MOST && !c->dead && c->state == OPEN &&
+	       !c->paused && !c->eof && !c->shutting &&
+	       input_held(c) < c->max_input;
 }
 
 static unsigned
@@ -800,7 +802,7 @@ shake_hands(struct hb_conn *c)
 		return;
 	if (r == HB_TLS_STEP_OK) {
 		/* The peer's first words may have come along. */
-		c->more_inside = true;
+		c->more_inside = hb_tls_session_pending(c->tls);
 		c->state = OPEN;
 		if (c->head != NULL)
 			hb_hook_arm(c->hook);

@@ -22,7 +22,9 @@ struct hb_conn_ops {
 	/* All output is written. */
 	void (*on_drain)(void *ctx);
 	/* Closed by the peer (ERR 0), or failed (HB_E_*; SYSERR: errno or 0).
-	 * The connection stays until hb_conn_free. */
+	 * The connection stays until hb_conn_free: after ERR 0 input that is
+	 * held can still be consumed and output still goes out.  Comes once,
+	 * and once more after hb_conn_shutdown. */
 	void (*on_close)(void *ctx, int err, int syserr);
 };
 
@@ -40,9 +42,12 @@ struct hb_conn *hb_conn_attach(struct hb_loop *l, int fd, size_t max_input,
 /* Safe inside every callback. */
 void hb_conn_free(struct hb_conn **c);
 
+/* What is held now.  The bytes live until the callback returns (outside of
+ * callbacks: until the end of the turn), also when they are consumed. */
 struct hb_span hb_conn_input(const struct hb_conn *c);
 void hb_conn_consume(struct hb_conn *c, size_t n);
-/* Stops and starts reading: back-pressure. */
+/* Stops and starts reading: back-pressure.  What is held already is not told
+ * of again by on_input. */
 void hb_conn_pause(struct hb_conn *c, bool pause);
 
 /* Queues bytes; written at the end of the turn in one go. */
@@ -52,7 +57,9 @@ size_t hb_conn_pending(const struct hb_conn *c);
  * until on_drain (sendfile on a plain connection). */
 void hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset,
     uint64_t len);
-/* Closes after all output is written (TLS: close_notify first). */
+/* Ends the connection after all output is written (TLS: close_notify first):
+ * no more input is told of, and on_close with ERR 0 says that it is done.
+ * Before the connection or the handshake is up it ends at once. */
 void hb_conn_shutdown(struct hb_conn *c);
 
 /*

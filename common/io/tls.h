@@ -12,8 +12,12 @@
 struct hb_tls; /* a context: server or client side */
 struct hb_peer;
 
-/* Signs through the key agent: blocks at most 200 ms on FD, a socket of its
- * own to the key agent carrying SIGN and SIGNATURE frames. */
+/*
+ * Signs through the key agent: blocks at most 200 ms on FD, a socket of its
+ * own to the key agent carrying SIGN and SIGNATURE frames.  After a timeout
+ * signatures fail at once until the answer that is due has come; after a
+ * broken or closed channel, until a new FD is set.
+ */
 struct hb_keyclient;
 struct hb_keyclient *hb_keyclient_new(void);
 void hb_keyclient_set_fd(struct hb_keyclient *k, int fd); /* takes; -1: down */

@@ -189,6 +189,7 @@ hb_tls_session_handshake(struct hb_tls_session *s)
 	if (r == HB_TLS_STEP_WANT)
 		return r;
 	if (r == HB_TLS_STEP_OK) {
+		s->more = SSL_has_pending(s->ssl) != 0;
 		hb_tls_facts_done(s->facts, s->ssl);
 		return r;
 	}
@@ -203,15 +204,20 @@ hb_tls_session_read(
 	enum hb_tls_step r = HB_TLS_STEP_OK;
 
 	*got = 0;
+	s->more = true;
 	ERR_clear_error();
-	while (r == HB_TLS_STEP_OK && *got < room) {
+	while (r == HB_TLS_STEP_OK && s->more && *got < room) {
 		size_t n = 0;
 
 		r = step(s, SSL_read_ex(s->ssl, (unsigned char *)dst + *got,
 				room - *got, &n));
 		*got += n;
+		/* With nothing left inside the loop will tell of more: one
+		 * system call for a message, not two. */
+		if (r == HB_TLS_STEP_WANT ||
+		    (r == HB_TLS_STEP_OK && SSL_has_pending(s->ssl) == 0))
+			s->more = false;
 	}
-	s->more = r != HB_TLS_STEP_WANT;
 	/* An end behind bytes is told by the next read. */
 	return *got > 0 ? HB_TLS_STEP_OK : r;
 }
