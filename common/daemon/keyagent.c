@@ -1,14 +1,21 @@
 /*
  * The key agent's main.  Floor 4.  Holds the private keys of the
  * tls-certificates; signs for smtpd and delivery, never exports.
+ *
+ * The parent has no cryptography: at its first start it runs
+ * `hauberk-keyagent -s NAME', which prints a new self-signed certificate and
+ * its key, and holds nothing.
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <sys/prctl.h>
+#include <sysexits.h>
 
 #include "common/base/err.h"
 #include "common/io/keysign.h"
 #include "common/io/rolemain.h"
+#include "common/io/tls.h"
 
 static void
 on_sign(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -78,8 +85,29 @@ static const struct hb_role_spec spec = {
 	.on_reload = on_reload,
 };
 
+static int
+print_certificate(const char *name)
+{
+	struct hb_buf cert = HB_BUF_INIT(0), key = HB_BUF_INIT(0);
+	int r = hb_tls_self_signed(name, hb_now_ms(), &cert, &key);
+
+	if (r == 0 && (fwrite(cert.p, 1, cert.n, stdout) != cert.n ||
+			  fwrite(key.p, 1, key.n, stdout) != key.n ||
+			  fflush(stdout) != 0))
+		r = HB_E_IO;
+	hb_buf_free(&cert);
+	hb_buf_wipe(&key);
+	if (r == 0)
+		return EX_OK;
+	fprintf(stderr, "hauberk-keyagent: certificate for %s: %s\n", name,
+	    hb_strerror(r));
+	return EX_SOFTWARE;
+}
+
 int
 main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "-s") == 0)
+		return print_certificate(argv[2]);
 	return hb_role_run(&spec, argc, argv);
 }

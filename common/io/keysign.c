@@ -17,7 +17,7 @@
 #include "common/base/mem.h"
 
 enum {
-	SECURE_HEAP = 256 * 1024, /* bytes, a power of two */
+	SECURE_HEAP = 512 * 1024, /* bytes: some 80 keys of 4096 bits, twice */
 	SECURE_LEAST = 32,        /* bytes of the smallest block in it */
 	RSA_LEAST = 2048,         /* bits */
 	SIGNATURE_MOST = 4096     /* bytes, as in ipc.def */

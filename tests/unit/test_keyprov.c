@@ -364,6 +364,36 @@ a_refused_signature_ends_one_handshake(void **state)
 	hb_tls_free(&swapped);
 }
 
+/* What the parent reads at its first start. */
+static void
+the_program_makes_a_certificate(void **state)
+{
+	const char *dir = getenv("HB_BUILDDIR");
+	struct hb_buf cmd = HB_BUF_INIT(0), out = HB_BUF_INIT(0),
+		      err = HB_BUF_INIT(0);
+	struct hb_keyset *set = hb_keyset_new();
+	struct hb_span pem;
+	struct hb_tls *t;
+	FILE *f;
+
+	(void)state;
+	hb_buf_addf(&cmd, "%s/hauberk-keyagent -s new.example",
+	    dir != NULL ? dir : ".");
+	assert_int_equal(hb_buf_putc(&cmd, 0), 0);
+	f = popen((const char *)cmd.p, "r");
+	assert_non_null(f);
+	read_all(fileno(f), &out);
+	assert_int_equal(pclose(f), 0);
+	pem = hb_buf_span(&out);
+	t = hb_tls_server_new(&pem, 1, HB_TLSVER_1_2, keys, &err);
+	assert_non_null(t);
+	assert_int_equal(hb_keyset_add(set, pem), 0);
+	hb_tls_free(&t);
+	hb_keyset_free(&set);
+	hb_buf_free(&cmd);
+	hb_buf_free(&out);
+}
+
 int
 main(void)
 {
@@ -376,6 +406,7 @@ main(void)
 		cmocka_unit_test(unfit_keys_are_refused),
 		cmocka_unit_test(one_request_at_a_time),
 		cmocka_unit_test(a_refused_signature_ends_one_handshake),
+		cmocka_unit_test(the_program_makes_a_certificate),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
