@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
@@ -253,20 +252,11 @@ hb_conn_attach(struct hb_loop *l, int fd, size_t max_input,
 	return c;
 }
 
-static void
-no_delay(int fd)
-{
-	int on = 1;
-
-	/* Output is gathered here: the kernel need not wait for more. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-}
-
 struct hb_conn *
 hb_conn_accept(struct hb_loop *l, int fd, size_t max_input,
     const struct hb_conn_ops *ops, void *ctx)
 {
-	no_delay(fd);
+	hb_sock_set_nodelay(fd);
 	return hb_conn_attach(l, fd, max_input, ops, ctx);
 }
 
@@ -318,7 +308,7 @@ hb_conn_connect(struct hb_loop *l, const struct hb_netaddr *to,
 		hb_hook_arm(c->hook);
 		return c;
 	}
-	no_delay(fd);
+	hb_sock_set_nodelay(fd);
 	hb_io_want(c->io, HB_IO_WRITE);
 	return c;
 }
@@ -885,23 +875,11 @@ hb_conn_facts(const struct hb_conn *c)
 bool
 hb_conn_remote(const struct hb_conn *c, struct hb_netaddr *out)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-
-	memset(out, 0, sizeof(*out));
-	return c->fd >= 0 &&
-	       getpeername(c->fd, (struct sockaddr *)&sa, &len) == 0 &&
-	       hb_sock_to_netaddr(&sa, len, out);
+	return hb_sock_remote(c->fd, out);
 }
 
 bool
 hb_conn_local(const struct hb_conn *c, struct hb_netaddr *out)
 {
-	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa);
-
-	memset(out, 0, sizeof(*out));
-	return c->fd >= 0 &&
-	       getsockname(c->fd, (struct sockaddr *)&sa, &len) == 0 &&
-	       hb_sock_to_netaddr(&sa, len, out);
+	return hb_sock_local(c->fd, out);
 }
