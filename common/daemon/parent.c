@@ -229,6 +229,7 @@ on_all_ready(struct pd_parent *pd)
 			pd_send_listeners(&pd->procs[i], false);
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "ready"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
+	hb_logsink_flush();
 	if (pd->foreground)
 		fprintf(stderr, "ready\n");
 	if (pd->starter_fd >= 0) {

@@ -152,8 +152,17 @@ prepare(struct pd_parent *pd, struct hb_conf **conf, struct pd_files *files,
 }
 
 static void
+reopen_logs(struct pd_parent *pd, struct hb_buf *why)
+{
+	if (pd_open_log(pd, why) != 0)
+		return;
+	for (size_t i = 0; i < pd->nprocs; i++)
+		pd_send_log(&pd->procs[i]);
+}
+
+static void
 use(struct pd_parent *pd, struct hb_conf *conf, struct pd_files *files,
-    struct pd_listeners *listeners)
+    struct pd_listeners *listeners, struct hb_buf *why)
 {
 	struct hb_conf *old = pd->conf;
 
@@ -166,18 +175,10 @@ use(struct pd_parent *pd, struct hb_conf *conf, struct pd_files *files,
 	hb_conf_free(&old);
 	(void)pd_files_changed(pd);
 	pd->generation++;
+	reopen_logs(pd, why);
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (pd->procs[i].state != PD_DOWN)
 			pd_send_conf(&pd->procs[i]);
-}
-
-static void
-reopen_logs(struct pd_parent *pd, struct hb_buf *why)
-{
-	if (pd_open_log(pd, why) != 0)
-		return;
-	for (size_t i = 0; i < pd->nprocs; i++)
-		pd_send_log(&pd->procs[i]);
 }
 
 int
@@ -193,8 +194,9 @@ pd_reload(struct pd_parent *pd, struct hb_buf *why)
 	pd_notify("RELOADING=1\n");
 	r = prepare(pd, &conf, &files, &listeners, why);
 	if (r == 0)
-		use(pd, conf, &files, &listeners);
-	reopen_logs(pd, why);
+		use(pd, conf, &files, &listeners, why);
+	else
+		reopen_logs(pd, why);
 	HB_LOG(r == 0 ? HB_LOG_INFO : HB_LOG_ERROR, HB_EV_CONFIG,
 	    hb_kv_str(HB_K_STATE, r == 0 ? "reloaded" : "kept"),
 	    hb_kv_if(r != 0, hb_kv_span(HB_K_ERROR, hb_buf_span(why))));

@@ -228,20 +228,29 @@ drained(struct hb_peer *p)
 
 static void run_frames(struct hb_peer *p);
 
+/* Nobody reads any more.  What the other side said last is still heard; its
+ * end is found by reading. */
 static void
-flush_out(void *ctx)
+drop_out(struct hb_peer *p)
 {
-	struct hb_peer *p = ctx;
+	hb_buf_clear(&p->out);
+	for (size_t i = 0; i < p->n_out_fds; i++)
+		close(p->out_fds[i].fd);
+	p->n_out_fds = 0;
+}
 
+static void
+write_out(struct hb_peer *p)
+{
 	p->depth++;
-	if (!p->paused)
-		run_frames(p); /* what was read before a pause */
 	while (!p->closed && p->out.n > 0) {
 		ssize_t r = send_some(p);
 
 		if (r < 0 && errno == EINTR)
 			continue;
-		if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
+		if (r < 0 && errno == EPIPE && !p->paused)
+			drop_out(p);
+		else if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
 			lost(p, strerror(errno));
 		if (r < 0)
 			break;
@@ -250,6 +259,18 @@ flush_out(void *ctx)
 		update_wants(p);
 		drained(p);
 	}
+	leave(p);
+}
+
+static void
+flush_out(void *ctx)
+{
+	struct hb_peer *p = ctx;
+
+	p->depth++;
+	if (!p->paused)
+		run_frames(p); /* what was read before a pause */
+	write_out(p);
 	leave(p);
 }
 
@@ -314,26 +335,25 @@ hb_peer_pause(struct hb_peer *p, bool pause)
 		hb_hook_arm(p->flush);
 }
 
+/* Only writes: a handler that flushes is not entered again. */
 void
 hb_peer_flush(struct hb_peer *p, int ms)
 {
 	int64_t until;
 
-	if (p->closed)
-		return;
 	hb_clock_refresh();
 	until = hb_mono_ms() + ms;
-	for (;;) {
+	p->depth++;
+	while (!p->closed && p->out.n > 0) {
 		struct pollfd pfd = { .fd = p->fd, .events = POLLOUT };
 
-		flush_out(p);
-		if (p->closed || p->out.n == 0)
-			return;
+		write_out(p);
 		hb_clock_refresh();
-		if (hb_mono_ms() >= until ||
+		if (p->closed || p->out.n == 0 || hb_mono_ms() >= until ||
 		    poll(&pfd, 1, (int)(until - hb_mono_ms())) <= 0)
-			return;
+			break;
 	}
+	leave(p);
 }
 
 enum hb_role

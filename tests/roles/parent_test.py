@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,12 @@ import time
 BUILD = os.environ.get("HB_BUILDDIR", ".")
 ROLES = ["keyagent", "router", "queue", "delivery", "smtpd", "control"]
 NOBODY = 65534
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Parent:
@@ -33,11 +40,14 @@ class Parent:
                     self.program)
         self.conf = os.path.join(top, "hauberk.conf")
         self.log = os.path.join(top, "log")
+        self.port = free_port()
+        self.pid_before = 0
         self.write_conf()
 
-    def write_conf(self, more="", name="mx.example.org"):
+    def write_conf(self, more="", name="mx.example.org", listen=None):
+        listen = listen or f"127.0.0.1:{self.port} smtp"
         with open(self.conf, "w", encoding="ascii") as f:
-            f.write(f"hostname {name}\nlisten none\nspool spool\n"
+            f.write(f"hostname {name}\nlisten {listen}\nspool spool\n"
                     f"run-dir run\nlog {self.log}\nworkers smtpd=2\n{more}")
 
     def start(self, *options):
@@ -103,6 +113,7 @@ def check_mistakes(p):
 def check_start(p):
     r = p.start()
     assert r.returncode == 0, r
+    p.pid_before = p.pid()
     assert has_record(p, "ev=start state=ready")
     for role in ROLES:
         pids = p.role_pids(role)
@@ -185,6 +196,10 @@ def check_orphans(p):
 
 def check_failing_role(p):
     """A role that cannot start fails the start, with its reason."""
+    p.write_conf(listen="none")  # then there is no key
+    r = p.start()
+    assert r.returncode == 78 and b"no key" in r.stderr, r
+    p.write_conf()
     os.rename(os.path.join(p.libexec, "hauberk-router"),
               os.path.join(p.libexec, "away"))
     r = p.start()
@@ -209,9 +224,8 @@ def main():
     check_mistakes(p)
     check_failing_role(p)
     os.unlink(p.log)
-    check_start(p)
-    p.pid_before = p.pid()
     try:
+        check_start(p)
         check_restarts(p)
         check_second_start(p)
         check_backoff(p)
@@ -222,7 +236,7 @@ def main():
         p.pid_before = p.pid()
         check_stop(p, p.pid_before, all_pids(p))
     finally:
-        if is_alive(p.pid_before):
+        if p.pid_before and is_alive(p.pid_before):
             os.kill(p.pid_before, signal.SIGKILL)
     shutil.rmtree(top, ignore_errors=True)
     return 0
