@@ -279,10 +279,11 @@ add_socket_rules(scmp_filter_ctx f, enum hb_role role)
 		if (allowed[i].role == role)
 			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket),
 			    1, SCMP_A0(SCMP_CMP_EQ,
-				(scmp_datum_t)allowed[i].family));
+				(scmp_datum_t)allowed[i].family, 0));
 	for (size_t i = 0; i < 2 && r == 0; i++)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-		    SCMP_A1(SCMP_CMP_EQ, i == 0 ? FIONBIO : FIONREAD));
+		    SCMP_A1(SCMP_CMP_EQ, i == 0 ? FIONBIO : FIONREAD,
+			0));
 	return r;
 }
 
