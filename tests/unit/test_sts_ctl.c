@@ -1,0 +1,331 @@
+/* `hauberkctl sts ...` over a real channel; DNS and the store are played. */
+#include "tests/unit/unit.h"
+
+#include <sys/socket.h>
+
+#include "common/io/ctlreply.h"
+#include "sts/sts.h"
+
+#define TEXT "version: STSv1\nmode: testing\nmx: a.example\nmx: *.b.example\n" \
+	     "max_age: 600\n"
+
+static struct {
+	struct hb_loop *loop;
+	struct hb_conf conf;
+	struct sts *sts;
+	struct hb_peer *delivery, *control;
+	struct {
+		char key[80];
+		struct hb_buf value;
+	} rows[250];
+	size_t nrows;
+	struct hb_buf out; /* the answer as text */
+	unsigned exit, ended;
+	char text[128];
+	int depth;
+} w;
+
+/* Nothing is in the DNS, and no TLS is spoken here. */
+
+void *
+hb_tls_store(struct hb_tls *t)
+{
+	return t;
+}
+
+struct hb_dns_query *
+hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
+    hb_dns_fn cb, void *ctx)
+{
+	struct hb_dns_answer a = { .status = HB_DNS_NXDOMAIN, .ttl_s = 60 };
+
+	(void)d;
+	(void)name;
+	(void)type;
+	cb(ctx, &a);
+	return NULL;
+}
+
+void
+hb_dns_cancel(struct hb_dns_query *q)
+{
+	assert_null(q);
+}
+
+void
+hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
+{
+	(void)d;
+	(void)name;
+	(void)type;
+}
+
+/* The store: rows in order of their keys */
+
+static void
+store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+{
+	(void)store;
+	for (size_t i = 0; i < w.nrows; i++)
+		if (hb_span_eq(hb_span_str(w.rows[i].key), key)) {
+			cb(ctx, 0, hb_buf_span(&w.rows[i].value));
+			return;
+		}
+	cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE);
+}
+
+static void
+store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
+    sts_store_done_fn cb, void *ctx)
+{
+	(void)store;
+	(void)lazy;
+	for (size_t i = 0; i < w.nrows; i++) {
+		if (!hb_span_eq(hb_span_str(w.rows[i].key), key))
+			continue;
+		hb_buf_clear(&w.rows[i].value);
+		hb_buf_add(&w.rows[i].value, value);
+		if (value.n == 0)
+			w.rows[i].key[0] = '\0';
+	}
+	cb(ctx, 0);
+}
+
+static void
+store_list(void *store, struct hb_span after, size_t count,
+    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+{
+	(void)store;
+	for (size_t i = 0; i < w.nrows && count > 0; i++) {
+		struct hb_span key = hb_span_str(w.rows[i].key);
+
+		if (key.n == 0 || hb_span_cmp(key, after) <= 0)
+			continue;
+		row(ctx, key, hb_buf_span(&w.rows[i].value));
+		count--;
+	}
+	done(ctx, 0);
+}
+
+static bool
+store_owns(void *store, struct hb_span domain)
+{
+	(void)store;
+	return !hb_span_eq(domain, HB_SPAN("other.worker"));
+}
+
+static const struct sts_store_ops ops = { store_get, store_put, store_list,
+	store_owns };
+
+static void
+keep(const char *key)
+{
+	struct sts_record r = { .mode = STS_MODE_TESTING, .id = HB_SPAN("7"),
+		.fetched_ms = 1000, .expires_ms = INT64_MAX, .refreshed_ms = 2000,
+		.tried_ms = 3000, .last_error = HB_SPAN("sts-fetch-timeout"),
+		.source = HB_SPAN("fetched"), .text = HB_SPAN(TEXT) };
+
+	snprintf(w.rows[w.nrows].key, sizeof(w.rows[0].key), "%s", key);
+	sts_record_encode(&r, &w.rows[w.nrows++].value);
+}
+
+/* Control's side */
+
+static void
+on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_ctl_item *m = msg;
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	hb_buf_addf(&w.out, "%.*s=", HB_SPAN_ARG(m->key));
+	if (m->kind == HB_ITEM_OBJECT || m->kind == HB_ITEM_ARRAY) {
+		w.depth++;
+		hb_buf_adds(&w.out, m->kind == HB_ITEM_ARRAY ? "[" : "{");
+	} else if (m->kind == HB_ITEM_CLOSE) {
+		w.depth--;
+		hb_buf_adds(&w.out, "/ ");
+	} else if (m->kind == HB_ITEM_STR) {
+		hb_buf_addf(&w.out, "%.*s ", HB_SPAN_ARG(m->str));
+	} else if (m->kind == HB_ITEM_NULL) {
+		hb_buf_adds(&w.out, "null ");
+	} else {
+		hb_buf_addf(&w.out, "%lld ", (long long)m->num);
+	}
+}
+
+static void
+on_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_ctl_end *m = msg;
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	assert_int_equal(m->ref, 42);
+	w.exit = m->exit;
+	w.ended++;
+	assert_int_equal(hb_span_copy(m->text, w.text, sizeof(w.text)), 0);
+	hb_loop_stop(w.loop);
+}
+
+static void
+on_close(void *ctx, struct hb_peer *p, const char *why)
+{
+	(void)ctx;
+	(void)p;
+	fail_msg("%s", why);
+}
+
+static const hb_peer_handler control_on[HB_IPC_COUNT] = {
+	[HB_IPC_CTL_ITEM] = on_item,
+	[HB_IPC_CTL_END] = on_end,
+};
+static const hb_peer_handler delivery_on[HB_IPC_COUNT] = { NULL };
+static const struct hb_peer_ops control_ops = { control_on, on_close, NULL };
+static const struct hb_peer_ops delivery_ops = { delivery_on, on_close, NULL };
+
+static int
+setup(void **state)
+{
+	int sv[2];
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	w.conf.mta_sts = true;
+	w.loop = hb_loop_new();
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	w.delivery = hb_peer_new(w.loop, sv[0], HB_ROLE_DELIVERY,
+	    HB_ROLE_CONTROL, 0, &delivery_ops, NULL);
+	w.control = hb_peer_new(w.loop, sv[1], HB_ROLE_CONTROL,
+	    HB_ROLE_DELIVERY, 0, &control_ops, NULL);
+	w.sts = sts_new(&(struct sts_env){ .loop = w.loop, .conf = &w.conf,
+	    .ops = &ops, .build_ms = 1 });
+	assert_non_null(w.sts);
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	sts_free(&w.sts);
+	hb_peer_free(&w.delivery);
+	hb_peer_free(&w.control);
+	hb_loop_free(&w.loop);
+	hb_buf_free(&w.out);
+	for (size_t i = 0; i < w.nrows; i++)
+		hb_buf_free(&w.rows[i].value);
+	return 0;
+}
+
+static void
+run(enum hb_ctl_verb verb, const char *arg, unsigned code)
+{
+	struct ipc_ctl q = { .ref = 42, .verb = verb, .arg = hb_span_str(arg) };
+
+	hb_buf_clear(&w.out);
+	w.ended = 0;
+	assert_true(sts_ctl(w.sts, w.delivery, &q));
+	assert_int_equal(hb_loop_run(w.loop), 0);
+	assert_int_equal(w.ended, 1);
+	assert_int_equal(w.exit, code);
+	assert_int_equal(w.depth, 0);
+}
+
+static size_t
+count(const char *what)
+{
+	size_t n = 0;
+
+	for (struct hb_span s = hb_buf_span(&w.out); s.n >= strlen(what);
+	     s = hb_span_from(s, 1))
+		n += memcmp(s.p, what, strlen(what)) == 0;
+	return n;
+}
+
+static void
+show_has_the_fields_of_the_interface(void **state)
+{
+	(void)state;
+	keep("a.test");
+	run(HB_CTL_STS_SHOW, "A.test", 0);
+	assert_span(hb_buf_span(&w.out), "={domain=a.test id=7 mode=testing "
+	    "mx=[=a.example =*.b.example =/ max_age=600 fetched=1000 "
+	    "expires=9223372036854775807 refreshed=2000 "
+	    "last_error=sts-fetch-timeout source=fetched =/ ");
+	run(HB_CTL_STS_SHOW, "b.test", 1);
+	assert_string_equal(w.text, "no policy is kept for this domain");
+	run(HB_CTL_STS_SHOW, "", 1);
+}
+
+static void
+list_goes_through_all_slices(void **state)
+{
+	char key[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 230; i++) {
+		snprintf(key, sizeof(key), "d%03u.test", i);
+		keep(key);
+	}
+	keep("other.worker");
+	run(HB_CTL_STS_LIST, NULL, 0);
+	assert_int_equal(count("domain="), 230);
+	assert_int_equal(count("domain=d229.test "), 1);
+	run(HB_CTL_STS_FORGET, "d001.test", 0);
+	run(HB_CTL_STS_LIST, NULL, 0);
+	assert_int_equal(count("domain="), 229);
+}
+
+static void
+expire_and_forget_reach_memory_and_store(void **state)
+{
+	(void)state;
+	keep("a.test");
+	run(HB_CTL_STS_EXPIRE, "a.test", 0);
+	run(HB_CTL_STS_SHOW, "a.test", 0);
+	assert_int_equal(count("expires=9223372036854775807"), 0);
+	run(HB_CTL_STS_FORGET, "a.test", 0);
+	run(HB_CTL_STS_SHOW, "a.test", 1);
+	run(HB_CTL_STS_FORGET, "a.test", 1);
+	run(HB_CTL_STS_FORGET, "other.worker", 0);
+}
+
+static void
+refresh_says_what_failed(void **state)
+{
+	(void)state;
+	run(HB_CTL_STS_REFRESH, "a.test", 1);
+	assert_string_equal(w.text, "the domain publishes no MTA-STS record");
+	w.conf.mta_sts = false;
+	run(HB_CTL_STS_REFRESH, "a.test", 1);
+	assert_string_equal(w.text,
+	    "MTA-STS is off here by the operator's word");
+}
+
+static void
+other_questions_are_not_taken(void **state)
+{
+	struct ipc_ctl q = { .verb = HB_CTL_QUEUE };
+
+	(void)state;
+	assert_false(sts_ctl(w.sts, w.delivery, &q));
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(show_has_the_fields_of_the_interface),
+		T(list_goes_through_all_slices),
+		T(expire_and_forget_reach_memory_and_store),
+		T(refresh_says_what_failed),
+		T(other_questions_are_not_taken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
