@@ -188,7 +188,6 @@ bool q_large_is_there(struct q_spool *s, uint64_t id, uint64_t size);
 /* spool_move.c */
 int q_move(struct q_spool *s, struct q_msg *m) HB_MUSTCHECK;
 void q_compact_step(struct q_spool *s);
-bool q_compact_has_work(struct q_spool *s);
 
 /* spool_replay.c */
 int q_replay(struct q_spool *s) HB_MUSTCHECK;

@@ -358,12 +358,6 @@ pick(struct q_spool *s)
 	return best;
 }
 
-bool
-q_compact_has_work(struct q_spool *s)
-{
-	return s->compact.gen != 0 || pick(s) != NULL || s->refold.n > 0;
-}
-
 static void
 refold_some(struct q_spool *s)
 {

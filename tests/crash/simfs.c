@@ -31,7 +31,7 @@ struct sim {
 	struct file *fds[MAX_FDS];
 	unsigned ops, crash_at, fail_at;
 	int fail_err;
-	bool crashed;
+	bool crashed, full;
 	uint64_t avail;
 };
 
@@ -93,7 +93,7 @@ sim_open(void *ctx, const char *path, int flags)
 	if (f != NULL && (flags & O_EXCL) != 0)
 		return -EEXIST;
 	if (f == NULL) {
-		r = count_op(s);
+		r = s->full ? -ENOSPC : count_op(s);
 		if (r < 0)
 			return r;
 		f = new_file(s);
@@ -150,6 +150,8 @@ sim_pwrite(void *ctx, int fd, struct hb_span bytes, uint64_t at)
 	struct write *w;
 	int r = count_op(s);
 
+	if (r == 0 && s->full && at + bytes.n > f->live.n)
+		r = -ENOSPC;
 	if (r < 0)
 		return r;
 	w = hb_malloc(sizeof(*w) + bytes.n);
@@ -398,6 +400,12 @@ void
 sim_set_avail(struct sim *s, uint64_t avail)
 {
 	s->avail = avail;
+}
+
+void
+sim_set_full(struct sim *s, bool full)
+{
+	s->full = full;
 }
 
 size_t

@@ -34,6 +34,8 @@ void sim_fail_at(struct sim *s, unsigned op, int err);
 unsigned sim_ops(const struct sim *s);
 bool sim_has_crashed(const struct sim *s);
 void sim_set_avail(struct sim *s, uint64_t avail);
+/* No file grows and none is made. */
+void sim_set_full(struct sim *s, bool full);
 size_t sim_count(const struct sim *s, const char *folder);
 /* The durable bytes of a file, to be altered; NULL when there is none. */
 struct hb_buf *sim_bytes(struct sim *s, const char *path);

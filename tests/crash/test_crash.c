@@ -297,22 +297,29 @@ finish(struct run *r, uint64_t id)
 		r->m[id].finish_asked = true;
 }
 
-/* Mail comes in threes; most of it leaves soon, some stays and is tried over
- * and over, so that segments are reused, emptied and moved. */
+/* Results for mail that stays: many for one, recipients for another. */
+static void
+change_old(struct run *r, uint64_t id)
+{
+	if (id % 2 == 0)
+		try_again(r, id < 60 ? 20 : 65);
+	if (id % 6 == 3)
+		add_rcpt(r, id < 60 ? 29 : 83);
+}
+
+/* Most mail leaves soon; of the rest some leaves late and some stays, so that
+ * segments are reused, emptied and moved. */
 static void
 script(struct run *r)
 {
 	for (uint64_t id = 1; id <= MESSAGES && !sim_has_crashed(r->sim);
 	     id++) {
 		add(r, id);
-		if (id % 5 == 2)
-			try_again(r, 5);
-		if (id % 6 == 3)
-			add_rcpt(r, 14);
+		change_old(r, id);
 		if (id > 3 && id % 9 != 5)
 			finish(r, id - 3);
 		if (id > 40 && id % 9 == 5)
-			finish(r, id - 36);
+			finish(r, id - 39);
 		q_spool_turn(r->spool);
 		if (id % 4 != 0)
 			run_job(r);
@@ -572,6 +579,199 @@ every_failed_call_is_survived(void **state)
 	}
 }
 
+/* damage */
+
+/* Three acknowledged messages; WHICH is where its record stands. */
+static struct run *
+three_messages(uint64_t which, bool clean, struct q_piece *p)
+{
+	struct run *r = new_run();
+
+	start(r);
+	for (uint64_t id = 1; id <= 3; id++) {
+		add(r, id);
+		q_spool_turn(r->spool);
+		drain(r);
+		q_spool_turn(r->spool);
+		drain(r);
+	}
+	*p = q_index_find(&r->spool->index, which)->base;
+	if (clean)
+		q_spool_finish(&r->spool);
+	return r;
+}
+
+static struct run *
+restarted(const struct run *from)
+{
+	struct run *r = malloc(sizeof(*r));
+
+	*r = *from;
+	r->spool = NULL;
+	r->body = HB_BUF_INIT(0);
+	r->sim = sim_after_crash(from->sim, SIM_KEEP_ALL, 1);
+	return r;
+}
+
+static void
+check_damage(struct run *r, uint64_t gone, unsigned corrupt)
+{
+	start(r);
+	assert_non_null(r->spool);
+	assert_int_equal(r->ncorrupt, corrupt);
+	for (uint64_t id = 1; id <= 3; id++) {
+		assert_int_equal(r->m[id].seen, id != gone);
+		if (id != gone)
+			body_is_whole(r, id);
+	}
+	assert_int_equal(sim_count(r->sim, "corrupt"), corrupt);
+	end(r);
+	free(r);
+}
+
+static void
+flip_each_byte(uint64_t which, bool clean)
+{
+	struct q_piece p;
+	struct run *from = three_messages(which, clean, &p);
+
+	for (uint32_t i = 0; i < p.total; i++) {
+		struct run *r = restarted(from);
+		struct hb_buf *b = sim_bytes(r->sim, "log/00000001");
+		/* padding is not part of the record */
+		bool pad = i >= Q_REC_HEAD + q_u32_at(hb_span(b->p + p.off, 8),
+		    1);
+
+		b->p[p.off + i] ^= 0x10;
+		check_damage(r, pad ? 0 : which, !pad);
+	}
+	end(from);
+	free(from);
+}
+
+static void
+a_damaged_record_loses_no_other(void **state)
+{
+	(void)state;
+	flip_each_byte(1, false);
+	flip_each_byte(2, false);
+	flip_each_byte(3, true); /* the last one, after a clean end */
+}
+
+static void
+a_cut_tail_is_no_damage(void **state)
+{
+	struct q_piece p;
+	struct run *from = three_messages(3, false, &p);
+
+	(void)state;
+	for (uint32_t cut = 0; cut < p.total - Q_REC_ALIGN; cut++) {
+		struct run *r = restarted(from);
+		struct hb_buf *b = sim_bytes(r->sim, "log/00000001");
+
+		memset(b->p + p.off + cut, 0, b->n - p.off - cut);
+		check_damage(r, 3, 0);
+	}
+	end(from);
+	free(from);
+}
+
+static void
+one_header_is_enough(void **state)
+{
+	struct q_piece p;
+	struct run *from = three_messages(1, false, &p);
+
+	(void)state;
+	for (uint32_t i = 0; i < 2 * Q_HEADER_SIZE; i++) {
+		struct run *r = restarted(from);
+		struct hb_buf *b = sim_bytes(r->sim, "log/00000001");
+
+		b->p[i % Q_HEADER_SIZE +
+		    (i < Q_HEADER_SIZE ? 0 : Q_HEADER_COPY)] ^= 0x10;
+		check_damage(r, 0, 0);
+	}
+	end(from);
+	free(from);
+}
+
+/* full disks */
+
+static void
+settle(struct run *r)
+{
+	for (int i = 0; i < 20; i++) {
+		q_spool_turn(r->spool);
+		drain(r);
+	}
+}
+
+/* A file system that takes no more: mail is refused, results still find
+ * room, and what they free is used again. */
+static void
+a_full_disk_keeps_room_for_results(void **state)
+{
+	struct run *r = new_run();
+	uint64_t id, last = 0;
+
+	(void)state;
+	start(r);
+	settle(r);
+	for (id = 1; id <= MESSAGES && last == 0; id++) {
+		if (is_large(id))
+			continue;
+		sim_set_full(r->sim, id > 30);
+		add(r, id);
+		settle(r);
+		if (r->m[id].failed)
+			last = id;
+	}
+	assert_true(last > 30);
+	for (id = 1; id <= 10; id++) {
+		try_again(r, id);
+		settle(r);
+		assert_int_equal(r->m[id].tried_acked, 1);
+	}
+	for (id = 1; id < last; id++)
+		if (!is_large(id))
+			finish(r, id);
+	settle(r);
+	for (id = 1; id < last; id++)
+		assert_true(is_large(id) || r->m[id].finish_acked);
+	add(r, MESSAGES);
+	settle(r);
+	assert_true(r->m[MESSAGES].acked);
+	end(r);
+	free(r);
+}
+
+static void
+space_is_told_once_and_comes_back(void **state)
+{
+	struct run *r = new_run();
+
+	(void)state;
+	start(r);
+	settle(r);
+	assert_int_equal(r->nspace, 0);
+	sim_set_avail(r->sim, 0);
+	q_spool_space_look(r->spool);
+	q_spool_space_look(r->spool);
+	assert_int_equal(r->nspace, 1);
+	assert_int_equal(r->space, 0);
+	add(r, 1);
+	assert_true(r->m[1].failed);
+	sim_set_avail(r->sim, 1 << 20);
+	q_spool_space_look(r->spool);
+	assert_int_equal(r->nspace, 2);
+	assert_true(r->space > 0);
+	add(r, 2);
+	settle(r);
+	assert_true(r->m[2].acked);
+	end(r);
+	free(r);
+}
+
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
@@ -586,6 +786,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_crash_point_keeps_what_was_acknowledged),
 		cmocka_unit_test(every_failed_call_is_survived),
+		cmocka_unit_test(a_damaged_record_loses_no_other),
+		cmocka_unit_test(a_cut_tail_is_no_damage),
+		cmocka_unit_test(one_header_is_enough),
+		cmocka_unit_test(a_full_disk_keeps_room_for_results),
+		cmocka_unit_test(space_is_told_once_and_comes_back),
 	};
 
 	hb_log_set_sink(no_log, NULL);
