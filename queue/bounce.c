@@ -3,6 +3,8 @@
  * 4.  A notice is durable before its cause is marked as told: a crash between
  * the two makes a second notice, never none.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* The queue manager: state, replay, and the scheduler's wishes performed.
  * Floor 4. */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

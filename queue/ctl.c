@@ -2,6 +2,8 @@
  * Questions of control.  Floor 4.  What walks the whole queue does so in
  * slices, so that a million messages hold up nobody.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -5,6 +5,8 @@
  * last two delivers it twice and loses nothing.  What is not such a file goes
  * to corrupt/.  A large body is copied in slices.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <dirent.h>

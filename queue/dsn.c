@@ -2,6 +2,7 @@
 #include "queue/dsn.h"
 
 #include "common/base/timefmt.h"
+#include "common/proto/xtext.h"
 
 enum { FOLD_AT = 76, ID_MAX = 250 };
 
@@ -49,29 +50,16 @@ put_field(struct hb_buf *out, const char *name, struct hb_span value)
 	hb_buf_adds(out, "\r\n");
 }
 
-static int
-hex(unsigned char c)
-{
-	if (hb_is_digit(c))
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* RFC 3461 s4: +HH stands for a byte; what is not xtext stays as it is. */
+/* What XTEXT means; what is not xtext stays as it is. */
 static void
-decode_xtext(struct hb_span s, struct hb_buf *out)
+add_decoded(struct hb_span xtext, struct hb_buf *out)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = s.p[i];
+	size_t before = out->n;
 
-		if (c == '+' && i + 2 < s.n && hex(s.p[i + 1]) >= 0 &&
-		    hex(s.p[i + 2]) >= 0) {
-			c = (unsigned char)(hex(s.p[i + 1]) * 16 +
-			    hex(s.p[i + 2]));
-			i += 2;
-		}
-		hb_buf_add(out, hb_span(&c, 1));
-	}
+	if (hb_xtext_decode(xtext, out) == 0)
+		return;
+	hb_buf_truncate(out, before);
+	hb_buf_add(out, xtext);
 }
 
 static void
@@ -79,7 +67,7 @@ put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
 {
 	struct hb_buf plain = HB_BUF_INIT(0);
 
-	decode_xtext(s, &plain);
+	add_decoded(s, &plain);
 	put_field(out, name, hb_buf_span(&plain));
 	hb_buf_free(&plain);
 }
@@ -96,7 +84,7 @@ put_orcpt(struct hb_buf *out, struct hb_span orcpt)
 	type = hb_span_cut(&rest, ';');
 	hb_buf_add(&plain, type);
 	hb_buf_adds(&plain, ";");
-	decode_xtext(rest, &plain);
+	add_decoded(rest, &plain);
 	put_field(out, "Original-Recipient: ", hb_buf_span(&plain));
 	hb_buf_free(&plain);
 }

@@ -3,6 +3,8 @@
  * spool says when a change is lost (a failed flush, a full disk); what was
  * delivered cannot be undone, so it is recorded again until it stays.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -7,6 +7,8 @@
  * expands an alias twice: each entry becomes a recipient of its own, the one
  * that was asked about is done.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

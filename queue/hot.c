@@ -1,5 +1,7 @@
 /* Envelopes in memory: those in use, and as many as the cache holds; others
  * are read from the spool again.  Floor 4. */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* Jobs at delivery workers: frames out, results in, claims after a restart.
  * Floor 4. */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

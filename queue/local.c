@@ -2,6 +2,8 @@
  * Local deliveries: the parent starts a helper that became the recipient, and
  * the job goes to it over a channel of its own.  Floor 4.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

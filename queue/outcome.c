@@ -6,6 +6,8 @@
  * outcome fail, so that no crash tries it again; the recipient is done when
  * its notice is durable.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -65,7 +65,7 @@ struct set {
 static uint64_t
 hash_rcpt(const struct hb_rcpt *r)
 {
-	static const unsigned char key[16] = "address and route";
+	static const unsigned char key[16] = "address, route..";
 
 	return hb_siphash(key, r->address) ^ hb_siphash(key, r->route) * 3 ^
 	    hb_siphash(key, r->owner) * 5;

@@ -1,4 +1,6 @@
 /* Durable values for delivery: STORE_* over queue/store.  Floor 4. */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

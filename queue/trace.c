@@ -1,4 +1,6 @@
 /* The last events of messages, for hauberkctl trace.  Floor 4. */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>

@@ -2,6 +2,8 @@
  * Messages from smtpd: collected per channel and transaction, made durable,
  * only then 250.  Floor 4.  RFC 5321 s4.2.5, s6.1.
  */
+#include "config.h"
+
 #include "queue/role.h"
 
 #include <stdlib.h>
