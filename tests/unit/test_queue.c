@@ -1,0 +1,1269 @@
+/* The queue manager between peers of the test's own: smtpd, router, delivery,
+ * parent and helper, control.  The spool is real. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "common/base/hash.h"
+#include "common/proto/maildrop.h"
+#include "queue/role.h"
+
+enum { PATIENCE_MS = 5000 };
+
+struct seen_job {
+	uint32_t no;
+	char route[256], domain[256], sender[256];
+	char rcpts[8][256];
+	uint32_t idx[8];
+	size_t n;
+	uint64_t id;
+	bool final, flush, started, local, file;
+	enum hb_local_kind kind;
+	struct hb_buf body;
+};
+
+/* What the other roles saw and how they answer. */
+static struct {
+	/* smtpd */
+	unsigned answers, code;
+	uint64_t space;
+	/* router: address -> items "address route owner" */
+	const char *expand[8][4];
+	bool router_mute;
+	unsigned asked;
+	/* delivery */
+	struct seen_job jobs[64];
+	size_t njobs;
+	enum hb_result result;
+	bool mute, unreachable;
+	unsigned acks;
+	/* helpers */
+	unsigned helpers;
+	char account[65];
+	/* control */
+	struct hb_buf said;
+	bool ended;
+	unsigned exit_code;
+} w;
+
+static char dir[64];
+static struct hb_loop *loop;
+static struct hb_conf *conf;
+static struct hb_role_env env;
+static struct hb_peer *smtpd, *router, *delivery, *control, *parent;
+static struct hb_peer *q_side[HB_ROLE_COUNT];
+static bool (*until)(void);
+static int64_t give_up_ms;
+static int64_t ahead;
+
+/* Running. */
+
+static void
+check(void *ctx)
+{
+	struct hb_timer **t = ctx;
+
+	if (until() || hb_mono_ms() > give_up_ms)
+		hb_loop_stop(loop);
+	else
+		hb_timer_set(*t, 1);
+}
+
+static void
+run_until(bool (*what)(void))
+{
+	struct hb_timer *t = hb_timer_new(loop, check, &t);
+
+	until = what;
+	hb_clock_refresh();
+	give_up_ms = hb_mono_ms() + PATIENCE_MS;
+	hb_timer_set(t, 0);
+	assert_int_equal(hb_loop_run(loop), 0);
+	hb_timer_free(&t);
+	assert_true(what());
+}
+
+static int64_t pause_end;
+
+static bool
+paused(void)
+{
+	return hb_mono_ms() >= pause_end;
+}
+
+static void
+run_for(int ms)
+{
+	hb_clock_refresh();
+	pause_end = hb_mono_ms() + ms;
+	run_until(paused);
+}
+
+static void
+advance(int64_t ms)
+{
+	ahead += ms;
+	hb_clock_set_ahead(ahead);
+	hb_clock_refresh();
+	q_kick(env.ctx);
+}
+
+/* smtpd */
+
+static void
+on_txn_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	w.answers++;
+	w.code = ((const struct ipc_txn_result *)msg)->code;
+}
+
+static void
+on_space(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	w.space = ((const struct ipc_space *)msg)->bytes;
+}
+
+static struct hb_span large_rest;
+
+static void
+on_large_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)msg;
+	assert_int_equal(write(fd, large_rest.p, large_rest.n), large_rest.n);
+	close(fd);
+}
+
+/* router */
+
+static void
+send_item(struct hb_peer *p, uint32_t ref, const char *line)
+{
+	struct hb_span s = hb_span_str(line);
+	struct ipc_expand_item item = { .ref = ref };
+
+	item.address = hb_span_word(&s);
+	item.route = hb_span_word(&s);
+	item.owner = hb_span_word(&s);
+	hb_peer_post(p, HB_IPC_EXPAND_ITEM, &item, -1);
+}
+
+static void
+send_end(struct hb_peer *p, uint32_t ref, const struct hb_outcome *o)
+{
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct ipc_expand_end m = { .ref = ref };
+
+	assert_int_equal(hb_tlv_encode(&hb_outcome_record, o, &rec), 0);
+	m.outcome = hb_buf_span(&rec);
+	hb_peer_post(p, HB_IPC_EXPAND_END, &m, -1);
+	hb_buf_free(&rec);
+}
+
+/* As configured, or mx://DOMAIN. */
+static void
+on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_expand *m = msg;
+	struct hb_outcome ok = { .result = HB_RESULT_OK };
+	char line[600];
+	size_t at = hb_span_find(m->address, '@');
+
+	(void)ctx;
+	(void)fd;
+	w.asked++;
+	if (w.router_mute)
+		return;
+	for (size_t i = 0; i < HB_ARRAY_LEN(w.expand); i++)
+		if (w.expand[i][0] != NULL && hb_span_eq(m->address,
+		    hb_span_str(w.expand[i][0]))) {
+			for (size_t k = 1; k < 4 && w.expand[i][k]; k++)
+				send_item(p, m->ref, w.expand[i][k]);
+			send_end(p, m->ref, &ok);
+			return;
+		}
+	snprintf(line, sizeof(line), "%.*s mx://%.*s", HB_SPAN_ARG(m->address),
+	    HB_SPAN_ARG(hb_span_from(m->address, at + 1)));
+	send_item(p, m->ref, line);
+	send_end(p, m->ref, &ok);
+}
+
+/* delivery and helpers */
+
+static struct seen_job *
+job_of(uint32_t no)
+{
+	for (size_t i = w.njobs; i-- > 0;)
+		if (w.jobs[i].no == no)
+			return &w.jobs[i];
+	fail_msg("frame of an unknown job");
+	return NULL;
+}
+
+static void
+text(char *dst, size_t size, struct hb_span s)
+{
+	assert_int_equal(hb_span_copy(s, dst, size), 0);
+}
+
+static struct seen_job *
+new_job(uint32_t no, struct hb_span envelope)
+{
+	struct seen_job *j = &w.jobs[w.njobs++];
+	struct hb_env e;
+
+	assert_true(w.njobs < HB_ARRAY_LEN(w.jobs));
+	assert_int_equal(hb_tlv_decode(&hb_env_record, envelope, &e), 0);
+	j->no = no;
+	j->id = e.id;
+	text(j->sender, sizeof(j->sender), e.sender);
+	return j;
+}
+
+static void
+add_rcpt(struct seen_job *j, struct hb_span rec)
+{
+	struct hb_rcpt r;
+
+	assert_int_equal(hb_tlv_decode(&hb_rcpt_record, rec, &r), 0);
+	text(j->rcpts[j->n], 256, r.address);
+	j->idx[j->n++] = r.idx;
+	assert_true(j->n < HB_ARRAY_LEN(j->rcpts));
+}
+
+static void
+on_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job *m = msg;
+	struct seen_job *j = new_job(m->job, m->env);
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	j->final = m->final;
+	j->flush = m->flush;
+	text(j->route, sizeof(j->route), m->route);
+	text(j->domain, sizeof(j->domain), m->domain);
+}
+
+static void
+on_local_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_local_job *m = msg;
+	struct seen_job *j = new_job(m->job, m->env);
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	j->local = true;
+	j->kind = (enum hb_local_kind)m->kind;
+	text(j->route, sizeof(j->route), m->target);
+	add_rcpt(j, m->rcpt);
+}
+
+static void
+on_job_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_rcpt *m = msg;
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	add_rcpt(job_of(m->job), m->rcpt);
+}
+
+static void
+on_job_body(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_body *m = msg;
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	hb_buf_add(&job_of(m->job)->body, m->bytes);
+}
+
+static void
+on_job_file(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct seen_job *j = job_of(((const struct ipc_job_file *)msg)->job);
+	char part[65536];
+	ssize_t n;
+	off_t at = 0;
+
+	(void)ctx;
+	(void)p;
+	j->file = true;
+	while ((n = pread(fd, part, sizeof(part), at)) > 0) {
+		hb_buf_add(&j->body, hb_span(part, (size_t)n));
+		at += n;
+	}
+	close(fd);
+}
+
+static void
+send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
+{
+	struct hb_outcome o = {
+		.idx = j->idx[i],
+		.result = w.result,
+		.code = w.result == HB_RESULT_OK ? 250
+		    : w.result == HB_RESULT_DEFER ? 450 : 550,
+		.status = w.result == HB_RESULT_OK ? HB_SPAN("2.0.0")
+		    : w.result == HB_RESULT_DEFER ? HB_SPAN("4.2.0")
+						  : HB_SPAN("5.1.1"),
+		.reason = w.unreachable ? HB_REASON_CONNECT_REFUSED
+					: HB_REASON_REMOTE_REPLY,
+		.text = HB_SPAN("said the remote server"),
+		.mx = HB_SPAN("mx.example"),
+		.from_remote = 1,
+	};
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct ipc_job_result m = { .job = j->no, .id = j->id };
+
+	assert_int_equal(hb_tlv_encode(&hb_outcome_record, &o, &rec), 0);
+	m.outcome = hb_buf_span(&rec);
+	hb_peer_post(p, HB_IPC_JOB_RESULT, &m, -1);
+	hb_buf_free(&rec);
+}
+
+static void
+finish_job(struct hb_peer *p, const struct seen_job *j)
+{
+	struct ipc_job_done m = { .job = j->no,
+		.unreachable = w.unreachable };
+
+	for (size_t i = 0; i < j->n; i++)
+		send_result(p, j, i);
+	hb_peer_post(p, HB_IPC_JOB_DONE, &m, -1);
+}
+
+static void
+on_job_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct seen_job *j = job_of(((const struct ipc_job_start *)msg)->job);
+
+	(void)ctx;
+	(void)fd;
+	j->started = true;
+	if (!w.mute)
+		finish_job(p, j);
+}
+
+static void
+on_ack(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)msg;
+	(void)fd;
+	w.acks++;
+}
+
+static void
+on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
+{
+	(void)ctx;
+	(void)p;
+	(void)why;
+}
+
+/* parent */
+
+static const hb_peer_handler helper_on[HB_IPC_COUNT] = {
+	[HB_IPC_LOCAL_JOB] = on_local_job,
+	[HB_IPC_JOB_BODY] = on_job_body,
+	[HB_IPC_JOB_FILE] = on_job_file,
+	[HB_IPC_JOB_START] = on_job_start,
+};
+static const struct hb_peer_ops helper_ops = {
+	.on = helper_on, .on_close = on_peer_gone
+};
+
+static void
+on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_helper_start *m = msg;
+	struct ipc_helper out = { .ticket = m->ticket };
+	int sv[2];
+
+	(void)ctx;
+	(void)fd;
+	w.helpers++;
+	text(w.account, sizeof(w.account), m->user);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	hb_peer_post(p, HB_IPC_HELPER, &out, sv[0]);
+	close(sv[0]);
+	hb_peer_new(loop, sv[1], HB_ROLE_HELPER, HB_ROLE_QUEUE, 0,
+	    &helper_ops, NULL);
+}
+
+/* control */
+
+static void
+on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_ctl_item *m = msg;
+
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	hb_buf_addf(&w.said, "%.*s=", HB_SPAN_ARG(m->key));
+	if (m->kind == HB_ITEM_STR)
+		hb_buf_add(&w.said, m->str);
+	else if (m->kind == HB_ITEM_INT)
+		hb_buf_addf(&w.said, "%lld", (long long)m->num);
+	hb_buf_adds(&w.said, "\n");
+}
+
+static void
+on_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)ctx;
+	(void)p;
+	(void)fd;
+	w.ended = true;
+	w.exit_code = ((const struct ipc_ctl_end *)msg)->exit;
+}
+
+static const hb_peer_handler others_on[HB_IPC_COUNT] = {
+	[HB_IPC_TXN_RESULT] = on_txn_result,
+	[HB_IPC_TXN_LARGE_FD] = on_large_fd,
+	[HB_IPC_SPACE] = on_space,
+	[HB_IPC_EXPAND] = on_expand,
+	[HB_IPC_JOB] = on_job,
+	[HB_IPC_JOB_RCPT] = on_job_rcpt,
+	[HB_IPC_JOB_BODY] = on_job_body,
+	[HB_IPC_JOB_FILE] = on_job_file,
+	[HB_IPC_JOB_START] = on_job_start,
+	[HB_IPC_JOB_ACK] = on_ack,
+	[HB_IPC_HELPER_START] = on_helper_start,
+	[HB_IPC_CTL_ITEM] = on_item,
+	[HB_IPC_CTL_END] = on_end,
+};
+static const struct hb_peer_ops others_ops = {
+	.on = others_on, .on_close = on_peer_gone
+};
+
+/* The queue's side. */
+
+static void
+on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)fd;
+	q_ctl(q_of(ctx), p, msg);
+}
+
+static hb_peer_handler queue_on[HB_IPC_COUNT];
+
+static void
+on_lost(void *ctx, struct hb_peer *p, const char *why)
+{
+	(void)why;
+	q_side[hb_peer_role(p)] = NULL;
+	q_peer_lost(q_of(ctx), p);
+}
+
+static const struct hb_peer_ops queue_ops = {
+	.on = queue_on, .on_close = on_lost
+};
+
+static struct hb_peer *
+link_peer(enum hb_role role)
+{
+	struct hb_peer *theirs;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	q_side[role] = hb_peer_new(loop, sv[0], HB_ROLE_QUEUE, role, 0,
+	    &queue_ops, &env);
+	theirs = hb_peer_new(loop, sv[1], role, HB_ROLE_QUEUE, 0, &others_ops,
+	    NULL);
+	if (role == HB_ROLE_PARENT)
+		env.parent = q_side[role];
+	else
+		q_peer_up(env.ctx, q_side[role]);
+	return theirs;
+}
+
+static void
+claims_end(void)
+{
+	struct ipc_claims_end m = { 0 };
+
+	hb_peer_post(delivery, HB_IPC_CLAIMS_END, &m, -1);
+}
+
+static void
+queue_up(void)
+{
+	struct hb_buf err = HB_BUF_INIT(0), drop = HB_BUF_INIT(0);
+
+	env.ctx = q_new(&env, dir, &err);
+	assert_non_null(env.ctx);
+	hb_buf_addf(&drop, "%s/maildrop%c", dir, 0);
+	q_drop_start(env.ctx, q_drop_new(loop, (const char *)drop.p), dir);
+	hb_buf_free(&drop);
+	hb_buf_free(&err);
+	parent = link_peer(HB_ROLE_PARENT);
+	smtpd = link_peer(HB_ROLE_SMTPD);
+	router = link_peer(HB_ROLE_ROUTER);
+	delivery = link_peer(HB_ROLE_DELIVERY);
+	control = link_peer(HB_ROLE_CONTROL);
+}
+
+static void
+queue_down(void)
+{
+	struct hb_peer **theirs[] = { &parent, &smtpd, &router, &delivery,
+		&control };
+	struct q *q = env.ctx;
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(theirs); i++)
+		hb_peer_free(theirs[i]);
+	q_free(&q);
+	for (size_t i = 0; i < HB_ROLE_COUNT; i++)
+		hb_peer_free(&q_side[i]);
+}
+
+static void
+read_conf(const char *more)
+{
+	struct hb_buf t = HB_BUF_INIT(0);
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+	struct hb_conf_source src = { .file = "test", .dir = "/" };
+
+	hb_buf_addf(&t, "hostname host.example\nworkers delivery=1\nlab on\n"
+	    "spool %s\ndeliver maildir /var/mail/%%d/%%u\n%s", dir, more);
+	src.text = hb_buf_span(&t);
+	conf = hb_conf_parse(&src, &report);
+	if (report.errors > 0)
+		print_message("%.*s\n", HB_SPAN_ARG(hb_buf_span(&report.text)));
+	assert_int_equal(report.errors, 0);
+	env.conf = conf;
+	hb_buf_free(&t);
+	hb_buf_free(&report.text);
+}
+
+static void
+start(const char *more)
+{
+	snprintf(dir, sizeof(dir), "/tmp/test_queue.XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	memset(&w, 0, sizeof(w));
+	w.result = HB_RESULT_OK;
+	w.said = HB_BUF_INIT(0);
+	ahead = 0;
+	hb_clock_set_ahead(0);
+	loop = hb_loop_new();
+	env = (struct hb_role_env){ .loop = loop, .role = HB_ROLE_QUEUE };
+	read_conf(more);
+	memcpy(queue_on, q_handlers, sizeof(queue_on));
+	queue_on[HB_IPC_CTL] = on_ctl;
+	queue_up();
+	claims_end();
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	start("");
+	return 0;
+}
+
+static int
+unlink_one(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	(void)type;
+	(void)f;
+	return remove(path);
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	queue_down();
+	hb_loop_free(&loop);
+	hb_conf_free(&conf);
+	for (size_t i = 0; i < HB_ARRAY_LEN(w.jobs); i++)
+		hb_buf_free(&w.jobs[i].body);
+	hb_buf_free(&w.said);
+	return nftw(dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Sending a message. */
+
+static uint64_t next_id = 0x1000;
+static uint32_t next_txn = 1;
+static unsigned answers_before;
+
+static bool
+answered(void)
+{
+	return w.answers > answers_before;
+}
+
+static void
+post_env(const char *sender)
+{
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct hb_env e = { .id = ++next_id, .arrived_ms = hb_now_ms(),
+		.sender = hb_span_str(sender) };
+	struct ipc_txn_begin m = { .txn = next_txn };
+
+	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &rec), 0);
+	m.env = hb_buf_span(&rec);
+	hb_peer_post(smtpd, HB_IPC_TXN_BEGIN, &m, -1);
+	hb_buf_free(&rec);
+}
+
+static void
+post_rcpt(const char *address, uint32_t idx)
+{
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct hb_rcpt r = { .idx = idx, .address = hb_span_str(address) };
+	struct ipc_txn_rcpt m = { .txn = next_txn };
+
+	assert_int_equal(hb_tlv_encode(&hb_rcpt_record, &r, &rec), 0);
+	m.rcpt = hb_buf_span(&rec);
+	hb_peer_post(smtpd, HB_IPC_TXN_RCPT, &m, -1);
+	hb_buf_free(&rec);
+}
+
+static const char body_text[] = "Subject: test\r\nMessage-ID: <1@there>\r\n"
+				"\r\nHello\r\n..dot\r\n";
+
+static void
+post_body(struct hb_span body)
+{
+	struct ipc_txn_data d = { .txn = next_txn };
+	struct ipc_txn_commit c = { .txn = next_txn, .size = body.n,
+		.crc = hb_crc32c(0, body) };
+
+	for (struct hb_span s = body; s.n > 0; s = hb_span_from(s, d.bytes.n)) {
+		d.bytes = hb_span_head(s, HB_MAX_IPC_BODY);
+		hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
+	}
+	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+}
+
+/* RCPTS: words.  Returns the id when it is durable. */
+static uint64_t
+send_mail(const char *sender, const char *rcpts)
+{
+	struct hb_span rest = hb_span_str(rcpts), one;
+	uint32_t idx = 0;
+
+	answers_before = w.answers;
+	post_env(sender);
+	while ((one = hb_span_word(&rest)).n > 0) {
+		char address[256];
+
+		text(address, sizeof(address), one);
+		post_rcpt(address, idx++);
+	}
+	post_body(HB_SPAN(body_text));
+	next_txn++;
+	run_until(answered);
+	assert_int_equal(w.code, 250);
+	return next_id;
+}
+
+static size_t want_jobs;
+
+static bool
+jobs_came(void)
+{
+	return w.njobs >= want_jobs && w.jobs[want_jobs - 1].started;
+}
+
+static struct seen_job *
+wait_job(size_t n)
+{
+	want_jobs = n;
+	run_until(jobs_came);
+	return &w.jobs[n - 1];
+}
+
+static bool
+queue_is_empty(void)
+{
+	struct q *q = env.ctx;
+	struct q_sched_stats st;
+
+	q_sched_stats(q->sched, &st);
+	return st.messages == 0 && TAILQ_EMPTY(&q->works) &&
+	    q_spool_count(q->spool) == 0;
+}
+
+static bool
+job_is_over(void)
+{
+	struct q *q = env.ctx;
+
+	return TAILQ_EMPTY(&q->works);
+}
+
+static void
+ask(enum hb_ctl_verb verb, const char *arg)
+{
+	struct ipc_ctl m = { .ref = 1, .verb = verb, .arg = hb_span_str(arg) };
+
+	hb_buf_clear(&w.said);
+	w.ended = false;
+	hb_peer_post(control, HB_IPC_CTL, &m, -1);
+}
+
+static bool
+control_answered(void)
+{
+	return w.ended;
+}
+
+static const char *
+said(void)
+{
+	run_until(control_answered);
+	hb_buf_add(&w.said, hb_span("", 1));
+	return (const char *)w.said.p + w.said.off;
+}
+
+/* Tests. */
+
+static void
+message_goes_through(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	send_mail("a@here.example", "b@there.example c@there.example");
+	j = wait_job(1);
+	assert_string_equal(j->route, "mx://there.example");
+	assert_string_equal(j->domain, "there.example");
+	assert_string_equal(j->sender, "a@here.example");
+	assert_int_equal(j->n, 2);
+	assert_string_equal(j->rcpts[0], "b@there.example");
+	assert_string_equal(j->rcpts[1], "c@there.example");
+	assert_span(hb_buf_span(&j->body), body_text);
+	run_until(queue_is_empty);
+	run_for(5);
+	assert_int_equal(w.acks, 1);
+	assert_int_equal(w.njobs, 1);
+	assert_true(w.space > 0);
+}
+
+static void
+same_recipient_twice_is_one(void **state)
+{
+	(void)state;
+	send_mail("a@here.example", "b@x.example b@x.example");
+	assert_int_equal(wait_job(1)->n, 1);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 1);
+}
+
+static void
+wrong_checksum_is_refused(void **state)
+{
+	struct ipc_txn_data d = { .txn = next_txn, .bytes = HB_SPAN("hi\r\n") };
+	struct ipc_txn_commit c = { .txn = next_txn, .size = 4, .crc = 1 };
+
+	(void)state;
+	answers_before = 0;
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
+	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+	next_txn++;
+	run_until(answered);
+	assert_int_equal(w.code, 451);
+	assert_true(queue_is_empty());
+}
+
+static void
+deferred_message_is_tried_again(void **state)
+{
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	run_until(job_is_over);
+	run_for(20);
+	assert_int_equal(w.njobs, 1);
+	w.result = HB_RESULT_OK;
+	advance(6 * 60 * 1000);
+	wait_job(2);
+	run_until(queue_is_empty);
+	assert_int_equal(w.asked, 2); /* the route is asked for again */
+}
+
+/* SMTP-08, DSN-05, DSN-07, DSN-08 */
+static void
+failure_is_told_to_the_sender_once(void **state)
+{
+	struct seen_job *j;
+	struct hb_buf *b;
+
+	(void)state;
+	w.result = HB_RESULT_FAIL;
+	send_mail("a@here.example", "b@x.example c@x.example");
+	wait_job(1);
+	j = wait_job(2);
+	assert_string_equal(j->sender, "");
+	assert_string_equal(j->rcpts[0], "a@here.example");
+	b = &j->body;
+	hb_buf_add(b, hb_span("", 1));
+	assert_non_null(strstr((char *)b->p, "Auto-Submitted: auto-replied"));
+	assert_non_null(strstr((char *)b->p,
+	    "Final-Recipient: rfc822; c@x.example\r\nAction: failed\r\n"
+	    "Status: 5.1.1\r\nRemote-MTA: dns; mx.example\r\n"
+	    "Diagnostic-Code: smtp; 550 said the remote server\r\n"));
+	assert_non_null(strstr((char *)b->p, "\r\n..dot\r\n"));
+	/* the notice fails too: nobody is told about it */
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+static void
+lifetime_ends_with_a_final_attempt_and_a_notice(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	run_until(job_is_over);
+	advance(5 * 24 * 3600 * (int64_t)1000);
+	assert_true(wait_job(2)->final);
+	j = wait_job(3);
+	assert_string_equal(j->rcpts[0], "a@here.example");
+	hb_buf_add(&j->body, hb_span("", 1));
+	assert_non_null(strstr((char *)j->body.p, "Status: 5.4.7"));
+	assert_non_null(strstr((char *)j->body.p,
+	    "X-Hauberk-Reason: expired"));
+}
+
+static void
+delay_is_told_after_delay_warning(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	run_until(job_is_over);
+	w.result = HB_RESULT_OK;
+	w.mute = true;
+	advance(4 * 3600 * 1000 + 1000);
+	j = wait_job(3); /* the retry, and the warning */
+	if (j->sender[0] != 0)
+		j = &w.jobs[1];
+	hb_buf_add(&j->body, hb_span("", 1));
+	assert_non_null(strstr((char *)j->body.p, "Action: delayed"));
+	assert_non_null(strstr((char *)j->body.p, "Status: 4.2.0"));
+}
+
+static void
+lost_worker_loses_no_job(void **state)
+{
+	(void)state;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	hb_peer_free(&delivery);
+	run_for(20);
+	w.mute = false;
+	delivery = link_peer(HB_ROLE_DELIVERY);
+	claims_end();
+	assert_string_equal(wait_job(2)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+}
+
+static void
+lost_router_is_asked_again(void **state)
+{
+	(void)state;
+	w.router_mute = true;
+	send_mail("a@here.example", "b@x.example");
+	run_for(20);
+	assert_int_equal(w.asked, 1);
+	hb_peer_free(&router);
+	run_for(20);
+	w.router_mute = false;
+	router = link_peer(HB_ROLE_ROUTER);
+	wait_job(1);
+	run_until(queue_is_empty);
+	assert_int_equal(w.asked, 2);
+}
+
+static void
+restart_keeps_what_waits_and_believes_claims(void **state)
+{
+	struct seen_job *j;
+	struct ipc_job_claim m;
+
+	(void)state;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example c@y.example");
+	j = wait_job(1);
+	wait_job(2);
+	queue_down();
+	queue_up();
+	m = (struct ipc_job_claim){ .job = j->no, .id = j->id,
+		.idx = j->idx[0] };
+	hb_peer_post(delivery, HB_IPC_JOB_CLAIM, &m, -1);
+	claims_end();
+	w.mute = false;
+	wait_job(3); /* the other recipient, which nobody claimed */
+	run_for(30);
+	assert_int_equal(w.njobs, 3);
+	assert_int_not_equal(w.jobs[2].idx[0], j->idx[0]);
+	finish_job(delivery, j);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 3);
+}
+
+static void
+kept_results_count_after_a_restart(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	j = wait_job(1);
+	queue_down();
+	queue_up();
+	finish_job(delivery, j);
+	claims_end();
+	run_until(queue_is_empty);
+	run_for(10);
+	assert_int_equal(w.njobs, 1);
+	assert_int_equal(w.acks, 1);
+}
+
+static void
+failure_recorded_before_a_crash_is_told_after_it(void **state)
+{
+	(void)state;
+	w.result = HB_RESULT_FAIL;
+	send_mail("a@here.example", "b@x.example c@y.example");
+	wait_job(2);
+	queue_down(); /* perhaps before the notice, perhaps after it */
+	w.result = HB_RESULT_OK;
+	w.njobs = 0;
+	queue_up();
+	claims_end();
+	assert_string_equal(wait_job(1)->rcpts[0], "a@here.example");
+	run_until(queue_is_empty);
+}
+
+static void
+alias_is_expanded_and_merged(void **state)
+{
+	(void)state;
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.expand[0][2] = "c@x.example mx://x.example owner-team@here.example";
+	w.expand[0][3] = "b@x.example mx://x.example";
+	send_mail("a@here.example", "team@here.example");
+	wait_job(2);
+	assert_int_equal(w.jobs[0].n, 1);
+	assert_int_equal(w.jobs[1].n, 1);
+	for (int i = 0; i < 2; i++)
+		assert_string_equal(w.jobs[i].sender,
+		    w.jobs[i].rcpts[0][0] == 'b' ? "a@here.example"
+						 : "owner-team@here.example");
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+static void
+expansion_survives_a_restart(void **state)
+{
+	(void)state;
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.expand[0][2] = "c@y.example mx://y.example";
+	w.result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "team@here.example");
+	wait_job(2);
+	run_until(job_is_over);
+	queue_down();
+	w.expand[0][0] = NULL;
+	w.result = HB_RESULT_OK;
+	w.njobs = 0;
+	queue_up();
+	claims_end();
+	advance(10 * 60 * 1000);
+	wait_job(2);
+	run_until(queue_is_empty);
+	assert_int_equal(w.asked, 1);
+}
+
+static void
+error_route_fails_and_discard_is_silent(void **state)
+{
+	(void)state;
+	w.expand[0][0] = "no@here.example";
+	w.expand[0][1] = "no@here.example error:5.7.1";
+	w.expand[1][0] = "null@here.example";
+	w.expand[1][1] = "null@here.example discard:";
+	send_mail("", "null@here.example");
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 0);
+}
+
+static void
+local_delivery_goes_to_a_helper(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	w.expand[0][0] = "bob@here.example";
+	w.expand[0][1] = "bob@here.example local:bob";
+	send_mail("a@there.example", "bob@here.example");
+	j = wait_job(1);
+	assert_true(j->local);
+	assert_int_equal(j->kind, HB_LOCAL_MAILDIR);
+	assert_string_equal(j->route, "/var/mail/here.example/bob");
+	assert_string_equal(w.account, "bob");
+	assert_span(hb_buf_span(&j->body), body_text);
+	run_until(queue_is_empty);
+	assert_int_equal(w.helpers, 1);
+}
+
+static void
+unreachable_destination_is_listed_with_its_reason(void **state)
+{
+	const char *s;
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	w.unreachable = true;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	run_until(job_is_over);
+	send_mail("a@here.example", "c@x.example");
+	run_for(20);
+	assert_int_equal(w.njobs, 1);
+	ask(HB_CTL_QUEUE, "");
+	s = said();
+	assert_non_null(strstr(s, "address=c@x.example\nattempts=0\n"));
+	s = strstr(s, "address=c@x.example");
+	assert_non_null(strstr(s, "reason=connect-refused"));
+	assert_non_null(strstr(s, "mx=mx.example"));
+	w.result = HB_RESULT_OK;
+	w.unreachable = false;
+	ask(HB_CTL_FLUSH, "all");
+	wait_job(3);
+	assert_true(w.jobs[2].flush);
+	run_until(queue_is_empty);
+}
+
+static void
+operator_holds_releases_and_removes(void **state)
+{
+	char id[17];
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example c@y.example"),
+	    id);
+	wait_job(2);
+	run_until(job_is_over);
+	ask(HB_CTL_HOLD, id);
+	assert_non_null(strstr(said(), "messages=1"));
+	queue_down();
+	queue_up();
+	claims_end();
+	ask(HB_CTL_QUEUE, id);
+	assert_non_null(strstr(said(), "state=held"));
+	advance(60 * 60 * 1000);
+	run_for(30);
+	assert_int_equal(w.njobs, 2);
+	ask(HB_CTL_REMOVE, "y.example");
+	(void)said();
+	w.result = HB_RESULT_OK;
+	ask(HB_CTL_RELEASE, id);
+	(void)said();
+	assert_string_equal(wait_job(3)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 3);
+	ask(HB_CTL_SHOW, id);
+	(void)said();
+	assert_int_equal(w.exit_code, 1);
+}
+
+static void
+operator_sees_message_and_trace(void **state)
+{
+	char id[17];
+	const char *s;
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
+	wait_job(1);
+	run_until(job_is_over);
+	ask(HB_CTL_SHOW, id);
+	s = said();
+	assert_non_null(strstr(s, "sender=a@here.example\n"));
+	assert_non_null(strstr(s, "message=Subject: test\r\n"));
+	ask(HB_CTL_TRACE, id);
+	s = said();
+	assert_non_null(strstr(s, "event=accepted\n"));
+	assert_non_null(strstr(s, "result=defer\nreason=remote-reply\n"));
+	ask(HB_CTL_BOUNCE, id);
+	(void)said();
+	w.result = HB_RESULT_OK;
+	assert_string_equal(wait_job(2)->rcpts[0], "a@here.example");
+	run_until(queue_is_empty);
+}
+
+static void
+large_message_has_a_file(void **state)
+{
+	struct hb_buf all = HB_BUF_INIT(0);
+	struct ipc_txn_data d = { .txn = next_txn };
+	struct ipc_txn_large l = { .txn = next_txn };
+	struct ipc_txn_commit c = { .txn = next_txn };
+	struct seen_job *j;
+
+	(void)state;
+	for (int i = 0; i < 30000; i++)
+		hb_buf_addf(&all, "line %d\r\n", i);
+	answers_before = w.answers;
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	d.bytes = hb_span_head(hb_buf_span(&all), 1000);
+	large_rest = hb_span_from(hb_buf_span(&all), 1000);
+	c.size = all.n;
+	c.crc = hb_crc32c(0, hb_buf_span(&all));
+	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
+	hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
+	run_for(30);
+	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+	next_txn++;
+	run_until(answered);
+	assert_int_equal(w.code, 250);
+	j = wait_job(1);
+	assert_true(j->file);
+	assert_true(hb_span_eq(hb_buf_span(&j->body), hb_buf_span(&all)));
+	run_until(queue_is_empty);
+	hb_buf_free(&all);
+}
+
+static void
+write_file(const char *name, struct hb_span s)
+{
+	char from[128], to[128];
+	FILE *f;
+
+	snprintf(from, sizeof(from), "%s/maildrop/.new", dir);
+	snprintf(to, sizeof(to), "%s/maildrop/%s", dir, name);
+	f = fopen(from, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(s.p, 1, s.n, f), s.n);
+	fclose(f);
+	assert_int_equal(rename(from, to), 0);
+}
+
+static void
+make_drop(struct hb_buf *out)
+{
+	struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+	struct hb_buf records = HB_BUF_INIT(0);
+	struct hb_drop_head h = { .body_n = sizeof(body_text) - 1 };
+
+	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &records), 0);
+	h.env_n = (uint32_t)records.n;
+	assert_int_equal(hb_drop_rcpt_put(&r, &records), 0);
+	h.rcpts_n = (uint32_t)records.n - h.env_n;
+	hb_buf_adds(&records, body_text);
+	h.crc = hb_crc32c(0, hb_buf_span(&records));
+	hb_drop_head_put(&h, out);
+	hb_buf_add(out, hb_buf_span(&records));
+	hb_buf_free(&records);
+}
+
+static bool
+file_is_gone(void)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/maildrop/2", dir);
+	return access(path, F_OK) != 0;
+}
+
+static void
+dropped_message_is_taken_up(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct seen_job *j;
+	char path[128];
+
+	(void)state;
+	make_drop(&b);
+	write_file("1", hb_buf_span(&b));
+	j = wait_job(1);
+	assert_string_equal(j->rcpts[0], "b@x.example");
+	assert_memory_equal(j->body.p, "Received: by host.example", 25);
+	run_until(queue_is_empty);
+	b.p[b.n - 1] ^= 1;
+	write_file("2", hb_buf_span(&b));
+	run_until(file_is_gone);
+	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_true(queue_is_empty());
+	hb_buf_free(&b);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(message_goes_through),
+		T(same_recipient_twice_is_one),
+		T(wrong_checksum_is_refused),
+		T(deferred_message_is_tried_again),
+		T(failure_is_told_to_the_sender_once),
+		T(lifetime_ends_with_a_final_attempt_and_a_notice),
+		T(delay_is_told_after_delay_warning),
+		T(lost_worker_loses_no_job),
+		T(lost_router_is_asked_again),
+		T(restart_keeps_what_waits_and_believes_claims),
+		T(kept_results_count_after_a_restart),
+		T(failure_recorded_before_a_crash_is_told_after_it),
+		T(alias_is_expanded_and_merged),
+		T(expansion_survives_a_restart),
+		T(error_route_fails_and_discard_is_silent),
+		T(local_delivery_goes_to_a_helper),
+		T(unreachable_destination_is_listed_with_its_reason),
+		T(operator_holds_releases_and_removes),
+		T(operator_sees_message_and_trace),
+		T(large_message_has_a_file),
+		T(dropped_message_is_taken_up),
+	};
+#undef T
+
+	hb_log_set_level(HB_LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
