@@ -36,24 +36,6 @@ helper_failed(struct q_work *w, const char *why)
 	end_with(w, &o);
 }
 
-/* The route cannot be carried out as it is configured. */
-static void
-bad_target(struct q_work *w, int err)
-{
-	struct hb_outcome o = { .result = HB_RESULT_DEFER,
-		.reason = HB_REASON_MAILBOX_TEMP,
-		.status = HB_SPAN("4.3.5"),
-		.text = HB_SPAN("deliver needs the user's home, and there is none") };
-
-	if (err != HB_E_NOTFOUND) {
-		o.result = HB_RESULT_FAIL;
-		o.reason = HB_REASON_MAILBOX_FAIL;
-		o.status = HB_SPAN("5.1.3");
-		o.text = HB_SPAN("the address cannot be part of a file name");
-	}
-	end_with(w, &o);
-}
-
 static const struct hb_rcpt *
 first_rcpt(const struct q_work *w, const struct q_hot *h)
 {
@@ -63,48 +45,37 @@ first_rcpt(const struct q_work *w, const struct q_hot *h)
 	return NULL;
 }
 
-/* What is to be done for the job; 0 or the errors of q_rule_local. */
-static int
-work_out(const struct q_work *w, const struct hb_rcpt *rcpt, struct q_local *l)
+/* What is to be done for the job.  The spans live as long as the
+ * configuration and the job's destination. */
+static bool
+work_out(const struct q_work *w, struct q_local *l)
 {
 	struct hb_route route;
 
-	*l = (struct q_local){ .account = HB_BUF_INIT(0),
-		.target = HB_BUF_INIT(0) };
 	if (hb_route_parse(q_dest_route(w->job->dest), &route) < 0)
-		return HB_E_SYNTAX;
-	return q_rule_local(w->q->env->conf, &route, rcpt->address, l);
-}
-
-static void
-local_free(struct q_local *l)
-{
-	hb_buf_free(&l->account);
-	hb_buf_free(&l->target);
+		return false;
+	q_rule_local(w->q->env->conf, &route, l);
+	return l->account.n <= 64;
 }
 
 void
 q_local_start(struct q_work *w)
 {
 	struct q_hot *h = q_hot_get(w->q, w->job->msg);
-	const struct hb_rcpt *rcpt = h != NULL ? first_rcpt(w, h) : NULL;
 	struct ipc_helper_start m = { .ticket = w->no };
 	struct q_local l;
-	int err;
 
-	if (rcpt == NULL) {
+	if (h == NULL || first_rcpt(w, h) == NULL) {
 		helper_failed(w, "the stored envelope cannot be read");
 		return;
 	}
-	err = work_out(w, rcpt, &l);
-	m.user = hb_buf_span(&l.account);
-	if (err < 0)
-		bad_target(w, err);
-	else if (m.user.n > 64)
-		bad_target(w, HB_E_SYNTAX);
-	else
-		hb_peer_post(w->q->env->parent, HB_IPC_HELPER_START, &m, -1);
-	local_free(&l);
+	if (!work_out(w, &l)) {
+		helper_failed(w, "the route is not one that can be used");
+		return;
+	}
+	m.user = l.account;
+	m.mbox = l.kind == HB_LOCAL_MBOX;
+	hb_peer_post(w->q->env->parent, HB_IPC_HELPER_START, &m, -1);
 }
 
 /* The helper's channel. */
@@ -200,7 +171,8 @@ send_local(struct q_work *w, const struct q_hot *h, const struct hb_rcpt *rcpt,
 	if (hb_tlv_encode(&hb_env_record, &mine, &env) < 0 ||
 	    hb_tlv_encode(&hb_rcpt_record, rcpt, &rec) < 0)
 		HB_BUG("records that were decoded cannot be encoded");
-	m.target = hb_buf_span(&l->target);
+	m.target = l->target;
+	m.user = l->user;
 	m.env = hb_buf_span(&env);
 	m.rcpt = hb_buf_span(&rec);
 	m.hostname = hb_span_str(w->q->env->conf->hostname);
@@ -220,11 +192,10 @@ q_local_loaded(struct q_work *w, struct hb_span bytes, int fd)
 		helper_failed(w, "the helper ended");
 		return;
 	}
-	if (work_out(w, rcpt, &l) == 0) {
+	if (work_out(w, &l)) {
 		send_local(w, h, rcpt, &l);
 		q_send_body(w->helper, w->no, bytes, fd);
 	} else {
 		helper_failed(w, "the configuration changed meanwhile");
 	}
-	local_free(&l);
 }

@@ -33,10 +33,6 @@ struct hb_span rt_without_detail(const struct hb_conf *c,
  * "." or "..", no leading hyphen (it becomes part of paths and words). */
 bool rt_is_mailbox_name(struct hb_span name);
 
-/* The account of files and commands of aliases, and of users of a map: the
- * one that `user local` names. */
-#define RT_LOCAL_ACCOUNT "-"
-
 /* What kind of alias target TEXT is. */
 enum rt_target_kind {
 	RT_TARGET_ADDRESS,

@@ -226,7 +226,7 @@ static void
 add_local_route(struct rt_walk *w, const struct step *own,
     enum rt_target_kind kind, struct hb_span rest)
 {
-	struct hb_span account = HB_SPAN(RT_LOCAL_ACCOUNT);
+	struct hb_span account = HB_SPAN(HB_LOCAL_ACCOUNT);
 
 	if (kind == RT_TARGET_FILE)
 		add_item(w, own, join(w, HB_SPAN("file:"), "",

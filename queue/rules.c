@@ -115,86 +115,9 @@ q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
 
 /* Local deliveries. */
 
-/* What is put in for a % must not leave its place: no slash, nothing that a
- * shell reads, no leading dot or dash. */
-static bool
-is_harmless(struct hb_span s)
-{
-	static const char marks[] = "-_.+=@";
-
-	if (s.n == 0 || s.p[0] == '.' || s.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (!hb_is_alnum(s.p[i]) &&
-		    memchr(marks, s.p[i], sizeof(marks) - 1) == NULL)
-			return false;
-	return true;
-}
-
-struct facts {
-	struct hb_span user, domain, home, address;
-};
-
-static int
-put_fact(struct hb_buf *out, char which, const struct facts *f)
-{
-	struct hb_span v = which == 'u' ? f->user
-	    : which == 'd'		? f->domain
-	    : which == 'a'		? f->address
-					: f->home;
-
-	if (which == 'h' && v.n == 0)
-		return HB_E_NOTFOUND;
-	if (which != 'h' && !is_harmless(v))
-		return HB_E_SYNTAX;
-	hb_buf_add(out, v);
-	return 0;
-}
-
-/* A tilde is the home at the start of the template and of a word of it. */
-static bool
-is_home(const char *template, const char *at)
-{
-	return *at == '~' && (at == template || at[-1] == ' ') &&
-	    (at[1] == '/' || at[1] == 0);
-}
-
-static int
-fill(const char *template, const struct facts *f, struct hb_buf *out)
-{
-	int err = 0;
-
-	for (const char *c = template; *c != 0 && err == 0; c++) {
-		if (is_home(template, c))
-			err = put_fact(out, 'h', f);
-		else if (c[0] != '%' || c[1] == 0)
-			hb_buf_add(out, hb_span(c, 1));
-		else if (strchr("udha", *++c) != NULL)
-			err = put_fact(out, *c, f);
-		else
-			hb_buf_add(out, hb_span(*c == '%' ? c : c - 1,
-			    *c == '%' ? 1 : 2));
-	}
-	return err;
-}
-
-/* With a map of users deliveries run as `user local NAME`. */
 static void
-put_account(const struct hb_conf *conf, struct hb_span user,
-    struct hb_buf *out)
-{
-	if (conf->local_users.passwd) {
-		hb_buf_add(out, user);
-		return;
-	}
-	for (size_t i = 0; i < conf->users.n; i++)
-		if (strcmp(conf->users.v[i].role, "local") == 0)
-			hb_buf_adds(out, conf->users.v[i].account);
-}
-
-static int
 rule_deliver(const struct hb_conf *conf, const struct hb_route *route,
-    struct hb_span address, struct q_local *l)
+    struct q_local *l)
 {
 	static const enum hb_local_kind kinds[] = {
 		[HB_DELIVER_MAILDIR] = HB_LOCAL_MAILDIR,
@@ -202,24 +125,24 @@ rule_deliver(const struct hb_conf *conf, const struct hb_route *route,
 		[HB_DELIVER_COMMAND] = HB_LOCAL_COMMAND,
 		[HB_DELIVER_LMTP] = HB_LOCAL_NONE,
 	};
-	struct facts f = { .user = route->user, .home = route->rest,
-		.address = address };
-	struct hb_span local;
 
-	hb_addr_split(address, &local, &f.domain);
 	l->kind = kinds[conf->deliver.kind];
-	return fill(conf->deliver.arg, &f, &l->target);
+	l->target = hb_span_str(conf->deliver.arg);
+	l->user = route->user;
+	/* With a map of users nobody has an account of its own. */
+	l->account = conf->local_users.passwd ? route->user
+					      : HB_SPAN(HB_LOCAL_ACCOUNT);
 }
 
-int
+void
 q_rule_local(const struct hb_conf *conf, const struct hb_route *route,
-    struct hb_span address, struct q_local *l)
+    struct q_local *l)
 {
-	put_account(conf, route->user, &l->account);
+	*l = (struct q_local){ .account = route->user, .target = route->rest };
 	if (route->kind == HB_ROUTE_LOCAL)
-		return rule_deliver(conf, route, address, l);
-	l->kind = route->kind == HB_ROUTE_FILE ? HB_LOCAL_FILE
-					       : HB_LOCAL_COMMAND;
-	hb_buf_add(&l->target, route->rest);
-	return 0;
+		rule_deliver(conf, route, l);
+	else if (route->kind == HB_ROUTE_FILE)
+		l->kind = HB_LOCAL_FILE;
+	else
+		l->kind = HB_LOCAL_PIPE;
 }

@@ -29,19 +29,16 @@ void q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 size_t q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
     struct hb_rcpt *items, size_t n);
 
-/* What the helper is told. */
+/* What the parent and the helper are told; spans of the configuration and the
+ * route. */
 struct q_local {
 	enum hb_local_kind kind;
-	struct hb_buf account; /* to become; empty: none of its own */
-	struct hb_buf target;
+	struct hb_span account; /* to become; HB_LOCAL_ACCOUNT: of `user local` */
+	struct hb_span target;	/* the helper fills in %u and the like */
+	struct hb_span user;	/* %u */
 };
-/*
- * Works out a local delivery of ADDRESS by ROUTE.  Returns 0; HB_E_SYNTAX
- * (what would be put in for % has bytes that a path or command cannot bear);
- * HB_E_NOTFOUND (a home is needed and not known).  L's buffers are filled in
- * any case, the caller frees them.
- */
-int q_rule_local(const struct hb_conf *conf, const struct hb_route *route,
-    struct hb_span address, struct q_local *l) HB_MUSTCHECK;
+/* Works out a local delivery by ROUTE (local:, file:, pipe:). */
+void q_rule_local(const struct hb_conf *conf, const struct hb_route *route,
+    struct q_local *l);
 
 #endif

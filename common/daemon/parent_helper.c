@@ -19,7 +19,10 @@
 #include "common/io/sock.h"
 #include "common/proto/endpoint.h"
 
-enum { ACCOUNT_MAX = 65 };
+enum { ACCOUNT_MAX = 65, GROUPS_MAX = 256 };
+
+/* Writes root's mail, and the postmaster's where nobody has that name. */
+static const char no_rights[] = "nobody";
 
 /* Only what a mailbox or a command may know. */
 static void
@@ -33,10 +36,26 @@ set_environment(const struct passwd *pw)
 	setenv("SHELL", "/bin/sh", 1);
 }
 
+/* The group of the folder of mailboxes: there a new one can only be made with
+ * its help.  For mbox deliveries, which run no command. */
 static bool
-become(const struct passwd *pw)
+join_mail_group(void)
+{
+	gid_t groups[GROUPS_MAX];
+	struct group *gr = getgrnam("mail");
+	int n = getgroups(GROUPS_MAX - 1, groups);
+
+	if (gr == NULL || n < 0)
+		return gr == NULL;
+	groups[n] = gr->gr_gid;
+	return setgroups((size_t)n + 1, groups) == 0;
+}
+
+static bool
+become(const struct passwd *pw, bool mbox)
 {
 	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
+	    (!mbox || join_mail_group()) &&
 	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) == 0 &&
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) == 0;
 }
@@ -54,12 +73,24 @@ reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* NULL when it cannot be found now. */
+static struct passwd *
+find_account(const char *account)
+{
+	struct passwd *pw = getpwnam(account);
+
+	if ((pw == NULL && strcmp(account, "postmaster") == 0) ||
+	    (pw != NULL && pw->pw_uid == 0))
+		pw = getpwnam(no_rights);
+	return pw;
+}
+
 /*
  * The child: looks the account up here, where a slow name service keeps
  * nobody else waiting.  What fails closes the channel, and queue tries later.
  */
 static void HB_NORETURN
-run_helper(const struct pd_parent *pd, const char *account, int fd)
+run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 {
 	static char name[] = "nobody", home[] = "/";
 	static struct passwd unknown = { .pw_name = name, .pw_dir = home };
@@ -71,10 +102,11 @@ run_helper(const struct pd_parent *pd, const char *account, int fd)
 	setsid();
 	umask(077);
 	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
-	pw = pd->privileged ? getpwnam(account) : getpwuid(geteuid());
+	pw = pd->privileged ? find_account(account) : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
-	if (pw == NULL || (pd->privileged && (pw->pw_uid == 0 || !become(pw))))
+	if (pw == NULL ||
+	    (pd->privileged && (pw->pw_uid == 0 || !become(pw, mbox))))
 		_exit(EX_NOUSER);
 	if (chdir(pw->pw_dir) != 0 && chdir("/") != 0)
 		_exit(EX_OSERR);
@@ -93,10 +125,10 @@ free_place(struct pd_parent *pd)
 	return NULL;
 }
 
-/* Starts a helper as ACCOUNT; *FD is queue's end of its channel.  0 or
+/* Starts a helper as ACCOUNT (MBOX: with the mail group); *FD is queue's end of its channel.  0 or
  * errno. */
 static int
-start_helper(struct pd_parent *pd, const char *account, int *fd)
+start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 {
 	pid_t *place = free_place(pd), pid;
 	int pair[2], r;
@@ -108,7 +140,7 @@ start_helper(struct pd_parent *pd, const char *account, int *fd)
 		return -r;
 	pid = fork();
 	if (pid == 0)
-		run_helper(pd, account, pair[1]);
+		run_helper(pd, account, mbox, pair[1]);
 	r = errno;
 	close(pair[1]);
 	if (pid < 0) {
@@ -120,14 +152,15 @@ start_helper(struct pd_parent *pd, const char *account, int *fd)
 	return 0;
 }
 
-/* `user local NAME` stands for every recipient. */
+/* "-" is the account of `user local`, nobody without it. */
 static int
 account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 {
 	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->conf);
 
-	if (strcmp(fixed, hb_role_account(HB_ROLE_HELPER)) != 0)
-		user = hb_span_str(fixed);
+	if (hb_span_eq(user, HB_SPAN("-")))
+		user = hb_span_str(strcmp(fixed,
+		    hb_role_account(HB_ROLE_HELPER)) != 0 ? fixed : no_rights);
 	return user.n > 0 && hb_span_copy(user, dst, ACCOUNT_MAX) == 0
 	    ? 0 : EINVAL;
 }
@@ -145,7 +178,7 @@ pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	if (r == 0 && pd->phase == PD_STOPPING)
 		r = EAGAIN;
 	if (r == 0)
-		r = start_helper(pd, account, &channel);
+		r = start_helper(pd, account, m->mbox != 0, &channel);
 	answer.error = (uint32_t)r;
 	hb_peer_post(p, HB_IPC_HELPER, &answer, channel);
 	if (channel >= 0)

@@ -118,10 +118,8 @@ parse_rest(struct hb_span s, struct hb_route *out)
 		out->rest = s;
 		return s.n > 0 && s.p[0] != ':' ? 0 : HB_E_SYNTAX;
 	case HB_ROUTE_LOCAL:
-		out->user = hb_span_cut(&s, ':');
-		out->rest = s;
-		return out->user.n > 0 && (s.n == 0 || s.p[0] == '/')
-		    ? 0 : HB_E_SYNTAX;
+		out->user = s;
+		return s.n > 0 ? 0 : HB_E_SYNTAX;
 	case HB_ROUTE_FILE:
 		return parse_file(s, out);
 	case HB_ROUTE_PIPE:
@@ -200,8 +198,7 @@ hb_route_format(const struct hb_route *r, struct hb_buf *out)
 	case HB_ROUTE_LMTP_UNIX:
 		return hb_buf_put(out, r->rest);
 	case HB_ROUTE_LOCAL:
-		return format_two(out, r->user, r->rest.n > 0 ? ':' : 0,
-		    r->rest);
+		return hb_buf_put(out, r->user);
 	case HB_ROUTE_FILE:
 		return format_two(out, r->rest, '@', r->user);
 	case HB_ROUTE_PIPE:

@@ -7,8 +7,7 @@
  *	smtps://HOST[:PORT]      that host, implicit TLS, verified
  *	lmtp://HOST:PORT         LMTP over TCP
  *	lmtp:PATH                LMTP over a unix socket
- *	local:USER[:HOME]        local delivery as `deliver` says, as USER; HOME is
- *	                         what ~ and %h stand for there
+ *	local:USER               local delivery as `deliver` says, as USER
  *	file:PATH@USER           an alias "/path", as USER
  *	pipe:USER:COMMAND        an alias "|command", as USER
  *	error:x.y.z TEXT         refused with this
@@ -37,6 +36,8 @@
 	X(ERROR, "error:", 0)                                                  \
 	X(DISCARD, "discard:", 0)
 
+#define HB_LOCAL_ACCOUNT "-"
+
 enum hb_route_kind {
 #define X(sym, prefix, port) HB_ROUTE_##sym,
 	HB_ROUTES(X)
@@ -50,7 +51,7 @@ struct hb_route {
 	bool literal;	     /* host is an address: it has no policy */
 	uint16_t port;	     /* 0: the default of its kind (MX: smtp-port) */
 	struct hb_span user; /* LOCAL, FILE, PIPE */
-	struct hb_span rest; /* path, command, error text; LOCAL: home or empty */
+	struct hb_span rest; /* path, command or error text */
 	struct hb_span status; /* ERROR: x.y.z */
 };
 
