@@ -73,6 +73,17 @@ smtpd_client_free(struct smtpd_client *c)
 
 /* Acts. */
 
+/* Lets go of the input that the session has used; acts may point into it. */
+static void
+eat(struct smtpd_client *c)
+{
+	size_t used = c->used;
+
+	c->used = 0;
+	if (used > 0 && c->conn != NULL)
+		hb_conn_consume(c->conn, used);
+}
+
 static void
 start_tls(struct smtpd_client *c)
 {
@@ -80,6 +91,7 @@ start_tls(struct smtpd_client *c)
 
 	if (c->conn == NULL)
 		return;
+	eat(c); /* what is left then came behind STARTTLS */
 	if (tls == NULL || hb_conn_tls_server(c->conn, tls) < 0) {
 		HB_LOG(HB_LOG_INFO, HB_EV_TLS,
 		    hb_kv_str(HB_K_ERROR,
@@ -171,9 +183,9 @@ feed(struct smtpd_client *c)
 			return;
 		used = smtpd_session_input(c->session,
 		    hb_conn_input(c->conn));
+		c->used = used;
 		acted = take_acts(c);
-		if (used > 0)
-			hb_conn_consume(c->conn, used);
+		eat(c);
 	} while (used > 0 || acted);
 }
 
