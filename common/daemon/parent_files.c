@@ -211,7 +211,7 @@ pd_make_folders(const struct pd_parent *pd, struct hb_buf *err)
 	const struct hb_conf *c = pd->conf;
 	const char *queue = hb_sandbox_account(HB_ROLE_QUEUE, c);
 	struct owner self = { geteuid(), getegid() };
-	int r = make_top(c->spool, 0711, err);
+	int r = make_top(c->spool, 0755, err);
 
 	if (r == 0)
 		r = make_top(c->run_dir, 0755, err);
