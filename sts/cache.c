@@ -50,7 +50,7 @@ static size_t
 size_of(const struct sts_domain *d)
 {
 	return sizeof(*d) + d->name_n +
-	    (d->held != NULL ? sts_ref_size(d->held) : 0);
+	       (d->held != NULL ? sts_ref_size(d->held) : 0);
 }
 
 static void
@@ -82,7 +82,7 @@ static bool
 is_idle(const struct sts_domain *d)
 {
 	return d->waiters == NULL && !d->loading && !d->asking &&
-	    !d->retrying && d->fetching == STS_FETCH_IDLE;
+	       !d->retrying && d->fetching == STS_FETCH_IDLE;
 }
 
 static bool
@@ -132,7 +132,7 @@ sts_cache_find(struct sts_cache *c, struct hb_span name)
 	struct sts_domain *d = *bucket(c, hash);
 
 	while (d != NULL &&
-	    (d->hash != hash || !hb_span_eq(sts_domain_name(d), name)))
+	       (d->hash != hash || !hb_span_eq(sts_domain_name(d), name)))
 		d = d->chain;
 	if (d != NULL && d != c->newest) {
 		unuse(c, d);
@@ -164,8 +164,8 @@ sts_cache_add(struct sts_cache *c, struct hb_span name)
 }
 
 void
-sts_cache_hold(struct sts_cache *c, struct sts_domain *d,
-    struct sts_policy_ref *ref)
+sts_cache_hold(
+    struct sts_cache *c, struct sts_domain *d, struct sts_policy_ref *ref)
 {
 	c->bytes -= size_of(d);
 	sts_ref_release(&d->held);

@@ -8,10 +8,7 @@
 
 #include "sts/fetch.h"
 
-enum {
-	STS_CACHE_DOMAINS = 50000,
-	STS_CACHE_BYTES = 64 * 1024 * 1024
-};
+enum { STS_CACHE_DOMAINS = 50000, STS_CACHE_BYTES = 64 * 1024 * 1024 };
 
 enum sts_fetching {
 	STS_FETCH_IDLE,
@@ -23,27 +20,27 @@ enum sts_fetching {
 
 struct sts_lookup;
 struct sts_domain {
-	struct sts_domain *chain;	     /* hash bucket */
-	struct sts_domain *newer, *older;    /* order of use */
-	struct sts_domain *queue_next;	     /* queue of fetches */
-	struct sts_domain *retry_next;	     /* TXT to be asked again */
+	struct sts_domain *chain;         /* hash bucket */
+	struct sts_domain *newer, *older; /* order of use */
+	struct sts_domain *queue_next;    /* queue of fetches */
+	struct sts_domain *retry_next;    /* TXT to be asked again */
 	uint64_t hash;
 	struct sts_lookup *waiters;
-	struct sts_policy_ref *held;	     /* owned; may be NULL */
-	struct sts_policy_ref *fresh;	     /* owned; being saved */
+	struct sts_policy_ref *held;  /* owned; may be NULL */
+	struct sts_policy_ref *fresh; /* owned; being saved */
 	struct sts_txt_state txt;
 	struct sts_fetch_state fetch;
-	struct sts_id fetch_id;		     /* of the fetch under way */
+	struct sts_id fetch_id; /* of the fetch under way */
 	enum sts_fetching fetching;
-	bool loaded, loading;		     /* the store was, is being read */
-	bool asking, anew;		     /* TXT; without any cache */
-	bool retrying;			     /* in the list of those */
-	bool background;		     /* go on without a waiter */
-	bool force;			     /* fetch whatever is known */
-	bool in_background;		     /* the running fetch */
-	bool forgotten;			     /* while loading or saving */
+	bool loaded, loading; /* the store was, is being read */
+	bool asking, anew;    /* TXT; without any cache */
+	bool retrying;        /* in the list of those */
+	bool background;      /* go on without a waiter */
+	bool force;           /* fetch whatever is known */
+	bool in_background;   /* the running fetch */
+	bool forgotten;       /* while loading or saving */
 	unsigned char name_n;
-	unsigned char name[];		     /* lower case */
+	unsigned char name[]; /* lower case */
 };
 
 static inline struct hb_span
@@ -67,7 +64,7 @@ struct sts_domain *sts_cache_find(struct sts_cache *c, struct hb_span name);
 /* Evicts first what is above the bounds and idle. */
 struct sts_domain *sts_cache_add(struct sts_cache *c, struct hb_span name);
 /* Takes REF (may be NULL) in place of what D holds. */
-void sts_cache_hold(struct sts_cache *c, struct sts_domain *d,
-    struct sts_policy_ref *ref);
+void sts_cache_hold(
+    struct sts_cache *c, struct sts_domain *d, struct sts_policy_ref *ref);
 
 #endif

@@ -8,12 +8,12 @@
 #include "common/base/log.h"
 
 enum {
-	FETCHES_MAX = 128,	 /* at a time: sockets */
-	BACKGROUND_MAX = 16,	 /* of these for refreshing */
-	BACKGROUND_QUEUE = 1000, /* waiting: then the walk pauses */
-	WALK_SLICE = 100,	 /* rows of the store */
-	WALK_STEP_MS = 1000,	 /* between slices */
-	WALK_PAUSE_MS = 10 * 60 * 1000, /* between walks */
+	FETCHES_MAX = 128,                 /* at a time: sockets */
+	BACKGROUND_MAX = 16,               /* of these for refreshing */
+	BACKGROUND_QUEUE = 1000,           /* waiting: then the walk pauses */
+	WALK_SLICE = 100,                  /* rows of the store */
+	WALK_STEP_MS = 1000,               /* between slices */
+	WALK_PAUSE_MS = 10 * 60 * 1000,    /* between walks */
 	REFRESH_RETRY_MS = 60 * 60 * 1000, /* of a row that failed */
 	WAIT_MIN_MS = 100,
 	CLOCK_SLACK_MS = 60 * 60 * 1000
@@ -104,14 +104,15 @@ log_policy(const struct sts_domain *d, enum hb_level level, const char *action,
 {
 	const struct sts_policy_ref *ref = d->held;
 
-	HB_LOG(level, HB_EV_POLICY,
-	    hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
+	HB_LOG(level, HB_EV_POLICY, hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
 	    hb_kv_str(HB_K_ACTION, action),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(why)),
-	    hb_kv_if(ref != NULL, hb_kv_str(HB_K_MODE,
-		sts_mode_word(ref != NULL ? ref->policy.mode : STS_MODE_NONE))),
+	    hb_kv_if(ref != NULL,
+		hb_kv_str(HB_K_MODE,
+		    sts_mode_word(
+			ref != NULL ? ref->policy.mode : STS_MODE_NONE))),
 	    hb_kv_if(ref != NULL, hb_kv_span(HB_K_POLICY_ID,
-		ref != NULL ? ref->id : HB_SPAN_NONE)),
+				      ref != NULL ? ref->id : HB_SPAN_NONE)),
 	    hb_kv_if(text != NULL, hb_kv_str(HB_K_ERROR, text)));
 }
 
@@ -165,8 +166,7 @@ answer(struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why)
 static void
 drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
-	if (d->held == NULL ||
-	    !is_over(c, d->held->policy.expires_ms, now_ms))
+	if (d->held == NULL || !is_over(c, d->held->policy.expires_ms, now_ms))
 		return;
 	log_policy(d, HB_LOG_WARN, "expired", d->fetch.error, NULL);
 	sts_cache_hold(&c->cache, d, NULL);
@@ -219,7 +219,7 @@ start_fetches(struct sts_core *c)
 	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
 		start_fetch(c, &c->wanted);
 	while (c->running < FETCHES_MAX && c->background.head != NULL &&
-	    c->running_background < BACKGROUND_MAX)
+	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
 	c->starting = false;
 }
@@ -321,8 +321,8 @@ advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 		ask_later(c, d);
 		break;
 	case STS_STEP_FETCH:
-		want_fetch(c, d, d->txt.id.n > 0 ? sts_id_span(&d->txt.id)
-						 : d->held->id);
+		want_fetch(c, d,
+		    d->txt.id.n > 0 ? sts_id_span(&d->txt.id) : d->held->id);
 		break;
 	case STS_STEP_USE:
 		answer(d, d->held, HB_REASON_NONE);
@@ -338,8 +338,8 @@ advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 /* NAME in lower case without final dot; false: nothing that DNS and a URL
  * could ask for. */
 static bool
-canonical(struct hb_span name, unsigned char dst[HB_MAX_DOMAIN],
-    struct hb_span *out)
+canonical(
+    struct hb_span name, unsigned char dst[HB_MAX_DOMAIN], struct hb_span *out)
 {
 	if (name.n > 0 && name.p[name.n - 1] == '.')
 		name.n--;
@@ -427,8 +427,8 @@ static enum hb_reason
 reason_of(struct hb_span word)
 {
 	for (unsigned r = 0; r < HB_REASON_COUNT; r++)
-		if (hb_span_eq(word,
-			hb_span_str(hb_reason_word((enum hb_reason)r))))
+		if (hb_span_eq(
+			word, hb_span_str(hb_reason_word((enum hb_reason)r))))
 			return (enum hb_reason)r;
 	return HB_REASON_NONE;
 }
@@ -530,16 +530,16 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 {
 	struct sts_record r;
 
-	sts_fetch_failed(&d->fetch, sts_id_span(&d->fetch_id), why, d->hash,
-	    now_ms);
+	sts_fetch_failed(
+	    &d->fetch, sts_id_span(&d->fetch_id), why, d->hash, now_ms);
 	d->force = d->background = false;
 	drop_expired(c, d, now_ms);
 	if (d->held == NULL) {
 		log_policy(d, HB_LOG_WARN, "rejected", why, text);
 		return;
 	}
-	log_policy(d, d->held->policy.mode != STS_MODE_NONE ? HB_LOG_WARN
-							    : HB_LOG_INFO,
+	log_policy(d,
+	    d->held->policy.mode != STS_MODE_NONE ? HB_LOG_WARN : HB_LOG_INFO,
 	    "kept", why, text);
 	record_of(d->held, &r);
 	r.last_error = hb_span_str(hb_reason_word(why));
@@ -554,7 +554,9 @@ accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
     int64_t now_ms)
 {
 	struct sts_record r = { .id = sts_id_span(&d->fetch_id),
-		.fetched_ms = now_ms, .refreshed_ms = now_ms, .text = body };
+		.fetched_ms = now_ms,
+		.refreshed_ms = now_ms,
+		.text = body };
 
 	if (d->held != NULL && hb_span_eq(d->held->id, r.id))
 		r.fetched_ms = d->held->fetched_ms;
@@ -587,8 +589,8 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 /* A policy that could not be kept is used all the same: it demands more than
  * none. */
 void
-sts_core_saved(struct sts_core *c, struct sts_domain *d, int err,
-    int64_t now_ms)
+sts_core_saved(
+    struct sts_core *c, struct sts_domain *d, int err, int64_t now_ms)
 {
 	bool same = d->held != NULL && hb_span_eq(d->held->id, d->fresh->id);
 
@@ -617,15 +619,15 @@ static bool
 is_dead(const struct sts_core *c, const struct sts_record *r, int64_t now_ms)
 {
 	return is_over(c, r->expires_ms, now_ms) &&
-	    r->tried_ms >= r->expires_ms && now_ms - r->expires_ms > DEAD_MS;
+	       r->tried_ms >= r->expires_ms && now_ms - r->expires_ms > DEAD_MS;
 }
 
 static bool
 is_due(const struct sts_core *c, const struct sts_record *r, uint64_t jitter,
     int64_t now_ms)
 {
-	if (r->last_error.n > 0 && sts_within(r->tried_ms,
-		r->tried_ms + REFRESH_RETRY_MS, now_ms))
+	if (r->last_error.n > 0 &&
+	    sts_within(r->tried_ms, r->tried_ms + REFRESH_RETRY_MS, now_ms))
 		return false;
 	if (is_over(c, r->expires_ms, now_ms))
 		return r->tried_ms < r->expires_ms;
@@ -634,8 +636,8 @@ is_due(const struct sts_core *c, const struct sts_record *r, uint64_t jitter,
 
 /* An expired policy is looked for once more, as if it was new. */
 static void
-rediscover(struct sts_core *c, struct sts_domain *d,
-    const struct sts_record *r, int64_t now_ms)
+rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
 {
 	struct sts_record tried = *r;
 
@@ -709,8 +711,8 @@ walk(struct sts_core *c, int64_t now_ms)
 		return;
 	c->walking = true;
 	c->walk_rows = 0;
-	c->ops->list(c->ctx, hb_span(c->walk_after, c->walk_after_n),
-	    WALK_SLICE);
+	c->ops->list(
+	    c->ctx, hb_span(c->walk_after, c->walk_after_n), WALK_SLICE);
 }
 
 static bool

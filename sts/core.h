@@ -18,8 +18,8 @@ struct sts_core_ops {
 	/* Read the store: sts_core_loaded. */
 	void (*load)(void *ctx, struct sts_domain *d);
 	/* Keep VALUE: sts_core_saved, unless LAZY. */
-	void (*save)(void *ctx, struct sts_domain *d, struct hb_span value,
-	    bool lazy);
+	void (*save)(
+	    void *ctx, struct sts_domain *d, struct hb_span value, bool lazy);
 	/* Ask for the TXT record, ANEW: past every cache.  sts_core_txt. */
 	void (*ask)(void *ctx, struct sts_domain *d, bool anew);
 	/* Fetch the policy: sts_core_fetched. */
@@ -40,8 +40,8 @@ void sts_core_free(struct sts_core **c);
 #define STS_FINAL 1u
 /* Fetch now, whatever is known and however it failed a moment ago. */
 #define STS_FORCE 2u
-typedef void (*sts_lookup_fn)(void *ctx, struct sts_policy_ref *ref,
-    enum hb_reason why);
+typedef void (*sts_lookup_fn)(
+    void *ctx, struct sts_policy_ref *ref, enum hb_reason why);
 struct sts_lookup *sts_core_lookup(struct sts_core *c, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx, int64_t now_ms);
 void sts_core_cancel(struct sts_lookup *l);
@@ -49,18 +49,17 @@ void sts_core_cancel(struct sts_lookup *l);
 /* Answers.  ERR: 0, HB_E_NOTFOUND, or the store cannot be read. */
 void sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
     struct hb_span value, int64_t now_ms);
-void sts_core_saved(struct sts_core *c, struct sts_domain *d, int err,
-    int64_t now_ms);
+void sts_core_saved(
+    struct sts_core *c, struct sts_domain *d, int err, int64_t now_ms);
 /* RECORDS: of the answer, N of them; TEMP: there was no answer. */
 void sts_core_txt(struct sts_core *c, struct sts_domain *d, bool temp,
     const struct hb_span *records, size_t n, uint32_t ttl_s, int64_t now_ms);
 /* WHY: HB_REASON_NONE with the BODY, or what failed, with a text for the
  * log (may be NULL). */
 void sts_core_fetched(struct sts_core *c, struct sts_domain *d,
-    enum hb_reason why, struct hb_span body, const char *text,
+    enum hb_reason why, struct hb_span body, const char *text, int64_t now_ms);
+void sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
     int64_t now_ms);
-void sts_core_row(struct sts_core *c, struct hb_span name,
-    struct hb_span value, int64_t now_ms);
 void sts_core_listed(struct sts_core *c, int err, int64_t now_ms);
 
 /* Timed work, and the milliseconds until it is to be called again (asked
@@ -69,8 +68,7 @@ void sts_core_tick(struct sts_core *c, int64_t now_ms);
 int64_t sts_core_wait(const struct sts_core *c, int64_t now_ms);
 
 /* The store's record was changed or removed by another hand. */
-void sts_core_forget(struct sts_core *c, struct hb_span domain,
-    int64_t now_ms);
+void sts_core_forget(struct sts_core *c, struct hb_span domain, int64_t now_ms);
 /* Of the last fetch of the domain, HB_REASON_NONE if it was good. */
 enum hb_reason sts_core_last_error(struct sts_core *c, struct hb_span domain);
 

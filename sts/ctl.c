@@ -8,7 +8,7 @@
 #include "common/io/ctlreply.h"
 
 enum {
-	ROWS = 100,		       /* of one slice of the list */
+	ROWS = 100,                    /* of one slice of the list */
 	PENDING_MAX = 4 * 1024 * 1024, /* bytes: then the list waits */
 	PENDING_WAIT_MS = 20
 };
@@ -54,8 +54,8 @@ put_policy(const struct hb_ctl *to, const struct sts_policy *p)
 
 /* One object of INTERFACE section 4. */
 static void
-put_record(const struct hb_ctl *to, struct hb_span domain,
-    const struct sts_record *r)
+put_record(
+    const struct hb_ctl *to, struct hb_span domain, const struct sts_record *r)
 {
 	struct hb_arena *arena = hb_arena_new();
 	struct sts_policy p;
@@ -104,9 +104,9 @@ on_slice(void *ctx, int err)
 	if (err < 0 || a->to.peer == NULL) {
 		end(a, 1, hb_strerror(err));
 	} else if (a->rows >= ROWS) {
-		hb_timer_set(a->timer,
-		    hb_peer_pending(a->to.peer) > PENDING_MAX ? PENDING_WAIT_MS
-							      : 0);
+		hb_timer_set(a->timer, hb_peer_pending(a->to.peer) > PENDING_MAX
+					   ? PENDING_WAIT_MS
+					   : 0);
 	} else {
 		hb_ctl_close(&a->to);
 		end(a, 0, NULL);
@@ -124,8 +124,8 @@ ask_slice(void *ctx)
 		return;
 	}
 	a->rows = 0;
-	env->ops->list(env->store, hb_span_str(a->last), ROWS, on_row,
-	    on_slice, a);
+	env->ops->list(
+	    env->store, hb_span_str(a->last), ROWS, on_row, on_slice, a);
 }
 
 static void
@@ -181,8 +181,8 @@ on_refreshed(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 static void
 begin_refresh(struct sts_asking *a)
 {
-	struct sts_lookup *l = sts_lookup(a->s, hb_span_str(a->domain),
-	    STS_FORCE, on_refreshed, a);
+	struct sts_lookup *l = sts_lookup(
+	    a->s, hb_span_str(a->domain), STS_FORCE, on_refreshed, a);
 
 	if (l != NULL)
 		a->lookup = l;
@@ -211,13 +211,12 @@ on_found(void *ctx, int err, struct hb_span value)
 		end(a, 1, err == HB_E_NOTFOUND ? none_kept : hb_strerror(err));
 		return;
 	}
-	if (a->verb == HB_CTL_STS_EXPIRE &&
-	    sts_record_decode(value, &r) == 0) {
+	if (a->verb == HB_CTL_STS_EXPIRE && sts_record_decode(value, &r) == 0) {
 		r.expires_ms = hb_now_ms();
 		sts_record_encode(&r, &changed);
 	}
-	env->ops->put(env->store, hb_span_str(a->domain),
-	    hb_buf_span(&changed), false, on_changed, a);
+	env->ops->put(env->store, hb_span_str(a->domain), hb_buf_span(&changed),
+	    false, on_changed, a);
 	hb_buf_free(&changed);
 }
 

@@ -8,7 +8,7 @@ enum demand { DEMAND_NOTHING, DEMAND_TLS, DEMAND_VERIFIED };
 
 struct levels {
 	enum demand demand; /* by the operator's word alone */
-	bool automatic;	    /* published policies count */
+	bool automatic;     /* published policies count */
 };
 
 static const struct levels levels[] = {
@@ -131,12 +131,12 @@ good_reason(const struct sts_channel *ch, const struct sts_policy *p)
 		return HB_REASON_STS_TESTING;
 	if (is_mode(p, STS_MODE_NONE))
 		return HB_REASON_STS_NONE;
-	return ch->mta_sts_off ? HB_REASON_STS_OFF : HB_REASON_TLS_OPPORTUNISTIC;
+	return ch->mta_sts_off ? HB_REASON_STS_OFF
+			       : HB_REASON_TLS_OPPORTUNISTIC;
 }
 
 struct sts_verdict
-sts_decide_mx(const struct sts_channel *ch, const char *mx_name,
-    int64_t now_ms)
+sts_decide_mx(const struct sts_channel *ch, const char *mx_name, int64_t now_ms)
 {
 	const struct sts_policy *p = live_policy(ch, now_ms);
 	const char *word = log_word(ch, p);
@@ -192,8 +192,8 @@ chain_fault(const struct hb_tls_facts *f)
 }
 
 static bool
-is_reference(const struct sts_channel *ch, const char *mx_name,
-    const char *name)
+is_reference(
+    const struct sts_channel *ch, const char *mx_name, const char *name)
 {
 	if (same_name(name, mx_name))
 		return true;
@@ -216,8 +216,8 @@ cert_fault(const struct sts_channel *ch, const char *mx_name,
 	if (fault != HB_REASON_NONE)
 		return fault;
 	return f->name_ok && is_reference(ch, mx_name, f->reference)
-	    ? HB_REASON_NONE
-	    : HB_REASON_CERT_NAME;
+		   ? HB_REASON_NONE
+		   : HB_REASON_CERT_NAME;
 }
 
 struct sts_verdict
@@ -253,8 +253,7 @@ sts_decide_tls(const struct sts_channel *ch, const char *mx_name,
 const char *
 sts_reference_name(const struct sts_channel *ch, const char *mx_name)
 {
-	if (ch->level == HB_TLS_VERIFY && ch->names != NULL &&
-	    ch->names->n > 0)
+	if (ch->level == HB_TLS_VERIFY && ch->names != NULL && ch->names->n > 0)
 		return ch->names->v[0];
 	return mx_name;
 }

@@ -17,8 +17,8 @@
 #include "sts/policy.h"
 
 enum sts_action {
-	STS_DEFER,  /* zero: an empty verdict lets nothing through */
-	STS_SKIP,   /* not this host; the next one; none left: defer */
+	STS_DEFER, /* zero: an empty verdict lets nothing through */
+	STS_SKIP,  /* not this host; the next one; none left: defer */
 	STS_PROCEED
 };
 
@@ -34,7 +34,7 @@ struct sts_channel {
 	 * sts_lookup said it (HB_REASON_NONE: no lookup was made). */
 	const struct sts_policy *policy;
 	enum hb_reason no_policy;
-	bool mta_sts_off;	/* `mta-sts off` */
+	bool mta_sts_off;       /* `mta-sts off` */
 	bool clock_implausible; /* policies do not expire then */
 };
 
@@ -53,8 +53,8 @@ bool sts_needs_lookup(const struct sts_channel *ch);
 
 /* MX_NAME: name in the MX record (or host of the route), NUL-terminated.
  * PROCEED: connect.  RFC 8461 s4.1. */
-struct sts_verdict sts_decide_mx(const struct sts_channel *ch,
-    const char *mx_name, int64_t now_ms);
+struct sts_verdict sts_decide_mx(
+    const struct sts_channel *ch, const char *mx_name, int64_t now_ms);
 
 /* The whole judgement, the host's name included.  PROCEED: MAIL FROM may be
  * sent.  RFC 8461 s4.2. */
@@ -63,7 +63,7 @@ struct sts_verdict sts_decide_tls(const struct sts_channel *ch,
 
 /* The name a certificate is checked for (and SNI): MX_NAME, or the first of
  * the operator's names= where level is verify.  Borrowed. */
-const char *sts_reference_name(const struct sts_channel *ch,
-    const char *mx_name);
+const char *sts_reference_name(
+    const struct sts_channel *ch, const char *mx_name);
 
 #endif

@@ -71,11 +71,11 @@ sts_fetch_step(const struct sts_policy_ref *held,
 }
 
 bool
-sts_fetch_must_wait(const struct sts_fetch_state *f, struct hb_span id,
-    int64_t now_ms)
+sts_fetch_must_wait(
+    const struct sts_fetch_state *f, struct hb_span id, int64_t now_ms)
 {
 	return f->failures > 0 && hb_span_eq(sts_id_span(&f->failed), id) &&
-	    sts_within(f->failed_ms, f->retry_ms, now_ms);
+	       sts_within(f->failed_ms, f->retry_ms, now_ms);
 }
 
 static int64_t
@@ -100,8 +100,10 @@ sts_txt_seen(struct sts_txt_state *txt, enum hb_reason why, struct hb_span id,
 		txt->temp++;
 		ttl_ms = STS_DNS_RETRY_MS;
 	}
-	txt->fresh_until_ms = now_ms + bounded(ttl_ms, TTL_MIN_MS,
-	    why == HB_REASON_NONE ? TTL_MAX_MS : NEGATIVE_TTL_MAX_MS);
+	txt->fresh_until_ms =
+	    now_ms +
+	    bounded(ttl_ms, TTL_MIN_MS,
+		why == HB_REASON_NONE ? TTL_MAX_MS : NEGATIVE_TTL_MAX_MS);
 }
 
 /* MS and up to a quarter more. */

@@ -4,12 +4,10 @@
  *
  *	store read -> ASK -> TXT: id of the policy held      -> USE
  *	                          other id, or none held     -> FETCH
- *	                          none, or malformed: held   -> USE, else WITHOUT
- *	                          no answer: held            -> USE
- *	                                     none held: twice -> ASK_LATER
- *	                                     then            -> WITHOUT
- *	FETCH failed: held -> USE, else WITHOUT, and for that id no FETCH before
- *	the back-off is over
+ *	                          none, or malformed: held   -> USE, else
+ *WITHOUT no answer: held            -> USE none held: twice -> ASK_LATER then
+ *-> WITHOUT FETCH failed: held -> USE, else WITHOUT, and for that id no FETCH
+ *before the back-off is over
  */
 #ifndef STS_FETCH_H
 #define STS_FETCH_H
@@ -18,11 +16,11 @@
 #include "sts/txt.h"
 
 enum sts_step_kind {
-	STS_STEP_ASK,	    /* ask for the TXT record */
+	STS_STEP_ASK,       /* ask for the TXT record */
 	STS_STEP_ASK_LATER, /* the same STS_DNS_RETRY_MS after the last time */
 	STS_STEP_FETCH,
-	STS_STEP_USE,	    /* answer with the policy that is held */
-	STS_STEP_WITHOUT    /* answer without */
+	STS_STEP_USE,    /* answer with the policy that is held */
+	STS_STEP_WITHOUT /* answer without */
 };
 
 enum {
@@ -43,15 +41,15 @@ struct sts_txt_state {
 	enum hb_reason why; /* NONE: there is one; STS_NO_RECORD, ... */
 	struct sts_id id;
 	int64_t asked_ms, fresh_until_ms; /* fresh in between, both 0: never */
-	unsigned temp; /* times in a row without an answer */
+	unsigned temp;                    /* times in a row without an answer */
 };
 
 /* How fetching went lately. */
 struct sts_fetch_state {
-	enum hb_reason error; /* of the last fetch; NONE: it was good */
-	struct sts_id failed; /* id that could not be fetched */
+	enum hb_reason error;        /* of the last fetch; NONE: it was good */
+	struct sts_id failed;        /* id that could not be fetched */
 	int64_t failed_ms, retry_ms; /* no fetch in between */
-	unsigned failures;	     /* in a row, of that id */
+	unsigned failures;           /* in a row, of that id */
 };
 
 struct sts_step {
@@ -73,8 +71,8 @@ void sts_txt_seen(struct sts_txt_state *txt, enum hb_reason why,
     struct hb_span id, uint32_t ttl_s, int64_t now_ms);
 
 /* Did ID fail a moment ago? */
-bool sts_fetch_must_wait(const struct sts_fetch_state *f, struct hb_span id,
-    int64_t now_ms);
+bool sts_fetch_must_wait(
+    const struct sts_fetch_state *f, struct hb_span id, int64_t now_ms);
 
 /* Is NOW in a span of time that began at FROM?  A clock that was set back
  * ends every such span. */
@@ -86,8 +84,8 @@ void sts_fetch_failed(struct sts_fetch_state *f, struct hb_span id,
 
 /* When a policy is to be fetched again whatever the TXT record says: about
  * daily, and well before a short life ends (RFC 8461 s3.3, s10.2). */
-int64_t sts_refresh_at(int64_t refreshed_ms, int64_t expires_ms,
-    uint64_t jitter);
+int64_t sts_refresh_at(
+    int64_t refreshed_ms, int64_t expires_ms, uint64_t jitter);
 
 /* Until when a policy counts that was fetched at NOW. */
 int64_t sts_expires_at(const struct sts_policy *p, int64_t now_ms);

@@ -78,7 +78,7 @@ on_io(void *ctx, unsigned what)
 {
 	const struct sock *s = ctx;
 	int bits = (what & HB_IO_READ ? CURL_CSELECT_IN : 0) |
-	    (what & HB_IO_WRITE ? CURL_CSELECT_OUT : 0);
+		   (what & HB_IO_WRITE ? CURL_CSELECT_OUT : 0);
 
 	act(s->h, s->fd, bits); /* S may be gone now */
 }
@@ -122,7 +122,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sockp)
 		curl_multi_assign(h->multi, fd, s);
 	}
 	hb_io_want(s->io, (what & CURL_POLL_IN ? HB_IO_READ : 0) |
-	    (what & CURL_POLL_OUT ? HB_IO_WRITE : 0));
+			      (what & CURL_POLL_OUT ? HB_IO_WRITE : 0));
 	return 0;
 }
 
@@ -149,9 +149,9 @@ on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
 	(void)easy;
 	SSL_CTX_set1_cert_store(c, hb_tls_store(g->h->tls));
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
-	X509_VERIFY_PARAM_set_hostflags(param,
-	    X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-		X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	X509_VERIFY_PARAM_set_hostflags(
+	    param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+		       X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (X509_VERIFY_PARAM_set1_host(param, g->host, 0) != 1 ||
 	    SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) != 1)
 		return CURLE_SSL_CERTPROBLEM;
@@ -235,8 +235,8 @@ is_plain_text(const char *type)
 {
 	struct hb_span rest = hb_span_str(type);
 
-	return hb_span_eq_nocase(hb_span_trim(hb_span_cut(&rest, ';')),
-	    HB_SPAN("text/plain"));
+	return hb_span_eq_nocase(
+	    hb_span_trim(hb_span_cut(&rest, ';')), HB_SPAN("text/plain"));
 }
 
 static enum hb_reason
@@ -316,8 +316,8 @@ set_target(struct sts_http_get *g)
 		curl_easy_setopt(g->easy, CURLOPT_CONNECT_TO, g->connect_to);
 	}
 	/* RFC 8461 s3.2 */
-	snprintf(text, sizeof(text), "https://%s/.well-known/mta-sts.txt",
-	    g->host);
+	snprintf(
+	    text, sizeof(text), "https://%s/.well-known/mta-sts.txt", g->host);
 	curl_easy_setopt(g->easy, CURLOPT_URL, text);
 }
 
@@ -401,7 +401,8 @@ on_address(void *ctx, const struct hb_dns_answer *a)
 	struct sts_http_get *g = q->get;
 
 	q->query = NULL;
-	for (size_t i = 0; i < a->n && g->naddrs < HB_ARRAY_LEN(g->addrs); i++) {
+	for (size_t i = 0; i < a->n && g->naddrs < HB_ARRAY_LEN(g->addrs);
+	     i++) {
 		struct hb_netaddr *to = &g->addrs[g->naddrs];
 		struct hb_span data = a->rr[i].data;
 
@@ -430,16 +431,16 @@ find_addresses(struct sts_http_get *g)
 	g->waiting += (unsigned)HB_ARRAY_LEN(types);
 	for (size_t i = 0; i < HB_ARRAY_LEN(types); i++) {
 		g->questions[i].get = g;
-		g->questions[i].query = hb_dns_ask(g->h->dns,
-		    hb_span_str(g->host), types[i], on_address,
-		    &g->questions[i]);
+		g->questions[i].query =
+		    hb_dns_ask(g->h->dns, hb_span_str(g->host), types[i],
+			on_address, &g->questions[i]);
 	}
 	answered(g);
 }
 
 struct sts_http_get *
-sts_http_start(struct sts_http *h, struct hb_span domain, sts_http_fn cb,
-    void *ctx)
+sts_http_start(
+    struct sts_http *h, struct hb_span domain, sts_http_fn cb, void *ctx)
 {
 	struct sts_http_get *g = HB_NEW(struct sts_http_get);
 
@@ -498,8 +499,8 @@ sts_http_free(struct sts_http **h)
 }
 
 void
-sts_http_use(struct sts_http *h, const struct hb_conf *conf,
-    struct hb_dns *dns, struct hb_tls *tls)
+sts_http_use(struct sts_http *h, const struct hb_conf *conf, struct hb_dns *dns,
+    struct hb_tls *tls)
 {
 	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next) {
 		end_questions(g);

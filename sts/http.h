@@ -29,12 +29,12 @@ void sts_http_use(struct sts_http *h, const struct hb_conf *conf,
 
 /* WHY: HB_REASON_NONE with the BODY, or STS_FETCH_* with a TEXT for the log
  * (may be NULL).  Both live for the call. */
-typedef void (*sts_http_fn)(void *ctx, enum hb_reason why,
-    struct hb_span body, const char *text);
+typedef void (*sts_http_fn)(
+    void *ctx, enum hb_reason why, struct hb_span body, const char *text);
 /* DOMAIN: letters, digits, '-', '_', '.'; at most HB_MAX_DOMAIN bytes.  CB
  * never runs before this returns. */
-struct sts_http_get *sts_http_start(struct sts_http *h, struct hb_span domain,
-    sts_http_fn cb, void *ctx);
+struct sts_http_get *sts_http_start(
+    struct sts_http *h, struct hb_span domain, sts_http_fn cb, void *ctx);
 void sts_http_cancel(struct sts_http_get *g); /* accepts NULL; no CB follows */
 
 #endif

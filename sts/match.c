@@ -18,7 +18,7 @@ sts_match_pattern(struct hb_span pattern, struct hb_span host)
 		return pattern.n > 0 && hb_span_eq_nocase(pattern, host);
 	label = hb_span_cut(&host, '.');
 	return label.n > 0 && host.n > 0 &&
-	    hb_span_eq_nocase(hb_span_from(pattern, 2), host);
+	       hb_span_eq_nocase(hb_span_from(pattern, 2), host);
 }
 
 bool

@@ -67,9 +67,8 @@ take_max_age(struct parse *ps, struct hb_span v)
 	ps->seen_max_age = true;
 	if (v.n > MAX_AGE_DIGITS || hb_span_u64(v, UINT64_MAX, &age) < 0)
 		return bad(ps, "max_age is not a number");
-	ps->out->max_age_s = (uint32_t)(age < HB_MAX_STS_MAX_AGE
-		? age
-		: HB_MAX_STS_MAX_AGE);
+	ps->out->max_age_s =
+	    (uint32_t)(age < HB_MAX_STS_MAX_AGE ? age : HB_MAX_STS_MAX_AGE);
 	return 0;
 }
 
@@ -121,8 +120,8 @@ take_mx(struct parse *ps, struct hb_span v)
 	if (!is_domain(name))
 		return bad(ps, "mx is not a domain name");
 	if (p->mx == NULL)
-		p->mx = hb_arena_alloc(ps->arena,
-		    HB_MAX_STS_MX * sizeof(*p->mx));
+		p->mx =
+		    hb_arena_alloc(ps->arena, HB_MAX_STS_MX * sizeof(*p->mx));
 	if (p->nmx < HB_MAX_STS_MX)
 		p->mx[p->nmx++] = lower(ps->arena, v);
 	return 0;

@@ -19,9 +19,9 @@ enum sts_mode {
 
 struct sts_policy {
 	enum sts_mode mode;
-	uint32_t max_age_s;  /* at most HB_MAX_STS_MAX_AGE */
-	int64_t expires_ms;  /* set by whoever fetched it; 0 out of the parser */
-	struct hb_span *mx;  /* lower case, no final dot; "*.x" or a name */
+	uint32_t max_age_s; /* at most HB_MAX_STS_MAX_AGE */
+	int64_t expires_ms; /* set by whoever fetched it; 0 out of the parser */
+	struct hb_span *mx; /* lower case, no final dot; "*.x" or a name */
 	size_t nmx;
 };
 

@@ -33,7 +33,7 @@ bytes_needed(struct hb_span domain, const struct sts_record *r,
     const struct sts_policy *p)
 {
 	size_t n = sizeof(struct sts_policy_ref) + p->nmx * sizeof(p->mx[0]) +
-	    domain.n + r->id.n + r->text.n;
+		   domain.n + r->id.n + r->text.n;
 
 	for (size_t i = 0; i < p->nmx; i++)
 		n += p->mx[i].n;
@@ -59,8 +59,10 @@ build(struct hb_span domain, const struct sts_record *r,
 	struct hb_span *mx = (struct hb_span *)(ref + 1);
 	unsigned char *at = (unsigned char *)(mx + p->nmx);
 
-	*ref = (struct sts_policy_ref){ .policy = *p, .count = 1,
-		.fetched_ms = r->fetched_ms, .refreshed_ms = r->refreshed_ms };
+	*ref = (struct sts_policy_ref){ .policy = *p,
+		.count = 1,
+		.fetched_ms = r->fetched_ms,
+		.refreshed_ms = r->refreshed_ms };
 	for (size_t i = 0; i < p->nmx; i++)
 		mx[i] = place(&at, p->mx[i]);
 	ref->policy.mx = mx;

@@ -15,7 +15,9 @@
 #define R_U64(name, tag, field) uint64_t field;
 #define R_I64(name, tag, field) int64_t field;
 #define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name) };
+#define R_END(name)                                                            \
+	}                                                                      \
+	;
 #include "sts/record.def"
 #undef R_BEGIN
 #undef R_U32
@@ -36,8 +38,8 @@ struct sts_policy_ref {
 };
 
 /* Returns owned (count 1), or NULL: the record's text is not a policy. */
-struct sts_policy_ref *sts_ref_new(struct hb_span domain,
-    const struct sts_record *r);
+struct sts_policy_ref *sts_ref_new(
+    struct hb_span domain, const struct sts_record *r);
 struct sts_policy_ref *sts_ref_take(struct sts_policy_ref *ref);
 void sts_ref_release(struct sts_policy_ref **ref); /* accepts NULL inside */
 /* Bytes of memory that it needs. */

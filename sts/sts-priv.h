@@ -13,7 +13,7 @@ struct sts {
 	struct sts_core *core;
 	struct sts_http *http;
 	struct hb_timer *timer;
-	struct sts_job *jobs;	   /* questions of the core, under way */
+	struct sts_job *jobs;      /* questions of the core, under way */
 	struct sts_asking *asking; /* questions of control, under way */
 };
 

@@ -152,7 +152,7 @@ bool
 sts_owns(const struct sts *s, struct hb_span domain)
 {
 	return s->env.ops->owns == NULL ||
-	    s->env.ops->owns(s->env.store, domain);
+	       s->env.ops->owns(s->env.store, domain);
 }
 
 static bool
@@ -178,8 +178,8 @@ on_txt(void *ctx, const struct hb_dns_answer *a)
 	for (size_t i = 0; i < a->n && n < RECORDS_MAX; i++)
 		if (sts_txt_parse(a->rr[i].data, &id) != HB_E_NOTFOUND)
 			records[n++] = a->rr[i].data;
-	sts_core_txt(s->core, d, a->status == HB_DNS_TEMP, records, n,
-	    a->ttl_s, hb_now_ms());
+	sts_core_txt(s->core, d, a->status == HB_DNS_TEMP, records, n, a->ttl_s,
+	    hb_now_ms());
 	arm(s);
 }
 
@@ -212,8 +212,7 @@ op_ask(void *ctx, struct sts_domain *d, bool anew)
 /* HTTPS */
 
 static void
-on_fetched(void *ctx, enum hb_reason why, struct hb_span body,
-    const char *text)
+on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 {
 	struct sts_job *j = ctx;
 	struct sts *s = j->s;

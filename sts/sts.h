@@ -31,11 +31,11 @@ struct sts;
 typedef void (*sts_store_got_fn)(void *ctx, int err, struct hb_span value);
 /* ERR: 0 is durable (or taken, if lazy). */
 typedef void (*sts_store_done_fn)(void *ctx, int err);
-typedef void (*sts_store_row_fn)(void *ctx, struct hb_span key,
-    struct hb_span value);
+typedef void (*sts_store_row_fn)(
+    void *ctx, struct hb_span key, struct hb_span value);
 struct sts_store_ops {
-	void (*get)(void *store, struct hb_span key, sts_store_got_fn cb,
-	    void *ctx);
+	void (*get)(
+	    void *store, struct hb_span key, sts_store_got_fn cb, void *ctx);
 	/* An empty VALUE deletes.  LAZY: no flush is waited for. */
 	void (*put)(void *store, struct hb_span key, struct hb_span value,
 	    bool lazy, sts_store_done_fn cb, void *ctx);
@@ -50,8 +50,8 @@ struct sts_store_ops {
 struct sts_env {
 	struct hb_loop *loop;
 	const struct hb_conf *conf; /* borrowed, until sts_reconf */
-	struct hb_dns *dns;	    /* borrowed, until sts_reconf */
-	struct hb_tls *tls;	    /* client side: its trusted roots; same */
+	struct hb_dns *dns;         /* borrowed, until sts_reconf */
+	struct hb_tls *tls;         /* client side: its trusted roots; same */
 	const struct sts_store_ops *ops;
 	void *store;
 	int64_t build_ms; /* no honest clock is before it */
@@ -63,8 +63,8 @@ struct sts *sts_new(const struct sts_env *env);
 void sts_free(struct sts **s); /* accepts NULL inside */
 /* New configuration, resolver and roots; fetches under way are dropped and
  * started again. */
-void sts_reconf(struct sts *s, const struct hb_conf *conf,
-    struct hb_dns *dns, struct hb_tls *tls);
+void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
+    struct hb_tls *tls);
 
 /* POLICY.expires_ms is in the past for no ref that sts_lookup hands out
  * (unless the clock is implausible); decide looks again. */

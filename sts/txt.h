@@ -20,7 +20,7 @@ int sts_txt_parse(struct hb_span record, struct hb_span *id) HB_MUSTCHECK;
  * thrown away.  Returns 0; HB_E_NOTFOUND: none is left; HB_E_SYNTAX: more
  * than one is left, or the one is malformed.
  */
-int sts_txt_pick(const struct hb_span *records, size_t n,
-    struct hb_span *id) HB_MUSTCHECK;
+int sts_txt_pick(
+    const struct hb_span *records, size_t n, struct hb_span *id) HB_MUSTCHECK;
 
 #endif

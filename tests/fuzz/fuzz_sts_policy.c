@@ -28,8 +28,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (sts_policy_parse(hb_span(data, n), arena, &p, &why) == 0) {
 		sts_policy_print(&p, &text);
-		if (sts_policy_parse(hb_buf_span(&text), arena, &again,
-			&why) < 0)
+		if (sts_policy_parse(hb_buf_span(&text), arena, &again, &why) <
+		    0)
 			abort();
 		check_same(&p, &again);
 		sts_match_policy(&p, hb_span(data, n));

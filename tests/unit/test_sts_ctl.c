@@ -6,8 +6,9 @@
 #include "common/io/ctlreply.h"
 #include "sts/sts.h"
 
-#define TEXT "version: STSv1\nmode: testing\nmx: a.example\nmx: *.b.example\n" \
-	     "max_age: 600\n"
+#define TEXT                                                                   \
+	"version: STSv1\nmode: testing\nmx: a.example\nmx: *.b.example\n"      \
+	"max_age: 600\n"
 
 static struct {
 	struct hb_loop *loop;
@@ -120,10 +121,15 @@ static const struct sts_store_ops ops = { store_get, store_put, store_list,
 static void
 keep(const char *key)
 {
-	struct sts_record r = { .mode = STS_MODE_TESTING, .id = HB_SPAN("7"),
-		.fetched_ms = 1000, .expires_ms = INT64_MAX, .refreshed_ms = 2000,
-		.tried_ms = 3000, .last_error = HB_SPAN("sts-fetch-timeout"),
-		.source = HB_SPAN("fetched"), .text = HB_SPAN(TEXT) };
+	struct sts_record r = { .mode = STS_MODE_TESTING,
+		.id = HB_SPAN("7"),
+		.fetched_ms = 1000,
+		.expires_ms = INT64_MAX,
+		.refreshed_ms = 2000,
+		.tried_ms = 3000,
+		.last_error = HB_SPAN("sts-fetch-timeout"),
+		.source = HB_SPAN("fetched"),
+		.text = HB_SPAN(TEXT) };
 
 	snprintf(w.rows[w.nrows].key, sizeof(w.rows[0].key), "%s", key);
 	sts_record_encode(&r, &w.rows[w.nrows++].value);
@@ -200,8 +206,8 @@ setup(void **state)
 	    HB_ROLE_CONTROL, 0, &delivery_ops, NULL);
 	w.control = hb_peer_new(w.loop, sv[1], HB_ROLE_CONTROL,
 	    HB_ROLE_DELIVERY, 0, &control_ops, NULL);
-	w.sts = sts_new(&(struct sts_env){ .loop = w.loop, .conf = &w.conf,
-	    .ops = &ops, .build_ms = 1 });
+	w.sts = sts_new(&(struct sts_env){
+	    .loop = w.loop, .conf = &w.conf, .ops = &ops, .build_ms = 1 });
 	assert_non_null(w.sts);
 	return 0;
 }
@@ -251,7 +257,8 @@ show_has_the_fields_of_the_interface(void **state)
 	(void)state;
 	keep("a.test");
 	run(HB_CTL_STS_SHOW, "A.test", 0);
-	assert_span(hb_buf_span(&w.out), "={domain=a.test id=7 mode=testing "
+	assert_span(hb_buf_span(&w.out),
+	    "={domain=a.test id=7 mode=testing "
 	    "mx=[=a.example =*.b.example =/ max_age=600 fetched=1000 "
 	    "expires=9223372036854775807 refreshed=2000 "
 	    "last_error=sts-fetch-timeout source=fetched =/ ");
@@ -301,8 +308,8 @@ refresh_says_what_failed(void **state)
 	assert_string_equal(w.text, "the domain publishes no MTA-STS record");
 	w.conf.mta_sts = false;
 	run(HB_CTL_STS_REFRESH, "a.test", 1);
-	assert_string_equal(w.text,
-	    "MTA-STS is off here by the operator's word");
+	assert_string_equal(
+	    w.text, "MTA-STS is off here by the operator's word");
 }
 
 static void

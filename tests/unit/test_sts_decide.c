@@ -9,29 +9,35 @@ static struct hb_span patterns[] = { HB_SPAN("mx.example"),
 	HB_SPAN("*.wild.example") };
 
 #define POLICY(m, expires)                                                     \
-	{ .mode = (m), .max_age_s = 1, .expires_ms = (expires),                \
-		.mx = patterns, .nmx = HB_ARRAY_LEN(patterns) }
+	{                                                                      \
+		.mode = (m), .max_age_s = 1, .expires_ms = (expires),          \
+		.mx = patterns, .nmx = HB_ARRAY_LEN(patterns)                  \
+	}
 static const struct sts_policy enforce = POLICY(STS_MODE_ENFORCE, NOW + 1),
-	testing = POLICY(STS_MODE_TESTING, NOW + 1),
-	none = POLICY(STS_MODE_NONE, NOW + 1),
-	expired = POLICY(STS_MODE_ENFORCE, NOW),
-	old_testing = POLICY(STS_MODE_TESTING, NOW);
+			       testing = POLICY(STS_MODE_TESTING, NOW + 1),
+			       none = POLICY(STS_MODE_NONE, NOW + 1),
+			       expired = POLICY(STS_MODE_ENFORCE, NOW),
+			       old_testing = POLICY(STS_MODE_TESTING, NOW);
 
 #define FACTS(st, ch, ok, ver)                                                 \
-	{ .state = HB_TLSF_##st, .chain = HB_CHAIN_##ch, .name_ok = (ok),      \
-		.version = (ver) }
+	{                                                                      \
+		.state = HB_TLSF_##st, .chain = HB_CHAIN_##ch,                 \
+		.name_ok = (ok), .version = (ver)                              \
+	}
 static const struct hb_tls_facts good = FACTS(DONE, OK, true, 13),
-	good12 = FACTS(DONE, OK, true, 12), old = FACTS(DONE, OK, true, 11),
-	unknown = FACTS(UNKNOWN, NONE, false, 0),
-	no_offer = FACTS(NOT_OFFERED, NONE, false, 0),
-	refused = FACTS(REFUSED, NONE, false, 0),
-	injected = FACTS(INJECTED, NONE, false, 0),
-	failed = FACTS(FAILED, NONE, false, 0),
-	no_cert = FACTS(DONE, NONE, false, 13),
-	untrusted = FACTS(DONE, UNTRUSTED, true, 13),
-	self_signed = FACTS(DONE, SELF_SIGNED, true, 13),
-	past = FACTS(DONE, EXPIRED, true, 13),
-	wrong_name = FACTS(DONE, OK, false, 13);
+				 good12 = FACTS(DONE, OK, true, 12),
+				 old = FACTS(DONE, OK, true, 11),
+				 unknown = FACTS(UNKNOWN, NONE, false, 0),
+				 no_offer = FACTS(NOT_OFFERED, NONE, false, 0),
+				 refused = FACTS(REFUSED, NONE, false, 0),
+				 injected = FACTS(INJECTED, NONE, false, 0),
+				 failed = FACTS(FAILED, NONE, false, 0),
+				 no_cert = FACTS(DONE, NONE, false, 13),
+				 untrusted = FACTS(DONE, UNTRUSTED, true, 13),
+				 self_signed =
+				     FACTS(DONE, SELF_SIGNED, true, 13),
+				 past = FACTS(DONE, EXPIRED, true, 13),
+				 wrong_name = FACTS(DONE, OK, false, 13);
 
 struct row {
 	const char *name;
@@ -67,8 +73,10 @@ check_row(const struct row *r, const struct sts_channel *ch)
 		v = sts_decide_tls(ch, r->mx, &f, NOW);
 	}
 	assert_int_equal(v.action, r->action);
-	assert_string_equal(hb_reason_word(v.reason), hb_reason_word(r->reason));
-	assert_string_equal(hb_reason_word(v.report), hb_reason_word(r->report));
+	assert_string_equal(
+	    hb_reason_word(v.reason), hb_reason_word(r->reason));
+	assert_string_equal(
+	    hb_reason_word(v.report), hb_reason_word(r->report));
 	assert_string_equal(v.sts_word, r->word);
 }
 
@@ -225,10 +233,12 @@ mta_sts_off_is_said(void **state)
 {
 	static const struct row go = { "off", HB_TLS_MAY, false, &enforce, BAD,
 		&self_signed, GOES(STS_OFF), "off" },
-		stop = { "sts demanded", HB_TLS_STS, false, &enforce, M, &good,
-		DEFERS(STS_OFF), "off" };
-	struct sts_channel ch = { .level = HB_TLS_MAY, .policy = &enforce,
-		.mta_sts_off = true };
+				stop = { "sts demanded", HB_TLS_STS, false,
+					&enforce, M, &good, DEFERS(STS_OFF),
+					"off" };
+	struct sts_channel ch = {
+		.level = HB_TLS_MAY, .policy = &enforce, .mta_sts_off = true
+	};
 
 	(void)state;
 	check_row(&go, &ch);
@@ -239,14 +249,17 @@ mta_sts_off_is_said(void **state)
 static void
 why_there_is_no_policy(void **state)
 {
-	static const struct row temp = { "DNS trouble goes on", HB_TLS_MAY, false,
-		NULL, M, &good, GOES(TLS_OPPORTUNISTIC), "none" },
-		demanded = { "sts demanded", HB_TLS_STS, false, NULL, M, &good,
-		DEFERS(STS_FETCH_TIMEOUT), "none" },
-		store = { "store cannot be read", HB_TLS_MAY, false, NULL, M,
-		NULL, DEFERS(STS_STORE), "none" },
-		nolook = { "nor is it needed", HB_TLS_VERIFY, false, NULL, M,
-		&good, GOES(OPERATOR), "off" };
+	static const struct row temp = { "DNS trouble goes on", HB_TLS_MAY,
+		false, NULL, M, &good, GOES(TLS_OPPORTUNISTIC), "none" },
+				demanded = { "sts demanded", HB_TLS_STS, false,
+					NULL, M, &good,
+					DEFERS(STS_FETCH_TIMEOUT), "none" },
+				store = { "store cannot be read", HB_TLS_MAY,
+					false, NULL, M, NULL, DEFERS(STS_STORE),
+					"none" },
+				nolook = { "nor is it needed", HB_TLS_VERIFY,
+					false, NULL, M, &good, GOES(OPERATOR),
+					"off" };
 	struct sts_channel ch = { .level = HB_TLS_MAY,
 		.no_policy = HB_REASON_STS_DNS_TEMP };
 
@@ -267,7 +280,8 @@ a_clock_that_lies_expires_nothing(void **state)
 {
 	static const struct row row = { "expired policy holds", HB_TLS_MAY,
 		false, &expired, BAD, &good, SKIPS(MX_MISMATCH), "enforce" };
-	struct sts_channel ch = { .level = HB_TLS_MAY, .policy = &expired,
+	struct sts_channel ch = { .level = HB_TLS_MAY,
+		.policy = &expired,
 		.clock_implausible = true };
 
 	(void)state;

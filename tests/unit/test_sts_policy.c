@@ -20,8 +20,8 @@ describe(struct hb_span text, struct hb_buf *out)
 	hb_buf_clear(out);
 	if (sts_policy_parse(at_page_end(text), arena, &p, &why) == 0) {
 		assert_string_equal(why, "");
-		hb_buf_addf(out, "%s %u", sts_mode_word(p.mode),
-		    (unsigned)p.max_age_s);
+		hb_buf_addf(
+		    out, "%s %u", sts_mode_word(p.mode), (unsigned)p.max_age_s);
 		for (size_t i = 0; i < p.nmx; i++) {
 			hb_buf_adds(out, i == 0 ? " " : ",");
 			hb_buf_add(out, p.mx[i]);
@@ -188,16 +188,21 @@ sts17_bounds(void **state)
 	hb_buf_adds(&text, E A);
 	for (unsigned i = 0; i <= HB_MAX_STS_MX; i++)
 		hb_buf_addf(&text, "mx: m%u.example\n", i);
-	assert_int_equal(sts_policy_parse(hb_buf_span(&text), arena, &p, &why),
-	    0);
+	assert_int_equal(
+	    sts_policy_parse(hb_buf_span(&text), arena, &p, &why), 0);
 	assert_int_equal(p.nmx, HB_MAX_STS_MX);
 	while (text.n < HB_MAX_STS_BODY)
 		hb_buf_adds(&text, "\n");
-	assert_int_equal(sts_policy_parse(at_page_end(hb_span_head(
-	    hb_buf_span(&text), HB_MAX_STS_BODY)), arena, &p, &why), 0);
+	assert_int_equal(
+	    sts_policy_parse(
+		at_page_end(hb_span_head(hb_buf_span(&text), HB_MAX_STS_BODY)),
+		arena, &p, &why),
+	    0);
 	hb_buf_adds(&text, "\n");
 	assert_int_equal(sts_policy_parse(hb_span_head(hb_buf_span(&text),
-	    HB_MAX_STS_BODY + 1), arena, &p, &why), HB_E_LIMIT);
+					      HB_MAX_STS_BODY + 1),
+			     arena, &p, &why),
+	    HB_E_LIMIT);
 	hb_buf_free(&text);
 	hb_arena_free(&arena);
 }
@@ -211,11 +216,16 @@ printed_text_parses_to_the_same(void **state)
 	const char *why;
 
 	(void)state;
-	assert_int_equal(sts_policy_parse(HB_SPAN("mode: enforce\r\n"
-	    "version: STSv1\r\nmx: A.example\r\nx: y\r\nmx: *.b.example\r\n"
-	    "max_age: 0600\r\n"), arena, &p, &why), 0);
+	assert_int_equal(
+	    sts_policy_parse(HB_SPAN("mode: enforce\r\n"
+				     "version: STSv1\r\nmx: A.example\r\nx: "
+				     "y\r\nmx: *.b.example\r\n"
+				     "max_age: 0600\r\n"),
+		arena, &p, &why),
+	    0);
 	sts_policy_print(&p, &text);
-	assert_span(hb_buf_span(&text), "version: STSv1\nmode: enforce\n"
+	assert_span(hb_buf_span(&text),
+	    "version: STSv1\nmode: enforce\n"
 	    "mx: a.example\nmx: *.b.example\nmax_age: 600\n");
 	hb_buf_free(&text);
 	hb_arena_free(&arena);
@@ -260,7 +270,8 @@ sts24_one_label_any_case_final_dot(void **state)
 		print_message("%.*s %.*s\n", HB_SPAN_ARG(rows[i].pattern),
 		    HB_SPAN_ARG(rows[i].host));
 		assert_int_equal(sts_match_pattern(at_page_end(rows[i].pattern),
-		    at_page_end(rows[i].host)), rows[i].want);
+				     at_page_end(rows[i].host)),
+		    rows[i].want);
 	}
 }
 

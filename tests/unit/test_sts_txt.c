@@ -62,8 +62,8 @@ sts05_record_grammar(void **state)
 		if (r == 0)
 			assert_span(id, rows[i].id);
 		for (size_t cut = 0; cut < in.n; cut++)
-			if (sts_txt_parse(at_page_end(hb_span_head(in, cut)),
-				&id) == 0)
+			if (sts_txt_parse(
+				at_page_end(hb_span_head(in, cut)), &id) == 0)
 				assert_in_range(id.n, 1, STS_ID_MAX);
 	}
 }
@@ -107,7 +107,8 @@ sts04_exactly_one_record(void **state)
 static void
 sts03_records_are_not_joined(void **state)
 {
-	const struct hb_span halves[] = { HB_SPAN("v=STSv1"), HB_SPAN("; id=7;") };
+	const struct hb_span halves[] = { HB_SPAN("v=STSv1"),
+		HB_SPAN("; id=7;") };
 	struct hb_span id;
 
 	(void)state;

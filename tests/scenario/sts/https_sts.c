@@ -63,18 +63,21 @@ hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
 	static const unsigned char here[] = { 127, 0, 0, 1 },
 				   nobody[] = { 127, 0, 0, 99 };
 	struct hb_dns_rr rr = { .type = type, .ttl_s = 60 };
-	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = &rr, .n = 1,
-		.ttl_s = 60 };
+	struct hb_dns_answer a = {
+		.status = HB_DNS_OK, .rr = &rr, .n = 1, .ttl_s = 60
+	};
 
 	(void)d;
 	if (type == HB_DNS_TXT) {
-		assert_true(hb_span_has_prefix_nocase(name,
-		    HB_SPAN("_mta-sts.")));
+		assert_true(
+		    hb_span_has_prefix_nocase(name, HB_SPAN("_mta-sts.")));
 		rr.data = HB_SPAN("v=STSv1; id=20260101;");
 	} else if (type == HB_DNS_A &&
-	    !hb_span_eq(name, HB_SPAN("mta-sts.nodns.test"))) {
-		rr.data = hb_span(hb_span_eq(name,
-		    HB_SPAN("mta-sts.refused.test")) ? nobody : here, 4);
+		   !hb_span_eq(name, HB_SPAN("mta-sts.nodns.test"))) {
+		rr.data = hb_span(
+		    hb_span_eq(name, HB_SPAN("mta-sts.refused.test")) ? nobody
+								      : here,
+		    4);
 	} else {
 		a = (struct hb_dns_answer){ .status = HB_DNS_NODATA };
 	}
@@ -113,8 +116,8 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 	(void)store;
 	assert_false(lazy);
 	assert_true(value.n > 0 && w.nkept < HB_ARRAY_LEN(w.kept));
-	assert_int_equal(hb_span_copy(key, w.kept[w.nkept++],
-	    sizeof(w.kept[0])), 0);
+	assert_int_equal(
+	    hb_span_copy(key, w.kept[w.nkept++], sizeof(w.kept[0])), 0);
 	cb(ctx, 0);
 }
 
@@ -142,8 +145,8 @@ start_server(void)
 	int in[2], out[2];
 	FILE *f;
 
-	snprintf(script, sizeof(script), "%s/tests/scenario/sts/https_server.py",
-	    src != NULL ? src : "..");
+	snprintf(script, sizeof(script),
+	    "%s/tests/scenario/sts/https_server.py", src != NULL ? src : "..");
 	assert_int_equal(pipe(in), 0);
 	assert_int_equal(pipe(out), 0);
 	w.server = fork();
@@ -176,8 +179,10 @@ setup(void **state)
 	w.conf.policy_port = start_server();
 	w.roots = load_roots();
 	w.loop = hb_loop_new();
-	w.sts = sts_new(&(struct sts_env){ .loop = w.loop, .conf = &w.conf,
-	    .ops = &store_ops, .build_ms = 1 });
+	w.sts = sts_new(&(struct sts_env){ .loop = w.loop,
+	    .conf = &w.conf,
+	    .ops = &store_ops,
+	    .build_ms = 1 });
 	assert_non_null(w.sts);
 	return 0;
 }
@@ -231,16 +236,16 @@ check(struct row *rows, size_t n)
 {
 	w.waiting = (unsigned)n;
 	for (size_t i = 0; i < n; i++)
-		sts_lookup(w.sts, hb_span_str(rows[i].domain), 0, take,
-		    &rows[i]);
+		sts_lookup(
+		    w.sts, hb_span_str(rows[i].domain), 0, take, &rows[i]);
 	assert_int_equal(hb_loop_run(w.loop), 0);
 	for (size_t i = 0; i < n; i++) {
 		print_message("%s\n", rows[i].domain);
 		assert_true(rows[i].called);
-		assert_string_equal(hb_reason_word(rows[i].why),
-		    hb_reason_word(rows[i].want));
-		assert_int_equal(rows[i].policy,
-		    rows[i].want == HB_REASON_NONE);
+		assert_string_equal(
+		    hb_reason_word(rows[i].why), hb_reason_word(rows[i].want));
+		assert_int_equal(
+		    rows[i].policy, rows[i].want == HB_REASON_NONE);
 		assert_int_equal(was_kept(rows[i].domain), rows[i].policy);
 	}
 }
@@ -326,8 +331,8 @@ reload_starts_again(void **state)
 	(void)state;
 	w.waiting = 1;
 	sts_lookup(w.sts, hb_span_str(rows[0].domain), 0, take, &rows[0]);
-	w.conf.policy_address = (struct hb_netaddr){ .family = 4,
-		.b = { 127, 0, 0, 1 } };
+	w.conf.policy_address =
+	    (struct hb_netaddr){ .family = 4, .b = { 127, 0, 0, 1 } };
 	sts_reconf(w.sts, &w.conf, NULL, NULL);
 	assert_int_equal(hb_loop_run(w.loop), 0);
 	assert_int_equal(rows[0].why, rows[0].want);

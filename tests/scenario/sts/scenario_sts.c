@@ -12,8 +12,10 @@
 #define DAY (24 * HOUR)
 #define START (INT64_C(1800000000) * 1000)
 
-#define ENFORCE "version: STSv1\nmode: enforce\nmx: mx.example\nmax_age: 864000\n"
-#define TESTING "version: STSv1\nmode: testing\nmx: mx.example\nmax_age: 864000\n"
+#define ENFORCE                                                                \
+	"version: STSv1\nmode: enforce\nmx: mx.example\nmax_age: 864000\n"
+#define TESTING                                                                \
+	"version: STSv1\nmode: testing\nmx: mx.example\nmax_age: 864000\n"
 #define NO_MODE "version: STSv1\nmode: none\nmax_age: 864000\n"
 
 enum { ZONES = 4, KEPT = 8, PENDING = 4096 };
@@ -53,11 +55,14 @@ zone_of(const struct sts_domain *d)
 	static struct zone other;
 
 	for (size_t i = 0; i < ZONES; i++)
-		if (w.zones[i].name != NULL && hb_span_eq(sts_domain_name(d),
-			hb_span_str(w.zones[i].name)))
+		if (w.zones[i].name != NULL &&
+		    hb_span_eq(
+			sts_domain_name(d), hb_span_str(w.zones[i].name)))
 			return &w.zones[i];
-	other = (struct zone){ .name = "", .ttl_s = 300,
-		.slow = w.others_slow, .why = HB_REASON_STS_FETCH_DNS };
+	other = (struct zone){ .name = "",
+		.ttl_s = 300,
+		.slow = w.others_slow,
+		.why = HB_REASON_STS_FETCH_DNS };
 	if (w.others_slow)
 		other.txt[0] = "v=STSv1; id=1;";
 	return &other;
@@ -72,7 +77,8 @@ kept_of(struct hb_span name, bool make)
 	for (size_t i = 0; make && i < KEPT; i++)
 		if (w.store[i].name[0] == '\0') {
 			assert_int_equal(hb_span_copy(name, w.store[i].name,
-			    sizeof(w.store[i].name)), 0);
+					     sizeof(w.store[i].name)),
+			    0);
 			return &w.store[i];
 		}
 	return NULL;
@@ -193,21 +199,23 @@ answer_one(struct pending p)
 	switch (p.kind) {
 	case LOAD:
 		k = kept_of(sts_domain_name(p.d), false);
-		sts_core_loaded(w.core, p.d, w.store_down ? HB_E_TEMP
-			: k != NULL ? 0 : HB_E_NOTFOUND,
+		sts_core_loaded(w.core, p.d,
+		    w.store_down ? HB_E_TEMP
+		    : k != NULL  ? 0
+				 : HB_E_NOTFOUND,
 		    k != NULL ? hb_buf_span(&k->value) : HB_SPAN_NONE, w.now);
 		break;
 	case SAVE:
-		sts_core_saved(w.core, p.d, w.store_full ? HB_E_NOSPACE : 0,
-		    w.now);
+		sts_core_saved(
+		    w.core, p.d, w.store_full ? HB_E_NOSPACE : 0, w.now);
 		break;
 	case ASK:
 		answer_txt(p.d);
 		break;
 	case FETCH:
-		sts_core_fetched(w.core, p.d, z->policy != NULL
-			? HB_REASON_NONE : z->why, hb_span_str(z->policy),
-		    NULL, w.now);
+		sts_core_fetched(w.core, p.d,
+		    z->policy != NULL ? HB_REASON_NONE : z->why,
+		    hb_span_str(z->policy), NULL, w.now);
 		break;
 	case LIST:
 		answer_list();
@@ -290,10 +298,14 @@ setup(void **state)
 	w.now = START;
 	hb_log_set_sink(take_record, NULL);
 	restart();
-	w.zones[0] = (struct zone){ .name = "a.example", .ttl_s = 60,
-		.txt = { "v=STSv1; id=1;" }, .policy = ENFORCE };
-	w.zones[1] = (struct zone){ .name = "b.example", .ttl_s = 60,
-		.txt = { "v=STSv1; id=9;" }, .policy = ENFORCE };
+	w.zones[0] = (struct zone){ .name = "a.example",
+		.ttl_s = 60,
+		.txt = { "v=STSv1; id=1;" },
+		.policy = ENFORCE };
+	w.zones[1] = (struct zone){ .name = "b.example",
+		.ttl_s = 60,
+		.txt = { "v=STSv1; id=9;" },
+		.policy = ENFORCE };
 	return 0;
 }
 
@@ -327,7 +339,8 @@ take(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	g->policy = ref != NULL;
 	if (ref != NULL) {
 		g->mode = ref->policy.mode;
-		assert_int_equal(hb_span_copy(ref->id, g->id, sizeof(g->id)), 0);
+		assert_int_equal(
+		    hb_span_copy(ref->id, g->id, sizeof(g->id)), 0);
 	}
 	sts_ref_release(&ref);
 }
@@ -380,8 +393,8 @@ warm_lookups_ask_nothing(void **state)
 
 	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
-	assert_null(sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g,
-	    w.now + 59999));
+	assert_null(sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, take, &g, w.now + 59999));
 	assert_true(g.called && g.policy);
 	assert_int_equal(w.npending, 0);
 	w.now += MINUTE;
@@ -561,7 +574,7 @@ sts21_failed_refresh_warns_early_but_not_for_none(void **state)
 	w.zones[0].why = w.zones[1].why = HB_REASON_STS_FETCH_TIMEOUT;
 	pass(25 * HOUR);
 	assert_true(logged("warn ev=policy domain=a.example action=kept "
-	    "reason=sts-fetch-timeout"));
+			   "reason=sts-fetch-timeout"));
 	assert_false(logged("warn ev=policy domain=b.example"));
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_in_range(w.zones[0].fetched, 3, 12);
@@ -676,8 +689,8 @@ a_burst_makes_one_question_and_one_fetch(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 1000; i++)
-		sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g[i],
-		    w.now);
+		sts_core_lookup(
+		    w.core, HB_SPAN("a.example"), 0, take, &g[i], w.now);
 	pump();
 	for (size_t i = 0; i < 1000; i++)
 		assert_true(g[i].called && g[i].policy);
@@ -725,8 +738,8 @@ fetches_at_a_time_are_bounded(void **state)
 	w.others_slow = true;
 	for (size_t i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "d%zu.example", i);
-		sts_core_lookup(w.core, hb_span_str(name), 0, take, &g[i],
-		    w.now);
+		sts_core_lookup(
+		    w.core, hb_span_str(name), 0, take, &g[i], w.now);
 	}
 	pump();
 	assert_int_equal(w.npending, 128);
@@ -746,8 +759,8 @@ cancelled_lookups_are_never_answered(void **state)
 
 	(void)state;
 	la = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, w.now);
-	assert_non_null(sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take,
-	    &b, w.now));
+	assert_non_null(
+	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, w.now));
 	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, w.now);
 	sts_core_cancel(la);
 	sts_core_cancel(lc);
@@ -781,10 +794,10 @@ callbacks_may_cancel_and_look_up(void **state)
 	struct chain ch = { NULL, 0 };
 
 	(void)state;
-	ch.other = sts_core_lookup(w.core, HB_SPAN("a.example"), 0,
-	    cancel_other, &ch, w.now);
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, cancel_other, &ch,
-	    w.now);
+	ch.other = sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, w.now);
+	sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, w.now);
 	pump();
 	assert_int_equal(ch.calls, 1);
 }
