@@ -23,7 +23,7 @@ void hb_buf_clear(struct hb_buf *b);  /* keeps the memory */
 static inline struct hb_span
 hb_buf_span(const struct hb_buf *b)
 {
-	return hb_span(b->p + b->off, b->n);
+	return b->n > 0 ? hb_span(b->p + b->off, b->n) : HB_SPAN_NONE;
 }
 
 /* Room for at least N more bytes; *ROOM points there.  Then hb_buf_added(). */
