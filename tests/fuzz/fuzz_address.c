@@ -1,0 +1,47 @@
+/* Any bytes as a path; what parses prints and parses again as the same. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "common/base/buf.h"
+#include "common/proto/address.h"
+#include "common/proto/domain.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+print_again(const struct hb_addr *a, unsigned flags)
+{
+	struct hb_buf one = HB_BUF_INIT(0), two = HB_BUF_INIT(0);
+	struct hb_addr b;
+
+	if (hb_addr_format(a, &one) < 0 ||
+	    hb_addr_parse(hb_buf_span(&one), flags, &b) < 0 ||
+	    hb_addr_format(&b, &two) < 0 ||
+	    !hb_span_eq(hb_buf_span(&one), hb_buf_span(&two)) ||
+	    one.n > HB_MAX_PATH)
+		abort();
+	hb_buf_free(&one);
+	hb_buf_free(&two);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct hb_span in = hb_span(data, size);
+	struct hb_addr a;
+	char name[HB_MAX_DOMAIN + 1];
+
+	for (unsigned flags = 0; flags < 8; flags++) {
+		int r = hb_addr_parse_path(in, flags, &a);
+
+		if (r > 0 && (size_t)r > size)
+			abort();
+		if (r > 0)
+			print_again(&a, flags);
+	}
+	if (hb_domain_canonical(in, name) == 0 &&
+	    !hb_domain_eq(in, hb_span_str(name)))
+		abort();
+	return 0;
+}

@@ -1,0 +1,145 @@
+/*
+ * A whole session: the first bytes are a script, the rest input in pieces.
+ * Script byte: low bits say which event comes after the next piece, high bits
+ * how long that piece is.  The body that reaches queue is checked against
+ * what COMMIT says, and must hold no bare CR or LF.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "smtpd/session.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { SCRIPT = 24 };
+
+struct run {
+	struct smtpd_session *s;
+	struct hb_buf input, body;
+	bool begun;
+};
+
+static void
+check_body(struct hb_span body)
+{
+	for (size_t i = 0; i < body.n; i++) {
+		bool cr = i > 0 && body.p[i - 1] == '\r';
+
+		if ((body.p[i] == '\n') != cr)
+			abort();
+	}
+}
+
+static void
+take(struct run *r)
+{
+	struct smtpd_act a;
+
+	hb_buf_clear(smtpd_session_output(r->s));
+	while (smtpd_session_act(r->s, &a)) {
+		if (a.kind == SMTPD_ACT_BEGIN) {
+			if (r->begun)
+				abort();
+			r->begun = true;
+			hb_buf_clear(&r->body);
+		} else if (a.kind == SMTPD_ACT_DATA) {
+			hb_buf_add(&r->body, a.data);
+		} else if (a.kind == SMTPD_ACT_COMMIT) {
+			if (!r->begun || a.commit.size != r->body.n)
+				abort();
+			r->begun = false;
+			check_body(hb_buf_span(&r->body));
+		} else if (a.kind == SMTPD_ACT_ABORT) {
+			r->begun = false;
+		}
+	}
+}
+
+static void
+event(struct run *r, unsigned what)
+{
+	struct ipc_verdict v = { .action = what & 3 };
+	struct ipc_auth_result auth = { .result = what % HB_AUTH_COUNT };
+	struct ipc_txn_result result = { .code = (what & 1) != 0 ? 250 : 452 };
+	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13 };
+
+	switch (what) {
+	case 12:
+		smtpd_session_timeout(r->s);
+		break;
+	case 13:
+		smtpd_session_router_up(r->s);
+		break;
+	case 14:
+		r->begun = false;
+		smtpd_session_queue_lost(r->s);
+		break;
+	case 15:
+		smtpd_session_write_failed(r->s, true);
+		break;
+	default:
+		smtpd_session_verdict(r->s, &v);
+		take(r);
+		smtpd_session_auth(r->s, &auth);
+		take(r);
+		smtpd_session_tls(r->s, &facts);
+		take(r);
+		smtpd_session_large(r->s);
+		take(r);
+		if (smtpd_session_in_commit(r->s))
+			smtpd_session_result(r->s, &result);
+	}
+	take(r);
+}
+
+static void
+feed(struct run *r)
+{
+	size_t used;
+
+	do {
+		used = smtpd_session_input(r->s, hb_buf_span(&r->input));
+		take(r);
+		if (used > r->input.n)
+			abort();
+		hb_buf_consume(&r->input, used);
+	} while (used > 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct smtpd_rules rules = { .hostname = "mx.example",
+		.tls = HB_DEMAND_OFFER, .auth = HB_DEMAND_OFFER,
+		.max_size = 600000, .max_recipients = 3, .max_hops = 2,
+		.command_ms = 1000, .data_ms = 1000 };
+	struct smtpd_site site = { .space = 1000000, .queue_up = true,
+		.tls_ready = true };
+	struct run r = { .input = HB_BUF_INIT(0), .body = HB_BUF_INIT(0) };
+	struct hb_span in = hb_span_from(hb_span(data, size), SCRIPT + 1);
+
+	if (size < SCRIPT + 1)
+		return 0;
+	hb_log_set_level(HB_LOG_ERROR);
+	rules.kind = (enum hb_listen_kind)(data[0] & 3);
+	rules.implicit_tls = rules.kind == HB_LISTEN_SUBMISSIONS;
+	r.s = smtpd_session_new(&rules, &site, HB_SPAN("192.0.2.1"), false);
+	smtpd_session_start(r.s, SMTPD_GREET_OK);
+	take(&r);
+	for (size_t i = 1; i <= SCRIPT; i++) {
+		size_t n = i == SCRIPT ? in.n : (size_t)(data[i] >> 4) * 8;
+
+		hb_buf_add(&r.input, hb_span_head(in, n));
+		in = hb_span_from(in, n);
+		feed(&r);
+		event(&r, data[i] & 15);
+		feed(&r);
+	}
+	smtpd_session_closed(r.s);
+	take(&r);
+	smtpd_session_free(&r.s);
+	hb_buf_free(&r.input);
+	hb_buf_free(&r.body);
+	return 0;
+}

@@ -1,0 +1,119 @@
+/* Message bytes: what belongs to the message, however it is cut in pieces. */
+#include "tests/unit/unit.h"
+
+#include "common/base/limits.h"
+#include "smtpd/datascan.h"
+
+struct row {
+	const char *in, *body;
+	unsigned seen, hops;
+};
+
+#define BARE SMTPD_BODY_BARE
+#define DOTTED SMTPD_BODY_DOTTED
+#define HIGH SMTPD_BODY_8BIT
+
+/* clang-format off */
+static const struct row rows[] = {
+	{ ".\r\nQUIT\r\n", "", 0, 0 },
+	{ "\r\n.\r\nQUIT", "\r\n", 0, 0 },
+	{ "a: b\r\n\r\nx\r\n.\r\n.\r\n", "a: b\r\n\r\nx\r\n", 0, 0 },
+	{ "x\r\n..\r\n.\r\n", "x\r\n..\r\n", DOTTED, 0 },
+	{ ".x\r\n.\r\n", ".x\r\n", DOTTED, 0 },
+	{ "x\xff\r\n.\r\n", "x\xff\r\n", HIGH, 0 },
+	{ "a\n.\n\r\n.\r\n", "a\n.\n\r\n", BARE, 0 },
+	{ "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", BARE, 0 },
+	{ "a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", BARE, 0 },
+	{ "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", BARE | DOTTED, 0 },
+	{ "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", BARE | DOTTED, 0 },
+	{ "a\r\r\n.\r\n", "a\r\r\n", BARE, 0 },
+	{ "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", BARE, 0 },
+	{ "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n.\r\n", "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n", 0, 2 },
+	{ "From me\r\nReceived: a\r\n\r\n.\r\n", "From me\r\nReceived: a\r\n\r\n", 0, 1 },
+	{ "no header\r\nReceived: a\r\n.\r\n", "no header\r\nReceived: a\r\n", 0, 0 },
+};
+/* clang-format on */
+
+/* Gives IN in pieces of STEP bytes; what is left is given again. */
+static void
+scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
+    struct hb_buf *body, size_t *used)
+{
+	size_t have = 0;
+	struct smtpd_piece p = { 0 };
+
+	smtpd_datascan_init(d);
+	*used = 0;
+	while (!p.end && have < in.n) {
+		have = have + step < in.n ? have + step : in.n;
+		do {
+			struct hb_span s = at_page_end(
+			    hb_span(in.p + *used, have - *used));
+
+			p = smtpd_datascan(d, s);
+			hb_buf_add(body, hb_span_head(s, p.body));
+			*used += p.used;
+		} while (!p.end && (p.used > 0 || p.headers_end));
+	}
+	assert_true(p.end);
+}
+
+static void
+smtp_01_the_end_is_found_in_pieces(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span in = hb_span_str(rows[i].in);
+
+		for (size_t step = 1; step <= in.n; step++) {
+			struct hb_buf body = HB_BUF_INIT(0);
+			struct smtpd_datascan d;
+			size_t used;
+
+			scan(in, step, &d, &body, &used);
+			assert_span(hb_buf_span(&body), rows[i].body);
+			assert_int_equal(used, body.n + 3);
+			assert_int_equal(d.bytes, body.n);
+			assert_int_equal(d.seen, rows[i].seen);
+			assert_int_equal(d.hops, rows[i].hops);
+			hb_buf_free(&body);
+		}
+	}
+}
+
+static unsigned
+seen_of_line(size_t n)
+{
+	struct hb_buf in = HB_BUF_INIT(0), body = HB_BUF_INIT(0);
+	struct smtpd_datascan d;
+	size_t used;
+
+	hb_buf_adds(&in, "\r\n");
+	for (size_t i = 0; i + 2 < n; i++)
+		hb_buf_adds(&in, "x");
+	hb_buf_adds(&in, "\r\n.\r\n");
+	scan(hb_buf_span(&in), 4000, &d, &body, &used);
+	hb_buf_free(&in);
+	hb_buf_free(&body);
+	return d.seen;
+}
+
+static void
+smtp_05_long_lines(void **state)
+{
+	(void)state;
+	assert_int_equal(seen_of_line(1000), 0);
+	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE), 0);
+	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE + 1), SMTPD_BODY_LONG);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(smtp_01_the_end_is_found_in_pieces),
+		cmocka_unit_test(smtp_05_long_lines),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
