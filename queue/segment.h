@@ -8,6 +8,9 @@
 #ifndef QUEUE_SEGMENT_H
 #define QUEUE_SEGMENT_H
 
+/* The only key in these files is a generation, a small number of ours. */
+#define HASH_FUNCTION(key, keylen, hashv)                                      \
+	((hashv) = *(const uint32_t *)(key) * UINT32_C(2654435761) >> 7)
 #include <uthash.h>
 
 #include "queue/flush.h"

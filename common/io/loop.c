@@ -124,6 +124,14 @@ hb_loop_free(struct hb_loop **l)
 		event_free(w->ev);
 		free(w);
 	}
+	/* hooks that were armed when their owner freed them */
+	while ((*l)->armed != NULL) {
+		struct hb_hook *h = (*l)->armed;
+
+		(*l)->armed = h->next;
+		if (h->cb == NULL)
+			free(h);
+	}
 	event_base_free((*l)->base);
 	free(*l);
 	*l = NULL;
