@@ -578,6 +578,49 @@ every_failed_call_is_survived(void **state)
 	}
 }
 
+static void
+settle(struct run *r)
+{
+	for (int i = 0; i < 20; i++) {
+		q_spool_turn(r->spool);
+		drain(r);
+	}
+}
+
+/* WHICH: the write (1) or the flush (2) of the batch fails, once. */
+static void
+refused_then_taken(unsigned which)
+{
+	struct run *r = new_run();
+	uint32_t gen;
+
+	start(r);
+	add(r, 1);
+	settle(r);
+	gen = q_index_find(&r->spool->index, 1)->base.gen;
+	sim_fail_at(r->sim, sim_ops(r->sim) + which, -EIO);
+	add(r, 2);
+	finish(r, 1);
+	settle(r);
+	assert_true(r->m[2].failed);
+	assert_false(r->m[2].acked);
+	assert_true(r->m[1].finish_acked); /* written again elsewhere */
+	add(r, 3);
+	settle(r);
+	assert_true(r->m[3].acked);
+	assert_true(q_index_find(&r->spool->index, 3)->base.gen != gen);
+	end(r);
+	free(r);
+}
+
+static void
+a_failed_flush_is_not_tried_again_there(void **state)
+{
+	(void)state;
+	refused_then_taken(1);
+	refused_then_taken(2);
+}
+
 /* damage */
 
 /* Three acknowledged messages; WHICH is where its record stands. */
@@ -696,15 +739,6 @@ one_header_is_enough(void **state)
 
 /* full disks */
 
-static void
-settle(struct run *r)
-{
-	for (int i = 0; i < 20; i++) {
-		q_spool_turn(r->spool);
-		drain(r);
-	}
-}
-
 /* A file system that takes no more: mail is refused, results still find
  * room, and what they free is used again. */
 static void
@@ -785,6 +819,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_crash_point_keeps_what_was_acknowledged),
 		cmocka_unit_test(every_failed_call_is_survived),
+		cmocka_unit_test(a_failed_flush_is_not_tried_again_there),
 		cmocka_unit_test(a_damaged_record_loses_no_other),
 		cmocka_unit_test(a_cut_tail_is_no_damage),
 		cmocka_unit_test(one_header_is_enough),
