@@ -152,12 +152,16 @@ start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 	return 0;
 }
 
-/* "-" is the account of `user local`, nobody without it. */
+/* "-" is the account of `user local`, nobody without it.  Not started by
+ * root, all run as we do, whoever is named. */
 static int
 account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 {
 	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->conf);
 
+	dst[0] = '\0';
+	if (!pd->privileged)
+		return 0;
 	if (hb_span_eq(user, HB_SPAN("-")))
 		user = hb_span_str(strcmp(fixed,
 		    hb_role_account(HB_ROLE_HELPER)) != 0 ? fixed : no_rights);
