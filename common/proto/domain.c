@@ -75,13 +75,15 @@ hb_domain_is_literal(struct hb_span s)
 int
 hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
 {
+	struct hb_span given = s;
+
 	s = without_dot(s);
 	if (s.n > NAME_MAX_BYTES)
 		return HB_E_RANGE;
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] >= 128)
 			return HB_E_UNSUPPORTED;
-	if (!hb_domain_is_dns_name(s))
+	if (!hb_domain_is_dns_name(given))
 		return HB_E_SYNTAX;
 	for (size_t i = 0; i < s.n; i++)
 		dst[i] = (char)hb_lower(s.p[i]);

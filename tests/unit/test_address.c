@@ -226,6 +226,7 @@ domain_names(void **state)
 		{ D253 "h", HB_E_RANGE, NULL },
 		{ "", HB_E_SYNTAX, NULL },
 		{ ".", HB_E_SYNTAX, NULL },
+		{ "a..", HB_E_SYNTAX, NULL },
 		{ "a..b", HB_E_SYNTAX, NULL },
 		{ "a b", HB_E_SYNTAX, NULL },
 		{ "a\r", HB_E_SYNTAX, NULL },
