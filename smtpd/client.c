@@ -73,25 +73,16 @@ smtpd_client_free(struct smtpd_client *c)
 
 /* Acts. */
 
-/* Lets go of the input that the session has used; acts may point into it. */
-static void
-eat(struct smtpd_client *c)
-{
-	size_t used = c->used;
-
-	c->used = 0;
-	if (used > 0 && c->conn != NULL)
-		hb_conn_consume(c->conn, used);
-}
-
+/* Once the command itself is no longer in the input: what is there then came
+ * in clear behind it. */
 static void
 start_tls(struct smtpd_client *c)
 {
 	struct hb_tls *tls = c->worker->tls;
 
+	c->tls_due = false;
 	if (c->conn == NULL)
 		return;
-	eat(c); /* what is left then came behind STARTTLS */
 	if (tls == NULL || hb_conn_tls_server(c->conn, tls) < 0) {
 		HB_LOG(HB_LOG_INFO, HB_EV_TLS,
 		    hb_kv_str(HB_K_ERROR,
@@ -106,7 +97,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 {
 	switch (a->kind) {
 	case SMTPD_ACT_STARTTLS:
-		start_tls(c);
+		c->tls_due = true;
 		return;
 	case SMTPD_ACT_CLOSE:
 		if (c->conn != NULL)
@@ -183,9 +174,13 @@ feed(struct smtpd_client *c)
 			return;
 		used = smtpd_session_input(c->session,
 		    hb_conn_input(c->conn));
-		c->used = used;
 		acted = take_acts(c);
-		eat(c);
+		if (used > 0)
+			hb_conn_consume(c->conn, used);
+		if (c->tls_due) {
+			start_tls(c);
+			take_acts(c);
+		}
 	} while (used > 0 || acted);
 }
 

@@ -52,10 +52,10 @@ refuse(struct smtpd_session *s)
 void
 smtpd_auth_delay_over(struct smtpd_session *s)
 {
-	s->wait = SMTPD_W_NOTHING;
 	smtpd_reply(s, s->auth_failures < FAILURES_MAX
 		? SMTPD_R_AUTH_REFUSED
 		: SMTPD_R_AUTH_FAILURES);
+	s->wait = SMTPD_W_NOTHING;
 }
 
 /* Who and password are known and could be true. */

@@ -35,8 +35,7 @@ struct smtpd_client {
 	uint32_t ref;	   /* of the question to router; 0: none */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
 	int file;	   /* of a large message, or -1 */
-	bool counted, paused, busy;
-	size_t used; /* bytes of the input that the session is done with */
+	bool counted, paused, busy, tls_due;
 	uint32_t counter; /* slot in the shared table */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
 };
