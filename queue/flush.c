@@ -20,6 +20,7 @@ struct q_flush {
 	int fd; /* eventfd: jobs have ended */
 	bool started;
 	size_t under_way; /* the loop's count, ends not yet run */
+	struct job_list ending; /* the loop's: ends to run now */
 	pthread_t thread;
 	pthread_mutex_t lock; /* of the rest */
 	pthread_cond_t work;
@@ -87,21 +88,23 @@ submit(void *ctx, struct q_job *j)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* Waits until a job has ended when BLOCK, then runs all ends. */
+/* An end may drain in its turn: what is left is found in the list. */
 static void
 run_ends(struct q_flush *f)
 {
-	struct job_list ended = STAILQ_HEAD_INITIALIZER(ended);
 	struct q_job *j;
 	uint64_t count;
 
-	while (read(f->fd, &count, sizeof(count)) < 0 && errno == EINTR)
-		continue;
-	pthread_mutex_lock(&f->lock);
-	STAILQ_CONCAT(&ended, &f->ended);
-	pthread_mutex_unlock(&f->lock);
-	while ((j = STAILQ_FIRST(&ended)) != NULL) {
-		STAILQ_REMOVE_HEAD(&ended, link);
+	if (STAILQ_EMPTY(&f->ending)) {
+		while (read(f->fd, &count, sizeof(count)) < 0 &&
+		    errno == EINTR)
+			continue;
+		pthread_mutex_lock(&f->lock);
+		STAILQ_CONCAT(&f->ending, &f->ended);
+		pthread_mutex_unlock(&f->lock);
+	}
+	while ((j = STAILQ_FIRST(&f->ending)) != NULL) {
+		STAILQ_REMOVE_HEAD(&f->ending, link);
 		f->under_way--;
 		j->done(j);
 	}
@@ -135,6 +138,7 @@ q_flush_new(struct hb_loop *l)
 	f->exec = (struct q_exec){ f, submit, drain };
 	STAILQ_INIT(&f->todo);
 	STAILQ_INIT(&f->ended);
+	STAILQ_INIT(&f->ending);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->work, NULL);
 	f->io = hb_io_new(l, f->fd, on_event, f);

@@ -146,7 +146,8 @@ struct q_finished {
 };
 void q_finished_begin(uint64_t upto, struct hb_buf *out);
 void q_finished_gen(uint32_t gen, struct hb_buf *out);
-int q_finished_decode(struct hb_span payload, struct q_finished *f) HB_MUSTCHECK;
+int q_finished_decode(struct hb_span payload,
+    struct q_finished *f) HB_MUSTCHECK;
 
 /* Payload of SEALS: pairs of generation and end. */
 void q_seals_add(struct hb_buf *out, uint32_t gen, uint32_t end);

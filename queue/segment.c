@@ -113,6 +113,21 @@ struct open_ctx {
 	int err;
 };
 
+/* A file whose making was cut off: its first use would begin with a record,
+ * and its header was durable before that. */
+static bool
+is_unused(struct q_segs *s, const struct q_seg *seg)
+{
+	unsigned char first[Q_REC_HEAD];
+	int64_t got = s->io->pread(s->io->ctx, seg->fd, first, sizeof(first),
+	    Q_SEG_START);
+
+	for (int64_t i = 0; i < got; i++)
+		if (first[i] != 0)
+			return false;
+	return got >= 0;
+}
+
 static int
 read_header(struct q_segs *s, struct q_seg *seg, struct q_header *h)
 {
@@ -128,7 +143,11 @@ read_header(struct q_segs *s, struct q_seg *seg, struct q_header *h)
 	r = got < 0 ? HB_E_IO
 		    : q_header_decode(hb_span(head, (size_t)got), h);
 	free(head);
-	if (r == 0 && (size < (int64_t)h->size || h->size < Q_SEG_START ||
+	/* cut short: what is left is read, but it is not used again */
+	seg->bad = r == 0 && size < (int64_t)h->size;
+	if ((r == HB_E_CORRUPT || seg->bad) && is_unused(s, seg))
+		return HB_E_NOTFOUND;
+	if (r == 0 && (h->size < Q_SEG_START ||
 	    q_seg_find(s, h->gen) != NULL))
 		return HB_E_CORRUPT;
 	return r;
@@ -159,6 +178,8 @@ open_one(void *arg, const char *name)
 		free_seg(s, seg);
 		if (r == HB_E_CORRUPT)
 			c->odd(s->ctx, path);
+		else if (r == HB_E_NOTFOUND)
+			s->io->unlink(s->io->ctx, path);
 		else
 			c->err = r;
 		return;

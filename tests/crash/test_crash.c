@@ -469,6 +469,8 @@ check_loss(const struct run *stopped, enum sim_loss loss, uint32_t seed)
 	assert_non_null(r->spool);
 	if (loss != SIM_SECTORS)
 		assert_int_equal(r->ncorrupt, 0);
+	/* no segment without a header is left over */
+	assert_int_equal(sim_count(r->sim, "log"), r->spool->segs.nseg);
 	compare(r, false);
 	snprintf(r->where, sizeof(r->where), "stopped at %u, loss %d, second",
 	    sim_ops(stopped->sim), (int)loss);
