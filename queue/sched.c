@@ -156,10 +156,12 @@ q_sched_expires(const struct q_sched *s, const struct q_msg *m)
 	return m->arrived_ms + s->conf.lifetime_ms;
 }
 
+/* A warning at the end of the lifetime is none. */
 static bool
 wants_warning(const struct q_sched *s, const struct q_msg *m)
 {
-	return s->conf.warn_ms > 0 && (m->flags & Q_MF_NOWARN) == 0;
+	return s->conf.warn_ms > 0 && s->conf.warn_ms < s->conf.lifetime_ms &&
+	    (m->flags & Q_MF_NOWARN) == 0;
 }
 
 void
@@ -447,7 +449,8 @@ on_due(struct q_sched *s, struct q_rcpt *r, int64_t now_ms, struct q_act *act)
 		queue_notice(s, r);
 		return false;
 	}
-	if (wants_warning(s, m) && now_ms >= m->arrived_ms + s->conf.warn_ms) {
+	if (wants_warning(s, m) && now_ms < q_sched_expires(s, m) &&
+	    now_ms >= m->arrived_ms + s->conf.warn_ms) {
 		m->flags |= Q_MF_NOWARN;
 		q_set_due(s, r);
 		*act = (struct q_act){ .kind = Q_ACT_WARN, .msg = m };

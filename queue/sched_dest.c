@@ -413,7 +413,8 @@ bool
 q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job, struct q_rcpt *r)
 {
 	if (job->n == Q_JOB_RCPTS || (job->msg != NULL && job->msg != r->msg) ||
-	    (r->state != Q_NEW && r->state != Q_DUE && r->state != Q_READY))
+	    r->state == Q_ACTIVE || r->state == Q_FAILED ||
+	    r->state == Q_NOTICE)
 		return false;
 	if (job->msg == NULL)
 		r->msg->njobs++;
