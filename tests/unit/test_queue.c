@@ -226,6 +226,8 @@ new_job(uint32_t no, struct hb_span envelope)
 	struct hb_env e;
 
 	assert_true(w.njobs < HB_ARRAY_LEN(w.jobs));
+	hb_buf_free(&j->body);
+	*j = (struct seen_job){ .body = HB_BUF_INIT(0) };
 	assert_int_equal(hb_tlv_decode(&hb_env_record, envelope, &e), 0);
 	j->no = no;
 	j->id = e.id;
@@ -1295,6 +1297,6 @@ main(void)
 	};
 #undef T
 
-	hb_log_set_level(getenv("V") ? HB_LOG_DEBUG : HB_LOG_ERROR);
+	hb_log_set_level(HB_LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
