@@ -273,6 +273,7 @@ on_local_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	j->local = true;
 	j->kind = (enum hb_local_kind)m->kind;
 	text(j->route, sizeof(j->route), m->target);
+	text(j->domain, sizeof(j->domain), m->user);
 	add_rcpt(j, m->rcpt);
 }
 
@@ -1074,7 +1075,9 @@ local_delivery_goes_to_a_helper(void **state)
 	j = wait_job(1);
 	assert_true(j->local);
 	assert_int_equal(j->kind, HB_LOCAL_MAILDIR);
-	assert_string_equal(j->route, "/var/mail/here.example/bob");
+	/* the helper knows the home and fills the template in */
+	assert_string_equal(j->route, "/var/mail/%d/%u");
+	assert_string_equal(j->domain, "bob");
 	assert_string_equal(w.account, "bob");
 	assert_span(hb_buf_span(&j->body), body_text);
 	run_until(queue_is_empty);
