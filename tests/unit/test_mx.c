@@ -1,0 +1,166 @@
+/* The list of mail hosts out of DNS answers: SMTP-09. */
+#include "unit.h"
+
+#include "delivery/mx.h"
+
+static uint32_t
+first(uint32_t n)
+{
+	(void)n;
+	return 0;
+}
+
+static const struct dlv_self self = { .hostname = "me.test",
+	.addr = &(struct hb_netaddr){ 4, { 10, 0, 0, 1 }, 25 }, .naddr = 1 };
+
+struct mx_row {
+	const char *name;
+	enum hb_dns_status status;
+	const char *mx;	  /* "PREF NAME ADDR" ...; ADDR: number, - or ? */
+	const char *want; /* names in order, or the reason */
+	enum hb_result result;
+};
+
+// clang-format off
+static const struct mx_row rows[] = {
+	{ "sorted", HB_DNS_OK, "20 b.test 2 10 a.test 3", "a.test b.test", HB_RESULT_OK },
+	{ "equal ones in random order", HB_DNS_OK, "10 a.test 2 10 b.test 3 10 c.test 4",
+	  "b.test c.test a.test", HB_RESULT_OK },
+	{ "twice the same", HB_DNS_OK, "10 a.test 2 20 A.test 3", "a.test", HB_RESULT_OK },
+	{ "null MX, RFC 7505", HB_DNS_OK, "0 . -", "null-mx", HB_RESULT_FAIL },
+	{ "a root among others is dropped", HB_DNS_OK, "0 . - 10 a.test 2", "a.test", HB_RESULT_OK },
+	{ "no such domain", HB_DNS_NXDOMAIN, "", "dns-no-domain", HB_RESULT_FAIL },
+	{ "no MX: the domain itself", HB_DNS_NODATA, "0 dom.test 2", "dom.test", HB_RESULT_OK },
+	{ "DNS trouble", HB_DNS_TEMP, "", "dns-temporary", HB_RESULT_DEFER },
+	{ "self by name, and worse", HB_DNS_OK, "10 a.test 2 20 me.test 3 30 c.test 4", "a.test", HB_RESULT_OK },
+	{ "self by address, and equal", HB_DNS_OK, "10 a.test 2 20 b.test 3 20 c.test 1", "a.test", HB_RESULT_OK },
+	{ "self is best", HB_DNS_OK, "10 me.test 1 20 b.test 2", "mx-self", HB_RESULT_FAIL },
+	{ "none has an address", HB_DNS_OK, "10 a.test - 20 b.test -", "dns-no-address", HB_RESULT_FAIL },
+	{ "none is known now", HB_DNS_OK, "10 a.test - 20 b.test ?", "dns-temporary", HB_RESULT_DEFER },
+	{ "one has an address", HB_DNS_OK, "10 a.test ? 20 b.test 2", "b.test", HB_RESULT_OK },
+	{ "not a host name", HB_DNS_OK, "10 a\\032b.test 2", "dns-no-address", HB_RESULT_FAIL },
+};
+// clang-format on
+
+struct wanted_mx {
+	struct hb_dns_rr rr[8];
+	char addr[8];
+	struct hb_span name[8];
+	size_t n;
+};
+
+static void
+read_row(const struct mx_row *row, struct wanted_mx *w)
+{
+	struct hb_span rest = hb_span_str(row->mx), pref, name;
+	uint64_t v;
+
+	memset(w, 0, sizeof(*w));
+	while ((pref = hb_span_word(&rest)).n > 0) {
+		name = hb_span_word(&rest);
+		assert_int_equal(hb_span_u64(pref, 65535, &v), 0);
+		w->name[w->n] = name;
+		if (hb_span_eq(name, HB_SPAN(".")))
+			name.n = 0;
+		w->rr[w->n] = (struct hb_dns_rr){ .type = HB_DNS_MX,
+			.preference = (uint16_t)v, .name = name };
+		w->addr[w->n++] = (char)hb_span_word(&rest).p[0];
+	}
+}
+
+static void
+give_addresses(struct dlv_mx *m, const struct wanted_mx *w)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		for (size_t k = 0; k < w->n; k++) {
+			unsigned char b[4] = { 10, 0, 0,
+				(unsigned char)(w->addr[k] - '0') };
+			struct hb_dns_rr rr = { .type = HB_DNS_A,
+				.data = { b, 4 } };
+			struct hb_dns_answer a = { .status = HB_DNS_OK,
+				.rr = &rr, .n = 1 };
+
+			if (!hb_span_eq_nocase(w->name[k],
+				hb_span_str(m->hosts[i].name)))
+				continue;
+			if (w->addr[k] == '?' || w->addr[k] == '-')
+				a = (struct hb_dns_answer){ .status =
+					w->addr[k] == '?' ? HB_DNS_TEMP
+							  : HB_DNS_NODATA };
+			dlv_mx_address(m, i, &a, 25);
+			break;
+		}
+	}
+}
+
+static void
+test_SMTP_09_hosts(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_arena *arena = hb_arena_new();
+		struct hb_buf got = HB_BUF_INIT(0);
+		struct wanted_mx w;
+		struct hb_dns_answer a = { .status = rows[i].status };
+		struct dlv_mx m;
+
+		print_message("%s\n", rows[i].name);
+		read_row(&rows[i], &w);
+		a.rr = w.rr;
+		a.n = a.status == HB_DNS_OK ? w.n : 0;
+		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
+		give_addresses(&m, &w);
+		dlv_mx_finish(&m, &self);
+		assert_int_equal(m.result, rows[i].result);
+		if (m.result != HB_RESULT_OK)
+			hb_buf_adds(&got, hb_reason_word(m.reason));
+		for (size_t k = 0; k < m.n; k++)
+			hb_buf_addf(&got, "%s%s", k > 0 ? " " : "",
+			    m.hosts[k].name);
+		assert_span(hb_buf_span(&got), rows[i].want);
+		hb_buf_free(&got);
+		hb_arena_free(&arena);
+	}
+}
+
+/* Two families alternate; no more than the bound is kept. */
+static void
+test_addresses(void **state)
+{
+	struct hb_arena *arena = hb_arena_new();
+	unsigned char b[16] = { 0 };
+	struct hb_dns_rr v4[20], v6[20];
+	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = v4, .n = 20 };
+	struct dlv_mx m;
+
+	(void)state;
+	for (size_t i = 0; i < 20; i++) {
+		v4[i] = (struct hb_dns_rr){ .type = HB_DNS_A,
+			.data = { b, 4 } };
+		v6[i] = (struct hb_dns_rr){ .type = HB_DNS_AAAA,
+			.data = { b, 16 } };
+	}
+	dlv_mx_single(&m, HB_SPAN("a.test"), arena);
+	a.n = 2;
+	dlv_mx_address(&m, 0, &a, 25);
+	a.rr = v6;
+	dlv_mx_address(&m, 0, &a, 25);
+	assert_int_equal(m.hosts[0].naddr, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(m.hosts[0].addr[i].family, i % 2 ? 4 : 6);
+	a.n = 20;
+	dlv_mx_address(&m, 0, &a, 25);
+	assert_int_equal(m.hosts[0].naddr, HB_MAX_HOST_ADDRESSES);
+	hb_arena_free(&arena);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_SMTP_09_hosts),
+		cmocka_unit_test(test_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

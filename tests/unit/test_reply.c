@@ -1,0 +1,114 @@
+/* Replies of servers, good and hostile: SMTP-12. */
+#include "unit.h"
+
+#include "common/base/err.h"
+#include "common/proto/reply.h"
+
+/* Feeds IN as far as it goes; the last return value. */
+static int
+feed(struct hb_reply *r, struct hb_span in)
+{
+	size_t used = 0;
+	int n = 0;
+
+	hb_reply_reset(r);
+	while (!r->done && (n = hb_reply_feed(r, hb_span_from(in, used))) > 0)
+		used += (size_t)n;
+	return n;
+}
+
+// clang-format off
+static const struct {
+	const char *in;
+	int want; /* 1: done */
+	unsigned code;
+	const char *status, *text;
+} rows[] = {
+	{ "250 ok\r\n", 1, 250, "", "ok" },
+	{ "250\r\n", 1, 250, "", "" },
+	{ "250 \r\n", 1, 250, "", "" },
+	{ "250 ok\n", 1, 250, "", "ok" },
+	{ "250-a\r\n250-b\r\n250 c\r\n", 1, 250, "", "a b c" },
+	{ "550 5.1.1 no such user\r\n", 1, 550, "5.1.1", "5.1.1 no such user" },
+	{ "550 4.1.1 class differs\r\n", 1, 550, "", "4.1.1 class differs" },
+	{ "550 5.1 short\r\n", 1, 550, "", "5.1 short" },
+	{ "550 5.1111.1 long\r\n", 1, 550, "", "5.1111.1 long" },
+	{ "299 unknown code\r\n", 1, 299, "", "unknown code" },
+	{ "250 a\001b\377c\r\n", 1, 250, "", "a?b?c" },
+	{ "250-a\r\n", 0, 250, "", "a" },
+	{ "250-a\r\n251 b\r\n", HB_E_SYNTAX, 250, "", "a" },
+	{ "", 0, 0, "", "" },
+	{ "2", 0, 0, "", "" },
+	{ "250 ok\r", 0, 0, "", "" },
+	{ "25\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "150 no\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "650 no\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "2500 no\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "HTTP/1.1 400\r\n", HB_E_SYNTAX, 0, "", "" },
+	{ "\377\376\375\r\n", HB_E_SYNTAX, 0, "", "" },
+};
+// clang-format on
+
+static void
+test_SMTP_12_replies(void **state)
+{
+	struct hb_reply r;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		int n = feed(&r, at_page_end(hb_span_str(rows[i].in)));
+
+		if (rows[i].want == 1)
+			assert_true(n > 0 && r.done);
+		else
+			assert_int_equal(n, rows[i].want);
+		assert_int_equal(r.code, rows[i].code);
+		assert_string_equal(r.status, rows[i].status);
+		assert_span(hb_reply_text(&r), rows[i].text);
+	}
+}
+
+static void
+test_line_bound(void **state)
+{
+	static char line[HB_MAX_REPLY_LINE + 2];
+	struct hb_reply r;
+
+	(void)state;
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "250 ", 4);
+	hb_reply_reset(&r);
+	assert_int_equal(hb_reply_feed(&r, hb_span(line,
+		HB_MAX_REPLY_LINE - 1)), 0);
+	assert_int_equal(hb_reply_feed(&r, hb_span(line,
+		HB_MAX_REPLY_LINE)), HB_E_LIMIT);
+	line[HB_MAX_REPLY_LINE - 1] = '\n';
+	assert_int_equal(hb_reply_feed(&r, hb_span(line,
+		HB_MAX_REPLY_LINE)), HB_MAX_REPLY_LINE);
+	assert_true(r.done && r.ntext == HB_MAX_REPLY_TEXT);
+}
+
+static void
+test_line_count_bound(void **state)
+{
+	struct hb_reply r;
+
+	(void)state;
+	hb_reply_reset(&r);
+	for (unsigned i = 0; i < HB_MAX_REPLY_LINES; i++)
+		assert_true(hb_reply_feed(&r, HB_SPAN("250-a\r\n")) > 0);
+	assert_int_equal(hb_reply_feed(&r, HB_SPAN("250 a\r\n")), HB_E_LIMIT);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_SMTP_12_replies),
+		cmocka_unit_test(test_line_bound),
+		cmocka_unit_test(test_line_count_bound),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
