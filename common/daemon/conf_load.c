@@ -119,9 +119,8 @@ parse_with_name(const char *file, const char *dir, struct hb_span text,
 	return conf;
 }
 
-/* Folder of PATH, absolute; owned. */
-static char *
-folder_of(const char *path)
+char *
+pd_folder_of(const char *path)
 {
 	char *full = realpath(path, NULL), *slash;
 
@@ -136,7 +135,7 @@ struct hb_conf *
 pd_conf_load(const char *file, struct hb_conf_report *report)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	char *dir = folder_of(file);
+	char *dir = pd_folder_of(file);
 	int r = pd_read_file(file, &text);
 	struct hb_conf *conf;
 

@@ -11,6 +11,9 @@
  * unbounded buffer.  0 or -errno. */
 int pd_read_file(const char *path, struct hb_buf *content) HB_MUSTCHECK;
 
+/* Folder of PATH, absolute.  Returns owned. */
+char *pd_folder_of(const char *path);
+
 /* Returns owned conf; every mistake is in REPORT (use the conf only without
  * errors).  Asks for the host's full name when FILE does not give one, which
  * may wait for a name server. */

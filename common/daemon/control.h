@@ -1,0 +1,181 @@
+/*
+ * hauberk-control: clients of the control socket on one side, questions to
+ * roles on the other.  Floor 4.
+ *
+ * A client sends one question (ctlwire.h).  Its command asks roles; their
+ * answers arrive as tokens and become jansson values; when all have answered
+ * the command formats them.  The rows of a long answer (queue, sts list) are
+ * formatted one by one and forgotten, and a role is not read from while the
+ * client does not read.
+ */
+#ifndef HB_DAEMON_CONTROL_H
+#define HB_DAEMON_CONTROL_H
+
+#include <jansson.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "common/io/rolemain.h"
+#include "common/proto/ctlcmd.h"
+#include "common/proto/ctlwire.h"
+
+enum {
+	CTL_ASKS_MAX = 512,	 /* questions of one command: every role */
+	CTL_PEERS_MAX = 512,
+	CTL_TEXT_MAX = 1024,	 /* as ipc.def: closing line of a role */
+	CTL_OUT_FULL = 256 << 10 /* bytes unread: the role is held up */
+};
+
+/* Tokens of one JSON value become a jansson value. */
+enum { CTL_DEPTH = 16 };
+struct ctl_tree {
+	json_t *root, *open[CTL_DEPTH];
+	unsigned depth;
+	size_t bytes;
+	bool whole;
+	bool raw; /* strings keep bytes that are not UTF-8: never for JSON */
+	/* Not NULL: the outermost value is an array; each of its elements is
+	 * given away (V is borrowed) and forgotten. */
+	void (*element)(void *ctx, json_t *v);
+	void *ctx;
+};
+/* NULL, or what is wrong with the token. */
+const char *ctl_tree_add(struct ctl_tree *t, const struct ipc_ctl_item *m);
+void ctl_tree_free(struct ctl_tree *t);
+
+struct ctl_client;
+
+/* One question to one role. */
+struct ctl_ask {
+	TAILQ_ENTRY(ctl_ask) link;
+	struct ctl_client *client; /* NULL: gone; the answer is thrown away */
+	struct hb_peer *peer;	   /* NULL: done */
+	enum hb_role role;
+	unsigned instance;
+	uint32_t ref;
+	struct ctl_tree tree;
+	unsigned exit_code;
+	char text[CTL_TEXT_MAX + 1];
+};
+
+struct ctl {
+	struct hb_role_env *env;
+	int listen_fd, log_fd; /* -1: none */
+	struct hb_io *listen_io;
+	TAILQ_HEAD(ctl_clients, ctl_client) clients;
+	TAILQ_HEAD(ctl_asks, ctl_ask) asks; /* of clients that are gone, too */
+	size_t nclients;
+	uint32_t next_ref;
+	struct hb_peer *peers[CTL_PEERS_MAX];
+	size_t npeers;
+	struct hb_timer *stop_timer;
+	int64_t stop_at_ms; /* monotonic */
+};
+
+struct ctl_cmd {
+	void (*begin)(struct ctl_client *c);
+	/* All questions are answered: ask more, or format and exit. */
+	void (*finish)(struct ctl_client *c);
+	/* A row of a long answer. */
+	void (*element)(struct ctl_client *c, json_t *v);
+	int64_t patience_ms; /* without a sign of life; 0: the usual */
+};
+extern const struct ctl_cmd ctl_cmds[HB_CMD_COUNT];
+
+struct ctl_client {
+	TAILQ_ENTRY(ctl_client) link;
+	struct ctl *ctl;
+	int fd;
+	uid_t uid;
+	bool owner; /* root, or who runs the daemon */
+	struct hb_io *io;
+	struct hb_timer *timer;
+	struct hb_hook *write; /* at the end of the turn */
+	int64_t alive_ms; /* monotonic: last sign of life */
+	struct hb_buf in, out;
+	struct hb_buf text; /* formatted, not in OUT yet */
+	bool leaving;	    /* the exit code is in OUT */
+	bool too_slow;	    /* to be let go: reads too little */
+	/* the question */
+	struct hb_ctl_question q;
+	enum hb_ctl_cmd cmd_no;
+	const struct ctl_cmd *cmd;
+	struct hb_span args[HB_CTL_WORDS];
+	size_t nargs;
+	struct ctl_ask *asks[CTL_ASKS_MAX];
+	size_t nasks, waiting;
+	/* what commands keep between their steps */
+	size_t rows;
+	json_t *seen;	      /* sts list: domains shown */
+	json_t *first;	      /* explain: the router's answer */
+	struct ctl_trace *trace;
+	void (*free_trace)(struct ctl_trace **t);
+};
+
+/* clients */
+void ctl_client_new(struct ctl *ctl, int fd);
+void ctl_client_free(struct ctl_client **c);
+/* The exit code ends the answer; the client is freed later. */
+void ctl_exit(struct ctl_client *c, unsigned code);
+/* A line for standard error. */
+void ctl_err(struct ctl_client *c, const char *text);
+/* Sends what stands in c->text when it is much, or ALL of it. */
+void ctl_push(struct ctl_client *c, bool all);
+bool ctl_client_is_full(const struct ctl_client *c);
+
+/* questions */
+/* Asks ROLE's INSTANCE.  When it is not there, that is its answer. */
+void ctl_ask(struct ctl_client *c, enum hb_role role, unsigned instance,
+    const struct ipc_ctl *q);
+/* Asks every role of the mask; each row goes to the command's element()
+ * where STREAM. */
+void ctl_ask_all(struct ctl_client *c, uint32_t roles,
+    const struct ipc_ctl *q, bool stream);
+void ctl_asks_drop(struct ctl_client *c);
+void ctl_on_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void ctl_on_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void ctl_peer_lost(struct ctl *ctl, struct hb_peer *p);
+/* Reads from P or not, as its clients read. */
+void ctl_balance(struct ctl *ctl, struct hb_peer *p);
+/* The first answer with a value and exit code 0, or NULL. */
+struct ctl_ask *ctl_first_good(const struct ctl_client *c);
+/* Exit with the worst code, the roles' words on standard error. */
+void ctl_exit_worst(struct ctl_client *c);
+
+/* formatting into c->text */
+void ctl_add(struct ctl_client *c, const char *text); /* our own words */
+void ctl_addf(struct ctl_client *c, const char *fmt, ...) HB_PRINTF(2, 3);
+/* What came from outside: control characters are shown as \xNN. */
+void ctl_safe(struct hb_buf *out, struct hb_span s);
+void ctl_add_safe(struct ctl_client *c, struct hb_span s);
+/* A member of OBJ as safe text; "-" when it is missing, null or empty. */
+void ctl_add_member(struct ctl_client *c, const json_t *obj, const char *key);
+void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);
+struct hb_span ctl_string(const json_t *v); /* empty when it is none */
+struct hb_span ctl_member(const json_t *obj, const char *key);
+/* Length of the UTF-8 sequence at the front of S; 0: it is none. */
+size_t ctl_utf8(struct hb_span s);
+/* A JSON string; what is not UTF-8 becomes U+FFFD. */
+json_t *ctl_utf8_string(struct hb_span s);
+
+/* the outermost array of a long answer */
+void ctl_rows_begin(struct ctl_client *c);
+void ctl_rows_add(struct ctl_client *c, const json_t *v);
+void ctl_rows_end(struct ctl_client *c);
+
+/* commands */
+void ctl_status_begin(struct ctl_client *c);
+void ctl_status_finish(struct ctl_client *c);
+void ctl_queue_element(struct ctl_client *c, json_t *v);
+void ctl_queue_finish(struct ctl_client *c);
+void ctl_show_finish(struct ctl_client *c);
+void ctl_explain_begin(struct ctl_client *c);
+void ctl_explain_finish(struct ctl_client *c);
+void ctl_sts_list_begin(struct ctl_client *c);
+void ctl_sts_list_element(struct ctl_client *c, json_t *v);
+void ctl_sts_list_finish(struct ctl_client *c);
+void ctl_sts_finish(struct ctl_client *c);
+void ctl_trace_begin(struct ctl_client *c);
+void ctl_trace_finish(struct ctl_client *c);
+
+#endif

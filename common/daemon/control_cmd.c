@@ -1,0 +1,110 @@
+/* What each command asks, and the formats of the short ones.  Floor 4. */
+#include "config.h"
+
+#include "common/daemon/control.h"
+
+#include <sysexits.h>
+
+#include "common/proto/ipc.h"
+
+enum {
+	FETCH_MS = 180000,  /* a policy is looked up and fetched */
+	LIVE_MS = 1800000,  /* and every mail host connected to */
+	STOP_MS = 16000,
+	WALK_MS = 120000    /* a million messages are walked through */
+};
+
+static uint32_t
+roles_of(const struct ctl_client *c)
+{
+	static const uint32_t roles[] = {
+#define X(sym, word, roles, all) [HB_CTL_##sym] = (roles),
+		HB_CTL_VERBS(X)
+#undef X
+	};
+
+	return roles[hb_ctl_cmds[c->cmd_no].verb];
+}
+
+/* Arguments too long for a frame are nobody's id, domain or address. */
+static bool
+question(struct ctl_client *c, struct ipc_ctl *q)
+{
+	*q = (struct ipc_ctl){ .verb = hb_ctl_cmds[c->cmd_no].verb };
+	if (c->nargs > 0)
+		q->arg = c->args[0];
+	if (q->arg.n <= 1024)
+		return true;
+	ctl_err(c, "the argument is too long");
+	ctl_exit(c, EX_USAGE);
+	return false;
+}
+
+/* Commands that are one question to each role of their verb. */
+static void
+begin_plain(struct ctl_client *c)
+{
+	struct ipc_ctl q;
+
+	if (!question(c, &q))
+		return;
+	ctl_ask_all(c, roles_of(c), &q, false);
+	if (c->waiting == 0)
+		c->cmd->finish(c);
+}
+
+static void
+begin_rows(struct ctl_client *c)
+{
+	struct ipc_ctl q;
+
+	if (!question(c, &q))
+		return;
+	ctl_rows_begin(c);
+	ctl_ask_all(c, roles_of(c), &q, true);
+	if (c->waiting == 0)
+		c->cmd->finish(c);
+}
+
+/* Actions: how many messages it was. */
+static void
+finish_count(struct ctl_client *c)
+{
+	const struct ctl_ask *a = c->nasks > 0 ? c->asks[0] : NULL;
+	const json_t *n = a != NULL
+	    ? json_object_get(a->tree.root, "messages") : NULL;
+
+	if (c->q.json && a != NULL && a->tree.whole) {
+		ctl_add_json(c, a->tree.root, JSON_COMPACT);
+		ctl_add(c, "\n");
+	} else if (a != NULL && a->exit_code == 0 && json_is_integer(n)) {
+		ctl_addf(c, "%lld message%s\n",
+		    (long long)json_integer_value(n),
+		    json_integer_value(n) == 1 ? "" : "s");
+	}
+	ctl_exit_worst(c);
+}
+
+const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
+	[HB_CMD_STATUS] = { ctl_status_begin, ctl_status_finish, NULL, 0 },
+	[HB_CMD_QUEUE] = { begin_rows, ctl_queue_finish, ctl_queue_element,
+		WALK_MS },
+	[HB_CMD_SHOW] = { begin_plain, ctl_show_finish, NULL, 0 },
+	[HB_CMD_TRACE] = { ctl_trace_begin, ctl_trace_finish, NULL, 0 },
+	[HB_CMD_FLUSH] = { begin_plain, finish_count, NULL, WALK_MS },
+	[HB_CMD_HOLD] = { begin_plain, finish_count, NULL, WALK_MS },
+	[HB_CMD_RELEASE] = { begin_plain, finish_count, NULL, WALK_MS },
+	[HB_CMD_REMOVE] = { begin_plain, finish_count, NULL, WALK_MS },
+	[HB_CMD_BOUNCE] = { begin_plain, finish_count, NULL, WALK_MS },
+	[HB_CMD_EXPLAIN] = { ctl_explain_begin, ctl_explain_finish, NULL,
+		LIVE_MS },
+	[HB_CMD_STS_LIST] = { ctl_sts_list_begin, ctl_sts_list_finish,
+		ctl_sts_list_element, 0 },
+	[HB_CMD_STS_SHOW] = { begin_plain, ctl_sts_finish, NULL, 0 },
+	[HB_CMD_STS_REFRESH] = { begin_plain, ctl_sts_finish, NULL, FETCH_MS },
+	[HB_CMD_STS_EXPIRE] = { begin_plain, ctl_sts_finish, NULL, 0 },
+	[HB_CMD_STS_FORGET] = { begin_plain, ctl_sts_finish, NULL, 0 },
+	[HB_CMD_RELOAD] = { begin_plain, ctl_exit_worst, NULL, 0 },
+	[HB_CMD_LOG_LEVEL] = { begin_plain, ctl_exit_worst, NULL, 0 },
+	[HB_CMD_STOP] = { begin_plain, ctl_exit_worst, NULL, STOP_MS },
+};

@@ -1,0 +1,149 @@
+/* `queue` and `show`.  Floor 4. */
+#include "config.h"
+
+#include "common/daemon/control.h"
+
+static void
+add_sender(struct ctl_client *c, const json_t *msg)
+{
+	struct hb_span sender = ctl_member(msg, "sender");
+
+	if (sender.n == 0)
+		ctl_add(c, "<>");
+	else
+		ctl_add_safe(c, sender);
+}
+
+/* Why it is still here. */
+static void
+add_last(struct ctl_client *c, const json_t *last)
+{
+	ctl_add(c, "\n        ");
+	ctl_add_member(c, last, "reason");
+	if (ctl_member(last, "mx").n > 0) {
+		ctl_add(c, " at ");
+		ctl_add_member(c, last, "mx");
+	}
+	if (ctl_member(last, "reply").n > 0) {
+		ctl_add(c, ": ");
+		ctl_add_member(c, last, "reply");
+	}
+}
+
+static void
+add_rcpt(struct ctl_client *c, const json_t *rcpt)
+{
+	const json_t *last = json_object_get(rcpt, "last");
+
+	ctl_add(c, "    ");
+	ctl_add_member(c, rcpt, "address");
+	ctl_add(c, "  attempts ");
+	ctl_add_member(c, rcpt, "attempts");
+	if (ctl_member(rcpt, "next_attempt").n > 0) {
+		ctl_add(c, ", next ");
+		ctl_add_member(c, rcpt, "next_attempt");
+	}
+	if (json_is_object(last))
+		add_last(c, last);
+	ctl_add(c, "\n");
+}
+
+static void
+add_msg(struct ctl_client *c, const json_t *msg)
+{
+	static const char *const head[] = { "id", "size", "arrived", "state" };
+	const json_t *rcpt;
+	size_t i;
+
+	for (i = 0; i < HB_ARRAY_LEN(head); i++) {
+		ctl_add_member(c, msg, head[i]);
+		ctl_add(c, "  ");
+	}
+	add_sender(c, msg);
+	ctl_add(c, "\n");
+	json_array_foreach(json_object_get(msg, "recipients"), i, rcpt)
+		add_rcpt(c, rcpt);
+}
+
+void
+ctl_queue_element(struct ctl_client *c, json_t *v)
+{
+	if (!c->q.json)
+		add_msg(c, v);
+	ctl_rows_add(c, v);
+}
+
+void
+ctl_queue_finish(struct ctl_client *c)
+{
+	bool good = c->nasks > 0 && c->asks[0]->exit_code == 0;
+
+	ctl_rows_end(c);
+	if (!c->q.json && good && c->rows == 0)
+		ctl_add(c, c->nargs > 0 ? "nothing in the queue matches\n"
+					: "the queue is empty\n");
+	else if (!c->q.json && good)
+		ctl_addf(c, "%zu message%s\n", c->rows,
+		    c->rows == 1 ? "" : "s");
+	ctl_exit_worst(c);
+}
+
+/* The message as it was written: lines end with LF, dots are not stuffed. */
+static void
+add_message(struct ctl_client *c, struct hb_span text)
+{
+	while (text.n > 0) {
+		struct hb_span line = hb_span_cut(&text, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > 0 && line.p[0] == '.')
+			line = hb_span_from(line, 1);
+		for (; hb_span_find(line, '\t') < line.n;) {
+			ctl_add_safe(c, hb_span_cut(&line, '\t'));
+			ctl_add(c, "\t");
+		}
+		ctl_add_safe(c, line);
+		ctl_add(c, "\n");
+	}
+}
+
+static void
+add_envelope(struct ctl_client *c, const json_t *msg)
+{
+	static const char *const keys[] = { "client", "helo", "user", "with",
+		"tls" };
+
+	add_msg(c, msg);
+	for (size_t i = 0; i < HB_ARRAY_LEN(keys); i++) {
+		if (ctl_member(msg, keys[i]).n == 0)
+			continue;
+		ctl_addf(c, "%s: ", keys[i]);
+		ctl_add_member(c, msg, keys[i]);
+		ctl_add(c, "\n");
+	}
+}
+
+void
+ctl_show_finish(struct ctl_client *c)
+{
+	const struct ctl_ask *a = ctl_first_good(c);
+	struct hb_span text;
+
+	if (a == NULL) {
+		ctl_exit_worst(c);
+		return;
+	}
+	if (c->q.json) {
+		ctl_add_json(c, a->tree.root, JSON_INDENT(2));
+		ctl_add(c, "\n");
+	} else {
+		add_envelope(c, a->tree.root);
+		ctl_add(c, "\n");
+		text = ctl_member(a->tree.root, "message");
+		add_message(c, text);
+		if (text.n == HB_MAX_IPC_BODY)
+			ctl_add(c, "(only the beginning is shown)\n");
+	}
+	ctl_exit(c, 0);
+}

@@ -1,0 +1,177 @@
+/* `status`: the parent's answer, with what each role says of itself put to
+ * its row.  Floor 4. */
+#include "config.h"
+
+#include "common/daemon/control.h"
+
+void
+ctl_status_begin(struct ctl_client *c)
+{
+	struct ipc_ctl q = { .verb = HB_CTL_STATUS };
+
+	ctl_ask_all(c, HB_ANY, &q, false);
+}
+
+static json_t *
+find_row(json_t *roles, const struct ctl_ask *a)
+{
+	size_t i;
+	json_t *row;
+
+	json_array_foreach(roles, i, row)
+		if (hb_span_eq(ctl_member(row, "role"),
+			hb_span_str(hb_role_name(a->role))) &&
+		    json_integer_value(json_object_get(row, "instance")) ==
+			(json_int_t)a->instance)
+			return row;
+	return NULL;
+}
+
+/* What every role says of itself stays in its row; the rest of queue's
+ * answer are the counts of the queue. */
+static bool
+is_common(const char *key)
+{
+	static const char *const common[] = { "role", "pid", "instance",
+		"uptime_s", "rss_kb", "log_dropped" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(common); i++)
+		if (hb_span_eq(hb_span_str(key), hb_span_str(common[i])))
+			return true;
+	return false;
+}
+
+static void
+merge(json_t *status, const struct ctl_ask *a)
+{
+	json_t *row = find_row(json_object_get(status, "roles"), a);
+	json_t *queue = a->role == HB_ROLE_QUEUE ? json_object() : NULL;
+	const char *key;
+	json_t *v;
+
+	if (row == NULL)
+		row = status; /* keeps its own words */
+	json_object_foreach(a->tree.root, key, v)
+		if (queue != NULL && !is_common(key))
+			(void)json_object_set(queue, key, v);
+		else if (row != status && json_object_get(row, key) == NULL)
+			(void)json_object_set(row, key, v);
+	if (queue != NULL)
+		(void)json_object_set_new(status, "queue", queue);
+}
+
+static void
+add_words(struct ctl_client *c, const json_t *status, const char *key,
+    const char *what)
+{
+	const json_t *words = json_object_get(status, key), *w;
+	size_t i;
+
+	if (json_array_size(words) == 0)
+		return;
+	ctl_addf(c, "%s:", what);
+	json_array_foreach(words, i, w)
+	{
+		ctl_add(c, " ");
+		ctl_add_safe(c, ctl_string(w));
+	}
+	ctl_add(c, "\n");
+}
+
+static void
+add_role(struct ctl_client *c, const json_t *row)
+{
+	static const struct {
+		const char *key, *before, *after;
+	} rest[] = { { "pid", " pid ", "" }, { "uptime_s", ", up ", " s" },
+		{ "restarts", ", restarts ", "" },
+		{ "rss_kb", ", memory ", " KiB" } };
+
+	ctl_add(c, "  ");
+	ctl_add_member(c, row, "role");
+	ctl_add(c, " ");
+	ctl_add_member(c, row, "instance");
+	ctl_add(c, ": ");
+	ctl_add_member(c, row, "state");
+	for (size_t i = 0; i < HB_ARRAY_LEN(rest); i++) {
+		if (json_object_get(row, rest[i].key) == NULL)
+			continue;
+		ctl_add(c, rest[i].before);
+		ctl_add_member(c, row, rest[i].key);
+		ctl_add(c, rest[i].after);
+	}
+	ctl_add(c, "\n");
+}
+
+static void
+add_queue(struct ctl_client *c, const json_t *queue)
+{
+	static const char *const counts[] = { "messages", "recipients",
+		"active", "deferred", "held" };
+
+	if (queue == NULL) {
+		ctl_add(c, "queue: no answer\n");
+		return;
+	}
+	ctl_add(c, "queue:");
+	for (size_t i = 0; i < HB_ARRAY_LEN(counts); i++) {
+		ctl_addf(c, "%s %s ", i > 0 ? "," : "", counts[i]);
+		ctl_add_member(c, queue, counts[i]);
+	}
+	ctl_add(c, "\n");
+}
+
+static void
+add_text(struct ctl_client *c, const json_t *status)
+{
+	const json_t *row;
+	size_t i;
+
+	if (json_is_true(json_object_get(status, "lab")))
+		ctl_add(c, "*** lab is on: NOT FOR REAL MAIL ***\n");
+	ctl_add(c, "Hauberk ");
+	ctl_add_member(c, status, "version");
+	ctl_add(c, " on ");
+	ctl_add_member(c, status, "hostname");
+	ctl_add(c, ": ");
+	ctl_add_member(c, status, "state");
+	ctl_add(c, ", up ");
+	ctl_add_member(c, status, "uptime_s");
+	ctl_add(c, " s, pid ");
+	ctl_add_member(c, status, "pid");
+	ctl_add(c, "\nconfiguration: ");
+	ctl_add_member(c, status, "configuration");
+	ctl_add(c, "\nsessions: ");
+	ctl_add_member(c, status, "sessions");
+	ctl_add(c, "\n");
+	add_queue(c, json_object_get(status, "queue"));
+	add_words(c, status, "off", "off");
+	add_words(c, status, "unbuilt", "words without function in this build");
+	ctl_add(c, "roles:\n");
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+		add_role(c, row);
+}
+
+void
+ctl_status_finish(struct ctl_client *c)
+{
+	json_t *status = NULL;
+
+	for (size_t i = 0; i < c->nasks; i++)
+		if (c->asks[i]->role == HB_ROLE_PARENT)
+			status = c->asks[i]->tree.root;
+	if (!json_is_object(status)) {
+		ctl_err(c, "the parent gave no answer");
+		ctl_exit(c, 1);
+		return;
+	}
+	for (size_t i = 0; i < c->nasks; i++)
+		if (c->asks[i]->tree.root != status)
+			merge(status, c->asks[i]);
+	if (c->q.json)
+		ctl_add_json(c, status, JSON_INDENT(2));
+	else
+		add_text(c, status);
+	ctl_add(c, c->q.json ? "\n" : "");
+	ctl_exit(c, 0);
+}

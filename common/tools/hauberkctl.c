@@ -1,0 +1,113 @@
+/* hauberkctl: commands to a running server.  Floor 4. */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "common/base/err.h"
+#include "common/base/mem.h"
+#include "common/proto/ctlcmd.h"
+#include "common/tools/ctlclient.h"
+
+static void
+print_usage(FILE *to)
+{
+	fprintf(to, "usage: hauberkctl [-f FILE | -s SOCKET] [--json] "
+		    "COMMAND\n\n");
+	for (size_t i = 0; i < HB_CMD_COUNT; i++) {
+		const struct hb_ctl_cmd_info *c = &hb_ctl_cmds[i];
+		int n = fprintf(to, "  %s %s", c->words, c->args);
+
+		fprintf(to, "%*s %s\n", n < 36 ? 36 - n : 0, "", c->text);
+	}
+}
+
+struct options {
+	const char *file;
+	char *socket; /* owned, or NULL */
+	bool json;
+};
+
+/* 0, or the exit code plus 1. */
+static int
+take_options(int argc, char **argv, struct options *o)
+{
+	static const struct option names[] = { { "json", 0, NULL, 'j' },
+		{ "help", 0, NULL, 'h' }, { "version", 0, NULL, 'V' },
+		{ NULL, 0, NULL, 0 } };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+f:s:V", names, NULL)) != -1) {
+		if (c == 'f') {
+			o->file = optarg;
+		} else if (c == 's') {
+			free(o->socket);
+			o->socket = hb_strdup(optarg);
+		} else if (c == 'j') {
+			o->json = true;
+		} else if (c == 'V') {
+			printf("hauberkctl %s\n", PACKAGE_VERSION);
+			return EX_OK + 1;
+		} else {
+			print_usage(c == 'h' ? stdout : stderr);
+			return c == 'h' ? EX_OK + 1 : EX_USAGE + 1;
+		}
+	}
+	return 0;
+}
+
+/* The command line as a question; --json may stand anywhere before "--". */
+static int
+take_words(int argc, char **argv, struct options *o,
+    struct hb_ctl_question *q)
+{
+	for (int i = optind; i < argc; i++) {
+		struct hb_span word = hb_span_str(argv[i]);
+
+		if (hb_span_eq(word, HB_SPAN("--json"))) {
+			o->json = true;
+			continue;
+		}
+		if (q->nwords == HB_CTL_WORDS)
+			return HB_E_RANGE;
+		q->words[q->nwords++] = word;
+	}
+	q->json = o->json;
+	return 0;
+}
+
+static int
+check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
+{
+	int r = hb_ctl_cmd_find(q->words, q->nwords, cmd);
+
+	if (r > 0)
+		return EX_OK;
+	if (r == HB_E_RANGE)
+		fprintf(stderr, "usage: hauberkctl %s %s\n",
+		    hb_ctl_cmds[*cmd].words, hb_ctl_cmds[*cmd].args);
+	else
+		print_usage(stderr);
+	return EX_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .file = HB_CONF_FILE };
+	struct hb_ctl_question q = { .json = false };
+	enum hb_ctl_cmd cmd = HB_CMD_COUNT;
+	int code = take_options(argc, argv, &o);
+
+	if (code != 0)
+		return code - 1;
+	if (take_words(argc, argv, &o, &q) < 0 || check(&q, &cmd) != EX_OK)
+		return EX_USAGE;
+	if (o.socket == NULL)
+		o.socket = ctl_socket_of(o.file);
+	code = ctl_ask_daemon(o.socket, &q, cmd == HB_CMD_STOP);
+	free(o.socket);
+	return code;
+}
