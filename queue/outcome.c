@@ -46,16 +46,17 @@ log_delivery(struct q_msg *m, const struct hb_rcpt *rcpt,
 	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
 }
 
-/* Turns a deferral at the end of the lifetime into a failure. */
-static void
+/* Turns a deferral at the end of the lifetime into a failure.  True: it did. */
+static bool
 expire(struct q *q, const struct q_msg *m, struct hb_outcome *o, bool final)
 {
 	if (o->result != HB_RESULT_DEFER ||
 	    (!final && hb_now_ms() < q_sched_expires(q->sched, m)))
-		return;
+		return false;
 	o->result = HB_RESULT_FAIL;
 	o->reason = HB_REASON_EXPIRED;
 	o->status = HB_SPAN("5.4.7");
+	return true;
 }
 
 /* How a deferred recipient waits. */
@@ -64,6 +65,7 @@ struct when {
 	enum wait how;
 	int64_t line_ms; /* WAIT_IN_LINE: the next probe */
 	uint8_t jitter;
+	bool logged; /* by the delivery worker */
 };
 
 static void
@@ -122,7 +124,7 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
 
 	*c = (struct q_change){ .idx = r->idx, .outcome = o };
-	if (rcpt != NULL)
+	if (rcpt != NULL && !w->logged)
 		log_delivery(m, rcpt, o);
 	q_trace_add(q, m->id, "attempt", r->idx, o);
 	if (o->result == HB_RESULT_OK)
@@ -142,7 +144,7 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
-	expire(q, m, &mine, false);
+	(void)expire(q, m, &mine, false);
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_finish_if_empty(q, m);
@@ -303,7 +305,7 @@ static size_t
 apply_results(struct q_work *w, struct q_change *c)
 {
 	struct when when = { 0 };
-	size_t n = 0;
+	size_t n = 0, came = w->n;
 
 	if (w->ended) {
 		fill_missing(w);
@@ -317,7 +319,8 @@ apply_results(struct q_work *w, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
 			continue;
-		expire(w->q, r->msg, o, w->job->final);
+		mine.logged = !expire(w->q, r->msg, o, w->job->final) &&
+		    !w->local && i < came;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
 		apply(w->q, r, o, &mine, &c[n++]);

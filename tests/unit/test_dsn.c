@@ -1,0 +1,304 @@
+/* Notices, byte for byte. */
+#include "tests/unit/unit.h"
+
+#include "queue/dsn.h"
+
+static const char message[] =
+    "Received: from x\r\nMessage-ID: <abc@there>\r\n"
+    "Subject: hello\r\n\r\nText\r\n..dot\r\n";
+
+static struct q_dsn_rcpt
+rcpt(void)
+{
+	return (struct q_dsn_rcpt){
+		.address = HB_SPAN("b@x.example"),
+		.outcome = { .result = HB_RESULT_FAIL, .code = 550,
+			.status = HB_SPAN("5.1.1"),
+			.reason = HB_REASON_REMOTE_REPLY,
+			.text = HB_SPAN("no such user"),
+			.mx = HB_SPAN("mx.x.example"),
+			.tls = HB_SPAN("none"), .sts = HB_SPAN("none"),
+			.from_remote = 1, .at_ms = 1795318629000 },
+	};
+}
+
+static struct q_dsn
+dsn(const struct q_dsn_rcpt *r)
+{
+	return (struct q_dsn){
+		.kind = Q_DSN_FAILED,
+		.hostname = HB_SPAN("host.example"),
+		.id = 2,
+		.parent = 1,
+		.to = HB_SPAN("a@here.example"),
+		.now_ms = 1795318630000,
+		.arrived_ms = 1795318620000,
+		.retry_until_ms = 1795750620000,
+		.rcpts = r,
+		.n = 1,
+		.message = hb_span_str(message),
+	};
+}
+
+static char *
+written(const struct q_dsn *d, uint32_t *flags)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	*flags = q_dsn_write(d, &out);
+	hb_buf_add(&out, hb_span("", 1));
+	return (char *)out.p;
+}
+
+/* DSN-05, DSN-07, DSN-08 */
+static void
+failure_notice_golden(void **state)
+{
+	static const char want[] =
+	    "Date: Sun, 22 Nov 2026 03:37:10 +0000\r\n"
+	    "From: Mail Delivery System <MAILER-DAEMON@host.example>\r\n"
+	    "To: <a@here.example>\r\n"
+	    "Subject: Your message could not be delivered\r\n"
+	    "Message-ID: <0000000000000002@host.example>\r\n"
+	    "In-Reply-To: <abc@there>\r\n"
+	    "References: <abc@there>\r\n"
+	    "Auto-Submitted: auto-replied\r\n"
+	    "MIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; "
+	    "report-type=delivery-status;\r\n"
+	    "\tboundary=\"=_0000000000000002_0000000000000001\"\r\n"
+	    "\r\n--=_0000000000000002_0000000000000001\r\n"
+	    "Content-Type: text/plain; charset=us-ascii\r\n"
+	    "\r\n"
+	    "This is the mail system at host.example.\r\n"
+	    "\r\n"
+	    "Your message could not be delivered to the recipients below.  "
+	    "It will not\r\n"
+	    "be tried again.\r\n"
+	    "\r\n"
+	    "  <b@x.example>\r\n"
+	    "    Why: the remote server said so\r\n"
+	    "    Host mx.x.example said:\r\n"
+	    "    550 no such user\r\n"
+	    "\r\n--=_0000000000000002_0000000000000001\r\n"
+	    "Content-Type: message/delivery-status\r\n"
+	    "\r\n"
+	    "Reporting-MTA: dns; host.example\r\n"
+	    "X-Hauberk-Message: 0000000000000001\r\n"
+	    "Arrival-Date: Sun, 22 Nov 2026 03:37:00 +0000\r\n"
+	    "\r\n"
+	    "Final-Recipient: rfc822; b@x.example\r\n"
+	    "Action: failed\r\n"
+	    "Status: 5.1.1\r\n"
+	    "Remote-MTA: dns; mx.x.example\r\n"
+	    "Diagnostic-Code: smtp; 550 no such user\r\n"
+	    "Last-Attempt-Date: Sun, 22 Nov 2026 03:37:09 +0000\r\n"
+	    "X-Hauberk-Reason: remote-reply\r\n"
+	    "X-Hauberk-TLS: none\r\n"
+	    "X-Hauberk-STS: none\r\n"
+	    "\r\n--=_0000000000000002_0000000000000001\r\n"
+	    "Content-Type: text/rfc822-headers\r\n"
+	    "\r\n"
+	    "Received: from x\r\n"
+	    "Message-ID: <abc@there>\r\n"
+	    "Subject: hello\r\n"
+	    "\r\n--=_0000000000000002_0000000000000001--\r\n";
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got = written(&d, &flags);
+
+	(void)state;
+	assert_string_equal(got, want);
+	assert_int_equal(flags, 0);
+	free(got);
+}
+
+static void
+whole_message_keeps_its_stuffed_dots(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	d.whole = true;
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, "message/rfc822\r\n\r\nReceived: from x"));
+	assert_non_null(strstr(got, "\r\n..dot\r\n\r\n--"));
+	assert_int_equal(flags, HB_ENV_DOTTED);
+	free(got);
+}
+
+/* DSN-04, DSN-05: what was given comes back decoded */
+static void
+envelope_id_and_original_recipient_are_decoded(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	d.envid = HB_SPAN("id+3D1");
+	r.orcpt = HB_SPAN("rfc822;b+2Bx@x.example");
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, "Original-Envelope-Id: id=1\r\n"
+	    "Reporting-MTA"));
+	assert_non_null(strstr(got,
+	    "\r\nOriginal-Recipient: rfc822;b+x@x.example\r\n"));
+	free(got);
+}
+
+static void
+delay_warning_says_until_when(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	d.kind = Q_DSN_DELAYED;
+	r.outcome.status = HB_SPAN("4.4.1");
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, "Action: delayed\r\nStatus: 4.4.1\r\n"));
+	assert_non_null(strstr(got,
+	    "Will-Retry-Until: Fri, 27 Nov 2026 03:37:00 +0000\r\n"));
+	free(got);
+}
+
+/* The class of the status agrees with the action. */
+static void
+status_of_another_class_is_replaced(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	r.outcome.status = HB_SPAN("4.2.2");
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, "Status: 5.0.0\r\n"));
+	free(got);
+}
+
+/* No line of a remote text can become a field, a part or a byte of its own. */
+static void
+remote_text_is_harmless(void **state)
+{
+	static const char *const rows[] = {
+		"x\r\nStatus: 2.0.0\r\n\r\n--=_", "a\nb", "a\rb", "nul\1\2",
+		"\xff\xfe\x80", "",
+	};
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		char *got;
+
+		r.outcome.text = hb_span_str(rows[i]);
+		r.address = hb_span_str(rows[i]);
+		got = written(&d, &flags);
+		assert_null(strstr(got, "\nStatus: 2.0.0"));
+		for (const char *c = got; *c != 0; c++) {
+			assert_true((unsigned char)*c < 0x7f);
+			if (*c == '\n')
+				assert_true(c[-1] == '\r');
+			if (*c == '\r')
+				assert_true(c[1] == '\n');
+		}
+		free(got);
+	}
+}
+
+static void
+long_texts_are_folded(void **state)
+{
+	static char text[1024];
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	size_t column = 0;
+	char *got;
+
+	(void)state;
+	for (int spaces = 0; spaces < 2; spaces++) {
+		memset(text, 'x', sizeof(text));
+		for (size_t i = 9; spaces != 0 && i < sizeof(text); i += 10)
+			text[i] = ' ';
+		r.outcome.text = hb_span(text, sizeof(text));
+		got = written(&d, &flags);
+		for (const char *c = got; *c != 0; c++) {
+			column = *c == '\n' ? 0 : column + 1;
+			assert_true(column <= 998); /* RFC 5322 s2.1.1 */
+		}
+		free(got);
+	}
+}
+
+static void
+eight_bit_headers_are_said_to_be(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	d.message = HB_SPAN("Subject: \xc3\xa4\r\n\r\nx\r\n");
+	got = written(&d, &flags);
+	assert_int_equal(flags, HB_ENV_8BIT);
+	assert_non_null(strstr(got, "text/rfc822-headers\r\n"
+	    "Content-Transfer-Encoding: 8bit\r\n"));
+	free(got);
+}
+
+static void
+headers_end_at_the_empty_line(void **state)
+{
+	static const struct {
+		struct hb_span in;
+		const char *headers, *subject;
+	} rows[] = {
+		{ HB_SPAN(""), "", "" },
+		{ HB_SPAN("\r\n"), "", "" },
+		{ HB_SPAN("\r\nSubject: x\r\n"), "", "" },
+		{ HB_SPAN("A: b\r\n\r\nSubject: x\r\n"), "A: b\r\n", "" },
+		{ HB_SPAN("A: b\r\nsubject:x\r\n\r\n"),
+		    "A: b\r\nsubject:x\r\n", "x" },
+		{ HB_SPAN("Subject"), "Subject", "" },
+		{ HB_SPAN("Subject:"), "Subject:", "" },
+		{ HB_SPAN("A: b\r"), "A: b\r", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span h = q_dsn_headers(at_page_end(rows[i].in));
+
+		assert_span(h, rows[i].headers);
+		assert_span(q_dsn_field(h, "Subject"), rows[i].subject);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(failure_notice_golden),
+		cmocka_unit_test(whole_message_keeps_its_stuffed_dots),
+		cmocka_unit_test(envelope_id_and_original_recipient_are_decoded),
+		cmocka_unit_test(delay_warning_says_until_when),
+		cmocka_unit_test(status_of_another_class_is_replaced),
+		cmocka_unit_test(remote_text_is_harmless),
+		cmocka_unit_test(long_texts_are_folded),
+		cmocka_unit_test(eight_bit_headers_are_said_to_be),
+		cmocka_unit_test(headers_end_at_the_empty_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,199 @@
+/* Rules of the queue manager, and the maildrop's format. */
+#include "tests/unit/unit.h"
+
+#include "common/proto/maildrop.h"
+#include "queue/rules.h"
+
+static void
+recipients_travel_together_by_route_and_owner(void **state)
+{
+	static const struct {
+		const char *route, *owner, *key, *domain;
+		enum hb_deliver_kind deliver;
+		bool local, spread;
+	} rows[] = {
+		{ "mx://x.example", "", "mx://x.example", "x.example",
+		    HB_DELIVER_MAILDIR, false, false },
+		{ "mx://x.example", "o@h", "mx://x.example\no@h", "x.example",
+		    HB_DELIVER_MAILDIR, false, false },
+		{ "smtp://relay:2525", "", "smtp://relay:2525", "relay",
+		    HB_DELIVER_MAILDIR, false, true },
+		{ "smtp://192.0.2.1", "", "smtp://192.0.2.1", "",
+		    HB_DELIVER_MAILDIR, false, true },
+		{ "local:bob", "", "local:bob", "", HB_DELIVER_MAILDIR, true,
+		    true },
+		{ "local:bob", "", "lmtp:/run/lmtp", "", HB_DELIVER_LMTP,
+		    false, true },
+		{ "pipe:bob:cat", "", "pipe:bob:cat", "", HB_DELIVER_LMTP,
+		    true, true },
+	};
+	char endpoint[] = "/run/lmtp";
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf conf = { .deliver = { rows[i].deliver,
+						endpoint } };
+		struct hb_span route = hb_span_str(rows[i].route);
+		struct hb_buf key = HB_BUF_INIT(0);
+		struct hb_route parsed;
+		struct q_route to;
+
+		assert_int_equal(hb_route_parse(route, &parsed), 0);
+		q_rule_route(&conf, &parsed, route, hb_span_str(rows[i].owner),
+		    &key, &to);
+		assert_span(to.key, rows[i].key);
+		assert_span(to.domain, rows[i].domain);
+		assert_int_equal(to.local, rows[i].local);
+		assert_int_equal(to.spread, rows[i].spread);
+		hb_buf_free(&key);
+	}
+}
+
+static void
+local_routes_say_who_does_what(void **state)
+{
+	static const struct {
+		const char *route;
+		bool passwd;
+		enum hb_local_kind kind;
+		const char *account, *target, *user;
+	} rows[] = {
+		{ "local:bob", true, HB_LOCAL_MBOX, "bob", "/m/%u", "bob" },
+		{ "local:bob", false, HB_LOCAL_MBOX, HB_LOCAL_ACCOUNT, "/m/%u",
+		    "bob" },
+		{ "file:/var/f@bob", true, HB_LOCAL_FILE, "bob", "/var/f", "" },
+		{ "pipe:bob:cat >x", true, HB_LOCAL_PIPE, "bob", "cat >x", "" },
+	};
+	char template[] = "/m/%u";
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf conf = { .deliver = { HB_DELIVER_MBOX,
+						template },
+			.local_users = { .passwd = rows[i].passwd } };
+		struct hb_route route;
+		struct q_local l;
+
+		assert_int_equal(hb_route_parse(hb_span_str(rows[i].route),
+		    &route), 0);
+		q_rule_local(&conf, &route, &l);
+		assert_int_equal(l.kind, rows[i].kind);
+		assert_span(l.account, rows[i].account);
+		assert_span(l.target, rows[i].target);
+		if (rows[i].user[0] != 0)
+			assert_span(l.user, rows[i].user);
+	}
+}
+
+static void
+repeated_recipients_are_dropped(void **state)
+{
+	struct hb_rcpt have[] = {
+		{ .idx = 0, .address = HB_SPAN("list@h") },
+		{ .idx = 1, .address = HB_SPAN("a@h"),
+		    .route = HB_SPAN("mx://h") },
+	};
+	struct hb_rcpt items[] = {
+		{ .address = HB_SPAN("a@h"), .route = HB_SPAN("mx://h") },
+		{ .address = HB_SPAN("a@h"), .route = HB_SPAN("local:a") },
+		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h") },
+		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h") },
+		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h"),
+		    .owner = HB_SPAN("o@h") },
+		{ .address = HB_SPAN("list@h") },
+	};
+	size_t n = q_rule_merge(have, 2, 0, items, HB_ARRAY_LEN(items));
+
+	(void)state;
+	assert_int_equal(n, 4);
+	assert_span(items[0].route, "local:a");
+	assert_span(items[1].address, "b@h");
+	assert_span(items[2].owner, "o@h");
+	assert_span(items[3].address, "list@h");
+}
+
+static void
+drop_head_round_trips_and_detects_damage(void **state)
+{
+	struct hb_drop_head h = { 10, 20, 0xdeadbeef, UINT64_C(1) << 40 };
+	struct hb_drop_head back;
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	hb_drop_head_put(&h, &b);
+	assert_int_equal(b.n, HB_DROP_HEAD);
+	assert_int_equal(hb_drop_head_parse(at_page_end(hb_buf_span(&b)),
+	    &back), 0);
+	assert_memory_equal(&h, &back, sizeof(h));
+	for (size_t i = 0; i < b.n; i++) {
+		assert_true(hb_drop_head_parse(hb_span_head(hb_buf_span(&b),
+		    i), &back) == HB_E_MORE);
+		b.p[i] ^= 4;
+		assert_true(hb_drop_head_parse(hb_buf_span(&b), &back) < 0);
+		b.p[i] ^= 4;
+	}
+	hb_buf_clear(&b);
+	h.env_n = HB_DROP_ENV_MAX + 1;
+	hb_drop_head_put(&h, &b);
+	assert_int_equal(hb_drop_head_parse(hb_buf_span(&b), &back),
+	    HB_E_LIMIT);
+	hb_buf_free(&b);
+}
+
+static void
+dropped_recipients_are_read_to_their_end(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct hb_rcpt r = { .address = HB_SPAN("a@h") }, got;
+	struct hb_span rest;
+
+	(void)state;
+	assert_int_equal(hb_drop_rcpt_put(&r, &b), 0);
+	assert_int_equal(hb_drop_rcpt_put(&r, &b), 0);
+	rest = at_page_end(hb_buf_span(&b));
+	assert_int_equal(hb_drop_rcpt(&rest, &got), 1);
+	assert_int_equal(hb_drop_rcpt(&rest, &got), 1);
+	assert_span(got.address, "a@h");
+	assert_int_equal(hb_drop_rcpt(&rest, &got), 0);
+	for (size_t i = 1; i < b.n / 2; i++) {
+		rest = at_page_end(hb_span_head(hb_buf_span(&b), i));
+		assert_true(hb_drop_rcpt(&rest, &got) < 0);
+	}
+	hb_buf_free(&b);
+}
+
+static void
+drop_names_are_plain(void **state)
+{
+	static const struct {
+		const char *name;
+		bool good;
+	} rows[] = {
+		{ "1", true }, { "a.b.C9", true }, { "", false },
+		{ ".x", false }, { "a/b", false }, { "a b", false },
+		{ "0123456789012345678901234567890123456789012345678901234567890123",
+		    true },
+		{ "01234567890123456789012345678901234567890123456789012345678901234",
+		    false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_int_equal(hb_drop_is_name(hb_span_str(rows[i].name)),
+		    rows[i].good);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(recipients_travel_together_by_route_and_owner),
+		cmocka_unit_test(local_routes_say_who_does_what),
+		cmocka_unit_test(repeated_recipients_are_dropped),
+		cmocka_unit_test(drop_head_round_trips_and_detects_damage),
+		cmocka_unit_test(dropped_recipients_are_read_to_their_end),
+		cmocka_unit_test(drop_names_are_plain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
