@@ -260,8 +260,17 @@ class Hauberk:
         """End whatever still runs, and remove the folder."""
         if self.process is not None:
             self.kill_all()
+        self._show_log()
         if not os.environ.get("HAUBERK_KEEP"):
             shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _show_log(self):
+        """Print the last records: pytest shows them if the test failed."""
+        try:
+            with open(self.log, errors="replace") as f:
+                print("".join(f.readlines()[-60:]))
+        except FileNotFoundError:
+            pass
 
     # commands
 
