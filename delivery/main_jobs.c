@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "common/base/err.h"
+#include "common/base/table.h"
 
 enum {
 	MAX_RCPTS = 100000,

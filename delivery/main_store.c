@@ -8,9 +8,8 @@
 
 #include <stdlib.h>
 
-#include <uthash.h>
-
 #include "common/base/err.h"
+#include "common/base/table.h"
 
 struct asked {
 	UT_hash_handle hh;

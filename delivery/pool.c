@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <uthash.h>
-
 #include "common/base/err.h"
+#include "common/base/table.h"
 
 enum {
 	MAX_IDLE = 64,

@@ -12,9 +12,9 @@
 #include "queue/role.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "common/base/err.h"
+#include "common/base/table.h"
 #include "common/proto/address.h"
 #include "queue/rules.h"
 

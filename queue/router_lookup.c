@@ -5,11 +5,10 @@
 
 #include <stdlib.h>
 
-#include <uthash.h>
-
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/mem.h"
+#include "common/base/table.h"
 
 enum {
 	CHILDREN = 4,

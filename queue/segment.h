@@ -8,11 +8,7 @@
 #ifndef QUEUE_SEGMENT_H
 #define QUEUE_SEGMENT_H
 
-/* The only key in these files is a generation, a small number of ours. */
-#define HASH_FUNCTION(key, keylen, hashv)                                      \
-	((hashv) = *(const uint32_t *)(key) * UINT32_C(2654435761) >> 7)
-#include <uthash.h>
-
+#include "common/base/table.h"
 #include "queue/flush.h"
 #include "queue/record.h"
 #include "queue/spool_io.h"

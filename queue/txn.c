@@ -8,10 +8,10 @@
 
 #include <stdlib.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/table.h"
 #include "queue/rules.h"
 
 enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };

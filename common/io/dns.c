@@ -15,11 +15,11 @@
 #include <sys/time.h>
 
 #include <ares.h>
-#include <uthash.h>
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
+#include "common/base/table.h"
 #include "common/proto/hosts.h"
 
 enum {

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include <db.h>
-#include <uthash.h>
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "common/base/table.h"
 
 enum { FILE_MAX = 256 * 1024 * 1024 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/table.h"
 #include "common/io/ctlreply.h"
 #include "common/io/logsink.h"
 #include "common/io/sandbox.h"
@@ -619,9 +620,20 @@ log_lost(void *ctx)
 	hb_peer_post(env->parent, HB_IPC_LOG_LOST, &m, -1);
 }
 
+/* Tables of this process are hashed with a key of its own. */
+static void
+seed_tables(void)
+{
+	unsigned char key[16];
+
+	hb_random(key, sizeof(key));
+	hb_table_seed(key);
+}
+
 static void
 prepare(struct hb_role_env *env, struct role_priv *priv)
 {
+	seed_tables();
 	ignore_signals();
 	close_range(env->role == HB_ROLE_QUEUE ? LOCK_FD + 1 : LOCK_FD, ~0u, 0);
 	env->loop = hb_loop_new();

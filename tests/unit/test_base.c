@@ -3,6 +3,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/base/table.h"
 #include "common/base/timefmt.h"
 
 static void
@@ -111,6 +112,7 @@ arenas_zero_and_reset(void **state)
 static void
 hashes_match_published_values(void **state)
 {
+	static const char digits[] = "123456789";
 	unsigned char key[16], in[15];
 
 	(void)state;
@@ -122,10 +124,39 @@ hashes_match_published_values(void **state)
 	assert_true(hb_siphash(key, hb_span(in, 15)) ==
 	    UINT64_C(0xa129ca6149be45e5));
 	/* the check value of CRC-32C */
-	assert_int_equal(hb_crc32c(0, HB_SPAN("123456789")), 0xe3069283);
+	assert_int_equal(hb_crc32c(0, hb_span_str(digits)), 0xe3069283);
 	for (size_t cut = 0; cut < 9; cut++)
-		assert_int_equal(hb_crc32c(hb_crc32c(0, hb_span("123456789",
-		    cut)), hb_span("123456789" + cut, 9 - cut)), 0xe3069283);
+		assert_int_equal(hb_crc32c(hb_crc32c(0, hb_span(digits, cut)),
+		    hb_span(digits + cut, 9 - cut)), 0xe3069283);
+}
+
+struct named {
+	UT_hash_handle hh;
+	char name[8];
+};
+
+/* The same name is found again, and hashes elsewhere under another key. */
+static void
+tables_are_keyed(void **state)
+{
+	static const unsigned char key[16] = { 1, 2, 3 };
+	struct named rows[100], *table = NULL, *found;
+	unsigned before = hb_table_hash("name", 4);
+
+	(void)state;
+	hb_table_seed(key);
+	assert_int_not_equal(hb_table_hash("name", 4), before);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		snprintf(rows[i].name, sizeof(rows[i].name), "n%zu", i);
+		HASH_ADD_STR(table, name, &rows[i]);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		HASH_FIND_STR(table, rows[i].name, found);
+		assert_ptr_equal(found, &rows[i]);
+	}
+	HASH_FIND_STR(table, "other", found);
+	assert_null(found);
+	HASH_CLEAR(hh, table);
 }
 
 static void
@@ -253,6 +284,7 @@ main(void)
 		cmocka_unit_test(arenas_zero_and_reset),
 		cmocka_unit_test(hashes_match_published_values),
 		cmocka_unit_test(siphash_in_pieces),
+		cmocka_unit_test(tables_are_keyed),
 		cmocka_unit_test(times_as_text),
 		cmocka_unit_test(durations_and_sizes),
 		cmocka_unit_test(remote_text_cannot_forge_a_record),
