@@ -124,7 +124,10 @@ drop_head_round_trips_and_detects_damage(void **state)
 	assert_int_equal(b.n, HB_DROP_HEAD);
 	assert_int_equal(hb_drop_head_parse(at_page_end(hb_buf_span(&b)),
 	    &back), 0);
-	assert_memory_equal(&h, &back, sizeof(h));
+	assert_int_equal(back.env_n, h.env_n);
+	assert_int_equal(back.rcpts_n, h.rcpts_n);
+	assert_int_equal(back.crc, h.crc);
+	assert_true(back.body_n == h.body_n);
 	for (size_t i = 0; i < b.n; i++) {
 		assert_true(hb_drop_head_parse(hb_span_head(hb_buf_span(&b),
 		    i), &back) == HB_E_MORE);
