@@ -174,16 +174,19 @@ asks_for_file(struct smtpd_session *s, size_t coming)
 	return true;
 }
 
-/* Fields that belong at the end of the header section. */
+/*
+ * Fields that belong at the end of the header section.  RFC 5321 s6.4: on
+ * submission alone; relayed mail, well-formed or not, stays what it is.
+ */
 static void
 end_headers(struct smtpd_session *s, const struct smtpd_piece *p)
 {
 	struct smtpd_txn *t = &s->txn;
-	bool submitted = s->rules->kind == HB_LISTEN_SUBMISSION ||
-	    s->rules->kind == HB_LISTEN_SUBMISSIONS;
 
-	if (submitted)
-		smtpd_trace_missing(s, &t->added);
+	if (s->rules->kind != HB_LISTEN_SUBMISSION &&
+	    s->rules->kind != HB_LISTEN_SUBMISSIONS)
+		return;
+	smtpd_trace_missing(s, &t->added);
 	if (p->no_headers)
 		hb_buf_adds(&t->added, "\r\n");
 	put_data(s, hb_buf_span(&t->added));
