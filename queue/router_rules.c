@@ -18,13 +18,16 @@ rt_is_local_domain(const struct hb_conf *c, struct hb_span domain)
 	return r != NULL && strcmp(r->route, "local") == 0;
 }
 
-/* "[192.0.2.1]" or "[IPv6:...]", RFC 5321 s4.1.3. */
+/* "[192.0.2.1]" or "[IPv6:...]", RFC 5321 s4.1.3; the port is that of MX
+ * hosts. */
 static int
-literal_route(struct hb_span domain, struct hb_buf *out)
+literal_route(const struct hb_conf *c, struct hb_span domain,
+    struct hb_buf *out)
 {
 	struct hb_span text = hb_span(domain.p + 1, domain.n - 2);
 	struct hb_netaddr addr;
-	struct hb_route r = { .kind = HB_ROUTE_SMTP, .literal = true };
+	struct hb_route r = { .kind = HB_ROUTE_SMTP, .literal = true,
+		.port = (uint16_t)c->smtp_port };
 
 	if (hb_span_has_prefix_nocase(text, HB_SPAN("IPv6:")))
 		text = hb_span_from(text, 5);
@@ -46,7 +49,7 @@ rt_remote_route(const struct hb_conf *c, struct hb_span domain,
 	if (c->smarthost.route != NULL)
 		return hb_buf_put(out, hb_span_str(c->smarthost.route));
 	if (domain.n > 2 && domain.p[0] == '[')
-		return literal_route(domain, out);
+		return literal_route(c, domain, out);
 	return hb_route_format(&r, out);
 }
 

@@ -136,6 +136,7 @@ def test_SMTP_14_lost_connection_is_temporary(make_server, mx_factory):
     mx.wait(1)
     for stage in ("greeting", "ehlo", "mail", "rcpt", "data", "eod"):
         mx.drop = {stage}
+        mx.cut()
         before = len(mx.accepted())
         hb.send("alice@hb.test", "x@far.test", client.text("cut " + stage))
         hb.wait_reason()

@@ -154,6 +154,7 @@ def test_STS_06_txt_gone_keeps_policy(world):
     mx.wait(1)
     world.dns.remove("_mta-sts.far.test")
     mx.starttls = "strip"
+    mx.cut()
     send(hb)
     hb.wait_reason("no-starttls")
     mx.starttls = "offer"
@@ -170,6 +171,7 @@ def test_STS_19_failed_fetch_keeps_policy(world):
     site.status = 500
     world.txt("far.test", "2")
     mx.starttls = "strip"
+    mx.cut()
     send(hb)
     hb.wait_reason("no-starttls")
     hb.wait_record(ev="policy", domain="far.test", action="kept")

@@ -184,6 +184,22 @@ walks(void **state)
 	hb_conf_free(&c);
 }
 
+/* smtp-port is where a literal is served too. */
+static void
+port_of_a_literal(void **state)
+{
+	struct hb_conf *c = conf_of("domain site.test\nlab on\n"
+	    "smtp-port 2525\n");
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
+
+	(void)state;
+	rt_walk(c, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
+	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
+	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
 static void
 a_walk_waits_for_an_answer(void **state)
 {
@@ -334,6 +350,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walks),
+		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(relaying_and_senders),

@@ -121,11 +121,14 @@ class Mx:
         if sock is not None:
             sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-        for conn in list(self._live):
-            try:
-                conn.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        self.cut()
+
+    def cut(self):
+        """Cut the present connections; new ones are taken."""
+        with self._lock:
+            live = list(self._live)
+        for session in live:
+            session.cut()
 
     close = stop
 
@@ -143,20 +146,21 @@ class Mx:
                              daemon=True).start()
 
     def _serve(self, conn, peer, number):
+        session = Session(self, conn, peer, number)
         with self._lock:
-            self._live.add(conn)
+            self._live.add(session)
             self.open_now += 1
             self.open_most = max(self.open_most, self.open_now)
-        session = Session(self, conn, peer, number)
         try:
             session.run()
         except (OSError, ssl.SSLError, Hangup):
             pass
         finally:
-            session.close()
+            # before the close: a client that sees it may come again at once
             with self._lock:
-                self._live.discard(conn)
+                self._live.discard(session)
                 self.open_now -= 1
+            session.close()
 
     # what the tests ask
 
@@ -215,6 +219,13 @@ class Session:
     def close(self):
         try:
             self.conn.close()
+        except OSError:
+            pass
+
+    def cut(self):
+        # the socket that TLS may have taken over meanwhile
+        try:
+            socket.socket.shutdown(self.conn, socket.SHUT_RDWR)
         except OSError:
             pass
 
