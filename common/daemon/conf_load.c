@@ -34,18 +34,25 @@ read_all(int fd, struct hb_buf *content)
 }
 
 int
-pd_read_file(const char *path, struct hb_buf *content)
+pd_read_fd(int fd, struct hb_buf *content)
 {
 	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	return read_all(fd, content);
+}
+
+int
+pd_read_file(const char *path, struct hb_buf *content)
+{
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
 
 	if (fd < 0)
 		return -errno;
-	r = fstat(fd, &st) != 0 ? -errno : 0;
-	if (r == 0 && !S_ISREG(st.st_mode))
-		r = S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	if (r == 0)
-		r = read_all(fd, content);
+	r = pd_read_fd(fd, content);
 	close(fd);
 	return r;
 }

@@ -10,6 +10,8 @@
 /* Reads a whole regular file of at most HB_MAX_LOADED_FILE bytes into an
  * unbounded buffer.  0 or -errno. */
 int pd_read_file(const char *path, struct hb_buf *content) HB_MUSTCHECK;
+/* The same of an open file; FD is borrowed. */
+int pd_read_fd(int fd, struct hb_buf *content) HB_MUSTCHECK;
 
 /* Folder of PATH, absolute.  Returns owned. */
 char *pd_folder_of(const char *path);

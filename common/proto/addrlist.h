@@ -1,0 +1,27 @@
+/*
+ * The addresses of a header field: To, Cc, Bcc, From.  Floor 1.  RFC 5322
+ * s3.4: display names, comments, groups, obsolete routes; folded lines.
+ */
+#ifndef HB_PROTO_ADDRLIST_H
+#define HB_PROTO_ADDRLIST_H
+
+#include "common/base/buf.h"
+
+struct hb_addrlist {
+	struct hb_span rest;
+};
+
+static inline struct hb_addrlist
+hb_addrlist(struct hb_span value)
+{
+	return (struct hb_addrlist){ value };
+}
+
+/*
+ * The next address into OUT (emptied first) as hb_addr_format writes it; one
+ * without domain is its local part alone.  1 an address; 0 none left;
+ * HB_E_SYNTAX or another error of hb_addr_parse (this one is skipped, go on).
+ */
+int hb_addrlist_next(struct hb_addrlist *l, struct hb_buf *out) HB_MUSTCHECK;
+
+#endif

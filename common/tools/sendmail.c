@@ -1,0 +1,156 @@
+/* sendmail, mailq, newaliases.  Floor 4. */
+#include "config.h"
+
+#include "common/tools/sendmail.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/daemon/conf_load.h"
+#include "common/tools/ctlclient.h"
+
+/* Names without domain belong to this host's name when mail for it stays
+ * here, else to the first domain that does. */
+static void
+choose_origin(struct sm *s)
+{
+	const struct hb_conf *c = s->conf;
+	const char *name = c->hostname != NULL ? c->hostname : "localhost";
+
+	if (c->domains.n > 0 && !hb_conf_has_name(&c->domains,
+				    hb_span_str(name)))
+		name = c->domains.v[0];
+	if (hb_span_copy(hb_span_str(name), s->origin,
+		sizeof(s->origin)) < 0)
+		s->origin[0] = '\0';
+}
+
+/* A caller may not be able to read all that the file names: what was read
+ * counts, and the parts that matter are checked again by others. */
+static void
+load_conf(struct sm *s)
+{
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+
+	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
+						    : HB_CONF_FILE, &report);
+	hb_buf_free(&report.text);
+	choose_origin(s);
+}
+
+static int
+ask(const struct sm *s, const char *command, struct hb_span arg)
+{
+	struct hb_ctl_question q = { .nwords = 1,
+		.words = { hb_span_str(command), arg } };
+	char *socket = ctl_socket_of(s->conf_file != NULL ? s->conf_file
+							  : HB_CONF_FILE);
+	int code;
+
+	if (arg.n > 0)
+		q.nwords = 2;
+	code = ctl_ask_daemon(socket, &q, false);
+	free(socket);
+	return code;
+}
+
+static int
+list_queue(struct sm *s)
+{
+	return ask(s, "queue", HB_SPAN_NONE);
+}
+
+static int
+flush_queue(struct sm *s)
+{
+	return ask(s, "flush", hb_span_str(s->o.flush));
+}
+
+static int
+verify(struct sm *s)
+{
+	int code = EX_OK;
+
+	if (s->o.nrcpts == 0)
+		return sm_fail(EX_USAGE, "no address to verify");
+	for (int i = 0; i < s->o.nrcpts; i++) {
+		int r = ask(s, "explain", hb_span_str(s->o.rcpts[i]));
+
+		code = r != EX_OK ? r : code;
+	}
+	return code;
+}
+
+/* Addresses line by line. */
+static int
+test(struct sm *s)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	int code = EX_OK;
+
+	while (code != EX_UNAVAILABLE &&
+	    (n = getline(&line, &cap, stdin)) >= 0) {
+		struct hb_span address = hb_span_trim(hb_span(line,
+		    (size_t)n));
+
+		if (address.n > 0)
+			code = ask(s, "explain", address);
+	}
+	free(line);
+	return code;
+}
+
+/* Berkeley DB is makemap's; it has the name newaliases too. */
+static int
+make_aliases(struct sm *s)
+{
+	static const char program[] = HB_SBINDIR "/makemap";
+	const char *argv[] = { "newaliases",
+		s->conf_file != NULL ? "-C" : NULL, s->conf_file, NULL };
+
+	execv(program, (char *const *)(uintptr_t)argv);
+	return sm_fail(EX_OSFILE, "%s: %s", program, strerror(errno));
+}
+
+static int (*const modes[])(struct sm *s) = {
+	[SM_DELIVER] = sm_deliver,
+	[SM_SMTP] = sm_smtp,
+	[SM_LIST] = list_queue,
+	[SM_ALIASES] = make_aliases,
+	[SM_VERIFY] = verify,
+	[SM_TEST] = test,
+	[SM_FLUSH] = flush_queue,
+};
+
+int
+main(int argc, char **argv)
+{
+	static struct sm s;
+	const char *why = "";
+	char *path = NULL;
+	int code;
+
+	if (sm_opts_parse(argc, argv, &s.o, &why) != 0)
+		return sm_fail(EX_USAGE, "%s", why);
+	if (s.o.conf != NULL) {
+		path = realpath(s.o.conf, NULL);
+		if (path == NULL)
+			return sm_fail(EX_CONFIG, "%s: %s", s.o.conf,
+			    strerror(errno));
+		s.conf_file = path;
+	}
+	s.submit.conf = s.conf_file;
+	s.sender = s.submit.rcpts = HB_BUF_INIT(0);
+	load_conf(&s);
+	code = modes[s.o.mode](&s);
+	hb_buf_free(&s.sender);
+	hb_buf_free(&s.submit.rcpts);
+	hb_conf_free(&s.conf);
+	free(path);
+	return code;
+}

@@ -1,0 +1,242 @@
+/* From standard input to the wire form.  Floor 2. */
+#include "common/tools/smmessage.h"
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/proto/base64.h"
+#include "common/proto/header.h"
+
+enum { WORD_BYTES = 42 }; /* in one encoded word: RFC 2047 s2 allows 75 */
+
+void
+sm_message_init(struct sm_message *m)
+{
+	*m = (struct sm_message){ .wire = HB_BUF_INIT(0),
+		.rcpts = HB_BUF_INIT(0), .resent = HB_BUF_INIT(0),
+		.in_header = true };
+}
+
+void
+sm_message_free(struct sm_message *m)
+{
+	hb_buf_free(&m->wire);
+	hb_buf_free(&m->rcpts);
+	hb_buf_free(&m->resent);
+}
+
+static void
+put_line(struct sm_message *m, struct hb_span line)
+{
+	if (line.n > 0 && line.p[0] == '.') {
+		hb_buf_adds(&m->wire, ".");
+		m->has_dots = true;
+	}
+	for (size_t i = 0; i < line.n && !m->has_8bit; i++)
+		m->has_8bit = line.p[i] > 127;
+	hb_buf_add(&m->wire, line);
+	hb_buf_adds(&m->wire, "\r\n");
+}
+
+/* header */
+
+enum { IS_RCPT = 1, IS_RESENT = 2, IS_DROPPED = 4 };
+static const struct {
+	const char *name;
+	unsigned what;
+} fields[] = {
+	{ "To", IS_RCPT },
+	{ "Cc", IS_RCPT },
+	{ "Bcc", IS_RCPT | IS_DROPPED },
+	{ "Resent-To", IS_RCPT | IS_RESENT },
+	{ "Resent-Cc", IS_RCPT | IS_RESENT },
+	{ "Resent-Bcc", IS_RCPT | IS_RESENT | IS_DROPPED },
+	{ "Return-Path", IS_DROPPED },
+	{ "Content-Length", IS_DROPPED },
+};
+
+static unsigned
+what_is(struct hb_span line)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(fields); i++)
+		if (hb_header_is(line, fields[i].name))
+			return fields[i].what;
+	return 0;
+}
+
+static void
+take_field(struct sm_message *m, struct hb_span line)
+{
+	unsigned what = what_is(line);
+
+	m->has_from = m->has_from || hb_header_is(line, "From");
+	m->has_date = m->has_date || hb_header_is(line, "Date");
+	m->has_id = m->has_id || hb_header_is(line, "Message-ID");
+	m->dropping = (what & IS_DROPPED) != 0;
+	m->gather = !m->want_rcpts || (what & IS_RCPT) == 0 ? NULL
+	    : (what & IS_RESENT) != 0			    ? &m->resent
+							    : &m->rcpts;
+	if (m->gather != NULL) {
+		hb_buf_add(m->gather, hb_header_value(line));
+		hb_buf_adds(m->gather, " ");
+	}
+}
+
+/* What separates the field before from the next. */
+static void
+end_field(struct sm_message *m)
+{
+	if (m->gather != NULL)
+		hb_buf_adds(m->gather, ",");
+	m->gather = NULL;
+	m->dropping = false;
+}
+
+static void
+end_header(struct sm_message *m)
+{
+	const struct {
+		bool there;
+		struct hb_span field;
+	} needed[] = { { m->has_from, m->from }, { m->has_date, m->date },
+		{ m->has_id, m->message_id } };
+
+	end_field(m);
+	m->in_header = false;
+	for (size_t i = 0; i < HB_ARRAY_LEN(needed); i++)
+		if (!needed[i].there && needed[i].field.n > 0)
+			put_line(m, needed[i].field);
+	put_line(m, HB_SPAN_NONE);
+}
+
+static void
+header_line(struct sm_message *m, struct hb_span line)
+{
+	switch (hb_header_classify(line)) {
+	case HB_HEADER_FIELD:
+		end_field(m);
+		take_field(m, line);
+		break;
+	case HB_HEADER_FOLDED:
+		if (m->gather != NULL)
+			hb_buf_add(m->gather, line);
+		break;
+	case HB_HEADER_END:
+		end_header(m);
+		return;
+	case HB_HEADER_GARBAGE:
+		end_header(m);
+		put_line(m, line);
+		return;
+	}
+	if (!m->dropping)
+		put_line(m, line);
+}
+
+/* lines */
+
+static bool
+is_mbox_from(const struct sm_message *m, struct hb_span line)
+{
+	return !m->started &&
+	    hb_span_eq(hb_span_head(line, 5), HB_SPAN("From "));
+}
+
+static void
+one_line(struct sm_message *m, struct hb_span line)
+{
+	if (m->in_header)
+		header_line(m, line);
+	else
+		put_line(m, line);
+}
+
+int
+sm_message_line(struct sm_message *m, struct hb_span line)
+{
+	bool first = !m->started;
+
+	if (hb_span_find(line, '\0') < line.n)
+		return HB_E_SYNTAX;
+	while (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	if (m->stop_at_dot && hb_span_eq(line, HB_SPAN(".")))
+		return HB_E_CLOSED;
+	if (is_mbox_from(m, line)) {
+		m->started = true;
+		return 0;
+	}
+	m->started = true;
+	/* a folded line that folds nothing is no header */
+	if (first && line.n > 0 && hb_is_blank(line.p[0]))
+		end_header(m);
+	do
+		one_line(m, hb_span_cut(&line, '\r'));
+	while (line.n > 0);
+	return 0;
+}
+
+void
+sm_message_end(struct sm_message *m)
+{
+	if (m->in_header)
+		end_header(m);
+}
+
+/* names */
+
+static bool
+is_ascii(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] > 127)
+			return false;
+	return true;
+}
+
+/* At most WORD_BYTES of S, not cut inside a UTF-8 sequence. */
+static size_t
+word_length(struct hb_span s)
+{
+	size_t n = s.n < WORD_BYTES ? s.n : WORD_BYTES;
+
+	while (n < s.n && n > 1 && (s.p[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+static void
+put_encoded(struct hb_span name, struct hb_buf *out)
+{
+	while (name.n > 0) {
+		size_t n = word_length(name);
+
+		hb_buf_adds(out, "=?utf-8?B?");
+		if (hb_base64_encode(hb_span_head(name, n), out) < 0)
+			return;
+		hb_buf_adds(out, "?=");
+		name = hb_span_from(name, n);
+		if (name.n > 0)
+			hb_buf_adds(out, "\r\n ");
+	}
+}
+
+void
+sm_put_name(struct hb_span name, struct hb_buf *out)
+{
+	name = hb_span_trim(name);
+	if (!is_ascii(name)) {
+		put_encoded(name, out);
+		return;
+	}
+	hb_buf_adds(out, "\"");
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = name.p[i];
+
+		if (c == '"' || c == '\\')
+			hb_buf_adds(out, "\\");
+		if (c < 0x20 || c == 0x7f)
+			c = ' ';
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+	hb_buf_adds(out, "\"");
+}

@@ -1,0 +1,42 @@
+/*
+ * A message of standard input on its way to the wire form.  Floor 2: bytes
+ * in, bytes out.  RFC 5321 s4.5.2, RFC 5322 s3.6.
+ *
+ * Lines end with LF or CRLF and leave with CRLF, dots are stuffed, a lone CR
+ * ends a line too.  Bcc, Return-Path and Content-Length are dropped; From,
+ * Date and Message-ID are added where they are missing.
+ */
+#ifndef HB_TOOLS_SMMESSAGE_H
+#define HB_TOOLS_SMMESSAGE_H
+
+#include "common/base/buf.h"
+
+struct sm_message {
+	/* set before the first line */
+	bool stop_at_dot;   /* a line of one dot ends the message */
+	bool want_rcpts;    /* -t: gather the recipients of the header */
+	struct hb_span from, date, message_id; /* fields to add, with name */
+	/* found */
+	struct hb_buf wire;
+	struct hb_buf rcpts; /* -t: values of To, Cc, Bcc, "," between */
+	struct hb_buf resent; /* the same of Resent-To, ...: they win */
+	bool has_8bit, has_dots;
+	/* inside */
+	bool started, in_header, dropping;
+	bool has_from, has_date, has_id;
+	struct hb_buf *gather; /* of the field that is folded, or NULL */
+};
+
+void sm_message_init(struct sm_message *m);
+void sm_message_free(struct sm_message *m);
+/* LINE without its end.  HB_E_CLOSED: that was the dot, read no more;
+ * HB_E_SYNTAX: a NUL byte. */
+int sm_message_line(struct sm_message *m, struct hb_span line) HB_MUSTCHECK;
+/* No more lines. */
+void sm_message_end(struct sm_message *m);
+
+/* Appends a display name so that no byte of it can end the field: quoted, or
+ * as encoded words (RFC 2047) where it is not ASCII. */
+void sm_put_name(struct hb_span name, struct hb_buf *out);
+
+#endif

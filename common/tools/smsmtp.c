@@ -1,0 +1,245 @@
+/*
+ * sendmail -bs: SMTP on standard input and output, by the session machine of
+ * smtpd; what it takes is submitted.  Floor 4.
+ */
+#include "config.h"
+
+#include "common/tools/sendmail.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/proto/maildrop.h"
+#include "smtpd/session.h"
+
+enum { READ_SIZE = 65536, INPUT_MAX = 4 * READ_SIZE };
+
+struct talk {
+	struct sm *s;
+	struct smtpd_rules rules;
+	struct smtpd_site site;
+	struct smtpd_session *session;
+	struct hb_buf in, body, envid;
+	bool checked, committed, large, too_many; /* to be answered */
+	uint32_t flags;
+};
+
+static void
+no_log(void *ctx, enum hb_level level, struct hb_span record)
+{
+	(void)ctx;
+	(void)level;
+	(void)record;
+}
+
+static void
+begin(struct talk *t, const struct hb_env *e)
+{
+	struct sm *s = t->s;
+	struct hb_rcpt r;
+
+	hb_buf_clear(&s->sender);
+	hb_buf_clear(&s->submit.rcpts);
+	hb_buf_clear(&t->body);
+	hb_buf_clear(&t->envid);
+	hb_buf_add(&s->sender, e->sender);
+	hb_buf_add(&t->envid, e->envid);
+	s->submit.env = (struct hb_env){ .body = e->body, .ret = e->ret,
+		.flags = e->flags };
+	t->too_many = false;
+	for (uint32_t i = 0; smtpd_session_rcpt(t->session, i, &r); i++) {
+		r.idx = 0;
+		t->too_many = t->too_many ||
+		    hb_drop_rcpt_put(&r, &s->submit.rcpts) < 0;
+	}
+}
+
+static void
+take_act(struct talk *t, const struct smtpd_act *a)
+{
+	switch (a->kind) {
+	case SMTPD_ACT_CHECK:
+		t->checked = true;
+		break;
+	case SMTPD_ACT_BEGIN:
+		begin(t, &a->begin);
+		break;
+	case SMTPD_ACT_DATA:
+		hb_buf_add(&t->body, a->data);
+		break;
+	case SMTPD_ACT_LARGE:
+		t->large = true;
+		break;
+	case SMTPD_ACT_COMMIT:
+		t->flags = a->commit.flags;
+		t->committed = true;
+		break;
+	case SMTPD_ACT_AUTH:
+	case SMTPD_ACT_STARTTLS:
+	case SMTPD_ACT_ABORT:
+	case SMTPD_ACT_CLOSE:
+		break;
+	}
+}
+
+static int
+write_out(struct hb_span s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(STDOUT_FILENO, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return HB_E_IO;
+		s = hb_span_from(s, (size_t)n);
+	}
+	return 0;
+}
+
+static int
+collect(struct talk *t)
+{
+	struct hb_buf *out = smtpd_session_output(t->session);
+	struct smtpd_act a;
+	int r = write_out(hb_buf_span(out));
+
+	hb_buf_clear(out);
+	while (smtpd_session_act(t->session, &a))
+		take_act(t, &a);
+	return r;
+}
+
+static void
+submit(struct talk *t)
+{
+	struct sm *s = t->s;
+	struct ipc_txn_result r = { .code = 250, .status = HB_SPAN("2.0.0"),
+		.reason = HB_REASON_OK };
+
+	s->submit.env.sender = hb_buf_span(&s->sender);
+	s->submit.env.envid = hb_buf_span(&t->envid);
+	s->submit.env.flags |= t->flags;
+	s->submit.env.size = t->body.n;
+	s->submit.body = hb_buf_span(&t->body);
+	if (t->too_many || sm_submit(&s->submit) != EX_OK)
+		r = (struct ipc_txn_result){ .code = 451,
+			.status = HB_SPAN("4.3.0"),
+			.reason = HB_REASON_LOOKUP_TEMP,
+			.text = HB_SPAN("cannot be kept now") };
+	smtpd_session_result(t->session, &r);
+}
+
+/* What router and queue would answer.  True: there was a question. */
+static bool
+answer(struct talk *t)
+{
+	static const struct ipc_verdict yes = { .action = HB_ACTION_ACCEPT,
+		.reason = HB_REASON_OK };
+	bool any = t->checked || t->committed || t->large;
+
+	if (t->checked)
+		smtpd_session_verdict(t->session, &yes);
+	if (t->large)
+		smtpd_session_large(t->session);
+	if (t->committed)
+		submit(t);
+	t->checked = t->committed = t->large = false;
+	return any;
+}
+
+static int
+run(struct talk *t)
+{
+	size_t used;
+	bool asked;
+	int r;
+
+	do {
+		used = smtpd_session_input(t->session, hb_buf_span(&t->in));
+		r = collect(t);
+		hb_buf_consume(&t->in, used);
+		asked = answer(t);
+		if (r == 0)
+			r = collect(t);
+	} while (r == 0 && (used > 0 || asked));
+	return r;
+}
+
+static void
+set_clock(struct talk *t)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	t->site.now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static int
+talk(struct talk *t)
+{
+	int r = run(t);
+
+	while (r == 0 && !smtpd_session_is_over(t->session)) {
+		unsigned char *room;
+		ssize_t n;
+
+		if (hb_buf_reserve(&t->in, READ_SIZE, &room) < 0)
+			return EX_PROTOCOL;
+		n = read(STDIN_FILENO, room, READ_SIZE);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		hb_buf_added(&t->in, (size_t)n);
+		set_clock(t);
+		r = run(t);
+	}
+	return r == 0 ? EX_OK : EX_IOERR;
+}
+
+static void
+set_rules(struct talk *t)
+{
+	const struct hb_conf *c = t->s->conf;
+
+	t->rules.kind = HB_LISTEN_SMTP;
+	t->rules.max_size = c->max_message_size;
+	t->rules.max_recipients = c->max_recipients;
+	t->rules.max_hops = c->max_hops;
+	if (hb_span_copy(hb_span_str(c->hostname != NULL ? c->hostname
+							 : t->s->origin),
+		t->rules.hostname, sizeof(t->rules.hostname)) < 0)
+		t->rules.hostname[0] = '\0';
+	t->site.queue_up = true;
+	t->site.space = UINT64_MAX;
+	(void)!getrandom(&t->site.ids.counter, sizeof(t->site.ids.counter), 0);
+}
+
+int
+sm_smtp(struct sm *s)
+{
+	static struct talk t;
+	int code;
+
+	hb_log_set_sink(no_log, NULL);
+	t.s = s;
+	t.in = HB_BUF_INIT(INPUT_MAX);
+	t.body = t.envid = HB_BUF_INIT(0);
+	set_rules(&t);
+	set_clock(&t);
+	t.session = smtpd_session_new(&t.rules, &t.site,
+	    HB_SPAN("127.0.0.1"), false);
+	smtpd_session_start(t.session, SMTPD_GREET_OK);
+	code = talk(&t);
+	smtpd_session_free(&t.session);
+	hb_buf_free(&t.in);
+	hb_buf_free(&t.body);
+	hb_buf_free(&t.envid);
+	return code;
+}

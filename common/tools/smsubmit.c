@@ -1,0 +1,142 @@
+/* Handing a message to hauberk-submit.  Floor 3. */
+#include "config.h"
+
+#include "common/tools/smsubmit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/base/hash.h"
+#include "common/proto/maildrop.h"
+
+enum { ANSWER_MAX = 256 };
+
+/* An uninstalled build says itself where its programs are. */
+static const char *
+program(char *space, size_t size)
+{
+	const char *other = getenv("HAUBERK_LIBEXEC");
+	bool use = other != NULL && other[0] == '/' && geteuid() != 0;
+
+	snprintf(space, size, "%s/hauberk-submit", use ? other : HB_LIBEXECDIR);
+	return space;
+}
+
+static void HB_NORETURN
+run(const char *conf, int in, int out)
+{
+	char path[4096];
+	const char *argv[] = { "hauberk-submit", conf != NULL ? "-C" : NULL,
+		conf, NULL };
+
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
+		_exit(EX_OSERR);
+	execv(program(path, sizeof(path)), (char *const *)(uintptr_t)argv);
+	fprintf(stderr, "sendmail: %s: %s\n", path, strerror(errno));
+	_exit(EX_OSFILE);
+}
+
+/* Envelope and recipients, and the head before them. */
+static int
+make_record(const struct sm_submit *s, struct hb_buf *out)
+{
+	struct hb_buf env = HB_BUF_INIT(0);
+	struct hb_drop_head head = { .rcpts_n = (uint32_t)s->rcpts.n,
+		.body_n = s->body.n };
+	int r = hb_tlv_encode(&hb_env_record, &s->env, &env);
+
+	if (r == 0) {
+		head.env_n = (uint32_t)env.n;
+		head.crc = hb_crc32c(0, hb_buf_span(&env));
+		head.crc = hb_crc32c(head.crc, hb_buf_span(&s->rcpts));
+		head.crc = hb_crc32c(head.crc, s->body);
+		hb_drop_head_put(&head, out);
+		hb_buf_add(out, hb_buf_span(&env));
+		hb_buf_add(out, hb_buf_span(&s->rcpts));
+	}
+	hb_buf_free(&env);
+	return r;
+}
+
+static bool
+write_all(int fd, struct hb_span s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		s = hb_span_from(s, (size_t)n);
+	}
+	return true;
+}
+
+/* Did it say that the message is durable? */
+static bool
+says_ok(int fd)
+{
+	char answer[ANSWER_MAX];
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < sizeof(answer) &&
+	    ((got = read(fd, answer + n, sizeof(answer) - n)) > 0 ||
+		(got < 0 && errno == EINTR)))
+		n += got > 0 ? (size_t)got : 0;
+	return n > 3 && memcmp(answer, "ok ", 3) == 0;
+}
+
+static int
+end_code(pid_t pid, bool ok)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return EX_OSERR;
+	if (!WIFEXITED(status))
+		return EX_TEMPFAIL;
+	if (WEXITSTATUS(status) != 0)
+		return WEXITSTATUS(status);
+	return ok ? EX_OK : EX_TEMPFAIL;
+}
+
+int
+sm_submit(const struct sm_submit *s)
+{
+	struct hb_buf record = HB_BUF_INIT(0);
+	int in[2], out[2];
+	bool ok;
+	pid_t pid;
+
+	if (make_record(s, &record) < 0) {
+		fprintf(stderr, "sendmail: an address or value is too long\n");
+		return EX_DATAERR;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 ||
+	    (pid = fork()) < 0) {
+		fprintf(stderr, "sendmail: %s\n", strerror(errno));
+		return EX_OSERR;
+	}
+	if (pid == 0)
+		run(s->conf, in[0], out[1]);
+	close(in[0]);
+	close(out[1]);
+	(void)(write_all(in[1], hb_buf_span(&record)) &&
+	    write_all(in[1], s->body));
+	close(in[1]);
+	hb_buf_free(&record);
+	ok = says_ok(out[0]);
+	close(out[0]);
+	return end_code(pid, ok);
+}

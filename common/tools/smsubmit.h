@@ -1,0 +1,18 @@
+/* Handing a message to hauberk-submit.  Floor 3. */
+#ifndef HB_TOOLS_SMSUBMIT_H
+#define HB_TOOLS_SMSUBMIT_H
+
+#include "common/proto/envelope.h"
+
+struct sm_submit {
+	const char *conf; /* -C, absolute; NULL: the built-in path */
+	struct hb_env env;
+	struct hb_buf rcpts; /* records by hb_drop_rcpt_put */
+	struct hb_span body; /* wire form */
+};
+
+/* 0 when the message is durable; else an exit code of sysexits, after a
+ * message on standard error. */
+int sm_submit(const struct sm_submit *s) HB_MUSTCHECK;
+
+#endif

@@ -1,0 +1,424 @@
+/*
+ * hauberk-submit: leaves one message in maildrop/, durably.  Floor 4.  Any
+ * user may run it with the rights of the group of maildrop/ (setgid), so it
+ * trusts nothing: not its environment, descriptors, limits, arguments, nor
+ * the record on its input.
+ *
+ * Where the spool is.  The configuration at its built-in path is the
+ * administrator's.  Another FILE (-C) is believed only when it belongs to
+ * root and nobody else may write it.  For any other file the group's rights
+ * are given up for good before it is opened: the caller then writes what the
+ * caller may write anyway, which is what unprivileged servers and tests need.
+ * And with the group's rights only a folder of that very group is written
+ * to, so that a FILE of root's that happens to parse leads nowhere else.
+ *
+ * The user is stamped into the envelope from the real uid; what the record
+ * says about it, and about id and time of arrival, is dropped.
+ *
+ * Written under a name with a dot, flushed, renamed, and the name flushed:
+ * by the folder where it may be opened, and by the file once more, which
+ * carries its own rename on ext4, XFS and Btrfs.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/daemon/conf_load.h"
+#include "common/proto/maildrop.h"
+
+enum { BLOCK = 65536, NAME_BYTES = 64, HARD_MAX_RCPTS = 100000 };
+
+struct submit {
+	struct hb_drop_head head; /* as the caller says */
+	struct hb_buf record;	  /* envelope and recipients */
+	struct hb_buf env;	  /* envelope with our stamp */
+	uint32_t crc_in, crc_out;
+	int dir, fd;
+	char tmp[NAME_BYTES + 1], name[NAME_BYTES];
+};
+
+static void HB_NORETURN HB_PRINTF(2, 3)
+fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fprintf(stderr, "hauberk-submit: ");
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+	va_end(ap);
+	exit(code);
+}
+
+/* A caller may have closed what we would then open a file as. */
+static void
+sane_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", O_RDWR) != fd)
+			_exit(EX_OSERR);
+	close_range(3, ~0u, 0);
+}
+
+static void
+sane_process(void)
+{
+	static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGHUP, SIGINT,
+		SIGQUIT, SIGTERM, SIGALRM };
+	sigset_t none;
+
+	sane_descriptors();
+	clearenv();
+	umask(0);
+	for (size_t i = 0; i < HB_ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (chdir("/") != 0)
+		fail(EX_OSERR, "cannot change to /");
+}
+
+static bool
+is_setgid(void)
+{
+	return getegid() != getgid();
+}
+
+static void
+give_up_group(void)
+{
+	gid_t own = getgid();
+
+	if (setresgid(own, own, own) != 0 || getegid() != own)
+		fail(EX_OSERR, "cannot give up the group");
+}
+
+/* Only root can have written it. */
+static bool
+is_roots(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* What was looked at is what is read: one descriptor.  Group rights are gone
+ * afterwards, unless FILE is to be believed. */
+static void
+read_conf(const char *file, struct hb_buf *text)
+{
+	int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	int fd = open(file, flags), r;
+
+	if (is_setgid() && (fd < 0 || !is_roots(fd))) {
+		give_up_group();
+		if (fd >= 0)
+			close(fd);
+		fd = open(file, flags);
+	}
+	r = fd < 0 ? -errno : pd_read_fd(fd, text);
+	if (r < 0)
+		fail(EX_CONFIG, "%s: %s", file, strerror(-r));
+	close(fd);
+}
+
+static int
+read_for_conf(void *ctx, const char *path, struct hb_buf *content)
+{
+	(void)ctx;
+	return pd_read_file(path, content);
+}
+
+/* The spool's folder maildrop/, owned. */
+static char *
+maildrop_of(const char *file, uint64_t *max_size)
+{
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+	struct hb_buf text = HB_BUF_INIT(0), path = HB_BUF_INIT(0);
+	char *dir = pd_folder_of(file);
+	struct hb_conf_source src = { .file = file, .dir = dir,
+		.read = read_for_conf, .default_hostname = "localhost" };
+	struct hb_conf *conf;
+
+	read_conf(file, &text);
+	src.text = hb_buf_span(&text);
+	conf = hb_conf_parse(&src, &report);
+	hb_buf_addf(&path, "%s/maildrop%c", conf->spool, '\0');
+	*max_size = conf->max_message_size;
+	hb_conf_free(&conf);
+	hb_buf_free(&report.text);
+	hb_buf_free(&text);
+	free(dir);
+	return (char *)path.p;
+}
+
+/* By path alone: the group may enter and write the folder, not read it. */
+static int
+open_maildrop(const char *path)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		fail(EX_CANTCREAT, "%s: %s", path, strerror(errno));
+	if (is_setgid() && st.st_gid != getegid())
+		fail(EX_CONFIG, "%s: does not belong to this program's group",
+		    path);
+	return fd;
+}
+
+/* input */
+
+static void
+read_all(void *dst, size_t n)
+{
+	unsigned char *p = dst;
+
+	while (n > 0) {
+		ssize_t got = read(STDIN_FILENO, p, n);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			fail(EX_DATAERR, "the record is cut short");
+		p += got;
+		n -= (size_t)got;
+	}
+}
+
+static void
+read_head(struct submit *s)
+{
+	unsigned char head[HB_DROP_HEAD];
+	int r;
+
+	read_all(head, sizeof(head));
+	r = hb_drop_head_parse(hb_span(head, sizeof(head)), &s->head);
+	if (r < 0)
+		fail(EX_DATAERR, "bad record: %s", hb_strerror(r));
+}
+
+static void
+read_record(struct submit *s)
+{
+	size_t n = (size_t)s->head.env_n + s->head.rcpts_n;
+	unsigned char *room;
+
+	if (hb_buf_reserve(&s->record, n, &room) < 0)
+		fail(EX_OSERR, "out of memory");
+	read_all(room, n);
+	hb_buf_added(&s->record, n);
+	s->crc_in = hb_crc32c(0, hb_buf_span(&s->record));
+}
+
+static struct hb_span
+recipients(const struct submit *s)
+{
+	return hb_span_from(hb_buf_span(&s->record), s->head.env_n);
+}
+
+static void
+check_recipients(const struct submit *s)
+{
+	struct hb_span rest = recipients(s);
+	struct hb_rcpt rcpt;
+	size_t n = 0;
+	int r;
+
+	while ((r = hb_drop_rcpt(&rest, &rcpt)) > 0)
+		if (++n > HARD_MAX_RCPTS)
+			fail(EX_USAGE, "too many recipients");
+	if (r < 0)
+		fail(EX_DATAERR, "bad recipient: %s", hb_strerror(r));
+	if (n == 0)
+		fail(EX_USAGE, "no recipient");
+}
+
+/* Who it is from is not the caller's to say. */
+static void
+stamp(struct submit *s)
+{
+	struct hb_env env;
+	char user[32];
+	int r = hb_drop_env(hb_span_head(hb_buf_span(&s->record),
+				s->head.env_n), &env);
+
+	if (r < 0)
+		fail(EX_DATAERR, "bad envelope: %s", hb_strerror(r));
+	snprintf(user, sizeof(user), "uid:%u", (unsigned)getuid());
+	env.user = hb_span_str(user);
+	env.id = env.parent = 0;
+	env.arrived_ms = 0;
+	env.size = s->head.body_n;
+	if (hb_tlv_encode(&hb_env_record, &env, &s->env) < 0)
+		fail(EX_DATAERR, "the envelope is too long");
+}
+
+/* output */
+
+static void
+choose_names(struct submit *s)
+{
+	uint64_t r = 0;
+
+	if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		fail(EX_OSERR, "no random bytes");
+	snprintf(s->name, sizeof(s->name), "%016llx.%u",
+	    (unsigned long long)r, (unsigned)getpid());
+	snprintf(s->tmp, sizeof(s->tmp), ".%s", s->name);
+}
+
+static void HB_NORETURN
+fail_writing(const struct submit *s, const char *what)
+{
+	int saved = errno;
+
+	(void)unlinkat(s->dir, s->tmp, 0);
+	fail(saved == ENOSPC || saved == EDQUOT || saved == EIO ||
+		saved == EFBIG ? EX_TEMPFAIL : EX_CANTCREAT, "%s: %s", what,
+	    strerror(saved));
+}
+
+/* The queue reads it as "others": the folder keeps all others out. */
+static void
+create(struct submit *s)
+{
+	s->fd = openat(s->dir, s->tmp,
+	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0604);
+	if (s->fd < 0)
+		fail(errno == ENOSPC || errno == EDQUOT ? EX_TEMPFAIL
+							: EX_CANTCREAT,
+		    "maildrop: %s", strerror(errno));
+}
+
+static void
+put(struct submit *s, struct hb_span b)
+{
+	while (b.n > 0) {
+		ssize_t n = write(s->fd, b.p, b.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			fail_writing(s, "maildrop");
+		b = hb_span_from(b, (size_t)n);
+	}
+}
+
+static void
+copy_body(struct submit *s)
+{
+	static unsigned char block[BLOCK];
+	uint64_t left = s->head.body_n;
+
+	while (left > 0) {
+		size_t want = left < BLOCK ? (size_t)left : BLOCK;
+		ssize_t n = read(STDIN_FILENO, block, want);
+		struct hb_span got = hb_span(block, n > 0 ? (size_t)n : 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = EPIPE;
+			fail_writing(s, "the record is cut short");
+		}
+		s->crc_in = hb_crc32c(s->crc_in, got);
+		s->crc_out = hb_crc32c(s->crc_out, got);
+		put(s, got);
+		left -= got.n;
+	}
+}
+
+static void
+check_end(struct submit *s)
+{
+	char more;
+
+	if (s->crc_in == s->head.crc && read(STDIN_FILENO, &more, 1) == 0)
+		return;
+	(void)unlinkat(s->dir, s->tmp, 0);
+	fail(EX_DATAERR, "the record is damaged");
+}
+
+static void
+write_file(struct submit *s)
+{
+	struct hb_drop_head head = { .env_n = (uint32_t)s->env.n,
+		.rcpts_n = s->head.rcpts_n, .body_n = s->head.body_n };
+	static const unsigned char zero[HB_DROP_HEAD];
+	struct hb_buf bytes = HB_BUF_INIT(0);
+
+	put(s, hb_span(zero, sizeof(zero)));
+	put(s, hb_buf_span(&s->env));
+	put(s, recipients(s));
+	s->crc_out = hb_crc32c(hb_crc32c(0, hb_buf_span(&s->env)),
+	    recipients(s));
+	copy_body(s);
+	check_end(s);
+	head.crc = s->crc_out;
+	hb_drop_head_put(&head, &bytes);
+	if (pwrite(s->fd, bytes.p + bytes.off, bytes.n, 0) !=
+	    (ssize_t)bytes.n)
+		fail_writing(s, "maildrop");
+	hb_buf_free(&bytes);
+}
+
+static void
+make_durable(struct submit *s, const char *path)
+{
+	int dir;
+
+	if (fsync(s->fd) != 0 || renameat(s->dir, s->tmp, s->dir, s->name) != 0)
+		fail_writing(s, "maildrop");
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if ((dir >= 0 && fsync(dir) != 0) || fsync(s->fd) != 0) {
+		(void)unlinkat(s->dir, s->name, 0);
+		fail_writing(s, "maildrop");
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct submit s;
+	const char *file = HB_CONF_FILE;
+	uint64_t max_size;
+	char *path;
+
+	if (argc == 3 && hb_span_eq(hb_span_str(argv[1]), HB_SPAN("-C")) &&
+	    argv[2][0] == '/')
+		file = argv[2];
+	else if (argc != 1)
+		fail(EX_USAGE, "usage: hauberk-submit [-C /FILE]");
+	sane_process();
+	s.record = s.env = HB_BUF_INIT(0);
+	path = maildrop_of(file, &max_size);
+	s.dir = open_maildrop(path);
+	read_head(&s);
+	if (s.head.body_n > max_size)
+		fail(EX_UNAVAILABLE, "the message is larger than %llu bytes",
+		    (unsigned long long)max_size);
+	read_record(&s);
+	check_recipients(&s);
+	stamp(&s);
+	choose_names(&s);
+	create(&s);
+	write_file(&s);
+	make_durable(&s, path);
+	printf("ok %s\n", s.name);
+	free(path);
+	return EX_OK;
+}
