@@ -6,7 +6,7 @@ void
 hb_reply_reset(struct hb_reply *r)
 {
 	r->code = r->lines = 0;
-	r->done = false;
+	r->done = r->last = r->mid_line = false;
 	r->line = HB_SPAN_NONE;
 	r->status[0] = '\0';
 	r->ntext = 0;
@@ -89,16 +89,14 @@ take_line(struct hb_reply *r, struct hb_span line)
 
 	if (err < 0)
 		return err;
-	if (r->lines >= HB_MAX_REPLY_LINES)
-		return HB_E_LIMIT;
 	/* The codes of all lines must agree, RFC 5321 s4.2.1; where they do
 	 * not, the last one would let a server say two things at once. */
 	if (r->lines > 0 && code != r->code)
 		return HB_E_SYNTAX;
 	r->code = code;
-	r->done = line.n == 3 || line.p[3] == ' ';
+	r->last = line.n == 3 || line.p[3] == ' ';
 	r->line = hb_span_from(line, 4);
-	if (r->lines++ == 0)
+	if (r->lines == 0)
 		find_status(r, r->line);
 	add_text(r, r->line);
 	return 0;
@@ -108,15 +106,25 @@ int
 hb_reply_feed(struct hb_reply *r, struct hb_span in)
 {
 	struct hb_span line = hb_span_head(in, HB_MAX_REPLY_LINE);
-	size_t end = hb_span_find(line, '\n'), used = end + 1;
-	int err;
+	size_t end = hb_span_find(line, '\n');
+	bool whole = end < line.n;
+	int err = 0;
 
-	if (end == line.n)
-		return in.n >= HB_MAX_REPLY_LINE ? HB_E_LIMIT : 0;
+	if (!whole && line.n < HB_MAX_REPLY_LINE)
+		return 0;
+	if (r->lines >= HB_MAX_REPLY_LINES)
+		return HB_E_LIMIT;
 	/* A bare LF ends a line here: nothing can be smuggled in a reply, and
 	 * such servers exist. */
-	if (end > 0 && line.p[end - 1] == '\r')
+	if (whole && end > 0 && line.p[end - 1] == '\r')
 		end--;
-	err = take_line(r, hb_span_head(line, end));
-	return err < 0 ? err : (int)used;
+	r->line = HB_SPAN_NONE;
+	if (!r->mid_line)
+		err = take_line(r, hb_span_head(line, end));
+	if (err < 0)
+		return err;
+	r->lines++;
+	r->mid_line = !whole;
+	r->done = whole && r->last;
+	return (int)(whole ? hb_span_find(line, '\n') + 1 : line.n);
 }

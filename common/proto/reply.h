@@ -11,8 +11,9 @@
 
 struct hb_reply {
 	unsigned code;	    /* 200..599; 0: no line yet */
-	unsigned lines;
+	unsigned lines;	    /* taken so far, parts of a long one too */
 	bool done;	    /* the last line is in */
+	bool last, mid_line; /* of the line under way: no other follows; cut */
 	struct hb_span line; /* text of the newest line, in the input */
 	char status[16];    /* enhanced code of the first line, or "" */
 	size_t ntext;
@@ -22,9 +23,10 @@ struct hb_reply {
 /* Before each reply. */
 void hb_reply_reset(struct hb_reply *r);
 /*
- * Takes one line off the front of IN.  Returns bytes used; 0 when no whole
- * line is there; HB_E_SYNTAX (not a reply), HB_E_LIMIT (a line or the reply
- * is too long).
+ * Takes one line off the front of IN, or HB_MAX_REPLY_LINE bytes of a longer
+ * one, of which only the first part counts.  Returns bytes used; 0 when no
+ * whole line is there; HB_E_SYNTAX (not a reply), HB_E_LIMIT (the reply is
+ * too long).
  */
 int hb_reply_feed(struct hb_reply *r, struct hb_span in) HB_MUSTCHECK;
 struct hb_span hb_reply_text(const struct hb_reply *r);

@@ -81,12 +81,49 @@ test_line_bound(void **state)
 	hb_reply_reset(&r);
 	assert_int_equal(hb_reply_feed(&r, hb_span(line,
 		HB_MAX_REPLY_LINE - 1)), 0);
-	assert_int_equal(hb_reply_feed(&r, hb_span(line,
-		HB_MAX_REPLY_LINE)), HB_E_LIMIT);
 	line[HB_MAX_REPLY_LINE - 1] = '\n';
 	assert_int_equal(hb_reply_feed(&r, hb_span(line,
 		HB_MAX_REPLY_LINE)), HB_MAX_REPLY_LINE);
 	assert_true(r.done && r.ntext == HB_MAX_REPLY_TEXT);
+}
+
+/* RFC 5321 s4.5.3.1.5 bounds what is sent; the code counts all the same. */
+static void
+test_SMTP_12_long_line(void **state)
+{
+	static char line[3 * HB_MAX_REPLY_LINE];
+	struct hb_reply r;
+
+	(void)state;
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "550 5.1.1 ", 10);
+	hb_reply_reset(&r);
+	assert_int_equal(hb_reply_feed(&r, hb_span(line, sizeof(line))),
+	    HB_MAX_REPLY_LINE);
+	assert_false(r.done);
+	/* what looks like a reply inside of the line is none */
+	memcpy(line, "250 ok\r\n", 8);
+	assert_int_equal(hb_reply_feed(&r, hb_span(line, sizeof(line))), 8);
+	assert_true(r.done && r.code == 550 && r.line.n == 0);
+	assert_string_equal(r.status, "5.1.1");
+	assert_int_equal(r.ntext, HB_MAX_REPLY_TEXT);
+}
+
+static void
+test_endless_line(void **state)
+{
+	static char line[HB_MAX_REPLY_LINE];
+	struct hb_reply r;
+
+	(void)state;
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "250 ", 4);
+	hb_reply_reset(&r);
+	for (unsigned i = 0; i < HB_MAX_REPLY_LINES; i++)
+		assert_int_equal(hb_reply_feed(&r, hb_span(line,
+			sizeof(line))), sizeof(line));
+	assert_int_equal(hb_reply_feed(&r, hb_span(line, sizeof(line))),
+	    HB_E_LIMIT);
 }
 
 static void
@@ -107,6 +144,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_SMTP_12_replies),
 		cmocka_unit_test(test_line_bound),
+		cmocka_unit_test(test_SMTP_12_long_line),
+		cmocka_unit_test(test_endless_line),
 		cmocka_unit_test(test_line_count_bound),
 	};
 
