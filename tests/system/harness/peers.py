@@ -262,6 +262,8 @@ acl_smtp_rcpt = rcpt
 acl_smtp_data = data
 message_size_limit = 60M
 recipients_max = 1000
+# deliver at once, however many messages a connection brings
+smtp_accept_queue_per_connection = 0
 keep_environment =
 begin acl
 rcpt:
