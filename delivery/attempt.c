@@ -425,8 +425,10 @@ open_link(struct dlv_attempt *a)
 		.fresh = a->fresh,
 		.facts = a->plain ? &a->facts : NULL };
 
-	if (!a->route.literal)
+	if (!a->route.literal) {
 		t.reference = sts_reference_name(&a->channel, h->name);
+		t.names = a->channel.names;
+	}
 	t.demanded = t.tls != DLV_TLS_NEVER && is_tls_demanded(a);
 	a->tried = true;
 	a->step = STEP_WAIT;

@@ -27,6 +27,7 @@ struct dlv_target {
 	const char *policy_domain; /* "" for literals and LMTP */
 	const char *mx;
 	const char *reference;	 /* SNI and certificate's name, or NULL */
+	const struct hb_strs *names; /* if not that one, these; or NULL */
 	enum dlv_tls_use tls;
 	bool demanded;		 /* clear text is not allowed */
 	bool lmtp;

@@ -53,6 +53,7 @@ struct dlv_link {
 	struct dlv_target target; /* its strings are the link's */
 	struct hb_arena *arena;
 	char *reference;
+	struct hb_strs names;
 };
 
 struct dlv_pool {
@@ -329,12 +330,32 @@ on_input(void *ctx)
 	drive(l);
 }
 
+/* The first name of the target that the certificate is for, or NULL. */
+static const char *
+name_found(const struct dlv_link *l)
+{
+	if (l->reference == NULL)
+		return NULL;
+	if (hb_conn_tls_named(l->conn, l->target.mx))
+		return l->target.mx;
+	for (size_t i = 0; i < l->names.n; i++)
+		if (hb_conn_tls_named(l->conn, l->names.v[i]))
+			return l->names.v[i];
+	return NULL;
+}
+
 static void
 on_tls(void *ctx, const struct hb_tls_facts *facts)
 {
 	struct dlv_link *l = ctx;
+	struct hb_tls_facts f = *facts;
+	const char *name = facts->state == HB_TLSF_DONE && !facts->name_ok
+	    ? name_found(l) : NULL;
 
-	dlv_client_tls_done(l->client, facts);
+	if (name != NULL)
+		f.name_ok = hb_span_copy(hb_span_str(name), f.reference,
+				sizeof(f.reference)) == 0;
+	dlv_client_tls_done(l->client, &f);
 	drive(l);
 }
 
@@ -429,6 +450,19 @@ keep_text(struct dlv_link *l, const char *s)
 }
 
 static void
+copy_names(struct dlv_link *l, const struct hb_strs *from)
+{
+	struct hb_strs *to = &l->names;
+
+	if (from == NULL)
+		return;
+	to->v = hb_arena_alloc(l->arena, (from->n + 1) * sizeof(*to->v));
+	for (to->n = 0; to->n < from->n; to->n++)
+		to->v[to->n] = hb_arena_cstr(l->arena,
+		    hb_span_str(from->v[to->n]));
+}
+
+static void
 copy_target(struct dlv_link *l, const struct dlv_target *t)
 {
 	l->target = *t;
@@ -436,7 +470,9 @@ copy_target(struct dlv_link *l, const struct dlv_target *t)
 	l->target.policy_domain = keep_text(l, t->policy_domain);
 	l->target.mx = keep_text(l, t->mx);
 	l->target.reference = keep_text(l, t->reference);
+	l->target.names = NULL;
 	l->target.facts = NULL; /* the client has them */
+	copy_names(l, t->names);
 	l->reference = t->reference == NULL ? NULL
 		: hb_arena_cstr(l->arena, hb_span_str(t->reference));
 }

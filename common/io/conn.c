@@ -782,6 +782,12 @@ hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t, const char *name)
 	return 0;
 }
 
+bool
+hb_conn_tls_named(const struct hb_conn *c, const char *name)
+{
+	return c->tls != NULL && hb_tls_session_named(c->tls, name);
+}
+
 static void
 shake_hands(struct hb_conn *c)
 {

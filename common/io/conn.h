@@ -71,6 +71,9 @@ int hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t) HB_MUSTCHECK;
 /* NAME: SNI and reference name (NULL for address literals: no name check). */
 int hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t,
     const char *name) HB_MUSTCHECK;
+/* TLS is up: is the peer's certificate for NAME too?  For further reference
+ * names; the chain is another matter. */
+bool hb_conn_tls_named(const struct hb_conn *c, const char *name);
 
 const struct hb_tls_facts *hb_conn_facts(const struct hb_conn *c);
 /* Peer's and own address; false when there is none (unix socket). */

@@ -23,6 +23,8 @@ int hb_tls_facts_on_verify(int ok, struct x509_store_ctx_st *store);
 void hb_tls_facts_done(struct hb_tls_facts *facts, struct ssl_st *ssl);
 /* The same for a failed one: WHY is our own text. */
 void hb_tls_facts_failed(struct hb_tls_facts *facts, const char *why);
+/* Is the peer's certificate for NAME? */
+bool hb_tls_facts_named(struct ssl_st *ssl, const char *name);
 
 /* What a step came to; bytes are counted beside it. */
 enum hb_tls_step {
@@ -53,6 +55,8 @@ enum hb_tls_step hb_tls_session_write(
 bool hb_tls_session_pending(const struct hb_tls_session *s);
 /* Queues close_notify. */
 void hb_tls_session_end(struct hb_tls_session *s);
+/* After the handshake: is the peer's certificate for NAME? */
+bool hb_tls_session_named(const struct hb_tls_session *s, const char *name);
 /* errno of a failed socket, or 0. */
 int hb_tls_session_syserr(const struct hb_tls_session *s);
 

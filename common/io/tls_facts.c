@@ -126,6 +126,16 @@ hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 	X509_free(cert);
 }
 
+bool
+hb_tls_facts_named(SSL *ssl, const char *name)
+{
+	X509 *cert = SSL_get1_peer_certificate(ssl);
+	bool yes = cert != NULL && name_matches(cert, name);
+
+	X509_free(cert);
+	return yes;
+}
+
 void
 hb_tls_facts_failed(struct hb_tls_facts *f, const char *why)
 {

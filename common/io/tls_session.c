@@ -249,3 +249,9 @@ hb_tls_session_syserr(const struct hb_tls_session *s)
 {
 	return s->syserr;
 }
+
+bool
+hb_tls_session_named(const struct hb_tls_session *s, const char *name)
+{
+	return hb_tls_facts_named(s->ssl, name);
+}

@@ -32,7 +32,7 @@ struct hb_tls_facts {
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
 	char cipher[48];
-	char reference[256]; /* name that was checked and sent as SNI */
+	char reference[256]; /* name that was checked; the first one is sent as SNI */
 	char subject[256];   /* first DNS-ID of the leaf, for people */
 	char error[160];     /* text of a failure */
 };

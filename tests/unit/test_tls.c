@@ -194,6 +194,9 @@ check_row(const struct fact_row *row)
 	if (row->cert.san != NULL)
 		assert_memory_equal(row->cert.san + 4, a.facts.subject,
 		    strlen(a.facts.subject));
+	if (row->cert.san != NULL && row->cert.san[4] != '*')
+		assert_true(hb_conn_tls_named(a.c, a.facts.subject));
+	assert_false(hb_conn_tls_named(a.c, "nobody.example"));
 	hb_tls_facts_word(&a.facts, word);
 	assert_string_equal(
 	    word, good ? "TLSv1.3/verified" : "TLSv1.3/unverified");
