@@ -76,7 +76,9 @@ load_conf(struct pd_parent *pd)
 	int code;
 
 	pd->conf = pd_conf_load(pd->conf_file, &report);
-	fwrite(report.text.p + report.text.off, 1, report.text.n, stderr);
+	if (report.text.n > 0)
+		fwrite(report.text.p + report.text.off, 1, report.text.n,
+		    stderr);
 	code = report.errors > 0 ? EX_CONFIG : 0;
 	hb_buf_free(&report.text);
 	return code;
