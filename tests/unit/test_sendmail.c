@@ -1,0 +1,307 @@
+/* sendmail: address lists, options, the message on its way. */
+#include "tests/unit/unit.h"
+
+#include <sysexits.h>
+
+#include "common/proto/addrlist.h"
+#include "common/proto/envelope.h"
+#include "common/tools/smmessage.h"
+#include "common/tools/smopts.h"
+
+/* All addresses of VALUE with "|" between; "!" for a malformed one. */
+static void
+join(struct hb_span value, struct hb_buf *out)
+{
+	struct hb_addrlist l = hb_addrlist(value);
+	struct hb_buf a = HB_BUF_INIT(0);
+	int r;
+
+	while ((r = hb_addrlist_next(&l, &a)) != 0) {
+		if (r > 0)
+			hb_buf_add(out, hb_buf_span(&a));
+		hb_buf_adds(out, r > 0 ? "|" : "!|");
+	}
+	hb_buf_free(&a);
+}
+
+static void
+address_lists(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "", "" },
+		{ " , ,", "" },
+		{ "a@b.test", "a@b.test|" },
+		{ "alice", "alice|" },
+		{ "a@B.Test, c@d.test", "a@b.test|c@d.test|" },
+		{ "Alice <a@b.test>", "a@b.test|" },
+		{ "\"Smith, Alice\" <a@b.test>, x@y.test",
+		    "a@b.test|x@y.test|" },
+		{ "Alice (home, or not) Smith <a@b.test>", "a@b.test|" },
+		{ "a@b.test (Alice)", "a@b.test|" },
+		{ "a (x) @ (y) b.test", "a@b.test|" },
+		{ "a . b @ c . test", "a.b@c.test|" },
+		{ "Alice\r\n\t<a@b.test>,\r\n c@d.test", "a@b.test|c@d.test|" },
+		{ "friends: a@b.test, C <c@d.test>;, e@f.test",
+		    "a@b.test|c@d.test|e@f.test|" },
+		{ "undisclosed-recipients:;", "" },
+		{ "<@relay.test,@other.test:a@b.test>", "a@b.test|" },
+		{ "\"a b\"@c.test", "\"a b\"@c.test|" },
+		{ "\"a\\\"b\" <x@y.test>", "x@y.test|" },
+		{ "a@[192.0.2.1]", "a@[192.0.2.1]|" },
+		{ "((nested) comment) a@b.test", "a@b.test|" },
+		{ "two words", "!|" },
+		{ "Alice a@b.test, c@d.test", "!|c@d.test|" },
+		{ "<a@b.test", "!|" },
+		{ "a@b.test>", "!|" },
+		{ "<<a@b.test>>", "!|" },
+		{ "\"open <a@b.test>", "!|" },
+		{ "(open a@b.test", "!|" },
+		{ "a@b@c.test", "!|" },
+		{ "<>", "!|" },
+		{ "a\001@b.test", "!|" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span in = hb_span_str(rows[i].in);
+		struct hb_buf out = HB_BUF_INIT(0);
+
+		join(at_page_end(in), &out);
+		if (!hb_span_eq(hb_buf_span(&out), hb_span_str(rows[i].want)))
+			fail_msg("%s: %.*s", rows[i].in, (int)out.n,
+			    (const char *)out.p);
+		hb_buf_clear(&out);
+		for (size_t cut = 0; cut < in.n; cut++)
+			join(at_page_end(hb_span_head(in, cut)), &out);
+		hb_buf_free(&out);
+	}
+}
+
+/* A command line in one string. */
+static int
+parse(const char *line, struct sm_opts *o)
+{
+	static char words[16][64];
+	static char *argv[17];
+	struct hb_span rest = hb_span_str(line), word;
+	const char *why;
+	int argc = 0;
+
+	while ((word = hb_span_word(&rest)).n > 0) {
+		assert_int_equal(hb_span_copy(word, words[argc],
+		    sizeof(words[0])), 0);
+		argv[argc] = words[argc];
+		argc++;
+	}
+	argv[argc] = NULL;
+	return sm_opts_parse(argc, argv, o, &why);
+}
+
+static void
+options_and_modes(void **state)
+{
+	static const struct {
+		const char *line;
+		int code;
+		enum sm_mode mode;
+		int nrcpts;
+	} rows[] = {
+		{ "sendmail a@b", 0, SM_DELIVER, 1 },
+		{ "/usr/sbin/sendmail -bm a b", 0, SM_DELIVER, 2 },
+		{ "sendmail -bs", 0, SM_SMTP, 0 },
+		{ "sendmail -bp", 0, SM_LIST, 0 },
+		{ "mailq", 0, SM_LIST, 0 },
+		{ "/usr/bin/newaliases", 0, SM_ALIASES, 0 },
+		{ "sendmail -bi", 0, SM_ALIASES, 0 },
+		{ "sendmail -bv a", 0, SM_VERIFY, 1 },
+		{ "sendmail -bt", 0, SM_TEST, 0 },
+		{ "sendmail -q", 0, SM_FLUSH, 0 },
+		{ "sendmail -q30m", 0, SM_FLUSH, 0 },
+		{ "sendmail -qS", EX_USAGE, SM_FLUSH, 0 },
+		{ "sendmail -bd", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -f", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -K", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -N sometimes a", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -R half a", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -B 9BIT a", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -oem -odb -om -h 5 -U -Am -G -n -s -m -d0.1 -X f "
+		  "-p ESMTP a", 0, SM_DELIVER, 1 },
+		{ "sendmail -d -v -- -a@b", 0, SM_DELIVER, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct sm_opts o;
+		int r = parse(rows[i].line, &o);
+
+		if (r != rows[i].code || (r == 0 &&
+			(o.mode != rows[i].mode ||
+			    o.nrcpts != rows[i].nrcpts)))
+			fail_msg("%s: %d", rows[i].line, r);
+	}
+}
+
+static void
+option_values(void **state)
+{
+	struct sm_opts o;
+
+	(void)state;
+	assert_int_equal(parse("sendmail -t -oi -f a@b -FName -N "
+		"success,delay -R hdrs -V id -B 8BITMIME -C x", &o), 0);
+	assert_true(o.from_header && o.ignore_dots);
+	assert_string_equal(o.sender, "a@b");
+	assert_string_equal(o.full_name, "Name");
+	assert_int_equal(o.notify, HB_NOTIFY_SUCCESS | HB_NOTIFY_DELAY);
+	assert_int_equal(o.ret, HB_RET_HDRS);
+	assert_int_equal(o.body, HB_BODY_8BITMIME);
+	assert_string_equal(o.envid, "id");
+	assert_string_equal(o.conf, "x");
+	assert_int_equal(parse("sendmail -O IgnoreDots=false -r c@d x", &o), 0);
+	assert_false(o.ignore_dots);
+	assert_string_equal(o.sender, "c@d");
+	assert_int_equal(parse("sendmail -qRfar.test", &o), 0);
+	assert_string_equal(o.flush, "far.test");
+}
+
+/* LF-separated input through the machine. */
+static int
+feed(struct sm_message *m, struct hb_span text)
+{
+	int r = 0;
+
+	m->from = HB_SPAN("From: f");
+	m->date = HB_SPAN("Date: d");
+	m->message_id = HB_SPAN("Message-ID: <m>");
+	while (text.n > 0 && r == 0)
+		r = sm_message_line(m, hb_span_cut(&text, '\n'));
+	sm_message_end(m);
+	return r;
+}
+
+#define ADDED "From: f\r\nDate: d\r\nMessage-ID: <m>\r\n"
+
+static void
+messages(void **state)
+{
+	static const struct {
+		const char *name, *in, *want;
+		bool dot;
+		int code;
+	} rows[] = {
+		{ "bare", "Subject: s\n\nhi\n",
+		    "Subject: s\r\n" ADDED "\r\nhi\r\n", true, 0 },
+		{ "crlf", "Subject: s\r\n\r\nhi\r\n",
+		    "Subject: s\r\n" ADDED "\r\nhi\r\n", true, 0 },
+		{ "there already", "from: x\nDATE: y\nMessage-Id: z\n\nb\n",
+		    "from: x\r\nDATE: y\r\nMessage-Id: z\r\n\r\nb\r\n", true,
+		    0 },
+		{ "dot", "\none\n.\ntwo\n", ADDED "\r\none\r\n", true,
+		    HB_E_CLOSED },
+		{ "no dot", "\none\n.\n.two\n",
+		    ADDED "\r\none\r\n..\r\n..two\r\n", false, 0 },
+		{ "bcc", "To: a\nBcc: b,\n c\nSubject: s\n\n",
+		    "To: a\r\nSubject: s\r\n" ADDED "\r\n", true, 0 },
+		{ "mbox", "From x Mon\nSubject: s\n\n",
+		    "Subject: s\r\n" ADDED "\r\n", true, 0 },
+		{ "no header", "just text\nmore: text\n",
+		    ADDED "\r\njust text\r\nmore: text\r\n", true, 0 },
+		{ "blank first", "  text\n", ADDED "\r\n  text\r\n", true, 0 },
+		{ "empty", "", ADDED "\r\n", true, 0 },
+		{ "bare cr", "\na\rb\r\r\nc\n", ADDED "\r\na\r\nb\r\nc\r\n",
+		    true, 0 },
+		{ "cr dot", "\na\r.\rb\n", ADDED "\r\na\r\n..\r\nb\r\n", true,
+		    0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct sm_message m;
+		int r;
+
+		sm_message_init(&m);
+		m.stop_at_dot = rows[i].dot;
+		r = feed(&m, hb_span_str(rows[i].in));
+		if (r != rows[i].code || !hb_span_eq(hb_buf_span(&m.wire),
+			hb_span_str(rows[i].want)))
+			fail_msg("%s: %d %.*s", rows[i].name, r, (int)m.wire.n,
+			    (const char *)m.wire.p);
+		sm_message_free(&m);
+	}
+}
+
+static void
+recipients_of_header(void **state)
+{
+	struct sm_message m;
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	(void)state;
+	sm_message_init(&m);
+	m.want_rcpts = true;
+	assert_int_equal(feed(&m, HB_SPAN("To: a@x.test,\n\tb@x.test\n"
+		"Subject: To: no@x.test\nCc: C <c@x.test>\nBcc: d@x.test\n\n"
+		"To: body@x.test\n")), 0);
+	join(hb_buf_span(&m.rcpts), &out);
+	assert_span(hb_buf_span(&out),
+	    "a@x.test|b@x.test|c@x.test|d@x.test|");
+	hb_buf_free(&out);
+	sm_message_free(&m);
+}
+
+static void
+nul_and_8bit(void **state)
+{
+	struct sm_message m;
+
+	(void)state;
+	sm_message_init(&m);
+	assert_int_equal(feed(&m, HB_SPAN("Subject: x\n\na\0b\n")),
+	    HB_E_SYNTAX);
+	sm_message_free(&m);
+	sm_message_init(&m);
+	assert_int_equal(feed(&m, HB_SPAN("\n\xc3\xa4\n.x\n")), 0);
+	assert_true(m.has_8bit && m.has_dots);
+	sm_message_free(&m);
+}
+
+static void
+names_cannot_end_a_field(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "Carol", "\"Carol\"" },
+		{ "a \"b\" \\c", "\"a \\\"b\\\" \\\\c\"" },
+		{ "Carol\nX-Evil: 1", "\"Carol X-Evil: 1\"" },
+		{ "Carol\r\n\r\nbody", "\"Carol    body\"" },
+		{ "K\xc3\xa4se", "=?utf-8?B?S8Okc2U=?=" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf out = HB_BUF_INIT(0);
+
+		sm_put_name(hb_span_str(rows[i].in), &out);
+		assert_span(hb_buf_span(&out), rows[i].want);
+		hb_buf_free(&out);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(address_lists),
+		cmocka_unit_test(options_and_modes),
+		cmocka_unit_test(option_values),
+		cmocka_unit_test(messages),
+		cmocka_unit_test(recipients_of_header),
+		cmocka_unit_test(nul_and_8bit),
+		cmocka_unit_test(names_cannot_end_a_field),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
