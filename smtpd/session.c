@@ -448,13 +448,30 @@ smtpd_session_write_failed(struct smtpd_session *s, bool no_space)
 		smtpd_session_large(s);
 }
 
+/* Whether the message became durable is not known.  After a 4yz it must not
+ * be delivered (RFC 5321 s4.2.5), after a 250 it must: nothing is said. */
+static void
+leave_in_doubt(struct smtpd_session *s)
+{
+	HB_LOG(HB_LOG_WARN, HB_EV_REJECT, hb_kv_id(HB_K_MSG, s->txn.id),
+	    hb_kv_str(HB_K_STAGE, "data"), hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_int(HB_K_CODE, 0),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_ROLE_LOST)),
+	    hb_kv_str(HB_K_TEXT, "closed without reply: the message may be "
+				 "kept or not"));
+	s->txn.begun = false;
+	smtpd_close(s);
+}
+
 void
 smtpd_session_queue_lost(struct smtpd_session *s)
 {
 	struct smtpd_words w = { 451, HB_SPAN("4.3.0"),
 		HB_SPAN("try again later"), HB_REASON_ROLE_LOST };
 
-	if (s->txn.begun)
+	if (s->wait == SMTPD_W_RESULT)
+		leave_in_doubt(s);
+	else if (s->txn.begun)
 		smtpd_txn_result(s, &w);
 }
 

@@ -108,6 +108,7 @@ void smtpd_session_result(struct smtpd_session *s,
 /* The file of a large message could not be written. */
 void smtpd_session_write_failed(struct smtpd_session *s, bool no_space);
 void smtpd_session_router_up(struct smtpd_session *s); /* asks again */
+/* Closes without a word when a commit is under way. */
 void smtpd_session_queue_lost(struct smtpd_session *s);
 void smtpd_session_timeout(struct smtpd_session *s);
 void smtpd_session_stop(struct smtpd_session *s); /* 421, but for a commit */
