@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/base/hash.h"
 #include "common/base/table.h"
+#include "common/io/workers.h"
 
 struct asked {
 	UT_hash_handle hh;
@@ -24,6 +26,7 @@ struct dlv_store {
 	struct hb_role_env *env;
 	struct asked *asked;
 	uint32_t last_ref;
+	unsigned workers; /* of delivery, all together */
 };
 
 static struct dlv_store *
@@ -104,10 +107,19 @@ store_list(void *store, struct hb_span after, size_t count,
 	ask(store, HB_IPC_STORE_LIST, &m, &m.ref, &what);
 }
 
+static bool
+store_owns(void *store, struct hb_span domain)
+{
+	const struct dlv_store *s = store;
+
+	return hb_home_worker(domain, s->workers) == s->env->instance;
+}
+
 const struct sts_store_ops dlv_store_ops = {
 	.get = store_get,
 	.put = store_put,
 	.list = store_list,
+	.owns = store_owns,
 };
 
 void
@@ -167,6 +179,7 @@ dlv_store_new(struct hb_role_env *env)
 	struct dlv_store *s = HB_NEW(struct dlv_store);
 
 	s->env = env;
+	s->workers = hb_worker_count(env->conf->workers.delivery);
 	return s;
 }
 

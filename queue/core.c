@@ -5,9 +5,9 @@
 #include "queue/role.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/io/workers.h"
 
 enum { ACTIONS_TURN = 1000 }; /* then others have their turn */
 
@@ -386,16 +386,6 @@ q_peer_drained(struct q *q, struct hb_peer *p)
 
 /* Start, reload, stop. */
 
-static unsigned
-worker_count(const struct hb_conf *c)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (c->workers.delivery > 0)
-		return c->workers.delivery;
-	return cores > 3 ? (unsigned)cores / 2 : 1;
-}
-
 static struct q_sched_conf
 sched_conf(const struct hb_conf *c, unsigned workers)
 {
@@ -417,7 +407,7 @@ make_scheduler(struct q *q)
 {
 	struct q_sched_conf c;
 
-	q->workers = worker_count(q->env->conf);
+	q->workers = hb_worker_count(q->env->conf->workers.delivery);
 	c = sched_conf(q->env->conf, q->workers);
 	hb_random(c.key, sizeof(c.key));
 	q->sched = q_sched_new(&c);

@@ -38,7 +38,7 @@ home_of(const struct q_sched *s, const struct q_route *r)
 
 	if (r->local || n == 0)
 		return (uint16_t)n;
-	return (uint16_t)(hb_siphash(s->conf.key, r->domain) % n);
+	return (uint16_t)hb_home_worker(r->domain, n);
 }
 
 static struct q_dest *

@@ -114,6 +114,15 @@ hb_siphash(const unsigned char key[16], struct hb_span s)
 	return hb_siphash_final(&h);
 }
 
+/* Not secret: it only spreads. */
+unsigned
+hb_home_worker(struct hb_span domain, unsigned n)
+{
+	static const unsigned char key[16] = "delivery workers";
+
+	return (unsigned)(hb_siphash(key, domain) % n);
+}
+
 /* Slicing by eight: table[k][b] advances byte b by k more zero bytes. */
 static uint32_t crc_table[8][256];
 

@@ -20,6 +20,10 @@ void hb_siphash_update(struct hb_siphash *h, struct hb_span s);
 uint64_t hb_siphash_final(struct hb_siphash *h);
 uint64_t hb_siphash(const unsigned char key[16], struct hb_span s);
 
+/* Which of N delivery workers (N > 0) owns a policy domain, in lower case:
+ * queue sends its mail there, and that worker alone refreshes its policy. */
+unsigned hb_home_worker(struct hb_span domain, unsigned n);
+
 /*
  * CRC-32C, for damage without an opponent (a large body on its way).  Start
  * with 0, pass the last result on.

@@ -14,13 +14,13 @@
 #include "common/base/mem.h"
 #include "common/daemon/parent.h"
 #include "common/io/sock.h"
+#include "common/io/workers.h"
 
 enum {
 	STEADY_MS = 2000, /* a role that lived so long restarts at once */
 	FIRST_DELAY_MS = 100,
 	LONGEST_DELAY_MS = 30000,
-	HEARING_MS = 5, /* for frames that wait when a role has ended */
-	MOST_WORKERS = 64
+	HEARING_MS = 5 /* for frames that wait when a role has ended */
 };
 
 /* Each role's processes, in the order of starting. */
@@ -498,22 +498,12 @@ pd_on_child(void *ctx, int signo)
 /* table of processes */
 
 static unsigned
-workers(unsigned wanted)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (wanted == 0)
-		wanted = cores > 3 ? (unsigned)cores / 2 : 1;
-	return wanted < MOST_WORKERS ? wanted : MOST_WORKERS;
-}
-
-static unsigned
 instances(const struct hb_conf *conf, enum hb_role role)
 {
 	if (role == HB_ROLE_SMTPD)
-		return workers(conf->workers.smtpd);
+		return hb_worker_count(conf->workers.smtpd);
 	if (role == HB_ROLE_DELIVERY)
-		return workers(conf->workers.delivery);
+		return hb_worker_count(conf->workers.delivery);
 	return 1;
 }
 

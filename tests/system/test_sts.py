@@ -1,5 +1,6 @@
 """MTA-STS, end to end: policies, attacks, and what survives them."""
 
+import re
 import ssl
 
 import pytest
@@ -520,3 +521,26 @@ def test_STS_17_slow_policy_host_holds_up_nobody(world):
     until(lambda: world.policies.asked("slow.test"), 10, "the fetch")
     send(hb)
     mx.wait(1, 5)
+
+
+def test_policies_of_two_workers(world):
+    """Two delivery workers: each policy has one owner, which lists it,
+    answers for it and alone refreshes it."""
+    names = ["%s.test" % c for c in "abcdefgh"]
+    for name in names:
+        world.domain(name)
+        world.policy(name)
+    hb = world.server(["workers smtpd=1 delivery=2"])
+    for name in names:
+        send(hb, name)
+    hb.wait_empty()
+    with open(hb.log) as log:
+        pids = set(re.findall(r" delivery\[(\d+)\] .*ev=delivery", log.read()))
+    assert len(pids) == 2
+    listed = hb.ctl("sts", "list", json=True)
+    assert sorted(p["domain"] for p in listed) == names
+    for name in names:
+        assert hb.ctl("sts", "refresh", name).code == 0
+        assert len(world.policies.asked(name)) == 2
+        assert hb.ctl("sts", "forget", name).code == 0
+    assert hb.ctl("sts", "list", json=True) == []

@@ -159,6 +159,21 @@ tables_are_keyed(void **state)
 	HASH_CLEAR(hh, table);
 }
 
+/* Queue and delivery ask in processes of their own: the answer is the same,
+ * and every worker gets its share. */
+static void
+every_worker_is_some_domains_home(void **state)
+{
+	unsigned seen[3] = { 0 };
+
+	(void)state;
+	assert_int_equal(hb_home_worker(HB_SPAN("far.test"), 1), 0);
+	for (char c = 'a'; c <= 'z'; c++)
+		seen[hb_home_worker(hb_span(&c, 1), 3)]++;
+	for (size_t i = 0; i < HB_ARRAY_LEN(seen); i++)
+		assert_in_range(seen[i], 3, 20);
+}
+
 static void
 siphash_in_pieces(void **state)
 {
@@ -283,6 +298,7 @@ main(void)
 		cmocka_unit_test(buffers_grow),
 		cmocka_unit_test(arenas_zero_and_reset),
 		cmocka_unit_test(hashes_match_published_values),
+		cmocka_unit_test(every_worker_is_some_domains_home),
 		cmocka_unit_test(siphash_in_pieces),
 		cmocka_unit_test(tables_are_keyed),
 		cmocka_unit_test(times_as_text),
