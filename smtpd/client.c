@@ -148,14 +148,16 @@ take_acts(struct smtpd_client *c)
 	return any;
 }
 
-/* Queue cannot take more: this one waits until its channel is drained. */
+/* Replies are not read, or queue cannot take more: this one waits until its
+ * connection or queue's channel is drained. */
 static bool
 must_wait(struct smtpd_client *c)
 {
 	struct hb_peer *q = hb_role_peer(c->worker->env, HB_ROLE_QUEUE, 0);
+	bool full = smtpd_session_in_data(c->session) && q != NULL &&
+	    hb_peer_pending(q) >= SMTPD_QUEUE_FULL;
 
-	if (!smtpd_session_in_data(c->session) || q == NULL ||
-	    hb_peer_pending(q) < SMTPD_QUEUE_FULL)
+	if (!full && hb_conn_pending(c->conn) < SMTPD_OUTPUT_MAX)
 		return false;
 	c->paused = true;
 	hb_conn_pause(c->conn, true);
@@ -236,10 +238,20 @@ on_tls(void *ctx, const struct hb_tls_facts *facts)
 	smtpd_client_run(c);
 }
 
+void
+smtpd_client_go_on(struct smtpd_client *c)
+{
+	if (!c->paused || c->conn == NULL)
+		return;
+	c->paused = false;
+	hb_conn_pause(c->conn, false);
+	smtpd_client_run(c);
+}
+
 static void
 on_drain(void *ctx)
 {
-	(void)ctx;
+	smtpd_client_go_on(ctx);
 }
 
 static void

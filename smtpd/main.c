@@ -77,20 +77,10 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 }
 
 static void
-go_on(struct smtpd_client *c)
-{
-	if (!c->paused || c->conn == NULL)
-		return;
-	c->paused = false;
-	hb_conn_pause(c->conn, false);
-	smtpd_client_run(c);
-}
-
-static void
 on_peer_drain(struct hb_role_env *env, struct hb_peer *p)
 {
 	if (hb_peer_role(p) == HB_ROLE_QUEUE)
-		smtpd_worker_each(worker_of(env), go_on);
+		smtpd_worker_each(worker_of(env), smtpd_client_go_on);
 }
 
 static bool

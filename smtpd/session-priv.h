@@ -44,6 +44,7 @@ enum smtpd_auth_step {
 };
 
 enum { SMTPD_ACTS_MAX = 16, SMTPD_ACTS_PER_STEP = 8 };
+enum { SMTPD_OUT_STEP = 16384 }; /* bytes of replies, then input waits */
 
 /* One message on its way.  Buffers keep their memory for the next one. */
 struct smtpd_txn {

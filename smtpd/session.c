@@ -386,7 +386,7 @@ static bool
 is_blocked(const struct smtpd_session *s)
 {
 	return s->wait != SMTPD_W_NOTHING || s->state == SMTPD_S_OVER ||
-	    s->state == SMTPD_S_START ||
+	    s->state == SMTPD_S_START || s->out.n >= SMTPD_OUT_STEP ||
 	    s->n_acts + SMTPD_ACTS_PER_STEP > SMTPD_ACTS_MAX;
 }
 

@@ -12,6 +12,7 @@
 
 enum {
 	SMTPD_INPUT_MAX = 65536,	     /* of one connection */
+	SMTPD_OUTPUT_MAX = 65536,	     /* unread replies: pause it */
 	SMTPD_QUEUE_FULL = 8 * 1024 * 1024,  /* bytes waiting: pause clients */
 	SMTPD_REF_BITS = 20
 };
@@ -78,6 +79,8 @@ void smtpd_client_new(struct smtpd_listener *l, int fd,
     const struct hb_netaddr *addr);
 /* Gives the session its input, takes what it asks for, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
+/* After a pause: what it waited for is drained. */
+void smtpd_client_go_on(struct smtpd_client *c);
 /* Looks at the clocks. */
 void smtpd_client_tick(struct smtpd_client *c);
 void smtpd_client_free(struct smtpd_client *c);
