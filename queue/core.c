@@ -310,8 +310,12 @@ q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)msg;
 	(void)fd;
-	if (i < q->workers)
-		claims_over(&q->delivery[i]);
+	if (i >= q->workers || !q->delivery[i].claiming) {
+		hb_peer_violation(p, "claims ended twice");
+		return;
+	}
+	q->delivery[i].claiming = false;
+	claims_over(&q->delivery[i]);
 }
 
 static void
@@ -324,6 +328,7 @@ delivery_up(struct q *q, struct hb_peer *p)
 	d = &q->delivery[hb_peer_instance(p)];
 	d->peer = p;
 	d->ready = d->full = false;
+	d->claiming = true;
 	hb_timer_set(d->claims, Q_CLAIMS_MS);
 	update_worker(q, d);
 }

@@ -172,25 +172,54 @@ static struct q_work *
 find_work(struct q *q, struct hb_peer *p, uint32_t no)
 {
 	struct q_batch *job = q_sched_job(q->sched, no);
-	struct q_work *w;
+	struct q_work *w = job != NULL ? job->user : NULL;
 
-	if (job == NULL) {
-		job = q_sched_claim(q->sched, hb_peer_instance(p), no);
-		return q_work_new(q, job);
-	}
-	w = job->user;
-	return w->worker == hb_peer_instance(p) && !w->ended ? w : NULL;
+	return w != NULL && w->worker == hb_peer_instance(p) && !w->ended
+	    ? w : NULL;
 }
 
-/* A result that a former life of this process asked for. */
+/* A new job of the number that a former life of this process gave. */
+static struct q_work *
+claim_job(struct q *q, struct hb_peer *p, uint32_t no, struct q_rcpt *r)
+{
+	struct q_batch *job = q_sched_claim(q->sched, hb_peer_instance(p), no);
+
+	if (q_sched_claim_rcpt(q->sched, job, r))
+		return q_work_new(q, job);
+	q_sched_job_end(q->sched, job);
+	free(job);
+	return NULL;
+}
+
+/* Nothing is kept of a claim that finds no recipient which is free. */
 static void
-claim(struct q *q, struct q_work *w, uint64_t id, uint32_t idx)
+claim(struct q *q, struct hb_peer *p, uint32_t no, uint64_t id, uint32_t idx)
 {
 	struct q_msg *m = q_sched_find(q->sched, id);
 	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, idx) : NULL;
+	struct q_work *w = find_work(q, p, no);
 
-	if (r != NULL && w->job->dest == NULL)
+	if (r == NULL)
+		return;
+	if (q_sched_job(q->sched, no) == NULL)
+		(void)claim_job(q, p, no, r);
+	else if (w != NULL && w->job->dest == NULL)
 		(void)q_sched_claim_rcpt(q->sched, w->job, r);
+}
+
+/* Only until it says that its claims are over may a worker speak of jobs
+ * that this process did not give it. */
+static bool
+is_claiming(struct q *q, struct hb_peer *p)
+{
+	return q->delivery[hb_peer_instance(p)].claiming;
+}
+
+static bool
+is_out_of_place(struct q *q, struct hb_peer *p, uint32_t no)
+{
+	return no == 0 || hb_peer_instance(p) >= q->workers ||
+	    (!is_claiming(q, p) && q_sched_job(q->sched, no) == NULL);
 }
 
 void
@@ -203,16 +232,25 @@ q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)fd;
 	if (hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0 ||
-	    o.result == HB_RESULT_NONE || m->job == 0 ||
-	    hb_peer_instance(p) >= q->workers) {
-		hb_peer_violation(p, "malformed result");
+	    o.result == HB_RESULT_NONE || is_out_of_place(q, p, m->job)) {
+		hb_peer_violation(p, "result that was not asked for");
 		return;
 	}
+	if (is_claiming(q, p))
+		claim(q, p, m->job, m->id, o.idx);
 	w = find_work(q, p, m->job);
-	if (w == NULL)
-		return;
-	claim(q, w, m->id, o.idx);
-	q_work_result(w, &o);
+	if (w != NULL && w->job->msg != NULL && w->job->msg->id == m->id)
+		q_work_result(w, &o);
+}
+
+/* What nobody waits for any more is recorded already. */
+static void
+acknowledge_old(struct q *q, struct hb_peer *p, uint32_t no)
+{
+	struct ipc_job_ack m = { .job = no };
+
+	if (q_sched_job(q->sched, no) == NULL)
+		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
 }
 
 void
@@ -223,13 +261,15 @@ q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct q_work *w;
 
 	(void)fd;
-	if (m->job == 0 || hb_peer_instance(p) >= q->workers) {
-		hb_peer_violation(p, "malformed end of a job");
+	if (is_out_of_place(q, p, m->job)) {
+		hb_peer_violation(p, "end of a job that was not given");
 		return;
 	}
 	w = find_work(q, p, m->job);
-	if (w == NULL)
+	if (w == NULL) {
+		acknowledge_old(q, p, m->job);
 		return;
+	}
 	w->unreachable = m->unreachable != 0;
 	w->reason = (enum hb_reason)m->reason;
 	q_work_end(w);
@@ -240,16 +280,13 @@ q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct q *q = q_of(ctx);
 	const struct ipc_job_claim *m = msg;
-	struct q_work *w;
 
 	(void)fd;
-	if (m->job == 0 || hb_peer_instance(p) >= q->workers) {
-		hb_peer_violation(p, "malformed claim");
-		return;
-	}
-	w = find_work(q, p, m->job);
-	if (w != NULL)
-		claim(q, w, m->id, m->idx);
+	if (m->job == 0 || hb_peer_instance(p) >= q->workers ||
+	    !is_claiming(q, p))
+		hb_peer_violation(p, "claim out of its time");
+	else
+		claim(q, p, m->job, m->id, m->idx);
 }
 
 void

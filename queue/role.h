@@ -80,6 +80,7 @@ struct q_delivery {
 	struct hb_peer *peer; /* NULL: down */
 	struct hb_timer *claims; /* runs while claims are waited for */
 	bool ready, full;
+	bool claiming; /* until its CLAIMS_END */
 };
 
 struct q_recordlist;

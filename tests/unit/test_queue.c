@@ -380,8 +380,15 @@ static void
 on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
 {
 	(void)ctx;
-	(void)p;
 	(void)why;
+	if (p == delivery)
+		delivery = NULL;
+}
+
+static bool
+delivery_is_gone(void)
+{
+	return delivery == NULL;
 }
 
 /* parent */
@@ -979,6 +986,61 @@ kept_results_count_after_a_restart(void **state)
 	assert_int_equal(w.acks, 1);
 }
 
+/* A worker is believed about the jobs it was given, and about old ones until
+ * its claims are over. */
+static void
+results_count_for_the_message_they_name(void **state)
+{
+	struct seen_job *j, lie;
+
+	(void)state;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	j = wait_job(1);
+	lie = *j;
+	lie.id++;
+	send_result(delivery, &lie, 0);
+	run_for(20);
+	assert_false(queue_is_empty());
+	finish_job(delivery, j);
+	run_until(queue_is_empty);
+	assert_non_null(delivery);
+}
+
+static void
+strange_job_numbers_close_the_worker(void **state)
+{
+	struct seen_job *j, lie;
+
+	(void)state;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	j = wait_job(1);
+	lie = *j;
+	lie.no++;
+	send_result(delivery, &lie, 0);
+	run_until(delivery_is_gone);
+	w.mute = false;
+	delivery = link_peer(HB_ROLE_DELIVERY);
+	claims_end();
+	wait_job(2); /* the result did not count */
+	run_until(queue_is_empty);
+}
+
+static void
+claims_out_of_their_time_close_the_worker(void **state)
+{
+	struct ipc_job_claim m = { .job = 7, .idx = 0 };
+
+	(void)state;
+	hb_peer_post(delivery, HB_IPC_JOB_CLAIM, &m, -1);
+	run_until(delivery_is_gone);
+	delivery = link_peer(HB_ROLE_DELIVERY);
+	claims_end();
+	claims_end();
+	run_until(delivery_is_gone);
+}
+
 static bool
 both_acknowledged(void)
 {
@@ -1286,6 +1348,9 @@ main(void)
 		T(lost_worker_loses_no_job),
 		T(lost_router_is_asked_again),
 		T(restart_keeps_what_waits_and_believes_claims),
+		T(results_count_for_the_message_they_name),
+		T(strange_job_numbers_close_the_worker),
+		T(claims_out_of_their_time_close_the_worker),
 		T(kept_results_count_after_a_restart),
 		T(failure_recorded_before_a_crash_is_told_after_it),
 		T(alias_is_expanded_and_merged),
