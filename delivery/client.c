@@ -81,17 +81,33 @@ struct dlv_client {
 
 /* --- acts --------------------------------------------------------------- */
 
+/*
+ * The act that one more of its kind joins: bytes and the timer do not mind
+ * each other's order.  So a server that replies ahead of the commands, many
+ * times in one piece, makes no more than two.  NULL: none.
+ */
+static struct act *
+joinable(struct dlv_client *c, enum dlv_act_kind kind)
+{
+	for (size_t i = c->nacts; i-- > 0;) {
+		struct act *a = &c->acts[i];
+
+		if (a->kind != DLV_ACT_SEND && a->kind != DLV_ACT_TIMER)
+			return NULL;
+		if (a->kind == kind)
+			return a;
+	}
+	return NULL;
+}
+
 static void
 push(struct dlv_client *c, enum dlv_act_kind kind, size_t len, int64_t ms)
 {
-	struct act *last = c->nacts > 0 ? &c->acts[c->nacts - 1] : NULL;
+	struct act *same = joinable(c, kind);
 
-	if (last != NULL && last->kind == kind && kind == DLV_ACT_SEND) {
-		last->len += len;
-		return;
-	}
-	if (last != NULL && last->kind == kind && kind == DLV_ACT_TIMER) {
-		last->ms = ms;
+	if (same != NULL) {
+		same->len += len;
+		same->ms = ms;
 		return;
 	}
 	if (c->nacts == MAX_ACTS)

@@ -308,11 +308,45 @@ test_TLS_01_injected(void **state)
 	hb_buf_free(&p.said);
 }
 
+/* Replies to what was not said yet, one for each command to come. */
+static void
+test_SMTP_replies_ahead(void **state)
+{
+	enum { RCPTS = 50 };
+	struct dlv_client_conf conf = { .helo = "me.test", .reply_ms = 1000 };
+	struct dlv_rcpt rcpt[RCPTS];
+	struct play p = { .c = dlv_client_new(&conf) };
+	struct hb_buf ahead = HB_BUF_INIT(0);
+
+	(void)state;
+	p.env = (struct hb_env){ .sender = HB_SPAN("a@b.test") };
+	p.txn = (struct dlv_txn){ &p.env, rcpt, RCPTS };
+	for (size_t i = 0; i < RCPTS; i++)
+		rcpt[i] = (struct dlv_rcpt){ .address = HB_SPAN("r@x.test") };
+	dlv_client_connected(p.c);
+	feed(&p, HB_SPAN("220 x\r\n"));
+	feed(&p, HB_SPAN("250 x\r\n"));
+	perform(&p, 'C', HB_SPAN("EHLO me.test"));
+	perform(&p, 'R', HB_SPAN_NONE);
+	for (size_t i = 0; i < RCPTS + 1; i++)
+		hb_buf_adds(&ahead, "250 ok\r\n");
+	feed(&p, hb_buf_span(&ahead));
+	perform(&p, 'C', HB_SPAN("MAIL FROM:<a@b.test>"));
+	for (size_t i = 0; i < RCPTS; i++)
+		perform(&p, 'C', HB_SPAN("RCPT TO:<r@x.test>"));
+	perform(&p, 'C', HB_SPAN("DATA"));
+	dlv_client_free(&p.c);
+	hb_buf_free(&ahead);
+	hb_buf_free(&p.in);
+	hb_buf_free(&p.said);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_SMTP_replies_ahead),
 		cmocka_unit_test(test_TLS_01_injected),
 	};
 
