@@ -628,6 +628,7 @@ message_done(struct dlv_attempt *a, const struct dlv_link_report *r)
 	if (r->mail != NULL && r->mail->result == HB_RESULT_DEFER) {
 		/* not this host, not now: perhaps the next */
 		note_problem(a, r->mail, false);
+		a->txn.nrcpt = 0;
 		a->world->release(a->w, a, true);
 		next_host(a);
 		return;

@@ -208,6 +208,8 @@ static const struct attempt_row rows[] = {
 	{ "nobody answers", STS_MODE_COUNT, "", "cc", "12", HB_RESULT_DEFER, HB_REASON_CONNECT_REFUSED, 0, true },
 	{ "lost: the next", STS_MODE_COUNT, "", "lv+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "MAIL refused for now: the next", STS_MODE_COUNT, "", "v4v+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
+	{ "MAIL refused for now, the next fails in TLS: clear", STS_MODE_COUNT, "", "v4fn+", "122-", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
+	{ "MAIL refused for now, the next lost before ready", STS_MODE_COUNT, "", "v4l", "12", HB_RESULT_DEFER, HB_REASON_CONNECTION_LOST, 1, false },
 	{ "refused is refused", STS_MODE_COUNT, "", "v5", "1", HB_RESULT_FAIL, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "in doubt: no other host", STS_MODE_COUNT, "", "v?", "1", HB_RESULT_DEFER, HB_REASON_CONNECTION_LOST, 1, false },
 };
