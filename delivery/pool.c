@@ -209,6 +209,15 @@ set_timer(struct dlv_link *l, int64_t ms)
 		hb_timer_clear(l->timer);
 }
 
+/* The file of a body is the message's, and closed with it: what is not sent
+ * of it when the message ends must not go out any more. */
+static bool
+owes_file(const struct dlv_link *l)
+{
+	return l->body.fd >= 0 && l->conn != NULL &&
+	    hb_conn_pending(l->conn) > 0;
+}
+
 static void
 on_closed(struct dlv_link *l)
 {
@@ -223,6 +232,8 @@ on_done(struct dlv_link *l)
 {
 	l->messages++;
 	l->unsent = 0;
+	if (!owes_file(l)) /* else it was refused before it was out */
+		l->body.fd = -1;
 	tell_client(l, DLV_LINK_DONE);
 }
 
@@ -260,7 +271,8 @@ perform(struct dlv_link *l, const struct dlv_act *act)
 static void
 bury(struct dlv_link *l)
 {
-	if (l->conn == NULL || l->lost || l->state != L_LEAVING) {
+	if (l->conn == NULL || l->lost || l->state != L_LEAVING ||
+	    owes_file(l)) {
 		free_link(l);
 		return;
 	}
@@ -608,7 +620,8 @@ static bool
 may_idle(const struct dlv_link *l)
 {
 	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    l->messages < l->pool->env.conf->max_messages_per_connection &&
+	    !owes_file(l) && l->messages <
+		l->pool->env.conf->max_messages_per_connection &&
 	    l->pool->nidle < MAX_IDLE;
 }
 
@@ -626,7 +639,8 @@ dlv_link_release(struct dlv_link **lp, bool keep)
 		hb_timer_set(l->timer, IDLE_MS);
 		return;
 	}
-	if (l->state == L_BUSY && dlv_client_is_ready(l->client)) {
+	if (l->state == L_BUSY && dlv_client_is_ready(l->client) &&
+	    !owes_file(l)) {
 		set_state(l, L_LEAVING);
 		dlv_client_quit(l->client);
 	} else if (l->state != L_LEAVING) {

@@ -1,0 +1,187 @@
+/*
+ * The pool against a peer that reads nothing and answers early.  The peer is
+ * the other end of a socket pair, so that the target is a unix endpoint.
+ */
+#include "unit.h"
+
+#include <sys/socket.h>
+
+#include "delivery/pool.h"
+
+enum { BODY = 8 << 20 };
+
+struct world {
+	struct hb_loop *loop;
+	struct hb_timer *timer;
+	struct dlv_link *asked, *link;
+	struct dlv_txn txn;
+	struct dlv_body body;
+	int peer;
+	enum dlv_link_event last;
+	bool over;
+};
+
+static void
+stop(void *ctx)
+{
+	struct world *w = ctx;
+
+	hb_loop_stop(w->loop);
+}
+
+static void
+pump(struct world *w, int64_t ms)
+{
+	hb_timer_set(w->timer, ms);
+	assert_int_equal(hb_loop_run(w->loop), 0);
+}
+
+static void
+say(struct world *w, const char *text)
+{
+	struct hb_span s = hb_span_str(text);
+
+	assert_int_equal(write(w->peer, s.p, s.n), (ssize_t)s.n);
+	pump(w, 50);
+}
+
+static void
+ask(void *ctx, struct dlv_link *l, struct hb_span path)
+{
+	struct world *w = ctx;
+
+	(void)path;
+	w->asked = l;
+}
+
+static void
+forget(void *ctx, const struct dlv_link *l)
+{
+	(void)ctx;
+	(void)l;
+}
+
+/* A file of BODY times C; its descriptor. */
+static int
+file_of(char c)
+{
+	char path[] = "/tmp/hauberk-pool-XXXXXX", *block = malloc(BODY);
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0 && block != NULL);
+	memset(block, c, BODY);
+	assert_int_equal(write(fd, block, BODY), BODY);
+	free(block);
+	unlink(path);
+	return fd;
+}
+
+/* The owner's file is closed with the message, and its number is taken by
+ * another's at once. */
+static void
+end_message(struct world *w)
+{
+	int fd = w->body.fd, other;
+
+	dlv_link_release(&w->link, w->last == DLV_LINK_DONE);
+	close(fd);
+	other = file_of('B');
+	assert_int_equal(other, fd);
+	w->over = true;
+}
+
+static void
+on_report(void *ctx, const struct dlv_link_report *r)
+{
+	static const struct sts_verdict proceed = { .action = STS_PROCEED };
+	struct world *w = ctx;
+
+	w->last = r->event;
+	if (r->event == DLV_LINK_READY)
+		dlv_link_mail(w->link, &w->txn, &proceed, &w->body);
+	else
+		end_message(w);
+}
+
+/* What comes until the end must be of the first file. */
+static void
+expect_no_other(struct world *w)
+{
+	static char block[65536];
+	ssize_t n;
+
+	for (int idle = 0; idle < 3;) {
+		n = recv(w->peer, block, sizeof(block), MSG_DONTWAIT);
+		if (n == 0)
+			return;
+		if (n < 0) {
+			idle++;
+			pump(w, 20);
+			continue;
+		}
+		assert_null(memchr(block, 'B', (size_t)n));
+	}
+}
+
+static void
+run(const char *last_words, int64_t reply_timeout)
+{
+	static const struct dlv_endpoint_ops ops = { ask, forget };
+	char hostname[] = "me.test";
+	struct hb_conf conf = { .hostname = hostname,
+		.reply_timeout = reply_timeout, .connect_timeout = 5000,
+		.max_messages_per_connection = 100 };
+	struct hb_env env = { .id = 1, .size = BODY };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_target target = { .path = HB_SPAN("/x"),
+		.policy_domain = "", .mx = "", .lmtp = true };
+	struct world w = { .loop = hb_loop_new(), .txn = { &env, &rcpt, 1 } };
+	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
+		.endpoints = &ops, .ctx = &w };
+	struct dlv_pool *pool = dlv_pool_new(&pe);
+	int pair[2];
+
+	w.timer = hb_timer_new(w.loop, stop, &w);
+	w.body = (struct dlv_body){ .fd = file_of('A'), .len = BODY };
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	w.peer = pair[1];
+	dlv_pool_open(pool, &target, &w.link, on_report, &w);
+	dlv_link_endpoint(w.asked, pair[0], 0);
+	say(&w, "220 x\r\n250 x\r\n");
+	say(&w, "250 x\r\n250 x\r\n354 x\r\n");
+	say(&w, last_words);
+	for (int i = 0; i < 100 && !w.over; i++)
+		pump(&w, 50);
+	assert_true(w.over);
+	expect_no_other(&w);
+	close(w.peer);
+	close(w.body.fd);
+	dlv_pool_free(&pool);
+	hb_timer_free(&w.timer);
+	hb_loop_free(&w.loop);
+}
+
+static void
+test_refused_before_the_body_is_out(void **state)
+{
+	(void)state;
+	run("552 too much\r\n", 5000);
+}
+
+static void
+test_no_reply_before_the_body_is_out(void **state)
+{
+	(void)state;
+	run("", 200);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused_before_the_body_is_out),
+		cmocka_unit_test(test_no_reply_before_the_body_is_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
