@@ -162,14 +162,15 @@ answer(struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why)
 	sts_ref_release(&keep);
 }
 
-/* RFC 8461 s3.2: not longer than max_age after the fetch. */
+/* RFC 8461 s3.2: not longer than max_age after the fetch.  The store is read
+ * again: another worker may have refreshed the policy meanwhile. */
 static void
 drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
 	if (d->held == NULL || !is_over(c, d->held->policy.expires_ms, now_ms))
 		return;
-	log_policy(d, HB_LOG_WARN, "expired", d->fetch.error, NULL);
 	sts_cache_hold(&c->cache, d, NULL);
+	d->loaded = false;
 }
 
 /* Fetches */
@@ -307,11 +308,11 @@ advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 
 	if ((d->waiters == NULL && !d->background) || d->loading)
 		return;
+	drop_expired(c, d, now_ms);
 	if (!d->loaded) {
 		load(c, d);
 		return;
 	}
-	drop_expired(c, d, now_ms);
 	s = sts_fetch_step(d->held, &d->txt, &d->fetch, now_ms);
 	switch (kind_of(d, &s)) {
 	case STS_STEP_ASK:
@@ -362,9 +363,9 @@ answer_now(struct sts_core *c, struct sts_domain *d, sts_lookup_fn cb,
 {
 	struct sts_step s;
 
+	drop_expired(c, d, now_ms);
 	if (!d->loaded)
 		return false;
-	drop_expired(c, d, now_ms);
 	s = sts_fetch_step(d->held, &d->txt, &d->fetch, now_ms);
 	if (s.kind != STS_STEP_USE &&
 	    (s.kind != STS_STEP_WITHOUT || s.why == HB_REASON_STS_DNS_TEMP))
@@ -433,9 +434,10 @@ reason_of(struct hb_span word)
 	return HB_REASON_NONE;
 }
 
-/* What the store knows of D becomes what D holds. */
+/* What the store knows of D becomes what D holds, unless D knows better. */
 static void
-adopt(struct sts_core *c, struct sts_domain *d, const struct sts_record *r)
+adopt(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
 {
 	struct sts_policy_ref *ref = sts_ref_new(sts_domain_name(d), r);
 
@@ -446,8 +448,16 @@ adopt(struct sts_core *c, struct sts_domain *d, const struct sts_record *r)
 		return;
 	}
 	note_time(c, r);
+	if (d->held != NULL && d->held->refreshed_ms >= ref->refreshed_ms) {
+		sts_ref_release(&ref);
+		return;
+	}
 	d->fetch.error = reason_of(r->last_error);
 	sts_cache_hold(&c->cache, d, ref);
+	if (!is_over(c, ref->policy.expires_ms, now_ms))
+		return;
+	log_policy(d, HB_LOG_WARN, "expired", d->fetch.error, NULL);
+	sts_cache_hold(&c->cache, d, NULL);
 }
 
 void
@@ -472,7 +482,7 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
 	if (err == 0) {
 		if (sts_record_decode(value, &r) < 0)
 			r = (struct sts_record){ 0 };
-		adopt(c, d, &r);
+		adopt(c, d, &r, now_ms);
 	}
 	advance(c, d, now_ms);
 }
@@ -652,7 +662,7 @@ refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     int64_t now_ms)
 {
 	if (!d->loaded && !d->loading)
-		adopt(c, d, r);
+		adopt(c, d, r, now_ms);
 	if (!d->loaded || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
 		return;
 	drop_expired(c, d, now_ms);
@@ -660,6 +670,19 @@ refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
 		want_fetch(c, d, d->held->id);
 	else
 		rediscover(c, d, r, now_ms);
+}
+
+/* What another worker has learned of D meanwhile. */
+static void
+compare(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
+{
+	if (!d->loaded || d->loading)
+		return;
+	if (d->held == NULL) /* the next lookup reads it */
+		d->loaded = is_over(c, r->expires_ms, now_ms);
+	else if (d->held->refreshed_ms < r->refreshed_ms)
+		adopt(c, d, r, now_ms);
 }
 
 void
@@ -682,6 +705,8 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 		return;
 	}
 	d = sts_cache_find(&c->cache, name);
+	if (d != NULL)
+		compare(c, d, &r, now_ms);
 	if (!is_due(c, &r, hb_siphash(c->cache.key, name), now_ms))
 		return;
 	if (d == NULL)

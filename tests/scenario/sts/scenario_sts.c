@@ -845,6 +845,60 @@ another_workers_rows_are_left_alone(void **state)
 	assert_true(w.zones[0].fetched > 1);
 }
 
+/* What the worker that owns a domain does with its record. */
+static void
+owner_refreshes(const char *domain)
+{
+	struct kept *k = kept_of(hb_span_str(domain), false);
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct sts_record r;
+
+	assert_non_null(k);
+	assert_int_equal(sts_record_decode(hb_buf_span(&k->value), &r), 0);
+	r.refreshed_ms = r.tried_ms = w.now;
+	r.expires_ms = w.now + 10 * DAY;
+	sts_record_encode(&r, &value);
+	hb_buf_free(&k->value);
+	k->value = value;
+}
+
+static void
+sts13_what_another_worker_refreshed_holds(void **state)
+{
+	(void)state;
+	w.zones[2] = (struct zone){ .name = "other.worker",
+		.ttl_s = 60,
+		.txt = { "v=STSv1; id=1;" },
+		.policy = ENFORCE,
+		.why = HB_REASON_STS_FETCH_CONNECT };
+	expect_policy("other.worker", STS_MODE_ENFORCE, "1");
+	pass(5 * DAY);
+	owner_refreshes("other.worker");
+	w.zones[2].policy = NULL; /* and from now on an attacker is there */
+	pass(6 * DAY);
+	expect_policy("other.worker", STS_MODE_ENFORCE, "1");
+	pass(5 * DAY);
+	expect_none("other.worker", HB_REASON_STS_FETCH_CONNECT);
+	assert_true(logged("action=expired"));
+}
+
+static void
+sts20_a_failed_refresh_does_not_undo_anothers(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	owner_refreshes("a.example");
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CONNECT;
+	w.now += 9 * DAY;
+	owner_refreshes("a.example");
+	pass(2 * DAY);
+	assert_true(w.zones[0].fetched > 1);
+	restart();
+	pass(DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
 static void
 forced_refresh_and_forget(void **state)
 {
@@ -902,6 +956,8 @@ main(void)
 		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
 		T(a_clock_set_back_expires_nothing),
 		T(another_workers_rows_are_left_alone),
+		T(sts13_what_another_worker_refreshed_holds),
+		T(sts20_a_failed_refresh_does_not_undo_anothers),
 		T(forced_refresh_and_forget),
 	};
 
