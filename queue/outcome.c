@@ -46,12 +46,13 @@ log_delivery(struct q_msg *m, const struct hb_rcpt *rcpt,
 	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
 }
 
-/* Turns a deferral at the end of the lifetime into a failure.  True: it did. */
+/* Turns the deferral of a final attempt into a failure.  True: it did.  An
+ * attempt that was begun before the end of the lifetime is not final: another
+ * follows, which looks at the policy once more (RFC 8461 s5.1). */
 static bool
-expire(struct q *q, const struct q_msg *m, struct hb_outcome *o, bool final)
+expire(struct hb_outcome *o, bool final)
 {
-	if (o->result != HB_RESULT_DEFER ||
-	    (!final && hb_now_ms() < q_sched_expires(q->sched, m)))
+	if (o->result != HB_RESULT_DEFER || !final)
 		return false;
 	o->result = HB_RESULT_FAIL;
 	o->reason = HB_REASON_EXPIRED;
@@ -144,7 +145,7 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
-	(void)expire(q, m, &mine, false);
+	(void)expire(&mine, hb_now_ms() >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_finish_if_empty(q, m);
@@ -319,7 +320,7 @@ apply_results(struct q_work *w, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
 			continue;
-		mine.logged = !expire(w->q, r->msg, o, w->job->final) &&
+		mine.logged = !expire(o, w->job->final) &&
 		    !w->local && i < came;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;

@@ -886,6 +886,24 @@ lifetime_ends_with_a_final_attempt_and_a_notice(void **state)
 	    "X-Hauberk-Reason: expired"));
 }
 
+/* STS-29: an attempt that was not said to be the last one is none, however
+ * late it ends. */
+static void
+lifetime_over_during_an_attempt_brings_a_final_one(void **state)
+{
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	advance(5 * 24 * 3600 * (int64_t)1000);
+	w.mute = false;
+	finish_job(delivery, &w.jobs[0]);
+	assert_string_equal(wait_job(2)->rcpts[0], "b@x.example");
+	assert_true(w.jobs[1].final);
+	assert_string_equal(wait_job(3)->rcpts[0], "a@here.example");
+}
+
 static void
 delay_is_told_after_delay_warning(void **state)
 {
@@ -1344,6 +1362,7 @@ main(void)
 		T(deferred_message_is_tried_again),
 		T(failure_is_told_to_the_sender_once),
 		T(lifetime_ends_with_a_final_attempt_and_a_notice),
+		T(lifetime_over_during_an_attempt_brings_a_final_one),
 		T(delay_is_told_after_delay_warning),
 		T(lost_worker_loses_no_job),
 		T(lost_router_is_asked_again),
