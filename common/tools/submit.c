@@ -332,8 +332,8 @@ copy_body(struct submit *s)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
-			errno = EPIPE;
-			fail_writing(s, "the record is cut short");
+			(void)unlinkat(s->dir, s->tmp, 0);
+			fail(EX_DATAERR, "the record is cut short");
 		}
 		s->crc_in = hb_crc32c(s->crc_in, got);
 		s->crc_out = hb_crc32c(s->crc_out, got);
