@@ -1,25 +1,14 @@
-/* The event loop over libevent, clocks and random numbers.  Floor 3. */
+/* The event loop over libevent.  Floor 3. */
 #include "config.h"
 
-#include "common/io/loop.h"
+#include "common/io/loop-priv.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/random.h>
-#include <time.h>
 
 #include <event2/event.h>
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
-
-struct hb_hook {
-	struct hb_loop *loop;
-	void (*cb)(void *ctx);
-	void *ctx;
-	struct hb_hook *next; /* in the loop's list of armed hooks */
-	bool armed;
-};
 
 struct signal_watch {
 	struct event *ev;
@@ -29,8 +18,8 @@ struct signal_watch {
 };
 
 struct hb_loop {
+	struct hb_hooks hooks; /* first */
 	struct event_base *base;
-	struct hb_hook *armed; /* runs at the end of this turn */
 	struct signal_watch *signals;
 	bool stop;
 };
@@ -49,49 +38,6 @@ struct hb_io {
 	hb_io_fn cb;
 	void *ctx;
 };
-
-static struct {
-	int64_t wall_ms, mono_ms, ahead_ms;
-} now;
-
-static int64_t
-read_clock(clockid_t id)
-{
-	struct timespec ts;
-
-	if (clock_gettime(id, &ts) != 0)
-		HB_BUG("clock_gettime");
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-void
-hb_clock_refresh(void)
-{
-	now.wall_ms = read_clock(CLOCK_REALTIME);
-	now.mono_ms = read_clock(CLOCK_MONOTONIC);
-}
-
-void
-hb_clock_set_ahead(int64_t ahead_ms)
-{
-	now.ahead_ms = ahead_ms;
-}
-
-int64_t
-hb_now_ms(void)
-{
-	if (now.wall_ms == 0)
-		hb_clock_refresh();
-	return now.wall_ms + now.ahead_ms;
-}
-
-int64_t
-hb_mono_ms(void)
-{
-	if (now.mono_ms == 0)
-		hb_clock_refresh();
-	return now.mono_ms;
-}
 
 struct hb_loop *
 hb_loop_new(void)
@@ -124,39 +70,10 @@ hb_loop_free(struct hb_loop **l)
 		event_free(w->ev);
 		free(w);
 	}
-	/* hooks that were armed when their owner freed them */
-	while ((*l)->armed != NULL) {
-		struct hb_hook *h = (*l)->armed;
-
-		(*l)->armed = h->next;
-		if (h->cb == NULL)
-			free(h);
-	}
+	hb_hooks_free(&(*l)->hooks);
 	event_base_free((*l)->base);
 	free(*l);
 	*l = NULL;
-}
-
-/* A hook may arm itself or others: those run in the next turn, which then
- * must not sleep. */
-static void
-run_hooks(struct hb_loop *l)
-{
-	struct hb_hook *h = l->armed;
-
-	l->armed = NULL;
-	while (h != NULL) {
-		struct hb_hook *next = h->next;
-
-		if (h->cb == NULL) {
-			free(h);
-		} else {
-			h->armed = false;
-			h->next = NULL;
-			h->cb(h->ctx);
-		}
-		h = next;
-	}
 }
 
 int
@@ -166,12 +83,12 @@ hb_loop_run(struct hb_loop *l)
 	while (!l->stop) {
 		int flags = EVLOOP_ONCE;
 
-		if (l->armed != NULL)
+		if (l->hooks.armed != NULL)
 			flags |= EVLOOP_NONBLOCK;
 		if (event_base_loop(l->base, flags) < 0)
 			return HB_E_IO;
 		hb_clock_refresh();
-		run_hooks(l);
+		hb_hooks_run(&l->hooks);
 	}
 	return 0;
 }
@@ -329,66 +246,4 @@ hb_loop_on_signal(struct hb_loop *l, int signo, hb_signal_fn cb, void *ctx)
 		HB_BUG("signal event");
 	w->next = l->signals;
 	l->signals = w;
-}
-
-struct hb_hook *
-hb_hook_new(struct hb_loop *l, void (*cb)(void *ctx), void *ctx)
-{
-	struct hb_hook *h = HB_NEW(struct hb_hook);
-
-	h->loop = l;
-	h->cb = cb;
-	h->ctx = ctx;
-	return h;
-}
-
-void
-hb_hook_arm(struct hb_hook *h)
-{
-	if (h->armed)
-		return;
-	h->armed = true;
-	h->next = h->loop->armed;
-	h->loop->armed = h;
-}
-
-/* An armed hook stays in a list that may be under way: it is freed there. */
-void
-hb_hook_free(struct hb_hook **h)
-{
-	if (*h == NULL)
-		return;
-	if ((*h)->armed)
-		(*h)->cb = NULL;
-	else
-		free(*h);
-	*h = NULL;
-}
-
-void
-hb_random(void *dst, size_t n)
-{
-	unsigned char *p = dst;
-
-	while (n > 0) {
-		ssize_t r = getrandom(p, n, 0);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			HB_BUG("getrandom");
-		p += r;
-		n -= (size_t)r;
-	}
-}
-
-uint32_t
-hb_random_below(uint32_t n)
-{
-	uint64_t v;
-
-	HB_ASSERT(n > 0);
-	/* 64 bits against 32: the bias is below 2^-32. */
-	hb_random(&v, sizeof(v));
-	return (uint32_t)(v % n);
 }
