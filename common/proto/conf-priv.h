@@ -1,4 +1,7 @@
-/* Between conf.c (lines, words, rows) and conf_types.c (values).  Floor 1. */
+/*
+ * Between conf.c (lines, words, rows) and the values: conf_types.c,
+ * conf_serve.c, conf_send.c.  Floor 1.
+ */
 #ifndef HB_PROTO_CONF_PRIV_H
 #define HB_PROTO_CONF_PRIV_H
 
@@ -49,7 +52,42 @@ struct hb_conf_type_ops {
 	 * set. */
 	void (*dump)(const char *word, const void *field, struct hb_buf *out);
 };
-extern const struct hb_conf_type_ops hb_conf_types[HB_CONF_TYPE_COUNT];
+/* One for each type, defined beside its functions with OPS. */
+#define X(name, ctype) extern const struct hb_conf_type_ops hb_conf_ops_##name;
+HB_CONF_TYPES(X)
+#undef X
+extern const struct hb_conf_type_ops *const hb_conf_types[HB_CONF_TYPE_COUNT];
+
+/* In files of values alone. */
+#define OPS(name, parse, dump, syntax)                                         \
+	const struct hb_conf_type_ops hb_conf_ops_##name = { (syntax),         \
+		(parse), (dump) };
+#define TYPE(name, field) hb_conf_type_##name *v = field
+#define CTYPE(name, field) const hb_conf_type_##name *v = field
+
+/* Words of an enum, in the order of its values. */
+struct hb_conf_choice {
+	const char *const *words;
+	size_t n;
+};
+/* Which of C is WORD?  A mistake, which gives -1, is reported with what would
+ * be right. */
+int hb_conf_choose(struct hb_conf_line *l, const struct hb_conf_choice *c,
+    const char *word);
+/* The value of "NAME=VALUE", or NULL. */
+const char *hb_conf_option(const char *word, const char *name);
+/* Reports that WORD does not belong to this keyword, and its syntax. */
+void hb_conf_bad_option(struct hb_conf_line *l, const char *word);
+/* Is there one value?  Reports if not. */
+bool hb_conf_one_value(struct hb_conf_line *l);
+/* A copy of S; arena-owned. */
+char *hb_conf_keep(struct hb_conf_line *l, const char *s);
+/* S in lower case, arena-owned; NULL after reporting that it is no domain. */
+char *hb_conf_domain(struct hb_conf_line *l, const char *s);
+/* Appends the line "WORD VALUE", or "WORD A NAME=B" (B may be NULL). */
+void hb_conf_put_line(struct hb_buf *out, const char *word, const char *value);
+void hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
+    const char *name, const char *b);
 
 /* Appends " WORD", quoted where it must be. */
 void hb_conf_put_word(struct hb_buf *out, const char *word);

@@ -218,7 +218,7 @@ note_unbuilt(struct reader *r, struct hb_conf_line *l)
 static void
 apply_row(struct reader *r, struct hb_conf_line *l)
 {
-	const struct hb_conf_type_ops *type = &hb_conf_types[l->row->type];
+	const struct hb_conf_type_ops *type = hb_conf_types[l->row->type];
 	size_t i = (size_t)(l->row - rows);
 
 	if (r->seen[i] != 0 && (l->row->flags & HB_CW_MANY) == 0 &&
@@ -429,7 +429,7 @@ void
 hb_conf_dump(const struct hb_conf *c, struct hb_buf *out)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
-		hb_conf_types[rows[i].type].dump(rows[i].word,
+		hb_conf_types[rows[i].type]->dump(rows[i].word,
 		    (const unsigned char *)c + rows[i].offset, out);
 }
 
@@ -452,7 +452,7 @@ manual_row(const struct hb_conf_row *row, struct hb_buf *out)
 {
 	hb_buf_addf(out, ".It Ic %s%s Ar %s\n", row->word,
 	    (row->flags & HB_CW_MANY) != 0 ? " Ns +" : "",
-	    hb_conf_types[row->type].syntax);
+	    hb_conf_types[row->type]->syntax);
 	manual_text(row->text, out);
 	if (row->def != NULL)
 		hb_buf_addf(out, "The default is\n.Ql %s .\n", row->def);

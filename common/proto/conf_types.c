@@ -1,4 +1,7 @@
-/* Values of the configuration: one parser and one writer a type.  Floor 1. */
+/*
+ * Values of the configuration: what all types are read and written with, and
+ * names, paths, addresses, enums, numbers and times.  Floor 1.
+ */
 #include "common/proto/conf-priv.h"
 
 #include <stdio.h>
@@ -7,39 +10,8 @@
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
 
-#define TYPE(name, field) hb_conf_type_##name *v = field
-#define CTYPE(name, field) const hb_conf_type_##name *v = field
-
-/* Words of an enum, in the order of its values. */
-struct choice {
-	const char *const *words;
-	size_t n;
-};
-static const struct choice listen_kinds = { (const char *const[]){ "smtp",
-	"submission", "submissions", "lmtp" }, 4 };
-static const struct choice demands = { (const char *const[]){ "off", "offer",
-	"require" }, 3 };
-static const struct choice tls_levels = { (const char *const[]){ "none", "may",
-	"encrypt", "verify", "sts", "dane" }, 6 };
-static const struct choice auth_kinds = { (const char *const[]){ "passwd-file",
-	"dovecot", "pam" }, 3 };
-static const struct choice deliver_kinds = { (const char *const[]){ "maildir",
-	"mbox", "lmtp", "command" }, 4 };
-static const struct choice tls_versions = { (const char *const[]){ "1.2",
-	"1.3" }, 2 };
-static const struct choice downgrades = { (const char *const[]){ "off", "warn",
-	"defer" }, 3 };
-static const struct choice trusts = { (const char *const[]){ "auto", "yes",
-	"no" }, 3 };
-static const struct choice dmarcs = { (const char *const[]){ "off",
-	"report-only", "enforce" }, 3 };
-static const struct choice formats = { (const char *const[]){ "text", "json" },
-	2 };
-static const struct choice levels = { (const char *const[]){ "error", "warn",
-	"info", "debug" }, 4 };
-
 static int
-choose(const struct choice *c, const char *word)
+choose(const struct hb_conf_choice *c, const char *word)
 {
 	for (size_t i = 0; i < c->n; i++)
 		if (strcmp(c->words[i], word) == 0)
@@ -48,8 +20,9 @@ choose(const struct choice *c, const char *word)
 }
 
 /* Reads WORD as one of C; a mistake names what would be right. */
-static int
-must_choose(struct hb_conf_line *l, const struct choice *c, const char *word)
+int
+hb_conf_choose(struct hb_conf_line *l, const struct hb_conf_choice *c,
+    const char *word)
 {
 	struct hb_buf all = HB_BUF_INIT(0);
 	int i = choose(c, word);
@@ -65,8 +38,8 @@ must_choose(struct hb_conf_line *l, const struct choice *c, const char *word)
 }
 
 /* The value of "NAME=VALUE", or NULL. */
-static const char *
-option(const char *word, const char *name)
+const char *
+hb_conf_option(const char *word, const char *name)
 {
 	size_t n = strlen(name);
 
@@ -74,35 +47,53 @@ option(const char *word, const char *name)
 							     : NULL;
 }
 
-static void
-bad_option(struct hb_conf_line *l, const char *word)
+void
+hb_conf_bad_option(struct hb_conf_line *l, const char *word)
 {
 	hb_conf_error(l, "'%.64s' is not understood; '%s' is written: %s", word,
-	    l->row->word, hb_conf_types[l->row->type].syntax);
+	    l->row->word, hb_conf_types[l->row->type]->syntax);
 }
 
-static bool
-one_value(struct hb_conf_line *l)
+bool
+hb_conf_one_value(struct hb_conf_line *l)
 {
 	if (l->n == 1)
 		return true;
 	hb_conf_error(l, "'%s' takes one value: %s", l->row->word,
-	    hb_conf_types[l->row->type].syntax);
+	    hb_conf_types[l->row->type]->syntax);
 	return false;
 }
 
-static char *
-keep(struct hb_conf_line *l, const char *s)
+char *
+hb_conf_keep(struct hb_conf_line *l, const char *s)
 {
 	return hb_arena_cstr(l->arena, hb_span_str(s));
 }
 
-static void
-put_line(struct hb_buf *out, const char *word, const char *value)
+void
+hb_conf_put_line(struct hb_buf *out, const char *word, const char *value)
 {
 	hb_buf_adds(out, word);
 	hb_conf_put_word(out, value);
 	hb_buf_adds(out, "\n");
+}
+
+/* "WORD A NAME=B" */
+void
+hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
+    const char *name, const char *b)
+{
+	struct hb_buf opt = HB_BUF_INIT(0);
+
+	hb_buf_adds(out, word);
+	hb_conf_put_word(out, a);
+	if (b != NULL) {
+		hb_buf_addf(&opt, "%s=%s", name, b);
+		hb_buf_add(&opt, hb_span("", 1));
+		hb_conf_put_word(out, (const char *)opt.p);
+	}
+	hb_buf_adds(out, "\n");
+	hb_buf_free(&opt);
 }
 
 /* names */
@@ -129,8 +120,8 @@ is_domain(const char *s)
 }
 
 /* Lower case, checked; NULL after reporting. */
-static char *
-domain_word(struct hb_conf_line *l, const char *s)
+char *
+hb_conf_domain(struct hb_conf_line *l, const char *s)
 {
 	char *d;
 
@@ -139,7 +130,7 @@ domain_word(struct hb_conf_line *l, const char *s)
 		    "digits, hyphens; international names as A-labels)", s);
 		return NULL;
 	}
-	d = keep(l, s);
+	d = hb_conf_keep(l, s);
 	for (char *p = d; *p != '\0'; p++)
 		*p = (char)hb_lower((unsigned char)*p);
 	return d;
@@ -150,8 +141,8 @@ parse_host(struct hb_conf_line *l, void *field)
 {
 	TYPE(host, field);
 
-	if (one_value(l))
-		*v = domain_word(l, l->v[0]);
+	if (hb_conf_one_value(l))
+		*v = hb_conf_domain(l, l->v[0]);
 }
 
 static void
@@ -160,7 +151,7 @@ dump_str(const char *word, const void *field, struct hb_buf *out)
 	CTYPE(host, field);
 
 	if (*v != NULL)
-		put_line(out, word, *v);
+		hb_conf_put_line(out, word, *v);
 }
 
 /* One domain a line, '#' for comments. */
@@ -187,7 +178,7 @@ names_of_file(struct hb_conf_line *l, const char *path, struct hb_strs *list)
 		word = hb_span_word(&line);
 		if (word.n == 0)
 			continue;
-		name = domain_word(l, hb_arena_cstr(l->arena, word));
+		name = hb_conf_domain(l, hb_arena_cstr(l->arena, word));
 		if (name != NULL)
 			hb_strs_add(l->arena, list, name);
 	}
@@ -206,7 +197,7 @@ parse_names(struct hb_conf_line *l, void *field)
 			names_of_file(l, l->v[i] + 5, v);
 			continue;
 		}
-		name = domain_word(l, l->v[i]);
+		name = hb_conf_domain(l, l->v[i]);
 		if (name != NULL)
 			hb_strs_add(l->arena, v, name);
 	}
@@ -218,7 +209,7 @@ parse_words(struct hb_conf_line *l, void *field)
 	TYPE(words, field);
 
 	for (size_t i = 0; i < l->n; i++)
-		hb_strs_add(l->arena, v, keep(l, l->v[i]));
+		hb_strs_add(l->arena, v, hb_conf_keep(l, l->v[i]));
 }
 
 static void
@@ -227,8 +218,12 @@ dump_strs(const char *word, const void *field, struct hb_buf *out)
 	CTYPE(words, field);
 
 	for (size_t i = 0; i < v->n; i++)
-		put_line(out, word, v->v[i]);
+		hb_conf_put_line(out, word, v->v[i]);
 }
+
+OPS(host, parse_host, dump_str, "NAME")
+OPS(names, parse_names, dump_strs, "NAME|file:PATH ...")
+OPS(words, parse_words, dump_strs, "WORD ...")
 
 /* paths */
 
@@ -237,7 +232,7 @@ parse_path(struct hb_conf_line *l, void *field)
 {
 	TYPE(path, field);
 
-	if (one_value(l))
+	if (hb_conf_one_value(l))
 		*v = hb_conf_path(l, l->v[0]);
 }
 
@@ -250,88 +245,8 @@ parse_paths(struct hb_conf_line *l, void *field)
 		hb_strs_add(l->arena, v, hb_conf_path(l, l->v[i]));
 }
 
-/* user ROLE NAME */
-
-static bool
-is_user_role(const char *role)
-{
-	static const char *const roles[] = { "smtpd", "router", "queue",
-		"delivery", "keyagent", "control", "submit", "local" };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(roles); i++)
-		if (strcmp(role, roles[i]) == 0)
-			return true;
-	return false;
-}
-
-static void
-parse_users(struct hb_conf_line *l, void *field)
-{
-	TYPE(users, field);
-	struct hb_role_user *u;
-	void *list = v->v;
-
-	if (l->n != 2 || !is_user_role(l->v[0])) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	u = hb_conf_grow(l->arena, &list, &v->n, sizeof(*u));
-	v->v = list;
-	u->role = keep(l, l->v[0]);
-	u->account = keep(l, l->v[1]);
-}
-
-static void
-dump_users(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(users, field);
-
-	for (size_t i = 0; i < v->n; i++) {
-		hb_buf_adds(out, word);
-		hb_conf_put_word(out, v->v[i].role);
-		hb_conf_put_word(out, v->v[i].account);
-		hb_buf_adds(out, "\n");
-	}
-}
-
-/* workers */
-
-static void
-parse_workers(struct hb_conf_line *l, void *field)
-{
-	TYPE(workers, field);
-
-	for (size_t i = 0; i < l->n; i++) {
-		const char *s = option(l->v[i], "smtpd");
-		unsigned *to = s != NULL ? &v->smtpd : &v->delivery;
-		uint64_t n;
-
-		if (s == NULL)
-			s = option(l->v[i], "delivery");
-		if (s == NULL)
-			bad_option(l, l->v[i]);
-		else if (hb_span_u64(hb_span_str(s), 64, &n) < 0 || n == 0)
-			hb_conf_error(l, "'%.64s': 1 to 64 processes",
-			    l->v[i]);
-		else
-			*to = (unsigned)n;
-	}
-}
-
-static void
-dump_workers(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(workers, field);
-
-	if (v->smtpd == 0 && v->delivery == 0)
-		return;
-	hb_buf_adds(out, word);
-	if (v->smtpd > 0)
-		hb_buf_addf(out, " smtpd=%u", v->smtpd);
-	if (v->delivery > 0)
-		hb_buf_addf(out, " delivery=%u", v->delivery);
-	hb_buf_adds(out, "\n");
-}
+OPS(path, parse_path, dump_str, "PATH")
+OPS(paths, parse_paths, dump_strs, "FILE ...")
 
 /* addresses */
 
@@ -364,10 +279,10 @@ dump_cidrs(const char *word, const void *field, struct hb_buf *out)
 	char text[HB_NETADDR_TEXT];
 
 	if (v->n == 0)
-		put_line(out, word, "none");
+		hb_conf_put_line(out, word, "none");
 	for (size_t i = 0; i < v->n; i++) {
 		hb_cidr_format(&v->v[i], text);
-		put_line(out, word, text);
+		hb_conf_put_line(out, word, text);
 	}
 }
 
@@ -422,7 +337,7 @@ dump_addrs(const char *word, const void *field, struct hb_buf *out)
 
 	for (size_t i = 0; i < v->n; i++) {
 		hb_netaddr_format_port(&v->v[i], text);
-		put_line(out, word, text);
+		hb_conf_put_line(out, word, text);
 	}
 }
 
@@ -431,7 +346,8 @@ parse_addr(struct hb_conf_line *l, void *field)
 {
 	TYPE(addr, field);
 
-	if (one_value(l) && hb_netaddr_parse(hb_span_str(l->v[0]), v) < 0)
+	if (hb_conf_one_value(l) &&
+	    hb_netaddr_parse(hb_span_str(l->v[0]), v) < 0)
 		hb_conf_error(l, "'%.64s' is not an address", l->v[0]);
 }
 
@@ -444,137 +360,41 @@ dump_addr(const char *word, const void *field, struct hb_buf *out)
 	if (v->family == 0)
 		return;
 	hb_netaddr_format(v, text);
-	put_line(out, word, text);
+	hb_conf_put_line(out, word, text);
 }
 
-/* listen */
-
-static void
-listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
-{
-	const char *s;
-	int i;
-
-	if ((s = option(word, "tls")) != NULL) {
-		i = must_choose(l, &demands, s);
-		at->tls = i >= 0 ? (enum hb_demand)i : at->tls;
-	} else if ((s = option(word, "auth")) != NULL) {
-		i = must_choose(l, &demands, s);
-		at->auth = i >= 0 ? (enum hb_demand)i : at->auth;
-	} else if (option(word, "proxy-protocol") != NULL) {
-		hb_conf_error(l, "'proxy-protocol' has no function in this "
-		    "build, and ignoring it would take the balancer's address "
-		    "for the client's");
-	} else {
-		bad_option(l, word);
-	}
-}
-
-static void
-parse_listens(struct hb_conf_line *l, void *field)
-{
-	TYPE(listens, field);
-	struct hb_listen at = { .tls = HB_DEMAND_OFFER };
-	void *list = v->v;
-	int kind;
-
-	if (l->n == 1 && strcmp(l->v[0], "none") == 0)
-		return;
-	if (l->n < 2) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	if (hb_netaddr_parse_port(hb_span_str(l->v[0]), &at.addr) < 0 ||
-	    at.addr.port == 0) {
-		hb_conf_error(l, "'%.64s' is not ADDR:PORT (IPv6 in brackets, "
-		    "* for every address)", l->v[0]);
-		return;
-	}
-	at.any = at.addr.family == 0;
-	kind = must_choose(l, &listen_kinds, l->v[1]);
-	if (kind < 0)
-		return;
-	at.kind = (enum hb_listen_kind)kind;
-	if (at.kind == HB_LISTEN_SUBMISSION || at.kind == HB_LISTEN_SUBMISSIONS)
-		at.tls = at.auth = HB_DEMAND_REQUIRE;
-	for (size_t i = 2; i < l->n; i++)
-		listen_option(l, &at, l->v[i]);
-	*(struct hb_listen *)hb_conf_grow(l->arena, &list, &v->n,
-	    sizeof(at)) = at;
-	v->v = list;
-}
-
-static void
-dump_listens(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(listens, field);
-	char text[HB_NETADDR_TEXT];
-
-	if (v->n == 0)
-		put_line(out, word, "none");
-	for (size_t i = 0; i < v->n; i++) {
-		hb_netaddr_format_port(&v->v[i].addr, text);
-		hb_buf_addf(out, "%s %s %s tls=%s auth=%s\n", word, text,
-		    listen_kinds.words[v->v[i].kind],
-		    demands.words[v->v[i].tls], demands.words[v->v[i].auth]);
-	}
-}
-
-/* tls-certificate FILE key=FILE */
-
-static void
-parse_certs(struct hb_conf_line *l, void *field)
-{
-	TYPE(certs, field);
-	const char *key = l->n == 2 ? option(l->v[1], "key") : NULL;
-	struct hb_cert *c;
-	void *list = v->v;
-
-	if (key == NULL) {
-		bad_option(l, l->v[l->n - 1]);
-		return;
-	}
-	c = hb_conf_grow(l->arena, &list, &v->n, sizeof(*c));
-	v->v = list;
-	c->chain = hb_conf_path(l, l->v[0]);
-	c->key = hb_conf_path(l, key);
-}
-
-/* "WORD A NAME=B" */
-static void
-put_pair(struct hb_buf *out, const char *word, const char *a, const char *name,
-    const char *b)
-{
-	struct hb_buf opt = HB_BUF_INIT(0);
-
-	hb_buf_adds(out, word);
-	hb_conf_put_word(out, a);
-	if (b != NULL) {
-		hb_buf_addf(&opt, "%s=%s", name, b);
-		hb_buf_add(&opt, hb_span("", 1));
-		hb_conf_put_word(out, (const char *)opt.p);
-	}
-	hb_buf_adds(out, "\n");
-	hb_buf_free(&opt);
-}
-
-static void
-dump_certs(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(certs, field);
-
-	for (size_t i = 0; i < v->n; i++)
-		put_pair(out, word, v->v[i].chain, "key", v->v[i].key);
-}
+OPS(cidrs, parse_cidrs, dump_cidrs, "CIDR ...|none")
+OPS(addrs, parse_addrs, dump_addrs, "ADDR ...")
+OPS(endpoints, parse_endpoints, dump_addrs, "ADDR[:PORT] ...")
+OPS(addr, parse_addr, dump_addr, "ADDR")
 
 /* enums */
+
+static const struct hb_conf_choice tls_versions = {
+	(const char *const[]){ "1.2", "1.3" }, 2
+};
+static const struct hb_conf_choice downgrades = {
+	(const char *const[]){ "off", "warn", "defer" }, 3
+};
+static const struct hb_conf_choice trusts = {
+	(const char *const[]){ "auto", "yes", "no" }, 3
+};
+static const struct hb_conf_choice dmarcs = {
+	(const char *const[]){ "off", "report-only", "enforce" }, 3
+};
+
+/* The one value as one of C, or -1. */
+static int
+one_choice(struct hb_conf_line *l, const struct hb_conf_choice *c)
+{
+	return hb_conf_one_value(l) ? hb_conf_choose(l, c, l->v[0]) : -1;
+}
 
 #define ENUM_TYPE(name, choices)                                               \
 	static void parse_##name(struct hb_conf_line *l, void *field)          \
 	{                                                                      \
 		TYPE(name, field);                                             \
-		int i = one_value(l) ? must_choose(l, &(choices), l->v[0])     \
-				     : -1;                                     \
+		int i = one_choice(l, &(choices));                             \
                                                                                \
 		if (i >= 0)                                                    \
 			*v = (hb_conf_type_##name)i;                           \
@@ -584,7 +404,7 @@ dump_certs(const char *word, const void *field, struct hb_buf *out)
 	{                                                                      \
 		CTYPE(name, field);                                            \
                                                                                \
-		put_line(out, word, (choices).words[*v]);                      \
+		hb_conf_put_line(out, word, (choices).words[*v]);              \
 	}
 ENUM_TYPE(tlsver, tls_versions)
 ENUM_TYPE(trust_ad, trusts)
@@ -600,7 +420,7 @@ static void
 parse_downgrade(struct hb_conf_line *l, void *field)
 {
 	TYPE(downgrade, field);
-	int i = one_value(l) ? must_choose(l, &downgrades, l->v[0]) : -1;
+	int i = one_choice(l, &downgrades);
 
 	if (i == HB_DOWNGRADE_DEFER)
 		refuse_value(l);
@@ -613,14 +433,14 @@ dump_downgrade(const char *word, const void *field, struct hb_buf *out)
 {
 	CTYPE(downgrade, field);
 
-	put_line(out, word, downgrades.words[*v]);
+	hb_conf_put_line(out, word, downgrades.words[*v]);
 }
 
 static void
 parse_dmarc(struct hb_conf_line *l, void *field)
 {
 	TYPE(dmarc, field);
-	int i = one_value(l) ? must_choose(l, &dmarcs, l->v[0]) : -1;
+	int i = one_choice(l, &dmarcs);
 
 	if (i == HB_DMARC_ENFORCE)
 		refuse_value(l);
@@ -633,7 +453,7 @@ dump_dmarc(const char *word, const void *field, struct hb_buf *out)
 {
 	CTYPE(dmarc, field);
 
-	put_line(out, word, dmarcs.words[*v]);
+	hb_conf_put_line(out, word, dmarcs.words[*v]);
 }
 
 static void
@@ -641,7 +461,7 @@ parse_bool(struct hb_conf_line *l, void *field)
 {
 	TYPE(bool, field);
 
-	if (!one_value(l))
+	if (!hb_conf_one_value(l))
 		return;
 	*v = strcmp(l->v[0], "on") == 0;
 	if (!*v && strcmp(l->v[0], "off") != 0)
@@ -653,122 +473,14 @@ dump_bool(const char *word, const void *field, struct hb_buf *out)
 {
 	CTYPE(bool, field);
 
-	put_line(out, word, *v ? "on" : "off");
+	hb_conf_put_line(out, word, *v ? "on" : "off");
 }
 
-/* auth */
-
-static void
-parse_auths(struct hb_conf_line *l, void *field)
-{
-	TYPE(auths, field);
-	struct hb_authsrc *a;
-	void *list = v->v;
-	int kind;
-
-	if (l->n != 2) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	kind = must_choose(l, &auth_kinds, l->v[0]);
-	if (kind < 0)
-		return;
-	if (kind != HB_AUTHSRC_PASSWD_FILE) {
-		l->unbuilt = kind == HB_AUTHSRC_PAM ? "auth pam"
-						    : "auth dovecot";
-		return;
-	}
-	a = hb_conf_grow(l->arena, &list, &v->n, sizeof(*a));
-	v->v = list;
-	a->kind = (enum hb_auth_kind)kind;
-	a->arg = hb_conf_path(l, l->v[1]);
-}
-
-static void
-dump_auths(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(auths, field);
-
-	for (size_t i = 0; i < v->n; i++) {
-		hb_buf_addf(out, "%s %s", word, auth_kinds.words[v->v[i].kind]);
-		hb_conf_put_word(out, v->v[i].arg);
-		hb_buf_adds(out, "\n");
-	}
-}
-
-/* maps */
-
-static void
-map_word(struct hb_conf_line *l, const char *s, struct hb_mapspec *v)
-{
-	v->kind = HB_MAP_AUTO;
-	if (strncmp(s, "socketmap:", 10) == 0) {
-		hb_conf_error(l, "socket maps have no function in this build");
-		return;
-	}
-	if (strncmp(s, "hash:", 5) == 0) {
-		v->kind = HB_MAP_HASH;
-		s += 5;
-	} else if (strncmp(s, "text:", 5) == 0) {
-		v->kind = HB_MAP_TEXT;
-		s += 5;
-	}
-	if (*s == '\0')
-		hb_conf_error(l, "a map needs a file");
-	v->arg = hb_conf_path(l, s);
-}
-
-static void
-parse_map(struct hb_conf_line *l, void *field)
-{
-	if (one_value(l))
-		map_word(l, l->v[0], field);
-}
-
-static void
-put_map(struct hb_buf *out, const char *word, const struct hb_mapspec *m)
-{
-	static const char *const prefixes[] = { "", "", "hash:", "text:",
-		"socketmap:" };
-	struct hb_buf b = HB_BUF_INIT(0);
-
-	hb_buf_addf(&b, "%s%s", prefixes[m->kind], m->arg);
-	hb_buf_add(&b, hb_span("", 1));
-	put_line(out, word, (const char *)b.p);
-	hb_buf_free(&b);
-}
-
-static void
-dump_map(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(map, field);
-
-	if (v->kind != HB_MAP_NONE)
-		put_map(out, word, v);
-}
-
-static void
-parse_users_map(struct hb_conf_line *l, void *field)
-{
-	TYPE(users_map, field);
-
-	if (!one_value(l))
-		return;
-	v->passwd = strcmp(l->v[0], "passwd") == 0;
-	if (!v->passwd)
-		map_word(l, l->v[0], &v->map);
-}
-
-static void
-dump_users_map(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(users_map, field);
-
-	if (v->passwd)
-		put_line(out, word, "passwd");
-	else
-		put_map(out, word, &v->map);
-}
+OPS(tlsver, parse_tlsver, dump_tlsver, "1.2|1.3")
+OPS(trust_ad, parse_trust_ad, dump_trust_ad, "auto|yes|no")
+OPS(downgrade, parse_downgrade, dump_downgrade, "off|warn|defer")
+OPS(dmarc, parse_dmarc, dump_dmarc, "off|report-only|enforce")
+OPS(bool, parse_bool, dump_bool, "on|off")
 
 /* numbers */
 
@@ -778,7 +490,7 @@ parse_size(struct hb_conf_line *l, void *field)
 	TYPE(size, field);
 	char least[24], most[24];
 
-	if (!one_value(l))
+	if (!hb_conf_one_value(l))
 		return;
 	if (hb_size_parse(hb_span_str(l->v[0]), v) == 0 && *v >= l->row->min &&
 	    *v <= l->row->max)
@@ -796,7 +508,7 @@ dump_size(const char *word, const void *field, struct hb_buf *out)
 	char text[24];
 
 	hb_size_format(*v, text);
-	put_line(out, word, text);
+	hb_conf_put_line(out, word, text);
 }
 
 static void
@@ -805,7 +517,7 @@ parse_count(struct hb_conf_line *l, void *field)
 	TYPE(count, field);
 	uint64_t n;
 
-	if (!one_value(l))
+	if (!hb_conf_one_value(l))
 		return;
 	if (hb_span_u64(hb_span_str(l->v[0]), l->row->max, &n) < 0 ||
 	    n < l->row->min)
@@ -832,7 +544,7 @@ parse_rate(struct hb_conf_line *l, void *field)
 	struct hb_span count = hb_span_cut(&time, '/');
 	uint64_t n;
 
-	if (!one_value(l) || strcmp(l->v[0], "off") == 0)
+	if (!hb_conf_one_value(l) || strcmp(l->v[0], "off") == 0)
 		return;
 	if (hb_span_u64(count, 1000000, &n) < 0 || n == 0 ||
 	    hb_duration_parse(time, &v->per_ms) < 0 || v->per_ms < 1000 ||
@@ -850,7 +562,7 @@ dump_rate(const char *word, const void *field, struct hb_buf *out)
 	char text[24];
 
 	if (v->count == 0) {
-		put_line(out, word, "off");
+		hb_conf_put_line(out, word, "off");
 		return;
 	}
 	hb_duration_format(v->per_ms, text);
@@ -879,7 +591,7 @@ parse_duration(struct hb_conf_line *l, void *field)
 {
 	TYPE(duration, field);
 
-	if (one_value(l))
+	if (hb_conf_one_value(l))
 		duration_word(l, l->v[0], v);
 }
 
@@ -890,7 +602,7 @@ dump_duration(const char *word, const void *field, struct hb_buf *out)
 	char text[24];
 
 	hb_duration_format(*v, text);
-	put_line(out, word, text);
+	hb_conf_put_line(out, word, text);
 }
 
 static void
@@ -899,7 +611,7 @@ parse_duration_off(struct hb_conf_line *l, void *field)
 	TYPE(duration_off, field);
 
 	*v = 0;
-	if (one_value(l) && strcmp(l->v[0], "off") != 0)
+	if (hb_conf_one_value(l) && strcmp(l->v[0], "off") != 0)
 		duration_word(l, l->v[0], v);
 }
 
@@ -909,7 +621,7 @@ dump_duration_off(const char *word, const void *field, struct hb_buf *out)
 	CTYPE(duration_off, field);
 
 	if (*v == 0)
-		put_line(out, word, "off");
+		hb_conf_put_line(out, word, "off");
 	else
 		dump_duration(word, field, out);
 }
@@ -922,14 +634,14 @@ parse_retry(struct hb_conf_line *l, void *field)
 	if (v->first_ms == 0)
 		*v = (struct hb_retry){ 300000, 14400000 };
 	for (size_t i = 0; i < l->n; i++) {
-		const char *s = option(l->v[i], "first");
+		const char *s = hb_conf_option(l->v[i], "first");
 
 		if (s != NULL)
 			duration_word(l, s, &v->first_ms);
-		else if ((s = option(l->v[i], "max")) != NULL)
+		else if ((s = hb_conf_option(l->v[i], "max")) != NULL)
 			duration_word(l, s, &v->max_ms);
 		else
-			bad_option(l, l->v[i]);
+			hb_conf_bad_option(l, l->v[i]);
 	}
 	if (v->first_ms < 1000 || v->max_ms > 86400000)
 		hb_conf_error(l, "waits are from 1s to 1d");
@@ -946,279 +658,12 @@ dump_retry(const char *word, const void *field, struct hb_buf *out)
 	hb_buf_addf(out, "%s first=%s max=%s\n", word, first, most);
 }
 
-/* deliver */
-
-static void
-parse_deliver(struct hb_conf_line *l, void *field)
-{
-	TYPE(deliver, field);
-	bool path;
-	int kind = must_choose(l, &deliver_kinds, l->v[0]);
-
-	if (kind < 0)
-		return;
-	if (l->n != 2) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	v->kind = (enum hb_deliver_kind)kind;
-	path = v->kind == HB_DELIVER_MAILDIR || v->kind == HB_DELIVER_MBOX;
-	if (path && l->v[1][0] != '~' && l->v[1][0] != '%')
-		v->arg = hb_conf_path(l, l->v[1]);
-	else
-		v->arg = keep(l, l->v[1]);
-}
-
-static void
-dump_deliver(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(deliver, field);
-
-	hb_buf_addf(out, "%s %s", word, deliver_kinds.words[v->kind]);
-	hb_conf_put_word(out, v->arg);
-	hb_buf_adds(out, "\n");
-}
-
-static void
-parse_delimiter(struct hb_conf_line *l, void *field)
-{
-	TYPE(delimiter, field);
-
-	if (!one_value(l))
-		return;
-	if (strcmp(l->v[0], "off") == 0)
-		*v = '\0';
-	else if (strlen(l->v[0]) != 1 || l->v[0][0] == '@' ||
-	    hb_is_alnum((unsigned char)l->v[0][0]) || l->v[0][0] < '!' ||
-	    l->v[0][0] > '~')
-		hb_conf_error(l, "'%.64s' is not one punctuation character, or "
-		    "off", l->v[0]);
-	else
-		*v = l->v[0][0];
-}
-
-static void
-dump_delimiter(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(delimiter, field);
-	char text[2] = { *v, '\0' };
-
-	put_line(out, word, *v == '\0' ? "off" : text);
-}
-
-/* smarthost, route */
-
-/* The canonical text of a route word; NULL after reporting. */
-static char *
-route_word(struct hb_conf_line *l, const char *s)
-{
-	struct hb_buf b = HB_BUF_INIT(0);
-	struct hb_route r;
-	char *text = NULL;
-
-	if (hb_route_parse(hb_span_str(s), &r) == 0) {
-		if (r.kind == HB_ROUTE_LMTP_UNIX)
-			r.rest = hb_span_str(hb_conf_path(l,
-			    hb_arena_cstr(l->arena, r.rest)));
-		if (hb_route_format(&r, &b) == 0)
-			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
-	}
-	if (text == NULL)
-		hb_conf_error(l, "'%.64s' is not a destination such as "
-		    "smtp://HOST:PORT, smtp+tls://HOST, smtps://HOST, "
-		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH", s);
-	hb_buf_free(&b);
-	return text;
-}
-
-static void
-parse_smarthost(struct hb_conf_line *l, void *field)
-{
-	TYPE(smarthost, field);
-
-	v->route = route_word(l, l->v[0]);
-	for (size_t i = 1; i < l->n; i++) {
-		const char *s = option(l->v[i], "auth");
-
-		if (s == NULL) {
-			bad_option(l, l->v[i]);
-			continue;
-		}
-		v->auth_file = hb_conf_path(l, s);
-		l->unbuilt = "smarthost auth=";
-	}
-}
-
-static void
-dump_smarthost(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(smarthost, field);
-
-	if (v->route != NULL)
-		put_pair(out, word, v->route, "auth", v->auth_file);
-}
-
-/* "name", ".name" or "*", in lower case; NULL after reporting. */
-static char *
-pattern_word(struct hb_conf_line *l, const char *s)
-{
-	char *name, *dotted;
-	size_t n;
-
-	if (strcmp(s, "*") == 0)
-		return keep(l, s);
-	name = domain_word(l, s[0] == '.' ? s + 1 : s);
-	if (name == NULL || s[0] != '.')
-		return name;
-	n = strlen(name) + 1;
-	dotted = hb_arena_alloc(l->arena, n + 1);
-	dotted[0] = '.';
-	memcpy(dotted + 1, name, n);
-	return dotted;
-}
-
-/* All words behind the pattern are one text: "error:5.1.1 no such user",
- * "local" is short for local delivery as if the domain were ours. */
-static void
-parse_routes(struct hb_conf_line *l, void *field)
-{
-	TYPE(routes, field);
-	struct hb_buf text = HB_BUF_INIT(0);
-	struct hb_conf_route *r, row;
-	void *list = v->v;
-
-	if (l->n < 2) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	row.pattern = pattern_word(l, l->v[0]);
-	for (size_t i = 1; i < l->n; i++)
-		hb_buf_addf(&text, "%s%s", i > 1 ? " " : "", l->v[i]);
-	hb_buf_add(&text, hb_span("", 1));
-	if (strcmp((const char *)text.p, "local") == 0)
-		row.route = keep(l, "local");
-	else
-		row.route = route_word(l, (const char *)text.p);
-	hb_buf_free(&text);
-	if (row.pattern == NULL || row.route == NULL)
-		return;
-	r = hb_conf_grow(l->arena, &list, &v->n, sizeof(*r));
-	v->v = list;
-	*r = row;
-}
-
-static void
-dump_routes(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(routes, field);
-
-	for (size_t i = 0; i < v->n; i++) {
-		hb_buf_addf(out, "%s %s", word, v->v[i].pattern);
-		hb_conf_put_word(out, v->v[i].route);
-		hb_buf_adds(out, "\n");
-	}
-}
-
-/* tls-policy */
-
-static void
-policy_names(struct hb_conf_line *l, struct hb_tls_policy *p, const char *s)
-{
-	struct hb_span rest = hb_span_str(s);
-
-	while (rest.n > 0) {
-		struct hb_span name = hb_span_cut(&rest, ',');
-		char *d = domain_word(l, hb_arena_cstr(l->arena, name));
-
-		if (d != NULL)
-			hb_strs_add(l->arena, &p->names, d);
-	}
-}
-
-static void
-policy_option(struct hb_conf_line *l, struct hb_tls_policy *p,
-    const char *word)
-{
-	const char *s;
-	int64_t day;
-
-	if ((s = option(word, "names")) != NULL) {
-		policy_names(l, p, s);
-	} else if ((s = option(word, "until")) != NULL) {
-		if (hb_date_parse(hb_span_str(s), &day) < 0)
-			hb_conf_error(l, "'%.64s' is not a date YYYY-MM-DD", s);
-		else
-			p->until_ms = day + 86400000;
-	} else if ((s = option(word, "reason")) != NULL) {
-		p->reason = keep(l, s);
-	} else {
-		bad_option(l, word);
-	}
-}
-
-static void
-parse_tls_policies(struct hb_conf_line *l, void *field)
-{
-	TYPE(tls_policies, field);
-	struct hb_tls_policy p = { 0 };
-	void *list = v->v;
-	int level;
-
-	if (l->n < 2) {
-		bad_option(l, l->v[0]);
-		return;
-	}
-	p.pattern = pattern_word(l, l->v[0]);
-	level = must_choose(l, &tls_levels, l->v[1]);
-	if (p.pattern == NULL || level < 0)
-		return;
-	p.level = (enum hb_tls_level)level;
-	if (p.level == HB_TLS_DANE)
-		hb_conf_error(l, "level 'dane' has no function in this build, "
-		    "and ignoring it would weaken what it demands");
-	for (size_t i = 2; i < l->n; i++)
-		policy_option(l, &p, l->v[i]);
-	if (p.names.n > 0 && p.level != HB_TLS_VERIFY)
-		hb_conf_error(l, "names= goes with level verify");
-	*(struct hb_tls_policy *)hb_conf_grow(l->arena, &list, &v->n,
-	    sizeof(p)) = p;
-	v->v = list;
-}
-
-static void
-put_date(struct hb_buf *out, int64_t ms)
-{
-	char text[HB_TIME_RFC3339_SIZE];
-
-	hb_time_rfc3339(ms, text);
-	hb_buf_addf(out, " until=%.10s", text);
-}
-
-static void
-dump_tls_policies(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(tls_policies, field);
-
-	for (size_t i = 0; i < v->n; i++) {
-		const struct hb_tls_policy *p = &v->v[i];
-		struct hb_buf reason = HB_BUF_INIT(0);
-
-		hb_buf_addf(out, "%s %s %s", word, p->pattern,
-		    tls_levels.words[p->level]);
-		for (size_t k = 0; k < p->names.n; k++)
-			hb_buf_addf(out, "%s%s", k == 0 ? " names=" : ",",
-			    p->names.v[k]);
-		if (p->until_ms != 0)
-			put_date(out, p->until_ms - 86400000);
-		if (p->reason != NULL) {
-			hb_buf_addf(&reason, "reason=%s", p->reason);
-			hb_buf_add(&reason, hb_span("", 1));
-			hb_conf_put_word(out, (const char *)reason.p);
-			hb_buf_free(&reason);
-		}
-		hb_buf_adds(out, "\n");
-	}
-}
+OPS(size, parse_size, dump_size, "SIZE")
+OPS(count, parse_count, dump_count, "N")
+OPS(rate, parse_rate, dump_rate, "N/TIME|off")
+OPS(duration, parse_duration, dump_duration, "TIME")
+OPS(duration_off, parse_duration_off, dump_duration_off, "TIME|off")
+OPS(retry, parse_retry, dump_retry, "first=TIME max=TIME")
 
 /* tls-report on|off and options: kept as words */
 
@@ -1243,103 +688,11 @@ dump_switch_words(const char *word, const void *field, struct hb_buf *out)
 	hb_buf_adds(out, "\n");
 }
 
-/* log */
+OPS(switch_words, parse_switch_words, dump_switch_words,
+    "on|off [from=ADDR] [contact=ADDR] [organization=TEXT]")
 
-static void
-log_option(struct hb_conf_line *l, struct hb_logspec *v, const char *word)
-{
-	const char *s;
-	int i;
-
-	if ((s = option(word, "format")) != NULL) {
-		i = must_choose(l, &formats, s);
-		v->format = i >= 0 ? (enum hb_log_format)i : v->format;
-	} else if ((s = option(word, "level")) != NULL) {
-		i = must_choose(l, &levels, s);
-		v->level = i >= 0 ? (enum hb_level)i : v->level;
-	} else {
-		bad_option(l, word);
-	}
-}
-
-static void
-parse_log(struct hb_conf_line *l, void *field)
-{
-	TYPE(log, field);
-
-	v->level = HB_LOG_INFO;
-	v->given = !l->is_default;
-	if (strcmp(l->v[0], "syslog") == 0) {
-		v->kind = HB_LOGTO_SYSLOG;
-	} else if (strcmp(l->v[0], "stderr") == 0) {
-		v->kind = HB_LOGTO_STDERR;
-	} else {
-		v->kind = HB_LOGTO_FILE;
-		v->file = hb_conf_path(l, l->v[0]);
-	}
-	for (size_t i = 1; i < l->n; i++)
-		log_option(l, v, l->v[i]);
-}
-
-static void
-dump_log(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(log, field);
-
-	hb_buf_adds(out, word);
-	hb_conf_put_word(out, v->kind == HB_LOGTO_FILE ? v->file
-		: v->kind == HB_LOGTO_STDERR	       ? "stderr"
-						       : "syslog");
-	hb_buf_addf(out, " format=%s level=%s\n", formats.words[v->format],
-	    levels.words[v->level]);
-}
-
-const struct hb_conf_type_ops hb_conf_types[HB_CONF_TYPE_COUNT] = {
-#define ROW(type, parse, dump, syntax)                                         \
-	[HB_CONF_T_##type] = { syntax, parse, dump }
-	ROW(host, parse_host, dump_str, "NAME"),
-	ROW(names, parse_names, dump_strs, "NAME|file:PATH ..."),
-	ROW(words, parse_words, dump_strs, "WORD ..."),
-	ROW(paths, parse_paths, dump_strs, "FILE ..."),
-	ROW(path, parse_path, dump_str, "PATH"),
-	ROW(users, parse_users, dump_users, "ROLE NAME"),
-	ROW(workers, parse_workers, dump_workers, "smtpd=N delivery=M"),
-	ROW(listens, parse_listens, dump_listens,
-	    "ADDR:PORT smtp|submission|submissions|lmtp "
-	    "[tls=off|offer|require] [auth=off|offer|require] "
-	    "[proxy-protocol=CIDR,...]"),
-	ROW(certs, parse_certs, dump_certs, "FILE key=FILE"),
-	ROW(tlsver, parse_tlsver, dump_tlsver, "1.2|1.3"),
-	ROW(auths, parse_auths, dump_auths,
-	    "passwd-file FILE|dovecot SOCKET|pam SERVICE"),
-	ROW(map, parse_map, dump_map, "[hash:|text:]FILE"),
-	ROW(cidrs, parse_cidrs, dump_cidrs, "CIDR ...|none"),
-	ROW(size, parse_size, dump_size, "SIZE"),
-	ROW(count, parse_count, dump_count, "N"),
-	ROW(rate, parse_rate, dump_rate, "N/TIME|off"),
-	ROW(duration, parse_duration, dump_duration, "TIME"),
-	ROW(duration_off, parse_duration_off, dump_duration_off, "TIME|off"),
-	ROW(deliver, parse_deliver, dump_deliver,
-	    "maildir PATH|mbox PATH|lmtp ENDPOINT|command CMD"),
-	ROW(users_map, parse_users_map, dump_users_map, "passwd|MAP"),
-	ROW(bool, parse_bool, dump_bool, "on|off"),
-	ROW(delimiter, parse_delimiter, dump_delimiter, "CHAR|off"),
-	ROW(smarthost, parse_smarthost, dump_smarthost, "URL [auth=FILE]"),
-	ROW(routes, parse_routes, dump_routes, "PATTERN DESTINATION"),
-	ROW(addrs, parse_addrs, dump_addrs, "ADDR ..."),
-	ROW(addr, parse_addr, dump_addr, "ADDR"),
-	ROW(tls_policies, parse_tls_policies, dump_tls_policies,
-	    "PATTERN none|may|encrypt|verify|sts|dane [names=N,...] "
-	    "[until=YYYY-MM-DD] [reason=TEXT]"),
-	ROW(downgrade, parse_downgrade, dump_downgrade, "off|warn|defer"),
-	ROW(endpoints, parse_endpoints, dump_addrs, "ADDR[:PORT] ..."),
-	ROW(trust_ad, parse_trust_ad, dump_trust_ad, "auto|yes|no"),
-	ROW(retry, parse_retry, dump_retry, "first=TIME max=TIME"),
-	ROW(dmarc, parse_dmarc, dump_dmarc, "off|report-only|enforce"),
-	ROW(switch_words, parse_switch_words, dump_switch_words,
-	    "on|off [from=ADDR] [contact=ADDR] [organization=TEXT]"),
-	ROW(log, parse_log, dump_log,
-	    "syslog|stderr|FILE [format=text|json] "
-	    "[level=error|warn|info|debug]"),
-#undef ROW
+const struct hb_conf_type_ops *const hb_conf_types[HB_CONF_TYPE_COUNT] = {
+#define X(name, ctype) [HB_CONF_T_##name] = &hb_conf_ops_##name,
+	HB_CONF_TYPES(X)
+#undef X
 };

@@ -1,0 +1,390 @@
+/* Values of the configuration: accounts, listeners, logins, maps, log.
+ * Floor 1. */
+#include "common/proto/conf-priv.h"
+
+static const struct hb_conf_choice listen_kinds = {
+	(const char *const[]){ "smtp", "submission", "submissions", "lmtp" }, 4
+};
+static const struct hb_conf_choice demands = {
+	(const char *const[]){ "off", "offer", "require" }, 3
+};
+static const struct hb_conf_choice auth_kinds = {
+	(const char *const[]){ "passwd-file", "dovecot", "pam" }, 3
+};
+static const struct hb_conf_choice formats = {
+	(const char *const[]){ "text", "json" }, 2
+};
+static const struct hb_conf_choice levels = {
+	(const char *const[]){ "error", "warn", "info", "debug" }, 4
+};
+
+/* user ROLE NAME */
+
+static bool
+is_user_role(const char *role)
+{
+	static const char *const roles[] = { "smtpd", "router", "queue",
+		"delivery", "keyagent", "control", "submit", "local" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(roles); i++)
+		if (strcmp(role, roles[i]) == 0)
+			return true;
+	return false;
+}
+
+static void
+parse_users(struct hb_conf_line *l, void *field)
+{
+	TYPE(users, field);
+	struct hb_role_user *u;
+	void *list = v->v;
+
+	if (l->n != 2 || !is_user_role(l->v[0])) {
+		hb_conf_bad_option(l, l->v[0]);
+		return;
+	}
+	u = hb_conf_grow(l->arena, &list, &v->n, sizeof(*u));
+	v->v = list;
+	u->role = hb_conf_keep(l, l->v[0]);
+	u->account = hb_conf_keep(l, l->v[1]);
+}
+
+static void
+dump_users(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(users, field);
+
+	for (size_t i = 0; i < v->n; i++) {
+		hb_buf_adds(out, word);
+		hb_conf_put_word(out, v->v[i].role);
+		hb_conf_put_word(out, v->v[i].account);
+		hb_buf_adds(out, "\n");
+	}
+}
+
+OPS(users, parse_users, dump_users, "ROLE NAME")
+
+/* workers */
+
+static void
+parse_workers(struct hb_conf_line *l, void *field)
+{
+	TYPE(workers, field);
+
+	for (size_t i = 0; i < l->n; i++) {
+		const char *s = hb_conf_option(l->v[i], "smtpd");
+		unsigned *to = s != NULL ? &v->smtpd : &v->delivery;
+		uint64_t n;
+
+		if (s == NULL)
+			s = hb_conf_option(l->v[i], "delivery");
+		if (s == NULL)
+			hb_conf_bad_option(l, l->v[i]);
+		else if (hb_span_u64(hb_span_str(s), 64, &n) < 0 || n == 0)
+			hb_conf_error(l, "'%.64s': 1 to 64 processes",
+			    l->v[i]);
+		else
+			*to = (unsigned)n;
+	}
+}
+
+static void
+dump_workers(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(workers, field);
+
+	if (v->smtpd == 0 && v->delivery == 0)
+		return;
+	hb_buf_adds(out, word);
+	if (v->smtpd > 0)
+		hb_buf_addf(out, " smtpd=%u", v->smtpd);
+	if (v->delivery > 0)
+		hb_buf_addf(out, " delivery=%u", v->delivery);
+	hb_buf_adds(out, "\n");
+}
+
+OPS(workers, parse_workers, dump_workers, "smtpd=N delivery=M")
+
+/* listen */
+
+static void
+listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
+{
+	const char *s;
+	int i;
+
+	if ((s = hb_conf_option(word, "tls")) != NULL) {
+		i = hb_conf_choose(l, &demands, s);
+		at->tls = i >= 0 ? (enum hb_demand)i : at->tls;
+	} else if ((s = hb_conf_option(word, "auth")) != NULL) {
+		i = hb_conf_choose(l, &demands, s);
+		at->auth = i >= 0 ? (enum hb_demand)i : at->auth;
+	} else if (hb_conf_option(word, "proxy-protocol") != NULL) {
+		hb_conf_error(l, "'proxy-protocol' has no function in this "
+		    "build, and ignoring it would take the balancer's address "
+		    "for the client's");
+	} else {
+		hb_conf_bad_option(l, word);
+	}
+}
+
+static void
+parse_listens(struct hb_conf_line *l, void *field)
+{
+	TYPE(listens, field);
+	struct hb_listen at = { .tls = HB_DEMAND_OFFER };
+	void *list = v->v;
+	int kind;
+
+	if (l->n == 1 && strcmp(l->v[0], "none") == 0)
+		return;
+	if (l->n < 2) {
+		hb_conf_bad_option(l, l->v[0]);
+		return;
+	}
+	if (hb_netaddr_parse_port(hb_span_str(l->v[0]), &at.addr) < 0 ||
+	    at.addr.port == 0) {
+		hb_conf_error(l, "'%.64s' is not ADDR:PORT (IPv6 in brackets, "
+		    "* for every address)", l->v[0]);
+		return;
+	}
+	at.any = at.addr.family == 0;
+	kind = hb_conf_choose(l, &listen_kinds, l->v[1]);
+	if (kind < 0)
+		return;
+	at.kind = (enum hb_listen_kind)kind;
+	if (at.kind == HB_LISTEN_SUBMISSION || at.kind == HB_LISTEN_SUBMISSIONS)
+		at.tls = at.auth = HB_DEMAND_REQUIRE;
+	for (size_t i = 2; i < l->n; i++)
+		listen_option(l, &at, l->v[i]);
+	*(struct hb_listen *)hb_conf_grow(l->arena, &list, &v->n,
+	    sizeof(at)) = at;
+	v->v = list;
+}
+
+static void
+dump_listens(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(listens, field);
+	char text[HB_NETADDR_TEXT];
+
+	if (v->n == 0)
+		hb_conf_put_line(out, word, "none");
+	for (size_t i = 0; i < v->n; i++) {
+		hb_netaddr_format_port(&v->v[i].addr, text);
+		hb_buf_addf(out, "%s %s %s tls=%s auth=%s\n", word, text,
+		    listen_kinds.words[v->v[i].kind],
+		    demands.words[v->v[i].tls], demands.words[v->v[i].auth]);
+	}
+}
+
+OPS(listens, parse_listens, dump_listens,
+    "ADDR:PORT smtp|submission|submissions|lmtp "
+    "[tls=off|offer|require] [auth=off|offer|require] "
+    "[proxy-protocol=CIDR,...]")
+
+/* tls-certificate FILE key=FILE */
+
+static void
+parse_certs(struct hb_conf_line *l, void *field)
+{
+	TYPE(certs, field);
+	const char *key = l->n == 2 ? hb_conf_option(l->v[1], "key") : NULL;
+	struct hb_cert *c;
+	void *list = v->v;
+
+	if (key == NULL) {
+		hb_conf_bad_option(l, l->v[l->n - 1]);
+		return;
+	}
+	c = hb_conf_grow(l->arena, &list, &v->n, sizeof(*c));
+	v->v = list;
+	c->chain = hb_conf_path(l, l->v[0]);
+	c->key = hb_conf_path(l, key);
+}
+
+static void
+dump_certs(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(certs, field);
+
+	for (size_t i = 0; i < v->n; i++)
+		hb_conf_put_pair(out, word, v->v[i].chain, "key", v->v[i].key);
+}
+
+OPS(certs, parse_certs, dump_certs, "FILE key=FILE")
+
+/* auth */
+
+static void
+parse_auths(struct hb_conf_line *l, void *field)
+{
+	TYPE(auths, field);
+	struct hb_authsrc *a;
+	void *list = v->v;
+	int kind;
+
+	if (l->n != 2) {
+		hb_conf_bad_option(l, l->v[0]);
+		return;
+	}
+	kind = hb_conf_choose(l, &auth_kinds, l->v[0]);
+	if (kind < 0)
+		return;
+	if (kind != HB_AUTHSRC_PASSWD_FILE) {
+		l->unbuilt = kind == HB_AUTHSRC_PAM ? "auth pam"
+						    : "auth dovecot";
+		return;
+	}
+	a = hb_conf_grow(l->arena, &list, &v->n, sizeof(*a));
+	v->v = list;
+	a->kind = (enum hb_auth_kind)kind;
+	a->arg = hb_conf_path(l, l->v[1]);
+}
+
+static void
+dump_auths(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(auths, field);
+
+	for (size_t i = 0; i < v->n; i++) {
+		hb_buf_addf(out, "%s %s", word, auth_kinds.words[v->v[i].kind]);
+		hb_conf_put_word(out, v->v[i].arg);
+		hb_buf_adds(out, "\n");
+	}
+}
+
+OPS(auths, parse_auths, dump_auths,
+    "passwd-file FILE|dovecot SOCKET|pam SERVICE")
+
+/* maps */
+
+static void
+map_word(struct hb_conf_line *l, const char *s, struct hb_mapspec *v)
+{
+	v->kind = HB_MAP_AUTO;
+	if (strncmp(s, "socketmap:", 10) == 0) {
+		hb_conf_error(l, "socket maps have no function in this build");
+		return;
+	}
+	if (strncmp(s, "hash:", 5) == 0) {
+		v->kind = HB_MAP_HASH;
+		s += 5;
+	} else if (strncmp(s, "text:", 5) == 0) {
+		v->kind = HB_MAP_TEXT;
+		s += 5;
+	}
+	if (*s == '\0')
+		hb_conf_error(l, "a map needs a file");
+	v->arg = hb_conf_path(l, s);
+}
+
+static void
+parse_map(struct hb_conf_line *l, void *field)
+{
+	if (hb_conf_one_value(l))
+		map_word(l, l->v[0], field);
+}
+
+static void
+put_map(struct hb_buf *out, const char *word, const struct hb_mapspec *m)
+{
+	static const char *const prefixes[] = { "", "", "hash:", "text:",
+		"socketmap:" };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	hb_buf_addf(&b, "%s%s", prefixes[m->kind], m->arg);
+	hb_buf_add(&b, hb_span("", 1));
+	hb_conf_put_line(out, word, (const char *)b.p);
+	hb_buf_free(&b);
+}
+
+static void
+dump_map(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(map, field);
+
+	if (v->kind != HB_MAP_NONE)
+		put_map(out, word, v);
+}
+
+static void
+parse_users_map(struct hb_conf_line *l, void *field)
+{
+	TYPE(users_map, field);
+
+	if (!hb_conf_one_value(l))
+		return;
+	v->passwd = strcmp(l->v[0], "passwd") == 0;
+	if (!v->passwd)
+		map_word(l, l->v[0], &v->map);
+}
+
+static void
+dump_users_map(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(users_map, field);
+
+	if (v->passwd)
+		hb_conf_put_line(out, word, "passwd");
+	else
+		put_map(out, word, &v->map);
+}
+
+OPS(map, parse_map, dump_map, "[hash:|text:]FILE")
+OPS(users_map, parse_users_map, dump_users_map, "passwd|MAP")
+
+/* log */
+
+static void
+log_option(struct hb_conf_line *l, struct hb_logspec *v, const char *word)
+{
+	const char *s;
+	int i;
+
+	if ((s = hb_conf_option(word, "format")) != NULL) {
+		i = hb_conf_choose(l, &formats, s);
+		v->format = i >= 0 ? (enum hb_log_format)i : v->format;
+	} else if ((s = hb_conf_option(word, "level")) != NULL) {
+		i = hb_conf_choose(l, &levels, s);
+		v->level = i >= 0 ? (enum hb_level)i : v->level;
+	} else {
+		hb_conf_bad_option(l, word);
+	}
+}
+
+static void
+parse_log(struct hb_conf_line *l, void *field)
+{
+	TYPE(log, field);
+
+	v->level = HB_LOG_INFO;
+	v->given = !l->is_default;
+	if (strcmp(l->v[0], "syslog") == 0) {
+		v->kind = HB_LOGTO_SYSLOG;
+	} else if (strcmp(l->v[0], "stderr") == 0) {
+		v->kind = HB_LOGTO_STDERR;
+	} else {
+		v->kind = HB_LOGTO_FILE;
+		v->file = hb_conf_path(l, l->v[0]);
+	}
+	for (size_t i = 1; i < l->n; i++)
+		log_option(l, v, l->v[i]);
+}
+
+static void
+dump_log(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(log, field);
+
+	hb_buf_adds(out, word);
+	hb_conf_put_word(out, v->kind == HB_LOGTO_FILE ? v->file
+		: v->kind == HB_LOGTO_STDERR	       ? "stderr"
+						       : "syslog");
+	hb_buf_addf(out, " format=%s level=%s\n", formats.words[v->format],
+	    levels.words[v->level]);
+}
+
+OPS(log, parse_log, dump_log,
+    "syslog|stderr|FILE [format=text|json] "
+    "[level=error|warn|info|debug]")
