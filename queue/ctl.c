@@ -17,6 +17,7 @@
 enum {
 	SLICE = 200,		 /* messages at a time */
 	PENDING_MAX = 512 << 10, /* output that waits for control */
+	SHOW_RCPTS = 1000,	 /* of one message in `show` */
 	BUSY_MS = 5
 };
 
@@ -39,6 +40,10 @@ struct walk {
 	char name[HB_MAX_PATH + 1]; /* domain or address */
 	uint32_t cursor;
 	int64_t matched;
+	/* A list: the message whose object is open because control has
+	 * enough for now, and its next recipient. */
+	uint64_t open_id;
+	uint32_t open_rcpt;
 };
 TAILQ_HEAD(walkhead, walk);
 struct q_walks {
@@ -155,7 +160,8 @@ put_rcpt(const struct hb_ctl *c, const struct q_hot *h, const struct q_rcpt *r)
 	hb_ctl_close(c);
 }
 
-/* The fields of a message, into an open object. */
+/* The fields of a message, into an open object; its array of recipients is
+ * left open. */
 static void
 put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 {
@@ -168,9 +174,34 @@ put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 	hb_ctl_time(c, "arrived", m->arrived_ms);
 	hb_ctl_text(c, "state", state_word(m));
 	hb_ctl_array(c, "recipients");
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-		put_rcpt(c, h, r);
-	hb_ctl_close(c);
+}
+
+static bool
+is_full(const struct walk *w)
+{
+	return hb_peer_pending(w->c.peer) > PENDING_MAX;
+}
+
+/* Recipients of the open message from the next one on, as many as control may
+ * have now.  Without M it ended meanwhile. */
+static void
+list_rcpts(struct walk *w, struct q_msg *m)
+{
+	struct q_hot *h = m != NULL ? q_hot_get(w->q, m) : NULL;
+	struct q_rcpt *r = h != NULL ? m->rcpts : NULL;
+
+	for (; r != NULL; r = r->mnext) {
+		if (r->idx < w->open_rcpt)
+			continue;
+		if (is_full(w)) {
+			w->open_rcpt = r->idx;
+			return;
+		}
+		put_rcpt(&w->c, h, r);
+	}
+	hb_ctl_close(&w->c);
+	hb_ctl_close(&w->c);
+	w->open_id = 0;
 }
 
 static bool
@@ -182,7 +213,9 @@ visit_list(struct walk *w, struct q_msg *m)
 		return false;
 	hb_ctl_object(&w->c, NULL);
 	put_msg(&w->c, h, m);
-	hb_ctl_close(&w->c);
+	w->open_id = m->id;
+	w->open_rcpt = 0;
+	list_rcpts(w, m);
 	return true;
 }
 
@@ -334,33 +367,36 @@ visit(struct walk *w, struct q_msg *m)
 		w->matched++;
 }
 
+/* The next message to look at; NULL at the end. */
+static struct q_msg *
+next_msg(struct walk *w)
+{
+	if (!w->by_id)
+		return q_sched_walk(w->q->sched, &w->cursor);
+	return w->cursor++ == 0 ? q_sched_find(w->q->sched, w->id) : NULL;
+}
+
 static void
 step(void *ctx)
 {
 	struct walk *w = ctx;
-	struct q_msg *m = NULL;
 
-	if (hb_peer_pending(w->c.peer) > PENDING_MAX) {
-		hb_timer_set(w->timer, BUSY_MS);
-		return;
-	}
 	q_kick(w->q);
-	if (w->by_id) {
-		m = q_sched_find(w->q->sched, w->id);
-		if (m != NULL)
-			visit(w, m);
-		walk_end(w);
-		return;
-	}
-	for (int i = 0; i < SLICE; i++) {
-		m = q_sched_walk(w->q->sched, &w->cursor);
+	for (int i = 0; i < SLICE && !is_full(w); i++) {
+		struct q_msg *m;
+
+		if (w->open_id != 0) {
+			list_rcpts(w, q_sched_find(w->q->sched, w->open_id));
+			continue;
+		}
+		m = next_msg(w);
 		if (m == NULL) {
 			walk_end(w);
 			return;
 		}
 		visit(w, m);
 	}
-	hb_timer_set(w->timer, 0);
+	hb_timer_set(w->timer, is_full(w) ? BUSY_MS : 0);
 }
 
 /* ID, DOMAIN, ADDRESS or all.  False: too long to be any. */
@@ -481,6 +517,7 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	struct q_msg *m = find_msg(q, c, arg);
 	struct q_hot *h = m != NULL ? q_hot_get(q, m) : NULL;
 	struct shown *kept;
+	unsigned n = 0;
 
 	if (m == NULL)
 		return;
@@ -490,6 +527,10 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	}
 	hb_ctl_object(c, NULL);
 	put_msg(c, h, m);
+	for (struct q_rcpt *r = m->rcpts; r != NULL && n++ < SHOW_RCPTS;
+	     r = r->mnext)
+		put_rcpt(c, h, r);
+	hb_ctl_close(c);
 	put_envelope(c, &h->env);
 	kept = HB_NEW(struct shown);
 	*kept = (struct shown){ q, *c };

@@ -1192,6 +1192,36 @@ unreachable_destination_is_listed_with_its_reason(void **state)
 	run_until(queue_is_empty);
 }
 
+/* More than a channel may hold (16 MiB): the list goes out in pieces, within
+ * one message too. */
+static void
+long_lists_go_out_in_pieces(void **state)
+{
+	enum { MSGS = 3, RCPTS = 20000 };
+	char domain[241];
+	struct hb_buf rcpts = HB_BUF_INIT(0);
+	const char *s;
+	size_t n = 0;
+
+	(void)state;
+	w.router_mute = true;
+	memset(domain, 'x', sizeof(domain));
+	for (size_t i = 60; i < 240; i += 60)
+		domain[i] = '.';
+	domain[240] = '\0';
+	for (unsigned i = 0; i < RCPTS; i++)
+		hb_buf_addf(&rcpts, "u%u@%s ", i, domain);
+	hb_buf_add(&rcpts, hb_span("", 1));
+	for (unsigned i = 0; i < MSGS; i++)
+		send_mail("a@here.example", (const char *)rcpts.p);
+	ask(HB_CTL_QUEUE, "");
+	for (s = said(); (s = strstr(s, "address=")) != NULL; s++)
+		n++;
+	assert_int_equal(n, MSGS * RCPTS);
+	assert_true(w.said.n > 16 << 20);
+	hb_buf_free(&rcpts);
+}
+
 static void
 operator_holds_releases_and_removes(void **state)
 {
@@ -1377,6 +1407,7 @@ main(void)
 		T(error_route_fails_and_discard_is_silent),
 		T(local_delivery_goes_to_a_helper),
 		T(unreachable_destination_is_listed_with_its_reason),
+		T(long_lists_go_out_in_pieces),
 		T(operator_holds_releases_and_removes),
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
