@@ -399,6 +399,7 @@ sched_conf(const struct hb_conf *c, unsigned workers)
 		.max_ms = c->retry.max_ms,
 		.lifetime_ms = c->lifetime,
 		.warn_ms = c->delay_warning,
+		.host_memory_ms = c->host_memory,
 		.max_connections = c->max_connections_per_destination,
 		.workers = workers,
 		.below = hb_random_below,

@@ -270,10 +270,11 @@ judge_destination(struct q_work *w)
 	struct when when = { .how = WAIT_BACKOFF, .jitter = w->job->jitter };
 	const struct hb_outcome *last = w->n > 0 ? &w->results[w->n - 1] : NULL;
 
-	if (w->unreachable && last != NULL) {
-		when.how = WAIT_IN_LINE;
+	if (w->unreachable && last != NULL)
 		when.line_ms = q_sched_unreachable(w->q->sched, w->job, last,
 		    hb_now_ms());
+	if (when.line_ms > 0) {
+		when.how = WAIT_IN_LINE;
 	} else if (w->reason != HB_REASON_ROLE_LOST) {
 		q_sched_reached(w->q->sched, w->job,
 		    last != NULL && is_trouble(last->reason));

@@ -117,6 +117,7 @@ struct q_sched_conf {
 	int64_t first_ms, max_ms; /* back-off */
 	int64_t lifetime_ms;
 	int64_t warn_ms; /* 0: off */
+	int64_t host_memory_ms; /* how long an unreachable destination is left alone at most; 0: not */
 	unsigned max_connections;
 	unsigned workers; /* of delivery; never changes */
 	unsigned char key[16]; /* secret, for tables of remote names */
@@ -201,8 +202,10 @@ void q_sched_notice_again(struct q_sched *s, struct q_rcpt *r,
 void q_sched_job_end(struct q_sched *s, struct q_batch *job);
 /*
  * The job's destination could not be reached, and OUTCOME says why: it is
- * left alone for a time.  Returns when it is probed again.  To be called
- * before the recipients are given back with q_sched_wait.
+ * left alone for its back-off or `host-memory`, whichever is shorter.
+ * Returns when it is probed again; 0 when such things are not remembered, and
+ * each recipient has its own back-off.  To be called before the recipients
+ * are given back with q_sched_wait.
  */
 int64_t q_sched_unreachable(struct q_sched *s, struct q_batch *job,
     const struct hb_outcome *o, int64_t now_ms);

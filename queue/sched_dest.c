@@ -465,8 +465,10 @@ q_sched_unreachable(struct q_sched *s, struct q_batch *job,
     const struct hb_outcome *o, int64_t now_ms)
 {
 	struct q_dest *d = job->dest;
-	int64_t end;
+	int64_t wait;
 
+	if (s->conf.host_memory_ms == 0)
+		return 0;
 	if (d == NULL)
 		return now_ms + q_sched_backoff(s, 1, job->jitter);
 	if (is_blocked(d)) /* another job said so already */
@@ -476,10 +478,12 @@ q_sched_unreachable(struct q_sched *s, struct q_batch *job,
 	d->window = 1;
 	q_last_put(&s->lasts, &d->last);
 	d->last = q_last_get(&s->lasts, o);
-	end = now_ms + q_sched_backoff(s, d->fails, job->jitter);
-	q_heap_set(&s->blocks, &d->node, end);
+	wait = q_sched_backoff(s, d->fails, job->jitter);
+	if (wait > s->conf.host_memory_ms)
+		wait = s->conf.host_memory_ms;
+	q_heap_set(&s->blocks, &d->node, now_ms + wait);
 	activate(s, d);
-	return end;
+	return now_ms + wait;
 }
 
 void

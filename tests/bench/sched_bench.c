@@ -30,6 +30,7 @@ main(void)
 {
 	struct q_sched_conf conf = { .first_ms = 300000, .max_ms = 14400000,
 		.lifetime_ms = INT64_C(432000000), .warn_ms = 14400000,
+		.host_memory_ms = 300000,
 		.max_connections = 10, .workers = 2, .below = below };
 	struct hb_outcome o = { .result = HB_RESULT_DEFER, .code = 450,
 		.reason = HB_REASON_REMOTE_REPLY, .status = HB_SPAN("4.2.0"),

@@ -22,6 +22,7 @@ conf(void)
 		.first_ms = 5 * MIN,
 		.max_ms = 4 * HOUR,
 		.lifetime_ms = 5 * (int64_t)DAY,
+		.host_memory_ms = DAY,
 		.max_connections = 10,
 		.workers = 2,
 		.below = below,
@@ -343,6 +344,33 @@ unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
 	end_ok(v[0]);
 	end_ok(v[1]);
+}
+
+static void
+host_memory_bounds_how_long_a_destination_is_left_alone(void **state)
+{
+	struct q_sched_conf c = conf();
+	struct q_batch *job;
+
+	(void)state;
+	c.host_memory_ms = MIN;
+	q_sched_set_conf(s, &c);
+	add(1, 1);
+	add(2, 1);
+	job = next_job("mx://a");
+	assert_int_equal(end_unreachable(job), now + MIN);
+	assert_null(next_job("mx://a"));
+	/* off: nothing is remembered, others are tried at once */
+	c.host_memory_ms = 0;
+	q_sched_set_conf(s, &c);
+	now += MIN;
+	job = next_job("mx://a");
+	assert_non_null(job);
+	assert_int_equal(q_sched_unreachable(s, job, &down, now), 0);
+	end_ok(job);
+	job = next_job("mx://a");
+	assert_non_null(job);
+	end_ok(job);
 }
 
 static void
@@ -685,6 +713,7 @@ main(void)
 		T(no_destination_starves_another),
 		T(window_grows_on_success_and_halves_on_trouble),
 		T(unreachable_destination_is_probed_by_one_and_then_let_go),
+		T(host_memory_bounds_how_long_a_destination_is_left_alone),
 		T(lifetime_ends_behind_an_unreachable_destination_too),
 		T(flush_tries_each_that_waits_now),
 		T(held_message_waits_for_release),
