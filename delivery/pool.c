@@ -26,6 +26,7 @@ struct down {
 
 enum link_state {
 	L_CONNECTING,
+	L_WAITING, /* until a connection that leaves is gone */
 	L_BUSY,
 	L_IDLE,
 	L_LEAVING, /* no owner: QUIT is on its way */
@@ -41,6 +42,7 @@ struct dlv_link {
 	struct hb_timer *timer;
 	unsigned messages;
 	bool reused;	 /* this owner took it from the pool */
+	bool woken;	 /* WAITING no more */
 	bool driving, dead;
 	bool lost; /* the connection is gone */
 	size_t unsent;	 /* of the body, at the last look */
@@ -121,6 +123,57 @@ note_up(struct dlv_pool *p, const struct hb_netaddr *addr)
 
 /* --- links -------------------------------------------------------------- */
 
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+static bool
+same_place(const struct dlv_target *a, const struct dlv_target *b)
+{
+	return a->addr.family == b->addr.family &&
+	    hb_netaddr_eq(&a->addr, &b->addr) &&
+	    hb_span_eq(a->path, b->path) &&
+	    same_text(a->policy_domain, b->policy_domain);
+}
+
+/* Queue counts jobs.  A connection whose job is over may still be on its way
+ * out, and counts for the server until it is gone. */
+static bool
+is_full(const struct dlv_pool *p, const struct dlv_target *t)
+{
+	size_t n = 0;
+	bool leaving = false;
+
+	for (const struct dlv_link *l = p->links; l != NULL; l = l->next) {
+		if (!same_place(&l->target, t) ||
+		    (l->state == L_WAITING && !l->woken))
+			continue;
+		n++;
+		leaving |= l->state == L_LEAVING || l->state == L_CLOSING;
+	}
+	return leaving && n >= p->env.conf->max_connections_per_destination;
+}
+
+/* The one that waits longest for a connection to where GONE went. */
+static void
+wake_next(struct dlv_pool *p, const struct dlv_target *gone)
+{
+	struct dlv_link *first = NULL;
+
+	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
+		if (l->state == L_WAITING && !l->woken &&
+		    same_place(&l->target, gone))
+			first = l;
+	if (first == NULL)
+		return;
+	first->woken = true;
+	hb_timer_set(first->timer, 0);
+}
+
 static void
 free_link(struct dlv_link *l)
 {
@@ -128,6 +181,7 @@ free_link(struct dlv_link *l)
 	if (l->next != NULL)
 		l->next->prev = l->prev;
 	l->pool->nlinks--;
+	wake_next(l->pool, &l->target);
 	if (l->target.addr.family == 0)
 		l->pool->env.endpoints->forget(l->pool->env.ctx, l);
 	hb_conn_free(&l->conn);
@@ -421,6 +475,32 @@ static const struct hb_conn_ops conn_ops = {
 	.on_close = on_close,
 };
 
+static const struct hb_netaddr *
+source_for(const struct dlv_pool *p, const struct hb_netaddr *to)
+{
+	const struct hb_addrs *s = &p->env.conf->source_address;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].family == to->family)
+			return &s->v[i];
+	return NULL;
+}
+
+static void
+connect_link(struct dlv_link *l)
+{
+	struct dlv_pool *p = l->pool;
+	const struct hb_netaddr *to = &l->target.addr;
+
+	set_state(l, L_CONNECTING);
+	hb_timer_set(l->timer, p->env.conf->connect_timeout);
+	if (to->family == 0)
+		p->env.endpoints->ask(p->env.ctx, l, l->target.path);
+	else
+		l->conn = hb_conn_connect(p->env.loop, to, source_for(p, to),
+		    MAX_INPUT, &conn_ops, l);
+}
+
 /* While a body goes out, time counts from its last progress. */
 static bool
 is_progressing(struct dlv_link *l)
@@ -437,7 +517,9 @@ on_timer(void *ctx)
 {
 	struct dlv_link *l = ctx;
 
-	if (l->state == L_CONNECTING) {
+	if (l->state == L_WAITING) {
+		connect_link(l);
+	} else if (l->state == L_CONNECTING) {
 		no_connect(l, HB_REASON_CONNECT_TIMEOUT);
 	} else if (l->state == L_CLOSING) {
 		free_link(l);
@@ -516,21 +598,10 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 }
 
 static bool
-same_text(const char *a, const char *b)
-{
-	if (a == NULL || b == NULL)
-		return a == b;
-	return strcmp(a, b) == 0;
-}
-
-static bool
 same_target(const struct dlv_target *a, const struct dlv_target *b)
 {
 	return a->tls == b->tls && a->demanded == b->demanded &&
-	    a->lmtp == b->lmtp && a->addr.family == b->addr.family &&
-	    hb_netaddr_eq(&a->addr, &b->addr) &&
-	    hb_span_eq(a->path, b->path) &&
-	    same_text(a->policy_domain, b->policy_domain) &&
+	    a->lmtp == b->lmtp && same_place(a, b) &&
 	    same_text(a->mx, b->mx) && same_text(a->reference, b->reference);
 }
 
@@ -545,31 +616,6 @@ find_idle(struct dlv_pool *p, const struct dlv_target *t)
 	return NULL;
 }
 
-static const struct hb_netaddr *
-source_for(const struct dlv_pool *p, const struct hb_netaddr *to)
-{
-	const struct hb_addrs *s = &p->env.conf->source_address;
-
-	for (size_t i = 0; i < s->n; i++)
-		if (s->v[i].family == to->family)
-			return &s->v[i];
-	return NULL;
-}
-
-static void
-connect_link(struct dlv_link *l)
-{
-	struct dlv_pool *p = l->pool;
-	const struct hb_netaddr *to = &l->target.addr;
-
-	hb_timer_set(l->timer, p->env.conf->connect_timeout);
-	if (to->family == 0)
-		p->env.endpoints->ask(p->env.ctx, l, l->target.path);
-	else
-		l->conn = hb_conn_connect(p->env.loop, to, source_for(p, to),
-		    MAX_INPUT, &conn_ops, l);
-}
-
 void
 dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
 {
@@ -582,12 +628,36 @@ dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
 	on_connected(l);
 }
 
+/* Connects now, or as soon as the server has room; after a while in any
+ * case. */
+static void
+begin(struct dlv_link *l, bool full)
+{
+	if (!full) {
+		connect_link(l);
+		return;
+	}
+	set_state(l, L_WAITING);
+	hb_timer_set(l->timer, l->pool->env.conf->connect_timeout);
+}
+
+static void
+take_idle(struct dlv_link *l)
+{
+	hb_timer_clear(l->timer);
+	set_state(l, L_BUSY);
+	l->driving = true;
+	tell_client(l, DLV_LINK_READY);
+	l->driving = false;
+	drive(l);
+}
+
 void
 dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
     struct dlv_link **slot, dlv_report_fn report, void *ctx)
 {
 	struct dlv_link *l = find_idle(p, t);
-	bool reused = l != NULL;
+	bool reused = l != NULL, full = !reused && is_full(p, t);
 
 	if (!reused)
 		l = new_link(p, t);
@@ -595,16 +665,10 @@ dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
 	l->report = report;
 	l->ctx = ctx;
 	l->reused = reused;
-	if (!reused) {
-		connect_link(l);
-		return;
-	}
-	hb_timer_clear(l->timer);
-	set_state(l, L_BUSY);
-	l->driving = true;
-	tell_client(l, DLV_LINK_READY);
-	l->driving = false;
-	drive(l);
+	if (reused)
+		take_idle(l);
+	else
+		begin(l, full);
 }
 
 void

@@ -156,11 +156,15 @@ class Mx:
         except (OSError, ssl.SSLError, Hangup):
             pass
         finally:
-            # before the close: a client that sees it may come again at once
-            with self._lock:
+            self.leave(session)
+            session.close()
+
+    def leave(self, session):
+        """Count it no more: before the client can know and come again."""
+        with self._lock:
+            if session in self._live:
                 self._live.discard(session)
                 self.open_now -= 1
-            session.close()
 
     # what the tests ask
 
@@ -402,5 +406,6 @@ class Session:
         self.act("noop", "250 2.0.0 ok", arg)
 
     def do_quit(self, arg):
+        self.mx.leave(self)
         self.act("quit", "221 2.0.0 bye", arg)
         raise Hangup
