@@ -721,13 +721,22 @@ finish(struct dlv_attempt *a)
 	a->world->done(a->w, a);
 }
 
+/* Without hosts the policy is not waited for: after trouble of DNS that takes
+ * a minute.  An explanation wants to show it. */
+static bool
+is_hopeless(const struct dlv_attempt *a)
+{
+	return a->order.mode == DLV_SEND &&
+	    a->mx.result != HB_RESULT_NONE && a->mx.result != HB_RESULT_OK;
+}
+
 /* Returns whether something was done; false: wait for an answer. */
 static bool
 advance(struct dlv_attempt *a)
 {
 	switch (a->step) {
 	case STEP_LEARN:
-		if (a->waiting > 0)
+		if (a->waiting > 0 && !is_hopeless(a))
 			return false;
 		learned(a);
 		return true;

@@ -19,6 +19,7 @@ struct fake {
 	struct hb_tls_facts facts;
 	size_t mails;
 	bool done;
+	bool no_dns; /* MX is not known now, the policy never */
 };
 
 static void
@@ -42,13 +43,15 @@ fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
 
 	(void)final;
 	assert_span(domain, "x.test");
-	dlv_attempt_policy(a, f->policy, HB_REASON_STS_NO_RECORD);
+	if (!f->no_dns)
+		dlv_attempt_policy(a, f->policy, HB_REASON_STS_NO_RECORD);
 }
 
 static void
 fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
+	const struct fake *f = w;
 	unsigned char b[4] = { 10, 0, 0, name.p[1] };
 	struct hb_dns_rr mx[2] = { { .type = HB_DNS_MX, .preference = 1,
 		.name = HB_SPAN("m1.x.test") }, { .type = HB_DNS_MX,
@@ -56,7 +59,8 @@ fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	struct hb_dns_rr addr = { .type = HB_DNS_A, .data = { b, 4 } };
 	struct hb_dns_answer r = { .status = HB_DNS_OK };
 
-	(void)w;
+	if (f->no_dns)
+		r.status = HB_DNS_TEMP;
 	r.rr = type == HB_DNS_MX ? mx : &addr;
 	r.n = type == HB_DNS_MX ? 2 : 1;
 	if (type == HB_DNS_AAAA)
@@ -253,11 +257,41 @@ test_attempts(void **state)
 		run_row(&rows[i]);
 }
 
+static void
+policy_is_not_waited_for_without_hosts(void **state)
+{
+	struct hb_conf conf = { .mta_sts = true };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = "", .no_dns = true };
+
+	(void)state;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+	    HB_REASON_DNS_TEMP);
+	dlv_attempt_free(&f.a);
+	f.done = false;
+	order.mode = DLV_EXPLAIN;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_false(f.done);
+	dlv_attempt_policy(f.a, NULL, HB_REASON_STS_DNS_TEMP);
+	assert_true(f.done);
+	dlv_attempt_free(&f.a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),
+		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
