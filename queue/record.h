@@ -18,8 +18,7 @@
 #ifndef QUEUE_RECORD_H
 #define QUEUE_RECORD_H
 
-#include "common/proto/envelope.h"
-#include "queue/spool.h"
+#include "queue/change.h"
 
 enum {
 	Q_HEADER_SIZE = 64,

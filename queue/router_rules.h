@@ -13,6 +13,10 @@
 #include "common/proto/conf.h"
 #include "common/proto/ipc.h"
 
+/* The answer to a question about a user or a password. */
+enum rt_found { RT_TEMP, RT_FOUND, RT_NOTFOUND };
+typedef void (*rt_found_fn)(void *ctx, enum rt_found found);
+
 /* Is DOMAIN delivered here?  An empty one is. */
 bool rt_is_local_domain(const struct hb_conf *c, struct hb_span domain);
 

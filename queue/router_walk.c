@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/proto/address.h"
+#include "common/proto/maptext.h"
 #include "common/proto/route.h"
 
 /* An address or other target that is to be walked. */

@@ -19,7 +19,6 @@
 #define QUEUE_ROUTER_WALK_H
 
 #include "queue/router_rules.h"
-#include "queue/router_lookup.h"
 
 struct rt_walk;
 

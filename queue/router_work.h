@@ -10,9 +10,7 @@
 #define QUEUE_ROUTER_WORK_H
 
 #include "common/io/loop.h"
-
-enum rt_found { RT_TEMP, RT_FOUND, RT_NOTFOUND };
-typedef void (*rt_found_fn)(void *ctx, enum rt_found found);
+#include "queue/router_rules.h"
 
 struct rt_pool;
 

@@ -15,27 +15,10 @@
 
 #include "common/base/mem.h"
 #include "common/io/loop.h"
-#include "common/proto/envelope.h"
+#include "queue/change.h"
 #include "queue/flush.h"
 
 struct q_spool;
-
-/* One change of a live message. */
-enum q_change_kind {
-	Q_CHANGE_RCPT,	  /* a new recipient (expansion): rcpt */
-	Q_CHANGE_TRIED,	  /* still waiting: idx, attempts, next_ms, outcome */
-	Q_CHANGE_DONE,	  /* recipient needs no more work: idx, outcome (ok, fail, replaced by expansion) */
-	Q_CHANGE_FLAGS,	  /* message flags are now flags (HB_ENV_HELD) */
-	Q_CHANGE_WARNED,  /* the delay warning of this message is made */
-	Q_CHANGE_FINISHED /* nothing of the message is needed any more */
-};
-struct q_change {
-	enum q_change_kind kind;
-	const struct hb_rcpt *rcpt;
-	uint32_t idx, attempts, flags;
-	int64_t next_ms;
-	const struct hb_outcome *outcome;
-};
 
 struct q_spool_ops {
 	/* Replay: each live message in the order of the log (a message that

@@ -1,0 +1,23 @@
+/* What can change of a live message.  Floor 1. */
+#ifndef QUEUE_CHANGE_H
+#define QUEUE_CHANGE_H
+
+#include "common/proto/envelope.h"
+
+enum q_change_kind {
+	Q_CHANGE_RCPT,	  /* a new recipient (expansion): rcpt */
+	Q_CHANGE_TRIED,	  /* still waiting: idx, attempts, next_ms, outcome */
+	Q_CHANGE_DONE,	  /* recipient needs no more work: idx, outcome (ok, fail, replaced by expansion) */
+	Q_CHANGE_FLAGS,	  /* message flags are now flags (HB_ENV_HELD) */
+	Q_CHANGE_WARNED,  /* the delay warning of this message is made */
+	Q_CHANGE_FINISHED /* nothing of the message is needed any more */
+};
+struct q_change {
+	enum q_change_kind kind;
+	const struct hb_rcpt *rcpt;
+	uint32_t idx, attempts, flags;
+	int64_t next_ms;
+	const struct hb_outcome *outcome;
+};
+
+#endif
