@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+"""Which file may include what, and what the pure libraries may call.
+
+Floors: 0 base, 1 grammar, 2 machines, 3 adaptors, 4 role mains.  A file
+includes lower floors and siblings; floors 0 to 2 know no input, output, clock
+or library; each library is known to the files named here alone.
+"""
+
+import fnmatch
+import os
+import re
+import subprocess
+
+import lint
+
+# the first pattern that fits
+FLOORS = (
+    ("common/base/*", 0),
+    ("common/proto/*", 1),
+    ("common/io/*", 3),
+    ("common/tools/ctlclient.*", 3), ("common/daemon/conf_load.*", 3),
+    ("common/tools/smmessage.*", 2), ("common/tools/smsubmit.*", 3),
+    ("common/daemon/*", 4), ("common/tools/*", 4),
+    ("sts/match.*", 1), ("sts/policy.*", 1), ("sts/record.*", 1),
+    ("sts/txt.*", 1),
+    ("sts/cache.*", 2), ("sts/core.*", 2), ("sts/decide.*", 2),
+    ("sts/fetch.*", 2),
+    ("sts/*", 3),
+    ("queue/change.h", 1), ("queue/record.*", 1),
+    ("queue/dsn.*", 2), ("queue/heap.*", 2), ("queue/last.*", 2),
+    ("queue/pool.*", 2), ("queue/router_rules.*", 2),
+    ("queue/router_walk.*", 2), ("queue/rules.*", 2), ("queue/sched*", 2),
+    ("queue/flush.*", 3), ("queue/router_lookup.*", 3),
+    ("queue/router_work.*", 3), ("queue/segment.*", 3), ("queue/spool*", 3),
+    ("queue/store.*", 3),
+    ("queue/*", 4),
+    ("delivery/attempt.*", 2), ("delivery/client.*", 2),
+    ("delivery/mx.*", 2), ("delivery/local_text.*", 2),
+    ("delivery/pool.*", 3), ("delivery/local_box.*", 3),
+    ("delivery/*", 4),
+    ("smtpd/client.c", 4), ("smtpd/frames.c", 4), ("smtpd/main.c", 4),
+    ("smtpd/worker.*", 4),
+    ("smtpd/*", 2),
+)
+
+# header -> the only files that may include it
+LIBRARIES = (
+    ("event2/*", ("common/io/loop.c",)),
+    ("openssl/*", ("common/io/tls*.c", "common/io/keyprov.c",
+                   "common/io/keysign.c", "common/io/selfsign.c",
+                   "sts/http.c")),
+    ("ares*.h", ("common/io/dns.c",)),
+    ("curl/*", ("sts/http.c",)),
+    ("db.h", ("common/io/map.c", "queue/store.c")),
+    ("jansson.h", ("common/daemon/control*",)),
+    ("crypt.h", ("queue/router_work.c",)),
+    ("seccomp.h", ("common/io/sandbox.c",)),
+    ("linux/landlock.h", ("common/io/sandbox.c",)),
+    ("pthread.h", ("queue/flush.c",)),
+    ("uthash.h", ("common/base/table.h",)),
+)
+
+# what floors 0 to 2 include of the system
+PURE_HEADERS = {"config.h", "assert.h", "ctype.h", "inttypes.h", "limits.h",
+                "stdalign.h", "stdarg.h", "stdbool.h", "stddef.h",
+                "stdint.h", "stdio.h", "stdlib.h", "string.h",
+                "sys/queue.h", "uthash.h"}
+
+# each pure library and its floor; what it calls outside these and the rows
+# below fails
+PURE = (("common/libbase.a", 0), ("common/libproto.a", 1),
+        ("sts/libsts.a", 2), ("smtpd/libsession.a", 2),
+        ("queue/libsched.a", 2), ("queue/librules.a", 2),
+        ("delivery/libdelivery.a", 2))
+PURE_CALLS = {"free", "memchr", "memcmp", "memcpy", "memmem", "memmove",
+              "memrchr", "memset", "qsort", "snprintf", "strchr", "strcmp",
+              "strcspn", "strerror", "strlen", "strncmp", "strnlen",
+              "strrchr", "strspn", "strstr", "vsnprintf", "bsearch"}
+# memory, and the last word of hb_bug
+BASE_CALLS = {"abort", "calloc", "fprintf", "fputs", "fwrite", "malloc",
+              "realloc", "stderr"}
+INSTRUMENTED = re.compile(r"_+(asan|ubsan|gcov|llvm|sanitizer|stack_chk|"
+                          r"sancov|start___sancov|stop___sancov|lsan|msan)|"
+                          r"_GLOBAL_OFFSET_TABLE_")
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.M)
+SAYS = re.compile(r"Floor (\d)")
+
+
+def floor_of(path):
+    for pattern, floor in FLOORS:
+        if fnmatch.fnmatch(path, pattern):
+            return floor
+    return None
+
+
+def room_of(path):
+    return path.split("/")[0]
+
+
+def is_ours(name):
+    return room_of(name) in lint.ROOMS
+
+
+def check_ours(path, name):
+    floor, other = floor_of(path), floor_of(name)
+    if other > floor:
+        return "%s (floor %d) includes %s (floor %d)" % (
+            path, floor, name, other)
+    # the machine of delivery is what hands out verdicts of sts
+    if other == floor and floor < 3 and room_of(name) not in (
+            room_of(path), "common") and \
+            (room_of(path), room_of(name)) != ("delivery", "sts"):
+        return "%s includes %s of another folder's same floor" % (path, name)
+    return None
+
+
+def check_outside(path, name):
+    for pattern, may in LIBRARIES:
+        if fnmatch.fnmatch(name, pattern) and \
+                not any(fnmatch.fnmatch(path, m) for m in may):
+            return "%s includes %s, which is for %s" % (
+                path, name, " ".join(may))
+    if floor_of(path) < 3 and name not in PURE_HEADERS:
+        return "%s (floor %d) includes %s" % (path, floor_of(path), name)
+    return None
+
+
+def check_file(path):
+    text = lint.read(path)
+    found = []
+    said = SAYS.search(text[:1500])
+    if floor_of(path) is None:
+        return ["%s has no floor" % path]
+    if said and int(said[1]) != floor_of(path):
+        found.append("%s says floor %s and is of floor %d" % (
+            path, said[1], floor_of(path)))
+    for name in INCLUDE.findall(text):
+        check = check_ours if is_ours(name) else check_outside
+        found.append(check(path, name))
+    return [f for f in found if f]
+
+
+def cycles(paths):
+    """Headers that include each other."""
+    graph = {p: [n for n in INCLUDE.findall(lint.read(p)) if is_ours(n)]
+             for p in paths}
+    done, found = set(), []
+
+    def walk(path, way):
+        if path in way:
+            found.append("cycle: " + " -> ".join(
+                way[way.index(path):] + [path]))
+        elif path not in done:
+            for name in graph.get(path, ()):
+                walk(name, way + [path])
+            done.add(path)
+    for path in paths:
+        walk(path, [])
+    return found
+
+
+def symbols(archive):
+    """(defined, undefined) of an archive."""
+    out = subprocess.run(["nm", "-g", os.path.join(lint.BUILD, archive)],
+                         check=True, capture_output=True, text=True).stdout
+    defined, wanted = set(), set()
+    for line in out.splitlines():
+        parts = line.split()
+        if len(parts) >= 2:
+            (wanted if parts[-2] in "Uw" else defined).add(parts[-1])
+    return defined, wanted - defined
+
+
+def plain(symbol):
+    """__snprintf_chk is snprintf."""
+    return re.sub(r"^__(\w+)_chk$", r"\1", symbol)
+
+
+def check_calls():
+    table = {a: symbols(a) for a, _ in PURE}
+    found = []
+    for archive, floor in PURE:
+        known = set(PURE_CALLS)
+        if floor == 0:
+            known |= BASE_CALLS
+        for other, below in PURE:
+            if below < floor or \
+                    (archive, other) == ("delivery/libdelivery.a",
+                                         "sts/libsts.a"):
+                known |= table[other][0]
+        found += ["%s calls %s" % (archive, s)
+                  for s in sorted(table[archive][1])
+                  if not INSTRUMENTED.match(s) and s not in known
+                  and plain(s) not in known]
+    return found
+
+
+def main():
+    paths = lint.files(".c", ".h", ".def")
+    found = [f for p in paths for f in check_file(p)]
+    lint.finish(found + cycles(paths) + check_calls())
+
+
+main()

@@ -1,0 +1,44 @@
+"""What the lint tests share: the sources, and how findings are reported."""
+
+import os
+import re
+import sys
+
+SRC = os.environ.get("HB_SRCDIR", ".")
+BUILD = os.environ.get("HB_BUILDDIR", SRC)
+ROOMS = ("common", "delivery", "queue", "smtpd", "sts")
+
+
+def files(*endings, rooms=ROOMS):
+    """Paths below the root of the sources, sorted."""
+    found = []
+    for room in rooms:
+        for folder, _, names in os.walk(os.path.join(SRC, room)):
+            found += [os.path.relpath(os.path.join(folder, n), SRC)
+                      for n in names if n.endswith(endings)]
+    return sorted(found)
+
+
+def read(path):
+    with open(os.path.join(SRC, path), encoding="utf-8") as f:
+        return f.read()
+
+
+_NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|("(?:\\.|[^"\\\n])*")'
+                       r"|('(?:\\.|[^'\\\n])*')", re.S)
+
+
+def code(text):
+    """TEXT without comments and without what is in strings."""
+    def blank(match):
+        if match[1]:
+            return '""'
+        return "' '" if match[2] else "\n" * match[0].count("\n") or " "
+    return _NOT_CODE.sub(blank, text)
+
+
+def finish(findings):
+    """End the test: 0, or 1 with one finding a line."""
+    for finding in findings:
+        print(finding)
+    sys.exit(1 if findings else 0)
