@@ -75,7 +75,7 @@ load_conf(struct pd_parent *pd)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int code;
 
-	pd->conf = pd_conf_load(pd->conf_file, &report);
+	pd->now.conf = pd_conf_load(pd->conf_file, &report);
 	if (report.text.n > 0)
 		fwrite(report.text.p + report.text.off, 1, report.text.n,
 		    stderr);
@@ -155,14 +155,14 @@ open_control(struct pd_parent *pd, struct hb_buf *err)
 {
 	struct hb_buf path = HB_BUF_INIT(0);
 
-	hb_buf_addf(&path, "%s/control.sock%c", pd->conf->run_dir, '\0');
+	hb_buf_addf(&path, "%s/control.sock%c", pd->now.conf->run_dir, '\0');
 	pd->control_fd = hb_sock_unix_listen((const char *)path.p + path.off,
 	    0666);
 	hb_buf_free(&path);
 	if (pd->control_fd >= 0)
 		return 0;
 	hb_buf_addf(err, "cannot make control.sock in %s: %s",
-	    pd->conf->run_dir, strerror(-pd->control_fd));
+	    pd->now.conf->run_dir, strerror(-pd->control_fd));
 	return EX_CANTCREAT;
 }
 
@@ -175,7 +175,7 @@ make_counters(struct pd_parent *pd, struct hb_buf *err)
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (pd->procs[i].role == HB_ROLE_SMTPD)
 			n++;
-	pd->counters_fd = hb_counters_create(n, pd->conf->max_sessions,
+	pd->counters_fd = hb_counters_create(n, pd->now.conf->max_sessions,
 	    &pd->counters_size);
 	copy = pd->counters_fd < 0 ? -1
 	    : fcntl(pd->counters_fd, F_DUPFD_CLOEXEC, 3);
@@ -198,14 +198,14 @@ prepare(struct pd_parent *pd, struct hb_buf *err)
 	if (code == 0)
 		code = pd_lock_spool(pd, err);
 	if (code == 0)
-		code = pd_listen(pd->conf, NULL, &pd->listeners, err);
+		code = pd_listen(pd->now.conf, NULL, &pd->now.listeners, err);
 	if (code == 0)
 		code = pd_open_log(pd, err);
 	if (code == 0)
-		code = pd_load_files(pd, pd->conf, &pd->files, err);
+		code = pd_load_files(pd, pd->now.conf, &pd->now.files, err);
 	if (code == 0)
 		code = open_control(pd, err);
-	pd_role_text(pd->conf, &pd->text);
+	pd_role_text(pd->now.conf, &pd->text);
 	return code;
 }
 
@@ -238,9 +238,9 @@ on_watch(void *ctx)
 	if (pd->phase == PD_RUNNING && pd_files_changed(pd)) {
 		static struct pd_files files;
 
-		if (pd_load_files(pd, pd->conf, &files, &err) == 0) {
-			pd_free_files(&pd->files);
-			pd->files = files;
+		if (pd_load_files(pd, pd->now.conf, &files, &err) == 0) {
+			pd_free_files(&pd->now.files);
+			pd->now.files = files;
 			for (size_t i = 0; i < pd->nprocs; i++)
 				if (pd->procs[i].state != PD_DOWN &&
 				    pd_file_is_for(HB_FILE_RESOLV,
@@ -277,7 +277,7 @@ start_roles(struct pd_parent *pd)
 	pd->generation = 1;
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
-	pd_say_features(pd->conf);
+	pd_say_features(pd->now.conf);
 	pd_start_all(pd);
 }
 
@@ -310,7 +310,7 @@ remove_socket(const struct pd_parent *pd)
 
 	if (pd->control_fd < 0)
 		return;
-	hb_buf_addf(&path, "%s/control.sock%c", pd->conf->run_dir, '\0');
+	hb_buf_addf(&path, "%s/control.sock%c", pd->now.conf->run_dir, '\0');
 	(void)unlink((const char *)path.p + path.off);
 	hb_buf_free(&path);
 }

@@ -145,8 +145,8 @@ pd_send_log(struct pd_proc *pr)
 {
 	const struct pd_parent *pd = pr->pd;
 	struct ipc_logfd m = { .kind = pd->log.kind,
-		.format = pd->conf->log.format,
-		.level = pd->conf->log.level };
+		.format = pd->now.conf->log.format,
+		.level = pd->now.conf->log.level };
 	struct ipc_logread r = { 0 };
 
 	pd_post(pr, HB_IPC_LOGFD, &m, pd->log.fd);
@@ -163,11 +163,11 @@ pd_send_conf(struct pd_proc *pr)
 		.instance = pr->instance, .build_time = HB_BUILD_TIME };
 
 	send_text(pr);
-	for (size_t i = 0; i < pd->files.n; i++)
-		if (pd_file_is_for(pd->files.v[i].kind, pr->role))
-			send_file(pr, &pd->files.v[i]);
+	for (size_t i = 0; i < pd->now.files.n; i++)
+		if (pd_file_is_for(pd->now.files.v[i].kind, pr->role))
+			send_file(pr, &pd->now.files.v[i]);
 	if (pr->role == HB_ROLE_SMTPD && pd->phase == PD_RUNNING)
-		pd_send_listeners(pr, pr->state == PD_READY);
+		pd_send_listeners(pr);
 	pd_post(pr, HB_IPC_CONF_END, &end, -1);
 }
 
@@ -226,7 +226,7 @@ on_all_ready(struct pd_parent *pd)
 	pd->phase = PD_RUNNING;
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (pd->procs[i].role == HB_ROLE_SMTPD)
-			pd_send_listeners(&pd->procs[i], false);
+			pd_send_listeners(&pd->procs[i]);
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "ready"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
 	hb_logsink_flush();
@@ -251,7 +251,7 @@ all_ready(const struct pd_parent *pd)
 }
 
 static void
-could_not_use(struct pd_proc *pr, struct hb_span error)
+could_not_use(struct pd_proc *pr, uint32_t generation, struct hb_span error)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
 
@@ -261,6 +261,7 @@ could_not_use(struct pd_proc *pr, struct hb_span error)
 	hb_buf_addf(&why, "%s: %.*s%c", hb_role_name(pr->role),
 	    HB_SPAN_ARG(error), '\0');
 	pd_fail(pr->pd, EX_CONFIG, (const char *)why.p + why.off);
+	pd_reload_refused(pr->pd, generation, (const char *)why.p + why.off);
 	hb_buf_free(&why);
 }
 
@@ -274,7 +275,7 @@ on_ready(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)fd;
 	pr->generation = m->generation;
 	if (m->error.n > 0)
-		could_not_use(pr, m->error);
+		could_not_use(pr, m->generation, m->error);
 	else if (pr->state == PD_STARTED) {
 		pr->state = PD_READY;
 		pr->ready_ms = hb_mono_ms();
@@ -513,10 +514,11 @@ pd_make_procs(struct pd_parent *pd)
 	size_t n = 0, k = 0;
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(order); i++)
-		n += instances(pd->conf, order[i]);
+		n += instances(pd->now.conf, order[i]);
 	pd->procs = hb_calloc(n, sizeof(*pd->procs));
 	for (size_t i = 0; i < HB_ARRAY_LEN(order); i++)
-		for (unsigned w = 0; w < instances(pd->conf, order[i]); w++) {
+		for (unsigned w = 0, all = instances(pd->now.conf, order[i]);
+		     w < all; w++) {
 			struct pd_proc *pr = &pd->procs[k++];
 
 			*pr = (struct pd_proc){ .pd = pd, .role = order[i],

@@ -63,6 +63,13 @@ struct pd_listeners {
 	size_t n;
 };
 
+/* What a reload replaces. */
+struct pd_setup {
+	struct hb_conf *conf;
+	struct pd_files files;
+	struct pd_listeners listeners;
+};
+
 /* Who waits for the end of a reload or stop. */
 struct pd_asker {
 	unsigned instance;
@@ -84,11 +91,11 @@ struct pd_parent {
 	int exit_code;
 	int64_t started_ms;
 
-	struct hb_conf *conf;
-	struct hb_buf text; /* what roles are given */
+	struct pd_setup now;
+	struct pd_setup before; /* until all roles have NOW; else conf NULL */
+	bool reload_again;	/* asked for meanwhile */
+	struct hb_buf text;	/* what roles are given */
 	uint32_t generation;
-	struct pd_files files;
-	struct pd_listeners listeners;
 	int control_fd, lock_fd;
 	struct hb_logdest log;
 	int log_read_fd; /* -1: the log is no file */
@@ -125,13 +132,21 @@ struct pd_proc *pd_find(struct pd_parent *pd, enum hb_role role,
 void pd_on_child(void *ctx, int signo);
 const char *pd_state_name(enum pd_state s);
 
-/* parent_stop.c: stop, reload, and who waits for them */
+/* parent_stop.c */
 void pd_stop(struct pd_parent *pd);
 /* A process ended while stopping: goes on with the next wave. */
 void pd_stop_next(struct pd_parent *pd);
-/* Returns 0, or HB_E_* with WHY filled; the old configuration stays. */
+
+/* parent_reload.c */
+/* Returns 0: begun, the askers will hear; or HB_E_* with WHY filled: the old
+ * configuration stays. */
 int pd_reload(struct pd_parent *pd, struct hb_buf *why);
+/* A role has taken a configuration: the last of them ends the reload. */
 void pd_reload_done(struct pd_parent *pd);
+/* A role cannot use GENERATION: if it is the one under way, what was before
+ * comes back. */
+void pd_reload_refused(struct pd_parent *pd, uint32_t generation,
+    const char *why);
 
 /* parent_ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
@@ -161,7 +176,8 @@ int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
     struct pd_listeners *out, struct hb_buf *err);
 /* Closes those of L that KEEP does not share. */
 void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
-void pd_send_listeners(struct pd_proc *pr, bool again);
+/* In place of those it has. */
+void pd_send_listeners(struct pd_proc *pr);
 
 /* parent_log.c */
 int pd_open_log(struct pd_parent *pd, struct hb_buf *err);

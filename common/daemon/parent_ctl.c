@@ -89,12 +89,12 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_text(c, "version", PACKAGE_VERSION);
 	hb_ctl_text(c, "state", phases[pd->phase]);
 	hb_ctl_int(c, "uptime_s", (hb_mono_ms() - pd->started_ms) / 1000);
-	hb_ctl_text(c, "hostname", pd->conf->hostname);
+	hb_ctl_text(c, "hostname", pd->now.conf->hostname);
 	hb_ctl_text(c, "configuration", pd->conf_file);
 	hb_ctl_int(c, "generation", pd->generation);
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
-	answer_features(c, pd->conf);
+	answer_features(c, pd->now.conf);
 	hb_ctl_array(c, "roles");
 	for (size_t i = 0; i < pd->nprocs; i++)
 		answer_proc(c, &pd->procs[i]);

@@ -71,14 +71,14 @@ miss_account(const char *name, struct hb_buf *err)
 int
 pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err)
 {
-	const char *group = submit_group(pd->conf),
-	    *local = hb_sandbox_account(HB_ROLE_HELPER, pd->conf);
+	const char *group = submit_group(pd->now.conf),
+	    *local = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
 
 	if (!pd->privileged)
 		return 0;
 	for (size_t i = 0; i < HB_ARRAY_LEN(started_roles); i++) {
 		const char *name =
-		    hb_sandbox_account(started_roles[i], pd->conf);
+		    hb_sandbox_account(started_roles[i], pd->now.conf);
 
 		if (getpwnam(name) == NULL)
 			miss_account(name, err);
@@ -208,7 +208,7 @@ pd_make_folders(const struct pd_parent *pd, struct hb_buf *err)
 	static const char *const drop[] = { "maildrop" };
 	static const char *const own[] = { "tls" };
 	static const char *const empty[] = { "empty" };
-	const struct hb_conf *c = pd->conf;
+	const struct hb_conf *c = pd->now.conf;
 	const char *queue = hb_sandbox_account(HB_ROLE_QUEUE, c);
 	struct owner self = { geteuid(), getegid() };
 	int r = make_top(c->spool, 0755, err);
@@ -247,13 +247,13 @@ pd_lock_spool(struct pd_parent *pd, struct hb_buf *err)
 	struct hb_buf path = HB_BUF_INIT(0);
 	int r = -1;
 
-	hb_buf_addf(&path, "%s/lock%c", pd->conf->spool, '\0');
+	hb_buf_addf(&path, "%s/lock%c", pd->now.conf->spool, '\0');
 	pd->lock_fd = open((const char *)path.p + path.off,
 	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	hb_buf_free(&path);
 	if (pd->lock_fd < 0) {
 		hb_buf_addf(err, "cannot open the lock in %s: %s",
-		    pd->conf->spool, strerror(errno));
+		    pd->now.conf->spool, strerror(errno));
 		return EX_CANTCREAT;
 	}
 	for (int i = 0; i < LOCK_TRIES && r != 0; i++) {
@@ -264,7 +264,7 @@ pd_lock_spool(struct pd_parent *pd, struct hb_buf *err)
 	if (r == 0)
 		return 0;
 	hb_buf_addf(err, "another hauberkd uses the spool %s",
-	    pd->conf->spool);
+	    pd->now.conf->spool);
 	return EX_TEMPFAIL;
 }
 
@@ -286,7 +286,8 @@ text_of(const struct hb_buf *b)
 static void HB_NORETURN
 run_keyagent(const struct pd_parent *pd, int out)
 {
-	const char *account = hb_sandbox_account(HB_ROLE_KEYAGENT, pd->conf);
+	const char *account =
+	    hb_sandbox_account(HB_ROLE_KEYAGENT, pd->now.conf);
 	struct owner o = owner_of(pd, account, NULL);
 	char path[PATH_MAX];
 
@@ -297,7 +298,7 @@ run_keyagent(const struct pd_parent *pd, int out)
 		_exit(EX_OSERR);
 	if (dup2(out, STDOUT_FILENO) < 0)
 		_exit(EX_OSERR);
-	execl(path, path, "-s", pd->conf->hostname, (char *)NULL);
+	execl(path, path, "-s", pd->now.conf->hostname, (char *)NULL);
 	_exit(EX_OSFILE);
 }
 
@@ -539,7 +540,7 @@ bool
 pd_files_changed(struct pd_parent *pd)
 {
 	int64_t now = state_of(resolv_conf) * 7 +
-	    state_of(pd->conf->hosts_file);
+	    state_of(pd->now.conf->hosts_file);
 	bool changed = now != pd->watched;
 
 	pd->watched = now;

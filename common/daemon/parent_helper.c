@@ -125,8 +125,8 @@ free_place(struct pd_parent *pd)
 	return NULL;
 }
 
-/* Starts a helper as ACCOUNT (MBOX: with the mail group); *FD is queue's end of its channel.  0 or
- * errno. */
+/* Starts a helper as ACCOUNT (MBOX: with the mail group); *FD is queue's end
+ * of its channel.  0 or errno. */
 static int
 start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 {
@@ -157,7 +157,7 @@ start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 static int
 account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 {
-	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->conf);
+	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
 
 	dst[0] = '\0';
 	if (!pd->privileged)
@@ -230,7 +230,7 @@ pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct pd_parent *pd = ctx;
 	const struct ipc_endpoint_get *m = msg;
 	struct ipc_endpoint answer = { .ref = m->ref };
-	int channel = connect_endpoint(pd->conf, m->index);
+	int channel = connect_endpoint(pd->now.conf, m->index);
 
 	(void)fd;
 	answer.error = channel < 0 ? (uint32_t)-channel : 0;

@@ -126,13 +126,12 @@ pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep)
 }
 
 void
-pd_send_listeners(struct pd_proc *pr, bool again)
+pd_send_listeners(struct pd_proc *pr)
 {
-	const struct pd_listeners *l = &pr->pd->listeners;
+	const struct pd_listeners *l = &pr->pd->now.listeners;
 	struct ipc_listen_stop all = { .from_index = 0 };
 
-	if (again)
-		pd_post(pr, HB_IPC_LISTEN_STOP, &all, -1);
+	pd_post(pr, HB_IPC_LISTEN_STOP, &all, -1);
 	for (size_t i = 0; i < l->n; i++)
 		for (size_t k = 0; k < l->v[i].n; k++) {
 			struct ipc_listen m = { .index = (uint32_t)i };

@@ -14,7 +14,7 @@ enum { SYSLOG_RETRY_MS = 1000 };
 static struct hb_logspec
 log_spec(const struct pd_parent *pd)
 {
-	struct hb_logspec spec = pd->conf->log;
+	struct hb_logspec spec = pd->now.conf->log;
 
 	if (pd->foreground && !spec.given)
 		spec.kind = HB_LOGTO_STDERR;

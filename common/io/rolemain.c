@@ -227,8 +227,10 @@ act_or_hold(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
 	priv->held[priv->nheld++] = *h;
 }
 
+/* USED: whether the configuration is in use; if not, its listeners, which
+ * are known by their place in it, are nothing to us: we keep those we have. */
 static void
-act_on_held(struct hb_role_env *env)
+act_on_held(struct hb_role_env *env, bool used)
 {
 	struct role_priv *priv = priv_of(env);
 	struct held *held = priv->held;
@@ -236,8 +238,15 @@ act_on_held(struct hb_role_env *env)
 
 	priv->held = NULL;
 	priv->nheld = 0;
-	for (size_t i = 0; i < n; i++)
-		act(env, env->parent, &held[i]);
+	for (size_t i = 0; i < n; i++) {
+		const struct held *h = &held[i];
+
+		if (used || (h->type != HB_IPC_LISTEN &&
+			h->type != HB_IPC_LISTEN_STOP))
+			act(env, env->parent, h);
+		else if (h->fd >= 0)
+			close(h->fd);
+	}
 	free(held);
 }
 
@@ -482,7 +491,7 @@ on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_flush(env->parent, FLUSH_MS);
 		leave(EX_CONFIG);
 	}
-	act_on_held(env);
+	act_on_held(env, r == 0);
 }
 
 static void

@@ -176,6 +176,30 @@ def check_reload(p):
     p.write_conf()
 
 
+def check_refused_reload(p):
+    """What one role cannot use, no role keeps; listeners neither."""
+    def count(text):
+        return len([r for r in p.records() if text in r])
+    other = free_port()
+    names = count("state=new name=new.example.org")
+    p.write_conf(name="refused.example.org",
+                 listen=f"127.0.0.1:{other} smtp")
+    os.kill(p.pid_before, signal.SIGHUP)
+    wait_for(lambda: has_record(
+        p, 'state=kept error="smtpd: not this name"'))
+    wait_for(lambda: count("state=new name=new.example.org") == names + 7)
+    with socket.socket() as s:
+        assert s.connect_ex(("127.0.0.1", other)) != 0
+    with socket.socket() as s:
+        assert s.connect_ex(("127.0.0.1", p.port)) == 0
+    done = count("state=reloaded")
+    p.write_conf(name="third.example.org")
+    for _ in range(3):  # the second one waits for the first
+        os.kill(p.pid_before, signal.SIGHUP)
+    wait_for(lambda: count("state=reloaded") > done)
+    wait_for(lambda: count("state=new name=third.example.org") >= 7)
+
+
 def check_stop(p, pid, pids):
     os.kill(pid, signal.SIGTERM)
     took = wait_for(lambda: not is_alive(pid), 15)
@@ -231,6 +255,7 @@ def main():
         check_backoff(p)
         pids = all_pids(p)
         check_reload(p)
+        check_refused_reload(p)
         check_stop(p, p.pid_before, pids)
         check_orphans(p)
         p.pid_before = p.pid()

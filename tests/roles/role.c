@@ -58,7 +58,11 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
     struct hb_buf *err)
 {
 	(void)old;
-	(void)err;
+	if (env->role == HB_ROLE_SMTPD && env->instance == 1 &&
+	    strcmp(env->conf->hostname, "refused.example.org") == 0) {
+		hb_buf_adds(err, "not this name");
+		return HB_E_SYNTAX;
+	}
 	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "new"),
 	    hb_kv_str(HB_K_NAME, env->conf->hostname));
 	return 0;
