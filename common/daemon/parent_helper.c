@@ -19,7 +19,14 @@
 #include "common/io/sock.h"
 #include "common/proto/endpoint.h"
 
-enum { ACCOUNT_MAX = 65, GROUPS_MAX = 256 };
+enum {
+	ACCOUNT_MAX = 65,
+	GROUPS_MAX = 256,
+	/* Bounds of a helper's life, in seconds: what hangs must not keep its
+	 * place for ever. */
+	LOOKUP_S = 60,
+	DELIVERY_S = 1200
+};
 
 /* Writes root's mail, and the postmaster's where nobody has that name. */
 static const char no_rights[] = "nobody";
@@ -102,6 +109,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	setsid();
 	umask(077);
 	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
+	alarm(LOOKUP_S);
 	pw = pd->privileged ? find_account(account) : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
@@ -112,6 +120,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 		_exit(EX_OSERR);
 	set_environment(pw);
 	snprintf(path, sizeof(path), "%s/hauberk-local", pd->libexec);
+	alarm(DELIVERY_S);
 	execl(path, path, (char *)NULL);
 	_exit(EX_OSFILE);
 }
