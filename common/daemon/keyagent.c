@@ -31,15 +31,20 @@ static struct hb_keyset *
 load_keys(const struct hb_role_env *env, struct hb_buf *err)
 {
 	struct hb_keyset *keys = hb_keyset_new();
-	struct hb_span pem;
+	struct hb_span pem, chain;
 
 	for (unsigned i = 0; hb_role_file(env, HB_FILE_KEY, i, &pem); i++) {
 		int r = hb_keyset_add(keys, pem);
 
-		if (r == 0)
+		if (r < 0)
+			hb_buf_addf(err, "key of tls-certificate %u: %s",
+			    i + 1, hb_strerror(r));
+		else if (!hb_role_file(env, HB_FILE_CERT, i, &chain) ||
+		    !hb_keyset_fits(keys, i, chain))
+			hb_buf_addf(err, "key of tls-certificate %u: it is "
+			    "not the key of its first certificate", i + 1);
+		else
 			continue;
-		hb_buf_addf(err, "key of tls-certificate %u: %s", i + 1,
-		    hb_strerror(r));
 		hb_keyset_free(&keys);
 		break;
 	}

@@ -27,7 +27,8 @@ static const enum hb_role started_roles[] = { HB_ROLE_SMTPD, HB_ROLE_ROUTER,
 
 /* Which roles get which file. */
 static const uint32_t readers[HB_FILE_COUNT] = {
-	[HB_FILE_CERT] = HB_TO(SMTPD),
+	/* keyagent sees that the keys belong to them */
+	[HB_FILE_CERT] = HB_TO(SMTPD) | HB_TO(KEYAGENT),
 	[HB_FILE_KEY] = HB_TO(KEYAGENT),
 	[HB_FILE_CA] = HB_TO(DELIVERY),
 	[HB_FILE_RESOLV] = HB_TO(DELIVERY) | HB_TO(SMTPD),

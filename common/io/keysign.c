@@ -11,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -111,6 +112,22 @@ hb_keyset_add(struct hb_keyset *k, struct hb_span pem)
 	k->keys = hb_realloc(k->keys, (k->n + 1) * sizeof(*k->keys));
 	k->keys[k->n++] = key;
 	return 0;
+}
+
+bool
+hb_keyset_fits(const struct hb_keyset *k, size_t key, struct hb_span chain)
+{
+	BIO *bio = chain.n <= INT_MAX
+	    ? BIO_new_mem_buf(chain.p, (int)chain.n) : NULL;
+	X509 *cert = bio != NULL && key < k->n
+	    ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	bool fits = cert != NULL &&
+	    X509_check_private_key(cert, k->keys[key]) == 1;
+
+	X509_free(cert);
+	BIO_free(bio);
+	ERR_clear_error();
+	return fits;
 }
 
 static const struct rule *

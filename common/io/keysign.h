@@ -18,6 +18,9 @@ void hb_keyset_free(struct hb_keyset **k);
  * 2048 bits or more, EC or Ed25519.  0, HB_E_SYNTAX, HB_E_UNSUPPORTED.
  */
 int hb_keyset_add(struct hb_keyset *k, struct hb_span pem) HB_MUSTCHECK;
+/* Whether key number KEY belongs to the first certificate of CHAIN (PEM). */
+bool hb_keyset_fits(const struct hb_keyset *k, size_t key,
+    struct hb_span chain);
 /* Appends the signature to SIG.  0; HB_E_NOTFOUND (no such key), HB_E_PERM
  * (not allowed with it), HB_E_RANGE (digest), HB_E_TEMP. */
 int hb_keyset_sign(const struct hb_keyset *k, const struct ipc_sign *req,

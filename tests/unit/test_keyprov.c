@@ -320,6 +320,27 @@ unfit_keys_are_refused(void **state)
 
 /* Two questions at once: the agent closes the channel. */
 static void
+a_key_fits_its_own_certificate_alone(void **state)
+{
+	struct hb_keyset *set = hb_keyset_new();
+
+	(void)state;
+	for (size_t i = 0; i < KEYS; i++) {
+		struct hb_span pem = key_pem(pkeys[i]);
+
+		assert_int_equal(hb_keyset_add(set, pem), 0);
+		pem_free(pem);
+	}
+	for (size_t i = 0; i < KEYS; i++)
+		for (size_t k = 0; k < KEYS; k++)
+			assert_int_equal(hb_keyset_fits(set, i, pems[k]),
+			    i == k);
+	assert_false(hb_keyset_fits(set, KEYS, pems[0]));
+	assert_false(hb_keyset_fits(set, 0, HB_SPAN("")));
+	hb_keyset_free(&set);
+}
+
+static void
 one_request_at_a_time(void **state)
 {
 	struct ipc_sign req = { .ref = 1,
@@ -404,6 +425,7 @@ main(void)
 		cmocka_unit_test(false_answers_close_the_channel),
 		cmocka_unit_test(only_listed_signatures_are_made),
 		cmocka_unit_test(unfit_keys_are_refused),
+		cmocka_unit_test(a_key_fits_its_own_certificate_alone),
 		cmocka_unit_test(one_request_at_a_time),
 		cmocka_unit_test(a_refused_signature_ends_one_handshake),
 		cmocka_unit_test(the_program_makes_a_certificate),
