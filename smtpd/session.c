@@ -497,8 +497,11 @@ smtpd_session_timeout(struct smtpd_session *s)
 		smtpd_auth_delay_over(s);
 		return;
 	case SMTPD_W_RESULT:
-	case SMTPD_W_LARGE:
 		smtpd_session_queue_lost(s);
+		return;
+	case SMTPD_W_LARGE:
+		/* its file may still come: queue is told to forget it */
+		smtpd_session_write_failed(s, false);
 		return;
 	case SMTPD_W_TLS:
 		smtpd_close(s);
