@@ -87,14 +87,17 @@ pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
 	for (size_t i = 0; i < want->n; i++) {
 		const struct pd_listener *old = find(have, &want->v[i]);
 		struct pd_listener *l = &out->v[i];
+		bool twice = find(out, &want->v[i]) != NULL;
 		int r = 0;
 
-		if (old != NULL)
+		if (old != NULL && !twice)
 			*l = *old;
 		l->spec = want->v[i];
 		l->spec.proxies = NULL;
 		l->spec.nproxies = 0;
-		if (old == NULL)
+		if (twice)
+			r = -EADDRINUSE;
+		else if (old == NULL)
 			r = open_one(&want->v[i], l);
 		if (r < 0) {
 			pd_listen_close(out, have);

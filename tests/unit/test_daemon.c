@@ -171,6 +171,13 @@ listeners_are_kept_over_a_reload(void **state)
 	/* a place that is taken: nothing of it stays open, a reason is told */
 	assert_int_not_equal(pd_listen(c, NULL, &first, &err), 0);
 	assert_true(err.n > 0);
+	hb_conf_free(&c);
+	/* a place that is named twice, also when it is ours already */
+	snprintf(text, sizeof(text), "listen 127.0.0.1:%u smtp\n"
+	    "listen 127.0.0.1:%u lmtp\n", b, b);
+	c = conf_of(text);
+	assert_int_not_equal(pd_listen(c, &second, &first, &err), 0);
+	assert_true(fcntl(second.v[0].fd[0], F_GETFD) >= 0);
 	pd_listen_close(&second, NULL);
 	hb_conf_free(&c);
 	hb_buf_free(&err);
