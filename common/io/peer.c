@@ -303,7 +303,7 @@ hb_peer_send(struct hb_peer *p, enum hb_ipc_type type, const void *msg, int fd)
 	}
 	if (fd >= 0)
 		hb_ipc_mark_fd(p->out.p + p->out.off + start);
-	if (p->out.n > OUT_MAX / 2)
+	if (p->out.n >= OUT_MAX / 2)
 		p->was_full = true;
 	hb_hook_arm(p->flush);
 	return 0;

@@ -25,7 +25,8 @@ struct hb_peer_ops {
 	const hb_peer_handler *on;
 	/* The channel is gone (WHY: text).  The peer is freed after this. */
 	void (*on_close)(void *ctx, struct hb_peer *p, const char *why);
-	/* The output fell below half of its bound again.  May be NULL. */
+	/* The output, which had reached half of its bound, fell to a quarter.
+	 * May be NULL. */
 	void (*on_drain)(void *ctx, struct hb_peer *p);
 };
 
