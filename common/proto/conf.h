@@ -199,7 +199,9 @@ struct hb_conf_source {
 	const char *file;	/* its name in messages */
 	const char *dir;	/* relative paths start here */
 	struct hb_span text;
-	hb_conf_read_fn read;	/* NULL: no include, no file: (role side) */
+	/* NULL: TEXT is of hb_conf_dump (role side): no include, no file:, no
+	 * defaults, which the dump has written out, and no warnings */
+	hb_conf_read_fn read;
 	void *ctx;
 	const char *default_hostname; /* NULL: hostname must be in the text */
 };
