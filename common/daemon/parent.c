@@ -380,6 +380,7 @@ start_proc(struct pd_proc *pr)
 		if (r == 0)
 			close(fd[0]);
 		pr->pid = 0;
+		pd_fail(pd, EX_OSERR, "cannot start a process");
 		hb_timer_set(pr->timer, LONGEST_DELAY_MS / 10);
 		return;
 	}
