@@ -9,13 +9,13 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/io/sock.h"
 
 enum {
 	ACCEPT_BATCH = 64,
 	SWEEP_MS = 250,
-	STOP_MS = 6000, /* for commits on their way; the parent waits 8 s */
-	CHAINS_MAX = 64
+	STOP_MS = 6000 /* for commits on their way; the parent waits 8 s */
 };
 
 /* Rules and certificates. */
@@ -65,11 +65,11 @@ replace_rules(struct smtpd_worker *w)
 int
 smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 {
-	struct hb_span chains[CHAINS_MAX];
+	struct hb_span chains[HB_MAX_CERTIFICATES];
 	struct hb_tls *tls = NULL;
 	unsigned n = 0;
 
-	while (n < CHAINS_MAX &&
+	while (n < HB_MAX_CERTIFICATES &&
 	    hb_role_file(w->env, HB_FILE_CERT, n, &chains[n]))
 		n++;
 	if (n > 0) {

@@ -233,22 +233,14 @@ static void
 on_watch(void *ctx)
 {
 	struct pd_parent *pd = ctx;
-	struct hb_buf err = HB_BUF_INIT(0);
 
 	if (pd->phase == PD_RUNNING && pd_files_changed(pd)) {
-		static struct pd_files files;
-
-		if (pd_load_files(pd, pd->now.conf, &files, &err) == 0) {
-			pd_free_files(&pd->now.files);
-			pd->now.files = files;
-			for (size_t i = 0; i < pd->nprocs; i++)
-				if (pd->procs[i].state != PD_DOWN &&
-				    pd_file_is_for(HB_FILE_RESOLV,
-					pd->procs[i].role))
-					pd_send_conf(&pd->procs[i]);
-		}
+		pd_load_watched(pd);
+		for (size_t i = 0; i < pd->nprocs; i++)
+			if (pd->procs[i].state != PD_DOWN &&
+			    pd_file_is_for(HB_FILE_RESOLV, pd->procs[i].role))
+				pd_send_conf(&pd->procs[i]);
 	}
-	hb_buf_free(&err);
 	hb_timer_set(pd->watch_timer, WATCH_MS);
 }
 

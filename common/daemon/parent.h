@@ -46,7 +46,8 @@ struct pd_file {
 	unsigned index;
 	struct hb_buf bytes;
 };
-enum { PD_FILES_MAX = 200 };
+/* certificates and keys, ca-files, and one of each other kind */
+enum { PD_FILES_MAX = 3 * HB_MAX_CERTIFICATES + HB_FILE_COUNT };
 struct pd_files {
 	struct pd_file v[PD_FILES_MAX];
 	size_t n;
@@ -168,6 +169,8 @@ void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
 bool pd_file_is_for(enum hb_file_kind kind, enum hb_role role);
 /* True when a watched file (resolv.conf, hosts-file) changed. */
 bool pd_files_changed(struct pd_parent *pd);
+/* Reads the watched files again. */
+void pd_load_watched(struct pd_parent *pd);
 
 /* parent_listen.c */
 /* Opens what CONF lists; sockets of HAVE that fit are shared.  0 or an exit

@@ -439,11 +439,7 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 	struct pd_file *f = &l->out->v[l->out->n];
 	int r;
 
-	if (l->out->n == PD_FILES_MAX) {
-		l->code = EX_CONFIG;
-		hb_buf_addf(l->err, "%s: too many files\n", path);
-		return;
-	}
+	HB_ASSERT(l->out->n < PD_FILES_MAX);
 	*f = (struct pd_file){ .kind = kind, .index = (unsigned)index };
 	r = pd_read_file(path, &f->bytes);
 	if (r == 0) {
@@ -455,6 +451,15 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 		return;
 	l->code = EX_CONFIG;
 	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path, strerror(-r));
+}
+
+/* Files of the system that may come or change without a word to us. */
+static void
+load_watched(struct loading *l, const struct hb_conf *conf)
+{
+	load(l, HB_FILE_RESOLV, 0, resolv_conf, false);
+	if (conf->hosts_file != NULL)
+		load(l, HB_FILE_HOSTS, 0, conf->hosts_file, false);
 }
 
 static void
@@ -507,9 +512,7 @@ pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
 	if (l.code == 0)
 		load_certificates(&l, conf);
 	load_roots(&l, conf);
-	load(&l, HB_FILE_RESOLV, 0, resolv_conf, false);
-	if (conf->hosts_file != NULL)
-		load(&l, HB_FILE_HOSTS, 0, conf->hosts_file, false);
+	load_watched(&l, conf);
 	if (conf->smarthost.auth_file != NULL)
 		load(&l, HB_FILE_AUTH, 0, conf->smarthost.auth_file, true);
 	if (l.code != 0)
@@ -535,6 +538,27 @@ state_of(const char *path)
 		return 0;
 	return (int64_t)st.st_mtim.tv_sec * 1000003 + st.st_mtim.tv_nsec +
 	    (int64_t)st.st_ino * 31 + st.st_size;
+}
+
+/* All others stay as they were loaded: a certificate that is being replaced
+ * must not come without its key, nor before the reload. */
+void
+pd_load_watched(struct pd_parent *pd)
+{
+	struct pd_files *files = &pd->now.files;
+	struct loading l = { .out = files };
+	size_t kept = 0;
+
+	for (size_t i = 0; i < files->n; i++) {
+		struct pd_file *f = &files->v[i];
+
+		if (f->kind == HB_FILE_RESOLV || f->kind == HB_FILE_HOSTS)
+			hb_buf_free(&f->bytes);
+		else
+			files->v[kept++] = *f;
+	}
+	files->n = kept;
+	load_watched(&l, pd->now.conf);
 }
 
 bool

@@ -2,6 +2,8 @@
  * Floor 1. */
 #include "common/proto/conf-priv.h"
 
+#include "common/base/limits.h"
+
 static const struct hb_conf_choice listen_kinds = {
 	(const char *const[]){ "smtp", "submission", "submissions", "lmtp" }, 4
 };
@@ -195,6 +197,11 @@ parse_certs(struct hb_conf_line *l, void *field)
 
 	if (key == NULL) {
 		hb_conf_bad_option(l, l->v[l->n - 1]);
+		return;
+	}
+	if (v->n == HB_MAX_CERTIFICATES) {
+		hb_conf_error(l, "more than %d certificates",
+		    HB_MAX_CERTIFICATES);
 		return;
 	}
 	c = hb_conf_grow(l->arena, &list, &v->n, sizeof(*c));

@@ -241,6 +241,10 @@ parse_paths(struct hb_conf_line *l, void *field)
 {
 	TYPE(paths, field);
 
+	if (v->n + l->n > HB_MAX_CERTIFICATES) {
+		hb_conf_error(l, "more than %d files", HB_MAX_CERTIFICATES);
+		return;
+	}
 	for (size_t i = 0; i < l->n; i++)
 		hb_strs_add(l->arena, v, hb_conf_path(l, l->v[i]));
 }
