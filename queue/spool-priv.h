@@ -94,6 +94,7 @@ struct q_batch {
 	struct q_spool *s;
 	struct q_seg *seg;
 	uint32_t at;
+	uint32_t nmail; /* new messages in it */
 	struct hb_buf bytes;
 	struct q_rec_list recs;
 	int fd, r;
@@ -117,6 +118,8 @@ struct q_spool_cfg {
 	void *wake_ctx;
 	uint32_t segment_size; /* 0: by the file system */
 	int64_t settle_ms;     /* a segment younger than this is not moved */
+	unsigned gather_part;  /* a flush waits for more records for that part
+				  of the last one's time; 0: never */
 	size_t cache_bytes;
 };
 
@@ -132,6 +135,9 @@ struct q_spool {
 	struct q_batch *gather;	      /* takes records */
 	struct q_batch_list closed;   /* full: next to be written */
 	struct q_batch *flying;	      /* in the helper thread */
+	int64_t flying_ms;	      /* since when */
+	int64_t gather_until_ms;      /* no flush begins before, unless */
+	uint32_t gather_mail;	      /* so many new messages are there */
 	struct q_compact compact;
 	struct hb_buf refold;	      /* ids whose updates are too many */
 	uint64_t avail;		      /* of the file system */

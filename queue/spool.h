@@ -8,7 +8,8 @@
  * inside the call that asked, after the flush in the helper thread; in order
  * of the calls, but for large messages, which come when their file is checked
  * and flushed.  Changes are flushed like messages: all that one turn of the
- * loop brings, and all that comes while a flush runs, shares the next flush.
+ * loop brings, and all that comes while a flush runs, shares the next flush;
+ * behind a slow one, so does what its clients send next (q_spool_cfg).
  */
 #ifndef QUEUE_SPOOL_H
 #define QUEUE_SPOOL_H

@@ -6,12 +6,13 @@
 #include "common/base/err.h"
 #include "queue/spool-priv.h"
 
-enum { SETTLE_MS = 30000, CACHE_BYTES = 16 << 20 };
+enum { SETTLE_MS = 30000, CACHE_BYTES = 16 << 20, GATHER_PART = 4 };
 
 struct q_spool_real {
 	struct q_io io;
 	struct hb_hook *hook;
 	struct hb_timer *timer;
+	int64_t timer_ms; /* monotonic: when it goes off */
 	struct q_spool *spool;
 };
 
@@ -28,11 +29,14 @@ static void
 wake(void *ctx, int64_t ms)
 {
 	struct q_spool_real *real = ctx;
+	int64_t at = hb_mono_ms() + ms;
 
-	if (ms == 0)
+	if (ms == 0) {
 		hb_hook_arm(real->hook);
-	else if (!hb_timer_is_set(real->timer))
+	} else if (!hb_timer_is_set(real->timer) || at < real->timer_ms) {
 		hb_timer_set(real->timer, ms);
+		real->timer_ms = at;
+	}
 }
 
 static void
@@ -52,7 +56,7 @@ q_spool_open(struct hb_loop *l, struct q_flush *f, const char *dir,
 	struct q_spool_cfg cfg = { .io = &real->io,
 		.exec = q_flush_exec(f), .ops = ops, .ctx = ctx,
 		.wake = wake, .wake_ctx = real, .settle_ms = SETTLE_MS,
-		.cache_bytes = CACHE_BYTES };
+		.cache_bytes = CACHE_BYTES, .gather_part = GATHER_PART };
 	int r = q_io_open(&real->io, dir);
 
 	if (r < 0) {
