@@ -197,8 +197,10 @@ def make_server(space, mode, empty_dns):
         made.append(server)
         return server.start() if start else server
     yield make
+    deaths = [d for server in made for d in server.deaths()]
     for server in made:
         server.close()
+    assert not deaths, "roles that died of themselves"
 
 
 @pytest.fixture

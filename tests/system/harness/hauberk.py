@@ -94,6 +94,7 @@ class Hauberk:
         self.resolver = str(resolver)
         self.process = None
         self.errors = []
+        self.killed = set()
         os.mkdir(self.dir)
         os.mkdir(self.mail)
         self.write("users", "".join("%s\t%s\n" % (u, u)
@@ -207,6 +208,7 @@ class Hauberk:
         """Send a signal to every process of a role; their pids."""
         pids = self.role(role)
         assert pids, "no process of role " + role
+        self.killed.update(pids)
         for pid in pids:
             os.kill(pid, number)
         return pids
@@ -219,6 +221,7 @@ class Hauberk:
     def kill_all(self):
         """SIGKILL everything at once."""
         pids = list(self.pids())
+        self.killed.update(pids)
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -330,6 +333,11 @@ class Hauberk:
 
     def records(self, **want):
         return records.match(records.read(self.log), **want)
+
+    def deaths(self):
+        """The records of roles that died of themselves."""
+        return [r for r in self.records(ev="role", state="died")
+                if int(r["pid"]) not in self.killed]
 
     def wait_record(self, timeout=15, **want):
         return until(lambda: self.records(**want), timeout,
