@@ -423,6 +423,27 @@ q_segs_seal(struct q_segs *s, int64_t mono_ms)
 	s->total += capacity(seg);
 }
 
+/* What the newest segment holds behind its end was never a good record, and
+ * no table says where it ends. */
+bool
+q_segs_go_back(struct q_segs *s, uint32_t len)
+{
+	struct q_seg *last = NULL, *seg, *tmp;
+
+	HASH_ITER(hh, s->by_gen, seg, tmp)
+		if (last == NULL || seg->gen > last->gen)
+			last = seg;
+	if (s->current != NULL || s->ready != NULL || s->making != NULL ||
+	    last == NULL || last->state != Q_SEG_SEALED || last->bad ||
+	    last->size - last->tail < len)
+		return false;
+	last->state = Q_SEG_CURRENT;
+	s->current = last;
+	s->nsealed--;
+	s->total -= capacity(last);
+	return true;
+}
+
 void
 q_segs_switch(struct q_segs *s, int64_t mono_ms)
 {

@@ -73,6 +73,11 @@ int q_seg_fd(struct q_segs *s, struct q_seg *seg) HB_MUSTCHECK;
  * being made: from a free one, or new.  segs->error says why it failed.
  */
 void q_segs_prepare(struct q_segs *s, uint32_t len);
+/*
+ * For a start on a full disk: where none can be made the newest segment is
+ * appended to again, when it has room for LEN record bytes.
+ */
+bool q_segs_go_back(struct q_segs *s, uint32_t len);
 /* The ready one becomes current, the current one sealed. */
 void q_segs_switch(struct q_segs *s, int64_t mono_ms);
 void q_segs_seal(struct q_segs *s, int64_t mono_ms);

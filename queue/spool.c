@@ -356,6 +356,16 @@ seals_total(const struct q_spool *s)
 	return q_rec_total((uint32_t)(8 * (s->segs.nseg + 1)));
 }
 
+/* After a failure a new file waits for the next look at the space; a free
+ * segment needs none. */
+static void
+prepare(struct q_spool *s, uint32_t need)
+{
+	if (s->segs.error == 0 ||
+	    (s->segs.nfree > 0 && need <= s->segs.size - Q_SEG_START))
+		q_segs_prepare(&s->segs, need);
+}
+
 /* A ready segment that takes TOTAL bytes becomes the current one.  False: it
  * is being made, or cannot be made (segs.error). */
 static bool
@@ -365,8 +375,9 @@ get_segment(struct q_spool *s, uint32_t total)
 	uint32_t need = total + seals_total(s);
 
 	if (ready == NULL || ready->size - Q_SEG_START < need) {
-		q_segs_prepare(&s->segs, need);
-		return false;
+		prepare(s, need);
+		return s->segs.making == NULL && s->segs.error != 0 &&
+		    q_segs_go_back(&s->segs, total);
 	}
 	next_segment(s);
 	return true;
@@ -575,15 +586,22 @@ q_spool_space(const struct q_spool *s)
 	return have > keep && !is_reserved(s) ? have - keep : 0;
 }
 
+static void
+measure(struct q_spool *s)
+{
+	uint64_t avail, total;
+
+	if (s->io->space(s->io->ctx, &avail, &total) == 0)
+		s->avail = avail;
+}
+
 void
 q_spool_space_look(struct q_spool *s)
 {
-	uint64_t avail, total;
 	bool full;
 
 	s->avail_ms = hb_mono_ms();
-	if (s->io->space(s->io->ctx, &avail, &total) == 0)
-		s->avail = avail;
+	measure(s);
 	if (s->segs.error != 0 && s->avail > s->segs.size)
 		q_segs_prepare(&s->segs, 0);
 	full = q_spool_space(s) == 0;
@@ -604,6 +622,8 @@ segments_changed(void *ctx)
 		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
 		    hb_kv_str(HB_K_ACTION, "segment"),
 		    hb_kv_str(HB_K_ERROR, hb_strerror(s->segs.error)));
+	/* a fast sender fills segments between two looks */
+	measure(s);
 	q_segs_collect(&s->segs);
 	wake(s, 0);
 }
@@ -614,8 +634,7 @@ q_spool_turn(struct q_spool *s)
 	if (hb_mono_ms() - s->avail_ms >= SPACE_EVERY_MS ||
 	    is_reserved(s) != s->full)
 		q_spool_space_look(s);
-	if (s->segs.error == 0 || s->segs.nfree > 0)
-		q_segs_prepare(&s->segs, 0);
+	prepare(s, 0);
 	q_compact_step(s);
 	pump(s);
 	flush_in_time(s);

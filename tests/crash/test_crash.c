@@ -780,6 +780,50 @@ a_full_disk_keeps_room_for_results(void **state)
 	free(r);
 }
 
+/* A start on a full disk finds no room for a new segment: what is recorded
+ * then goes behind the last record, and what it frees is used again. */
+static void
+a_start_on_a_full_disk_records_results(void **state)
+{
+	struct run *first = new_run(), *r;
+	uint64_t id, last = 0;
+
+	(void)state;
+	start(first);
+	settle(first);
+	for (id = 1; id <= MESSAGES && last == 0; id++) {
+		if (is_large(id))
+			continue;
+		sim_set_full(first->sim, id > 30);
+		add(first, id);
+		settle(first);
+		if (first->m[id].failed)
+			last = id;
+	}
+	for (id = 1; id <= 5; id++) {
+		try_again(first, id);
+		settle(first);
+	}
+	r = restarted(first);
+	sim_set_full(r->sim, true);
+	start(r);
+	for (id = 1; id < last; id++)
+		if (!is_large(id)) {
+			assert_true(r->m[id].seen);
+			finish(r, id);
+		}
+	settle(r);
+	for (id = 1; id < last; id++)
+		assert_true(is_large(id) || r->m[id].finish_acked);
+	add(r, MESSAGES);
+	settle(r);
+	assert_true(r->m[MESSAGES].acked);
+	end(r);
+	free(r);
+	end(first);
+	free(first);
+}
+
 static void
 space_is_told_once_and_comes_back(void **state)
 {
@@ -826,6 +870,7 @@ main(void)
 		cmocka_unit_test(a_cut_tail_is_no_damage),
 		cmocka_unit_test(one_header_is_enough),
 		cmocka_unit_test(a_full_disk_keeps_room_for_results),
+		cmocka_unit_test(a_start_on_a_full_disk_records_results),
 		cmocka_unit_test(space_is_told_once_and_comes_back),
 	};
 
