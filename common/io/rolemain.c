@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -643,6 +644,7 @@ static void
 prepare(struct hb_role_env *env, struct role_priv *priv)
 {
 	seed_tables();
+	tzset(); /* gmtime reads /etc/localtime once: before the sandbox */
 	ignore_signals();
 	close_range(env->role == HB_ROLE_QUEUE ? LOCK_FD + 1 : LOCK_FD, ~0u, 0);
 	env->loop = hb_loop_new();
