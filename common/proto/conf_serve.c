@@ -16,9 +16,6 @@ static const struct hb_conf_choice auth_kinds = {
 static const struct hb_conf_choice formats = {
 	(const char *const[]){ "text", "json" }, 2
 };
-static const struct hb_conf_choice levels = {
-	(const char *const[]){ "error", "warn", "info", "debug" }, 4
-};
 
 /* user ROLE NAME */
 
@@ -159,6 +156,11 @@ parse_listens(struct hb_conf_line *l, void *field)
 		at.tls = at.auth = HB_DEMAND_REQUIRE;
 	for (size_t i = 2; i < l->n; i++)
 		listen_option(l, &at, l->v[i]);
+	if (at.auth != HB_DEMAND_OFF && at.tls == HB_DEMAND_OFF &&
+	    at.kind != HB_LISTEN_SUBMISSIONS)
+		hb_conf_error(l, "passwords are taken inside TLS alone: "
+		    "auth=%s goes with tls=offer or tls=require",
+		    demands.words[at.auth]);
 	*(struct hb_listen *)hb_conf_grow(l->arena, &list, &v->n,
 	    sizeof(at)) = at;
 	v->v = list;
@@ -353,8 +355,9 @@ log_option(struct hb_conf_line *l, struct hb_logspec *v, const char *word)
 		i = hb_conf_choose(l, &formats, s);
 		v->format = i >= 0 ? (enum hb_log_format)i : v->format;
 	} else if ((s = hb_conf_option(word, "level")) != NULL) {
-		i = hb_conf_choose(l, &levels, s);
-		v->level = i >= 0 ? (enum hb_level)i : v->level;
+		if (hb_level_parse(hb_span_str(s), &v->level) < 0)
+			hb_conf_error(l, "'%.64s' is not one of: error, warn, "
+			    "info, debug", s);
 	} else {
 		hb_conf_bad_option(l, word);
 	}
@@ -389,7 +392,7 @@ dump_log(const char *word, const void *field, struct hb_buf *out)
 		: v->kind == HB_LOGTO_STDERR	       ? "stderr"
 						       : "syslog");
 	hb_buf_addf(out, " format=%s level=%s\n", formats.words[v->format],
-	    levels.words[v->level]);
+	    hb_level_name(v->level));
 }
 
 OPS(log, parse_log, dump_log,

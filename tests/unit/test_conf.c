@@ -128,6 +128,8 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "listen 127.0.0.1:25 imap", "not one of: smtp, submission, submissions, lmtp" },
 		{ "listen 127.0.0.1:25 smtp tls=on", "not one of: off, offer, require" },
 		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.0/8", "no function" },
+		{ "listen 127.0.0.1:25 smtp tls=off auth=offer", "passwords are taken inside TLS" },
+		{ "listen 127.0.0.1:587 submission tls=off", "passwords are taken inside TLS" },
 		{ "relay-from 10.0.0.0/33", "not an address or network" },
 		{ "max-message-size 1", "from 1K to" },
 		{ "max-recipients 0", "not a number from 1 to 100000" },
@@ -153,6 +155,7 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "workers smtpd=0", "1 to 64 processes" },
 		{ "recipient-delimiter a", "punctuation" },
 		{ "log x format=xml", "not one of: text, json" },
+		{ "log x level=all", "not one of: error, warn, info, debug" },
 	};
 
 	(void)state;
@@ -239,6 +242,31 @@ the_canonical_text_parses_to_itself(void **state)
 }
 
 static void
+certificates_have_a_bound(void **state)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct hb_conf_report report;
+	struct hb_conf *c;
+
+	(void)state;
+	for (int i = 0; i < HB_MAX_CERTIFICATES; i++)
+		hb_buf_adds(&text, "tls-certificate a key=b\nca-file c\n");
+	hb_buf_add(&text, hb_span("", 1));
+	c = parse_good((const char *)text.p);
+	assert_int_equal(c->certs.n, HB_MAX_CERTIFICATES);
+	assert_int_equal(c->ca_files.n, HB_MAX_CERTIFICATES);
+	hb_conf_free(&c);
+	hb_buf_truncate(&text, text.n - 1);
+	hb_buf_adds(&text, "tls-certificate a key=b\nca-file c\n");
+	hb_buf_add(&text, hb_span("", 1));
+	c = parse((const char *)text.p, &report);
+	assert_int_equal(report.errors, 2);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+	hb_buf_free(&text);
+}
+
+static void
 lines_have_a_bound(void **state)
 {
 	static char text[HB_MAX_CONF_LINE + 2];
@@ -298,6 +326,7 @@ main(void)
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(the_canonical_text_parses_to_itself),
 		cmocka_unit_test(lines_have_a_bound),
+		cmocka_unit_test(certificates_have_a_bound),
 		cmocka_unit_test(the_most_exact_pattern_wins),
 	};
 
