@@ -2,7 +2,7 @@
 #include "common/base/hash.h"
 
 /* Written out, compilers make one load of it. */
-static uint64_t
+static inline uint64_t
 load64(const unsigned char *p)
 {
 	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
@@ -126,6 +126,35 @@ hb_home_worker(struct hb_span domain, unsigned n)
 /* Slicing by eight: table[k][b] advances byte b by k more zero bytes. */
 static uint32_t crc_table[8][256];
 
+static uint32_t
+crc_by_table(uint32_t crc, const unsigned char *p, size_t words)
+{
+	for (; words > 0; words--, p += 8) {
+		uint64_t w = load64(p) ^ crc;
+
+		crc = 0;
+		for (int k = 7; k >= 0; k--, w >>= 8)
+			crc ^= crc_table[k][w & 0xff];
+	}
+	return crc;
+}
+
+#if defined(__x86_64__)
+/* Several times as fast: large bodies are checked three times. */
+__attribute__((target("sse4.2"))) static uint32_t
+crc_by_instruction(uint32_t crc, const unsigned char *p, size_t words)
+{
+	uint64_t c = crc;
+
+	for (; words > 0; words--, p += 8)
+		c = __builtin_ia32_crc32di(c, load64(p));
+	return (uint32_t)c;
+}
+#endif
+
+static uint32_t (*crc_words)(uint32_t crc, const unsigned char *p,
+    size_t words);
+
 static void
 crc_init(void)
 {
@@ -140,30 +169,24 @@ crc_init(void)
 		for (int k = 1; k < 8; k++)
 			crc_table[k][i] = crc_table[k - 1][i] >> 8 ^
 			    crc_table[0][crc_table[k - 1][i] & 0xff];
-}
-
-static uint32_t
-crc_eight(uint32_t crc, const unsigned char *p)
-{
-	uint64_t w = load64(p) ^ crc;
-	uint32_t out = 0;
-
-	for (int k = 7; k >= 0; k--, w >>= 8)
-		out ^= crc_table[k][w & 0xff];
-	return out;
+	crc_words = crc_by_table;
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("sse4.2"))
+		crc_words = crc_by_instruction;
+#endif
 }
 
 uint32_t
 hb_crc32c(uint32_t crc, struct hb_span s)
 {
-	if (crc_table[0][1] == 0)
+	size_t words = s.n / 8;
+
+	if (crc_words == NULL)
 		crc_init();
 	crc = ~crc;
-	while (s.n >= 8) {
-		crc = crc_eight(crc, s.p);
-		s = hb_span(s.p + 8, s.n - 8);
-	}
-	for (size_t i = 0; i < s.n; i++)
+	if (words > 0)
+		crc = crc_words(crc, s.p, words);
+	for (size_t i = words * 8; i < s.n; i++)
 		crc = crc >> 8 ^ crc_table[0][(crc ^ s.p[i]) & 0xff];
 	return ~crc;
 }

@@ -109,6 +109,36 @@ arenas_zero_and_reset(void **state)
 	assert_null(a);
 }
 
+/* Bit by bit, as CRC-32C is defined. */
+static uint32_t
+crc_of_bits(struct hb_span s)
+{
+	uint32_t c = UINT32_MAX;
+
+	for (size_t i = 0; i < s.n; i++) {
+		c ^= s.p[i];
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? c >> 1 ^ UINT32_C(0x82f63b78) : c >> 1;
+	}
+	return ~c;
+}
+
+static void
+crc_of_long_spans(void **state)
+{
+	unsigned char b[1000];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(b); i++)
+		b[i] = (unsigned char)(i * i + i / 7);
+	for (size_t from = 0; from < 9; from++)
+		for (size_t n = 0; n < sizeof(b) - from; n += 13) {
+			struct hb_span s = hb_span(b + from, n);
+
+			assert_int_equal(hb_crc32c(0, s), crc_of_bits(s));
+		}
+}
+
 static void
 hashes_match_published_values(void **state)
 {
@@ -299,6 +329,7 @@ main(void)
 		cmocka_unit_test(arenas_zero_and_reset),
 		cmocka_unit_test(hashes_match_published_values),
 		cmocka_unit_test(every_worker_is_some_domains_home),
+		cmocka_unit_test(crc_of_long_spans),
 		cmocka_unit_test(siphash_in_pieces),
 		cmocka_unit_test(tables_are_keyed),
 		cmocka_unit_test(times_as_text),
