@@ -158,8 +158,8 @@ parse_listens(struct hb_conf_line *l, void *field)
 		listen_option(l, &at, l->v[i]);
 	if (at.auth != HB_DEMAND_OFF && at.tls == HB_DEMAND_OFF &&
 	    at.kind != HB_LISTEN_SUBMISSIONS)
-		hb_conf_error(l, "passwords are taken inside TLS alone: "
-		    "auth=%s goes with tls=offer or tls=require",
+		hb_conf_warn(l, "passwords are taken inside TLS alone: nobody "
+		    "can log in with auth=%s and tls=off",
 		    demands.words[at.auth]);
 	*(struct hb_listen *)hb_conf_grow(l->arena, &list, &v->n,
 	    sizeof(at)) = at;

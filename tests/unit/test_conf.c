@@ -128,8 +128,6 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "listen 127.0.0.1:25 imap", "not one of: smtp, submission, submissions, lmtp" },
 		{ "listen 127.0.0.1:25 smtp tls=on", "not one of: off, offer, require" },
 		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.0/8", "no function" },
-		{ "listen 127.0.0.1:25 smtp tls=off auth=offer", "passwords are taken inside TLS" },
-		{ "listen 127.0.0.1:587 submission tls=off", "passwords are taken inside TLS" },
 		{ "relay-from 10.0.0.0/33", "not an address or network" },
 		{ "max-message-size 1", "from 1K to" },
 		{ "max-recipients 0", "not a number from 1 to 100000" },
@@ -199,6 +197,21 @@ words_without_function_are_listed(void **state)
 	hb_conf_free(&c);
 	c = parse("dane off\nforward-files off\n", &report);
 	assert_int_equal(report.warnings, 0);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
+a_listener_where_nobody_can_log_in_is_told(void **state)
+{
+	struct hb_conf_report report;
+	struct hb_conf *c = parse("listen 127.0.0.1:587 submission tls=off\n"
+	    "listen 127.0.0.1:25 smtp tls=off auth=offer\n"
+	    "listen 127.0.0.1:26 smtp tls=off\n", &report);
+
+	(void)state;
+	assert_int_equal(report.errors, 0);
+	assert_int_equal(report.warnings, 2);
 	hb_buf_free(&report.text);
 	hb_conf_free(&c);
 }
@@ -324,6 +337,7 @@ main(void)
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(words_without_function_are_listed),
+		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),
 		cmocka_unit_test(the_canonical_text_parses_to_itself),
 		cmocka_unit_test(lines_have_a_bound),
 		cmocka_unit_test(certificates_have_a_bound),
