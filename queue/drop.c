@@ -411,7 +411,9 @@ look(void *ctx)
 	DIR *dir;
 
 	hb_timer_set(d->scan, d->notify >= 0 ? IDLE_MS : SCAN_MS);
-	if (d->busy || d->at < d->n || d->q->stopping) {
+	/* A step to come would else meet a file that is in work already. */
+	if (d->busy || d->at < d->n || hb_timer_is_set(d->copy) ||
+	    d->q->stopping) {
 		d->again = true;
 		return;
 	}
