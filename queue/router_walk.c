@@ -289,6 +289,8 @@ push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
 	hb_buf_free(&target);
 }
 
+/* Aliases, users and mailboxes are named without regard to case, as sendmail
+ * does: Ann has one mailbox. */
 static void
 get_names(struct rt_walk *w, const struct step *s, struct names *n)
 {
@@ -298,6 +300,8 @@ get_names(struct rt_walk *w, const struct step *s, struct names *n)
 	hb_addr_split(s->text, &local, &n->domain);
 	if (hb_addr_unquote(local, &plain) < 0)
 		plain.n = 0;
+	for (size_t i = 0; i < plain.n; i++)
+		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
 	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
 	n->bare = rt_without_detail(w->conf, n->local);
 	n->full = s->text;

@@ -166,6 +166,7 @@ walks(void **state)
 		{ "x@[IPv6:::1]", "x@[IPv6:::1]>smtp://[::1];=ok 2.1.5" },
 		{ "x@[nonsense]", "=fail 5.1.2" },
 		{ "ann@here.test", "ann@here.test>local:ann;=ok 2.1.5" },
+		{ "ANN@site.test", "ANN@site.test>local:ann;=ok 2.1.5" },
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n"
 	    "route .gw.test smtp://gw\nroute here.test local\n");
