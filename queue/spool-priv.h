@@ -143,6 +143,7 @@ struct q_spool {
 	uint64_t avail;		      /* of the file system */
 	int64_t avail_ms;	      /* when that was so */
 	bool full;		      /* on_space(0) was said */
+	bool damaged;		      /* the start found damage */
 	unsigned jobs;		      /* large files in the thread */
 	struct q_spool_real *real;    /* loop, timer, hook: NULL in tests */
 };

@@ -95,17 +95,16 @@ add_failed(struct large_job *l)
 }
 
 static void
-set_aside_large(struct large_job *l)
+set_aside_large(struct q_spool *s, uint64_t id)
 {
-	const struct q_io *io = l->s->io;
 	char path[Q_LARGE_PATH], name[Q_CORRUPT_PATH];
 
-	q_large_path(l->id, path);
+	q_large_path(id, path);
 	snprintf(name, sizeof(name), "corrupt/%016llx",
-	    (unsigned long long)l->id);
-	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
+	    (unsigned long long)id);
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, id),
 	    hb_kv_str(HB_K_FILE, name));
-	(void)io->rename(io->ctx, path, name);
+	(void)s->io->rename(s->io->ctx, path, name);
 }
 
 static void
@@ -115,7 +114,7 @@ fetch_done(struct large_job *l)
 	struct q_msg *m = q_index_find(&l->s->index, l->id);
 
 	if (l->err == HB_E_CORRUPT)
-		set_aside_large(l);
+		set_aside_large(l->s, l->id);
 	if (m == NULL || m->state != Q_MSG_LIVE)
 		l->err = HB_E_NOTFOUND;
 	if (l->err == 0) {
@@ -259,6 +258,11 @@ remove_if_orphan(void *arg, const char *name)
 	m = q_index_find(&s->index, id);
 	if (m != NULL && m->large)
 		return;
+	/* its envelope may be what was damaged */
+	if (s->damaged) {
+		set_aside_large(s, id);
+		return;
+	}
 	q_large_path(id, path);
 	s->io->unlink(s->io->ctx, path);
 }

@@ -166,6 +166,7 @@ damaged(struct replay *r, struct q_seg *seg, struct hb_span in, size_t at,
 
 	if (q_rec_head_decode(bytes, seg->key, seg->gen, &h) < 0)
 		h.id = 0;
+	r->s->damaged = true;
 	q_set_aside(r->s, &p, h.id, bytes, name);
 	r->s->cfg.ops->on_corrupt(r->s->cfg.ctx, h.id, name);
 }
@@ -415,6 +416,7 @@ give(struct replay *r, struct q_msg *m, struct hb_buf *bytes)
 		return;
 	}
 	if (n < 0) {
+		s->damaged = true;
 		q_set_aside_piece(s, &m->base, id, name);
 		q_spool_drop(s, m);
 		s->cfg.ops->on_corrupt(s->cfg.ctx, id, name);
@@ -444,7 +446,7 @@ no_header(void *ctx, const char *path)
 {
 	struct q_spool *s = ctx;
 
-	(void)s;
+	s->damaged = true;
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, path),
 	    hb_kv_int(HB_K_OFFSET, 0));
 }

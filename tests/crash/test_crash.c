@@ -702,6 +702,39 @@ a_damaged_record_loses_no_other(void **state)
 	flip_each_byte(3, true); /* the last one, after a clean end */
 }
 
+/* The body of a message whose envelope is damaged is set aside with it. */
+static void
+a_damaged_envelope_keeps_its_large_body(void **state)
+{
+	struct run *from = new_run(), *r;
+	struct q_piece p;
+	uint64_t id = 1, small = 1;
+
+	(void)state;
+	while (!is_large(id))
+		id++;
+	while (is_large(small))
+		small++;
+	start(from);
+	settle(from);
+	add(from, id);
+	settle(from);
+	add(from, small);
+	settle(from);
+	p = q_index_find(&from->spool->index, id)->base;
+	r = restarted(from);
+	sim_bytes(r->sim, "log/00000001")->p[p.off + Q_REC_HEAD + 4] ^= 1;
+	start(r);
+	assert_false(r->m[id].seen);
+	assert_true(r->m[small].seen);
+	assert_int_equal(sim_count(r->sim, "large"), 0);
+	assert_int_equal(sim_count(r->sim, "corrupt"), 2);
+	end(r);
+	free(r);
+	end(from);
+	free(from);
+}
+
 static void
 a_cut_tail_is_no_damage(void **state)
 {
@@ -867,6 +900,7 @@ main(void)
 		cmocka_unit_test(every_failed_call_is_survived),
 		cmocka_unit_test(a_failed_flush_is_not_tried_again_there),
 		cmocka_unit_test(a_damaged_record_loses_no_other),
+		cmocka_unit_test(a_damaged_envelope_keeps_its_large_body),
 		cmocka_unit_test(a_cut_tail_is_no_damage),
 		cmocka_unit_test(one_header_is_enough),
 		cmocka_unit_test(a_full_disk_keeps_room_for_results),
