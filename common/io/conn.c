@@ -1,9 +1,5 @@
 /*
- * Connections: reading, gathered writing, files, STARTTLS.  Floor 3.
- *
- * Output waits as pieces (bytes, then perhaps a file) until the end of the
- * loop's turn.  Bytes that go out as they are (TLS records, and what was
- * queued in clear when TLS was started) stand in `raw', before all pieces.
+ * Connections: life, reading, STARTTLS.  Floor 3.  Output: conn_out.c.
  *
  * Input is received into one buffer that all connections share; what the
  * owner leaves there at the end of its callback is copied to the connection.
@@ -11,13 +7,12 @@
  */
 #include "config.h"
 
-#include "common/io/conn.h"
+#include "common/io/conn-priv.h"
 
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,62 +21,9 @@
 #include "common/io/sock.h"
 #include "common/io/tls-priv.h"
 
-enum {
-	READS_PER_TURN = 4,       /* of SCRATCH bytes: others wait too */
-	WRITE_PER_TURN = 1 << 20, /* bytes */
-	RAW_MOST = 64 * 1024,     /* records made ahead of the socket */
-	RECORD = 16 * 1024,       /* plain bytes of one record */
-	LINGER_MS = 2000
-};
+enum { READS_PER_TURN = 4 }; /* of CONN_SCRATCH bytes: others wait too */
 
-static unsigned char scratch[64 * 1024];
-
-enum state {
-	CONNECTING,
-	OPEN,
-	HANDSHAKE,
-	LINGER, /* all is written; input is thrown away until the peer ends */
-	CLOSED
-};
-
-/* Output: BYTES, then LEFT bytes of FILE from AT. */
-struct piece {
-	struct piece *next;
-	struct hb_buf bytes;
-	int file;
-	off_t at;
-	uint64_t left;
-};
-
-struct hb_conn {
-	struct hb_loop *loop;
-	const struct hb_conn_ops *ops;
-	void *ctx;
-	struct hb_io *io;
-	struct hb_hook *hook;
-	struct hb_timer *linger;
-	int fd;
-	enum state state;
-	unsigned busy;  /* our functions on the stack: freed by the last */
-	int fail_errno; /* connect failed at once: told by the hook */
-	bool dead;      /* hb_conn_free was called */
-	bool paused;
-	bool eof;         /* nothing more will be read */
-	bool told;        /* on_close was called */
-	bool blocked;     /* the socket took less than it was given */
-	bool drain_due;   /* output was queued since the last on_drain */
-	bool shutting;    /* close when all is written */
-	bool ended;       /* close_notify is queued */
-	bool more_inside; /* TLS holds bytes that no event will announce */
-	bool lent;        /* the owner is looking at VIEW */
-	size_t max_input;
-	struct hb_span view; /* in scratch */
-	struct hb_buf in;
-	struct piece *head, *tail;
-	struct hb_buf raw;
-	struct hb_tls_session *tls;
-	struct hb_tls_facts *facts;
-};
+unsigned char conn_scratch[CONN_SCRATCH];
 
 static const struct hb_tls_facts no_facts;
 
@@ -89,20 +31,6 @@ static void on_io(void *ctx, unsigned what);
 static void on_turn_end(void *ctx);
 
 /* Life */
-
-static void
-drop_output(struct hb_conn *c)
-{
-	while (c->head != NULL) {
-		struct piece *p = c->head;
-
-		c->head = p->next;
-		hb_buf_free(&p->bytes);
-		free(p);
-	}
-	c->tail = NULL;
-	hb_buf_free(&c->raw);
-}
 
 /* Gives back all but the struct and the facts. */
 static void
@@ -115,12 +43,12 @@ release(struct hb_conn *c)
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;
-	drop_output(c);
+	conn_drop_output(c);
 	hb_buf_free(&c->in);
 }
 
-static void
-enter(struct hb_conn *c)
+void
+conn_enter(struct hb_conn *c)
 {
 	c->busy++;
 }
@@ -174,8 +102,8 @@ settle(struct hb_conn *c)
 	hb_io_want(c->io, wanted(c));
 }
 
-static void
-leave(struct hb_conn *c)
+void
+conn_leave(struct hb_conn *c)
 {
 	if (--c->busy > 0)
 		return;
@@ -197,10 +125,10 @@ hb_conn_free(struct hb_conn **cp)
 	if (c == NULL)
 		return;
 	*cp = NULL;
-	enter(c);
+	conn_enter(c);
 	c->dead = true;
 	release(c);
-	leave(c);
+	conn_leave(c);
 }
 
 static void
@@ -212,12 +140,12 @@ tell_close(struct hb_conn *c, int err, int syserr)
 	c->ops->on_close(c->ctx, err, syserr);
 }
 
-static void
-close_now(struct hb_conn *c, int err, int syserr)
+void
+conn_close(struct hb_conn *c, int err, int syserr)
 {
 	c->state = CLOSED;
 	c->blocked = false;
-	drop_output(c);
+	conn_drop_output(c);
 	tell_close(c, err, syserr);
 }
 
@@ -322,7 +250,7 @@ finish_connect(struct hb_conn *c)
 	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0)
 		e = errno;
 	if (e != 0) {
-		close_now(c, HB_E_IO, e);
+		conn_close(c, HB_E_IO, e);
 		return;
 	}
 	c->state = OPEN;
@@ -367,11 +295,11 @@ static void
 deliver(struct hb_conn *c, size_t n)
 {
 	if (c->in.n > 0) {
-		hb_buf_add(&c->in, hb_span(scratch, n));
+		hb_buf_add(&c->in, hb_span(conn_scratch, n));
 		c->ops->on_input(c->ctx);
 		return;
 	}
-	c->view = hb_span(scratch, n);
+	c->view = hb_span(conn_scratch, n);
 	c->lent = true;
 	c->ops->on_input(c->ctx);
 	if (c->dead)
@@ -393,7 +321,7 @@ end_of_input(struct hb_conn *c)
 static bool
 read_plain(struct hb_conn *c, size_t ask)
 {
-	ssize_t n = recv(c->fd, scratch, ask, 0);
+	ssize_t n = recv(c->fd, conn_scratch, ask, 0);
 
 	if (n > 0) {
 		deliver(c, (size_t)n);
@@ -402,7 +330,7 @@ read_plain(struct hb_conn *c, size_t ask)
 	if (n == 0)
 		end_of_input(c);
 	else if (errno != EAGAIN && errno != EINTR)
-		close_now(c, HB_E_IO, errno);
+		conn_close(c, HB_E_IO, errno);
 	return false;
 }
 
@@ -410,7 +338,8 @@ static bool
 read_tls(struct hb_conn *c, size_t ask)
 {
 	size_t got = 0;
-	enum hb_tls_step r = hb_tls_session_read(c->tls, scratch, ask, &got);
+	enum hb_tls_step r =
+	    hb_tls_session_read(c->tls, conn_scratch, ask, &got);
 	int e = hb_tls_session_syserr(c->tls);
 
 	c->more_inside = hb_tls_session_pending(c->tls);
@@ -425,286 +354,24 @@ read_tls(struct hb_conn *c, size_t ask)
 		break;
 	case HB_TLS_STEP_FAILED:
 		c->more_inside = false;
-		close_now(c, e != 0 ? HB_E_IO : HB_E_TLS, e);
+		conn_close(c, e != 0 ? HB_E_IO : HB_E_TLS, e);
 		break;
 	}
 	return false;
 }
 
-static void
-read_some(struct hb_conn *c)
+void
+conn_read(struct hb_conn *c)
 {
 	bool more = true;
 
 	for (int i = 0; i < READS_PER_TURN && more && may_read(c); i++) {
 		size_t ask = c->max_input - input_held(c);
 
-		if (ask > sizeof(scratch))
-			ask = sizeof(scratch);
+		if (ask > CONN_SCRATCH)
+			ask = CONN_SCRATCH;
 		more = c->tls != NULL ? read_tls(c, ask) : read_plain(c, ask);
 	}
-}
-
-/* Output */
-
-enum sent { SENT, BLOCKED, BROKEN };
-
-static enum sent
-not_sent(int e)
-{
-	return e == EAGAIN || e == EINTR ? BLOCKED : BROKEN;
-}
-
-static enum sent
-send_bytes(struct hb_conn *c, struct hb_buf *b, int flags)
-{
-	ssize_t n;
-
-	if (b->n == 0)
-		return SENT;
-	n = send(c->fd, b->p + b->off, b->n, MSG_NOSIGNAL | flags);
-	if (n < 0)
-		return not_sent(errno);
-	hb_buf_consume(b, (size_t)n);
-	if (b->n > 0)
-		return BLOCKED;
-	hb_buf_free(b);
-	return SENT;
-}
-
-static enum sent
-send_file(struct hb_conn *c, struct piece *p)
-{
-	size_t most =
-	    p->left < WRITE_PER_TURN ? (size_t)p->left : WRITE_PER_TURN;
-	ssize_t n = sendfile(c->fd, p->file, &p->at, most);
-
-	if (n < 0)
-		return not_sent(errno);
-	if (n == 0) { /* shorter than it was said to be */
-		errno = EIO;
-		return BROKEN;
-	}
-	p->left -= (uint64_t)n;
-	return p->left > 0 ? BLOCKED : SENT;
-}
-
-static void
-drop_piece(struct hb_conn *c)
-{
-	struct piece *p = c->head;
-
-	c->head = p->next;
-	if (c->head == NULL)
-		c->tail = NULL;
-	hb_buf_free(&p->bytes);
-	free(p);
-}
-
-static enum sent
-send_piece(struct hb_conn *c)
-{
-	struct piece *p = c->head;
-	bool more = p->left > 0 || p->next != NULL;
-	enum sent r = send_bytes(c, &p->bytes, more ? MSG_MORE : 0);
-
-	if (r == SENT && p->left > 0)
-		r = send_file(c, p);
-	if (r == SENT)
-		drop_piece(c);
-	return r;
-}
-
-/* Makes one record of a piece's next bytes. */
-static enum sent
-make_record(struct hb_conn *c)
-{
-	struct piece *p = c->head;
-	struct hb_span s = hb_span_head(hb_buf_span(&p->bytes), RECORD);
-
-	if (s.n == 0) {
-		size_t most = p->left < RECORD ? (size_t)p->left : RECORD;
-		ssize_t n = pread(p->file, scratch, most, p->at);
-
-		if (n <= 0) {
-			errno = n == 0 ? EIO : errno;
-			return BROKEN;
-		}
-		s = hb_span(scratch, (size_t)n);
-	}
-	if (hb_tls_session_write(c->tls, s) != HB_TLS_STEP_OK) {
-		errno = EPROTO;
-		return BROKEN;
-	}
-	if (p->bytes.n > 0) {
-		hb_buf_consume(&p->bytes, s.n);
-	} else {
-		p->at += (off_t)s.n;
-		p->left -= s.n;
-	}
-	if (p->bytes.n == 0 && p->left == 0)
-		drop_piece(c);
-	return SENT;
-}
-
-static enum sent
-send_records(struct hb_conn *c)
-{
-	while (c->head != NULL && c->raw.n < RAW_MOST) {
-		enum sent r = make_record(c);
-
-		if (r != SENT)
-			return r;
-	}
-	return send_bytes(c, &c->raw, 0);
-}
-
-static enum sent
-send_all(struct hb_conn *c)
-{
-	enum sent r = send_bytes(c, &c->raw, 0);
-
-	if (c->state == HANDSHAKE)
-		return r;
-	for (int i = 0; r == SENT && c->head != NULL; i++) {
-		if (i == WRITE_PER_TURN / RAW_MOST)
-			return BLOCKED;
-		r = c->tls != NULL ? send_records(c) : send_piece(c);
-	}
-	return r;
-}
-
-/* Writing failed.  The peer may have said why before it closed. */
-static void
-write_broken(struct hb_conn *c, int e)
-{
-	drop_output(c);
-	read_some(c);
-	if (!c->dead)
-		close_now(c, HB_E_IO, e);
-}
-
-static void
-on_linger_end(void *ctx)
-{
-	struct hb_conn *c = ctx;
-
-	enter(c);
-	close_now(c, 0, 0);
-	leave(c);
-}
-
-static void
-discard_input(struct hb_conn *c)
-{
-	ssize_t n = recv(c->fd, scratch, sizeof(scratch), 0);
-
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		close_now(c, 0, 0);
-}
-
-/*
- * All is written.  Closing while input waits would make the kernel reset the
- * connection and the peer lose our last words: then it is read first.
- */
-static void
-finish(struct hb_conn *c)
-{
-	if (c->eof || recv(c->fd, scratch, sizeof(scratch), 0) <= 0) {
-		close_now(c, 0, 0);
-		return;
-	}
-	(void)shutdown(c->fd, SHUT_WR);
-	c->state = LINGER;
-	c->linger = hb_timer_new(c->loop, on_linger_end, c);
-	hb_timer_set(c->linger, LINGER_MS);
-}
-
-static void
-all_written(struct hb_conn *c)
-{
-	bool tell = c->drain_due;
-
-	c->drain_due = false;
-	if (tell)
-		c->ops->on_drain(c->ctx);
-	if (c->dead || !c->shutting || c->head != NULL)
-		return;
-	if (c->tls != NULL && !c->ended) {
-		c->ended = true;
-		hb_tls_session_end(c->tls);
-		/* Best effort: the peer needs no word to see the end. */
-		(void)send_bytes(c, &c->raw, 0);
-	}
-	finish(c);
-}
-
-static void
-flush(struct hb_conn *c)
-{
-	enum sent r;
-
-	if (c->state != OPEN && c->state != HANDSHAKE)
-		return;
-	r = send_all(c);
-	c->blocked = r == BLOCKED;
-	if (r == BROKEN)
-		write_broken(c, errno);
-	else if (r == SENT && c->state == OPEN)
-		all_written(c);
-}
-
-size_t
-hb_conn_pending(const struct hb_conn *c)
-{
-	uint64_t n = c->raw.n;
-
-	for (const struct piece *p = c->head; p != NULL; p = p->next)
-		n += p->bytes.n + p->left;
-	return n < SIZE_MAX ? (size_t)n : SIZE_MAX;
-}
-
-/* The piece that takes more output, or NULL when none is taken any more. */
-static struct piece *
-open_piece(struct hb_conn *c)
-{
-	struct piece *p = c->tail;
-
-	if (c->state == CLOSED || c->state == LINGER)
-		return NULL;
-	if (p == NULL || p->left > 0) {
-		p = HB_NEW(struct piece);
-		if (c->tail != NULL)
-			c->tail->next = p;
-		else
-			c->head = p;
-		c->tail = p;
-	}
-	c->drain_due = true;
-	if (!c->blocked)
-		hb_hook_arm(c->hook);
-	return p;
-}
-
-void
-hb_conn_write(struct hb_conn *c, struct hb_span s)
-{
-	struct piece *p = s.n > 0 ? open_piece(c) : NULL;
-
-	if (p != NULL)
-		hb_buf_add(&p->bytes, s);
-}
-
-void
-hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset, uint64_t len)
-{
-	struct piece *p = len > 0 ? open_piece(c) : NULL;
-
-	if (p == NULL)
-		return;
-	p->file = fd;
-	p->at = (off_t)offset;
-	p->left = len;
 }
 
 void
@@ -745,7 +412,7 @@ start_tls(struct hb_conn *c)
 	/* What was queued in clear goes out in clear. */
 	while (c->head != NULL) {
 		hb_buf_add(&c->raw, hb_buf_span(&c->head->bytes));
-		drop_piece(c);
+		conn_drop_piece(c);
 	}
 	c->drain_due = false;
 	c->facts = HB_NEW(struct hb_tls_facts);
@@ -806,10 +473,10 @@ shake_hands(struct hb_conn *c)
 		return;
 	}
 	/* The alert, best effort: it tells the peer why. */
-	(void)send_bytes(c, &c->raw, 0);
+	conn_send_raw(c);
 	c->ops->on_tls(c->ctx, c->facts);
 	if (!c->dead)
-		close_now(c, HB_E_TLS, 0);
+		conn_close(c, HB_E_TLS, 0);
 }
 
 /* What the loop calls */
@@ -819,13 +486,13 @@ read_ready(struct hb_conn *c)
 {
 	switch (c->state) {
 	case OPEN:
-		read_some(c);
+		conn_read(c);
 		break;
 	case HANDSHAKE:
 		shake_hands(c);
 		break;
 	case LINGER:
-		discard_input(c);
+		conn_discard_input(c);
 		break;
 	case CONNECTING:
 	case CLOSED:
@@ -838,16 +505,16 @@ on_io(void *ctx, unsigned what)
 {
 	struct hb_conn *c = ctx;
 
-	enter(c);
+	conn_enter(c);
 	if (c->state == CONNECTING) {
 		finish_connect(c);
 	} else {
 		if (what & HB_IO_READ)
 			read_ready(c);
 		if (!c->dead && (what & HB_IO_WRITE) != 0)
-			flush(c);
+			conn_flush(c);
 	}
-	leave(c);
+	conn_leave(c);
 }
 
 static void
@@ -855,19 +522,19 @@ on_turn_end(void *ctx)
 {
 	struct hb_conn *c = ctx;
 
-	enter(c);
+	conn_enter(c);
 	if (c->fail_errno != 0) {
-		close_now(c, HB_E_IO, c->fail_errno);
+		conn_close(c, HB_E_IO, c->fail_errno);
 	} else if (c->shutting &&
 		   (c->state == CONNECTING || c->state == HANDSHAKE)) {
-		close_now(c, 0, 0); /* nothing can be written */
+		conn_close(c, 0, 0); /* nothing can be written */
 	} else {
 		if (c->more_inside)
 			read_ready(c);
 		if (!c->dead && !c->blocked)
-			flush(c);
+			conn_flush(c);
 	}
-	leave(c);
+	conn_leave(c);
 }
 
 /* What is known */

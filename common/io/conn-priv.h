@@ -1,0 +1,87 @@
+/*
+ * Inside of a connection: for conn.c (life, input, TLS) and conn_out.c
+ * (output) alone.  Floor 3.
+ */
+#ifndef HB_IO_CONN_PRIV_H
+#define HB_IO_CONN_PRIV_H
+
+#include <sys/types.h>
+
+#include "common/io/conn.h"
+
+enum {
+	CONN_SCRATCH = 64 * 1024,
+	RAW_MOST = 64 * 1024 /* records made ahead of the socket */
+};
+
+/* Where all connections receive, and files are read for records. */
+extern unsigned char conn_scratch[CONN_SCRATCH];
+
+enum state {
+	CONNECTING,
+	OPEN,
+	HANDSHAKE,
+	LINGER, /* all is written; input is thrown away until the peer ends */
+	CLOSED
+};
+
+/* Output: BYTES, then LEFT bytes of FILE from AT. */
+struct piece {
+	struct piece *next;
+	struct hb_buf bytes;
+	int file;
+	off_t at;
+	uint64_t left;
+};
+
+struct hb_conn {
+	struct hb_loop *loop;
+	const struct hb_conn_ops *ops;
+	void *ctx;
+	struct hb_io *io;
+	struct hb_hook *hook;
+	struct hb_timer *linger;
+	int fd;
+	enum state state;
+	unsigned busy;  /* our functions on the stack: freed by the last */
+	int fail_errno; /* connect failed at once: told by the hook */
+	bool dead;      /* hb_conn_free was called */
+	bool paused;
+	bool eof;         /* nothing more will be read */
+	bool told;        /* on_close was called */
+	bool blocked;     /* the socket took less than it was given */
+	bool drain_due;   /* output was queued since the last on_drain */
+	bool shutting;    /* close when all is written */
+	bool ended;       /* close_notify is queued */
+	bool more_inside; /* TLS holds bytes that no event will announce */
+	bool lent;        /* the owner is looking at VIEW */
+	size_t max_input;
+	struct hb_span view; /* in scratch */
+	struct hb_buf in;
+	struct piece *head, *tail;
+	struct hb_buf raw;
+	struct hb_tls_session *tls;
+	struct hb_tls_facts *facts;
+};
+
+/* conn.c */
+/* Around all that may call the owner, who may free the connection: the last
+ * to leave frees it or settles what the loop is to watch. */
+void conn_enter(struct hb_conn *c);
+void conn_leave(struct hb_conn *c);
+/* Nothing is read or written any more; tells the owner. */
+void conn_close(struct hb_conn *c, int err, int syserr);
+/* Reads what is there and tells the owner of it. */
+void conn_read(struct hb_conn *c);
+
+/* conn_out.c */
+/* Writes what waits, as far as the socket takes it. */
+void conn_flush(struct hb_conn *c);
+/* Tries to write what goes out as it is, once. */
+void conn_send_raw(struct hb_conn *c);
+/* Reads and throws away, until the peer ends: LINGER. */
+void conn_discard_input(struct hb_conn *c);
+void conn_drop_piece(struct hb_conn *c); /* the first */
+void conn_drop_output(struct hb_conn *c);
+
+#endif
