@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/base/log.h"
 
 enum { SLOT_MX = 0, SLOT_HOSTS = 1 }; /* then A and AAAA of each host */
 
@@ -217,6 +218,25 @@ keep_names(struct dlv_attempt *a, const struct hb_strs *from)
 	return to;
 }
 
+/* The operator's word that sets published policies aside for less is logged
+ * each time it counts. */
+static void
+log_exemption(const struct dlv_attempt *a, const struct hb_tls_policy *p)
+{
+	if (a->order.mode != DLV_SEND || a->channel.mta_sts_off ||
+	    a->channel.demand_verified ||
+	    (p->level != HB_TLS_NONE && p->level != HB_TLS_ENCRYPT))
+		return;
+	HB_LOG(HB_LOG_INFO, HB_EV_POLICY,
+	    hb_kv_id(HB_K_MSG, a->order.env->id),
+	    hb_kv_span(HB_K_DOMAIN, a->route.host),
+	    hb_kv_str(HB_K_ACTION, "exempted"),
+	    hb_kv_str(HB_K_MODE, hb_tls_level_word(p->level)),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_OPERATOR)),
+	    hb_kv_if(p->reason != NULL,
+		hb_kv_str(HB_K_TEXT, p->reason != NULL ? p->reason : "")));
+}
+
 /*
  * The policy domain is that of the next hop: the domain whose MX records are
  * used, or the host of the route (RFC 8461 s3.4).  An address has none.
@@ -244,6 +264,7 @@ set_channel(struct dlv_attempt *a)
 	if (p != NULL) {
 		a->channel.level = p->level;
 		a->channel.names = keep_names(a, &p->names);
+		log_exemption(a, p);
 	}
 	if (!a->route.literal)
 		HB_ASSERT(hb_span_copy(a->route.host, a->policy_domain,

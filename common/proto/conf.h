@@ -217,6 +217,7 @@ void hb_conf_manual(struct hb_buf *out);
 
 /* Is DOMAIN (any case) one of NAMES? */
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
+const char *hb_tls_level_word(enum hb_tls_level level);
 /* Pattern "name", ".name" (subdomains) or "*" against DOMAIN. */
 bool hb_pattern_match(const char *pattern, struct hb_span domain);
 /* The most exact route or policy for DOMAIN, or NULL; an `until` before

@@ -11,6 +11,12 @@ static const struct hb_conf_choice tls_levels = {
 	    "sts", "dane" }, 6
 };
 
+const char *
+hb_tls_level_word(enum hb_tls_level level)
+{
+	return tls_levels.words[level];
+}
+
 /* deliver */
 
 static void

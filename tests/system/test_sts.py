@@ -478,6 +478,9 @@ def test_tls_policy_exemption(world):
     hosts[0].wait(1)
     hb.wait_reason("no-starttls")
     assert not hosts[1].messages
+    said = hb.wait_record(ev="policy", action="exempted")
+    assert (said["domain"], said["mode"]) == ("free.test", "none")
+    assert said["text"] == "migration"
 
 
 def test_explain_before_anything_was_sent(world):
