@@ -93,7 +93,8 @@ struct smtpd_session {
 	char user[257];
 	bool skip_line; /* up to the next CRLF */
 	bool behind;	/* bytes stand behind the command under work */
-	bool stopping, gone;
+	bool gone;
+	enum smtpd_reply_id last_word; /* after the commit; NONE: go on */
 	unsigned bad_commands;
 
 	enum smtpd_auth_step auth_step;

@@ -518,7 +518,7 @@ static void
 leave(struct smtpd_session *s, enum smtpd_reply_id why)
 {
 	if (s->wait == SMTPD_W_RESULT) {
-		s->stopping = true;
+		s->last_word = why;
 		return;
 	}
 	if (s->state == SMTPD_S_OVER)

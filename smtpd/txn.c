@@ -379,6 +379,6 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w)
 	smtpd_txn_reset(s);
 	if (s->gone)
 		smtpd_close(s);
-	else if (s->stopping)
-		smtpd_reply(s, SMTPD_R_STOPPING);
+	else if (s->last_word != SMTPD_R_NONE)
+		smtpd_reply(s, s->last_word);
 }
