@@ -1381,6 +1381,38 @@ dropped_message_is_taken_up(void **state)
 	hb_buf_free(&b);
 }
 
+/* Each file comes at the moment the one before it is gone: its notice meets
+ * the step that the end of that one asked for. */
+static struct hb_buf next_drop;
+static unsigned n_drops;
+
+static bool
+drops_are_taken_up(void)
+{
+	char path[128], name[16];
+
+	snprintf(path, sizeof(path), "%s/maildrop/%u", dir, n_drops);
+	if (access(path, F_OK) == 0 || n_drops == 40)
+		return n_drops == 40 && w.njobs == 40;
+	snprintf(name, sizeof(name), "%u", ++n_drops);
+	write_file(name, hb_buf_span(&next_drop));
+	return false;
+}
+
+static void
+drops_behind_one_another_are_taken_up_once(void **state)
+{
+	(void)state;
+	n_drops = 0;
+	next_drop = HB_BUF_INIT(0);
+	make_drop(&next_drop);
+	run_until(drops_are_taken_up);
+	run_until(queue_is_empty);
+	run_for(20);
+	assert_int_equal(w.njobs, 40);
+	hb_buf_free(&next_drop);
+}
+
 int
 main(void)
 {
@@ -1412,6 +1444,7 @@ main(void)
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
+		T(drops_behind_one_another_are_taken_up_once),
 	};
 #undef T
 
