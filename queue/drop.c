@@ -185,19 +185,6 @@ read_bytes(const struct q_drop *d, size_t n, struct hb_buf *out)
 	return 0;
 }
 
-static int
-write_all(int fd, struct hb_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n <= 0)
-			return HB_E_NOSPACE;
-		s = hb_span_from(s, (size_t)n);
-	}
-	return 0;
-}
-
 /* Takes a slice of the body. */
 static void
 copy_slice(struct q_drop *d)
@@ -216,7 +203,7 @@ copy_slice(struct q_drop *d)
 	d->body_crc = hb_crc32c(d->body_crc, got);
 	d->left -= n;
 	if (d->large >= 0) {
-		err = write_all(d->large, hb_buf_span(&d->body));
+		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
 	}
 	if (err < 0) {
@@ -253,7 +240,7 @@ start_body(struct q_drop *d, uid_t uid)
 	if (d->env.size > HB_MAX_LARGE_MESSAGE)
 		err = q_spool_large_create(d->q->spool, d->env.id, &d->large);
 	if (d->large >= 0) {
-		err = write_all(d->large, hb_buf_span(&d->body));
+		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
 	}
 	return err;

@@ -212,6 +212,8 @@ void q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* The file of a large message: 0, or HB_E_NOSPACE. */
+int q_write_all(int fd, struct hb_span s);
 void q_tell_space(struct q *q, struct hb_peer *p);
 
 /* storage.c */

@@ -199,8 +199,8 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		t->q->txn_bytes += m->bytes.n;
 }
 
-static int
-write_all(int fd, struct hb_span s)
+int
+q_write_all(int fd, struct hb_span s)
 {
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
@@ -226,7 +226,7 @@ q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	err = q_spool_large_create(t->q->spool, t->env.id, &file);
 	t->large = err == 0;
 	if (err == 0)
-		err = write_all(file, hb_buf_span(&t->body));
+		err = q_write_all(file, hb_buf_span(&t->body));
 	if (err == 0)
 		err = hb_peer_send(p, HB_IPC_TXN_LARGE_FD, &out, file);
 	if (file >= 0)

@@ -3,8 +3,9 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "sts/txt.h"
 
-enum { FIELD_NAME_MAX = 32, MAX_AGE_DIGITS = 10 };
+enum { MAX_AGE_DIGITS = 10 };
 
 static const char *const mode_words[STS_MODE_COUNT] = {
 	[STS_MODE_NONE] = "none",
@@ -138,18 +139,6 @@ static const struct {
 };
 
 static bool
-is_field_name(struct hb_span s)
-{
-	if (s.n == 0 || s.n > FIELD_NAME_MAX || !hb_is_alnum(s.p[0]))
-		return false;
-	for (size_t i = 1; i < s.n; i++)
-		if (!hb_is_alnum(s.p[i]) && s.p[i] != '_' && s.p[i] != '-' &&
-		    s.p[i] != '.')
-			return false;
-	return true;
-}
-
-static bool
 is_field_value(struct hb_span s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -164,7 +153,7 @@ take_line(struct parse *ps, struct hb_span line)
 	struct hb_span value = line;
 	struct hb_span name = hb_span_cut(&value, ':');
 
-	if (!is_field_name(name) || !is_field_value(value))
+	if (!sts_is_field_name(name) || !is_field_value(value))
 		return bad(ps, "line is not a field");
 	value = hb_span_trim(value);
 	for (size_t i = 0; i < HB_ARRAY_LEN(fields); i++)

@@ -3,7 +3,7 @@
 
 #include "common/base/err.h"
 
-enum { EXT_NAME_MAX = 32 };
+enum { FIELD_NAME_MAX = 32 };
 
 static bool
 is_wsp(unsigned char c)
@@ -30,10 +30,10 @@ is_id(struct hb_span s)
 	return true;
 }
 
-static bool
-is_ext_name(struct hb_span s)
+bool
+sts_is_field_name(struct hb_span s)
 {
-	if (s.n == 0 || s.n > EXT_NAME_MAX || !hb_is_alnum(s.p[0]))
+	if (s.n == 0 || s.n > FIELD_NAME_MAX || !hb_is_alnum(s.p[0]))
 		return false;
 	for (size_t i = 1; i < s.n; i++)
 		if (!hb_is_alnum(s.p[i]) && s.p[i] != '_' && s.p[i] != '-' &&
@@ -64,7 +64,7 @@ take_field(struct hb_span field, struct hb_span *id)
 		*id = value;
 		return 0;
 	}
-	return is_ext_name(name) && is_ext_value(value) ? 0 : HB_E_SYNTAX;
+	return sts_is_field_name(name) && is_ext_value(value) ? 0 : HB_E_SYNTAX;
 }
 
 int

@@ -8,6 +8,10 @@
 
 enum { STS_ID_MAX = 32 };
 
+/* Name of a field, of the record and of the policy: a letter or digit, then
+ * letters, digits, "_", "-", "."; 32 at most. */
+bool sts_is_field_name(struct hb_span s);
+
 /*
  * One record (its strings joined), all of it: *ID points into RECORD, 1 to
  * STS_ID_MAX letters and digits.  Returns 0; HB_E_NOTFOUND: not an MTA-STS
