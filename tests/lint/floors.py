@@ -76,8 +76,9 @@ PURE_CALLS = {"free", "memchr", "memcmp", "memcpy", "memmem", "memmove",
               "memrchr", "memset", "qsort", "snprintf", "strchr", "strcmp",
               "strcspn", "strerror", "strlen", "strncmp", "strnlen",
               "strrchr", "strspn", "strstr", "vsnprintf", "bsearch"}
-# memory, and the last word of hb_bug
-BASE_CALLS = {"abort", "calloc", "fprintf", "fputs", "fwrite", "malloc",
+# memory, the last word of hb_bug, and what the compiler knows of the processor
+BASE_CALLS = {"__cpu_model", "__cpu_indicator_init",
+              "abort", "calloc", "fprintf", "fputs", "fwrite", "malloc",
               "realloc", "stderr"}
 INSTRUMENTED = re.compile(r"_+(asan|ubsan|gcov|llvm|sanitizer|stack_chk|"
                           r"sancov|start___sancov|stop___sancov|lsan|msan)|"

@@ -45,6 +45,7 @@ static struct {
 	char account[65];
 	/* control */
 	struct hb_buf said;
+	size_t said_addresses;
 	bool ended;
 	unsigned exit_code;
 } w;
@@ -431,6 +432,7 @@ on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)ctx;
 	(void)p;
 	(void)fd;
+	w.said_addresses += hb_span_eq(m->key, HB_SPAN("address"));
 	hb_buf_addf(&w.said, "%.*s=", HB_SPAN_ARG(m->key));
 	if (m->kind == HB_ITEM_STR)
 		hb_buf_add(&w.said, m->str);
@@ -1200,8 +1202,6 @@ long_lists_go_out_in_pieces(void **state)
 	enum { MSGS = 3, RCPTS = 20000 };
 	char domain[241];
 	struct hb_buf rcpts = HB_BUF_INIT(0);
-	const char *s;
-	size_t n = 0;
 
 	(void)state;
 	w.router_mute = true;
@@ -1215,9 +1215,8 @@ long_lists_go_out_in_pieces(void **state)
 	for (unsigned i = 0; i < MSGS; i++)
 		send_mail("a@here.example", (const char *)rcpts.p);
 	ask(HB_CTL_QUEUE, "");
-	for (s = said(); (s = strstr(s, "address=")) != NULL; s++)
-		n++;
-	assert_int_equal(n, MSGS * RCPTS);
+	(void)said();
+	assert_int_equal(w.said_addresses, MSGS * RCPTS);
 	assert_true(w.said.n > 16 << 20);
 	hb_buf_free(&rcpts);
 }
