@@ -28,6 +28,13 @@ struct verb {
 	bool (*visit)(struct walk *w, struct q_msg *m);
 };
 
+/* Changes of a walk that are not durable yet.  It outlives the walk when
+ * control is lost meanwhile. */
+struct tally {
+	struct walk *walk; /* NULL: nobody waits any more */
+	size_t open;
+};
+
 /* One question under way. */
 struct walk {
 	TAILQ_ENTRY(walk) link;
@@ -44,6 +51,8 @@ struct walk {
 	 * enough for now, and its next recipient. */
 	uint64_t open_id;
 	uint32_t open_rcpt;
+	struct tally *tally;
+	bool walked; /* answered when all is durable */
 };
 TAILQ_HEAD(walkhead, walk);
 struct q_walks {
@@ -221,6 +230,28 @@ visit_list(struct walk *w, struct q_msg *m)
 
 /* Actions. */
 
+static void answer_actions(struct walk *w);
+
+static void
+on_recorded(void *ctx)
+{
+	struct tally *t = ctx;
+
+	t->open--;
+	if (t->walk == NULL && t->open == 0)
+		free(t);
+	else if (t->walk != NULL && t->walk->walked)
+		answer_actions(t->walk);
+}
+
+/* Records a change that the answer waits for: what was removed stays so. */
+static void
+record(struct walk *w, uint64_t id, const struct q_change *c)
+{
+	w->tally->open++;
+	q_record(w->q, id, c, 1, on_recorded, w->tally);
+}
+
 static bool
 visit_flush(struct walk *w, struct q_msg *m)
 {
@@ -229,13 +260,13 @@ visit_flush(struct walk *w, struct q_msg *m)
 }
 
 static void
-record_held(struct q *q, struct q_msg *m)
+record_held(struct walk *w, struct q_msg *m)
 {
 	struct q_change c = { .kind = Q_CHANGE_FLAGS,
 		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
 
-	q_trace_add(q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
-	q_record(q, m->id, &c, 1, NULL, NULL);
+	q_trace_add(w->q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
+	record(w, m->id, &c);
 }
 
 static bool
@@ -244,7 +275,7 @@ visit_hold(struct walk *w, struct q_msg *m)
 	if ((m->flags & Q_MF_HELD) != 0)
 		return false;
 	q_sched_hold(w->q->sched, m);
-	record_held(w->q, m);
+	record_held(w, m);
 	return true;
 }
 
@@ -254,12 +285,12 @@ visit_release(struct walk *w, struct q_msg *m)
 	if ((m->flags & Q_MF_HELD) == 0)
 		return false;
 	q_sched_release(w->q->sched, m, hb_now_ms());
-	record_held(w->q, m);
+	record_held(w, m);
 	return true;
 }
 
 static void
-remove_rcpt(struct q *q, struct q_rcpt *r)
+remove_rcpt(struct walk *w, struct q_rcpt *r)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
@@ -268,13 +299,13 @@ remove_rcpt(struct q *q, struct q_rcpt *r)
 	uint64_t id = r->msg->id;
 
 	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
-	q_trace_add(q, id, "removed", r->idx, &o);
-	q_sched_done(q->sched, r);
-	q_record(q, id, &c, 1, NULL, NULL);
+	q_trace_add(w->q, id, "removed", r->idx, &o);
+	q_sched_done(w->q->sched, r);
+	record(w, id, &c);
 }
 
 static void
-bounce_rcpt(struct q *q, struct q_rcpt *r)
+bounce_rcpt(struct walk *w, struct q_rcpt *r)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
@@ -282,13 +313,13 @@ bounce_rcpt(struct q *q, struct q_rcpt *r)
 		.text = HB_SPAN("returned by the operator") };
 
 	if (r->state != Q_FAILED && r->state != Q_NOTICE)
-		q_outcome(q, r, &o);
+		q_outcome(w->q, r, &o);
 }
 
 /* Recipients one by one: a domain's, or all. */
 static bool
 visit_rcpts(struct walk *w, struct q_msg *m,
-    void (*act)(struct q *q, struct q_rcpt *r))
+    void (*act)(struct walk *w, struct q_rcpt *r))
 {
 	uint64_t id = m->id;
 	uint32_t from = 0;
@@ -303,7 +334,7 @@ visit_rcpts(struct walk *w, struct q_msg *m,
 		if (r == NULL)
 			break;
 		from = r->idx + 1;
-		act(w->q, r);
+		act(w, r);
 	}
 	if (m != NULL)
 		q_finish_if_empty(w->q, m);
@@ -340,23 +371,38 @@ walk_free(struct walk *w)
 {
 	TAILQ_REMOVE(&w->q->walks->head, w, link);
 	hb_timer_free(&w->timer);
+	w->tally->walk = NULL;
+	if (w->tally->open == 0)
+		free(w->tally);
 	free(w);
+}
+
+/* How many messages it was, once that is durable. */
+static void
+answer_actions(struct walk *w)
+{
+	bool done = w->matched > 0 || w->all;
+
+	w->walked = true;
+	if (w->tally->open > 0)
+		return;
+	hb_ctl_object(&w->c, NULL);
+	hb_ctl_int(&w->c, "messages", w->matched);
+	hb_ctl_close(&w->c);
+	hb_ctl_end(&w->c, done ? 0 : 1,
+	    done ? NULL : "nothing in the queue matches");
+	walk_free(w);
 }
 
 static void
 walk_end(struct walk *w)
 {
-	if (w->verb->verb == HB_CTL_QUEUE) {
-		hb_ctl_close(&w->c);
-		hb_ctl_end(&w->c, 0, NULL);
-	} else {
-		hb_ctl_object(&w->c, NULL);
-		hb_ctl_int(&w->c, "messages", w->matched);
-		hb_ctl_close(&w->c);
-		hb_ctl_end(&w->c, w->matched > 0 || w->all ? 0 : 1,
-		    w->matched > 0 || w->all ? NULL : "nothing in the queue "
-						      "matches");
+	if (w->verb->verb != HB_CTL_QUEUE) {
+		answer_actions(w);
+		return;
 	}
+	hb_ctl_close(&w->c);
+	hb_ctl_end(&w->c, 0, NULL);
 	walk_free(w);
 }
 
@@ -421,6 +467,8 @@ walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
 	w->q = q;
 	w->c = *c;
 	w->verb = verb;
+	w->tally = HB_NEW(struct tally);
+	w->tally->walk = w;
 	w->timer = hb_timer_new(q->loop, step, w);
 	TAILQ_INSERT_TAIL(&q->walks->head, w, link);
 	if (!parse_pattern(w, arg)) {
