@@ -470,6 +470,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 {
 	struct q *q = HB_NEW(struct q);
 
+	q->txn_max = Q_TXN_BYTES;
 	q->env = env;
 	q->loop = env->loop;
 	TAILQ_INIT(&q->hots);

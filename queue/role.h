@@ -38,7 +38,7 @@ enum {
 	Q_CLAIMS_MS = 2000,	     /* wait for claims after a start */
 	Q_STOP_MS = 10000,	     /* wait for results at the end */
 	Q_PEER_BYTES = 8 << 20,	     /* waiting output that stops new jobs */
-	Q_TXN_BYTES = 256 << 20,     /* bodies being received, all together */
+	Q_TXN_BYTES = 256 << 20,     /* mail being received, all together */
 	Q_NOTICE_RCPTS = 500,	     /* recipients in one notice */
 	Q_NOTICE_FULL = 50000,	     /* a longer message is not returned whole */
 	Q_NOTICE_INSTANCE = 255,     /* in the ids of messages made here */
@@ -110,7 +110,7 @@ struct q {
 	struct q_works works;
 	struct q_works dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
-	size_t txn_bytes;
+	size_t txn_bytes, txn_max; /* of mail being received */
 	struct q_ask *asks; /* uthash */
 	uint32_t next_ref;
 	uint16_t next_id;

@@ -21,6 +21,9 @@ struct key {
 	uint32_t txn;
 };
 
+/* What an open transaction takes besides its bytes. */
+enum { TXN_COST = 5000 };
+
 struct q_txn {
 	UT_hash_handle hh;
 	struct key key;
@@ -32,6 +35,7 @@ struct q_txn {
 	struct hb_rcpt *kept;  /* in the arena, from the commit on */
 	size_t n, cap;
 	struct hb_buf body;
+	size_t charged; /* of q->txn_bytes */
 	bool large, committed;
 	bool listed; /* in q->txns: not when its channel is gone */
 };
@@ -50,7 +54,19 @@ static void
 drop_body(struct q_txn *t)
 {
 	t->q->txn_bytes -= t->body.n;
+	t->charged -= t->body.n;
 	hb_buf_free(&t->body);
+}
+
+/* May N more bytes be kept for mail that is being received? */
+static bool
+charge(struct q_txn *t, size_t n)
+{
+	if (t->q->txn_bytes + n > t->q->txn_max)
+		return false;
+	t->q->txn_bytes += n;
+	t->charged += n;
+	return true;
 }
 
 static void
@@ -59,6 +75,7 @@ txn_free(struct q_txn *t)
 	if (t->listed)
 		HASH_DEL(t->q->txns, t);
 	drop_body(t);
+	t->q->txn_bytes -= t->charged;
 	hb_arena_free(&t->arena);
 	free(t->rcpts);
 	free(t);
@@ -139,6 +156,8 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
 	t->listed = true;
 	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
+	if (!charge(t, TXN_COST + m->env.n))
+		refuse(t, HB_E_LIMIT);
 }
 
 /* Frames of a transaction that was refused already may still come. */
@@ -163,6 +182,10 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
 	    r.address.n == 0 || t->n == RCPTS_SLACK) {
 		hb_peer_violation(p, "malformed recipient");
+		return;
+	}
+	if (!charge(t, 2 * sizeof(r) + m->rcpt.n)) {
+		refuse(t, HB_E_LIMIT);
 		return;
 	}
 	if (t->n == t->cap) {
@@ -191,12 +214,8 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "body bytes that belong into the file");
 		return;
 	}
-	if (t->q->txn_bytes + m->bytes.n > Q_TXN_BYTES) {
+	if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
 		refuse(t, HB_E_LIMIT);
-		return;
-	}
-	if (hb_buf_put(&t->body, m->bytes) == 0)
-		t->q->txn_bytes += m->bytes.n;
 }
 
 int

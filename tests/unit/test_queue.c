@@ -806,6 +806,27 @@ same_recipient_twice_is_one(void **state)
 	assert_int_equal(w.njobs, 1);
 }
 
+/* A smtpd that is not ours any more cannot fill queue's memory. */
+static void
+open_messages_have_a_bound(void **state)
+{
+	struct q *q = env.ctx;
+
+	(void)state;
+	q->txn_max = 30000;
+	answers_before = w.answers;
+	for (unsigned i = 0; i < 50; i++) {
+		post_env("a@here.example");
+		next_txn++;
+	}
+	run_until(answered);
+	assert_int_equal(w.code, 452);
+	assert_true(q->txn_bytes <= q->txn_max);
+	hb_peer_free(&smtpd);
+	run_for(20);
+	assert_int_equal(q->txn_bytes, 0);
+}
+
 static void
 wrong_checksum_is_refused(void **state)
 {
@@ -1419,6 +1440,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(message_goes_through),
 		T(same_recipient_twice_is_one),
+		T(open_messages_have_a_bound),
 		T(wrong_checksum_is_refused),
 		T(deferred_message_is_tried_again),
 		T(failure_is_told_to_the_sender_once),
