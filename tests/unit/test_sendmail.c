@@ -83,13 +83,14 @@ address_lists(void **state)
 static int
 parse(const char *line, struct sm_opts *o)
 {
-	static char words[16][64];
-	static char *argv[17];
+	static char words[32][64];
+	static char *argv[HB_ARRAY_LEN(words) + 1];
 	struct hb_span rest = hb_span_str(line), word;
 	const char *why;
 	int argc = 0;
 
 	while ((word = hb_span_word(&rest)).n > 0) {
+		assert_in_range(argc, 0, HB_ARRAY_LEN(words) - 1);
 		assert_int_equal(hb_span_copy(word, words[argc],
 		    sizeof(words[0])), 0);
 		argv[argc] = words[argc];
