@@ -68,6 +68,14 @@ host_name(const struct dlv_attempt *a)
 	return a->host < a->mx.n ? a->mx.hosts[a->host].name : "";
 }
 
+/* As sts/decide sees it. */
+static struct sts_host
+judged_host(const struct dlv_attempt *a)
+{
+	return (struct sts_host){ .name = host(a)->name,
+		.implicit = host(a)->implicit };
+}
+
 static const char *
 keep(struct dlv_attempt *a, const char *s)
 {
@@ -431,8 +439,9 @@ static bool
 is_tls_demanded(const struct dlv_attempt *a)
 {
 	struct hb_tls_facts none = { .state = HB_TLSF_NOT_OFFERED };
+	struct sts_host h = judged_host(a);
 
-	return sts_decide_tls(&a->channel, host(a)->name, &none,
+	return sts_decide_tls(&a->channel, &h, &none,
 	    a->world->now_ms()).action != STS_PROCEED;
 }
 
@@ -440,6 +449,7 @@ static void
 open_link(struct dlv_attempt *a)
 {
 	const struct dlv_host *h = host(a);
+	struct sts_host judged = judged_host(a);
 	struct dlv_target t = { .addr = h->addr[a->addr],
 		.path = a->route.rest, .policy_domain = a->policy_domain,
 		.mx = h->name, .tls = tls_use(a), .lmtp = is_lmtp(a),
@@ -447,7 +457,7 @@ open_link(struct dlv_attempt *a)
 		.facts = a->plain ? &a->facts : NULL };
 
 	if (!a->route.literal) {
-		t.reference = sts_reference_name(&a->channel, h->name);
+		t.reference = sts_reference_name(&a->channel, &judged);
 		t.names = a->channel.names;
 	}
 	t.demanded = t.tls != DLV_TLS_NEVER && is_tls_demanded(a);
@@ -489,12 +499,12 @@ try_address(struct dlv_attempt *a)
 static void
 try_host(struct dlv_attempt *a)
 {
+	struct sts_host h = judged_host(a);
 	struct sts_verdict v;
 
 	if (a->addr == 0 && !a->plain && !a->fresh) {
 		a->addr_text[0] = '\0';
-		v = sts_decide_mx(&a->channel, host(a)->name,
-		    a->world->now_ms());
+		v = sts_decide_mx(&a->channel, &h, a->world->now_ms());
 		a->verdict = v;
 		note_trial(a, &v);
 		if (v.action == STS_DEFER) {
@@ -547,8 +557,9 @@ fill_txn(struct dlv_attempt *a)
 static void
 judge(struct dlv_attempt *a)
 {
-	struct sts_verdict v = sts_decide_tls(&a->channel, host(a)->name,
-	    &a->facts, a->world->now_ms());
+	struct sts_host h = judged_host(a);
+	struct sts_verdict v = sts_decide_tls(&a->channel, &h, &a->facts,
+	    a->world->now_ms());
 	bool mail = v.action == STS_PROCEED && a->order.mode == DLV_SEND;
 
 	a->verdict = v;
@@ -580,6 +591,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 	enum hb_tls_state seen = a->facts.state;
 	bool tls_failed = !a->plain && (seen == HB_TLSF_FAILED ||
 	    seen == HB_TLSF_INJECTED || seen == HB_TLSF_REFUSED);
+	struct sts_host h = judged_host(a);
 	struct sts_verdict v;
 
 	if (!tls_failed) {
@@ -587,8 +599,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 		next_address(a);
 		return;
 	}
-	v = sts_decide_tls(&a->channel, host(a)->name, &a->facts,
-	    a->world->now_ms());
+	v = sts_decide_tls(&a->channel, &h, &a->facts, a->world->now_ms());
 	note_trial(a, &v);
 	if (v.action == STS_PROCEED &&
 	    a->route.kind != HB_ROUTE_SMTPS) {

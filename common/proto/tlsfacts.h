@@ -23,11 +23,22 @@ enum hb_chain_state {
 	HB_CHAIN_SELF_SIGNED,
 	HB_CHAIN_EXPIRED /* or not yet valid; else fine */
 };
+/* The certificate beside the host's DANE records, RFC 7672 s3.1. */
+enum hb_dane_match {
+	HB_DANE_UNTRIED, /* there were no usable records */
+	HB_DANE_NO,	 /* matches none of them, or not by name and date */
+	HB_DANE_EE,	 /* usage 3 */
+	HB_DANE_TA	 /* usage 2 */
+};
 struct hb_tls_facts {
 	enum hb_tls_state state;
+	/* With DANE records these two are not looked at: NONE, false. */
 	enum hb_chain_state chain;
 	bool name_ok;	  /* a DNS-ID of the leaf matches the reference name */
 	bool self_issued; /* shown to a person */
+	enum hb_dane_match dane;
+	uint64_t dane_digest; /* struct hb_dane's, of the records compared */
+	bool requiretls; /* EHLO inside TLS lists REQUIRETLS, RFC 8689 s2 */
 	int version;	  /* 12, 13; 0: none */
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
@@ -37,6 +48,29 @@ struct hb_tls_facts {
 	char error[160];     /* text of a failure */
 };
 
+/* The kinds of channel, from worst to best: X(symbol, word). */
+#define HB_RANKS(X)                                                            \
+	X(NONE, "none") /* never seen */                                       \
+	X(PLAIN, "plain")                                                      \
+	X(TLS, "tls")                                                          \
+	X(VERIFIED, "verified") /* chain and name */                           \
+	X(STS, "sts")		/* and by a policy in enforce */               \
+	X(DANE, "dane")
+enum hb_rank {
+#define X(sym, word) HB_RANK_##sym,
+	HB_RANKS(X)
+#undef X
+	HB_RANK_COUNT
+};
+const char *hb_rank_word(enum hb_rank r); /* never NULL */
+
+static inline bool
+hb_tls_facts_dane(const struct hb_tls_facts *f)
+{
+	return f->state == HB_TLSF_DONE &&
+	    (f->dane == HB_DANE_EE || f->dane == HB_DANE_TA);
+}
+
 static inline bool
 hb_tls_facts_verified(const struct hb_tls_facts *f)
 {
@@ -44,7 +78,7 @@ hb_tls_facts_verified(const struct hb_tls_facts *f)
 	    f->name_ok;
 }
 
-/* Log word: none, TLSv1.3/unverified, TLSv1.3/verified.  DST of 32 bytes. */
+/* Log word: none, TLSv1.3/unverified, /verified or /dane.  DST of 32 bytes. */
 void hb_tls_facts_word(const struct hb_tls_facts *f, char dst[32]);
 
 #endif
