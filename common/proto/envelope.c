@@ -17,10 +17,10 @@ const struct hb_record hb_rcpt_record = RECORD(rcpt);
 const struct hb_record hb_outcome_record = RECORD(outcome);
 
 static const struct {
-	const char *word, *tlsrpt, *text;
+	const char *word, *tlsrpt, *text, *advice;
 } reasons[] = {
-#define HB_REASON(sym, word, tlsrpt, text)                                     \
-	[HB_REASON_##sym] = { word, tlsrpt, text },
+#define HB_REASON(sym, word, tlsrpt, text, advice)                             \
+	[HB_REASON_##sym] = { word, tlsrpt, text, advice },
 #include "common/proto/reason.def"
 };
 
@@ -40,6 +40,12 @@ const char *
 hb_reason_text(enum hb_reason r)
 {
 	return r < HB_REASON_COUNT ? reasons[r].text : "";
+}
+
+const char *
+hb_reason_advice(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].advice : "";
 }
 
 const char *

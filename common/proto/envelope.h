@@ -39,7 +39,7 @@ enum hb_result {
 #define HB_RCPT_LIST 2u	    /* of a list with its own return path */
 
 enum hb_reason {
-#define HB_REASON(sym, word, tlsrpt, text) HB_REASON_##sym,
+#define HB_REASON(sym, word, tlsrpt, text, advice) HB_REASON_##sym,
 #include "common/proto/reason.def"
 	HB_REASON_COUNT
 };
@@ -48,6 +48,8 @@ enum hb_reason {
 const char *hb_reason_word(enum hb_reason r);
 const char *hb_reason_tlsrpt(enum hb_reason r);
 const char *hb_reason_text(enum hb_reason r);
+/* What would change it, and who can: a sentence, or "". */
+const char *hb_reason_advice(enum hb_reason r);
 /* "ok", "defer", "fail" */
 const char *hb_result_word(enum hb_result r);
 

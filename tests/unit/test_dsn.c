@@ -77,7 +77,7 @@ failure_notice_golden(void **state)
 	    "be tried again.\r\n"
 	    "\r\n"
 	    "  <b@x.example>\r\n"
-	    "    Why: the remote server said so\r\n"
+	    "    Why: the other mail server gave this answer\r\n"
 	    "    Host mx.x.example said:\r\n"
 	    "    550 no such user\r\n"
 	    "\r\n--=_0000000000000002_0000000000000001\r\n"

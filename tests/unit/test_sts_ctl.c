@@ -305,11 +305,11 @@ refresh_says_what_failed(void **state)
 {
 	(void)state;
 	run(HB_CTL_STS_REFRESH, "a.test", 1);
-	assert_string_equal(w.text, "the domain publishes no MTA-STS record");
+	assert_string_equal(w.text,
+	    "the domain publishes no mail security policy (MTA-STS)");
 	w.conf.mta_sts = false;
 	run(HB_CTL_STS_REFRESH, "a.test", 1);
-	assert_string_equal(
-	    w.text, "MTA-STS is off here by the operator's word");
+	assert_string_equal(w.text, hb_reason_text(HB_REASON_STS_OFF));
 }
 
 static void
