@@ -222,6 +222,12 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 }
 
 static void
+on_clock(struct hb_role_env *env)
+{
+	sts_clock_moved(worker_of(env)->sts);
+}
+
+static void
 show_status(const struct dlv_worker *w, const struct hb_ctl *c)
 {
 	hb_ctl_int(c, "jobs", (int64_t)dlv_jobs_running(w->jobs));
@@ -298,6 +304,7 @@ static const struct hb_role_spec spec = {
 	.on_reload = on_reload,
 	.on_peer = on_peer,
 	.on_peer_lost = on_peer_lost,
+	.on_clock = on_clock,
 	.on_stop = on_stop,
 	.on_ctl = on_ctl,
 };

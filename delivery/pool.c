@@ -88,7 +88,7 @@ dlv_pool_is_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 {
 	struct down *d = find_down(p, addr);
 
-	if (d != NULL && d->until_ms <= hb_mono_ms()) {
+	if (d != NULL && d->until_ms <= hb_age_ms()) {
 		drop_down(p, d);
 		d = NULL;
 	}
@@ -109,7 +109,7 @@ note_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 		d->addr = *addr;
 		HASH_ADD(hh, p->down, addr, sizeof(d->addr), d);
 	}
-	d->until_ms = hb_mono_ms() + p->env.conf->host_memory;
+	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
 }
 
 static void

@@ -9,7 +9,10 @@
 #include "common/base/err.h"
 #include "common/io/workers.h"
 
-enum { ACTIONS_TURN = 1000 }; /* then others have their turn */
+enum {
+	ACTIONS_TURN = 1000,	/* then others have their turn */
+	LONGEST_WAIT_MS = 10000 /* the host's clock may have been set */
+};
 
 struct q *
 q_of(void *ctx)
@@ -212,13 +215,6 @@ perform(struct q *q, const struct q_act *act)
 	}
 }
 
-/* A jump of the clock shall not leave mail waiting for long. */
-static int64_t
-longest_wait(const struct q *q)
-{
-	return q->env->conf->lab ? 200 : 60000;
-}
-
 static void
 set_timer(struct q *q)
 {
@@ -229,7 +225,7 @@ set_timer(struct q *q)
 		return;
 	}
 	at = at > now ? at - now : 0;
-	hb_timer_set(q->timer, at < longest_wait(q) ? at : longest_wait(q));
+	hb_timer_set(q->timer, at < LONGEST_WAIT_MS ? at : LONGEST_WAIT_MS);
 }
 
 static void

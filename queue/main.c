@@ -77,6 +77,12 @@ on_peer_drain(struct hb_role_env *env, struct hb_peer *p)
 }
 
 static void
+on_clock(struct hb_role_env *env)
+{
+	q_kick(env->ctx);
+}
+
+static void
 on_stop(struct hb_role_env *env)
 {
 	q_stop(env->ctx);
@@ -101,6 +107,7 @@ main(int argc, char **argv)
 		.on_peer = on_peer,
 		.on_peer_lost = on_peer_lost,
 		.on_peer_drain = on_peer_drain,
+		.on_clock = on_clock,
 		.on_stop = on_stop,
 		.on_ctl = on_ctl,
 	};

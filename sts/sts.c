@@ -328,6 +328,12 @@ sts_lookup_cancel(struct sts_lookup *l)
 	sts_core_cancel(l);
 }
 
+void
+sts_clock_moved(struct sts *s)
+{
+	hb_timer_set(s->timer, 0);
+}
+
 bool
 sts_clock_implausible(const struct sts *s)
 {

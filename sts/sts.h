@@ -86,6 +86,9 @@ struct sts_lookup *sts_lookup(struct sts *s, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx);
 void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
 
+/* The clock was moved: what waits for a time is looked at again. */
+void sts_clock_moved(struct sts *s);
+
 /* For struct sts_channel: the clock cannot be right. */
 bool sts_clock_implausible(const struct sts *s);
 

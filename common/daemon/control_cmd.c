@@ -85,6 +85,24 @@ finish_count(struct ctl_client *c)
 	ctl_exit_worst(c);
 }
 
+static void
+finish_advance(struct ctl_client *c)
+{
+	const struct ctl_ask *a = ctl_first_good(c);
+
+	if (a != NULL && c->q.json) {
+		ctl_add_json(c, a->tree.root, JSON_COMPACT);
+		ctl_add(c, "\n");
+	} else if (a != NULL) {
+		ctl_add(c, "the clock is ahead by ");
+		ctl_add_member(c, a->tree.root, "ahead_s");
+		ctl_add(c, " s: it is ");
+		ctl_add_member(c, a->tree.root, "time");
+		ctl_add(c, "\n");
+	}
+	ctl_exit_worst(c);
+}
+
 const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_STATUS] = { ctl_status_begin, ctl_status_finish, NULL, 0 },
 	[HB_CMD_QUEUE] = { begin_rows, ctl_queue_finish, ctl_queue_element,
@@ -106,5 +124,6 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_STS_FORGET] = { begin_plain, ctl_sts_finish, NULL, 0 },
 	[HB_CMD_RELOAD] = { begin_plain, ctl_exit_worst, NULL, 0 },
 	[HB_CMD_LOG_LEVEL] = { begin_plain, ctl_exit_worst, NULL, 0 },
+	[HB_CMD_LAB_ADVANCE] = { begin_plain, finish_advance, NULL, 0 },
 	[HB_CMD_STOP] = { begin_plain, ctl_exit_worst, NULL, STOP_MS },
 };

@@ -4,6 +4,8 @@
 
 #include "common/daemon/control.h"
 
+#include "common/base/timefmt.h"
+
 void
 ctl_status_begin(struct ctl_client *c)
 {
@@ -122,13 +124,29 @@ add_queue(struct ctl_client *c, const json_t *queue)
 }
 
 static void
+add_lab(struct ctl_client *c, const json_t *status)
+{
+	json_int_t ahead =
+	    json_integer_value(json_object_get(status, "lab_ahead_s"));
+	char by[24];
+
+	ctl_add(c, "*** lab is on: NOT FOR REAL MAIL ***\n");
+	if (ahead <= 0)
+		return;
+	hb_duration_format(ahead * 1000, by);
+	ctl_addf(c, "*** the clock is %s ahead: here it is ", by);
+	ctl_add_member(c, status, "lab_time");
+	ctl_add(c, " ***\n");
+}
+
+static void
 add_text(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
 	size_t i;
 
 	if (json_is_true(json_object_get(status, "lab")))
-		ctl_add(c, "*** lab is on: NOT FOR REAL MAIL ***\n");
+		add_lab(c, status);
 	ctl_add(c, "Hauberk ");
 	ctl_add_member(c, status, "version");
 	ctl_add(c, " on ");

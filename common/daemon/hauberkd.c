@@ -202,6 +202,8 @@ prepare(struct pd_parent *pd, struct hb_buf *err)
 	if (code == 0)
 		code = pd_open_log(pd, err);
 	if (code == 0)
+		code = pd_clock_load(pd, err);
+	if (code == 0)
 		code = pd_load_files(pd, pd->now.conf, &pd->now.files, err);
 	if (code == 0)
 		code = open_control(pd, err);

@@ -336,6 +336,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 
 static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_READY] = on_ready,
+	[HB_IPC_CLOCK_SET] = pd_on_clock_set,
 	[HB_IPC_PEER_LOST] = on_peer_lost,
 	[HB_IPC_LOG_LOST] = on_log_lost,
 	[HB_IPC_HELPER_START] = pd_on_helper_start,
@@ -389,6 +390,8 @@ start_proc(struct pd_proc *pr)
 	pr->peer = hb_peer_new(pd->loop, fd[0], HB_ROLE_PARENT, pr->role,
 	    pr->instance, &peer_ops, pd);
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");
+	pr->ahead_ms = 0;
+	pd_send_clock(pr);
 	send_descriptors(pr);
 	pd_send_conf(pr);
 }
@@ -446,6 +449,7 @@ act_on_end(struct pd_proc *pr)
 	pr->pid = 0;
 	pr->ended = false;
 	pr->state = PD_DOWN;
+	pd_clock_done(pd);
 	if (pr->role == HB_ROLE_SMTPD)
 		hb_counters_forget(pd->counters, pr->instance);
 	switch (pd->phase) {

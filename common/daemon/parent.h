@@ -38,6 +38,7 @@ struct pd_proc {
 	int64_t started_ms, ready_ms; /* monotonic */
 	unsigned restarts;
 	uint32_t generation; /* of the configuration it uses */
+	int64_t ahead_ms;    /* of its clock, as it said last */
 };
 
 /* A file kept for the roles that may not open it. */
@@ -111,7 +112,8 @@ struct pd_parent {
 
 	unsigned wave; /* of the stop */
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
-	struct pd_askers stop_askers, reload_askers;
+	struct pd_askers stop_askers, reload_askers, clock_askers;
+	int64_t ahead_ms; /* lab: of the clock that the roles see */
 	int64_t watched; /* state of the watched files, see parent_files.c */
 
 	/* The daemon's starter waits on this; -1: nobody. */
@@ -148,6 +150,17 @@ void pd_reload_done(struct pd_parent *pd);
  * comes back. */
 void pd_reload_refused(struct pd_parent *pd, uint32_t generation,
     const char *why);
+
+/* parent_clock.c: `lab advance` */
+/* Takes what the spool remembers; 0 or an exit code, ERR filled. */
+int pd_clock_load(struct pd_parent *pd, struct hb_buf *err);
+void pd_send_clock(struct pd_proc *pr);
+void pd_on_clock_set(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* Tells who asked, once no role that runs is behind. */
+void pd_clock_done(struct pd_parent *pd);
+/* TIME is added; 0: they will hear; or HB_E_* with WHY filled. */
+int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
+    struct hb_buf *why);
 
 /* parent_ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);

@@ -78,6 +78,15 @@ answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
 }
 
 static void
+answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
+{
+	if (!pd->now.conf->lab)
+		return;
+	hb_ctl_int(c, "lab_ahead_s", pd->ahead_ms / 1000);
+	hb_ctl_time(c, "lab_time", hb_now_ms());
+}
+
+static void
 answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 {
 	static const char *const phases[] = { [PD_STARTING] = "starting",
@@ -95,6 +104,7 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
 	answer_features(c, pd->now.conf);
+	answer_clock(c, pd);
 	hb_ctl_array(c, "roles");
 	for (size_t i = 0; i < pd->nprocs; i++)
 		answer_proc(c, &pd->procs[i]);
@@ -142,6 +152,18 @@ pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
 	askers->n = 0;
 }
 
+/* R < 0, and WHY if it says more. */
+static void
+refuse(const struct hb_ctl *c, int r, struct hb_buf *why)
+{
+	if (why->n == 0)
+		hb_buf_adds(why, hb_strerror(r));
+	if (why->n > 1000)
+		hb_buf_truncate(why, 1000);
+	hb_buf_add(why, hb_span("", 1));
+	hb_ctl_end(c, 1, (const char *)why->p + why->off);
+}
+
 static void
 on_reload(struct pd_parent *pd, const struct hb_ctl *c)
 {
@@ -152,12 +174,22 @@ on_reload(struct pd_parent *pd, const struct hb_ctl *c)
 		ask(&pd->reload_askers, c);
 		pd_reload_done(pd);
 	} else {
-		if (why.n == 0)
-			hb_buf_adds(&why, hb_strerror(r));
-		if (why.n > 1000)
-			hb_buf_truncate(&why, 1000);
-		hb_buf_add(&why, hb_span("", 1));
-		hb_ctl_end(c, 1, (const char *)why.p + why.off);
+		refuse(c, r, &why);
+	}
+	hb_buf_free(&why);
+}
+
+static void
+on_advance(struct pd_parent *pd, const struct hb_ctl *c, struct hb_span time)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	int r = pd_clock_advance(pd, time, &why);
+
+	if (r == 0) {
+		ask(&pd->clock_askers, c);
+		pd_clock_done(pd);
+	} else {
+		refuse(c, r, &why);
 	}
 	hb_buf_free(&why);
 }
@@ -176,6 +208,8 @@ pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		answer_level(&c, q->arg);
 	else if (q->verb == HB_CTL_RELOAD)
 		on_reload(pd, &c);
+	else if (q->verb == HB_CTL_LAB_ADVANCE)
+		on_advance(pd, &c, q->arg);
 	else if (q->verb == HB_CTL_STOP) {
 		ask(&pd->stop_askers, &c);
 		pd_stop(pd);

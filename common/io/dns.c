@@ -42,7 +42,7 @@ struct cached {
 	UT_hash_handle hh;
 	struct key key;
 	struct hb_dns_answer answer; /* its bytes stand behind */
-	int64_t until_ms;	     /* monotonic */
+	int64_t until_ms;	     /* by hb_age_ms */
 	unsigned busy;		     /* callbacks that look at it */
 	bool dead;		     /* out of the table: the last one frees */
 	unsigned char bytes[];
@@ -227,7 +227,7 @@ find_cached(struct hb_dns *d, const struct key *key)
 	struct cached *c = NULL;
 
 	HASH_FIND(hh, d->cache, key, sizeof(*key), c);
-	if (c != NULL && c->until_ms <= hb_mono_ms()) {
+	if (c != NULL && c->until_ms <= hb_age_ms()) {
 		drop_cached(d, c);
 		c = NULL;
 	}
@@ -269,7 +269,7 @@ put_cached(struct hb_dns *d, const struct key *key,
 	if (HASH_COUNT(d->cache) >= MAX_CACHE)
 		drop_cached(d, d->cache);
 	c = new_cached(key, answer);
-	c->until_ms = hb_mono_ms() + (int64_t)life * 1000;
+	c->until_ms = hb_age_ms() + (int64_t)life * 1000;
 	HASH_ADD(hh, d->cache, key, sizeof(c->key), c);
 }
 

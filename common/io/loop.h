@@ -23,6 +23,8 @@ void *hb_loop_base(struct hb_loop *l);
  * once a turn of the loop. */
 int64_t hb_now_ms(void);
 int64_t hb_mono_ms(void);
+/* The monotonic clock with the lab shift: for how long something is kept. */
+int64_t hb_age_ms(void);
 /* Reads them now: at the start of a turn (the loop does it), or after work. */
 void hb_clock_refresh(void);
 void hb_clock_set_ahead(int64_t ahead_ms);

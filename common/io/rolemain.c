@@ -318,10 +318,17 @@ on_logfd(void *ctx, struct hb_peer *p, const void *msg, int fd)
 static void
 on_clock(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	(void)ctx;
-	(void)p;
+	struct hb_role_env *env = ctx;
+	const struct role_priv *priv = priv_of(env);
+	struct ipc_clock_set m = {
+		.ahead_ms = ((const struct ipc_clock *)msg)->ahead_ms
+	};
+
 	(void)fd;
-	hb_clock_set_ahead(((const struct ipc_clock *)msg)->ahead_ms);
+	hb_clock_set_ahead(m.ahead_ms);
+	if (priv->running && priv->spec->on_clock != NULL)
+		priv->spec->on_clock(env);
+	hb_peer_post(p, HB_IPC_CLOCK_SET, &m, -1);
 }
 
 static void

@@ -46,6 +46,9 @@ struct hb_role_spec {
 	 * May be NULL. */
 	void (*on_peer)(struct hb_role_env *env, struct hb_peer *p);
 	void (*on_peer_lost)(struct hb_role_env *env, struct hb_peer *p);
+	/* The clock has moved (lab): what waits for a time looks again.  May be
+	 * NULL. */
+	void (*on_clock)(struct hb_role_env *env);
 	void (*on_peer_drain)(struct hb_role_env *env, struct hb_peer *p);
 	/* True: the role took FD, a raw channel, for itself (the synchronous
 	 * channel to the key agent); it is then no peer.  May be NULL. */

@@ -63,6 +63,12 @@ hb_mono_ms(void)
 	return now.mono_ms;
 }
 
+int64_t
+hb_age_ms(void)
+{
+	return hb_mono_ms() + now.ahead_ms;
+}
+
 /* A hook may arm itself or others: those run in the next turn, which then
  * must not sleep. */
 void

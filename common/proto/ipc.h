@@ -84,6 +84,7 @@ enum hb_sign_alg {
 	X(STS_FORGET, "sts-forget", HB_TO(DELIVERY), false)                    \
 	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
 	X(STOP, "stop", HB_TO(PARENT), false)                                  \
+	X(LAB_ADVANCE, "lab-advance", HB_TO(PARENT), false)                    \
 	X(LOG_LEVEL, "log-level", HB_ANY, false)
 enum hb_ctl_verb {
 #define X(sym, word, roles, all) HB_CTL_##sym,
