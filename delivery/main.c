@@ -234,6 +234,7 @@ show_status(const struct dlv_worker *w, const struct hb_ctl *c)
 	hb_ctl_int(c, "connections",
 	    (int64_t)dlv_pool_connections(w->pool));
 	hb_ctl_int(c, "idle_connections", (int64_t)dlv_pool_idle(w->pool));
+	sts_status(w->sts, c);
 }
 
 static void

@@ -39,6 +39,7 @@ struct sts_domain {
 	bool force;           /* fetch whatever is known */
 	bool in_background;   /* the running fetch */
 	bool forgotten;       /* while loading or saving */
+	bool stored, failing; /* what the store has: as it is counted */
 	unsigned char name_n;
 	unsigned char name[]; /* lower case */
 };

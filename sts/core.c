@@ -6,17 +6,19 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "sts/core-priv.h"
 
 enum {
 	FETCHES_MAX = 128,                 /* at a time: sockets */
 	BACKGROUND_MAX = 16,               /* of these for refreshing */
 	BACKGROUND_QUEUE = 1000,           /* waiting: then the walk pauses */
 	WALK_SLICE = 100,                  /* rows of the store */
+	WALK_FIRST_SLICE = 250,            /* of the first walk, no pauses */
 	WALK_STEP_MS = 1000,               /* between slices */
 	WALK_PAUSE_MS = 10 * 60 * 1000,    /* between walks */
 	REFRESH_RETRY_MS = 60 * 60 * 1000, /* of a row that failed */
-	WAIT_MIN_MS = 100,
-	CLOCK_SLACK_MS = 60 * 60 * 1000
+	CLOCK_WAIT_MS = 60 * 1000,         /* while the clock is wrong */
+	WAIT_MIN_MS = 100
 };
 /* What expired that long ago, and could not be fetched since, is removed. */
 #define DEAD_MS (INT64_C(30) * 24 * 60 * 60 * 1000)
@@ -28,29 +30,6 @@ struct sts_lookup {
 	bool *answered; /* set while sts_core_lookup runs */
 };
 
-struct queue {
-	struct sts_domain *head, **tail;
-	size_t n;
-};
-
-struct sts_core {
-	const struct sts_core_ops *ops;
-	void *ctx;
-	struct sts_cache cache;
-	struct queue wanted, background; /* fetches to be started */
-	unsigned running, running_background;
-	bool starting;
-	struct sts_domain *retry_head, **retry_tail;
-	int64_t build_ms, newest_ms; /* newest time in the store */
-	uint64_t without_answer; /* times mail went on without a TXT answer */
-	/* the walk through the store */
-	bool walking;
-	int64_t walked_ms, walk_ms; /* no step in between */
-	size_t walk_rows;
-	unsigned char walk_after[HB_MAX_DOMAIN]; /* the last row's name */
-	size_t walk_after_n;
-};
-
 struct sts_core *
 sts_core_new(const struct sts_core_ops *ops, void *ctx,
     const unsigned char key[16], int64_t build_ms)
@@ -59,7 +38,7 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 
 	c->ops = ops;
 	c->ctx = ctx;
-	c->build_ms = build_ms;
+	sts_clock_init(&c->clock, build_ms);
 	c->wanted.tail = &c->wanted.head;
 	c->background.tail = &c->background.head;
 	c->retry_tail = &c->retry_head;
@@ -86,16 +65,10 @@ sts_core_free(struct sts_core **c)
 	*c = NULL;
 }
 
-bool
-sts_core_clock_implausible(const struct sts_core *c, int64_t now_ms)
-{
-	return now_ms < c->build_ms || now_ms < c->newest_ms - CLOCK_SLACK_MS;
-}
-
 static bool
 is_over(const struct sts_core *c, int64_t expires_ms, int64_t now_ms)
 {
-	return now_ms >= expires_ms && !sts_core_clock_implausible(c, now_ms);
+	return now_ms >= expires_ms && sts_clock_is_good(&c->clock);
 }
 
 static void
@@ -176,7 +149,7 @@ drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 /* Fetches */
 
 static void
-push(struct queue *q, struct sts_domain *d)
+push(struct sts_queue *q, struct sts_domain *d)
 {
 	d->queue_next = NULL;
 	*q->tail = d;
@@ -185,7 +158,7 @@ push(struct queue *q, struct sts_domain *d)
 }
 
 static void
-take_out(struct queue *q, struct sts_domain *d)
+take_out(struct sts_queue *q, struct sts_domain *d)
 {
 	struct sts_domain **at = &q->head;
 
@@ -198,7 +171,7 @@ take_out(struct queue *q, struct sts_domain *d)
 }
 
 static void
-start_fetch(struct sts_core *c, struct queue *q)
+start_fetch(struct sts_core *c, struct sts_queue *q)
 {
 	struct sts_domain *d = q->head;
 
@@ -248,6 +221,7 @@ static void
 load(struct sts_core *c, struct sts_domain *d)
 {
 	d->loading = true;
+	sts_core_clock_load(c); /* first, to judge by it */
 	c->ops->load(c->ctx, d);
 }
 
@@ -420,8 +394,7 @@ sts_core_lookup(struct sts_core *c, struct hb_span domain, unsigned flags,
 static void
 note_time(struct sts_core *c, const struct sts_record *r)
 {
-	if (r->tried_ms > c->newest_ms)
-		c->newest_ms = r->tried_ms;
+	sts_clock_seen(&c->clock, r->tried_ms - c->shift_ms);
 }
 
 static enum hb_reason
@@ -479,9 +452,12 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
 		return;
 	}
 	d->loaded = true;
+	d->stored = d->failing = false;
 	if (err == 0) {
 		if (sts_record_decode(value, &r) < 0)
 			r = (struct sts_record){ 0 };
+		d->stored = true;
+		d->failing = sts_core_is_failing(&r);
 		adopt(c, d, &r, now_ms);
 	}
 	advance(c, d, now_ms);
@@ -552,9 +528,23 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	    d->held->policy.mode != STS_MODE_NONE ? HB_LOG_WARN : HB_LOG_INFO,
 	    "kept", why, text);
 	record_of(d->held, &r);
+	if (!sts_clock_is_good(&c->clock))
+		return; /* it would write down a wrong time */
 	r.last_error = hb_span_str(hb_reason_word(why));
 	r.tried_ms = now_ms;
+	sts_core_count(c, d, true, sts_core_is_failing(&r));
 	save(c, d, &r, true);
+}
+
+/* What is dated is never dated before a time that was right once: it would
+ * end too early when the clock is put right. */
+static int64_t
+not_before_good(const struct sts_core *c, int64_t now_ms)
+{
+	const struct sts_clock *k = &c->clock;
+	int64_t good = k->good_ms > k->build_ms ? k->good_ms : k->build_ms;
+
+	return now_ms > good + c->shift_ms ? now_ms : good + c->shift_ms;
 }
 
 /* BODY becomes a policy that is being saved (and may be already, with D out of
@@ -587,7 +577,10 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	c->running--;
 	c->running_background -= d->in_background;
 	d->fetching = STS_FETCH_IDLE;
-	if (why == HB_REASON_NONE && !accept_body(c, d, body, now_ms))
+	if (why == HB_REASON_NONE)
+		sts_core_clock_confirmed(c);
+	if (why == HB_REASON_NONE &&
+	    !accept_body(c, d, body, not_before_good(c, now_ms)))
 		why = HB_REASON_STS_BAD_POLICY;
 	if (why != HB_REASON_NONE) {
 		fetch_failed(c, d, why, text, now_ms);
@@ -611,6 +604,8 @@ sts_core_saved(
 		advance(c, d, now_ms);
 		return;
 	}
+	if (err == 0)
+		sts_core_count(c, d, true, false);
 	sts_cache_hold(&c->cache, d, d->fresh);
 	d->fresh = NULL;
 	d->fetch = (struct sts_fetch_state){ .error = HB_REASON_NONE };
@@ -697,16 +692,21 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 	memcpy(c->walk_after, name.p, name.n);
 	c->walk_after_n = name.n;
 	c->walk_rows++;
-	if (!c->ops->owns(c->ctx, name) || sts_record_decode(value, &r) < 0)
+	if (hb_span_eq(name, STS_CLOCK_KEY) || !c->ops->owns(c->ctx, name) ||
+	    sts_record_decode(value, &r) < 0)
 		return;
 	note_time(c, &r);
 	if (is_dead(c, &r, now_ms)) {
 		c->ops->remove(c->ctx, name);
 		return;
 	}
+	sts_core_count_row(c, &r);
 	d = sts_cache_find(&c->cache, name);
-	if (d != NULL)
+	if (d != NULL) {
+		d->stored = true;
+		d->failing = sts_core_is_failing(&r);
 		compare(c, d, &r, now_ms);
+	}
 	if (!is_due(c, &r, hb_siphash(c->cache.key, name), now_ms))
 		return;
 	if (d == NULL)
@@ -714,18 +714,25 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 	refresh(c, d, &r, now_ms);
 }
 
+static size_t
+slice_of(const struct sts_core *c)
+{
+	return c->walked_once ? WALK_SLICE : WALK_FIRST_SLICE;
+}
+
 void
 sts_core_listed(struct sts_core *c, int err, int64_t now_ms)
 {
-	bool more = err == 0 && c->walk_rows >= WALK_SLICE;
+	bool more = err == 0 && c->walk_rows >= slice_of(c);
+	int64_t step = c->walked_once || err < 0 ? WALK_STEP_MS : WAIT_MIN_MS;
 
 	c->walking = false;
 	c->walked_ms = now_ms;
-	c->walk_ms = now_ms + (more ? WALK_STEP_MS : WALK_PAUSE_MS);
-	if (err < 0)
-		c->walk_ms = now_ms + WALK_STEP_MS;
-	else if (!more)
-		c->walk_after_n = 0;
+	c->walk_ms = now_ms + (more || err < 0 ? step : WALK_PAUSE_MS);
+	if (more || err < 0)
+		return;
+	c->walk_after_n = 0;
+	sts_core_count_end(c);
 }
 
 static void
@@ -737,7 +744,7 @@ walk(struct sts_core *c, int64_t now_ms)
 	c->walking = true;
 	c->walk_rows = 0;
 	c->ops->list(
-	    c->ctx, hb_span(c->walk_after, c->walk_after_n), WALK_SLICE);
+	    c->ctx, hb_span(c->walk_after, c->walk_after_n), slice_of(c));
 }
 
 static bool
@@ -758,32 +765,49 @@ sts_core_tick(struct sts_core *c, int64_t now_ms)
 		d->retrying = false;
 		advance(c, d, now_ms);
 	}
+	sts_core_clock_tick(c);
 	walk(c, now_ms);
+}
+
+static int64_t
+min_ms(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* Bounded: a clock that jumps is noticed. */
 int64_t
 sts_core_wait(const struct sts_core *c, int64_t now_ms)
 {
-	int64_t wait = WALK_PAUSE_MS;
+	int64_t wait = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
+						    : CLOCK_WAIT_MS;
 
 	if (c->retry_head != NULL)
-		wait = c->retry_head->txt.fresh_until_ms - now_ms;
-	if (!c->walking && c->walk_ms - now_ms < wait)
-		wait = c->walk_ms - now_ms;
+		wait = min_ms(
+		    wait, c->retry_head->txt.fresh_until_ms - now_ms);
+	if (!c->walking)
+		wait = min_ms(wait, c->walk_ms - now_ms);
 	return wait < WAIT_MIN_MS ? WAIT_MIN_MS : wait;
 }
 
 void
-sts_core_forget(struct sts_core *c, struct hb_span domain, int64_t now_ms)
+sts_core_forget(
+    struct sts_core *c, struct hb_span domain, bool removed, int64_t now_ms)
 {
 	unsigned char lower[HB_MAX_DOMAIN];
 	struct sts_domain *d = NULL;
 
-	if (canonical(domain, lower, &domain))
-		d = sts_cache_find(&c->cache, domain);
+	if (!canonical(domain, lower, &domain))
+		return;
+	d = sts_cache_find(&c->cache, domain);
+	if (d == NULL && removed) {
+		d = sts_cache_add(&c->cache, domain);
+		d->stored = true;
+	}
 	if (d == NULL)
 		return;
+	if (removed)
+		sts_core_count(c, d, false, false);
 	sts_cache_hold(&c->cache, d, NULL);
 	d->loaded = false;
 	/* what is on its way to or from the store is void */

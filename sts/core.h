@@ -11,6 +11,7 @@
 #define STS_CORE_H
 
 #include "sts/cache.h"
+#include "sts/clock.h"
 
 struct sts_core;
 
@@ -29,7 +30,14 @@ struct sts_core_ops {
 	/* Drop a record that is long dead. */
 	void (*remove)(void *ctx, struct hb_span name);
 	bool (*owns)(void *ctx, struct hb_span name);
+	/* Read the newest good time: sts_core_clock_loaded. */
+	void (*load_clock)(void *ctx);
+	/* Keep VALUE as the newest good time; no answer. */
+	void (*save_clock)(void *ctx, struct hb_span value);
 };
+
+/* Key of the newest good time in the table of policies: no domain. */
+#define STS_CLOCK_KEY HB_SPAN(".")
 
 /* KEY: 16 random bytes.  BUILD_MS: no honest clock is before it. */
 struct sts_core *sts_core_new(const struct sts_core_ops *ops, void *ctx,
@@ -67,11 +75,27 @@ void sts_core_listed(struct sts_core *c, int err, int64_t now_ms);
 void sts_core_tick(struct sts_core *c, int64_t now_ms);
 int64_t sts_core_wait(const struct sts_core *c, int64_t now_ms);
 
-/* The store's record was changed or removed by another hand. */
-void sts_core_forget(struct sts_core *c, struct hb_span domain, int64_t now_ms);
+/* The store's record was changed by another hand, or REMOVED. */
+void sts_core_forget(struct sts_core *c, struct hb_span domain, bool removed,
+    int64_t now_ms);
 /* Of the last fetch of the domain, HB_REASON_NONE if it was good. */
 enum hb_reason sts_core_last_error(struct sts_core *c, struct hb_span domain);
 
-bool sts_core_clock_implausible(const struct sts_core *c, int64_t now_ms);
+/* What the clocks say, before any other call: WALL_MS is without the lab's
+ * shift, every NOW_MS is with it. */
+void sts_core_clock(
+    struct sts_core *c, int64_t wall_ms, int64_t mono_ms, int64_t now_ms);
+void sts_core_clock_loaded(struct sts_core *c, int err, struct hb_span value);
+/* A certificate of a mail host or policy host proved valid just now. */
+void sts_core_clock_confirmed(struct sts_core *c);
+/* Not GOOD: policies do not expire. */
+enum sts_clock_state sts_core_clock_state(const struct sts_core *c);
+
+/* Policies of this worker in the store, and those of them that demand
+ * something and whose last fetch failed.  Exact after each walk. */
+struct sts_counts {
+	uint64_t kept, failing;
+};
+struct sts_counts sts_core_counts(const struct sts_core *c);
 
 #endif

@@ -89,7 +89,8 @@ on_row(void *ctx, struct hb_span key, struct hb_span value)
 	struct sts_record r;
 
 	a->rows++;
-	if (hb_span_copy(key, a->last, sizeof(a->last)) < 0)
+	if (hb_span_copy(key, a->last, sizeof(a->last)) < 0 ||
+	    hb_span_eq(key, STS_CLOCK_KEY))
 		return;
 	if (a->to.peer != NULL && sts_owns(a->s, key) &&
 	    sts_record_decode(value, &r) == 0)
@@ -188,14 +189,23 @@ begin_refresh(struct sts_asking *a)
 		a->lookup = l;
 }
 
-/* expire and forget: the store first, then what is in memory */
+/* expire and forget: the store first, then what is in memory.  Every worker
+ * does it: copies may be in the memory of all (a smarthost that spilled). */
+
+static void
+drop(struct sts_asking *a)
+{
+	sts_core_forget(a->s->core, hb_span_str(a->domain),
+	    a->verb == HB_CTL_STS_FORGET, sts_now(a->s));
+}
 
 static void
 on_changed(void *ctx, int err)
 {
 	struct sts_asking *a = ctx;
 
-	sts_core_forget(a->s->core, hb_span_str(a->domain), hb_now_ms());
+	if (err == 0)
+		drop(a);
 	end(a, err < 0 ? 1 : 0, err < 0 ? hb_strerror(err) : NULL);
 }
 
@@ -207,12 +217,14 @@ on_found(void *ctx, int err, struct hb_span value)
 	struct hb_buf changed = HB_BUF_INIT(0);
 	struct sts_record r;
 
+	if (err == HB_E_NOTFOUND) /* another worker was faster, maybe */
+		drop(a);
 	if (err < 0) {
 		end(a, 1, err == HB_E_NOTFOUND ? none_kept : hb_strerror(err));
 		return;
 	}
 	if (a->verb == HB_CTL_STS_EXPIRE && sts_record_decode(value, &r) == 0) {
-		r.expires_ms = hb_now_ms();
+		r.expires_ms = sts_now(a->s);
 		sts_record_encode(&r, &changed);
 	}
 	env->ops->put(env->store, hb_span_str(a->domain), hb_buf_span(&changed),
@@ -230,14 +242,14 @@ begin_change(struct sts_asking *a)
 
 static const struct {
 	enum hb_ctl_verb verb;
-	bool domain; /* has one, and its owner answers */
+	bool domain, owner; /* has one; and its owner alone answers */
 	void (*begin)(struct sts_asking *a);
 } verbs[] = {
-	{ HB_CTL_STS_LIST, false, begin_list },
-	{ HB_CTL_STS_SHOW, true, begin_show },
-	{ HB_CTL_STS_REFRESH, true, begin_refresh },
-	{ HB_CTL_STS_EXPIRE, true, begin_change },
-	{ HB_CTL_STS_FORGET, true, begin_change },
+	{ HB_CTL_STS_LIST, false, false, begin_list },
+	{ HB_CTL_STS_SHOW, true, true, begin_show },
+	{ HB_CTL_STS_REFRESH, true, true, begin_refresh },
+	{ HB_CTL_STS_EXPIRE, true, false, begin_change },
+	{ HB_CTL_STS_FORGET, true, false, begin_change },
 };
 
 static struct sts_asking *
@@ -281,7 +293,7 @@ sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q)
 	a = asking_new(s, control, q);
 	if (verbs[i].domain && take_domain(a, q->arg) < 0)
 		end(a, 1, "not a domain name");
-	else if (verbs[i].domain && !sts_owns(s, hb_span_str(a->domain)))
+	else if (verbs[i].owner && !sts_owns(s, hb_span_str(a->domain)))
 		end(a, 0, NULL); /* another worker says it */
 	else
 		verbs[i].begin(a);
@@ -294,6 +306,18 @@ sts_ctl_lost(struct sts *s, const struct hb_peer *control)
 	for (struct sts_asking *a = s->asking; a != NULL; a = a->next)
 		if (a->to.peer == control)
 			a->to.peer = NULL;
+}
+
+void
+sts_status(const struct sts *s, const struct hb_ctl *to)
+{
+	struct sts_counts n = sts_core_counts(s->core);
+
+	sts_now(s);
+	hb_ctl_int(to, "policies", (int64_t)n.kept);
+	hb_ctl_int(to, "policies_failing", (int64_t)n.failing);
+	hb_ctl_text(
+	    to, "clock", sts_clock_word(sts_core_clock_state(s->core)));
 }
 
 void

@@ -17,6 +17,8 @@ struct sts {
 	struct sts_asking *asking; /* questions of control, under way */
 };
 
+/* The time, after the core was told of both clocks. */
+int64_t sts_now(const struct sts *s);
 bool sts_owns(const struct sts *s, struct hb_span domain);
 void sts_ctl_free(struct sts *s);
 

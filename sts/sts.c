@@ -49,10 +49,19 @@ job_end(struct sts_job *j)
 	free(j);
 }
 
+int64_t
+sts_now(const struct sts *s)
+{
+	int64_t now = hb_now_ms();
+
+	sts_core_clock(s->core, now - hb_clock_ahead(), hb_mono_ms(), now);
+	return now;
+}
+
 static void
 arm(struct sts *s)
 {
-	hb_timer_set(s->timer, sts_core_wait(s->core, hb_now_ms()));
+	hb_timer_set(s->timer, sts_core_wait(s->core, sts_now(s)));
 }
 
 static void
@@ -61,7 +70,7 @@ on_timer(void *ctx)
 	struct sts *s = ctx;
 
 	if (s->env.conf->mta_sts)
-		sts_core_tick(s->core, hb_now_ms());
+		sts_core_tick(s->core, sts_now(s));
 	arm(s);
 }
 
@@ -75,7 +84,7 @@ on_loaded(void *ctx, int err, struct hb_span value)
 	struct sts_domain *d = j->d;
 
 	job_end(j);
-	sts_core_loaded(s->core, d, err, value, hb_now_ms());
+	sts_core_loaded(s->core, d, err, value, sts_now(s));
 }
 
 static void
@@ -86,7 +95,7 @@ on_saved(void *ctx, int err)
 	struct sts_domain *d = j->d;
 
 	job_end(j);
-	sts_core_saved(s->core, d, err, hb_now_ms());
+	sts_core_saved(s->core, d, err, sts_now(s));
 }
 
 /* What may be lost is not waited for. */
@@ -128,7 +137,7 @@ on_row(void *ctx, struct hb_span key, struct hb_span value)
 {
 	struct sts *s = ctx;
 
-	sts_core_row(s->core, key, value, hb_now_ms());
+	sts_core_row(s->core, key, value, sts_now(s));
 }
 
 static void
@@ -136,7 +145,7 @@ on_listed(void *ctx, int err)
 {
 	struct sts *s = ctx;
 
-	sts_core_listed(s->core, err, hb_now_ms());
+	sts_core_listed(s->core, err, sts_now(s));
 	arm(s);
 }
 
@@ -179,7 +188,7 @@ on_txt(void *ctx, const struct hb_dns_answer *a)
 		if (sts_txt_parse(a->rr[i].data, &id) != HB_E_NOTFOUND)
 			records[n++] = a->rr[i].data;
 	sts_core_txt(s->core, d, a->status == HB_DNS_TEMP, records, n, a->ttl_s,
-	    hb_now_ms());
+	    sts_now(s));
 	arm(s);
 }
 
@@ -219,7 +228,7 @@ on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 	struct sts_domain *d = j->d;
 
 	job_end(j);
-	sts_core_fetched(s->core, d, why, body, text, hb_now_ms());
+	sts_core_fetched(s->core, d, why, body, text, sts_now(s));
 }
 
 static void
@@ -231,6 +240,34 @@ op_fetch(void *ctx, struct sts_domain *d)
 	j->get = sts_http_start(s->http, sts_domain_name(d), on_fetched, j);
 }
 
+/* The newest good time */
+
+static void
+on_clock(void *ctx, int err, struct hb_span value)
+{
+	struct sts *s = ctx;
+
+	sts_now(s);
+	sts_core_clock_loaded(s->core, err, value);
+}
+
+static void
+op_load_clock(void *ctx)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->get(s->env.store, STS_CLOCK_KEY, on_clock, s);
+}
+
+static void
+op_save_clock(void *ctx, struct hb_span value)
+{
+	struct sts *s = ctx;
+
+	s->env.ops->put(
+	    s->env.store, STS_CLOCK_KEY, value, false, on_lazy, NULL);
+}
+
 static const struct sts_core_ops core_ops = {
 	.load = op_load,
 	.save = op_save,
@@ -239,6 +276,8 @@ static const struct sts_core_ops core_ops = {
 	.list = op_list,
 	.remove = op_remove,
 	.owns = op_owns,
+	.load_clock = op_load_clock,
+	.save_clock = op_save_clock,
 };
 
 /* The whole */
@@ -319,7 +358,7 @@ sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
 		cb(ctx, NULL, HB_REASON_STS_OFF);
 		return NULL;
 	}
-	return sts_core_lookup(s->core, domain, flags, cb, ctx, hb_now_ms());
+	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
 }
 
 void
@@ -337,5 +376,13 @@ sts_clock_moved(struct sts *s)
 bool
 sts_clock_implausible(const struct sts *s)
 {
-	return sts_core_clock_implausible(s->core, hb_now_ms());
+	sts_now(s);
+	return sts_core_clock_state(s->core) != STS_CLOCK_GOOD;
+}
+
+void
+sts_clock_confirmed(struct sts *s)
+{
+	sts_now(s);
+	sts_core_clock_confirmed(s->core);
 }

@@ -12,6 +12,7 @@
 #ifndef STS_STS_H
 #define STS_STS_H
 
+#include "common/io/ctlreply.h"
 #include "common/io/dns.h"
 #include "common/io/loop.h"
 #include "common/io/peer.h"
@@ -89,8 +90,14 @@ void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
 /* The clock was moved: what waits for a time is looked at again. */
 void sts_clock_moved(struct sts *s);
 
-/* For struct sts_channel: the clock cannot be right. */
+/* For struct sts_channel: the clock cannot be right, or nothing says yet that
+ * it is (sts/clock.h). */
 bool sts_clock_implausible(const struct sts *s);
+/* The certificate of a mail host proved valid just now, in date by the
+ * system's clock. */
+void sts_clock_confirmed(struct sts *s);
+/* Members for the answer to STATUS: policies, failing, clock. */
+void sts_status(const struct sts *s, const struct hb_ctl *to);
 
 /* Answers STS_LIST, STS_SHOW, STS_REFRESH, STS_EXPIRE, STS_FORGET, now or
  * later; false: Q is none of these.  CONTROL is borrowed: tell of its loss. */

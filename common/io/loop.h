@@ -28,6 +28,7 @@ int64_t hb_age_ms(void);
 /* Reads them now: at the start of a turn (the loop does it), or after work. */
 void hb_clock_refresh(void);
 void hb_clock_set_ahead(int64_t ahead_ms);
+int64_t hb_clock_ahead(void); /* the shift that hb_now_ms includes */
 
 /* One-shot timers.  CB runs at or after MS from now; set again to re-arm. */
 typedef void (*hb_timer_fn)(void *ctx);

@@ -48,6 +48,12 @@ hb_clock_set_ahead(int64_t ahead_ms)
 }
 
 int64_t
+hb_clock_ahead(void)
+{
+	return now.ahead_ms;
+}
+
+int64_t
 hb_now_ms(void)
 {
 	if (now.wall_ms == 0)

@@ -31,10 +31,12 @@ struct kept {
 	char name[300];
 	struct hb_buf value;
 };
-enum kind { LOAD, SAVE, ASK, FETCH, LIST };
+enum kind { LOAD, SAVE, ASK, FETCH, LIST, CLOCK };
 static struct {
 	struct sts_core *core;
-	int64_t now;
+	int64_t now, jumped; /* the wall clock; of that by jumps */
+	int64_t lab;         /* and what a lab adds */
+	struct hb_buf clock;
 	struct zone zones[ZONES];
 	struct kept store[KEPT];
 	bool store_down, store_full;
@@ -44,10 +46,25 @@ static struct {
 		struct sts_domain *d;
 	} pending[PENDING];
 	size_t npending;
-	unsigned loads, saves, lists, most_fetches;
+	unsigned loads, saves, lists, most_fetches, clock_saves;
 	char after[300];
 	struct hb_buf log;
 } w;
+
+/* Both clocks are told before each call, as sts.c does. */
+static int64_t
+now(void)
+{
+	sts_core_clock(w.core, w.now, w.now - w.jumped, w.now + w.lab);
+	return w.now + w.lab;
+}
+
+static void
+jump(int64_t ms)
+{
+	w.now += ms;
+	w.jumped += ms;
+}
 
 static struct zone *
 zone_of(const struct sts_domain *d)
@@ -164,8 +181,24 @@ op_owns(void *ctx, struct hb_span name)
 	return !hb_span_eq(name, HB_SPAN("other.worker"));
 }
 
+static void
+op_load_clock(void *ctx)
+{
+	(void)ctx;
+	later(CLOCK, NULL);
+}
+
+static void
+op_save_clock(void *ctx, struct hb_span value)
+{
+	(void)ctx;
+	w.clock_saves++;
+	hb_buf_clear(&w.clock);
+	hb_buf_add(&w.clock, value);
+}
+
 static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
-	op_list, op_remove, op_owns };
+	op_list, op_remove, op_owns, op_load_clock, op_save_clock };
 
 static void
 answer_txt(struct sts_domain *d)
@@ -177,7 +210,7 @@ answer_txt(struct sts_domain *d)
 	for (size_t i = 0; i < 2; i++)
 		if (z->txt[i] != NULL)
 			records[n++] = hb_span_str(z->txt[i]);
-	sts_core_txt(w.core, d, z->temp, records, n, z->ttl_s, w.now);
+	sts_core_txt(w.core, d, z->temp, records, n, z->ttl_s, now());
 }
 
 static void
@@ -186,8 +219,8 @@ answer_list(void)
 	for (size_t i = 0; i < KEPT && !w.store_down; i++)
 		if (w.store[i].name[0] != '\0')
 			sts_core_row(w.core, hb_span_str(w.store[i].name),
-			    hb_buf_span(&w.store[i].value), w.now);
-	sts_core_listed(w.core, w.store_down ? HB_E_TEMP : 0, w.now);
+			    hb_buf_span(&w.store[i].value), now());
+	sts_core_listed(w.core, w.store_down ? HB_E_TEMP : 0, now());
 }
 
 static void
@@ -203,11 +236,11 @@ answer_one(struct pending p)
 		    w.store_down ? HB_E_TEMP
 		    : k != NULL  ? 0
 				 : HB_E_NOTFOUND,
-		    k != NULL ? hb_buf_span(&k->value) : HB_SPAN_NONE, w.now);
+		    k != NULL ? hb_buf_span(&k->value) : HB_SPAN_NONE, now());
 		break;
 	case SAVE:
 		sts_core_saved(
-		    w.core, p.d, w.store_full ? HB_E_NOSPACE : 0, w.now);
+		    w.core, p.d, w.store_full ? HB_E_NOSPACE : 0, now());
 		break;
 	case ASK:
 		answer_txt(p.d);
@@ -215,10 +248,18 @@ answer_one(struct pending p)
 	case FETCH:
 		sts_core_fetched(w.core, p.d,
 		    z->policy != NULL ? HB_REASON_NONE : z->why,
-		    hb_span_str(z->policy), NULL, w.now);
+		    hb_span_str(z->policy), NULL, now());
 		break;
 	case LIST:
 		answer_list();
+		break;
+	case CLOCK:
+		now();
+		sts_core_clock_loaded(w.core,
+		    w.store_down	? HB_E_TEMP
+			: w.clock.n > 0 ? 0
+					: HB_E_NOTFOUND,
+		    hb_buf_span(&w.clock));
 		break;
 	}
 }
@@ -257,10 +298,10 @@ pass(int64_t ms)
 	int64_t end = w.now + ms;
 
 	do {
-		int64_t step = sts_core_wait(w.core, w.now);
+		int64_t step = sts_core_wait(w.core, now());
 
 		w.now = end - w.now < step ? end : w.now + step;
-		sts_core_tick(w.core, w.now);
+		sts_core_tick(w.core, now());
 		pump();
 	} while (w.now < end);
 }
@@ -317,6 +358,7 @@ teardown(void **state)
 	for (size_t i = 0; i < KEPT; i++)
 		hb_buf_free(&w.store[i].value);
 	hb_buf_free(&w.log);
+	hb_buf_free(&w.clock);
 	return 0;
 }
 
@@ -350,7 +392,7 @@ look_flags(const char *domain, unsigned flags)
 {
 	struct got g = { .called = false };
 
-	sts_core_lookup(w.core, hb_span_str(domain), flags, take, &g, w.now);
+	sts_core_lookup(w.core, hb_span_str(domain), flags, take, &g, now());
 	pump();
 	assert_true(g.called);
 	return g;
@@ -509,7 +551,7 @@ dns_trouble_is_tried_twice_more_then_mail_goes_on(void **state)
 
 	(void)state;
 	w.zones[0].temp = true;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
 	pass(29 * 1000);
 	assert_int_equal(w.zones[0].asked, 1);
@@ -538,7 +580,7 @@ dns_trouble_that_ends_is_waited_for(void **state)
 
 	(void)state;
 	w.zones[0].temp = true;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
 	w.zones[0].temp = false;
 	pass(31 * 1000);
@@ -635,7 +677,7 @@ a_policy_is_durable_before_it_is_used(void **state)
 	struct got g = { .called = false };
 
 	(void)state;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	while (w.npending > 0 && w.pending[0].kind != SAVE) {
 		struct pending p = w.pending[0];
 
@@ -690,7 +732,7 @@ a_burst_makes_one_question_and_one_fetch(void **state)
 	(void)state;
 	for (size_t i = 0; i < 1000; i++)
 		sts_core_lookup(
-		    w.core, HB_SPAN("a.example"), 0, take, &g[i], w.now);
+		    w.core, HB_SPAN("a.example"), 0, take, &g[i], now());
 	pump();
 	for (size_t i = 0; i < 1000; i++)
 		assert_true(g[i].called && g[i].policy);
@@ -706,7 +748,7 @@ a_slow_host_holds_up_nobody_else(void **state)
 
 	(void)state;
 	w.zones[0].slow = true;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
 	expect_policy("b.example", STS_MODE_ENFORCE, "9");
 	assert_false(g.called);
@@ -739,7 +781,7 @@ fetches_at_a_time_are_bounded(void **state)
 	for (size_t i = 0; i < 500; i++) {
 		snprintf(name, sizeof(name), "d%zu.example", i);
 		sts_core_lookup(
-		    w.core, hb_span_str(name), 0, take, &g[i], w.now);
+		    w.core, hb_span_str(name), 0, take, &g[i], now());
 	}
 	pump();
 	assert_int_equal(w.npending, 128);
@@ -758,10 +800,10 @@ cancelled_lookups_are_never_answered(void **state)
 	struct sts_lookup *la, *lc;
 
 	(void)state;
-	la = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, w.now);
+	la = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, now());
 	assert_non_null(
-	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, w.now));
-	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, w.now);
+	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, now()));
+	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, now());
 	sts_core_cancel(la);
 	sts_core_cancel(lc);
 	pump();
@@ -784,7 +826,7 @@ cancel_other(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	ch->calls++;
 	sts_core_cancel(ch->other);
 	ch->other = NULL;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &again, w.now);
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &again, now());
 	assert_true(again.called);
 }
 
@@ -795,9 +837,9 @@ callbacks_may_cancel_and_look_up(void **state)
 
 	(void)state;
 	ch.other = sts_core_lookup(
-	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, w.now);
+	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
 	sts_core_lookup(
-	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, w.now);
+	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
 	pump();
 	assert_int_equal(ch.calls, 1);
 }
@@ -813,19 +855,233 @@ a_policy_of_no_age_is_fetched_once_for_a_delivery(void **state)
 	assert_int_equal(w.zones[0].fetched, 1);
 }
 
+static unsigned
+times_logged(const char *what)
+{
+	struct hb_span s = hb_buf_span(&w.log);
+	unsigned n = 0;
+
+	while (s.n > 0) {
+		const unsigned char *at =
+		    memmem(s.p, s.n, what, strlen(what));
+
+		if (at == NULL)
+			break;
+		n++;
+		s = hb_span_from(s, (size_t)(at - s.p) + 1);
+	}
+	return n;
+}
+
 static void
-a_clock_set_back_expires_nothing(void **state)
+block_everything(void)
+{
+	w.zones[0].policy = NULL;
+	w.zones[0].txt[0] = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+}
+
+static void
+expect_clock(enum sts_clock_state want)
+{
+	now();
+	assert_string_equal(sts_clock_word(sts_core_clock_state(w.core)),
+	    sts_clock_word(want));
+}
+
+static void
+clock_1970_at_start_expires_nothing(void **state)
 {
 	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
-	w.zones[0].policy = NULL;
-	w.zones[0].txt[0] = NULL;
+	pass(MINUTE);
+	block_everything();
 	restart();
-	w.now = 1000;
-	assert_true(sts_core_clock_implausible(w.core, w.now));
+	jump(1000 - w.now);
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
-	w.now = START + 11 * DAY;
+	expect_clock(STS_CLOCK_BEHIND);
+	pass(2 * HOUR);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(times_logged("ev=clock state=behind"), 1);
+	/* a time server is reached: nothing is suspect, and time has passed */
+	jump(START + 11 * DAY - w.now);
+	expect_clock(STS_CLOCK_GOOD);
 	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+static void
+clock_2040_at_start_expires_nothing(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	restart();
+	jump(5000 * DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_AHEAD);
+	pass(3 * DAY);
+	restart();
+	pass(DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(times_logged("ev=clock state=ahead"), 2);
+	assert_true(w.zones[0].fetched > 1);
+	/* put right: all is as if it had not been */
+	restart();
+	jump(-5000 * DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_GOOD);
+	pass(10 * DAY);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+static void
+clock_after_a_long_switch_off_heals(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	restart();
+	w.now += 60 * DAY;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_AHEAD);
+	expect_policy("b.example", STS_MODE_ENFORCE, "9");
+	expect_clock(STS_CLOCK_GOOD);
+	assert_true(logged("warn ev=clock state=good"));
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+	/* the proof is kept */
+	restart();
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+}
+
+static void
+clock_of_a_mail_host_is_proof_too(void **state)
+{
+	(void)state;
+	pass(MINUTE);
+	restart();
+	w.now += 60 * DAY;
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_AHEAD);
+	sts_core_clock_confirmed(w.core);
+	expect_clock(STS_CLOCK_GOOD);
+	/* nothing proves a time before the program was made */
+	jump(-400 * DAY);
+	expect_clock(STS_CLOCK_BEHIND);
+	sts_core_clock_confirmed(w.core);
+	expect_clock(STS_CLOCK_BEHIND);
+}
+
+static void
+clock_jumps_while_running_expire_nothing(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	jump(11 * DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_AHEAD);
+	pass(DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(times_logged("ev=clock state=ahead"), 1);
+	jump(-22 * DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_BEHIND);
+	jump(11 * DAY);
+	expect_clock(STS_CLOCK_GOOD);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(9 * DAY);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+static void
+clock_small_steps_add_up(void **state)
+{
+	(void)state;
+	pass(MINUTE);
+	jump(40 * MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+	pass(DAY);
+	jump(40 * MINUTE);
+	expect_clock(STS_CLOCK_AHEAD);
+}
+
+/* Also where no policy is written for long. */
+static void
+clock_good_time_is_kept(void **state)
+{
+	(void)state;
+	pass(100 * DAY);
+	assert_in_range(w.clock_saves, 2000, 2401);
+	restart();
+	w.now += 29 * DAY;
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+	restart();
+	w.now += 31 * DAY;
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_AHEAD);
+	restart();
+	w.now -= 35 * DAY;
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_BEHIND);
+}
+
+/* Several workers: what one has proved, the others read. */
+static void
+clock_proof_of_another_worker_counts(void **state)
+{
+	struct sts_record r = { .tried_ms = 0 };
+
+	(void)state;
+	pass(MINUTE);
+	restart();
+	w.now += 60 * DAY;
+	pass(5 * MINUTE);
+	expect_clock(STS_CLOCK_AHEAD);
+	r.tried_ms = w.now;
+	hb_buf_clear(&w.clock);
+	sts_record_encode(&r, &w.clock);
+	pass(2 * MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+}
+
+/* Deliberate, and never suspect: but time goes on. */
+static void
+clock_shift_of_a_lab_is_deliberate(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	w.lab += 9 * DAY;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.lab += 40 * DAY;
+	expect_clock(STS_CLOCK_GOOD);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+	restart();
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+}
+
+/* A host that a lab's authority vouches for in 1970: the policy is dated
+ * so that it lives on when the clock is put right. */
+static void
+clock_policies_are_not_dated_too_early(void **state)
+{
+	(void)state;
+	pass(MINUTE);
+	restart();
+	jump(1000 - w.now);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	expect_clock(STS_CLOCK_BEHIND);
+	block_everything();
+	jump(START + DAY - w.now);
+	expect_clock(STS_CLOCK_GOOD);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 }
 
 static void
@@ -917,7 +1173,7 @@ forced_refresh_and_forget(void **state)
 	assert_int_equal(g.mode, STS_MODE_TESTING);
 	assert_int_equal(w.zones[0].fetched, 3);
 	op_remove(NULL, HB_SPAN("a.example"));
-	sts_core_forget(w.core, HB_SPAN("A.example"), w.now);
+	sts_core_forget(w.core, HB_SPAN("A.example"), true, now());
 	w.zones[0].txt[0] = NULL;
 	expect_none("a.example", HB_REASON_STS_NO_RECORD);
 }
@@ -954,7 +1210,16 @@ main(void)
 		T(cancelled_lookups_are_never_answered),
 		T(callbacks_may_cancel_and_look_up),
 		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
-		T(a_clock_set_back_expires_nothing),
+		T(clock_1970_at_start_expires_nothing),
+		T(clock_2040_at_start_expires_nothing),
+		T(clock_after_a_long_switch_off_heals),
+		T(clock_of_a_mail_host_is_proof_too),
+		T(clock_jumps_while_running_expire_nothing),
+		T(clock_small_steps_add_up),
+		T(clock_good_time_is_kept),
+		T(clock_proof_of_another_worker_counts),
+		T(clock_shift_of_a_lab_is_deliberate),
+		T(clock_policies_are_not_dated_too_early),
 		T(another_workers_rows_are_left_alone),
 		T(sts13_what_another_worker_refreshed_holds),
 		T(sts20_a_failed_refresh_does_not_undo_anothers),

@@ -1,0 +1,70 @@
+/* How many policies the store has of this worker: counted by each walk, kept
+ * up to date in between.  Floor 2. */
+#include "sts/core-priv.h"
+
+bool
+sts_core_is_failing(const struct sts_record *r)
+{
+	return r->last_error.n > 0 && r->mode != STS_MODE_NONE;
+}
+
+static uint64_t
+plus(uint64_t n, int change)
+{
+	if (change < 0)
+		return n > 0 ? n - 1 : 0;
+	return n + (uint64_t)change;
+}
+
+static void
+change(struct sts_counts *n, int kept, int failing)
+{
+	n->kept = plus(n->kept, kept);
+	n->failing = plus(n->failing, failing);
+}
+
+/* Was the name's place in the store's order passed by the walk? */
+static bool
+is_behind(const struct sts_core *c, struct hb_span name)
+{
+	size_t n = name.n < c->walk_after_n ? name.n : c->walk_after_n;
+	int order = n > 0 ? memcmp(name.p, c->walk_after, n) : 0;
+
+	return order < 0 || (order == 0 && name.n <= c->walk_after_n);
+}
+
+void
+sts_core_count(
+    struct sts_core *c, struct sts_domain *d, bool stored, bool failing)
+{
+	int kept = (int)stored - (int)d->stored;
+	int failed = (int)failing - (int)d->failing;
+
+	d->stored = stored;
+	d->failing = failing;
+	if (!c->ops->owns(c->ctx, sts_domain_name(d)))
+		return;
+	change(&c->counts, kept, failed);
+	if (is_behind(c, sts_domain_name(d)))
+		change(&c->counting, kept, failed);
+}
+
+void
+sts_core_count_row(struct sts_core *c, const struct sts_record *r)
+{
+	change(&c->counting, 1, sts_core_is_failing(r));
+}
+
+void
+sts_core_count_end(struct sts_core *c)
+{
+	c->counts = c->counting;
+	c->counting = (struct sts_counts){ .kept = 0 };
+	c->walked_once = true;
+}
+
+struct sts_counts
+sts_core_counts(const struct sts_core *c)
+{
+	return c->walked_once ? c->counts : c->counting;
+}
