@@ -41,8 +41,10 @@ void sts_core_count_row(struct sts_core *c, const struct sts_record *r);
 void sts_core_count_end(struct sts_core *c);
 bool sts_core_is_failing(const struct sts_record *r);
 
-/* Time before the clock is asked for again, or kept.  After each tick. */
+/* With each tick. */
 void sts_core_clock_tick(struct sts_core *c);
+/* Writes down a good time, once an hour, and before the first policy. */
+void sts_core_clock_keep(struct sts_core *c);
 /* Reads the newest good time, unless that was done. */
 void sts_core_clock_load(struct sts_core *c);
 

@@ -566,6 +566,7 @@ accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
 	d->fresh->policy.expires_ms = sts_expires_at(&d->fresh->policy, now_ms);
 	record_of(d->fresh, &r);
 	d->fetching = STS_FETCH_SAVING;
+	sts_core_clock_keep(c);
 	save(c, d, &r, false);
 	return true;
 }
@@ -686,6 +687,7 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 {
 	struct sts_record r;
 	struct sts_domain *d;
+	bool due;
 
 	if (name.n == 0 || name.n > sizeof(c->walk_after))
 		return;
@@ -701,17 +703,18 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 		return;
 	}
 	sts_core_count_row(c, &r);
+	due = is_due(c, &r, hb_siphash(c->cache.key, name), now_ms);
 	d = sts_cache_find(&c->cache, name);
-	if (d != NULL) {
-		d->stored = true;
-		d->failing = sts_core_is_failing(&r);
+	if (d != NULL)
 		compare(c, d, &r, now_ms);
-	}
-	if (!is_due(c, &r, hb_siphash(c->cache.key, name), now_ms))
-		return;
-	if (d == NULL)
+	else if (due)
 		d = sts_cache_add(&c->cache, name);
-	refresh(c, d, &r, now_ms);
+	if (d == NULL)
+		return;
+	d->stored = true;
+	d->failing = sts_core_is_failing(&r);
+	if (due)
+		refresh(c, d, &r, now_ms);
 }
 
 static size_t

@@ -79,7 +79,7 @@ sts_core_clock_loaded(struct sts_core *c, int err, struct hb_span value)
 }
 
 static void
-keep(struct sts_core *c)
+keep_now(struct sts_core *c)
 {
 	struct sts_record r = { .tried_ms = c->clock.wall_ms };
 	struct hb_buf value = HB_BUF_INIT(0);
@@ -91,27 +91,31 @@ keep(struct sts_core *c)
 }
 
 void
+sts_core_clock_keep(struct sts_core *c)
+{
+	if (c->clock_loaded && sts_clock_is_good(&c->clock) &&
+	    !sts_within(c->clock_kept_ms, c->clock_kept_ms + KEEP_MS,
+		c->clock.wall_ms))
+		keep_now(c);
+}
+
+void
 sts_core_clock_confirmed(struct sts_core *c)
 {
 	enum sts_clock_state was = c->clock.state;
 
 	sts_clock_confirm(&c->clock, c->clock.wall_ms, c->mono_ms);
 	if (was != c->clock.state && sts_clock_is_good(&c->clock))
-		keep(c);
+		keep_now(c);
 	say(c, was);
 }
 
 void
 sts_core_clock_tick(struct sts_core *c)
 {
+	if (c->clock_loaded && !sts_clock_is_good(&c->clock) &&
+	    c->mono_ms - c->clock_asked_ms >= ASK_MS)
+		c->clock_loaded = false;
 	sts_core_clock_load(c);
-	if (!c->clock_loaded)
-		return;
-	if (!sts_clock_is_good(&c->clock)) {
-		if (c->mono_ms - c->clock_asked_ms >= ASK_MS)
-			c->clock_loaded = false;
-	} else if (!sts_within(c->clock_kept_ms, c->clock_kept_ms + KEEP_MS,
-		       c->clock.wall_ms)) {
-		keep(c);
-	}
+	sts_core_clock_keep(c);
 }

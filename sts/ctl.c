@@ -294,7 +294,7 @@ sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q)
 	if (verbs[i].domain && take_domain(a, q->arg) < 0)
 		end(a, 1, "not a domain name");
 	else if (verbs[i].owner && !sts_owns(s, hb_span_str(a->domain)))
-		end(a, 0, NULL); /* another worker says it */
+		end(a, 1, NULL); /* another worker says it */
 	else
 		verbs[i].begin(a);
 	return true;

@@ -123,6 +123,34 @@ add_queue(struct ctl_client *c, const json_t *queue)
 	ctl_add(c, "\n");
 }
 
+/* What the workers of delivery say of their policies, added up, and of the
+ * clock, where one of them does not believe it. */
+static void
+add_policies(struct ctl_client *c, const json_t *status)
+{
+	const json_t *row;
+	json_int_t all = 0, failing = 0;
+	const char *clock = NULL;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+	{
+		const char *word =
+		    json_string_value(json_object_get(row, "clock"));
+
+		all += json_integer_value(json_object_get(row, "policies"));
+		failing += json_integer_value(
+		    json_object_get(row, "policies_failing"));
+		if (word != NULL && strcmp(word, "good") != 0)
+			clock = word;
+	}
+	ctl_addf(c, "policies: kept %lld, refresh failing %lld\n",
+	    (long long)all, (long long)failing);
+	if (clock != NULL)
+		ctl_addf(c, "clock: %s, not believed: policies do not "
+		    "expire\n", clock);
+}
+
 static void
 add_lab(struct ctl_client *c, const json_t *status)
 {
@@ -163,6 +191,7 @@ add_text(struct ctl_client *c, const json_t *status)
 	ctl_add_member(c, status, "sessions");
 	ctl_add(c, "\n");
 	add_queue(c, json_object_get(status, "queue"));
+	add_policies(c, status);
 	add_words(c, status, "off", "off");
 	add_words(c, status, "unbuilt", "words without function in this build");
 	ctl_add(c, "roles:\n");

@@ -24,6 +24,7 @@ static struct {
 	unsigned exit, ended;
 	char text[128];
 	int depth;
+	struct hb_timer *stop;
 } w;
 
 /* Nothing is in the DNS, and no TLS is spoken here. */
@@ -192,6 +193,12 @@ static const hb_peer_handler delivery_on[HB_IPC_COUNT] = { NULL };
 static const struct hb_peer_ops control_ops = { control_on, on_close, NULL };
 static const struct hb_peer_ops delivery_ops = { delivery_on, on_close, NULL };
 
+static void
+on_stop(void *ctx)
+{
+	hb_loop_stop(ctx);
+}
+
 static int
 setup(void **state)
 {
@@ -201,6 +208,7 @@ setup(void **state)
 	memset(&w, 0, sizeof(w));
 	w.conf.mta_sts = true;
 	w.loop = hb_loop_new();
+	w.stop = hb_timer_new(w.loop, on_stop, w.loop);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
 	w.delivery = hb_peer_new(w.loop, sv[0], HB_ROLE_DELIVERY,
 	    HB_ROLE_CONTROL, 0, &delivery_ops, NULL);
@@ -217,6 +225,7 @@ teardown(void **state)
 {
 	(void)state;
 	sts_free(&w.sts);
+	hb_timer_free(&w.stop);
 	hb_peer_free(&w.delivery);
 	hb_peer_free(&w.control);
 	hb_loop_free(&w.loop);
@@ -297,7 +306,64 @@ expire_and_forget_reach_memory_and_store(void **state)
 	run(HB_CTL_STS_FORGET, "a.test", 0);
 	run(HB_CTL_STS_SHOW, "a.test", 1);
 	run(HB_CTL_STS_FORGET, "a.test", 1);
+}
+
+static void
+took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
+{
+	(void)why;
+	*(bool *)ctx = ref != NULL;
+	sts_ref_release(&ref);
+}
+
+static bool
+has_policy(const char *domain)
+{
+	bool has = false;
+
+	assert_null(sts_lookup(w.sts, hb_span_str(domain), 0, took, &has));
+	return has;
+}
+
+/* A smarthost that spilled: its policy is in the memory of every worker. */
+static void
+forget_reaches_the_copies_of_other_workers(void **state)
+{
+	(void)state;
+	keep("other.worker");
+	assert_true(has_policy("other.worker"));
+	run(HB_CTL_STS_SHOW, "other.worker", 1); /* its owner says it */
+	assert_string_equal(w.text, "");
 	run(HB_CTL_STS_FORGET, "other.worker", 0);
+	assert_false(has_policy("other.worker"));
+	/* another worker was faster */
+	keep("a.test");
+	assert_true(has_policy("a.test"));
+	w.rows[w.nrows - 1].key[0] = '\0';
+	run(HB_CTL_STS_FORGET, "a.test", 1);
+	assert_false(has_policy("a.test"));
+}
+
+static void
+status_counts_policies(void **state)
+{
+	struct hb_ctl to = { w.delivery, 42 };
+
+	(void)state;
+	keep("a.test");
+	keep("b.test");
+	keep("other.worker");
+	run(HB_CTL_STS_LIST, NULL, 0);
+	hb_buf_clear(&w.out);
+	hb_timer_set(w.stop, 300);
+	assert_int_equal(hb_loop_run(w.loop), 0);
+	hb_ctl_object(&to, NULL);
+	sts_status(w.sts, &to);
+	hb_ctl_close(&to);
+	hb_ctl_end(&to, 0, NULL);
+	assert_int_equal(hb_loop_run(w.loop), 0);
+	assert_span(hb_buf_span(&w.out),
+	    "={policies=2 policies_failing=2 clock=good =/ ");
 }
 
 static void
@@ -330,6 +396,8 @@ main(void)
 		T(show_has_the_fields_of_the_interface),
 		T(list_goes_through_all_slices),
 		T(expire_and_forget_reach_memory_and_store),
+		T(forget_reaches_the_copies_of_other_workers),
+		T(status_counts_policies),
 		T(refresh_says_what_failed),
 		T(other_questions_are_not_taken),
 	};

@@ -909,6 +909,19 @@ clock_1970_at_start_expires_nothing(void **state)
 	expect_none("a.example", HB_REASON_STS_NO_RECORD);
 }
 
+/* Killed the moment after the first policy was kept. */
+static void
+clock_is_kept_before_the_first_policy(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.clock_saves, 1);
+	block_everything();
+	restart();
+	jump(5000 * DAY);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
 static void
 clock_2040_at_start_expires_nothing(void **state)
 {
@@ -1211,6 +1224,7 @@ main(void)
 		T(callbacks_may_cancel_and_look_up),
 		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
 		T(clock_1970_at_start_expires_nothing),
+		T(clock_is_kept_before_the_first_policy),
 		T(clock_2040_at_start_expires_nothing),
 		T(clock_after_a_long_switch_off_heals),
 		T(clock_of_a_mail_host_is_proof_too),

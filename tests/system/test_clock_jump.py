@@ -1,0 +1,161 @@
+"""No jump of the clock sends mail over a weaker channel (DESIGN section 6).
+
+The server runs under libfaketime, which is in its processes by LD_PRELOAD.
+"""
+
+import glob
+import os
+import struct
+import subprocess
+import time
+
+import pytest
+
+from harness import client
+from harness.wait import until
+
+LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+DAY = 86400
+
+pytestmark = pytest.mark.skipif(not LIBRARY, reason="no libfaketime")
+
+
+def send(hb, domain="far.test"):
+    hb.send("alice@hb.test", "x@" + domain, client.text("clock"))
+
+
+def under(hb, clock=None):
+    """Start under another clock: an offset in seconds, or a date."""
+    if clock is not None:
+        text = clock if isinstance(clock, str) else "%+d" % clock
+        hb.wrap = ["env", "LD_PRELOAD=" + LIBRARY[0], "FAKETIME=" + text,
+                   "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"]
+    else:
+        hb.wrap = []
+    return hb.start()
+
+
+def learn(world, lines=()):
+    """A server that has an enforce policy, and is stopped."""
+    mx = world.domain("far.test")
+    world.policy("far.test", max_age=10 * DAY)
+    hb = world.server(lines)
+    send(hb)
+    mx.wait(1)
+    hb.wait_empty()
+    hb.stop()
+    return hb, mx
+
+
+def attack(world, mx, hide=True):
+    """An attacker took the mail host over, and the policy's host."""
+    mx.cut()
+    mx.lines.clear()
+    mx.starttls = "strip"
+    if hide:
+        world.dns.remove("_mta-sts.far.test")
+        world.policies.block()
+
+
+def expect_enforced(hb, mx):
+    send(hb)
+    hb.wait_reason("no-starttls")
+    assert "MAIL" not in mx.verbs()
+
+
+def clock_words(hb):
+    return {r.get("clock") for r in hb.ctl("status", json=True)["roles"]
+            if r["role"] == "delivery"}
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("when, state", [("@1970-01-02 00:00:00", "behind"),
+                                         ("@2040-01-02 00:00:00", "ahead")])
+def test_clock_far_off_at_start(world, when, state):
+    """Started in 1970 and in 2040 with a cached enforce policy: it is
+    enforced, and the clock is complained of, once and in status."""
+    hb, mx = learn(world)
+    attack(world, mx)
+    under(hb, when)
+    expect_enforced(hb, mx)
+    assert clock_words(hb) == {state}
+    assert "clock: " + state in hb.ctl("status").out
+    assert len(hb.records(ev="clock", state=state)) == 1
+    hb.stop()
+    # with the right clock all is as before
+    mx.lines.clear()
+    under(hb)
+    expect_enforced(hb, mx)
+    assert clock_words(hb) == {"good"}
+
+
+def test_clock_long_switch_off_heals(world):
+    """Sixty days off, for real: the first certificate that proves valid
+    makes the clock good, and what is over ends."""
+    other = world.domain("near.test")
+    other.cert = world.ca.issue("mx.near.test", days=(-1, 300))
+    site = world.policy("near.test")
+    site.cert = world.ca.issue("mta-sts.near.test", days=(-1, 300))
+    hb, mx = learn(world)
+    attack(world, mx, hide=False)
+    world.dns.remove("_mta-sts.far.test")
+    world.policies.site("far.test", "").status = 500
+    under(hb, 60 * DAY)
+    send(hb)
+    hb.wait_reason("no-starttls")
+    assert clock_words(hb) == {"ahead"}
+    send(hb, "near.test")
+    other.wait(1)
+    hb.wait_record(ev="clock", state="good")
+    assert clock_words(hb) == {"good"}
+    mx.wait(2)
+
+
+@pytest.fixture(scope="session")
+def moving_clock(space):
+    """The library that moves a running server's clock; libfaketime reads a
+    file each time, which the roles cannot open."""
+    source = os.path.join(os.path.dirname(__file__), "harness",
+                          "movingclock.c")
+    made = os.path.join(space.folder, "movingclock.so")
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1",
+                    "-o", made, source], check=True)
+    return made
+
+
+class Mover:
+    """The clock of a running server."""
+
+    def __init__(self, hb, library):
+        self.file = hb.path("time")
+        with open(self.file, "wb") as f:
+            f.write(bytes(8))
+        os.chmod(self.file, 0o644)
+        hb.wrap = ["env", "LD_PRELOAD=" + library,
+                   "MOVING_CLOCK=" + self.file]
+
+    def to(self, seconds):
+        with open(self.file, "r+b") as f:
+            f.write(struct.pack("=q", seconds * 1000))
+
+
+@pytest.mark.parametrize("steps", [(20 * DAY, 0), (-20 * DAY, 0),
+                                   (300 * DAY, -300 * DAY)])
+def test_clock_moves_under_the_server(world, moving_clock, steps):
+    """Moved both ways under a running server: the policy holds."""
+    # what waits must not be too old for the queue
+    hb, mx = learn(world, ["lifetime 365d"])
+    mover = Mover(hb, moving_clock)
+    hb.start()
+    attack(world, mx)
+    expect_enforced(hb, mx)
+    for step, state in zip(steps, ("ahead" if steps[0] > 0 else "behind",
+                                   "behind" if steps[1] < 0 else "good")):
+        mover.to(step)
+        until(lambda: clock_words(hb) == {state}, 10,
+              lambda: "%s: %s" % (state, clock_words(hb)))
+        hb.ctl("flush", "all")
+        time.sleep(1)
+        assert "MAIL" not in mx.verbs()
+        assert hb.queue()
+        expect_enforced(hb, mx)
