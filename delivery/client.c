@@ -34,7 +34,8 @@ enum state {
 	X(SIZE)                                                                \
 	X(8BITMIME)                                                            \
 	X(DSN)                                                                 \
-	X(SMTPUTF8)
+	X(SMTPUTF8)                                                            \
+	X(REQUIRETLS)
 enum extension {
 #define X(word) EXT_##word,
 	EXTENSIONS(X)
@@ -332,6 +333,9 @@ on_ehlo(struct dlv_client *c)
 		on_ehlo_refused(c);
 		return;
 	}
+	/* RFC 8689 s4.2.1: what was said in clear is worth nothing */
+	c->facts.requiretls = c->facts.state == HB_TLSF_DONE &&
+	    offers(c, EXT_REQUIRETLS);
 	if (c->conf.tls != DLV_TLS_OFFERED ||
 	    c->facts.state == HB_TLSF_DONE) {
 		ready(c);
@@ -437,6 +441,8 @@ say_mail(struct dlv_client *c)
 	hb_buf_adds(&c->out, body_word(c));
 	if ((e->flags & HB_ENV_SMTPUTF8) != 0)
 		hb_buf_adds(&c->out, " SMTPUTF8");
+	if ((e->flags & HB_ENV_REQUIRETLS) != 0 && c->facts.requiretls)
+		hb_buf_adds(&c->out, " REQUIRETLS");
 	add_mail_dsn(c);
 	hb_buf_adds(&c->out, "\r\n");
 	push(c, DLV_ACT_SEND, c->out.n - before, 0);

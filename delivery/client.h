@@ -1,6 +1,7 @@
 /*
  * The SMTP and LMTP client as a machine.  Floor 2: bytes and events in,
- * actions out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033.
+ * actions out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033,
+ * RFC 8689.
  *
  *	connected -> GREETING -> EHLO -+-> STARTTLS -> (handshake) -> EHLO -+
  *	     | implicit TLS            |                                    |

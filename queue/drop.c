@@ -256,8 +256,9 @@ complete_env(struct q_drop *d, uid_t uid)
 	e->id = q_new_id(d->q, Q_DROP_INSTANCE);
 	e->arrived_ms = hb_now_ms();
 	e->parent = 0;
-	e->flags = (e->flags & (HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS |
-	    HB_ENV_8BIT | HB_ENV_DOTTED)) | HB_ENV_LOCAL;
+	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
+	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL | HB_ENV_8BIT |
+	    HB_ENV_DOTTED)) | HB_ENV_LOCAL;
 	if (e->user.n == 0)
 		e->user = hb_arena_span(d->arena, hb_span_str(user));
 	e->client = e->helo = e->tls = HB_SPAN_NONE;

@@ -60,6 +60,39 @@ expire(struct hb_outcome *o, bool final)
 	return true;
 }
 
+/* Is it a word of our own on the channel (RFC 3463 s3.8)? */
+static bool
+is_tls_word(const struct hb_outcome *o)
+{
+	return o->from_remote == 0 &&
+	    hb_span_eq(hb_span_head(o->status, 4), HB_SPAN("4.7."));
+}
+
+static bool
+requires_tls(struct q *q, struct q_msg *m)
+{
+	struct q_hot *h = q_hot_get(q, m);
+
+	return h != NULL && (h->env.flags & HB_ENV_REQUIRETLS) != 0;
+}
+
+/* The same for an attempt.  A REQUIRETLS message that waited for a channel
+ * comes back for want of it, not of time: status 5.7.x (RFC 8689 s4.2.1). */
+static bool
+expire_attempt(struct q_work *w, struct hb_outcome *o)
+{
+	char status[16];
+
+	if (!w->job->final || o->result != HB_RESULT_DEFER ||
+	    !is_tls_word(o) || !requires_tls(w->q, w->job->msg) ||
+	    hb_span_copy(o->status, status, sizeof(status)) < 0)
+		return expire(o, w->job->final);
+	status[0] = '5';
+	o->result = HB_RESULT_FAIL;
+	o->status = hb_arena_span(w->arena, hb_span_str(status));
+	return true;
+}
+
 /* How a deferred recipient waits. */
 enum wait { WAIT_BACKOFF, WAIT_NOW, WAIT_IN_LINE };
 struct when {
@@ -321,8 +354,7 @@ apply_results(struct q_work *w, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
 			continue;
-		mine.logged = !expire(o, w->job->final) &&
-		    !w->local && i < came;
+		mine.logged = !expire_attempt(w, o) && !w->local && i < came;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
 		apply(w->q, r, o, &mine, &c[n++]);

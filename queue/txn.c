@@ -286,7 +286,8 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 	struct hb_env *e = &t->env;
 
 	e->size = m->size;
-	e->flags |= m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED);
+	e->flags = hb_env_one_tls_flag(e->flags |
+	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL)));
 	if (t->large)
 		e->flags |= HB_ENV_LARGE;
 	if (e->arrived_ms <= 0 || e->arrived_ms > hb_now_ms() + FUTURE_MS)

@@ -16,6 +16,12 @@ ext_starttls(const struct smtpd_session *s)
 }
 
 static bool
+ext_requiretls(const struct smtpd_session *s)
+{
+	return s->tls;
+}
+
+static bool
 ext_auth(const struct smtpd_session *s)
 {
 	return smtpd_auth_is_offered(s);

@@ -1,10 +1,15 @@
-/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 1870 s6, RFC 4954 s5. */
+/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 1870 s6, RFC 4954 s5, RFC 8689 s2. */
 #include "common/base/err.h"
 #include "common/proto/esmtp.h"
 #include "smtpd/session-priv.h"
 
 /* Parameters of the extensions that EHLO offers; AUTH= is taken always. */
-enum { PARAMS = HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH };
+static unsigned
+allowed(const struct smtpd_session *s)
+{
+	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH |
+	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
+}
 
 static bool
 has_room(struct smtpd_session *s, const struct hb_params *p)
@@ -39,6 +44,8 @@ take(struct smtpd_session *s, const struct hb_addr *path,
 	}
 	s->txn.declared = p->size;
 	s->txn.body = p->body;
+	if ((p->seen & HB_PARAM_REQUIRETLS) != 0)
+		s->txn.flags |= HB_ENV_REQUIRETLS;
 	keep_auth(s, p);
 	smtpd_ask(s, HB_STAGE_MAIL);
 }
@@ -62,7 +69,7 @@ smtpd_cmd_mail(struct smtpd_session *s, struct hb_span args)
 							 : SMTPD_R_BAD_SENDER);
 		return;
 	}
-	r = hb_params_parse(rest, HB_PARAM_FOR_MAIL, PARAMS, &params);
+	r = hb_params_parse(rest, HB_PARAM_FOR_MAIL, allowed(s), &params);
 	if (r < 0)
 		smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
 							 : SMTPD_R_ARGUMENT);

@@ -52,6 +52,8 @@ look_at_text(struct smtpd_datascan *d, struct hb_span text)
 		d->seen |= SMTPD_BODY_DOTTED;
 		d->dots++;
 	}
+	if (d->mid_line && !d->headers_over)
+		hb_tlsrequired_more(&d->tls_required, text);
 	d->line += text.n;
 	if (d->line + 2 > HB_MAX_TEXT_LINE)
 		d->seen |= SMTPD_BODY_LONG;
@@ -76,13 +78,14 @@ is_mbox_line(struct hb_span line)
 	    hb_span_eq(hb_span_head(line, 6), HB_SPAN(">From "));
 }
 
-/* The beginning of a line of the header section; true: it is over. */
+/* LINE, or its beginning, is of the header section; true: that is over. */
 static bool
 look_at_header(struct smtpd_datascan *d, struct hb_span line,
     struct smtpd_piece *out)
 {
 	bool first = d->bytes + out->body == 0;
 
+	hb_tlsrequired_line(&d->tls_required, line);
 	switch (hb_header_classify(line)) {
 	case HB_HEADER_FIELD:
 		count_field(d, line);
@@ -143,14 +146,14 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 	while (out.body < in.n) {
 		struct hb_span s = hb_span_from(in, out.body);
 		size_t n = line_length(s);
+		size_t ready = n > 0 ? n : partial_length(d, s);
 
 		if (!d->mid_line && n == 3 && s.p[0] == '.') {
 			out.end = true;
 			break;
 		}
-		if (!d->mid_line && !d->headers_over &&
-		    (n > 0 || partial_length(d, s) > 0) &&
-		    look_at_header(d, s, &out))
+		if (!d->mid_line && !d->headers_over && ready > 0 &&
+		    look_at_header(d, hb_span_head(s, ready), &out))
 			break;
 		if (n == 0) {
 			take_partial(d, s, &out);

@@ -12,6 +12,7 @@
 #define SMTPD_DATASCAN_H
 
 #include "common/base/span.h"
+#include "common/proto/tlsrequired.h"
 
 #define SMTPD_BODY_BARE 1u     /* a bare CR or LF */
 #define SMTPD_BODY_LONG 2u     /* a line above HB_MAX_TEXT_LINE */
@@ -24,6 +25,7 @@ struct smtpd_datascan {
 	bool headers_over;
 	bool has_date, has_message_id;
 	unsigned hops;	 /* Received fields */
+	struct hb_tlsrequired tls_required;
 	uint64_t dots;	 /* stuffed ones */
 	uint64_t bytes;	 /* taken */
 	size_t line;	 /* bytes of the line under way */

@@ -56,6 +56,7 @@ struct smtpd_txn {
 	uint32_t n_rcpts;     /* for queue */
 	uint32_t n_taken;     /* answered with 250: n_rcpts and discarded ones */
 	uint32_t body;
+	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
 	uint64_t declared;    /* SIZE= */
 	bool discard;	      /* all of it */
 	uint64_t id;

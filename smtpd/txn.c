@@ -34,7 +34,7 @@ clear(struct smtpd_txn *t)
 	hb_buf_clear(&t->ends);
 	hb_buf_clear(&t->asked);
 	hb_buf_clear(&t->refused_text);
-	t->n_rcpts = t->n_taken = t->body = 0;
+	t->n_rcpts = t->n_taken = t->body = t->flags = 0;
 	t->declared = t->id = t->size = 0;
 	t->discard = t->begun = t->large = false;
 	t->crc = 0;
@@ -110,6 +110,7 @@ begin(struct smtpd_session *s)
 	e->arrived_ms = s->site->now_ms;
 	e->sender = hb_buf_span(&t->sender);
 	e->body = t->body;
+	e->flags = t->flags;
 	e->client = hb_span_str(s->client);
 	e->helo = hb_span_str(s->helo);
 	e->user = hb_span_str(s->user);
@@ -295,6 +296,8 @@ commit(struct smtpd_session *s)
 		c->flags |= HB_ENV_8BIT;
 	if ((t->scan.seen & SMTPD_BODY_DOTTED) != 0)
 		c->flags |= HB_ENV_DOTTED;
+	if (hb_tlsrequired_is_no(&t->scan.tls_required))
+		c->flags |= HB_ENV_TLS_OPTIONAL;
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
 }

@@ -60,6 +60,10 @@ add_msg(struct ctl_client *c, const json_t *msg)
 		ctl_add(c, "  ");
 	}
 	add_sender(c, msg);
+	if (ctl_member(msg, "tls_demand").n > 0) {
+		ctl_add(c, "  tls ");
+		ctl_add_member(c, msg, "tls_demand");
+	}
 	ctl_add(c, "\n");
 	json_array_foreach(json_object_get(msg, "recipients"), i, rcpt)
 		add_rcpt(c, rcpt);

@@ -26,13 +26,23 @@ enum hb_result {
 
 /* Flags of a message. */
 #define HB_ENV_SMTPUTF8 1u
-#define HB_ENV_REQUIRETLS 2u
+#define HB_ENV_REQUIRETLS 2u   /* RFC 8689 s2 */
 #define HB_ENV_8BIT 4u	       /* the body has bytes above 127 */
 #define HB_ENV_DOTTED 8u       /* the body has lines that begin with a dot (stuffed in wire form) */
 #define HB_ENV_LARGE 16u       /* the body has a file of its own */
 #define HB_ENV_HELD 32u	       /* by the operator */
 #define HB_ENV_NOTICE 64u      /* made here: a notice about another message */
 #define HB_ENV_LOCAL 128u      /* submitted through sendmail on this host */
+#define HB_ENV_TLS_OPTIONAL 256u /* "TLS-Required: No" in its header */
+
+/* RFC 8689 s4.1: where the parameter came the header field is ignored. */
+static inline uint32_t
+hb_env_one_tls_flag(uint32_t flags)
+{
+	return (flags & HB_ENV_REQUIRETLS) != 0
+	    ? flags & ~(uint32_t)HB_ENV_TLS_OPTIONAL
+	    : flags;
+}
 
 /* Flags of a recipient. */
 #define HB_RCPT_EXPANDED 1u /* came out of an alias or list */

@@ -148,6 +148,9 @@ take_orcpt(struct hb_span v, struct hb_params *out)
 	return 0;
 }
 
+/* RFC 8689 s2: a keyword without value. */
+#define take_nothing NULL
+
 static const struct {
 	const char *word;
 	enum hb_param_command command;
@@ -169,10 +172,11 @@ take_one(struct hb_span word, enum hb_param_command command, unsigned allowed,
 		if (table[i].command != command || (allowed >> i & 1) == 0 ||
 		    !hb_span_eq_nocase(key, hb_span_str(table[i].word)))
 			continue;
-		if ((out->seen >> i & 1) != 0 || !has_value)
+		if ((out->seen >> i & 1) != 0 ||
+		    has_value != (table[i].take != NULL))
 			return HB_E_SYNTAX;
 		out->seen |= 1u << i;
-		return table[i].take(word, out);
+		return has_value ? table[i].take(word, out) : 0;
 	}
 	return HB_E_UNSUPPORTED;
 }

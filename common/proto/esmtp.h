@@ -1,6 +1,6 @@
 /*
  * Command lines and the parameters of MAIL and RCPT.  Floor 1.
- * RFC 5321 s4.1.1, s4.1.2; RFC 1870, 3461, 4954, 6152.
+ * RFC 5321 s4.1.1, s4.1.2; RFC 1870, 3461, 4954, 6152, 8689.
  */
 #ifndef HB_PROTO_ESMTP_H
 #define HB_PROTO_ESMTP_H
@@ -16,13 +16,14 @@
 int hb_command_split(struct hb_span line, struct hb_span *verb,
     struct hb_span *args) HB_MUSTCHECK;
 
-/* keyword, name, command; each has a value */
+/* keyword, its value's name or "nothing", command */
 #define HB_PARAMS(X)                                                           \
 	X(SIZE, size, MAIL)                                                    \
 	X(BODY, body, MAIL)                                                    \
 	X(RET, ret, MAIL)                                                      \
 	X(ENVID, envid, MAIL)                                                  \
 	X(AUTH, auth, MAIL)                                                    \
+	X(REQUIRETLS, nothing, MAIL)                                           \
 	X(NOTIFY, notify, RCPT)                                                \
 	X(ORCPT, orcpt, RCPT)
 
@@ -62,7 +63,7 @@ int hb_command_path(struct hb_span args, struct hb_span prefix,
 /*
  * Parameters separated by blanks; ALLOWED: which may be used here.  Returns
  * 0; HB_E_UNSUPPORTED: one is unknown or not allowed (555); HB_E_SYNTAX: bad
- * value, or one comes twice (501).
+ * value, or one where none belongs, or one comes twice (501).
  */
 int hb_params_parse(struct hb_span s, enum hb_param_command command,
     unsigned allowed, struct hb_params *out) HB_MUSTCHECK;

@@ -243,7 +243,9 @@ set_envelope(struct sm *s, const struct sm_message *m, struct hb_buf *envid)
 	if (m->has_8bit)
 		e->body = HB_BODY_8BITMIME;
 	e->flags |= (m->has_8bit ? HB_ENV_8BIT : 0) |
-	    (m->has_dots ? HB_ENV_DOTTED : 0);
+	    (m->has_dots ? HB_ENV_DOTTED : 0) |
+	    (s->o.require_tls ? HB_ENV_REQUIRETLS : 0) |
+	    (hb_tlsrequired_is_no(&m->tls_required) ? HB_ENV_TLS_OPTIONAL : 0);
 	e->ret = s->o.ret;
 	if (s->o.envid != NULL &&
 	    hb_xtext_encode(hb_span_str(s->o.envid), envid) == 0)

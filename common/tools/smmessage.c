@@ -111,6 +111,7 @@ end_header(struct sm_message *m)
 static void
 header_line(struct sm_message *m, struct hb_span line)
 {
+	hb_tlsrequired_line(&m->tls_required, line);
 	switch (hb_header_classify(line)) {
 	case HB_HEADER_FIELD:
 		end_field(m);

@@ -10,6 +10,7 @@
 #define HB_TOOLS_SMMESSAGE_H
 
 #include "common/base/buf.h"
+#include "common/proto/tlsrequired.h"
 
 struct sm_message {
 	/* set before the first line */
@@ -21,6 +22,7 @@ struct sm_message {
 	struct hb_buf rcpts; /* -t: values of To, Cc, Bcc, "," between */
 	struct hb_buf resent; /* the same of Resent-To, ...: they win */
 	bool has_8bit, has_dots;
+	struct hb_tlsrequired tls_required;
 	/* inside */
 	bool started, in_header, dropping;
 	bool has_from, has_date, has_id;

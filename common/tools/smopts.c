@@ -44,8 +44,15 @@ is_true(struct hb_span value)
 	    hb_lower(value.p[0]) == 'y' || value.p[0] == '1';
 }
 
+static bool
+is_false(struct hb_span value)
+{
+	return value.n > 0 && (hb_lower(value.p[0]) == 'f' ||
+	    hb_lower(value.p[0]) == 'n' || value.p[0] == '0');
+}
+
 /* -o: one letter and its value; -O: a name and its value.  Only what is about
- * dots is ours. */
+ * dots and TLS is ours. */
 static int
 take_short(struct sm_opts *o, const char *arg, const char **why)
 {
@@ -55,13 +62,23 @@ take_short(struct sm_opts *o, const char *arg, const char **why)
 	return 0;
 }
 
+/* A word that is neither would leave the sender in a false belief. */
+static int
+take_require_tls(struct sm_opts *o, struct hb_span value, const char **why)
+{
+	o->require_tls = is_true(value);
+	*why = "-O requiretls is yes or no";
+	return o->require_tls || is_false(value) ? 0 : EX_USAGE;
+}
+
 static int
 take_long(struct sm_opts *o, const char *arg, const char **why)
 {
 	struct hb_span value = hb_span_str(arg),
 		       name = hb_span_cut(&value, '=');
 
-	(void)why;
+	if (hb_span_eq_nocase(name, HB_SPAN("RequireTLS")))
+		return take_require_tls(o, value, why);
 	if (hb_span_eq_nocase(name, HB_SPAN("IgnoreDots")))
 		o->ignore_dots = is_true(value);
 	return 0;

@@ -19,6 +19,7 @@ struct sm_opts {
 	enum sm_mode mode;
 	bool from_header; /* -t */
 	bool ignore_dots; /* -i, -oi */
+	bool require_tls; /* -O requiretls=yes, as Postfix has it; RFC 8689 */
 	const char *sender, *full_name, *conf;
 	const char *envid;	/* -V, as given */
 	unsigned notify, ret, body; /* HB_NOTIFY_*, enum hb_ret, enum hb_body */

@@ -50,7 +50,8 @@ begin(struct talk *t, const struct hb_env *e)
 	hb_buf_add(&s->sender, e->sender);
 	hb_buf_add(&t->envid, e->envid);
 	s->submit.env = (struct hb_env){ .body = e->body, .ret = e->ret,
-		.flags = e->flags };
+		.flags = e->flags |
+		    (s->o.require_tls ? HB_ENV_REQUIRETLS : 0) };
 	t->too_many = false;
 	for (uint32_t i = 0; smtpd_session_rcpt(t->session, i, &r); i++) {
 		r.idx = 0;

@@ -107,6 +107,13 @@ static const struct param_row param_rows[] = {
 	{ RCPT, " NOTIFY=NEVER", 0, { .seen = HB_PARAM_NOTIFY, .notify = HB_NOTIFY_NEVER } },
 	{ RCPT, " notify=success,Delay", 0, { .seen = HB_PARAM_NOTIFY, .notify = HB_NOTIFY_SUCCESS | HB_NOTIFY_DELAY } },
 	{ RCPT, " ORCPT=rfc822;a+2Bb@c", 0, { .seen = HB_PARAM_ORCPT } },
+	{ MAIL, " REQUIRETLS", 0, { .seen = HB_PARAM_REQUIRETLS } },
+	{ MAIL, " requireTLS SIZE=1", 0, { .seen = HB_PARAM_SIZE | HB_PARAM_REQUIRETLS, .size = 1 } },
+	{ MAIL, " REQUIRETLS=", BAD },
+	{ MAIL, " REQUIRETLS=yes", BAD },
+	{ MAIL, " REQUIRETLS REQUIRETLS", BAD },
+	{ MAIL, " REQUIRETLSX", UNKNOWN },
+	{ RCPT, " REQUIRETLS", UNKNOWN },
 	{ MAIL, " SIZE", BAD },
 	{ MAIL, " SIZE=", BAD },
 	{ MAIL, " SIZE=-1", BAD },
@@ -139,7 +146,7 @@ static const struct param_row param_rows[] = {
 /* clang-format on */
 
 static void
-dsn_01_size_02_parameters(void **state)
+dsn_01_size_02_rtls_01_parameters(void **state)
 {
 	struct hb_params p;
 
@@ -330,7 +337,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_lines),
 		cmocka_unit_test(paths_in_commands),
-		cmocka_unit_test(dsn_01_size_02_parameters),
+		cmocka_unit_test(dsn_01_size_02_rtls_01_parameters),
 		cmocka_unit_test(parameters_that_are_not_offered),
 		cmocka_unit_test(auth_01_base64),
 		cmocka_unit_test(dsn_04_xtext),
