@@ -120,9 +120,10 @@ note_begin(struct play *p, const struct hb_env *e)
 		if (n < sizeof(text) - 80)
 			n += (size_t)snprintf(text + n, sizeof(text) - n,
 			    " <%.*s>", HB_SPAN_ARG(r.address));
-	add_act(p, "begin <%.*s>%s with=%.*s tls=%.*s auth=%.*s",
+	add_act(p, "begin <%.*s>%s with=%.*s tls=%.*s auth=%.*s%s",
 	    HB_SPAN_ARG(e->sender), text, HB_SPAN_ARG(e->with),
-	    HB_SPAN_ARG(e->tls), HB_SPAN_ARG(e->mail_auth));
+	    HB_SPAN_ARG(e->tls), HB_SPAN_ARG(e->mail_auth),
+	    (e->flags & HB_ENV_REQUIRETLS) != 0 ? " requiretls" : "");
 	hb_buf_clear(&p->body);
 }
 

@@ -152,10 +152,12 @@ struct script {
 	enum dlv_tls_use tls;
 	bool lmtp, demanded;
 	enum hb_tls_state facts;
+	bool requiretls; /* among them */
 };
 
 #define HELLO "S 220 mx\nC EHLO me.test\n"
 #define PLAIN HELLO "S 250 mx\nR\n"
+#define STARTED HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT ok\n"
 #define MAIL1 "C MAIL FROM:<a@b.test>\nS 250 ok\nC RCPT TO:<r0@x.test>\n"
 #define GROUP "C MAIL FROM:<a@b.test>\nC RCPT TO:<r0@x.test>\n"               \
 	"C RCPT TO:<r1@x.test>\nC DATA\n"
@@ -165,72 +167,107 @@ struct script {
 static const struct script scripts[] = {
 	{ "SMTP-03 one at a time", PLAIN MAIL1
 	  "S 250 ok\nC DATA\nS 354 go\nB\nS 250 2.0.0 taken\nD\n", "o", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "PIPE-02 group", PIPE
 	  "S 250 ok\nS 250 ok\nS 550 no\nS 354 go\nB\nS 250 ok\nD\n", "of", 0, 2,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "PIPE-03 all refused but 354: a lone dot", PIPE
 	  "S 250 ok\nS 550 no\nS 451 no\nS 354 go\nC .\nS 554 none\nD\n", "fd",
-	  0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "MAIL refused", PIPE
 	  "S 550 no\nS 503 no\nS 503 no\nS 503 no\nD\n", "ff", 0, 2,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "RSET only when needed", PLAIN MAIL1 "S 550 no\nD\nM\nC RSET\nS 250 ok\n"
 	  MAIL1 "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\nM\n" MAIL1
 	  "S 250 ok\nC DATA\nS 354 go\nB\nS 450 ok\nD\n", "d", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "SMTP-05 552 to RCPT is 452", PLAIN MAIL1 "S 552 many\nD\n", "d", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "TLS-02 case-blind keyword, EHLO again", HELLO
 	  "S 250-mx\nS 250-size 10\nS 250 starttls\nC STARTTLS\nS 220 go\nT ok\n"
 	  "C EHLO me.test\nS 250 mx\nR\n" MAIL1 "S 450 no\nD\n", "d", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_DONE },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_DONE, false },
 	{ "TLS-05 refused with 502", HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\n"
 	  "S 502 no\nR\n" MAIL1 "S 450 no\nD\n", "d", 0, 1, DLV_TLS_OFFERED,
-	  false, true, HB_TLSF_REFUSED },
+	  false, true, HB_TLSF_REFUSED, false },
 	{ "handshake fails", HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\n"
 	  "S 220 go\nT no\nX tls-handshake\n", "", 0, 1, DLV_TLS_OFFERED, false,
-	  false, HB_TLSF_FAILED },
+	  false, HB_TLSF_FAILED, false },
 	{ "no HELO where TLS is demanded", "S 220 mx\nC EHLO me.test\nS 502 no\n"
 	  "R\n" MAIL1 "S 450 no\nD\n", "d", 0, 1, DLV_TLS_OFFERED, false, true,
-	  HB_TLSF_NOT_OFFERED },
+	  HB_TLSF_NOT_OFFERED, false },
 	{ "HELO", "S 220 mx\nC EHLO me.test\nS 502 no\nC HELO me.test\nS 250 mx\n"
 	  "R\n" MAIL1 "S 450 no\nD\n", "d", 0, 1, DLV_TLS_OFFERED, false, false,
-	  HB_TLSF_NOT_OFFERED },
+	  HB_TLSF_NOT_OFFERED, false },
 	{ "no HELO inside TLS", HELLO "S 250 STARTTLS\nR\n" MAIL1 "S 450 no\nD\n",
-	  "d", 0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  "d", 0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "EHLO refused inside TLS", HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\n"
 	  "S 220 go\nT ok\nC EHLO me.test\nS 500 no\nC QUIT\nX remote-reply\n", "",
-	  0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_DONE },
+	  0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_DONE, false },
 	{ "greeting 554", "S 554 no\nC QUIT\nX remote-reply\n", "", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_UNKNOWN },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_UNKNOWN, false },
 	{ "421 in a group", PIPE "S 250 ok\nS 550 no\nS 421 bye\nX remote-reply\n",
-	  "f-", 0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  "f-", 0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "SMTP-14 lost", PLAIN MAIL1 "L\nX connection-lost\n", "-", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "SMTP-06 timeout", HELLO "!\nX reply-timeout\n", "", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_UNKNOWN },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_UNKNOWN, false },
 	{ "binary", "S \377\376\001\nX bad-reply\n", "", 0, 1, DLV_TLS_OFFERED,
-	  false, false, HB_TLSF_UNKNOWN },
+	  false, false, HB_TLSF_UNKNOWN, false },
 	{ "a reply too many", PLAIN "C MAIL FROM:<a@b.test>\nS 550 no\nD\n"
 	  "S 250 what\nX bad-reply\n", "f", 0, 1, DLV_TLS_OFFERED, false, false,
-	  HB_TLSF_NOT_OFFERED },
+	  HB_TLSF_NOT_OFFERED, false },
 	{ "no 8BITMIME", PLAIN "D\n", "f", HB_ENV_8BIT, 1, DLV_TLS_OFFERED,
-	  false, false, HB_TLSF_NOT_OFFERED },
+	  false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "no SMTPUTF8", PLAIN "D\n", "f", HB_ENV_SMTPUTF8, 1, DLV_TLS_OFFERED,
-	  false, false, HB_TLSF_NOT_OFFERED },
+	  false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "too large", HELLO "S 250-mx\nS 250 SIZE 99\nR\nD\n", "f", 0, 1,
-	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "SIZE and BODY", HELLO "S 250-mx\nS 250-SIZE 100\nS 250 8bitmime\nR\n"
 	  "C MAIL FROM:<a@b.test> SIZE=100 BODY=8BITMIME\nS 550 no\nD\n", "f",
-	  HB_ENV_8BIT, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED },
+	  HB_ENV_8BIT, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
 	{ "LMTP: a reply each", "S 220 l\nC LHLO me.test\nS 250-l\n"
 	  "S 250 PIPELINING\nR\n" GROUP "S 250 ok\nS 250 ok\nS 250 ok\n"
 	  "S 354 go\nB\nS 250 ok\nS 452 full\nD\n", "od", 0, 2, DLV_TLS_NEVER,
-	  true, false, HB_TLSF_UNKNOWN },
+	  true, false, HB_TLSF_UNKNOWN, false },
+	{ "RTLS-01, RTLS-04 listed inside TLS", STARTED "C EHLO me.test\n"
+	  "S 250-mx\nS 250 requiretls\nR\nC MAIL FROM:<a@b.test> REQUIRETLS\n"
+	  "S 450 no\nD\n", "d", HB_ENV_REQUIRETLS, 1, DLV_TLS_OFFERED, false,
+	  true, HB_TLSF_DONE, true },
+	{ "RTLS-01 not asked for", STARTED "C EHLO me.test\nS 250-mx\n"
+	  "S 250 REQUIRETLS\nR\nC MAIL FROM:<a@b.test>\nS 450 no\nD\n", "d",
+	  HB_ENV_TLS_OPTIONAL, 1, DLV_TLS_OFFERED, false, true, HB_TLSF_DONE,
+	  true },
+	{ "RTLS-04 listed in clear, not inside TLS", HELLO "S 250-mx\n"
+	  "S 250-REQUIRETLS\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT ok\n"
+	  "C EHLO me.test\nS 250 mx\nR\nC MAIL FROM:<a@b.test>\nS 450 no\nD\n",
+	  "d", HB_ENV_REQUIRETLS, 1, DLV_TLS_OFFERED, false, true,
+	  HB_TLSF_DONE, false },
+	{ "RTLS-01 listed in clear alone", HELLO "S 250-mx\nS 250 REQUIRETLS\n"
+	  "R\nC MAIL FROM:<a@b.test>\nS 450 no\nD\n", "d", HB_ENV_REQUIRETLS,
+	  1, DLV_TLS_OFFERED, false, true, HB_TLSF_NOT_OFFERED, false },
+	{ "RTLS-04 STARTTLS refused behind it", HELLO "S 250-mx\n"
+	  "S 250-REQUIRETLS\nS 250 STARTTLS\nC STARTTLS\nS 454 no\nR\n"
+	  "C MAIL FROM:<a@b.test>\nS 450 no\nD\n", "d", HB_ENV_REQUIRETLS, 1,
+	  DLV_TLS_OFFERED, false, true, HB_TLSF_REFUSED, false },
+	{ "RTLS-01 implicit TLS", "T ok\nS 220 mx\nC EHLO me.test\nS 250-mx\n"
+	  "S 250 REQUIRETLS\nR\nC MAIL FROM:<a@b.test> REQUIRETLS\nS 450 no\n"
+	  "D\n", "d", HB_ENV_REQUIRETLS, 1, DLV_TLS_IMPLICIT, false, true,
+	  HB_TLSF_DONE, true },
+	{ "RTLS-08 LMTP: STARTTLS, LHLO again", "S 220 l\nC LHLO me.test\n"
+	  "S 250-l\nS 250 STARTTLS\nC STARTTLS\nS 220 go\nT ok\n"
+	  "C LHLO me.test\nS 250-l\nS 250 REQUIRETLS\nR\n"
+	  "C MAIL FROM:<a@b.test> REQUIRETLS\nS 250 ok\nC RCPT TO:<r0@x.test>\n"
+	  "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\n", "o",
+	  HB_ENV_REQUIRETLS, 1, DLV_TLS_OFFERED, true, false, HB_TLSF_DONE,
+	  true },
+	{ "RTLS-08 LMTP without STARTTLS", "S 220 l\nC LHLO me.test\n"
+	  "S 250-l\nS 250 REQUIRETLS\nR\nC MAIL FROM:<a@b.test>\nS 450 no\n"
+	  "D\n", "d", HB_ENV_REQUIRETLS, 1, DLV_TLS_OFFERED, true, false,
+	  HB_TLSF_NOT_OFFERED, false },
 	{ "implicit TLS", "T ok\nS 220 mx\nC EHLO me.test\nS 250 mx\nR\n" MAIL1
 	  "S 450 no\nD\n", "d", 0, 1, DLV_TLS_IMPLICIT, false, true,
-	  HB_TLSF_DONE },
+	  HB_TLSF_DONE, false },
 };
 // clang-format on
 
@@ -273,6 +310,7 @@ run_script(const struct script *s, bool split)
 	drain(&p);
 	assert_int_equal(p.said.n, 0);
 	assert_int_equal(dlv_client_facts(p.c)->state, s->facts);
+	assert_int_equal(dlv_client_facts(p.c)->requiretls, s->requiretls);
 	check_results(&p, s);
 	dlv_client_free(&p.c);
 	hb_buf_free(&p.in);

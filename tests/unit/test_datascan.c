@@ -7,7 +7,10 @@
 struct row {
 	const char *in, *body;
 	unsigned seen, hops;
+	bool tls_optional;
 };
+
+#define NO "TLS-Required: No\r\n"
 
 #define BARE SMTPD_BODY_BARE
 #define DOTTED SMTPD_BODY_DOTTED
@@ -15,22 +18,29 @@ struct row {
 
 /* clang-format off */
 static const struct row rows[] = {
-	{ ".\r\nQUIT\r\n", "", 0, 0 },
-	{ "\r\n.\r\nQUIT", "\r\n", 0, 0 },
-	{ "a: b\r\n\r\nx\r\n.\r\n.\r\n", "a: b\r\n\r\nx\r\n", 0, 0 },
-	{ "x\r\n..\r\n.\r\n", "x\r\n..\r\n", DOTTED, 0 },
-	{ ".x\r\n.\r\n", ".x\r\n", DOTTED, 0 },
-	{ "x\xff\r\n.\r\n", "x\xff\r\n", HIGH, 0 },
-	{ "a\n.\n\r\n.\r\n", "a\n.\n\r\n", BARE, 0 },
-	{ "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", BARE, 0 },
-	{ "a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", BARE, 0 },
-	{ "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", BARE | DOTTED, 0 },
-	{ "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", BARE | DOTTED, 0 },
-	{ "a\r\r\n.\r\n", "a\r\r\n", BARE, 0 },
-	{ "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", BARE, 0 },
-	{ "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n.\r\n", "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n", 0, 2 },
-	{ "From me\r\nReceived: a\r\n\r\n.\r\n", "From me\r\nReceived: a\r\n\r\n", 0, 1 },
-	{ "no header\r\nReceived: a\r\n.\r\n", "no header\r\nReceived: a\r\n", 0, 0 },
+	{ ".\r\nQUIT\r\n", "", 0, 0, false },
+	{ "\r\n.\r\nQUIT", "\r\n", 0, 0, false },
+	{ "a: b\r\n\r\nx\r\n.\r\n.\r\n", "a: b\r\n\r\nx\r\n", 0, 0, false },
+	{ "x\r\n..\r\n.\r\n", "x\r\n..\r\n", DOTTED, 0, false },
+	{ ".x\r\n.\r\n", ".x\r\n", DOTTED, 0, false },
+	{ "x\xff\r\n.\r\n", "x\xff\r\n", HIGH, 0, false },
+	{ "a\n.\n\r\n.\r\n", "a\n.\n\r\n", BARE, 0, false },
+	{ "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", BARE, 0, false },
+	{ "a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", BARE, 0, false },
+	{ "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", BARE | DOTTED, 0, false },
+	{ "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", BARE | DOTTED, 0, false },
+	{ "a\r\r\n.\r\n", "a\r\r\n", BARE, 0, false },
+	{ "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", BARE, 0, false },
+	{ "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n.\r\n", "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n", 0, 2, false },
+	{ "From me\r\nReceived: a\r\n\r\n.\r\n", "From me\r\nReceived: a\r\n\r\n", 0, 1, false },
+	{ "no header\r\nReceived: a\r\n.\r\n", "no header\r\nReceived: a\r\n", 0, 0, false },
+	{ NO "\r\n.\r\n", NO "\r\n", 0, 0, true },
+	{ "a: b\r\nTLS-Required:\r\n No\r\n\r\nx\r\n.\r\n", "a: b\r\nTLS-Required:\r\n No\r\n\r\nx\r\n", 0, 0, true },
+	{ NO ".\r\n", NO, 0, 0, true },
+	{ NO NO "\r\n.\r\n", NO NO "\r\n", 0, 0, false },
+	{ NO "\r\n" NO ".\r\n", NO "\r\n" NO, 0, 0, true },
+	{ "\r\n" NO ".\r\n", "\r\n" NO, 0, 0, false },
+	{ "no header\r\n" NO ".\r\n", "no header\r\n" NO, 0, 0, false },
 };
 /* clang-format on */
 
@@ -59,7 +69,7 @@ scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
 }
 
 static void
-smtp_01_the_end_is_found_in_pieces(void **state)
+smtp_01_rtls_07_the_end_is_found_in_pieces(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
@@ -76,6 +86,9 @@ smtp_01_the_end_is_found_in_pieces(void **state)
 			assert_int_equal(d.bytes, body.n);
 			assert_int_equal(d.seen, rows[i].seen);
 			assert_int_equal(d.hops, rows[i].hops);
+			assert_int_equal(
+			    hb_tlsrequired_is_no(&d.tls_required),
+			    rows[i].tls_optional);
 			hb_buf_free(&body);
 		}
 	}
@@ -107,12 +120,34 @@ smtp_05_long_lines(void **state)
 	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE + 1), SMTPD_BODY_LONG);
 }
 
+/* A field as long as no honest one is, which comes in parts. */
+static void
+test_RTLS_07_long_field(void **state)
+{
+	for (int bad = 0; bad < 2; bad++) {
+		struct hb_buf in = HB_BUF_INIT(0), body = HB_BUF_INIT(0);
+		struct smtpd_datascan d;
+		size_t used;
+
+		hb_buf_adds(&in, "TLS-Required: No");
+		for (int i = 0; i < 10000; i++)
+			hb_buf_adds(&in, " ");
+		hb_buf_adds(&in, bad ? "x\r\n\r\n.\r\n" : "\r\n\r\n.\r\n");
+		scan(hb_buf_span(&in), 3000, &d, &body, &used);
+		assert_int_equal(hb_tlsrequired_is_no(&d.tls_required), !bad);
+		hb_buf_free(&in);
+		hb_buf_free(&body);
+	}
+	(void)state;
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(smtp_01_the_end_is_found_in_pieces),
+		cmocka_unit_test(smtp_01_rtls_07_the_end_is_found_in_pieces),
 		cmocka_unit_test(smtp_05_long_lines),
+		cmocka_unit_test(test_RTLS_07_long_field),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

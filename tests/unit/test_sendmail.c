@@ -163,6 +163,7 @@ option_values(void **state)
 	assert_int_equal(parse("sendmail -O IgnoreDots=false -r c@d x", &o), 0);
 	assert_false(o.ignore_dots);
 	assert_string_equal(o.sender, "c@d");
+	assert_false(o.require_tls);
 	assert_int_equal(parse("sendmail -qRfar.test", &o), 0);
 	assert_string_equal(o.flush, "far.test");
 }
