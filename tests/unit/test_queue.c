@@ -20,6 +20,7 @@ struct seen_job {
 	uint32_t idx[8];
 	size_t n;
 	uint64_t id;
+	uint32_t flags;
 	bool final, flush, started, local, file;
 	enum hb_local_kind kind;
 	struct hb_buf body;
@@ -30,6 +31,7 @@ static struct {
 	/* smtpd */
 	unsigned answers, code;
 	uint64_t space;
+	uint32_t flags, commit_flags, ret; /* of messages to come */
 	/* router: address -> items "address route owner" */
 	const char *expand[8][4];
 	bool router_mute;
@@ -39,6 +41,7 @@ static struct {
 	size_t njobs;
 	enum hb_result result;
 	bool mute, unreachable;
+	const char *own_status; /* not the remote server's word */
 	unsigned acks;
 	/* helpers */
 	unsigned helpers;
@@ -232,6 +235,7 @@ new_job(uint32_t no, struct hb_span envelope)
 	assert_int_equal(hb_tlv_decode(&hb_env_record, envelope, &e), 0);
 	j->no = no;
 	j->id = e.id;
+	j->flags = e.flags;
 	text(j->sender, sizeof(j->sender), e.sender);
 	return j;
 }
@@ -338,6 +342,11 @@ send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
 	struct hb_buf rec = HB_BUF_INIT(0);
 	struct ipc_job_result m = { .job = j->no, .id = j->id };
 
+	if (w.own_status != NULL) {
+		o.status = hb_span_str(w.own_status);
+		o.reason = HB_REASON_REQUIRETLS_MISSING;
+		o.from_remote = 0;
+	}
 	assert_int_equal(hb_tlv_encode(&hb_outcome_record, &o, &rec), 0);
 	m.outcome = hb_buf_span(&rec);
 	hb_peer_post(p, HB_IPC_JOB_RESULT, &m, -1);
@@ -652,7 +661,8 @@ post_env(const char *sender)
 {
 	struct hb_buf rec = HB_BUF_INIT(0);
 	struct hb_env e = { .id = ++next_id, .arrived_ms = hb_now_ms(),
-		.sender = hb_span_str(sender) };
+		.sender = hb_span_str(sender), .flags = w.flags,
+		.ret = w.ret };
 	struct ipc_txn_begin m = { .txn = next_txn };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &rec), 0);
@@ -682,7 +692,7 @@ post_body(struct hb_span body)
 {
 	struct ipc_txn_data d = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn, .size = body.n,
-		.crc = hb_crc32c(0, body) };
+		.crc = hb_crc32c(0, body), .flags = w.commit_flags };
 
 	for (struct hb_span s = body; s.n > 0; s = hb_span_from(s, d.bytes.n)) {
 		d.bytes = hb_span_head(s, HB_MAX_IPC_BODY);
@@ -1353,7 +1363,8 @@ write_file(const char *name, struct hb_span s)
 static void
 make_drop(struct hb_buf *out)
 {
-	struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+	struct hb_env e = { .sender = HB_SPAN("a@here.example"),
+		.flags = w.flags };
 	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
 	struct hb_buf records = HB_BUF_INIT(0);
 	struct hb_drop_head h = { .body_n = sizeof(body_text) - 1 };
@@ -1433,6 +1444,204 @@ drops_behind_one_another_are_taken_up_once(void **state)
 	hb_buf_free(&next_drop);
 }
 
+#define TAGS (HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)
+
+/* What smtpd may say with BEGIN, and what with COMMIT; the parameter goes
+ * before the header field. */
+static void
+test_RTLS_02_07_tags_of_a_message(void **state)
+{
+	static const struct {
+		uint32_t begin, commit, want;
+	} rows[] = {
+		{ 0, 0, 0 },
+		{ HB_ENV_REQUIRETLS, 0, HB_ENV_REQUIRETLS },
+		{ 0, HB_ENV_TLS_OPTIONAL, HB_ENV_TLS_OPTIONAL },
+		{ HB_ENV_REQUIRETLS, HB_ENV_TLS_OPTIONAL, HB_ENV_REQUIRETLS },
+		{ HB_ENV_TLS_OPTIONAL, 0, 0 },
+		{ 0, HB_ENV_REQUIRETLS, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		w.flags = rows[i].begin;
+		w.commit_flags = rows[i].commit;
+		send_mail("a@here.example", "b@x.example");
+		assert_int_equal(wait_job(i + 1)->flags & TAGS, rows[i].want);
+	}
+}
+
+static void
+test_RTLS_02_07_tags_of_a_dropped_message(void **state)
+{
+	static const uint32_t tags[][2] = {
+		{ HB_ENV_REQUIRETLS, HB_ENV_REQUIRETLS },
+		{ HB_ENV_TLS_OPTIONAL, HB_ENV_TLS_OPTIONAL },
+		{ TAGS, HB_ENV_REQUIRETLS },
+	};
+	static const char *const names[] = { "1", "3", "5" };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(tags); i++) {
+		struct hb_buf b = HB_BUF_INIT(0);
+
+		w.flags = tags[i][0];
+		make_drop(&b);
+		write_file(names[i], hb_buf_span(&b));
+		assert_int_equal(wait_job(i + 1)->flags & TAGS, tags[i][1]);
+		hb_buf_free(&b);
+	}
+}
+
+static void
+test_RTLS_02_tags_outlive_a_restart(void **state)
+{
+	static const uint32_t tags[] = { HB_ENV_REQUIRETLS,
+		HB_ENV_TLS_OPTIONAL };
+
+	(void)state;
+	w.result = HB_RESULT_DEFER;
+	for (size_t i = 0; i < HB_ARRAY_LEN(tags); i++) {
+		w.flags = tags[i] & HB_ENV_REQUIRETLS;
+		w.commit_flags = tags[i] & HB_ENV_TLS_OPTIONAL;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(i + 1);
+	}
+	run_until(job_is_over);
+	queue_down();
+	w.result = HB_RESULT_OK;
+	w.njobs = 0;
+	queue_up();
+	claims_end();
+	advance(10 * 60 * 1000);
+	wait_job(2);
+	assert_int_equal((w.jobs[0].flags ^ w.jobs[1].flags) & TAGS, TAGS);
+	run_until(queue_is_empty);
+}
+
+/* Each copy of an alias, and those of a list with a return path of its own. */
+static void
+test_RTLS_02_10_copies_keep_the_tag(void **state)
+{
+	(void)state;
+	w.flags = HB_ENV_REQUIRETLS;
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.expand[0][2] = "c@y.example mx://y.example owner-team@here.example";
+	send_mail("a@here.example", "team@here.example");
+	wait_job(2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(w.jobs[i].flags & TAGS, HB_ENV_REQUIRETLS);
+	run_until(queue_is_empty);
+}
+
+/* Tagged, and the headers alone, whatever the sender said. */
+static void
+check_notice(struct seen_job *j)
+{
+	assert_string_equal(j->sender, "");
+	assert_int_equal(j->flags & TAGS, HB_ENV_REQUIRETLS);
+	assert_true((j->flags & HB_ENV_NOTICE) != 0);
+	hb_buf_add(&j->body, hb_span("", 1));
+	assert_non_null(strstr((char *)j->body.p, "text/rfc822-headers"));
+	assert_non_null(strstr((char *)j->body.p, "\r\nSubject: test\r\n"));
+	assert_null(strstr((char *)j->body.p, "Hello"));
+}
+
+static void
+test_RTLS_09_failure_notice(void **state)
+{
+	(void)state;
+	w.flags = HB_ENV_REQUIRETLS;
+	w.ret = HB_RET_FULL;
+	w.result = HB_RESULT_FAIL;
+	w.own_status = "5.7.30";
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	check_notice(wait_job(2));
+	assert_non_null(strstr((char *)w.jobs[1].body.p, "Status: 5.7.30\r\n"));
+	assert_non_null(strstr((char *)w.jobs[1].body.p,
+	    "X-Hauberk-Reason: requiretls-missing\r\n"));
+	run_until(queue_is_empty);
+}
+
+static void
+test_RTLS_09_delay_notice(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	w.flags = HB_ENV_REQUIRETLS;
+	w.result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	run_until(job_is_over);
+	w.mute = true;
+	advance(4 * 3600 * 1000 + 1000);
+	j = wait_job(3); /* the retry, and the warning */
+	check_notice(j->sender[0] != 0 ? &w.jobs[1] : j);
+}
+
+/* The lifetime ends while it waits for a channel: that is why. */
+static void
+test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
+{
+	static const struct {
+		uint32_t flags;
+		const char *status, *want, *reason;
+	} rows[] = {
+		{ HB_ENV_REQUIRETLS, "4.7.30", "Status: 5.7.30\r\n",
+		    "requiretls-missing" },
+		{ HB_ENV_REQUIRETLS, "4.4.1", "Status: 5.4.7\r\n", "expired" },
+		{ HB_ENV_REQUIRETLS, NULL, "Status: 5.4.7\r\n", "expired" },
+		{ 0, "4.7.5", "Status: 5.4.7\r\n", "expired" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct seen_job *j;
+
+		w.njobs = 0;
+		w.flags = rows[i].flags;
+		w.own_status = rows[i].status;
+		w.result = HB_RESULT_DEFER;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(1);
+		run_until(job_is_over);
+		w.mute = true;
+		advance(5 * 24 * 3600 * (int64_t)1000);
+		assert_true(wait_job(2)->final);
+		finish_job(delivery, &w.jobs[1]);
+		w.mute = false;
+		w.result = HB_RESULT_OK;
+		j = wait_job(3);
+		hb_buf_add(&j->body, hb_span("", 1));
+		assert_non_null(strstr((char *)j->body.p, rows[i].want));
+		assert_non_null(strstr((char *)j->body.p, rows[i].reason));
+		run_until(queue_is_empty);
+	}
+}
+
+static void
+test_RTLS_02_operator_sees_the_tag(void **state)
+{
+	(void)state;
+	w.mute = true;
+	w.flags = HB_ENV_REQUIRETLS;
+	send_mail("a@here.example", "b@x.example");
+	w.flags = 0;
+	w.commit_flags = HB_ENV_TLS_OPTIONAL;
+	send_mail("a@here.example", "c@y.example");
+	w.commit_flags = 0;
+	send_mail("a@here.example", "d@z.example");
+	ask(HB_CTL_QUEUE, "x.example");
+	assert_non_null(strstr(said(), "tls_demand=required\n"));
+	ask(HB_CTL_QUEUE, "y.example");
+	assert_non_null(strstr(said(), "tls_demand=optional\n"));
+	ask(HB_CTL_QUEUE, "z.example");
+	assert_non_null(strstr(said(), "tls_demand=\n"));
+}
+
 int
 main(void)
 {
@@ -1466,6 +1675,14 @@ main(void)
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
 		T(drops_behind_one_another_are_taken_up_once),
+		T(test_RTLS_02_07_tags_of_a_message),
+		T(test_RTLS_02_07_tags_of_a_dropped_message),
+		T(test_RTLS_02_tags_outlive_a_restart),
+		T(test_RTLS_02_10_copies_keep_the_tag),
+		T(test_RTLS_09_failure_notice),
+		T(test_RTLS_09_delay_notice),
+		T(test_RTLS_05_lifetime_over_keeps_the_word_on_tls),
+		T(test_RTLS_02_operator_sees_the_tag),
 	};
 #undef T
 

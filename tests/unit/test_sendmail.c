@@ -130,6 +130,9 @@ options_and_modes(void **state)
 		{ "sendmail -oem -odb -om -h 5 -U -Am -G -n -s -m -d0.1 -X f "
 		  "-p ESMTP a", 0, SM_DELIVER, 1 },
 		{ "sendmail -d -v -- -a@b", 0, SM_DELIVER, 1 },
+		{ "sendmail -O requiretls=maybe a", EX_USAGE, SM_DELIVER, 0 },
+		{ "sendmail -O Requiretls=no a", 0, SM_DELIVER, 1 },
+		{ "sendmail -O Timeout.connect=1m a", 0, SM_DELIVER, 1 },
 	};
 
 	(void)state;
@@ -163,6 +166,10 @@ option_values(void **state)
 	assert_int_equal(parse("sendmail -O IgnoreDots=false -r c@d x", &o), 0);
 	assert_false(o.ignore_dots);
 	assert_string_equal(o.sender, "c@d");
+	assert_false(o.require_tls);
+	assert_int_equal(parse("sendmail -O requiretls=yes x", &o), 0);
+	assert_true(o.require_tls);
+	assert_int_equal(parse("sendmail -O RequireTLS=no x", &o), 0);
 	assert_false(o.require_tls);
 	assert_int_equal(parse("sendmail -qRfar.test", &o), 0);
 	assert_string_equal(o.flush, "far.test");
@@ -254,6 +261,33 @@ recipients_of_header(void **state)
 }
 
 static void
+test_RTLS_07_field_is_seen(void **state)
+{
+	static const struct {
+		const char *in;
+		bool want;
+	} rows[] = {
+		{ "Subject: s\nTLS-Required:\n no\n\nb\n", true },
+		{ "TLS-Required: No\r\n\r\nb\r\n", true },
+		{ "TLS-Required: No\nSubject: s\nTLS-Required: No\n\n", false },
+		{ "Subject: s\n\nTLS-Required: No\n", false },
+		{ "text\nTLS-Required: No\n", false },
+		{ "TLS-Required: No\n really\n\n", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct sm_message m;
+
+		sm_message_init(&m);
+		assert_int_equal(feed(&m, hb_span_str(rows[i].in)), 0);
+		assert_int_equal(hb_tlsrequired_is_no(&m.tls_required),
+		    rows[i].want);
+		sm_message_free(&m);
+	}
+}
+
+static void
 nul_and_8bit(void **state)
 {
 	struct sm_message m;
@@ -301,6 +335,7 @@ main(void)
 		cmocka_unit_test(option_values),
 		cmocka_unit_test(messages),
 		cmocka_unit_test(recipients_of_header),
+		cmocka_unit_test(test_RTLS_07_field_is_seen),
 		cmocka_unit_test(nul_and_8bit),
 		cmocka_unit_test(names_cannot_end_a_field),
 	};
