@@ -72,9 +72,9 @@ class Client:
                   else line + b"\r\n")
         return self.read()
 
-    def ehlo(self, name="client.test"):
+    def ehlo(self, name="client.test", verb="EHLO"):
         """The EHLO keywords: {keyword: arguments}."""
-        reply = self.cmd("EHLO " + name)
+        reply = self.cmd(verb + " " + name)
         assert reply.code == 250, reply
         rows = [l[4:].partition(" ") for l in reply.lines[1:]]
         return {k.upper(): v for k, _, v in rows}

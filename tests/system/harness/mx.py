@@ -5,7 +5,8 @@
     mx.starttls = "strip"
 
 Stages are `greeting ehlo starttls mail rcpt data eod rset noop quit auth`;
-`reply`, `delay` and `drop` are keyed by them. A reply may be a function of
+`reply`, `delay` and `drop` are keyed by them; `keywords` are what EHLO lists,
+`tls_keywords` those that it lists inside TLS alone. A reply may be a function of
 (session, argument) that returns the text, or None for the usual reply.
 """
 
@@ -86,6 +87,7 @@ class Mx:
         self.inject = b""
         self.keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME",
                          "ENHANCEDSTATUSCODES"]
+        self.tls_keywords = []
         self.passwords = {}
         self.reply = {}
         self.delay = {}
@@ -305,6 +307,8 @@ class Session:
         words = list(self.mx.keywords)
         if self.tls is None and self.mx.starttls != "strip":
             words.append("STARTTLS")
+        if self.tls is not None:
+            words += self.mx.tls_keywords
         if self.mx.passwords:
             words.append("AUTH PLAIN")
         rows = [self.mx.name] + words
