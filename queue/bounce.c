@@ -155,7 +155,8 @@ keep(struct notice *n)
 }
 
 /* DSN-07, RFC 3461 s4.3: headers alone when asked for, when nothing failed,
- * or when the message is long. */
+ * or when the message is long.  RFC 8689 s5: and whatever was asked for of
+ * one that demands TLS. */
 static bool
 returns_whole(const struct notice *n, const struct q_msg *m,
     const struct hb_env *env, struct hb_span bytes)

@@ -169,21 +169,12 @@ put_rcpt(const struct hb_ctl *c, const struct q_hot *h, const struct q_rcpt *r)
 	hb_ctl_close(c);
 }
 
-/* What the sender asked of TLS (RFC 8689); NULL: nothing. */
-static const char *
-tls_demand(uint32_t flags)
-{
-	if ((flags & HB_ENV_REQUIRETLS) != 0)
-		return "required";
-	return (flags & HB_ENV_TLS_OPTIONAL) != 0 ? "optional" : NULL;
-}
-
 /* The fields of a message, into an open object; its array of recipients is
  * left open. */
 static void
 put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 {
-	const char *demand = tls_demand(h->env.flags);
+	const char *demand = hb_env_tls_demand(h->env.flags);
 	char id[17];
 
 	hb_msgid_format(m->id, id);
@@ -192,7 +183,7 @@ put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 	hb_ctl_int(c, "size", (int64_t)m->size);
 	hb_ctl_time(c, "arrived", m->arrived_ms);
 	hb_ctl_text(c, "state", state_word(m));
-	if (demand != NULL)
+	if (demand[0] != '\0')
 		hb_ctl_text(c, "tls_demand", demand);
 	else
 		hb_ctl_null(c, "tls_demand");

@@ -121,6 +121,7 @@ static void
 on_durable(void *ctx, int err)
 {
 	struct q_drop *d = ctx;
+	const char *demand = hb_env_tls_demand(d->env.flags);
 	struct hb_arena *a = d->arena;
 
 	if (err < 0) {
@@ -133,7 +134,8 @@ on_durable(void *ctx, int err)
 	    hb_kv_span(HB_K_USER, d->env.user),
 	    hb_kv_int(HB_K_SIZE, (int64_t)d->env.size),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)d->nrcpt),
-	    hb_kv_str(HB_K_TLS, "none"));
+	    hb_kv_str(HB_K_TLS, "none"),
+	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)));
 	remove_file(d);
 	d->arena = NULL;
 	q_accept(d->q, a, &d->env, d->rcpts, d->nrcpt);

@@ -264,10 +264,22 @@ reply_accepted(struct smtpd_session *s)
 	reply_result(s, &w);
 }
 
+/* HB_ENV_* that the message itself brought. */
+static uint32_t
+flags_of_body(const struct smtpd_txn *t)
+{
+	return ((t->scan.seen & SMTPD_BODY_8BIT) != 0 ? HB_ENV_8BIT : 0) |
+	    ((t->scan.seen & SMTPD_BODY_DOTTED) != 0 ? HB_ENV_DOTTED : 0) |
+	    (hb_tlsrequired_is_no(&t->scan.tls_required)
+		    ? HB_ENV_TLS_OPTIONAL
+		    : 0);
+}
+
 static void
 log_accept(struct smtpd_session *s, uint64_t size)
 {
 	struct smtpd_txn *t = &s->txn;
+	const char *demand = hb_env_tls_demand(t->flags | flags_of_body(t));
 
 	s->site->accepted++;
 	s->site->bytes += size;
@@ -279,6 +291,7 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	    hb_kv_str(HB_K_TLS, s->tls ? s->tls_word : "none"),
 	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
 	    hb_kv_str(HB_K_HELO, s->helo),
+	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)),
 	    hb_kv_if(!goes_to_queue(t),
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
 }
@@ -292,12 +305,7 @@ commit(struct smtpd_session *s)
 
 	c->size = t->size;
 	c->crc = t->crc;
-	if ((t->scan.seen & SMTPD_BODY_8BIT) != 0)
-		c->flags |= HB_ENV_8BIT;
-	if ((t->scan.seen & SMTPD_BODY_DOTTED) != 0)
-		c->flags |= HB_ENV_DOTTED;
-	if (hb_tlsrequired_is_no(&t->scan.tls_required))
-		c->flags |= HB_ENV_TLS_OPTIONAL;
+	c->flags = flags_of_body(t);
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
 }

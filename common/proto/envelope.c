@@ -61,3 +61,19 @@ hb_msgid_format(uint64_t id, char dst[17])
 {
 	snprintf(dst, 17, "%016llx", (unsigned long long)id);
 }
+
+uint32_t
+hb_env_one_tls_flag(uint32_t flags)
+{
+	return (flags & HB_ENV_REQUIRETLS) != 0
+	    ? flags & ~(uint32_t)HB_ENV_TLS_OPTIONAL
+	    : flags;
+}
+
+const char *
+hb_env_tls_demand(uint32_t flags)
+{
+	if ((flags & HB_ENV_REQUIRETLS) != 0)
+		return "required";
+	return (flags & HB_ENV_TLS_OPTIONAL) != 0 ? "optional" : "";
+}

@@ -36,13 +36,9 @@ enum hb_result {
 #define HB_ENV_TLS_OPTIONAL 256u /* "TLS-Required: No" in its header */
 
 /* RFC 8689 s4.1: where the parameter came the header field is ignored. */
-static inline uint32_t
-hb_env_one_tls_flag(uint32_t flags)
-{
-	return (flags & HB_ENV_REQUIRETLS) != 0
-	    ? flags & ~(uint32_t)HB_ENV_TLS_OPTIONAL
-	    : flags;
-}
+uint32_t hb_env_one_tls_flag(uint32_t flags);
+/* What the sender asked of TLS: "required", "optional" or "". */
+const char *hb_env_tls_demand(uint32_t flags);
 
 /* Flags of a recipient. */
 #define HB_RCPT_EXPANDED 1u /* came out of an alias or list */

@@ -54,6 +54,7 @@ def test_RTLS_01_03_04_passed_on_to_a_host_that_lists_it(world):
     hb = world.server()
     send(hb, "alice@hb.test", "x@far.test")
     all_tagged(mx, 1)
+    assert hb.wait_record(ev="accept")["tls_demand"] == "required"
     send(hb, "alice@hb.test", "x@far.test", tag="")
     assert "REQUIRETLS" not in params(mx.wait(2)[1])
     assert params(mx.messages[1]) != []
