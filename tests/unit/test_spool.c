@@ -13,6 +13,7 @@ enum { MAX_SEEN = 4096 };
 
 struct seen {
 	uint64_t id;
+	uint32_t flags;
 	size_t nrcpt, nchange;
 	uint32_t attempts;
 };
@@ -39,7 +40,8 @@ on_message(void *ctx, const struct hb_env *env, const struct hb_rcpt *rcpts,
 
 	(void)rcpts;
 	assert_true(f->nseen < MAX_SEEN);
-	f->seen[f->nseen++] = (struct seen){ .id = env->id, .nrcpt = n };
+	f->seen[f->nseen++] = (struct seen){ .id = env->id,
+		.flags = env->flags, .nrcpt = n };
 }
 
 static void
@@ -199,7 +201,8 @@ static int
 add(struct fix *f, uint64_t id, size_t nrcpt, struct hb_span body)
 {
 	struct hb_env env = { .id = id, .arrived_ms = 5,
-		.sender = HB_SPAN("s@x.example"), .size = body.n };
+		.flags = HB_ENV_REQUIRETLS, .sender = HB_SPAN("s@x.example"),
+		.size = body.n };
 	struct hb_rcpt rcpts[8];
 	struct q_body b = { .bytes = body };
 	int r;
@@ -464,7 +467,7 @@ a_small_spool_stays_small(void **state)
 }
 
 static void
-updates_fold_into_a_move(void **state)
+rtls_02_updates_fold_into_a_move(void **state)
 {
 	struct fix *f = *state;
 
@@ -476,6 +479,7 @@ updates_fold_into_a_move(void **state)
 	}
 	reopen(f);
 	assert_int_equal(f->nseen, 1);
+	assert_int_equal(f->seen[0].flags, HB_ENV_REQUIRETLS);
 	assert_int_equal(f->seen[0].attempts, 100);
 	assert_true(f->seen[0].nchange < 25);
 	assert_int_equal(body_of(f, 1), 0);
@@ -513,7 +517,7 @@ main(void)
 		T(an_altered_large_file_is_set_aside),
 		T(an_altered_body_is_never_handed_out),
 		T(a_small_spool_stays_small),
-		T(updates_fold_into_a_move),
+		T(rtls_02_updates_fold_into_a_move),
 		T(a_giant_record_gets_its_segment),
 	};
 
