@@ -37,7 +37,7 @@ DEFAULTS = {
     "domain": "hb.test",
     "spool": "spool",
     "run-dir": "run",
-    "listen": "127.0.0.1:%(port)d smtp",
+    "listen": "%(address)s:%(port)d smtp",
     "deliver": "maildir %(mail)s/%%u",
     "local-users": "%(users)s",
     "resolver": "%(resolver)s",
@@ -76,7 +76,7 @@ class Result:
 
 class Hauberk:
     def __init__(self, space, mode, lines=(), resolver="127.0.0.1:9",
-                 drop=(), wrap=()):
+                 drop=(), wrap=(), address="127.0.0.1"):
         """`lines` replace the default lines of the same keyword; `drop`
         names defaults to leave out; `wrap` is put before the command;
         `resolver` is ADDR:PORT of the name server unless lines say it."""
@@ -88,8 +88,8 @@ class Hauberk:
         self.mail = self.path("mail")
         self.log = self.path("log")
         self.control = self.path("run", "control.sock")
-        self.port = free_port()
-        self.address = "127.0.0.1"
+        self.address = address
+        self.port = free_port(address)
         self.drop = drop
         self.resolver = str(resolver)
         self.process = None
@@ -118,7 +118,7 @@ class Hauberk:
     def configure(self, lines=()):
         """Write the configuration: these lines over the defaults."""
         self.lines = list(lines)
-        names = {"port": self.port, "mail": self.mail, "log": self.log,
+        names = {"address": self.address, "port": self.port, "mail": self.mail, "log": self.log,
                  "users": self.path("users"), "hosts": self.path("hosts"),
                  "resolver": self.resolver}
         given = {l.split(" ")[0] for l in lines}

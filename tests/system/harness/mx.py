@@ -85,9 +85,10 @@ class Mx:
         self.tls_minimum = ssl.TLSVersion.TLSv1_2
         self.tls_maximum = None
         self.inject = b""
+        self.starttls_word = "STARTTLS"
         self.keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME",
                          "ENHANCEDSTATUSCODES"]
-        self.tls_keywords = []
+        self.tls_keywords = []  # of EHLO inside TLS only
         self.passwords = {}
         self.reply = {}
         self.delay = {}
@@ -176,9 +177,9 @@ class Mx:
         with self._lock:
             self.messages.append(message)
 
-    def note(self, number, line):
+    def note(self, session, line):
         if self.keep:
-            self.lines.append((number, line))
+            self.lines.append((session.number, line))
 
     def verbs(self, session=None):
         """The command words seen, in order."""
@@ -292,7 +293,7 @@ class Session:
             raise Hangup
         while True:
             line = self.line()
-            self.mx.note(self.number, line)
+            self.mx.note(self, line)
             verb, _, arg = line.decode("latin-1").partition(" ")
             name = "do_" + verb.split(":")[0].lower()
             handler = getattr(self, name, None)
@@ -306,7 +307,7 @@ class Session:
         self.reset()
         words = list(self.mx.keywords)
         if self.tls is None and self.mx.starttls != "strip":
-            words.append("STARTTLS")
+            words.append(self.mx.starttls_word)
         if self.tls is not None:
             words += self.mx.tls_keywords
         if self.mx.passwords:

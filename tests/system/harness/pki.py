@@ -3,7 +3,9 @@
 import datetime
 import ipaddress
 import os
+import socket
 import ssl
+import struct
 from collections import namedtuple
 
 from cryptography import x509
@@ -87,6 +89,13 @@ def server_context(cert, minimum=ssl.TLSVersion.TLSv1_2, maximum=None):
         ctx.maximum_version = maximum
     ctx.load_cert_chain(cert.chain, cert.key)
     return ctx
+
+
+def reset(sock):
+    """Close a connection with a TCP reset."""
+    socket.socket.setsockopt(sock, socket.SOL_SOCKET, socket.SO_LINGER,
+                             struct.pack("ii", 1, 0))
+    socket.socket.close(sock)
 
 
 def client_context(ca=None):

@@ -37,9 +37,18 @@ class Site:
         self.headers = {}
         self.delay = 0
         self.drip = 0
+        self.refuse = None   # reset, silence: what a client's hello meets
 
     def context(self):
         return pki.server_context(self.cert)
+
+
+def _refuse(sock, how):
+    """End a connection at the client's hello; its name is known by then."""
+    if how == "silence":
+        while socket.socket.recv(sock, 4096):
+            pass
+    pki.reset(sock)
 
 
 class PolicyHost:
@@ -100,7 +109,9 @@ class PolicyHost:
         def choose(sock, name, _ctx):
             seen["sni"] = name
             site = self.sites.get(name)
-            if site is not None:
+            if site is not None and site.refuse:
+                _refuse(sock, site.refuse)
+            elif site is not None:
                 sock.context = site.context()
 
         ctx = pki.server_context(self._default)
