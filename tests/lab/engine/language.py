@@ -138,17 +138,25 @@ def _read_words(file, line, block, words):
         known = sorted({r.pattern.first for r in RULES[block]})
         raise NotThat("unknown word '%s' in %s; known are %s"
                       % (words[0], block, ", ".join(known)))
+    why = {}
     for r in rules:
         try:
             values = r.pattern.match(words, prefix=r.inline)
         except NotThat as e:
-            why = e
+            why[r] = str(e)
             continue
         return _with_block(file, line, r, values)
-    if len(rules) == 1 and str(why) != rules[0].pattern.text:
-        raise why
-    raise NotThat("'%s' is written: %s" % (
-        words[0], "; or: ".join(r.pattern.text for r in rules)))
+    raise NotThat(_nearest(words, why))
+
+
+def _nearest(words, why):
+    """The complaint of the rules that the words are most like."""
+    most = max(r.pattern.likeness(words) for r in why)
+    near = [r for r in why if r.pattern.likeness(words) == most]
+    forms = "; or: ".join(r.pattern.text for r in near)
+    if len(near) == 1:
+        return "%s; it is written: %s" % (why[near[0]], forms)
+    return "'%s' is written: %s" % (words[0], forms)
 
 
 def _with_block(file, line, r, values):

@@ -9,7 +9,7 @@ A pattern is made of
     TEXT...     one or more of them, the key holds a list
     a|b|c       one of these words, under the key `choice`
     [ ... ]     what may be left out; a word that is there is a key, too
-    [key=TYPE]  an option, anywhere behind the first word; or [key=a|b]
+    key=TYPE    an option, anywhere behind the first word; or key=a|b
     KEY=VALUE...  any options, under the key `pairs`
 """
 
@@ -155,6 +155,7 @@ class Pattern:
     def __init__(self, text):
         self.text = text
         self.options = {}
+        self.needed = []
         self.free = False
         self.items = self._parse(re.findall(r"\[|\]|[^\s\[\]]+", text))
         self.first = self.items[0].text
@@ -174,6 +175,8 @@ class Pattern:
             elif "=" in token:
                 key, _, kind = token.partition("=")
                 self.options[key] = kind
+                if not nested:
+                    self.needed.append(key)
             else:
                 items.append(_item(token))
                 if nested and items[-1].kind == "word":
@@ -202,13 +205,26 @@ class Pattern:
                 pairs.append((key, value))
             else:
                 plain.append(word)
+        missing = [k for k in self.needed if k not in values]
         if self.free:
             values["pairs"] = pairs
-        self._why = None
+            missing += [] if pairs else ["KEY"]
+        if missing:
+            raise NotThat("%s= is missing" % missing[0])
+        self._why, left = None, None
         for out, rest in self._run(self.items, plain):
             if not rest or prefix:
                 return {**values, **out, "rest": rest}
-        raise NotThat(self._why or self.text)
+            left = rest if left is None or len(rest) < len(left) else left
+        if left:
+            self._why = "'%s' is not expected here" % left[0]
+        raise NotThat(self._why or "something is missing")
+
+    def likeness(self, words):
+        """How many of the pattern's own words stand where they should."""
+        return sum(i.kind == "word" and i.text == w or
+                   i.kind == "choice" and w in i.text
+                   for i, w in zip(self.items, words))
 
     def _option(self, key, value):
         kind = self.options[key]

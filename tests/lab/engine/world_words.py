@@ -424,7 +424,6 @@ def publish(lab, v):
     """The owner of a domain changes something, for good. What may stand below
     `domain` stands behind it or below it."""
     _apply(lab, v, v["domain"])
-    lab.cut()
 
 
 @rule("steps", "change HOST", below="host", inline=True)
