@@ -232,7 +232,7 @@ def starttls(lab, v, name):
 @rule("host", "offers TEXT...", "offers-in-tls TEXT...")
 def offers(lab, v, name):
     """More keywords of EHLO: always, or inside TLS only."""
-    words = lab.hosts[name].tls_words if v.word == "offers-in-tls" \
+    words = lab.hosts[name].tls_keywords if v.word == "offers-in-tls" \
         else lab.hosts[name].keywords
     words += v["text"]
 
