@@ -5,6 +5,7 @@ Owners change the truth at any time; an attacker lays something over it, and
 """
 
 import copy
+import time
 
 from harness import dns as dnsmod, policyhost
 
@@ -22,6 +23,7 @@ class Dns(dnsmod.DnsServer):
         self.forged = {}
         self.cleared = set()
         self.unsigned = set()
+        self.touched = set()  # names whose answers are other than before
         super().__init__(*args, **kw)
 
     def set(self, name, qtype, *values):
@@ -45,6 +47,7 @@ class Dns(dnsmod.DnsServer):
 
     def _remake(self, key):
         """What is answered for a name: the truth under what is forged."""
+        self.touched.add(key)
         types = dict(self.truth.get(key, {}))
         for qtype, values in self.forged.get(key, {}).items():
             types.pop(qtype, None)
@@ -88,10 +91,24 @@ class Dns(dnsmod.DnsServer):
             self.forged.setdefault(key, {})[qtype] = list(values)
             self._remake(key)
 
+    def fault(self, name, kind, qtype=None):
+        self.touched.add(_key(name))
+        super().fault(name, kind, qtype)
+
     def clear_ad(self, name):
         self.cleared.add(_key(name))
 
+    def outwait(self, most):
+        """Wait till nobody can have an old answer of what was changed, if
+        answers are kept for so many seconds at most."""
+        names, self.touched = self.touched, set()
+        last = max((q.when for q in list(self.queries) if q.name in names),
+                   default=0)
+        time.sleep(max(0, min(most, last + most - time.time())))
+
     def heal(self, name=None):
+        with self._lock:
+            self.touched |= {key for key, _ in self.faults}
         super().heal(name)
         keys = list(self.forged) if name is None else [_key(name)]
         with self._lock:

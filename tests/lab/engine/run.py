@@ -63,6 +63,7 @@ def take(lab, node):
     if not step_words.is_expectation(node):
         lab.set_mark()
     node.run(lab)
+    lab.outwait()
 
 
 def _tail(path):

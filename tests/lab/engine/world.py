@@ -23,6 +23,7 @@ from .language import Mistake
 DNS_PORT = 20053
 HTTPS_PORT = 20443
 MX_PORT = 20025
+KEPT_S = 1.1    # Hauberk keeps an answer for a second though its TTL is 0
 OWN_DOMAIN = "here.test"
 OWN_NAME = "mail.here.test"
 
@@ -170,6 +171,8 @@ class Lab:
                  "policy-port %d" % self.https.port,
                  "policy-address " + self.https.address,
                  "ca-file " + self.authority.ca.file]
+        if not any(l.startswith("retry ") for l in self.extra):
+            lines.append("retry first=1s max=1s")
         names_ = {"$port": str(self.port), "$folder": self.folder}
         for line in self.extra:
             for name, value in names_.items():
@@ -232,6 +235,10 @@ class Lab:
         self.mark = len(records.read(self.hb.log))
 
     # attacks
+
+    def outwait(self):
+        """Let what was changed in the DNS be seen at once."""
+        self.dns.outwait(KEPT_S)
 
     def plan(self, name):
         """What the attacker does before a host, to be added to."""

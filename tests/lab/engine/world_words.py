@@ -15,7 +15,7 @@ KINDS = "|".join(CERTIFICATES)
 def domain(lab, v):
     """A mail domain. Without lines below it has one MX, `mx.DOMAIN`."""
     name = v["domain"]
-    if not {n.word for n in v.below} & {"mx", "no", "null-mx"}:
+    if not any(n.rule.run in (mx, no_mx, null_mx) for n in v.below):
         lab.host("mx." + name)
         lab.dns.set(name, "MX", "10 mx." + name)
     _apply(lab, v, name)
@@ -69,14 +69,16 @@ def mx(lab, v, name):
     world does not describe is made."""
 
 
-@rule("domain", "no mx|txt|policy")
-def no(lab, v, name):
-    """Without it: no MX record (the domain is a host itself), no TXT record,
-    or neither TXT record nor policy."""
-    if v["choice"] == "mx":
-        lab.host(name)
-        lab.dns.remove(name, "MX")
-        return
+@rule("domain", "no mx")
+def no_mx(lab, v, name):
+    """No MX record: the domain is a host itself."""
+    lab.host(name)
+    lab.dns.remove(name, "MX")
+
+
+@rule("domain", "no txt|policy")
+def no_policy(lab, v, name):
+    """No TXT record, or neither TXT record nor policy."""
     lab.dns.remove("_mta-sts." + name, "TXT")
     if v["choice"] == "policy":
         lab.https.own(name).text = None
@@ -165,7 +167,7 @@ def https(lab, v, name):
 def change_site(lab, v, site, name):
     """Shared with `attack https`, where the same is done by another."""
     words = v.rule.pattern.text.split()
-    what = next(w for w in words[1:] if w.islower())
+    what = words[words.index("DOMAIN" if "DOMAIN" in words else "https") + 1]
     if what == "certificate":
         names = v.get("name", [name])
         site.cert = lab.authority.make(v.get("choice", "good"),
