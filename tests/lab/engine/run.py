@@ -145,11 +145,16 @@ def _too_long(_number, _frame):
     raise AssertionError("the scenario is not done in %d s" % LIMIT_S)
 
 
-def run_many(paths, jobs, between=None, done=lambda result: None):
-    """All Results, in the order of the paths."""
-    if not hauberk.SBIN:
+def need_hauberk():
+    program = os.path.join(hauberk.SBIN or "", "hauberkd")
+    if not os.access(program, os.X_OK):
         raise SystemExit("lab: HAUBERK_SBIN must name an installed tree's "
                          "sbin")
+
+
+def run_many(paths, jobs, between=None, done=lambda result: None):
+    """All Results, in the order of the paths."""
+    need_hauberk()
     space = spacemod.Space()
     if os.geteuid() == 0:
         space.enter()
