@@ -41,7 +41,8 @@ static struct {
 	size_t njobs;
 	enum hb_result result;
 	bool mute, unreachable;
-	const char *own_status; /* not the remote server's word */
+	const char *status;
+	bool own_word; /* not the remote server's */
 	unsigned acks;
 	/* helpers */
 	unsigned helpers;
@@ -342,8 +343,9 @@ send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
 	struct hb_buf rec = HB_BUF_INIT(0);
 	struct ipc_job_result m = { .job = j->no, .id = j->id };
 
-	if (w.own_status != NULL) {
-		o.status = hb_span_str(w.own_status);
+	if (w.status != NULL)
+		o.status = hb_span_str(w.status);
+	if (w.own_word) {
 		o.reason = HB_REASON_REQUIRETLS_MISSING;
 		o.from_remote = 0;
 	}
@@ -1555,7 +1557,8 @@ test_RTLS_09_failure_notice(void **state)
 	w.flags = HB_ENV_REQUIRETLS;
 	w.ret = HB_RET_FULL;
 	w.result = HB_RESULT_FAIL;
-	w.own_status = "5.7.30";
+	w.status = "5.7.30";
+	w.own_word = true;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
 	check_notice(wait_job(2));
@@ -1588,13 +1591,16 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 {
 	static const struct {
 		uint32_t flags;
+		bool own_word;
 		const char *status, *want, *reason;
 	} rows[] = {
-		{ HB_ENV_REQUIRETLS, "4.7.30", "Status: 5.7.30\r\n",
+		{ HB_ENV_REQUIRETLS, true, "4.7.30", "Status: 5.7.30\r\n",
 		    "requiretls-missing" },
-		{ HB_ENV_REQUIRETLS, "4.4.1", "Status: 5.4.7\r\n", "expired" },
-		{ HB_ENV_REQUIRETLS, NULL, "Status: 5.4.7\r\n", "expired" },
-		{ 0, "4.7.5", "Status: 5.4.7\r\n", "expired" },
+		{ HB_ENV_REQUIRETLS, true, "4.4.1", "Status: 5.4.7\r\n",
+		    "expired" },
+		{ HB_ENV_REQUIRETLS, false, "4.7.1", "Status: 5.4.7\r\n",
+		    "expired" },
+		{ 0, true, "4.7.5", "Status: 5.4.7\r\n", "expired" },
 	};
 
 	(void)state;
@@ -1603,7 +1609,8 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 
 		w.njobs = 0;
 		w.flags = rows[i].flags;
-		w.own_status = rows[i].status;
+		w.own_word = rows[i].own_word;
+		w.status = rows[i].status;
 		w.result = HB_RESULT_DEFER;
 		send_mail("a@here.example", "b@x.example");
 		wait_job(1);
