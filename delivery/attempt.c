@@ -157,8 +157,10 @@ note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
 
 	t->judged = true;
 	t->verdict = *v;
-	if (a->facts.state != HB_TLSF_UNKNOWN)
+	if (a->facts.state != HB_TLSF_UNKNOWN) {
+		t->facts = a->facts;
 		hb_tls_facts_word(&a->facts, t->tls);
+	}
 	t->text = hb_arena_span(a->arena, hb_span_str(a->facts.error));
 }
 

@@ -98,11 +98,18 @@ struct dlv_outcome {
 	bool dsn;
 };
 
-/* What was seen of one host, for explain. */
+/* What was learnt of one host, for explain. */
 struct dlv_trial {
 	bool judged;
-	struct sts_verdict verdict;
-	char tls[32]; /* "" when it was not connected to */
+	struct sts_verdict verdict; /* the last one */
+	/* NULL: was not asked about.  Records, base and names live as long as
+	 * the attempt. */
+	const struct hb_dane *dane;
+	enum hb_rank best; /* the ledger's; NONE: nothing known */
+	/* Of the last connection; state UNKNOWN: there was none, or it ended
+	 * before anything was seen. */
+	struct hb_tls_facts facts;
+	char tls[32]; /* its word; "" when it was not connected to */
 	struct hb_span text;
 };
 
