@@ -4,12 +4,18 @@
  * time come through struct dlv_world.
  *
  *	begin -> policy and hosts (side by side) -> addresses
- *	  -> for each host: sts_decide_mx -> each address: open -> ready
- *	     -> sts_decide_tls -> mail -> results -> end
+ *	  -> for each host: DANE records -> sts_decide_mx
+ *	     -> each address: open -> ready -> sts_decide_tls -> mail
+ *	     -> results -> end
  *	  a host that will not do: the next; none left: defer
  *
+ * DANE records are asked for when the turn of their host comes, so that a
+ * slow name server of a backup host holds nobody up.
+ *
  * A policy failure only ever defers (RFC 8461 s5): it is neither final nor a
- * reason to send in clear.  `explain` is an attempt that sends nothing.
+ * reason to send in clear.  One exception: a REQUIRETLS message is returned
+ * when every host was judged and none will do (RFC 8689 s4.2.1).  `explain`
+ * is an attempt that sends nothing.
  */
 #ifndef DELIVERY_ATTEMPT_H
 #define DELIVERY_ATTEMPT_H
@@ -17,6 +23,7 @@
 #include "common/proto/route.h"
 #include "delivery/client.h"
 #include "delivery/mx.h"
+#include "delivery/trust.h"
 
 struct dlv_attempt;
 
@@ -28,8 +35,11 @@ struct dlv_target {
 	const char *mx;
 	const char *reference;	 /* SNI and certificate's name, or NULL */
 	const struct hb_strs *names; /* if not that one, these; or NULL */
+	/* USABLE: the certificate is compared with these; else NULL. */
+	const struct hb_dane *dane;
 	enum dlv_tls_use tls;
 	bool demanded;		 /* clear text is not allowed */
+	bool require_tls;	 /* made for messages with REQUIRETLS */
 	bool lmtp;
 	bool fresh;		 /* no pooled connection: one just failed */
 	/* Not NULL: a handshake failed before, this time without TLS. */
@@ -72,6 +82,8 @@ struct dlv_world {
 	/* The attempt needs its connection no more. */
 	void (*release)(void *w, struct dlv_attempt *a, bool keep);
 	void (*done)(void *w, struct dlv_attempt *a);
+	/* Do the AD bits of answers count? */
+	enum dlv_trust (*ad_trust)(void *w);
 	dlv_random_fn random;
 	int64_t (*now_ms)(void);
 };
@@ -94,7 +106,7 @@ struct dlv_order {
 /* What came of a recipient; strings live as long as the attempt. */
 struct dlv_outcome {
 	struct dlv_result res; /* NONE until decided */
-	const char *mx, *addr, *tls, *sts;
+	const char *mx, *addr, *tls, *sts, *dane;
 	bool dsn;
 };
 

@@ -134,6 +134,8 @@ log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 		hb_result_word((enum hb_result)o->result)),
 	    hb_kv_int(HB_K_CODE, o->code), hb_kv_span(HB_K_STATUS, o->status),
 	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
+	    hb_kv_str(HB_K_DANE,
+		dlv_attempt_outcome(j->task.attempt, i)->dane),
 	    hb_kv_str(HB_K_REASON,
 		hb_reason_word((enum hb_reason)o->reason)),
 	    hb_kv_if(o->policy_id.n > 0,

@@ -146,6 +146,21 @@ world_done(void *w, struct dlv_attempt *a)
 	t->done(t);
 }
 
+static enum dlv_trust
+world_ad_trust(void *w)
+{
+	const struct dlv_task *t = w;
+
+	switch (t->worker->env->conf->trust_ad) {
+	case HB_TRUST_YES:
+		return DLV_TRUST_YES;
+	case HB_TRUST_NO:
+	case HB_TRUST_AUTO:
+		break;
+	}
+	return DLV_TRUST_NO;
+}
+
 static const struct dlv_world world = {
 	.policy = world_policy,
 	.ask = world_ask,
@@ -155,6 +170,7 @@ static const struct dlv_world world = {
 	.mail = world_mail,
 	.release = world_release,
 	.done = world_done,
+	.ad_trust = world_ad_trust,
 	.random = hb_random_below,
 	.now_ms = hb_now_ms,
 };

@@ -124,7 +124,10 @@ dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
     const struct hb_dns_answer *answer, dlv_random_fn random,
     struct hb_arena *arena)
 {
-	*m = (struct dlv_mx){ .result = HB_RESULT_OK };
+	struct dlv_signed records = { .known = false };
+
+	dlv_signed_add(&records, answer);
+	*m = (struct dlv_mx){ .result = HB_RESULT_OK, .records = records };
 	switch (answer->status) {
 	case HB_DNS_TEMP:
 		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
@@ -135,6 +138,7 @@ dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
 		return;
 	case HB_DNS_NODATA:
 		dlv_mx_single(m, domain, arena);
+		m->records = records;
 		if (m->n == 1)
 			m->hosts[0].implicit = true;
 		return;
@@ -179,6 +183,7 @@ dlv_mx_address(struct dlv_mx *m, size_t i, const struct hb_dns_answer *answer,
 
 	if (answer->status == HB_DNS_TEMP)
 		h->unknown = true;
+	dlv_signed_add(&h->address, answer);
 	for (size_t k = 0; k < answer->n; k++) {
 		const struct hb_dns_rr *rr = &answer->rr[k];
 		struct hb_netaddr a = { .port = port };
@@ -248,7 +253,6 @@ drop_self(struct dlv_mx *m, const struct dlv_self *self)
 void
 dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
 {
-	bool unknown = false;
 	size_t kept = 0;
 
 	if (self != NULL)
@@ -256,7 +260,7 @@ dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
 	if (m->result != HB_RESULT_OK)
 		return;
 	for (size_t i = 0; i < m->n; i++) {
-		unknown = unknown || m->hosts[i].unknown;
+		m->incomplete = m->incomplete || m->hosts[i].unknown;
 		if (m->hosts[i].naddr > 0)
 			m->hosts[kept++] = m->hosts[i];
 	}
@@ -264,7 +268,7 @@ dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
 	if (kept > 0)
 		return;
 	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass */
-	if (unknown)
+	if (m->incomplete)
 		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
 	else
 		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,

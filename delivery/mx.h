@@ -13,12 +13,14 @@
 #include "common/proto/dnsmsg.h"
 #include "common/proto/envelope.h"
 #include "common/proto/netaddr.h"
+#include "delivery/dane.h"
 
 struct dlv_host {
 	char name[HB_MAX_DOMAIN + 1]; /* as in the MX record, lower case */
 	uint16_t preference;
 	bool implicit;	/* the domain itself: it has no MX records */
 	bool unknown;	/* an address lookup failed for now */
+	struct dlv_signed address; /* what DNS says of the name */
 	struct hb_netaddr addr[HB_MAX_HOST_ADDRESSES]; /* with port */
 	size_t naddr;
 };
@@ -26,6 +28,11 @@ struct dlv_host {
 struct dlv_mx {
 	struct dlv_host *hosts; /* in the arena */
 	size_t n;
+	/* The answer about MX records (that there are none, too) as it came;
+	 * the canonical name is the domain's.  Not known: none was asked. */
+	struct dlv_signed records;
+	/* A host, or an address of one, is not known for now. */
+	bool incomplete;
 	/* OK: the hosts can be tried in this order.  Else defer or fail, with
 	 * reason, reply code and enhanced code. */
 	enum hb_result result;

@@ -566,6 +566,8 @@ copy_target(struct dlv_link *l, const struct dlv_target *t)
 	l->target.reference = keep_text(l, t->reference);
 	l->target.names = NULL;
 	l->target.facts = NULL; /* the client has them */
+	if (t->dane != NULL)
+		l->target.dane = hb_dane_keep(t->dane, l->arena);
 	copy_names(l, t->names);
 	l->reference = t->reference == NULL ? NULL
 		: hb_arena_cstr(l->arena, hb_span_str(t->reference));
@@ -597,11 +599,18 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	return l;
 }
 
+static uint64_t
+dane_digest(const struct dlv_target *t)
+{
+	return t->dane != NULL ? t->dane->digest : 0;
+}
+
 static bool
 same_target(const struct dlv_target *a, const struct dlv_target *b)
 {
 	return a->tls == b->tls && a->demanded == b->demanded &&
-	    a->lmtp == b->lmtp && same_place(a, b) &&
+	    a->require_tls == b->require_tls && a->lmtp == b->lmtp &&
+	    dane_digest(a) == dane_digest(b) && same_place(a, b) &&
 	    same_text(a->mx, b->mx) && same_text(a->reference, b->reference);
 }
 

@@ -20,6 +20,7 @@ struct fake {
 	size_t mails;
 	bool done;
 	bool no_dns; /* MX is not known now, the policy never */
+	enum dlv_trust trust;
 };
 
 static void
@@ -182,8 +183,27 @@ now(void)
 	return 1000;
 }
 
-static const struct dlv_world world = { fake_policy, fake_ask, fake_hosts,
-	fake_down, fake_open, fake_mail, fake_release, fake_done, zero, now };
+static enum dlv_trust
+fake_trust(void *w)
+{
+	const struct fake *f = w;
+
+	return f->trust;
+}
+
+static const struct dlv_world world = {
+	.policy = fake_policy,
+	.ask = fake_ask,
+	.hosts_file = fake_hosts,
+	.is_down = fake_down,
+	.open = fake_open,
+	.mail = fake_mail,
+	.release = fake_release,
+	.done = fake_done,
+	.ad_trust = fake_trust,
+	.random = zero,
+	.now_ms = now,
+};
 
 struct attempt_row {
 	const char *name;

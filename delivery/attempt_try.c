@@ -1,0 +1,351 @@
+/* Hosts, connections and their judgement.  Floor 2. */
+#include "delivery/attempt-priv.h"
+
+/* --- trying ------------------------------------------------------------- */
+
+static void
+next_address(struct dlv_attempt *a)
+{
+	a->addr++;
+	a->plain = a->fresh = false;
+	a->facts = (struct hb_tls_facts){ .state = HB_TLSF_UNKNOWN };
+	a->step = DLV_STEP_NEXT;
+}
+
+static void
+next_host(struct dlv_attempt *a)
+{
+	next_address(a);
+	a->host++;
+	a->addr = 0;
+	a->known = false;
+}
+
+static enum dlv_tls_use
+tls_use(const struct dlv_attempt *a)
+{
+	const struct sts_channel *ch = &a->channel;
+
+	if (a->plain)
+		return DLV_TLS_NEVER;
+	if (a->route.kind == HB_ROUTE_SMTPS)
+		return DLV_TLS_IMPLICIT;
+	return ch->level == HB_TLS_NONE && !ch->demand_verified &&
+		!ch->require_tls
+	    ? DLV_TLS_NEVER
+	    : DLV_TLS_OFFERED;
+}
+
+/* Would the verdict on clear text be no? */
+static bool
+is_tls_demanded(const struct dlv_attempt *a)
+{
+	struct hb_tls_facts none = { .state = HB_TLSF_NOT_OFFERED };
+	struct sts_host h = dlv_judged_host(a);
+
+	return sts_decide_tls(&a->channel, &h, &none,
+	    a->world->now_ms()).action != STS_PROCEED;
+}
+
+static void
+open_link(struct dlv_attempt *a)
+{
+	const struct dlv_host *h = dlv_host(a);
+	struct sts_host judged = dlv_judged_host(a);
+	struct dlv_target t = { .addr = h->addr[a->addr],
+		.path = a->route.rest, .policy_domain = a->policy_domain,
+		.mx = h->name, .tls = tls_use(a), .lmtp = dlv_is_lmtp(a),
+		.require_tls = a->channel.require_tls, .fresh = a->fresh,
+		.facts = a->plain ? &a->facts : NULL };
+
+	if (!a->route.literal) {
+		t.reference = sts_reference_name(&a->channel, &judged);
+		t.names = a->channel.names;
+	}
+	if (judged.dane != NULL && judged.dane->state == HB_DANE_USABLE)
+		t.dane = judged.dane;
+	t.demanded = t.tls != DLV_TLS_NEVER && is_tls_demanded(a);
+	a->tried = true;
+	a->step = DLV_STEP_WAIT;
+	a->world->open(a->w, a, &t);
+}
+
+static void
+note_down(struct dlv_attempt *a)
+{
+	struct dlv_result down = { .result = HB_RESULT_DEFER,
+		.reason = HB_REASON_HOST_DOWN, .code = 451,
+		.status = "4.4.1",
+		.text = hb_span_str(hb_reason_text(HB_REASON_HOST_DOWN)) };
+
+	a->tried = true;
+	dlv_note_trouble(a, &down);
+}
+
+static void
+try_address(struct dlv_attempt *a)
+{
+	const struct hb_netaddr *addr = &dlv_host(a)->addr[a->addr];
+
+	a->addr_text[0] = '\0';
+	if (addr->family != 0)
+		hb_netaddr_format(addr, a->addr_text);
+	if (a->order.mode == DLV_SEND && !a->order.flush &&
+	    addr->family != 0 && a->world->is_down(a->w, addr)) {
+		note_down(a);
+		next_address(a);
+		return;
+	}
+	open_link(a);
+}
+
+/* The host is judged by its name before anything is sent to it. */
+static void
+try_host(struct dlv_attempt *a)
+{
+	struct sts_host h = dlv_judged_host(a);
+	struct sts_verdict v;
+
+	if (a->addr == 0 && !a->plain && !a->fresh) {
+		a->addr_text[0] = '\0';
+		v = sts_decide_mx(&a->channel, &h, a->world->now_ms());
+		a->verdict = v;
+		dlv_note_trial(a, &v);
+		if (v.action == STS_DEFER) {
+			dlv_note_refusal(a, &v);
+			dlv_end(a);
+			return;
+		}
+		if (v.action == STS_SKIP) {
+			dlv_note_refusal(a, &v);
+			next_host(a);
+			return;
+		}
+	}
+	if (a->order.mode == DLV_EXPLAIN)
+		next_host(a);
+	else
+		try_address(a);
+}
+
+void
+dlv_choose(struct dlv_attempt *a)
+{
+	if (a->host >= a->mx.n)
+		dlv_end_of_hosts(a);
+	else if (a->addr >= dlv_host(a)->naddr)
+		next_host(a);
+	else if (!a->known)
+		dlv_learn_dane(a);
+	else
+		try_host(a);
+}
+
+/* --- judging and sending ------------------------------------------------ */
+
+/* The recipients that are not decided yet make the transaction. */
+static bool
+fill_txn(struct dlv_attempt *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->order.nrcpt; i++) {
+		if (a->outcome[i].res.result != HB_RESULT_NONE)
+			continue;
+		a->txn.rcpt[n] = a->order.rcpt[i];
+		a->index[n++] = i;
+	}
+	a->txn.nrcpt = n;
+	a->txn.env = a->order.env;
+	return n > 0;
+}
+
+void
+dlv_judge(struct dlv_attempt *a)
+{
+	struct sts_host h = dlv_judged_host(a);
+	struct sts_verdict v = sts_decide_tls(&a->channel, &h, &a->facts,
+	    a->world->now_ms());
+	bool mail = v.action == STS_PROCEED && a->order.mode == DLV_SEND;
+
+	a->verdict = v;
+	dlv_note_trial(a, &v);
+	if (mail && fill_txn(a)) {
+		a->step = DLV_STEP_WAIT;
+		a->world->mail(a->w, a, &a->txn, &v);
+		return;
+	}
+	a->world->release(a->w, a, false);
+	if (v.action != STS_PROCEED)
+		dlv_note_refusal(a, &v);
+	if (v.action == STS_DEFER || mail)
+		dlv_end(a);
+	else if (v.action == STS_SKIP)
+		next_address(a);
+	else /* explain: this host would do, what of the next? */
+		next_host(a);
+}
+
+/*
+ * The connection ended before its facts could be used.  A handshake that
+ * failed is a fact: where policy lets clear text through, the same address
+ * is tried once more without TLS.
+ */
+static void
+closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	enum hb_tls_state seen = a->facts.state;
+	bool tls_failed = !a->plain && (seen == HB_TLSF_FAILED ||
+	    seen == HB_TLSF_INJECTED || seen == HB_TLSF_REFUSED);
+	struct sts_host h = dlv_judged_host(a);
+	struct sts_verdict v;
+
+	if (!tls_failed) {
+		dlv_note_trouble(a, r->failure);
+		next_address(a);
+		return;
+	}
+	v = sts_decide_tls(&a->channel, &h, &a->facts, a->world->now_ms());
+	dlv_note_trial(a, &v);
+	if (v.action == STS_PROCEED &&
+	    a->route.kind != HB_ROUTE_SMTPS) {
+		a->plain = true;
+		a->step = DLV_STEP_NEXT;
+		return;
+	}
+	dlv_note_refusal(a, &v);
+	if (v.action == STS_DEFER)
+		dlv_end(a);
+	else
+		next_address(a);
+}
+
+/* Takes what the client decided; returns how many are still open. */
+static size_t
+take_results(struct dlv_attempt *a, bool dsn)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < a->txn.nrcpt; i++) {
+		const struct dlv_result *res = &a->txn.rcpt[i].result;
+		struct dlv_outcome *o = &a->outcome[a->index[i]];
+
+		if (res->result == HB_RESULT_NONE) {
+			left++;
+			continue;
+		}
+		*o = dlv_make_outcome(a, res);
+		o->dsn = dsn;
+	}
+	return left;
+}
+
+/* RFC 5321 s4.5.3.1.10: 452 to the recipients beyond a server's limit; they
+ * go in a transaction of their own. */
+static bool
+reopen_surplus(struct dlv_attempt *a)
+{
+	size_t ok = 0, surplus = 0;
+
+	for (size_t i = 0; i < a->txn.nrcpt; i++)
+		ok += a->txn.rcpt[i].result.result == HB_RESULT_OK;
+	if (ok == 0)
+		return false;
+	for (size_t i = 0; i < a->txn.nrcpt; i++) {
+		if (a->txn.rcpt[i].result.code != 452)
+			continue;
+		a->outcome[a->index[i]].res.result = HB_RESULT_NONE;
+		surplus++;
+	}
+	return surplus > 0;
+}
+
+static void
+message_done(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	if (r->mail != NULL && r->mail->result == HB_RESULT_DEFER) {
+		/* not this host, not now: perhaps the next */
+		dlv_note_trouble(a, r->mail);
+		a->txn.nrcpt = 0;
+		a->world->release(a->w, a, true);
+		next_host(a);
+		return;
+	}
+	take_results(a, r->dsn);
+	if (reopen_surplus(a)) {
+		a->step = DLV_STEP_JUDGE;
+		return;
+	}
+	a->world->release(a->w, a, true);
+	dlv_end(a);
+}
+
+static void
+closed_in_mail(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	struct dlv_outcome lost;
+
+	if (take_results(a, false) == 0) {
+		dlv_end(a);
+		return;
+	}
+	if (r->in_doubt) { /* it may have been taken: only time helps */
+		lost = dlv_make_outcome(a, r->failure);
+		dlv_settle(a, &lost);
+		dlv_end(a);
+		return;
+	}
+	dlv_note_trouble(a, r->failure);
+	next_address(a);
+}
+
+static void
+closed(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	bool mailing = a->txn.nrcpt > 0;
+
+	a->world->release(a->w, a, false);
+	if (r->reused && !r->in_doubt) {
+		/* an idle connection had died: that says nothing of the host */
+		if (mailing)
+			take_results(a, false);
+		a->txn.nrcpt = 0;
+		a->fresh = true;
+		a->step = DLV_STEP_NEXT;
+	} else if (mailing) {
+		closed_in_mail(a, r);
+		a->txn.nrcpt = 0;
+	} else {
+		closed_early(a, r);
+	}
+}
+
+void
+dlv_attempt_link(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	if (r->facts != NULL)
+		a->facts = *r->facts;
+	if (r->event != DLV_LINK_NO_CONNECT)
+		a->connected = true;
+	switch (r->event) {
+	case DLV_LINK_READY:
+		a->txn.nrcpt = 0;
+		a->step = DLV_STEP_JUDGE;
+		break;
+	case DLV_LINK_DONE:
+		message_done(a, r);
+		break;
+	case DLV_LINK_NO_CONNECT:
+		a->world->release(a->w, a, false);
+		a->trials[a->host].text = hb_arena_span(a->arena,
+		    r->failure->text);
+		dlv_note_trouble(a, r->failure);
+		next_address(a);
+		break;
+	case DLV_LINK_CLOSED:
+		closed(a, r);
+		break;
+	}
+	dlv_run(a);
+}
+
