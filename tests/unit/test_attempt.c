@@ -3,6 +3,7 @@
  * address each.  LINKS is what comes of each connection, in order:
  *	v verified TLS   u unverified TLS   n no STARTTLS   r STARTTLS refused
  *	f handshake failed   c cannot be connected   l lost before ready
+ *	V as v, and REQUIRETLS   d, D as v, V by DANE records
  * and, after a channel that is good, of the message:
  *	+ taken   5 refused   4 MAIL refused for now   ? lost after the body
  * OPENED is what was opened: 1, 2, and a minus behind when without TLS.
@@ -21,6 +22,14 @@ struct fake {
 	bool done;
 	bool no_dns; /* MX is not known now, the policy never */
 	enum dlv_trust trust;
+	/* MX records: S signed, i not, a signed and the domain an alias; 0:
+	 * the domain has none, signed */
+	char mx;
+	/* Of m1, m2: TLSA records: 3 usable, 0 unusable, - none, e error, i
+	 * not even the address is signed, ? never an answer */
+	const char *tlsa;
+	unsigned asked; /* questions about TLSA records */
+	bool final; /* the policy was asked for so */
 };
 
 static void
@@ -42,17 +51,43 @@ fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
 {
 	struct fake *f = w;
 
-	(void)final;
+	f->final = final;
 	assert_span(domain, "x.test");
 	if (!f->no_dns)
 		dlv_attempt_policy(a, f->policy, HB_REASON_STS_NO_RECORD);
+}
+
+static unsigned char tlsa_data[32] = { 1 };
+
+/* NAME: _25._tcp.m1.x.test */
+static void
+answer_tlsa(struct fake *f, struct dlv_attempt *a, size_t slot,
+    struct hb_span name)
+{
+	char what = name.p[9] == 'x' ? f->tlsa[0]
+				     : f->tlsa[name.p[10] - '1'];
+	struct hb_dns_rr rr = { .type = HB_DNS_TLSA, .tlsa_selector = 1,
+		.tlsa_match = 1, .data = { tlsa_data, 32 } };
+	struct hb_dns_answer r = { .status = HB_DNS_OK, .ad = true,
+		.rr = &rr, .n = 1 };
+
+	f->asked++;
+	assert_true(hb_span_has_prefix_nocase(name, HB_SPAN("_25._tcp.")));
+	rr.tlsa_usage = (uint8_t)(what - '0');
+	if (what == 'e')
+		r = (struct hb_dns_answer){ .status = HB_DNS_TEMP };
+	else if (what == '-')
+		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA,
+			.ad = true };
+	if (what != '?')
+		dlv_attempt_answer(a, slot, &r);
 }
 
 static void
 fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
-	const struct fake *f = w;
+	struct fake *f = w;
 	unsigned char b[4] = { 10, 0, 0, name.p[1] };
 	struct hb_dns_rr mx[2] = { { .type = HB_DNS_MX, .preference = 1,
 		.name = HB_SPAN("m1.x.test") }, { .type = HB_DNS_MX,
@@ -64,6 +99,22 @@ fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 		r.status = HB_DNS_TEMP;
 	r.rr = type == HB_DNS_MX ? mx : &addr;
 	r.n = type == HB_DNS_MX ? 2 : 1;
+	if (type == HB_DNS_TLSA) {
+		answer_tlsa(f, a, slot, name);
+		return;
+	}
+	r.canonical = name;
+	if (type == HB_DNS_MX)
+		r.ad = f->mx == 'S' || f->mx == 'a' || f->mx == '0';
+	else if (f->tlsa != NULL)
+		r.ad = f->tlsa[name.p[0] == 'm' ? name.p[1] - '1' : 0] != 'i';
+	if (type == HB_DNS_MX && f->mx == 'a') {
+		r.aliased = true;
+		r.canonical = HB_SPAN("real.test");
+	}
+	if (type == HB_DNS_MX && f->mx == '0')
+		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA,
+			.ad = true, .canonical = name };
 	if (type == HB_DNS_AAAA)
 		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA };
 	dlv_attempt_answer(a, slot, &r);
@@ -92,7 +143,8 @@ set_facts(struct fake *f, char what)
 {
 	f->facts = (struct hb_tls_facts){ .state = HB_TLSF_DONE,
 		.chain = HB_CHAIN_OK, .version = 13 };
-	f->facts.name_ok = what == 'v';
+	f->facts.name_ok = what == 'v' || what == 'V';
+	f->facts.requiretls = what == 'V' || what == 'D';
 	if (what == 'n')
 		f->facts.state = HB_TLSF_NOT_OFFERED;
 	else if (what == 'r')
@@ -111,12 +163,19 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	assert_int_not_equal(what, '\0');
 	f->links++;
 	assert_string_equal(t->reference, t->mx);
+	if (what == 'd' || what == 'D')
+		assert_non_null(t->dane);
 	hb_buf_addf(&f->opened, "%c%s", t->mx[1],
 	    t->tls == DLV_TLS_NEVER ? "-" : "");
 	if (t->facts != NULL)
 		f->facts = *t->facts;
 	else
 		set_facts(f, what);
+	if (t->dane != NULL) {
+		f->facts.dane_digest = t->dane->digest;
+		f->facts.dane = what == 'd' || what == 'D' ? HB_DANE_EE
+							   : HB_DANE_NO;
+	}
 	assert_int_equal(hb_span_copy(hb_span_str(t->reference),
 		f->facts.reference, sizeof(f->facts.reference)), 0);
 	if (what == 'c')
@@ -277,6 +336,124 @@ test_attempts(void **state)
 		run_row(&rows[i]);
 }
 
+struct channel_row {
+	const char *name;
+	char mx;
+	const char *tlsa;
+	enum hb_tls_level level;
+	enum sts_mode mode;	/* COUNT: no policy; all hosts are listed */
+	uint32_t flags;		/* of the envelope */
+	const char *links, *opened;
+	enum hb_result result;
+	enum hb_reason reason;
+	unsigned code;
+	const char *status;
+	unsigned asked; /* TLSA questions */
+	const char *dane; /* log word of the outcome */
+};
+
+#define R(x) HB_REASON_##x
+#define DEFERRED(x, st) HB_RESULT_DEFER, R(x), 451, (st)
+#define GONE HB_RESULT_OK, R(REMOTE_REPLY), 0, ""
+#define RETURNED(x, code, st) HB_RESULT_FAIL, R(x), (code), (st)
+#define MAY HB_TLS_MAY, STS_MODE_COUNT
+#define ENFORCE HB_TLS_MAY, STS_MODE_ENFORCE
+#define RTLS HB_ENV_REQUIRETLS
+
+// clang-format off
+static const struct channel_row channels[] = {
+	{ "DANE-08 records match", 'S', "33", MAY, 0, "d+", "1", GONE, 1, "secure-usable" },
+	{ "DANE-08 mismatch: the next", 'S', "33", MAY, 0, "vd+", "12", GONE, 2, "secure-usable" },
+	{ "DANE-08 mismatch: STS saves nothing", 'S', "33", ENFORCE, 0, "vv", "12", DEFERRED(DANE_MISMATCH, "4.7.0"), 2, "secure-usable" },
+	{ "DANE-08 no TLS: the next, then defer", 'S', "33", MAY, 0, "nn", "12", DEFERRED(NO_STARTTLS, "4.7.0"), 2, "secure-usable" },
+	{ "DANE-08 handshake fails: never clear", 'S', "33", MAY, 0, "ff", "12", DEFERRED(TLS_HANDSHAKE, "4.7.5"), 2, "secure-usable" },
+	{ "DANE-09 unusable: TLS is enough", 'S', "00", MAY, 0, "u+", "1", GONE, 1, "secure-unusable" },
+	{ "DANE-09 unusable: no TLS is not", 'S', "00", MAY, 0, "nu+", "12", GONE, 2, "secure-unusable" },
+	{ "DANE-10 none: clear text", 'S', "--", MAY, 0, "n+", "1", GONE, 1, "secure-none" },
+	{ "DANE-10 none: STS decides", 'S', "--", ENFORCE, 0, "nv+", "12", GONE, 2, "secure-none" },
+	{ "DANE-01 error: the host is not connected to", 'S', "e3", MAY, 0, "d+", "2", GONE, 2, "secure-usable" },
+	{ "DANE-01 errors everywhere: defer", 'S', "ee", MAY, 0, "", "", DEFERRED(DANE_DNS, "4.7.0"), 2, "error" },
+	{ "DANE-03 insecure MX: not asked", 'i', "33", MAY, 0, "n+", "1", GONE, 0, "insecure" },
+	{ "DANE-05 insecure address: not asked", 'S', "i3", MAY, 0, "n+", "1", GONE, 0, "insecure" },
+	{ "DANE-04 no MX: the domain itself", '0', "3", MAY, 0, "d+", ".", GONE, 1, "secure-usable" },
+	{ "DANE-17 mandatory, records", 'S', "33", HB_TLS_DANE, STS_MODE_COUNT, 0, "d+", "1", GONE, 1, "secure-usable" },
+	{ "DANE-17 mandatory, none", 'S', "--", HB_TLS_DANE, STS_MODE_COUNT, 0, "", "", DEFERRED(DANE_REQUIRED, "4.7.0"), 2, "secure-none" },
+	{ "DANE-17 mandatory, insecure MX", 'i', "33", HB_TLS_DANE, STS_MODE_COUNT, 0, "", "", DEFERRED(DANE_REQUIRED, "4.7.0"), 0, "insecure" },
+	{ "operator's verify: not asked", 'S', "33", HB_TLS_VERIFY, STS_MODE_COUNT, 0, "v+", "1", GONE, 0, "unasked" },
+	{ "RTLS-04 good by chain", 'S', "--", MAY, RTLS, "V+", "1", GONE, 1, "secure-none" },
+	{ "RTLS-04 good by DANE", 'S', "33", MAY, RTLS, "D+", "1", GONE, 1, "secure-usable" },
+	{ "RTLS-03 good by STS", 'i', "--", ENFORCE, RTLS, "V+", "1", GONE, 0, "insecure" },
+	{ "RTLS-05 REQUIRETLS on the second", 'S', "--", MAY, RTLS, "vV+", "12", GONE, 2, "secure-none" },
+	{ "RTLS-05 REQUIRETLS nowhere", 'S', "--", MAY, RTLS, "vv", "12", RETURNED(REQUIRETLS_MISSING, 550, "5.7.30"), 2, "secure-none" },
+	{ "RTLS-05 names without proof", 'i', "--", MAY, RTLS, "", "", RETURNED(MX_UNPROVEN, 550, "5.7.30"), 0, "insecure" },
+	{ "RTLS-05 testing is no proof", 'i', "--", HB_TLS_MAY, STS_MODE_TESTING, RTLS, "", "", RETURNED(MX_UNPROVEN, 550, "5.7.30"), 0, "insecure" },
+	{ "RTLS-05 no TLS anywhere", 'S', "--", MAY, RTLS, "nr", "12", RETURNED(STARTTLS_REFUSED, 523, "5.7.10"), 2, "secure-none" },
+	{ "RTLS-05 handshakes fail", 'S', "--", MAY, RTLS, "ff", "12", RETURNED(TLS_HANDSHAKE, 523, "5.7.10"), 2, "secure-none" },
+	{ "RTLS-05 no TLS, bad certificate", 'S', "--", MAY, RTLS, "nu", "12", RETURNED(CERT_NAME, 550, "5.7.30"), 2, "secure-none" },
+	{ "RTLS-05 records do not match", 'S', "33", MAY, RTLS, "VV", "12", RETURNED(DANE_MISMATCH, 550, "5.7.30"), 2, "secure-usable" },
+	{ "RTLS-06 one not reached: wait", 'S', "--", MAY, RTLS, "vc", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-06 one lost: wait", 'S', "--", MAY, RTLS, "lv", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-06 MAIL refused for now: wait", 'S', "--", MAY, RTLS, "V4v", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-06 TLSA look-up fails: wait", 'S', "e-", MAY, RTLS, "v", "2", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-06 refused by the server is the server's word", 'S', "--", MAY, RTLS, "V5", "1", HB_RESULT_FAIL, R(REMOTE_REPLY), 0, "", 1, "secure-none" },
+};
+// clang-format on
+
+static void
+run_channel(const struct channel_row *r)
+{
+	struct hb_span pattern = HB_SPAN("*.x.test");
+	struct sts_policy policy = { .mode = r->mode, .expires_ms = 5000,
+		.mx = &pattern, .nmx = 1 };
+	char pattern_text[] = "x.test";
+	struct hb_tls_policy word = { .pattern = pattern_text,
+		.level = r->level };
+	struct hb_conf conf = { .mta_sts = true, .dane = true };
+	struct hb_env env = { .id = 1, .flags = r->flags,
+		.sender = HB_SPAN("a@b.test") };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = r->links, .mx = r->mx, .tlsa = r->tlsa,
+		.trust = DLV_TRUST_YES,
+		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
+	const struct dlv_outcome *o;
+
+	print_message("%s\n", r->name);
+	if (r->level != HB_TLS_MAY) {
+		conf.tls_policies.v = &word;
+		conf.tls_policies.n = 1;
+	}
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	assert_string_equal(f.links, "");
+	assert_span(hb_buf_span(&f.opened), r->opened);
+	o = dlv_attempt_outcome(f.a, 0);
+	assert_int_equal(o->res.result, r->result);
+	assert_string_equal(hb_reason_word(o->res.reason),
+	    hb_reason_word(r->reason));
+	assert_int_equal(o->res.code, r->code);
+	assert_string_equal(o->res.status, r->status);
+	assert_int_equal(f.asked, r->asked);
+	assert_string_equal(o->dane, r->dane);
+	/* STS-29: a look at the id goes before what is final */
+	assert_int_equal(f.final, (r->flags & RTLS) != 0 &&
+	    r->level == HB_TLS_MAY);
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+}
+
+static void
+test_channels(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(channels); i++)
+		run_channel(&channels[i]);
+}
+
 static void
 policy_is_not_waited_for_without_hosts(void **state)
 {
@@ -311,6 +488,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),
+		cmocka_unit_test(test_channels),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 	};
 
