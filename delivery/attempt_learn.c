@@ -78,6 +78,16 @@ is_tls_required(const struct dlv_attempt *a)
 	    e->sender.n > 0 && a->route.kind != HB_ROUTE_LMTP_UNIX;
 }
 
+/* RFC 8689 s4.1: the parameter goes before the header field. */
+static bool
+is_tls_optional(const struct dlv_attempt *a)
+{
+	const struct hb_env *e = a->order.env;
+
+	return e != NULL && (e->flags & HB_ENV_TLS_OPTIONAL) != 0 &&
+	    (e->flags & HB_ENV_REQUIRETLS) == 0;
+}
+
 /*
  * The policy domain is that of the next hop: the domain whose MX records are
  * used, or the host of the route (RFC 8461 s3.4).  An address has none.
@@ -94,6 +104,7 @@ set_channel(struct dlv_attempt *a)
 		.dane_off = !conf->dane,
 		.configured_hop = a->route.kind != HB_ROUTE_MX,
 		.require_tls = is_tls_required(a),
+		.tls_optional = is_tls_optional(a),
 		.memory = conf->downgrade_memory,
 		.clock_implausible = a->order.clock_implausible,
 		.demand_verified = a->route.kind == HB_ROUTE_SMTP_TLS ||

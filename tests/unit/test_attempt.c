@@ -395,6 +395,11 @@ static const struct channel_row channels[] = {
 	{ "RTLS-06 one lost: wait", 'S', "--", MAY, RTLS, "lv", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
 	{ "RTLS-06 MAIL refused for now: wait", 'S', "--", MAY, RTLS, "V4v", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
 	{ "RTLS-06 TLSA look-up fails: wait", 'S', "e-", MAY, RTLS, "v", "2", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-07 TLS-Required: No beats DANE", 'S', "33", MAY, HB_ENV_TLS_OPTIONAL, "v+", "1", GONE, 1, "secure-usable" },
+	{ "RTLS-07 and an error of DNS", 'S', "e3", MAY, HB_ENV_TLS_OPTIONAL, "n+", "1", GONE, 1, "error" },
+	{ "RTLS-07 and a policy", 'i', "--", ENFORCE, HB_ENV_TLS_OPTIONAL, "fn+", "11-", GONE, 0, "insecure" },
+	{ "RTLS-07 not the operator", 'S', "33", HB_TLS_DANE, STS_MODE_COUNT, HB_ENV_TLS_OPTIONAL, "vd+", "12", GONE, 2, "secure-usable" },
+	{ "RTLS-07 not with REQUIRETLS", 'S', "33", MAY, RTLS | HB_ENV_TLS_OPTIONAL, "VD+", "12", GONE, 2, "secure-usable" },
 	{ "RTLS-06 refused by the server is the server's word", 'S', "--", MAY, RTLS, "V5", "1", HB_RESULT_FAIL, R(REMOTE_REPLY), 0, "", 1, "secure-none" },
 };
 // clang-format on

@@ -154,12 +154,73 @@ test_addresses(void **state)
 	hb_arena_free(&arena);
 }
 
+/* What DNS says of the MX answer itself is kept for DANE: that there are no
+ * records, too. */
+static void
+test_DANE_03_04_records_as_they_came(void **state)
+{
+	static const enum hb_dns_status statuses[] = { HB_DNS_OK,
+		HB_DNS_NODATA };
+	struct hb_arena *arena = hb_arena_new();
+	struct hb_dns_rr rr = { .type = HB_DNS_MX,
+		.name = HB_SPAN("a.test") };
+	struct dlv_mx m;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		struct hb_dns_answer a = { .status = statuses[i % 2],
+			.ad = i / 2 == 1, .aliased = true, .rr = &rr,
+			.n = 1 - i % 2, .canonical = HB_SPAN("real.test") };
+
+		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
+		assert_int_equal(m.n, 1);
+		assert_true(m.records.known);
+		assert_int_equal(m.records.ad, i / 2);
+		assert_string_equal(m.records.canonical, "real.test");
+	}
+	dlv_mx_single(&m, HB_SPAN("smart.test"), arena);
+	assert_false(m.records.known);
+	hb_arena_free(&arena);
+}
+
+/* One of two hosts, or one family of its addresses, is not known for now. */
+static void
+test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
+{
+	struct hb_arena *arena = hb_arena_new();
+	unsigned char ip[4] = { 10, 0, 0, 2 };
+	struct hb_dns_rr rr[2] = { { .type = HB_DNS_MX,
+		.name = HB_SPAN("a.test") }, { .type = HB_DNS_MX,
+		.name = HB_SPAN("b.test") } };
+	struct hb_dns_rr addr = { .type = HB_DNS_A, .data = { ip, 4 } };
+	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = rr, .n = 2 },
+		found = { .status = HB_DNS_OK, .rr = &addr, .n = 1 },
+		none = { .status = HB_DNS_NODATA },
+		lost = { .status = HB_DNS_TEMP };
+	struct dlv_mx m;
+
+	(void)state;
+	for (int hole = 0; hole < 2; hole++) {
+		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
+		dlv_mx_address(&m, 0, &found, 25);
+		dlv_mx_address(&m, 1, hole ? &lost : &none, 25);
+		dlv_mx_finish(&m, NULL);
+		assert_int_equal(m.result, HB_RESULT_OK);
+		assert_int_equal(m.n, 1);
+		assert_int_equal(m.incomplete, hole);
+	}
+	hb_arena_free(&arena);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_SMTP_09_hosts),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_DANE_03_04_records_as_they_came),
+		cmocka_unit_test(
+		    test_RTLS_06_a_list_with_a_hole_is_incomplete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

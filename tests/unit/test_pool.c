@@ -175,12 +175,87 @@ test_no_reply_before_the_body_is_out(void **state)
 	run("", 200);
 }
 
+/* --- what a connection may be used for again ---------------------------- */
+
+static void
+on_ready(void *ctx, const struct dlv_link_report *r)
+{
+	struct world *w = ctx;
+
+	w->last = r->event;
+}
+
+/* Opens T and lets it become ready; true: it was there before.  The link is
+ * given back for the next message. */
+static bool
+use(struct world *w, struct dlv_pool *pool, const struct dlv_target *t)
+{
+	int pair[2];
+	bool reused;
+
+	w->asked = NULL;
+	dlv_pool_open(pool, t, &w->link, on_ready, w);
+	reused = w->asked == NULL;
+	if (!reused) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+		dlv_link_endpoint(w->asked, pair[0], 0);
+		w->peer = pair[1];
+		say(w, "220 x\r\n250 x\r\n");
+	}
+	assert_int_equal(w->last, DLV_LINK_READY);
+	dlv_link_release(&w->link, true);
+	return reused;
+}
+
+/* Each row is another requirement on the way to one place. */
+static void
+test_RTLS_12_pool_keeps_requirements_apart(void **state)
+{
+	static const struct dlv_endpoint_ops ops = { ask, forget };
+	static const struct hb_dane first = { .state = HB_DANE_USABLE,
+		.digest = 1 }, second = { .state = HB_DANE_USABLE,
+		.digest = 2 };
+	static const struct dlv_target rows[] = {
+		{ .policy_domain = "a.test", .mx = "mx.test" },
+		{ .policy_domain = "b.test", .mx = "mx.test" },
+		{ .policy_domain = "a.test", .mx = "mx2.test" },
+		{ .policy_domain = "a.test", .mx = "mx.test",
+		    .require_tls = true },
+		{ .policy_domain = "a.test", .mx = "mx.test",
+		    .demanded = true },
+		{ .policy_domain = "a.test", .mx = "mx.test",
+		    .dane = &first },
+		{ .policy_domain = "a.test", .mx = "mx.test",
+		    .dane = &second },
+	};
+	char hostname[] = "me.test";
+	struct hb_conf conf = { .hostname = hostname, .reply_timeout = 5000,
+		.connect_timeout = 5000, .max_messages_per_connection = 100,
+		.max_connections_per_destination = 100 };
+	struct world w = { .loop = hb_loop_new() };
+	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
+		.endpoints = &ops, .ctx = &w };
+	struct dlv_pool *pool = dlv_pool_new(&pe);
+
+	(void)state;
+	w.timer = hb_timer_new(w.loop, stop, &w);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_false(use(&w, pool, &rows[i]));
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_true(use(&w, pool, &rows[i]));
+	assert_int_equal(dlv_pool_idle(pool), HB_ARRAY_LEN(rows));
+	dlv_pool_free(&pool);
+	hb_timer_free(&w.timer);
+	hb_loop_free(&w.loop);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused_before_the_body_is_out),
 		cmocka_unit_test(test_no_reply_before_the_body_is_out),
+		cmocka_unit_test(test_RTLS_12_pool_keeps_requirements_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
