@@ -64,8 +64,8 @@ static void
 answer_tlsa(struct fake *f, struct dlv_attempt *a, size_t slot,
     struct hb_span name)
 {
-	char what = name.p[9] == 'x' ? f->tlsa[0]
-				     : f->tlsa[name.p[10] - '1'];
+	char what = name.p[9] == 'm' ? f->tlsa[name.p[10] - '1']
+				     : f->tlsa[0];
 	struct hb_dns_rr rr = { .type = HB_DNS_TLSA, .tlsa_selector = 1,
 		.tlsa_match = 1, .data = { tlsa_data, 32 } };
 	struct hb_dns_answer r = { .status = HB_DNS_OK, .ad = true,
@@ -120,14 +120,16 @@ fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	dlv_attempt_answer(a, slot, &r);
 }
 
+/* m9 is in the hosts file. */
 static size_t
 fake_hosts(void *w, struct hb_span name, struct hb_netaddr *out, size_t max)
 {
 	(void)w;
-	(void)name;
-	(void)out;
-	(void)max;
-	return 0;
+	assert_true(max > 0);
+	if (!hb_span_eq(name, HB_SPAN("m9.x.test")))
+		return 0;
+	*out = (struct hb_netaddr){ 4, { 10, 0, 0, 9 }, 0 };
+	return 1;
 }
 
 static bool
@@ -162,10 +164,11 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	(void)a;
 	assert_int_not_equal(what, '\0');
 	f->links++;
-	assert_string_equal(t->reference, t->mx);
+	if (t->reference != NULL)
+		assert_string_equal(t->reference, t->mx);
 	if (what == 'd' || what == 'D')
 		assert_non_null(t->dane);
-	hb_buf_addf(&f->opened, "%c%s", t->mx[1],
+	hb_buf_addf(&f->opened, "%c%s", t->mx[0] != '\0' ? t->mx[1] : 'u',
 	    t->tls == DLV_TLS_NEVER ? "-" : "");
 	if (t->facts != NULL)
 		f->facts = *t->facts;
@@ -176,8 +179,9 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 		f->facts.dane = what == 'd' || what == 'D' ? HB_DANE_EE
 							   : HB_DANE_NO;
 	}
-	assert_int_equal(hb_span_copy(hb_span_str(t->reference),
-		f->facts.reference, sizeof(f->facts.reference)), 0);
+	if (t->reference != NULL)
+		assert_int_equal(hb_span_copy(hb_span_str(t->reference),
+			f->facts.reference, sizeof(f->facts.reference)), 0);
 	if (what == 'c')
 		report(f, DLV_LINK_NO_CONNECT, HB_REASON_CONNECT_REFUSED,
 		    false);
@@ -459,6 +463,82 @@ test_channels(void **state)
 		run_channel(&channels[i]);
 }
 
+struct route_row {
+	const char *name, *route, *sender, *tlsa;
+	enum dlv_trust trust;
+	uint32_t flags;
+	const char *links, *opened;
+	enum hb_result result;
+	enum hb_reason reason;
+	const char *dane;
+};
+
+#define BY(w) DLV_TRUST_##w
+#define DONE HB_RESULT_OK, R(REMOTE_REPLY)
+
+// clang-format off
+static const struct route_row routes[] = {
+	{ "smarthost with records", "smtp://m1.x.test", "a@b", "3", BY(YES), 0, "d+", "1", DONE, "secure-usable" },
+	{ "smarthost, mismatch", "smtp://m1.x.test", "a@b", "3", BY(YES), 0, "v", "1", HB_RESULT_DEFER, R(DANE_MISMATCH), "secure-usable" },
+	{ "smarthost, insecure", "smtp://m1.x.test", "a@b", "i", BY(YES), 0, "n+", "1", DONE, "insecure" },
+	{ "DANE-07 literal: never", "smtp://10.0.0.1", "a@b", "3", BY(YES), 0, "n+", "0", DONE, "unasked" },
+	{ "in the hosts file: no word of DNS", "smtp://m9.x.test", "a@b", "3", BY(YES), 0, "n+", "9", DONE, "insecure" },
+	{ "the route demands a chain: not asked", "smtp+tls://m1.x.test", "a@b", "3", BY(YES), 0, "v+", "1", DONE, "unasked" },
+	{ "DANE-02 resolver not trusted", "smtp://m1.x.test", "a@b", "3", BY(NO), 0, "n+", "1", DONE, "untrusted" },
+	{ "DANE-02 not known if trusted", "smtp://m1.x.test", "a@b", "3", BY(UNKNOWN), 0, "n+", "1", DONE, "untrusted" },
+	{ "DANE-02 MX records", "mx://x.test", "a@b", "33", BY(NO), 0, "n+", "1", DONE, "untrusted" },
+	{ "RTLS-03 not trusted proves no name", "mx://x.test", "a@b", "33", BY(NO), RTLS, "", "", HB_RESULT_FAIL, R(MX_UNPROVEN), "untrusted" },
+	{ "RTLS-06 not known if trusted: wait", "mx://x.test", "a@b", "33", BY(UNKNOWN), RTLS, "", "", HB_RESULT_DEFER, R(MX_UNPROVEN), "untrusted" },
+	{ "RTLS-03 a configured hop needs no proof", "smtp://m1.x.test", "a@b", "i", BY(NO), RTLS, "V+", "1", DONE, "untrusted" },
+	{ "RTLS-04 but its certificate", "smtp://m1.x.test", "a@b", "i", BY(NO), RTLS, "u", "1", HB_RESULT_FAIL, R(CERT_NAME), "untrusted" },
+	{ "RTLS-09 empty return path: not demanded", "smtp://m1.x.test", "", "i", BY(NO), RTLS, "n+", "1", DONE, "untrusted" },
+	{ "RTLS-08 LMTP as ever", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), 0, "n+", "1-", DONE, "unasked" },
+	{ "RTLS-08 LMTP, required and good", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "V+", "1", DONE, "unasked" },
+	{ "RTLS-08 LMTP, required and missing", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "v", "1", HB_RESULT_FAIL, R(REQUIRETLS_MISSING), "unasked" },
+	{ "RTLS-08 LMTP, required, no TLS", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "n", "1", HB_RESULT_FAIL, R(NO_STARTTLS), "unasked" },
+	{ "RTLS-08 LMTP, required, a notice", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "n+", "1-", DONE, "unasked" },
+	{ "RTLS-08 a unix socket is no network", "lmtp:/run/x", "a@b", "3", BY(YES), RTLS, "n+", "u-", DONE, "unasked" },
+};
+// clang-format on
+
+static void
+run_route(const struct route_row *r)
+{
+	struct hb_conf conf = { .dane = true };
+	struct hb_env env = { .id = 1, .flags = r->flags,
+		.sender = hb_span_str(r->sender) };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = hb_span_str(r->route),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
+		.trust = r->trust };
+	const struct dlv_outcome *o;
+
+	print_message("%s\n", r->name);
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	assert_string_equal(f.links, "");
+	assert_span(hb_buf_span(&f.opened), r->opened);
+	o = dlv_attempt_outcome(f.a, 0);
+	assert_string_equal(hb_reason_word(o->res.reason),
+	    hb_reason_word(r->reason));
+	assert_int_equal(o->res.result, r->result);
+	assert_string_equal(o->dane, r->dane);
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+}
+
+static void
+test_routes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(routes); i++)
+		run_route(&routes[i]);
+}
+
 static void
 policy_is_not_waited_for_without_hosts(void **state)
 {
@@ -494,6 +574,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),
 		cmocka_unit_test(test_channels),
+		cmocka_unit_test(test_routes),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 	};
 
