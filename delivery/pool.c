@@ -227,7 +227,8 @@ static void
 start_tls(struct dlv_link *l)
 {
 	struct hb_tls_facts f = { .state = HB_TLSF_FAILED };
-	int err = hb_conn_tls_client(l->conn, l->pool->env.tls, l->reference);
+	int err = hb_conn_tls_client(l->conn, l->pool->env.tls,
+	    &(struct hb_tls_want){ .name = l->reference });
 
 	if (err == 0)
 		return;

@@ -434,14 +434,15 @@ hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t)
 }
 
 int
-hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t, const char *name)
+hb_conn_tls_client(
+    struct hb_conn *c, struct hb_tls *t, const struct hb_tls_want *want)
 {
 	int r = may_start_tls(c, true);
 
 	if (r < 0)
 		return r;
 	start_tls(c);
-	c->tls = hb_tls_session_client(t, c->fd, &c->raw, c->facts, name);
+	c->tls = hb_tls_session_client(t, c->fd, &c->raw, c->facts, want);
 	/* The hook begins the handshake. */
 	c->more_inside = true;
 	hb_hook_arm(c->hook);

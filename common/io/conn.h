@@ -8,6 +8,7 @@
 
 #include "common/io/loop.h"
 #include "common/io/tls.h"
+#include "common/proto/dane.h"
 #include "common/proto/netaddr.h"
 
 struct hb_conn;
@@ -68,9 +69,20 @@ void hb_conn_shutdown(struct hb_conn *c);
  * caller ends the session.
  */
 int hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t) HB_MUSTCHECK;
-/* NAME: SNI and reference name (NULL for address literals: no name check). */
+/* What the server has to be; all borrowed for the call. */
+struct hb_tls_want {
+	/* SNI and reference name; NULL for address literals: no name check. */
+	const char *name;
+	/*
+	 * HB_DANE_USABLE: its base is the name, and its records alone are
+	 * what the certificate is compared with: facts.dane is NO, EE or TA,
+	 * chain stays NONE and name_ok false.  NULL or another state: without
+	 * DANE.
+	 */
+	const struct hb_dane *dane;
+};
 int hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t,
-    const char *name) HB_MUSTCHECK;
+    const struct hb_tls_want *want) HB_MUSTCHECK;
 /* TLS is up: is the peer's certificate for NAME too?  For further reference
  * names; the chain is another matter. */
 bool hb_conn_tls_named(const struct hb_conn *c, const char *name);

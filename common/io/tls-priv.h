@@ -11,6 +11,8 @@
 struct ssl_st;
 struct x509_store_ctx_st;
 struct hb_tls_session;
+struct hb_tls_want;
+struct hb_dane;
 
 /* A session object with what the context says; T is kept until it is freed. */
 struct ssl_st *hb_tls_new_ssl(struct hb_tls *t);
@@ -26,6 +28,12 @@ void hb_tls_facts_failed(struct hb_tls_facts *facts, const char *why);
 /* Is the peer's certificate for NAME? */
 bool hb_tls_facts_named(struct ssl_st *ssl, const char *name);
 
+/* DANE, RFC 7672 s3: SSL compares the peer with D's records and nothing else;
+ * FACTS are its own.  After the handshake: what came of it. */
+void hb_tls_dane_start(
+    struct hb_tls_facts *facts, struct ssl_st *ssl, const struct hb_dane *d);
+void hb_tls_dane_done(struct hb_tls_facts *facts, struct ssl_st *ssl);
+
 /* What a step came to; bytes are counted beside it. */
 enum hb_tls_step {
 	HB_TLS_STEP_OK,     /* done, or bytes were moved */
@@ -36,12 +44,12 @@ enum hb_tls_step {
 
 /*
  * RAW takes the records to send; reading is done from FD.  All borrowed.
- * NAME: client side's SNI and reference name, or NULL.
  */
 struct hb_tls_session *hb_tls_session_server(
     struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts);
 struct hb_tls_session *hb_tls_session_client(struct hb_tls *t, int fd,
-    struct hb_buf *raw, struct hb_tls_facts *facts, const char *name);
+    struct hb_buf *raw, struct hb_tls_facts *facts,
+    const struct hb_tls_want *want);
 void hb_tls_session_free(struct hb_tls_session **s);
 
 /* OK or FAILED: the facts are complete. */

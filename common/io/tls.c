@@ -168,6 +168,8 @@ hb_tls_client_new(const struct hb_span *bundles, size_t n,
 	/* A session resumed would carry the judgement of another day. */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, hb_tls_facts_on_verify);
+	if (SSL_CTX_dane_enable(ctx) <= 0)
+		HB_BUG("out of memory");
 	t->store = SSL_CTX_get_cert_store(ctx);
 	for (size_t i = 0; i < n; i++) {
 		if (add_roots(t->store, bundles[i]) > 0)

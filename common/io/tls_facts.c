@@ -61,25 +61,59 @@ put_text(char *dst, size_t size, const unsigned char *p, size_t n)
 	dst[i] = '\0';
 }
 
+/* False: there is no room for it. */
+static bool
+add_name(struct hb_tls_facts *f, const ASN1_STRING *s)
+{
+	static const char more[] = " ...";
+	size_t used = strlen(f->names), n = (size_t)ASN1_STRING_length(s);
+
+	if (used == 0)
+		put_text(f->subject, sizeof(f->subject),
+		    ASN1_STRING_get0_data(s), n);
+	if (used + 1 + n + sizeof(more) > sizeof(f->names)) {
+		(void)snprintf(
+		    f->names + used, sizeof(f->names) - used, "%s", more);
+		return false;
+	}
+	if (used > 0)
+		f->names[used++] = ' ';
+	put_text(f->names + used, n + 1, ASN1_STRING_get0_data(s), n);
+	return true;
+}
+
 static void
-note_subject(struct hb_tls_facts *f, X509 *cert)
+note_names(struct hb_tls_facts *f, X509 *cert)
 {
 	GENERAL_NAMES *names =
 	    X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+	bool room = true;
 
-	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+	for (int i = 0; room && i < sk_GENERAL_NAME_num(names); i++) {
 		int type;
 		const ASN1_STRING *s = GENERAL_NAME_get0_value(
 		    sk_GENERAL_NAME_value(names, i), &type);
 
-		if (type == GEN_DNS) {
-			put_text(f->subject, sizeof(f->subject),
-			    ASN1_STRING_get0_data(s),
-			    (size_t)ASN1_STRING_length(s));
-			break;
-		}
+		if (type == GEN_DNS)
+			room = add_name(f, s);
 	}
 	GENERAL_NAMES_free(names);
+}
+
+static void
+note_issuer(struct hb_tls_facts *f, const X509 *cert)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	int n;
+
+	if (bio == NULL)
+		HB_BUG("out of memory");
+	/* What is no printable ASCII is escaped. */
+	(void)X509_NAME_print_ex(bio, X509_get_issuer_name(cert), 0,
+	    XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_DN_REV);
+	n = BIO_read(bio, f->issuer, sizeof(f->issuer) - 1);
+	f->issuer[n > 0 ? n : 0] = '\0';
+	BIO_free(bio);
 }
 
 /* RFC 9525 s6.3: a DNS-ID, a wildcard only as the whole left label; the
@@ -93,20 +127,28 @@ name_matches(X509 *cert, const char *name)
 				      NULL) == 1;
 }
 
+/* For people. */
 static void
-note_certificate(struct hb_tls_facts *f, X509 *cert, long verify)
+describe(struct hb_tls_facts *f, X509 *cert)
 {
 	struct tm tm;
 
+	f->self_issued = (X509_get_extension_flags(cert) & EXFLAG_SI) != 0;
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
+		f->not_after_ms = (int64_t)timegm(&tm) * 1000;
+	note_names(f, cert);
+	note_issuer(f, cert);
+}
+
+/* Without DANE. */
+static void
+note_chain(struct hb_tls_facts *f, X509 *cert, long verify)
+{
 	if (f->chain == HB_CHAIN_NONE)
 		f->chain = HB_CHAIN_OK;
 	if (f->chain == HB_CHAIN_OK && verify != X509_V_OK)
 		note_problem(f, (int)verify);
-	f->self_issued = (X509_get_extension_flags(cert) & EXFLAG_SI) != 0;
 	f->name_ok = name_matches(cert, f->reference);
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
-		f->not_after_ms = (int64_t)timegm(&tm) * 1000;
-	note_subject(f, cert);
 	if (f->chain != HB_CHAIN_OK)
 		(void)snprintf(f->error, sizeof(f->error), "%s",
 		    X509_verify_cert_error_string(f->verify_code));
@@ -122,7 +164,11 @@ hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 	(void)snprintf(
 	    f->cipher, sizeof(f->cipher), "%s", SSL_get_cipher_name(ssl));
 	if (cert != NULL)
-		note_certificate(f, cert, SSL_get_verify_result(ssl));
+		describe(f, cert);
+	if (f->dane != HB_DANE_UNTRIED)
+		hb_tls_dane_done(f, ssl);
+	else if (cert != NULL)
+		note_chain(f, cert, SSL_get_verify_result(ssl));
 	X509_free(cert);
 }
 

@@ -18,6 +18,7 @@
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
+#include "common/io/conn.h"
 
 struct hb_tls_session {
 	struct hb_tls *tls;
@@ -119,14 +120,22 @@ hb_tls_session_server(
 
 struct hb_tls_session *
 hb_tls_session_client(struct hb_tls *t, int fd, struct hb_buf *raw,
-    struct hb_tls_facts *facts, const char *name)
+    struct hb_tls_facts *facts, const struct hb_tls_want *want)
 {
 	struct hb_tls_session *s = session_new(t, fd, raw, facts);
+	const struct hb_dane *dane = want->dane;
+	const char *name = want->name;
 
+	if (dane != NULL && dane->state != HB_DANE_USABLE)
+		dane = NULL;
+	if (dane != NULL) /* RFC 7672 s8.1 */
+		name = dane->base;
 	SSL_set_connect_state(s->ssl);
 	if (name != NULL && hb_span_copy(hb_span_str(name), facts->reference,
 				sizeof(facts->reference)) == 0)
 		(void)SSL_set_tlsext_host_name(s->ssl, facts->reference);
+	if (dane != NULL)
+		hb_tls_dane_start(facts, s->ssl, dane);
 	return s;
 }
 

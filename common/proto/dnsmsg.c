@@ -221,7 +221,8 @@ read_tlsa(struct hb_span msg, const struct raw_rr *raw, struct hb_arena *arena,
 {
 	const unsigned char *p = msg.p + raw->data;
 
-	if (raw->len < 4)
+	/* One without data is no use, but its neighbours are: RFC 7671 s9. */
+	if (raw->len < 3)
 		return HB_E_SYNTAX;
 	out->tlsa_usage = p[0];
 	out->tlsa_selector = p[1];

@@ -45,6 +45,9 @@ struct hb_tls_facts {
 	char cipher[48];
 	char reference[256]; /* name that was checked; the first one is sent as SNI */
 	char subject[256];   /* first DNS-ID of the leaf, for people */
+	/* All its DNS-IDs, a space between; " ..." for what has no room. */
+	char names[384];
+	char issuer[256];    /* distinguished name, for people */
 	char error[160];     /* text of a failure */
 };
 

@@ -97,6 +97,9 @@ side_close(void *ctx, int err, int syserr)
 static const struct hb_conn_ops side_ops = { side_connected, side_input,
 	side_tls, side_drain, side_close };
 
+/* No DANE. */
+#define WANT(host) ((const struct hb_tls_want){ .name = (host) })
+
 static inline void
 side_end(struct side *s)
 {

@@ -85,7 +85,8 @@ start_tls(struct side *a, struct hb_tls *client, const char *name,
 	a->c = hb_conn_attach(loop, fd[0], 65536, &side_ops, a);
 	b->c = hb_conn_attach(loop, fd[1], 65536, &side_ops, b);
 	assert_int_equal(hb_conn_tls_server(b->c, server), 0);
-	assert_int_equal(hb_conn_tls_client(a->c, client, name), 0);
+	assert_int_equal(hb_conn_tls_client(
+				 a->c, client, &WANT(name)), 0);
 }
 
 static void
@@ -214,6 +215,77 @@ facts_of_certificates_sts25(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(fact_rows); i++)
 		check_row(&fact_rows[i]);
+}
+
+/* For people: all names that there is room for, and who signed. */
+static void
+names_and_issuer_are_shown(void **state)
+{
+	static const char *const sans[] = { "DNS:a.example,IP:192.0.2.1,"
+		"DNS:b.example,email:x@y.example,DNS:*.c.example",
+		"DNS:bad name\001,DNS:b", "IP:192.0.2.1", NULL };
+	static const char *const want[] = { "a.example b.example *.c.example",
+		"bad?name? b", "", "" };
+	static const struct cert_spec odd = { "Caf\351, \"A\"", NULL, -1,
+		10, true };
+	X509 *issuer = cert_new(&odd, ca_key, NULL, NULL);
+	struct hb_tls *client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(sans); i++) {
+		struct cert_spec spec = { "x", sans[i], -1, 5, false };
+		X509 *cert = cert_new(&spec, leaf_key, issuer, ca_key);
+		struct hb_tls *server = server_of(cert);
+		struct side a = { 0 }, b = { 0 };
+
+		handshake(&a, client, "b", &b, server);
+		assert_string_equal(a.facts.names, want[i]);
+		assert_string_equal(
+		    a.facts.issuer, "CN=Caf\\C3\\A9\\, \\\"A\\\"");
+		side_end(&a);
+		side_end(&b);
+		hb_tls_free(&server);
+		X509_free(cert);
+	}
+	X509_free(issuer);
+	hb_tls_free(&client);
+}
+
+static void
+more_names_than_room(void **state)
+{
+	static const size_t lens[] = { 1, 60, 200, 250 };
+	struct hb_tls *client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(lens); i++) {
+		struct hb_buf san = HB_BUF_INIT(0);
+		struct cert_spec spec = { "x", NULL, -1, 5, false };
+		struct hb_tls *server;
+		struct side a = { 0 }, b = { 0 };
+		X509 *cert;
+		size_t n;
+
+		for (size_t j = 0; j < 1000 / lens[i]; j++)
+			hb_buf_addf(&san, "%sDNS:%0*zu", j > 0 ? "," : "",
+			    (int)lens[i], j % 10);
+		hb_buf_add(&san, hb_span("", 1));
+		spec.san = (const char *)hb_buf_span(&san).p;
+		cert = cert_new(&spec, leaf_key, ca, ca_key);
+		server = server_of(cert);
+		handshake(&a, client, "0", &b, server);
+		n = strlen(a.facts.names);
+		assert_in_range(n, lens[i], sizeof(a.facts.names) - 1);
+		assert_true(sizeof(a.facts.names) - n < lens[i] + 8);
+		assert_string_equal(a.facts.names + n - 4, " ...");
+		assert_int_equal(strlen(a.facts.subject), lens[i]);
+		side_end(&a);
+		side_end(&b);
+		hb_tls_free(&server);
+		X509_free(cert);
+		hb_buf_free(&san);
+	}
+	hb_tls_free(&client);
 }
 
 static X509 *
@@ -355,7 +427,7 @@ starttls_then_transfers(void **state)
 	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
 	assert_int_equal(hb_conn_tls_server(b.c, server), HB_E_STATE);
 	run_until(a.got.n == 8);
-	assert_int_equal(hb_conn_tls_client(a.c, client, "mx.example"), 0);
+	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT("mx.example")), 0);
 	/* What is written now is for inside. */
 	hb_conn_write(a.c, HB_SPAN("EHLO\r\n"));
 	/* A context lives as long as its connections. */
@@ -391,7 +463,7 @@ back_pressure_inside_tls(void **state)
 	b.c = hb_conn_attach(loop, fd[1], 5000, &side_ops, &b);
 	b.keep = true;
 	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
-	assert_int_equal(hb_conn_tls_client(a.c, client, NULL), 0);
+	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT(NULL)), 0);
 	hb_conn_write(a.c, hb_span(data, LARGE));
 	run_until(b.tls == 1 && hb_conn_input(b.c).n == 5000);
 	run_for(20);
@@ -431,7 +503,7 @@ injected_bytes_are_refused_tls01(void **state)
 		if (seen)
 			run_until(hb_conn_input(a.c).n == 6);
 		assert_int_equal(
-		    hb_conn_tls_client(a.c, client, NULL), HB_E_STATE);
+		    hb_conn_tls_client(a.c, client, &WANT(NULL)), HB_E_STATE);
 		assert_int_equal(hb_conn_tls_server(a.c, server), HB_E_STATE);
 		side_end(&a);
 		close(fd[1]);
@@ -463,7 +535,7 @@ clear_text_for_a_handshake_fails(void **state)
 
 	make_pair(fd);
 	b.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &b);
-	assert_int_equal(hb_conn_tls_client(b.c, client, NULL), 0);
+	assert_int_equal(hb_conn_tls_client(b.c, client, &WANT(NULL)), 0);
 	shutdown(fd[1], SHUT_WR);
 	run_until(b.closed == 1);
 	assert_int_equal(b.facts.state, HB_TLSF_FAILED);
@@ -580,6 +652,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(facts_of_certificates_sts25),
+		cmocka_unit_test(names_and_issuer_are_shown),
+		cmocka_unit_test(more_names_than_room),
 		cmocka_unit_test(certificates_are_chosen_by_name),
 		cmocka_unit_test(old_versions_are_refused_sts34),
 		cmocka_unit_test(starttls_then_transfers),
