@@ -5,6 +5,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/proto/stats.h"
 
 const struct dlv_host *
 dlv_host(const struct dlv_attempt *a)
@@ -146,6 +147,8 @@ dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
 	a->problem = dlv_make_outcome(a, &res);
 	a->policy_problem = true;
 	log_refusal(a, v);
+	if (a->order.mode == DLV_SEND)
+		hb_stat_refused_host(v->reason);
 }
 
 void

@@ -131,7 +131,8 @@ on_durable(void *ctx, int err)
 	    hb_kv_span(HB_K_TO, n->to),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
 	q_trace_add(n->q, n->id, "notice", 0, NULL);
-	n->q->total.notices++;
+	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
+					: HB_STAT_NOTICE_DELAY);
 	accept_notice(n);
 	notice_free(n);
 }

@@ -50,7 +50,7 @@ q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, hb_now_ms());
 	q_hot_put(q, m, arena, env, rcpts, n);
 	q_trace_add(q, env->id, "accepted", 0, NULL);
-	q->total.accepted++;
+	q->accepted++;
 	q_kick(q);
 }
 

@@ -642,11 +642,11 @@ status(struct q *q, const struct hb_ctl *c)
 	hb_ctl_int(c, "unreachable", s.unreachable);
 	hb_ctl_int(c, "jobs", s.jobs);
 	hb_ctl_int(c, "spool_free", (int64_t)q_spool_space(q->spool));
-	hb_ctl_int(c, "accepted_total", (int64_t)q->total.accepted);
-	hb_ctl_int(c, "delivered_total", (int64_t)q->total.delivered);
-	hb_ctl_int(c, "deferred_total", (int64_t)q->total.deferred);
-	hb_ctl_int(c, "failed_total", (int64_t)q->total.failed);
-	hb_ctl_int(c, "notices_total", (int64_t)q->total.notices);
+	hb_ctl_int(c, "accepted_total", (int64_t)q->accepted);
+	hb_ctl_int(c, "delivered_total", (int64_t)hb_stat_sum(HB_STAT_DELIVERED_LOCAL));
+	hb_ctl_int(c, "deferred_total", (int64_t)hb_stats[HB_STAT_DEFERRED]);
+	hb_ctl_int(c, "failed_total", (int64_t)hb_stats[HB_STAT_FAILED]);
+	hb_ctl_int(c, "notices_total", (int64_t)hb_stat_sum(HB_STAT_NOTICE_FAILURE));
 }
 
 void

@@ -128,6 +128,7 @@ on_durable(void *ctx, int err)
 		leave_for_later(d, err);
 		return;
 	}
+	hb_stat(HB_STAT_ACCEPTED_MAILDROP);
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, d->env.id),
 	    hb_kv_span(HB_K_FROM, d->env.sender),
 	    hb_kv_str(HB_K_CLIENT, "local"),

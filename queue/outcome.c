@@ -103,10 +103,11 @@ struct when {
 };
 
 static void
-apply_ok(struct q *q, struct q_rcpt *r, struct q_change *c)
+apply_ok(struct q *q, struct q_rcpt *r, struct hb_span tls,
+    struct q_change *c)
 {
 	c->kind = Q_CHANGE_DONE;
-	q->total.delivered++;
+	hb_stat_delivered(tls);
 	q_sched_done(q->sched, r);
 }
 
@@ -116,7 +117,7 @@ apply_fail(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
 {
 	struct q_hot *h = q_hot_get(q, r->msg);
 
-	q->total.failed++;
+	hb_stat(HB_STAT_FAILED);
 	if (h == NULL || rcpt == NULL || !q_wants_notice(r->msg, &h->env, rcpt)) {
 		c->kind = Q_CHANGE_DONE;
 		q_sched_done(q->sched, r);
@@ -134,7 +135,7 @@ apply_defer(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 {
 	int64_t at = hb_now_ms();
 
-	q->total.deferred++;
+	hb_stat(HB_STAT_DEFERRED);
 	if (w->how == WAIT_IN_LINE)
 		at = w->line_ms;
 	else if (w->how == WAIT_BACKOFF)
@@ -162,7 +163,7 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 		log_delivery(m, rcpt, o);
 	q_trace_add(q, m->id, "attempt", r->idx, o);
 	if (o->result == HB_RESULT_OK)
-		apply_ok(q, r, c);
+		apply_ok(q, r, o->tls, c);
 	else if (o->result == HB_RESULT_FAIL)
 		apply_fail(q, r, rcpt, o, c);
 	else

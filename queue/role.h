@@ -23,6 +23,7 @@
 #include "common/base/mem.h"
 #include "common/io/rolemain.h"
 #include "common/proto/route.h"
+#include "common/proto/stats.h"
 #include "queue/sched.h"
 #include "queue/spool.h"
 #include "queue/store.h"
@@ -118,9 +119,7 @@ struct q {
 	struct q_drop *drop;
 	struct q_trace *trace;
 	struct q_walks *walks;
-	struct {
-		uint64_t accepted, delivered, failed, deferred, notices;
-	} total;
+	uint64_t accepted; /* messages, since the start */
 };
 
 /* core.c */

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "common/io/ctlreply.h"
+#include "common/proto/stats.h"
 #include "smtpd/worker.h"
 
 static struct smtpd_worker *
@@ -113,8 +114,8 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	}
 	hb_ctl_int(&c, "sessions", (int64_t)w->n_clients);
 	hb_ctl_int(&c, "sessions_total", (int64_t)w->sessions);
-	hb_ctl_int(&c, "accepted", (int64_t)w->site.accepted);
-	hb_ctl_int(&c, "rejected", (int64_t)w->site.rejected);
+	hb_ctl_int(&c, "accepted", (int64_t)hb_stat_sum(HB_STAT_ACCEPTED_SMTP));
+	hb_ctl_int(&c, "rejected", (int64_t)hb_stat_sum(HB_STAT_REFUSED_CONNECT));
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
 }

@@ -1,6 +1,8 @@
 /* Replies.  Floor 2.  RFC 5321 s4.2, RFC 2034. */
 #include "smtpd/session-priv.h"
 
+#include "common/proto/stats.h"
+
 enum { TEXT_MAX = 400 }; /* of words from elsewhere: one line of 512 */
 
 static const struct {
@@ -35,37 +37,38 @@ put_printable(struct hb_buf *out, struct hb_span text)
 	}
 }
 
-static const char *
-stage_word(const struct smtpd_session *s)
+static enum hb_stat
+stage_of(const struct smtpd_session *s)
 {
 	switch (s->state) {
 	case SMTPD_S_START:
 	case SMTPD_S_REFUSED:
-		return "connect";
+		return HB_STAT_REFUSED_CONNECT;
 	case SMTPD_S_HELLO:
-		return "helo";
+		return HB_STAT_REFUSED_HELO;
 	case SMTPD_S_READY:
 		return s->wait == SMTPD_W_AUTH || s->wait == SMTPD_W_DELAY
-		    ? "auth"
-		    : "mail";
+		    ? HB_STAT_REFUSED_AUTH
+		    : HB_STAT_REFUSED_MAIL;
 	case SMTPD_S_MAIL:
-		return "rcpt";
+		return HB_STAT_REFUSED_RCPT;
 	case SMTPD_S_DATA:
 	case SMTPD_S_OVER:
 		break;
 	}
-	return "data";
+	return HB_STAT_REFUSED_DATA;
 }
 
 static void
 log_refusal(struct smtpd_session *s, const struct smtpd_words *w)
 {
 	struct smtpd_txn *t = &s->txn;
+	enum hb_stat stage = stage_of(s);
 
-	s->site->rejected++;
+	hb_stat(stage);
 	HB_LOG(HB_LOG_INFO, HB_EV_REJECT,
 	    hb_kv_if(s->state == SMTPD_S_DATA, hb_kv_id(HB_K_MSG, t->id)),
-	    hb_kv_str(HB_K_STAGE, stage_word(s)),
+	    hb_kv_str(HB_K_STAGE, hb_stat_info(stage).value),
 	    hb_kv_str(HB_K_CLIENT, s->client),
 	    hb_kv_int(HB_K_CODE, w->code),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(w->reason)),

@@ -47,8 +47,7 @@ struct smtpd_site {
 	bool queue_up;
 	bool tls_ready;	    /* a TLS context is there */
 	struct smtpd_msgid ids;
-	/* totals for `status` */
-	uint64_t accepted, rejected, bytes;
+	uint64_t bytes;	    /* of accepted messages, for `status` */
 };
 
 enum smtpd_act_kind {

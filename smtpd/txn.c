@@ -4,6 +4,7 @@
  * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
 #include "common/base/hash.h"
+#include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
 
 enum {
@@ -281,7 +282,7 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	struct smtpd_txn *t = &s->txn;
 	const char *demand = hb_env_tls_demand(t->flags | flags_of_body(t));
 
-	s->site->accepted++;
+	hb_stat(HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),

@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/proto/stats.h"
 #include "sts/core-priv.h"
 
 enum {
@@ -77,6 +78,7 @@ log_policy(const struct sts_domain *d, enum hb_level level, const char *action,
 {
 	const struct sts_policy_ref *ref = d->held;
 
+	hb_stat_policy(action);
 	HB_LOG(level, HB_EV_POLICY, hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
 	    hb_kv_str(HB_K_ACTION, action),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(why)),
@@ -516,6 +518,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 {
 	struct sts_record r;
 
+	hb_stat(HB_STAT_POLICY_FETCH_FAILED);
 	sts_fetch_failed(
 	    &d->fetch, sts_id_span(&d->fetch_id), why, d->hash, now_ms);
 	d->force = d->background = false;

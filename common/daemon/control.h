@@ -166,6 +166,8 @@ void ctl_rows_end(struct ctl_client *c);
 /* commands */
 void ctl_status_begin(struct ctl_client *c);
 void ctl_status_finish(struct ctl_client *c);
+void ctl_stats_begin(struct ctl_client *c);
+void ctl_stats_finish(struct ctl_client *c);
 void ctl_queue_element(struct ctl_client *c, json_t *v);
 void ctl_queue_finish(struct ctl_client *c);
 void ctl_show_finish(struct ctl_client *c);

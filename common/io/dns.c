@@ -21,6 +21,7 @@
 #include "common/base/log.h"
 #include "common/base/table.h"
 #include "common/proto/hosts.h"
+#include "common/proto/stats.h"
 
 enum {
 	MAX_SERVERS = 8,
@@ -335,6 +336,7 @@ send_try(struct question *q)
 		if (!q->failed)
 			return true;
 	}
+	hb_stat(HB_STAT_DNS_FAILED);
 	return false;
 }
 

@@ -16,6 +16,7 @@
 #include "common/io/ctlreply.h"
 #include "common/io/logsink.h"
 #include "common/io/sandbox.h"
+#include "common/proto/stats.h"
 
 enum {
 	PARENT_FD = 3,
@@ -547,6 +548,24 @@ answer_status(struct hb_role_env *env, struct hb_peer *p,
 	hb_ctl_end(&c, 0, NULL);
 }
 
+/* What is not zero, under "family/value"; control adds up all roles'. */
+static void
+answer_stats(struct hb_peer *p, const struct ipc_ctl *q)
+{
+	struct hb_ctl c = { .peer = p, .ref = q->ref };
+	char key[64];
+
+	hb_ctl_object(&c, NULL);
+	for (unsigned i = 0; i < HB_STAT_COUNT; i++) {
+		if (hb_stats[i] == 0)
+			continue;
+		hb_stat_key((enum hb_stat)i, key);
+		hb_ctl_int(&c, key, (int64_t)hb_stats[i]);
+	}
+	hb_ctl_close(&c);
+	hb_ctl_end(&c, 0, NULL);
+}
+
 static void
 answer_level(struct hb_peer *p, const struct ipc_ctl *q)
 {
@@ -572,6 +591,8 @@ on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)fd;
 	if (q->verb == HB_CTL_STATUS)
 		answer_status(env, p, q);
+	else if (q->verb == HB_CTL_STATS)
+		answer_stats(p, q);
 	else if (q->verb == HB_CTL_LOG_LEVEL)
 		answer_level(p, q);
 	else if (spec->on_ctl != NULL)

@@ -58,7 +58,7 @@ struct hb_role_spec {
 	void (*on_stop)(struct hb_role_env *env);
 	/* A CTL question; answer with hb_ctl_* (ctlreply.h).  STATUS: an
 	 * object is open, only add to it; other verbs: the whole answer.
-	 * LOG_LEVEL is not seen here.  May be NULL. */
+	 * STATS and LOG_LEVEL are not seen here.  May be NULL. */
 	void (*on_ctl)(struct hb_role_env *env, struct hb_peer *control,
 	    const struct ipc_ctl *q);
 };

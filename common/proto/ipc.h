@@ -67,6 +67,7 @@ enum hb_sign_alg {
  * user who is neither root nor the daemon's ask it */
 #define HB_CTL_VERBS(X)                                                        \
 	X(STATUS, "status", HB_ANY, true)                                      \
+	X(STATS, "stats", HB_ANY & ~HB_TO(PARENT) & ~HB_TO(CONTROL), false)    \
 	X(QUEUE, "queue", HB_TO(QUEUE), false)                                 \
 	X(SHOW, "show", HB_TO(QUEUE), false)                                   \
 	X(TRACE, "trace", HB_TO(QUEUE), false)                                 \

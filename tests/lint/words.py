@@ -31,6 +31,7 @@ LISTS = (
     ("common/base/logkeys.def", "HB_KEY", 0, 1),
     ("common/base/limits.def", "HB_LIMIT", 0, None),
     ("common/proto/ipc.def", "I_MSG", 0, 1),
+    ("common/proto/stats.def", "HB_STAT", 0, None),
     ("smtpd/verb.def", "SMTPD_VERB", None, 0),
     ("smtpd/ext.def", "SMTPD_EXT", None, 0),
     ("smtpd/reply.def", "SMTPD_REPLY", 0, None),
