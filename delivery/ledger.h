@@ -7,8 +7,8 @@
  *	    -> store, one question for all who wait -> answer
  *	note: raises in memory, then in the store, whose flush nobody awaits
  *
- * Bounded: LEDGER_DOMAINS in memory, the least recently used go first (the
- * store keeps them), and LEDGER_MXS hosts of a domain.  A host that is
+ * Bounded: DLV_LEDGER_DOMAINS in memory, the least recently used go first
+ * (the store keeps them), and DLV_SEEN_MXS hosts of a domain.  A host that is
  * forgotten so is taken for one never seen, for which the domain's best
  * counts: no expectation falls.
  *
@@ -18,40 +18,10 @@
 #ifndef DELIVERY_LEDGER_H
 #define DELIVERY_LEDGER_H
 
-#include "common/base/limits.h"
-#include "common/proto/tlsfacts.h"
+#include "delivery/seen.h"
 
-enum { DLV_LEDGER_DOMAINS = 50000, DLV_LEDGER_MXS = 16 };
-
-/* One host as it was seen, or all hosts of a domain together. */
-struct dlv_sight {
-	enum hb_rank best;
-	int64_t since_ms; /* when BEST was seen first */
-	int64_t last_ms;  /* and last, to the hour; ms since 1970 */
-};
-struct dlv_seen_mx {
-	struct hb_span name; /* lower case */
-	struct dlv_sight sight;
-};
-/* What is known of a domain: counted, unchanged until it is released. */
-struct dlv_seen {
-	struct dlv_sight domain;
-	const struct dlv_seen_mx *mx; /* by name */
-	size_t nmx;
-	unsigned count; /* holders; ledger.c only */
-};
-
-/* The best of this MX; of the domain, if the MX was never seen; NONE: nothing
- * is known.  SEEN may be NULL: NONE.  MX in any case. */
-enum hb_rank dlv_seen_best(const struct dlv_seen *seen, struct hb_span mx);
-/* Was DANE seen for it?  As above. */
-static inline bool
-dlv_seen_dane(const struct dlv_seen *seen, struct hb_span mx)
-{
-	return dlv_seen_best(seen, mx) == HB_RANK_DANE;
-}
-struct dlv_seen *dlv_seen_take(struct dlv_seen *seen); /* accepts NULL */
-void dlv_seen_release(struct dlv_seen **seen);	       /* accepts NULL inside */
+/* domains in memory */
+enum { DLV_LEDGER_DOMAINS = 50000 };
 
 struct dlv_ledger;
 struct dlv_ledger_domain;
@@ -100,7 +70,7 @@ void dlv_ledger_saved(struct dlv_ledger *l, struct dlv_ledger_domain *d,
     int err);
 /* The store is there again: what it did not take is written once more. */
 void dlv_ledger_store_up(struct dlv_ledger *l);
-/* The store's record was removed: so is what is in memory. */
+/* The store's record is about to be removed: so is what is in memory. */
 void dlv_ledger_forget(struct dlv_ledger *l, struct hb_span domain);
 
 struct hb_span dlv_ledger_name(const struct dlv_ledger_domain *d);
