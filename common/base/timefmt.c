@@ -71,19 +71,55 @@ hb_time_rfc3339(int64_t ms, char *dst)
 	    c.month, c.day, c.hour, c.minute, c.second, c.ms);
 }
 
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+	"Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
 void
 hb_time_rfc5322(int64_t ms, char *dst)
 {
 	static const char wd[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu",
 		"Fri", "Sat" };
-	static const char mon[12][4] = { "Jan", "Feb", "Mar", "Apr", "May",
-		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	struct civil c = civil_time(ms);
 
 	snprintf(dst, HB_TIME_RFC5322_SIZE,
 	    "%s, %d %s %04lld %02d:%02d:%02d +0000", wd[c.weekday], c.day,
-	    mon[c.month - 1], (long long)c.year % 10000, c.hour, c.minute,
+	    months[c.month - 1], (long long)c.year % 10000, c.hour, c.minute,
 	    c.second);
+}
+
+void
+hb_time_plain(int64_t ms, char *dst)
+{
+	struct civil c = civil_time(ms);
+
+	snprintf(dst, HB_TIME_PLAIN_SIZE, "%d %s %04lld %02d:%02d UTC", c.day,
+	    months[c.month - 1], (long long)c.year % 10000, c.hour, c.minute);
+}
+
+void
+hb_time_distance(int64_t ms, int64_t now_ms, char *dst)
+{
+	static const struct {
+		const char *word;
+		int64_t s;
+	} units[] = { { "year", 31557600 }, { "week", 604800 },
+		{ "day", 86400 }, { "hour", 3600 }, { "minute", 60 },
+		{ "second", 1 } };
+	bool past = ms < now_ms;
+	uint64_t far = past ? (uint64_t)now_ms - (uint64_t)ms
+			    : (uint64_t)ms - (uint64_t)now_ms;
+	int64_t s = (int64_t)(far / MS);
+	size_t i = 0;
+
+	while (i < HB_ARRAY_LEN(units) - 1 && s < 2 * units[i].s)
+		i++;
+	s /= units[i].s;
+	if (s == 0)
+		snprintf(dst, 32, "now");
+	else
+		snprintf(dst, 32, "%s%lld %s%s%s", past ? "" : "in ",
+		    (long long)s, units[i].word, s == 1 ? "" : "s",
+		    past ? " ago" : "");
 }
 
 struct unit {
@@ -195,4 +231,39 @@ hb_date_parse(struct hb_span s, int64_t *out_ms)
 		return HB_E_RANGE;
 	*out_ms = days_from_civil((int64_t)y, (int)m, (int)d) * 86400000;
 	return 0;
+}
+
+/* "hh:mm:ss" and perhaps ".sss", then "Z". */
+static int
+parse_clock(struct hb_span s, int64_t *out_ms)
+{
+	uint64_t h, m, sec, ms = 0;
+
+	if (s.n < 9 || s.p[2] != ':' || s.p[5] != ':' || s.p[s.n - 1] != 'Z')
+		return HB_E_SYNTAX;
+	if (hb_span_u64(hb_span(s.p, 2), 23, &h) < 0 ||
+	    hb_span_u64(hb_span(s.p + 3, 2), 59, &m) < 0 ||
+	    hb_span_u64(hb_span(s.p + 6, 2), 60, &sec) < 0)
+		return HB_E_SYNTAX;
+	if (s.n != 9 && (s.n != 13 || s.p[8] != '.' ||
+			    hb_span_u64(hb_span(s.p + 9, 3), 999, &ms) < 0))
+		return HB_E_SYNTAX;
+	*out_ms = (int64_t)(((h * 60 + m) * 60 + sec) * MS + ms);
+	return 0;
+}
+
+int
+hb_time_rfc3339_parse(struct hb_span s, int64_t *out_ms)
+{
+	int64_t day, clock;
+	int r;
+
+	if (s.n < 11 || s.p[10] != 'T')
+		return HB_E_SYNTAX;
+	r = hb_date_parse(hb_span_head(s, 10), &day);
+	if (r == 0)
+		r = parse_clock(hb_span_from(s, 11), &clock);
+	if (r == 0)
+		*out_ms = day + clock;
+	return r;
 }

@@ -9,11 +9,20 @@
 
 #define HB_TIME_RFC3339_SIZE 32
 #define HB_TIME_RFC5322_SIZE 48
+#define HB_TIME_PLAIN_SIZE 32
 
 /* "2026-11-22T02:15:00.123Z"; DST has HB_TIME_RFC3339_SIZE bytes. */
 void hb_time_rfc3339(int64_t ms, char *dst);
 /* "Sun, 22 Nov 2026 02:15:00 +0000", RFC 5322 s3.3. */
 void hb_time_rfc5322(int64_t ms, char *dst);
+
+/* For people: "28 Nov 2026 03:37 UTC"; DST has HB_TIME_PLAIN_SIZE bytes. */
+void hb_time_plain(int64_t ms, char *dst);
+/* For people: "in 6 days", "3 hours ago", "now"; DST of 32 bytes.  In the
+ * largest unit that is there twice, rounded down. */
+void hb_time_distance(int64_t ms, int64_t now_ms, char *dst);
+/* What hb_time_rfc3339 writes; the fraction may be missing.  0 or HB_E_*. */
+int hb_time_rfc3339_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;
 
 /* "30s" "5m" "4h" "5d", or bare seconds: milliseconds.  0 or HB_E_*. */
 int hb_duration_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;

@@ -3,6 +3,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/base/prose.h"
 #include "common/base/table.h"
 #include "common/base/timefmt.h"
 
@@ -243,6 +244,99 @@ times_as_text(void **state)
 }
 
 static void
+times_for_people(void **state)
+{
+	static const struct {
+		int64_t s;
+		const char *want;
+	} rows[] = { { 0, "now" }, { 1, "in 1 second" }, { -1, "1 second ago" },
+		{ 119, "in 119 seconds" }, { 120, "in 2 minutes" },
+		{ -7199, "119 minutes ago" }, { -7200, "2 hours ago" },
+		{ 6 * 86400 + 86399, "in 6 days" },
+		{ 14 * 86400, "in 2 weeks" },
+		{ 2 * 31557600, "in 2 years" } };
+	char t[HB_TIME_PLAIN_SIZE];
+
+	(void)state;
+	hb_time_plain(INT64_C(1709210096789), t);
+	assert_string_equal(t, "29 Feb 2024 12:34 UTC");
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		hb_time_distance(7000 + rows[i].s * 1000, 7000, t);
+		assert_string_equal(t, rows[i].want);
+	}
+	hb_time_distance(INT64_MIN, INT64_MAX, t);
+	assert_non_null(strstr(t, "years ago"));
+}
+
+static void
+times_are_read_back(void **state)
+{
+	static const int64_t good[] = { 0, INT64_C(1709210096789),
+		INT64_C(4102444799999) };
+	static const char *const bad[] = { "", "2024-02-29", "2024-02-29T",
+		"2024-02-29T12:34:56", "2024-02-29T12:34:56.7Z",
+		"2024-02-29T24:00:00Z", "2024-02-30T00:00:00Z",
+		"2024-02-29 12:34:56Z", "2024-02-29T12:34:56.789Zx" };
+	char t[HB_TIME_RFC3339_SIZE];
+	int64_t ms;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
+		hb_time_rfc3339(good[i], t);
+		assert_int_equal(hb_time_rfc3339_parse(hb_span_str(t), &ms), 0);
+		assert_true(ms == good[i]);
+	}
+	assert_int_equal(
+	    hb_time_rfc3339_parse(HB_SPAN("2024-02-29T12:34:56Z"), &ms), 0);
+	assert_true(ms == INT64_C(1709210096000));
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++)
+		assert_true(hb_time_rfc3339_parse(
+		    at_page_end(hb_span_str(bad[i])), &ms) < 0);
+}
+
+static void
+prose_is_wrapped(void **state)
+{
+#define TEN "xxxxxxxxx "
+#define SEVENTY TEN TEN TEN TEN TEN TEN TEN
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "", "" },
+		{ "   ", "" },
+		{ " a  b c ", "  a  b c\n" },
+		{ SEVENTY, "  " TEN TEN TEN TEN TEN TEN "xxxxxxxxx\n" },
+		{ SEVENTY "x", "  " TEN TEN TEN TEN TEN TEN TEN "\n  x\n" },
+		{ SEVENTY "  xx", "  " TEN TEN TEN TEN TEN TEN
+		    "xxxxxxxxx\n  xx\n" },
+		{ "\xc3\xa4\xc3\xa4\xc3\xa4 " TEN TEN TEN TEN TEN TEN
+		    "xxxxxx", "  \xc3\xa4\xc3\xa4\xc3\xa4 " TEN TEN TEN TEN TEN
+		    TEN "xxxxxx\n" },
+		{ "a " SEVENTY, "  a " TEN TEN TEN TEN TEN TEN
+		    "\n  xxxxxxxxx\n" },
+		{ "a xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx b",
+		    "  a\n  xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n  b\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf out = HB_BUF_INIT(0), want = HB_BUF_INIT(0);
+
+		hb_prose_wrap(&out, at_page_end(hb_span_str(rows[i].in)), "  ",
+		    "\n");
+		/* the rows have a blank where a line ends */
+		for (const char *c = rows[i].want; *c != '\0'; c++)
+			if (*c != ' ' || c[1] != '\n')
+				hb_buf_add(&want, hb_span(c, 1));
+		assert_true(hb_span_eq(hb_buf_span(&out), hb_buf_span(&want)));
+		hb_buf_free(&out);
+		hb_buf_free(&want);
+	}
+}
+
+static void
 durations_and_sizes(void **state)
 {
 	static const struct {
@@ -333,6 +427,9 @@ main(void)
 		cmocka_unit_test(siphash_in_pieces),
 		cmocka_unit_test(tables_are_keyed),
 		cmocka_unit_test(times_as_text),
+		cmocka_unit_test(times_for_people),
+		cmocka_unit_test(times_are_read_back),
+		cmocka_unit_test(prose_is_wrapped),
 		cmocka_unit_test(durations_and_sizes),
 		cmocka_unit_test(remote_text_cannot_forge_a_record),
 		cmocka_unit_test(every_log_word_is_unique),

@@ -1,0 +1,690 @@
+/* The page of `explain`.  Floor 4. */
+#include "config.h"
+
+#include "common/daemon/explain_text.h"
+
+#include "common/daemon/control.h"
+#include "common/daemon/page.h"
+#include "common/proto/envelope.h"
+#include "common/proto/route.h"
+
+/* What stands for a word of a list. */
+struct said {
+	const char *word, *text;
+};
+
+/* --- look-ups in the lists ---------------------------------------------- */
+
+static bool
+has(const json_t *obj, const char *key)
+{
+	return ctl_member(obj, key).n > 0;
+}
+
+static bool
+is_word(const json_t *obj, const char *key, const char *word)
+{
+	return hb_span_eq(ctl_member(obj, key), hb_span_str(word));
+}
+
+static const char *
+find_said(const struct said *list, size_t n, struct hb_span word)
+{
+	for (size_t i = 0; i < n; i++)
+		if (hb_span_eq(word, hb_span_str(list[i].word)))
+			return list[i].text;
+	return NULL;
+}
+
+static enum hb_reason
+reason_of(struct hb_span word)
+{
+	for (unsigned i = 0; i < HB_REASON_COUNT && word.n > 0; i++)
+		if (hb_span_eq(word,
+		    hb_span_str(hb_reason_word((enum hb_reason)i))))
+			return (enum hb_reason)i;
+	return HB_REASON_NONE;
+}
+
+void
+ctl_explain_why(json_t *obj, bool advice)
+{
+	enum hb_reason r = reason_of(ctl_member(obj, "reason"));
+
+	(void)json_object_set_new(obj, "why",
+	    json_string(r != HB_REASON_NONE ? hb_reason_text(r) : ""));
+	if (advice)
+		(void)json_object_set_new(obj, "change",
+		    json_string(hb_reason_advice(r)));
+}
+
+/* The sentence of a reason, with its word. */
+static void
+say_reason(struct ctl_page *p, struct hb_span word)
+{
+	ctl_say(p, "%s [", hb_reason_text(reason_of(word)));
+	ctl_say_safe(p, word);
+	ctl_say(p, "]");
+}
+
+/* --- where it goes ------------------------------------------------------ */
+
+static const char *const route_words[HB_ROUTE_COUNT] = {
+	[HB_ROUTE_MX] = "to the mail hosts (MX) that %s publishes",
+	[HB_ROUTE_SMTP] = "to the host %s",
+	[HB_ROUTE_SMTP_TLS] = "to the host %s, over encryption only and with "
+			      "proof of its name",
+	[HB_ROUTE_SMTPS] = "to the host %s, encrypted from the first byte and "
+			   "with proof of its name",
+	[HB_ROUTE_LMTP] = "to the mailbox server (LMTP) at %s",
+	[HB_ROUTE_LMTP_UNIX] = "to the mailbox server (LMTP) at %s",
+	[HB_ROUTE_LOCAL] = "to the mailbox %s on this server",
+	[HB_ROUTE_FILE] = "to the end of the file %s on this server",
+	[HB_ROUTE_PIPE] = "to the command %s on this server",
+	[HB_ROUTE_ERROR] = "nowhere: it is refused with the words %s",
+	[HB_ROUTE_DISCARD] = "nowhere: it is taken and thrown away%s",
+};
+
+/* Before and after the "%s" of a route's words. */
+static void
+say_place(struct ctl_page *p, const struct hb_route *r)
+{
+	const char *words = route_words[r->kind];
+	size_t at = (size_t)(strstr(words, "%s") - words);
+	struct hb_span what = r->host.n > 0 ? r->host
+	    : r->kind == HB_ROUTE_LOCAL	    ? r->user
+					    : r->rest;
+
+	ctl_say_safe(p, hb_span(words, at));
+	if (r->kind == HB_ROUTE_ERROR || r->kind == HB_ROUTE_PIPE)
+		ctl_say_quoted(p, what);
+	else
+		ctl_say_safe(p, what);
+	if (r->port != 0)
+		ctl_say(p, " port %u", r->port);
+	ctl_say(p, "%s", words + at + 2);
+}
+
+static void
+say_route(struct ctl_page *p, struct hb_span route)
+{
+	struct hb_route r;
+
+	if (hb_route_parse(route, &r) == 0)
+		say_place(p, &r);
+	else
+		ctl_say_quoted(p, route);
+}
+
+static void
+say_rule(struct ctl_page *p, const json_t *e)
+{
+	if (has(e, "rule")) {
+		ctl_say(p, "  This server's configuration says so: `");
+		ctl_say_member(p, e, "rule");
+		ctl_say(p, "'.");
+	} else if (hb_span_has_prefix_nocase(ctl_member(e, "route"),
+		       HB_SPAN("mx:"))) {
+		ctl_say(p, "  This server's configuration has no other rule for "
+		       "it.");
+	}
+}
+
+static void
+put_recipients(struct ctl_page *p, const json_t *list)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+	{
+		ctl_say_member(p, v, "address");
+		ctl_say(p, " goes ");
+		say_route(p, ctl_member(v, "route"));
+		ctl_say(p, ".");
+		p->indent = "    ";
+		ctl_say_end(p);
+	}
+	p->indent = "  ";
+}
+
+/* An alias: the address is another name for others. */
+static bool
+is_renamed(const json_t *e)
+{
+	const json_t *list = json_object_get(e, "recipients");
+
+	return json_array_size(list) > 1 || has(e, "for");
+}
+
+static void
+put_alias(struct ctl_page *p, const json_t *e)
+{
+	const json_t *list = json_object_get(e, "recipients");
+
+	ctl_say(p, "This address is an alias on this server: it stands for ");
+	if (json_array_size(list) > 1)
+		ctl_say(p, "%zu recipients.", json_array_size(list));
+	else
+		ctl_say_member(p, e, "for");
+	if (json_array_size(list) <= 1)
+		ctl_say(p, ".");
+	ctl_say_end(p);
+	put_recipients(p, list);
+	if (json_array_size(list) > 1 && has(e, "policy_domain")) {
+		ctl_say(p, "The rest of this page is about ");
+		ctl_say_member(p, e, has(e, "for") ? "for" : "address");
+		ctl_say(p, ".");
+		ctl_say_end(p);
+	}
+}
+
+/* An address, or all addresses of a domain. */
+static void
+say_whose(struct ctl_page *p, const json_t *e)
+{
+	struct hb_span whose = ctl_member(e, has(e, "for") ? "for" : "address");
+
+	ctl_say(p, "Mail for %s",
+	    hb_span_find(whose, '@') == whose.n ? "addresses at " : "");
+	ctl_say_safe(p, whose);
+}
+
+static void
+put_where(struct ctl_page *p, const json_t *e)
+{
+	ctl_say_block(p, "Where it goes");
+	if (is_renamed(e))
+		put_alias(p, e);
+	if (!has(e, "route")) {
+		ctl_say(p, "Nowhere.");
+	} else if (json_array_size(json_object_get(e, "recipients")) <= 1) {
+		size_t at;
+
+		say_whose(p, e);
+		ctl_say(p, " goes ");
+		at = p->para.n;
+		say_route(p, ctl_member(e, "route"));
+		ctl_say(p, "%s", p->para.n > at ? "." : "");
+		say_rule(p, e);
+	}
+	ctl_say_end(p);
+}
+
+/* --- what the domain asks for ------------------------------------------- */
+
+static const struct said modes[] = {
+	{ "enforce",
+	    " has a mail security policy (MTA-STS) in force: mail may go only "
+	    "to the hosts that the policy lists, only encrypted, and only if "
+	    "the host proves its name with a certificate." },
+	{ "testing",
+	    " has a mail security policy (MTA-STS) in testing: what does not "
+	    "fit it is reported, and the mail goes out all the same." },
+	{ "none",
+	    " has a mail security policy (MTA-STS) that says none: nothing is "
+	    "demanded." },
+};
+
+static void
+put_policy_age(struct ctl_page *p, const json_t *policy)
+{
+	int64_t fetched = 0, refreshed = 0;
+
+	(void)ctl_time(policy, "fetched", &fetched);
+	(void)ctl_time(policy, "refreshed", &refreshed);
+	ctl_say(p, "This server %s the policy (id ",
+	    is_word(policy, "source", "imported") ? "was given" : "fetched");
+	ctl_say_member(p, policy, "id");
+	ctl_say(p, ") ");
+	ctl_say_distance(p, policy, "fetched");
+	if (refreshed > fetched + 60000) {
+		ctl_say(p, ", looked at it again ");
+		ctl_say_distance(p, policy, "refreshed");
+	}
+	ctl_say(p, ", and holds to it until ");
+	ctl_say_time(p, policy, "expires");
+	ctl_say(p, ".");
+	ctl_say_end(p);
+}
+
+/* The record in DNS beside the policy that is held. */
+static void
+put_txt(struct ctl_page *p, const json_t *e)
+{
+	const json_t *txt = json_object_get(e, "txt");
+	struct hb_span id = ctl_member(txt, "id");
+
+	if (has(txt, "reason")) {
+		ctl_say(p, "What DNS says of the policy now: ");
+		say_reason(p, ctl_member(txt, "reason"));
+		ctl_say(p, ".  That does not end a policy that is held.");
+	} else if (id.n > 0 &&
+	    !hb_span_eq(id, ctl_member(json_object_get(e, "policy"), "id"))) {
+		ctl_say(p, "The domain announces another version now (id ");
+		ctl_say_safe(p, id);
+		ctl_say(p, "), which this server does not have yet; until it does "
+		       "the one above holds.");
+	}
+	ctl_say_end(p);
+}
+
+static void
+put_policy(struct ctl_page *p, const json_t *e)
+{
+	const json_t *policy = json_object_get(e, "policy");
+	const char *mode = find_said(modes, HB_ARRAY_LEN(modes),
+	    ctl_member(policy, "mode"));
+
+	ctl_say_member(p, policy, "domain");
+	ctl_say(p, "%s", mode != NULL ? mode : " has a policy.");
+	if (json_array_size(json_object_get(policy, "mx")) > 0) {
+		ctl_say(p, "  It lists ");
+		ctl_say_list(p, json_object_get(policy, "mx"));
+		ctl_say(p, ".");
+	}
+	ctl_say_end(p);
+	put_policy_age(p, policy);
+	if (has(policy, "last_error")) {
+		ctl_say(p, "The last attempt to fetch it anew failed: ");
+		say_reason(p, ctl_member(policy, "last_error"));
+		ctl_say(p, ".  The policy holds all the same until it expires.");
+		ctl_say_end(p);
+	}
+	put_txt(p, e);
+}
+
+static void
+put_no_policy(struct ctl_page *p, const json_t *e)
+{
+	if (!has(e, "policy_domain")) {
+		ctl_say(p, "Nothing: there is no domain that could publish a "
+		       "policy for this way.");
+	} else if (has(e, "no_policy")) {
+		ctl_say(p, "No mail security policy counts: ");
+		say_reason(p, ctl_member(e, "no_policy"));
+		ctl_say(p, ".");
+	} else {
+		ctl_say(p, "It was not asked: this server's operator has said all "
+		       "there is to say.");
+	}
+	ctl_say_end(p);
+}
+
+static void
+put_demand(struct ctl_page *p, const json_t *e)
+{
+	if (has(e, "policy_domain")) {
+		hb_buf_adds(p->out, "\nWhat ");
+		ctl_safe(p->out, ctl_member(e, "policy_domain"));
+		hb_buf_adds(p->out, " asks for\n");
+		p->indent = "  ";
+	} else {
+		ctl_say_block(p, "What is asked for");
+	}
+	if (json_is_object(json_object_get(e, "policy")))
+		put_policy(p, e);
+	else
+		put_no_policy(p, e);
+}
+
+/* --- signed records, memory, the operator ------------------------------- */
+
+static const struct said resolver_words[] = {
+	{ "trusted",
+	    "The resolver that this server asks checks signatures, and it is "
+	    "trusted." },
+	{ "untrusted",
+	    "They cannot be used: the resolver that this server asks is not "
+	    "trusted to check signatures (DNSSEC)." },
+	{ "unprobed",
+	    "Whether the resolver that this server asks checks signatures "
+	    "(DNSSEC) is not known yet." },
+};
+
+static void
+put_dane(struct ctl_page *p, const json_t *e)
+{
+	const json_t *d = json_object_get(e, "dane");
+	const json_t *signed_mx = json_object_get(d, "mx_signed");
+	const char *resolver = find_said(resolver_words,
+	    HB_ARRAY_LEN(resolver_words), ctl_member(d, "resolver"));
+
+	if (!json_is_object(d))
+		return;
+	ctl_say_block(p, "Signed records (DANE)");
+	if (is_word(d, "state", "off"))
+		ctl_say(p, "This server's operator has turned them off.");
+	else if (is_word(d, "state", "unasked"))
+		ctl_say(p, "They were not asked for: they do not count here.");
+	else if (resolver != NULL)
+		ctl_say(p, "%s", resolver);
+	if (json_is_boolean(signed_mx))
+		ctl_say(p, "  The list of the domain's mail hosts is %s.",
+		    json_is_true(signed_mx) ? "signed" : "not signed");
+	ctl_say_end(p);
+}
+
+static const struct said rank_words[] = {
+	{ "plain", "plain text" },
+	{ "tls", "encryption without proof of the host's name" },
+	{ "verified", "encryption with proof of the host's name" },
+	{ "sts", "encryption as the domain's policy (MTA-STS) demands" },
+	{ "dane", "encryption as signed records (DANE) demand" },
+};
+
+static const char *
+rank_text(struct hb_span word)
+{
+	const char *text =
+	    find_said(rank_words, HB_ARRAY_LEN(rank_words), word);
+
+	return text != NULL ? text : "nothing yet";
+}
+
+static const struct said memory_words[] = {
+	{ "off", "This server's operator lets a fall go without a word." },
+	{ "warn", "If it falls, that is logged and the mail goes out." },
+	{ "defer", "If it falls, mail waits: the operator wants it so." },
+};
+
+static void
+put_ledger(struct ctl_page *p, const json_t *e)
+{
+	const json_t *l = json_object_get(e, "ledger");
+	const char *memory = find_said(memory_words,
+	    HB_ARRAY_LEN(memory_words), ctl_member(l, "memory"));
+
+	if (!json_is_object(l))
+		return;
+	ctl_say_block(p, "What was seen before");
+	if (is_word(l, "best", "none")) {
+		ctl_say(p, "No mail has gone this way yet.");
+	} else {
+		ctl_say(p, "The best connection so far: %s",
+		    rank_text(ctl_member(l, "best")));
+		if (has(l, "since")) {
+			ctl_say(p, ", first seen ");
+			ctl_say_distance(p, l, "since");
+		}
+		ctl_say(p, ".");
+	}
+	if (memory != NULL)
+		ctl_say(p, "  %s", memory);
+	ctl_say_end(p);
+}
+
+static const struct said level_words[] = {
+	{ "none", "no encryption is asked for, whatever the domain says" },
+	{ "may", "the usual order: what the domain publishes counts" },
+	{ "encrypt", "encryption is demanded, proof of the name is not" },
+	{ "verify", "encryption and proof of the name are demanded" },
+	{ "sts", "a mail security policy (MTA-STS) in force is demanded" },
+	{ "dane", "signed records (DANE) that fit are demanded" },
+};
+
+static void
+put_level(struct ctl_page *p, const json_t *op)
+{
+	const char *text = find_said(level_words, HB_ARRAY_LEN(level_words),
+	    ctl_member(op, "level"));
+
+	if (text == NULL)
+		return;
+	ctl_say(p, "`");
+	ctl_say_member(p, op, "rule");
+	ctl_say(p, "': %s", text);
+	if (json_array_size(json_object_get(op, "names")) > 0) {
+		ctl_say(p, ", also under the names ");
+		ctl_say_list(p, json_object_get(op, "names"));
+	}
+	if (has(op, "until")) {
+		ctl_say(p, ", until ");
+		ctl_say_time(p, op, "until");
+	}
+	ctl_say(p, ".");
+	if (has(op, "reason")) {
+		ctl_say(p, "  The reason given: ");
+		ctl_say_quoted(p, ctl_member(op, "reason"));
+		ctl_say(p, ".");
+	}
+	ctl_say_end(p);
+}
+
+/* Words of the configuration that count for every destination. */
+static const struct {
+	const char *key;
+	bool when;
+	const char *text;
+} general_words[] = {
+	{ "mta_sts", false, "`mta-sts off': policies of domains do not count." },
+	{ "dane", false, "`dane off': signed records do not count." },
+	{ "route_demands", true,
+	    "The route itself demands encryption and proof of the host's "
+	    "name." },
+};
+
+static void
+put_operator(struct ctl_page *p, const json_t *e)
+{
+	const json_t *op = json_object_get(e, "operator"), *v;
+
+	if (!json_is_object(op))
+		return;
+	ctl_say_block(p, "What this server's operator says");
+	put_level(p, op);
+	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++) {
+		v = json_object_get(op, general_words[i].key);
+		if (!json_is_boolean(v) ||
+		    json_is_true(v) != general_words[i].when)
+			continue;
+		ctl_say(p, "%s", general_words[i].text);
+		ctl_say_end(p);
+	}
+}
+
+/* --- the mail hosts ----------------------------------------------------- */
+
+static const struct said host_words[] = {
+	{ "proceed", "It would get the mail" },
+	{ "skip", "It would be passed over" },
+	{ "defer", "It would not get the mail now" },
+};
+
+static void
+put_host_verdict(struct ctl_page *p, const json_t *host)
+{
+	const char *text = find_said(host_words, HB_ARRAY_LEN(host_words),
+	    ctl_member(host, "verdict"));
+
+	ctl_say(p, "%s: ", text != NULL ? text : "Not judged");
+	say_reason(p, ctl_member(host, "reason"));
+	ctl_say(p, ".");
+	if (has(host, "report") && !is_word(host, "verdict", "skip") &&
+	    !is_word(host, "verdict", "defer")) {
+		ctl_say(p, "  A fault that does not stop the mail: ");
+		say_reason(p, ctl_member(host, "report"));
+		ctl_say(p, ".");
+	}
+	if (has(host, "text")) {
+		ctl_say(p, "  What was seen: ");
+		ctl_say_quoted(p, ctl_member(host, "text"));
+		ctl_say(p, ".");
+	}
+	ctl_say_end(p);
+}
+
+static void
+put_host_dane(struct ctl_page *p, const json_t *host)
+{
+	const json_t *d = json_object_get(host, "dane"), *v;
+	size_t i, n = json_array_size(json_object_get(d, "records"));
+
+	if (!has(d, "text"))
+		return;
+	ctl_say(p, "Signed records (DANE): ");
+	ctl_say_member(p, d, "text");
+	if (n > 0) {
+		ctl_say(p, ", at ");
+		ctl_say_member(p, d, "base");
+	}
+	ctl_say(p, "%s", n > 0 ? ":" : ".");
+	ctl_say_end(p);
+	p->indent = "      ";
+	json_array_foreach(json_object_get(d, "records"), i, v)
+	{
+		ctl_say_safe(p, ctl_string(v));
+		ctl_say_end(p);
+	}
+	p->indent = "    ";
+}
+
+static void
+say_certificate(struct ctl_page *p, const json_t *cert)
+{
+	int64_t ms;
+
+	ctl_say(p, "Certificate: for ");
+	if (json_array_size(json_object_get(cert, "names")) > 0)
+		ctl_say_list(p, json_object_get(cert, "names"));
+	else
+		ctl_say(p, "no name");
+	if (has(cert, "issuer")) {
+		ctl_say(p, "; issued by ");
+		ctl_say_quoted(p, ctl_member(cert, "issuer"));
+	}
+	if (ctl_time(cert, "expires", &ms)) {
+		ctl_say(p, "; %s ", ms < p->now_ms ? "expired" : "good until");
+		ctl_say_time(p, cert, "expires");
+	}
+	ctl_say(p, ".");
+	if (has(cert, "error")) {
+		ctl_say(p, "  What did not fit: ");
+		ctl_say_member(p, cert, "error");
+		ctl_say(p, ".");
+	}
+}
+
+static void
+put_connection(struct ctl_page *p, const json_t *host)
+{
+	const json_t *cert = json_object_get(host, "certificate");
+
+	if (has(host, "tls")) {
+		if (is_word(host, "tls", "none")) {
+			ctl_say(p, "The connection: plain text.");
+		} else {
+			ctl_say(p, "The connection: ");
+			ctl_say_member(p, host, "tls");
+			if (has(host, "cipher")) {
+				ctl_say(p, ", ");
+				ctl_say_member(p, host, "cipher");
+			}
+			ctl_say(p, ".");
+		}
+		ctl_say_end(p);
+	}
+	if (json_is_object(cert)) {
+		say_certificate(p, cert);
+		ctl_say_end(p);
+	}
+	if (json_is_true(json_object_get(host, "fell"))) {
+		ctl_say(p, "That is worse than the best seen before: %s.",
+		    rank_text(ctl_member(host, "ledger")));
+		ctl_say_end(p);
+	}
+}
+
+static void
+put_host(struct ctl_page *p, const json_t *host)
+{
+	const json_t *addrs = json_object_get(host, "addresses");
+
+	ctl_say_member(p, host, "name");
+	if (json_object_get(host, "preference") != NULL) {
+		ctl_say(p, ", preference ");
+		ctl_say_member(p, host, "preference");
+	}
+	if (json_array_size(addrs) > 0) {
+		ctl_say(p, ", at ");
+		ctl_say_list(p, addrs);
+	} else {
+		ctl_say(p, ", without an address");
+	}
+	p->indent = "  ";
+	ctl_say_end(p);
+	p->indent = "    ";
+	put_host_verdict(p, host);
+	put_connection(p, host);
+	put_host_dane(p, host);
+}
+
+static void
+put_hosts(struct ctl_page *p, const json_t *e)
+{
+	const json_t *list = json_object_get(e, "mx"), *v;
+	size_t i;
+
+	if (json_array_size(list) == 0)
+		return;
+	ctl_say_block(p, "The mail hosts, in the order in which they are tried");
+	json_array_foreach(list, i, v)
+		put_host(p, v);
+	p->indent = "  ";
+	if (!json_is_true(json_object_get(e, "live"))) {
+		ctl_say(p, "None of them was connected to; `explain --live' does "
+		       "that, and sends nothing.");
+		ctl_say_end(p);
+	}
+}
+
+/* --- the outcome -------------------------------------------------------- */
+
+static const struct said outcomes[] = {
+	{ "proceed", "Mail would be sent" },
+	{ "defer", "Mail would wait and be tried again" },
+	{ "fail", "Mail would be returned to its sender" },
+};
+
+static void
+put_outcome(struct ctl_page *p, const json_t *e)
+{
+	const char *text = find_said(outcomes, HB_ARRAY_LEN(outcomes),
+	    ctl_member(e, "verdict"));
+
+	ctl_say_block(p, "The outcome");
+	ctl_say(p, "%s: ", text != NULL ? text : "Not known");
+	say_reason(p, ctl_member(e, "reason"));
+	ctl_say(p, ".");
+	if (has(e, "text")) {
+		ctl_say(p, "  The words: ");
+		ctl_say_quoted(p, ctl_member(e, "text"));
+		ctl_say(p, ".");
+	}
+	ctl_say_end(p);
+	if (!has(e, "change"))
+		return;
+	ctl_say_block(p, "What would change it");
+	ctl_say_member(p, e, "change");
+	ctl_say_end(p);
+}
+
+void
+ctl_explain_page(struct hb_buf *out, const json_t *e)
+{
+	struct ctl_page p = { .out = out, .para = HB_BUF_INIT(0), .indent = "" };
+	bool remote = json_object_get(e, "live") != NULL;
+
+	(void)ctl_time(e, "time", &p.now_ms);
+	ctl_say_member(&p, e, "address");
+	ctl_say_end(&p);
+	put_where(&p, e);
+	if (remote)
+		put_demand(&p, e);
+	put_dane(&p, e);
+	put_ledger(&p, e);
+	put_operator(&p, e);
+	put_hosts(&p, e);
+	put_outcome(&p, e);
+	hb_buf_free(&p.para);
+}
