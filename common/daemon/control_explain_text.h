@@ -2,8 +2,8 @@
  * `explain` as a page for someone who never read an RFC.  Floor 4, pure: the
  * object of INTERFACE section 4 in, text out.
  */
-#ifndef HB_DAEMON_EXPLAIN_TEXT_H
-#define HB_DAEMON_EXPLAIN_TEXT_H
+#ifndef HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
+#define HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
 
 #include <jansson.h>
 

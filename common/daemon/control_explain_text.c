@@ -1,10 +1,10 @@
 /* The page of `explain`.  Floor 4. */
 #include "config.h"
 
-#include "common/daemon/explain_text.h"
+#include "common/daemon/control_explain_text.h"
 
 #include "common/daemon/control.h"
-#include "common/daemon/page.h"
+#include "common/daemon/control_page.h"
 #include "common/proto/envelope.h"
 #include "common/proto/route.h"
 

@@ -3,8 +3,8 @@
  * then put into lines.  Floor 4.  What came from outside (members of a role's
  * answer) is made harmless, as ctl_safe does.
  */
-#ifndef HB_DAEMON_PAGE_H
-#define HB_DAEMON_PAGE_H
+#ifndef HB_DAEMON_CONTROL_PAGE_H
+#define HB_DAEMON_CONTROL_PAGE_H
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* Pages of prose.  Floor 4. */
 #include "config.h"
 
-#include "common/daemon/page.h"
+#include "common/daemon/control_page.h"
 
 #include <stdarg.h>
 #include <stdio.h>
