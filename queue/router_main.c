@@ -255,6 +255,26 @@ on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
 /* control: EXPLAIN answers the routes of an address */
 
 static void
+put_route(const struct hb_conf *conf, const struct hb_ctl *c,
+    const struct rt_item *item)
+{
+	struct hb_buf rule = HB_BUF_INIT(0);
+	struct hb_span local, domain;
+
+	hb_addr_split(item->address, &local, &domain);
+	rt_rule(conf, domain, &rule);
+	hb_ctl_object(c, NULL);
+	hb_ctl_str(c, "address", item->address);
+	hb_ctl_str(c, "route", item->route);
+	if (rule.n > 0)
+		hb_ctl_str(c, "rule", hb_buf_span(&rule));
+	else
+		hb_ctl_null(c, "rule");
+	hb_ctl_close(c);
+	hb_buf_free(&rule);
+}
+
+static void
 explained(void *ctx, const struct rt_item *items, size_t n,
     const struct hb_outcome *outcome)
 {
@@ -273,12 +293,8 @@ explained(void *ctx, const struct rt_item *items, size_t n,
 	    hb_reason_word((enum hb_reason)outcome->reason));
 	hb_ctl_str(&c, "text", outcome->text);
 	hb_ctl_array(&c, "routes");
-	for (size_t i = 0; i < n; i++) {
-		hb_ctl_object(&c, NULL);
-		hb_ctl_str(&c, "address", items[i].address);
-		hb_ctl_str(&c, "route", items[i].route);
-		hb_ctl_close(&c);
-	}
+	for (size_t i = 0; i < n; i++)
+		put_route(a->router->env->conf, &c, &items[i]);
 	hb_ctl_close(&c);
 	hb_ctl_close(&c);
 	hb_ctl_end(&c, 0, NULL);

@@ -53,6 +53,21 @@ rt_remote_route(const struct hb_conf *c, struct hb_span domain,
 	return hb_route_format(&r, out);
 }
 
+void
+rt_rule(const struct hb_conf *c, struct hb_span domain, struct hb_buf *out)
+{
+	const struct hb_conf_route *row = hb_conf_route(c, domain);
+
+	if (domain.n > 0 && hb_conf_has_name(&c->domains, domain)) {
+		hb_buf_adds(out, "domain ");
+		hb_buf_add(out, domain);
+	} else if (domain.n > 0 && row != NULL) {
+		hb_buf_addf(out, "route %s %s", row->pattern, row->route);
+	} else if (domain.n > 0 && c->smarthost.route != NULL) {
+		hb_buf_addf(out, "smarthost %s", c->smarthost.route);
+	}
+}
+
 struct hb_span
 rt_without_detail(const struct hb_conf *c, struct hb_span local)
 {

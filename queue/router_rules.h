@@ -28,6 +28,11 @@ bool rt_is_local_domain(const struct hb_conf *c, struct hb_span domain);
 int rt_remote_route(const struct hb_conf *c, struct hb_span domain,
     struct hb_buf *out) HB_MUSTCHECK;
 
+/* The line of the configuration that says where mail for DOMAIN goes, for a
+ * person.  Appends nothing for a remote domain with MX records of its own. */
+void rt_rule(const struct hb_conf *c, struct hb_span domain,
+    struct hb_buf *out);
+
 /* The local part before `recipient-delimiter`; all of it without detail.  A
  * name that begins with the delimiter has no detail. */
 struct hb_span rt_without_detail(const struct hb_conf *c,
