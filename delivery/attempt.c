@@ -138,6 +138,12 @@ dlv_attempt_channel(const struct dlv_attempt *a)
 	return &a->channel;
 }
 
+enum dlv_trust
+dlv_attempt_trust(const struct dlv_attempt *a)
+{
+	return a->trust;
+}
+
 const char *
 dlv_attempt_policy_domain(const struct dlv_attempt *a)
 {

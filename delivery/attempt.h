@@ -122,6 +122,8 @@ struct dlv_trial {
 	 * before anything was seen. */
 	struct hb_tls_facts facts;
 	char tls[32]; /* its word; "" when it was not connected to */
+	/* The connection's trouble that came after the verdict, or NONE. */
+	enum hb_reason trouble;
 	struct hb_span text;
 };
 
@@ -148,6 +150,11 @@ const struct dlv_mx *dlv_attempt_mx(const struct dlv_attempt *a);
 const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
     size_t host);
 const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
+enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);
+/* The operator's tls-policy for a route and the recipients' domain, or NULL.
+ * Borrowed from CONF. */
+const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
+    const struct hb_route *route, struct hb_span domain, int64_t now_ms);
 /* "" where there is none. */
 const char *dlv_attempt_policy_domain(const struct dlv_attempt *a);
 /* The whole attempt's problem; result NONE: there was none. */

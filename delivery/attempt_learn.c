@@ -67,6 +67,20 @@ log_exemption(const struct dlv_attempt *a, const struct hb_tls_policy *p)
 		hb_kv_str(HB_K_TEXT, p->reason != NULL ? p->reason : "")));
 }
 
+const struct hb_tls_policy *
+dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
+    struct hb_span domain, int64_t now_ms)
+{
+	const struct hb_tls_policy *p;
+
+	if (route->kind == HB_ROUTE_LMTP || route->kind == HB_ROUTE_LMTP_UNIX)
+		return NULL;
+	p = hb_conf_tls_policy(conf, route->host, now_ms);
+	return p != NULL || route->kind == HB_ROUTE_MX
+	    ? p
+	    : hb_conf_tls_policy(conf, domain, now_ms);
+}
+
 /* RFC 8689 s4.2.1: a notice is not dropped because the next hop does not know
  * REQUIRETLS.  Over a unix socket there is nobody to listen. */
 static bool
@@ -114,9 +128,7 @@ set_channel(struct dlv_attempt *a)
 		a->channel.level = HB_TLS_NONE;
 		return;
 	}
-	p = hb_conf_tls_policy(conf, a->route.host, now);
-	if (p == NULL && a->route.kind != HB_ROUTE_MX)
-		p = hb_conf_tls_policy(conf, a->order.domain, now);
+	p = dlv_operator_word(conf, &a->route, a->order.domain, now);
 	if (p != NULL) {
 		a->channel.level = p->level;
 		a->channel.names = keep_names(a, &p->names);

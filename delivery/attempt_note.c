@@ -64,7 +64,11 @@ dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
 void
 dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res)
 {
+	struct dlv_trial *t = &a->trials[a->host];
+
 	a->unsettled = true;
+	t->trouble = res->reason;
+	t->text = hb_arena_span(a->arena, res->text);
 	if (!a->policy_problem)
 		a->problem = dlv_make_outcome(a, res);
 }
@@ -157,6 +161,7 @@ dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
 	struct dlv_trial *t = &a->trials[a->host];
 
 	t->judged = true;
+	t->trouble = HB_REASON_NONE;
 	t->verdict = *v;
 	if (a->facts.state != HB_TLSF_UNKNOWN) {
 		t->facts = a->facts;

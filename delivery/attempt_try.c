@@ -55,7 +55,9 @@ open_link(struct dlv_attempt *a)
 	struct dlv_target t = { .addr = h->addr[a->addr],
 		.path = a->route.rest, .policy_domain = a->policy_domain,
 		.mx = h->name, .tls = tls_use(a), .lmtp = dlv_is_lmtp(a),
-		.require_tls = a->channel.require_tls, .fresh = a->fresh,
+		.require_tls = a->channel.require_tls,
+		/* what a host shows now is what is to be explained */
+		.fresh = a->fresh || a->order.mode == DLV_EXPLAIN_LIVE,
 		.facts = a->plain ? &a->facts : NULL };
 
 	if (!a->route.literal) {
@@ -337,8 +339,6 @@ dlv_attempt_link(struct dlv_attempt *a, const struct dlv_link_report *r)
 		break;
 	case DLV_LINK_NO_CONNECT:
 		a->world->release(a->w, a, false);
-		a->trials[a->host].text = hb_arena_span(a->arena,
-		    r->failure->text);
 		dlv_note_trouble(a, r->failure);
 		next_address(a);
 		break;

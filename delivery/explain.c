@@ -1,7 +1,6 @@
 /*
  * EXPLAIN_ROUTE: where mail for a route would go and why, by the code that
- * sends it.  The answer is one object: policy_domain, policy, dane, mx[],
- * verdict, reason (INTERFACE section 4).
+ * sends it.  The answer is explain_show.c's.
  */
 #include "config.h"
 
@@ -14,19 +13,13 @@ struct explain {
 	struct dlv_explains *all;
 	struct hb_ctl ctl;
 	struct hb_arena *arena;
-	bool live;
+	struct dlv_order order;
 	struct dlv_task task;
 };
 
 struct dlv_explains {
 	struct dlv_worker *worker;
 	struct explain *list;
-};
-
-static const char *const action_words[] = {
-	[STS_DEFER] = "defer",
-	[STS_SKIP] = "skip",
-	[STS_PROCEED] = "proceed",
 };
 
 static void
@@ -41,153 +34,65 @@ free_explain(struct explain *e)
 }
 
 static void
-show_policy(const struct hb_ctl *c, const struct sts_policy_ref *ref)
-{
-	int64_t now = hb_now_ms();
-
-	if (ref == NULL) {
-		hb_ctl_null(c, "policy");
-		return;
-	}
-	hb_ctl_object(c, "policy");
-	hb_ctl_str(c, "domain", ref->domain);
-	hb_ctl_str(c, "id", ref->id);
-	hb_ctl_text(c, "mode", sts_mode_word(ref->policy.mode));
-	hb_ctl_array(c, "mx");
-	for (size_t i = 0; i < ref->policy.nmx; i++)
-		hb_ctl_str(c, NULL, ref->policy.mx[i]);
-	hb_ctl_close(c);
-	hb_ctl_int(c, "max_age", ref->policy.max_age_s);
-	hb_ctl_time(c, "fetched", ref->fetched_ms);
-	hb_ctl_time(c, "expires", ref->policy.expires_ms);
-	hb_ctl_time(c, "refreshed", ref->refreshed_ms);
-	hb_ctl_int(c, "age_s", (now - ref->fetched_ms) / 1000);
-	hb_ctl_close(c);
-}
-
-static void
-show_addresses(const struct hb_ctl *c, const struct dlv_host *h)
-{
-	char text[HB_NETADDR_TEXT];
-
-	hb_ctl_array(c, "addresses");
-	for (size_t i = 0; i < h->naddr; i++) {
-		hb_netaddr_format(&h->addr[i], text);
-		hb_ctl_text(c, NULL, text);
-	}
-	hb_ctl_close(c);
-}
-
-static void
-show_host(const struct hb_ctl *c, const struct dlv_host *h,
-    const struct dlv_trial *t)
-{
-	hb_ctl_object(c, NULL);
-	hb_ctl_text(c, "name", h->name);
-	hb_ctl_int(c, "preference", h->preference);
-	show_addresses(c, h);
-	hb_ctl_text(c, "verdict", action_words[t->verdict.action]);
-	hb_ctl_text(c, "reason", hb_reason_word(t->verdict.reason));
-	if (t->tls[0] != '\0')
-		hb_ctl_text(c, "tls", t->tls);
-	else
-		hb_ctl_null(c, "tls");
-	if (t->text.n > 0)
-		hb_ctl_str(c, "text", t->text);
-	hb_ctl_close(c);
-}
-
-/* The best of the hosts decides; without hosts, the problem. */
-static void
-show_verdict(const struct explain *e)
-{
-	const struct dlv_attempt *a = e->task.attempt;
-	const struct dlv_mx *mx = dlv_attempt_mx(a);
-	const struct dlv_outcome *problem = dlv_attempt_problem(a);
-	const struct dlv_trial *best = NULL;
-
-	for (size_t i = 0; i < mx->n; i++) {
-		const struct dlv_trial *t = dlv_attempt_trial(a, i);
-
-		if (t->judged && (best == NULL ||
-			t->verdict.action > best->verdict.action))
-			best = t;
-	}
-	if (best == NULL) {
-		hb_ctl_text(&e->ctl, "verdict",
-		    hb_result_word(problem->res.result));
-		hb_ctl_text(&e->ctl, "reason",
-		    hb_reason_word(problem->res.reason));
-		return;
-	}
-	/* hosts that are all skipped leave nothing but to wait */
-	hb_ctl_text(&e->ctl, "verdict", best->verdict.action == STS_PROCEED
-		? "proceed" : "defer");
-	hb_ctl_text(&e->ctl, "reason", hb_reason_word(best->verdict.reason));
-}
-
-static void
-show_domain(const struct explain *e)
-{
-	const struct sts_channel *ch = dlv_attempt_channel(e->task.attempt);
-	const char *domain = dlv_attempt_policy_domain(e->task.attempt);
-
-	if (domain[0] != '\0')
-		hb_ctl_text(&e->ctl, "policy_domain", domain);
-	else
-		hb_ctl_null(&e->ctl, "policy_domain");
-	show_policy(&e->ctl, e->task.ref);
-	if (e->task.ref == NULL && ch->no_policy != HB_REASON_NONE)
-		hb_ctl_text(&e->ctl, "no_policy",
-		    hb_reason_word(ch->no_policy));
-	hb_ctl_null(&e->ctl, "dane");
-	hb_ctl_text(&e->ctl, "dane_note", "DANE is not built");
-}
-
-static void
 on_task_done(struct dlv_task *t)
 {
 	struct explain *e = (struct explain *)(void *)((char *)t -
 	    offsetof(struct explain, task));
-	const struct dlv_mx *mx = dlv_attempt_mx(t->attempt);
 
-	hb_ctl_object(&e->ctl, NULL);
-	show_domain(e);
-	hb_ctl_array(&e->ctl, "mx");
-	for (size_t i = 0; i < mx->n; i++)
-		show_host(&e->ctl, &mx->hosts[i],
-		    dlv_attempt_trial(t->attempt, i));
-	hb_ctl_close(&e->ctl);
-	show_verdict(e);
-	hb_ctl_bool(&e->ctl, "live", e->live);
-	hb_ctl_close(&e->ctl);
-	hb_ctl_end(&e->ctl, 0, NULL);
+	dlv_explain_show(&e->ctl, t, &e->order);
 	free_explain(e);
+}
+
+/* The worker that owns the domain knows the most of it; what has none is
+ * answered by the first. */
+static bool
+is_ours(const struct dlv_worker *w, const struct ipc_ctl *q)
+{
+	struct hb_route r;
+	bool named = hb_route_parse(q->arg, &r) == 0 && !r.literal &&
+	    r.host.n > 0 && r.kind != HB_ROUTE_LMTP;
+
+	return named ? dlv_store_ops.owns(w->store, r.host)
+		     : w->env->instance == 0;
+}
+
+static struct explain *
+explain_new(struct dlv_worker *w, struct hb_peer *control,
+    const struct ipc_ctl *q)
+{
+	struct explain *e = HB_NEW(struct explain);
+	bool live = (q->flags & DLV_EXPLAIN_FLAG_LIVE) != 0;
+
+	e->all = w->explains;
+	e->ctl = (struct hb_ctl){ control, q->ref };
+	e->arena = hb_arena_new();
+	e->order = (struct dlv_order){
+		.mode = live ? DLV_EXPLAIN_LIVE : DLV_EXPLAIN,
+		.route = hb_arena_span(e->arena, q->arg),
+		.domain = hb_arena_span(e->arena, q->arg2) };
+	e->task.worker = w;
+	e->task.done = on_task_done;
+	e->next = e->all->list;
+	e->prev = &e->all->list;
+	if (e->next != NULL)
+		e->next->prev = &e->next;
+	e->all->list = e;
+	return e;
 }
 
 void
 dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q)
 {
-	struct explain *e = HB_NEW(struct explain);
 	struct dlv_body none = { .fd = -1 };
-	struct dlv_order order = { .mode = DLV_EXPLAIN };
+	struct explain *e;
 
-	e->all = w->explains;
-	e->ctl = (struct hb_ctl){ control, q->ref };
-	e->arena = hb_arena_new();
-	e->live = (q->flags & DLV_EXPLAIN_FLAG_LIVE) != 0;
-	e->next = e->all->list;
-	e->prev = &e->all->list;
-	if (e->next != NULL)
-		e->next->prev = &e->next;
-	e->all->list = e;
-	order.mode = e->live ? DLV_EXPLAIN_LIVE : DLV_EXPLAIN;
-	order.route = hb_arena_span(e->arena, q->arg);
-	order.domain = hb_arena_span(e->arena, q->arg2);
-	e->task.worker = w;
-	e->task.done = on_task_done;
-	dlv_task_start(&e->task, &order, &none);
+	if (!is_ours(w, q)) {
+		hb_ctl_end(&(struct hb_ctl){ control, q->ref }, 0, NULL);
+		return;
+	}
+	e = explain_new(w, control, q);
+	dlv_task_start(&e->task, &e->order, &none);
 }
 
 void

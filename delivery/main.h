@@ -95,6 +95,9 @@ struct dlv_explains *dlv_explains_new(struct dlv_worker *w);
 void dlv_explains_free(struct dlv_explains **e);
 void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
+/* The whole answer for T, which is done (explain_show.c). */
+void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
+    const struct dlv_order *order);
 void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 #endif

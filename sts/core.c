@@ -823,13 +823,28 @@ sts_core_forget(
 	advance(c, d, now_ms);
 }
 
+static struct sts_domain *
+find_known(struct sts_core *c, struct hb_span domain)
+{
+	unsigned char lower[HB_MAX_DOMAIN];
+
+	return canonical(domain, lower, &domain)
+		   ? sts_cache_find(&c->cache, domain)
+		   : NULL;
+}
+
 enum hb_reason
 sts_core_last_error(struct sts_core *c, struct hb_span domain)
 {
-	unsigned char lower[HB_MAX_DOMAIN];
-	struct sts_domain *d = NULL;
+	const struct sts_domain *d = find_known(c, domain);
 
-	if (canonical(domain, lower, &domain))
-		d = sts_cache_find(&c->cache, domain);
 	return d != NULL ? d->fetch.error : HB_REASON_NONE;
+}
+
+const struct sts_txt_state *
+sts_core_last_txt(struct sts_core *c, struct hb_span domain)
+{
+	const struct sts_domain *d = find_known(c, domain);
+
+	return d != NULL ? &d->txt : NULL;
 }

@@ -80,6 +80,10 @@ void sts_core_forget(struct sts_core *c, struct hb_span domain, bool removed,
     int64_t now_ms);
 /* Of the last fetch of the domain, HB_REASON_NONE if it was good. */
 enum hb_reason sts_core_last_error(struct sts_core *c, struct hb_span domain);
+/* What was last seen of the domain's TXT record; NULL: nothing is known of the
+ * domain.  Borrowed until the next call. */
+const struct sts_txt_state *sts_core_last_txt(
+    struct sts_core *c, struct hb_span domain);
 
 /* What the clocks say, before any other call: WALL_MS is without the lab's
  * shift, every NOW_MS is with it. */

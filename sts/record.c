@@ -62,7 +62,8 @@ build(struct hb_span domain, const struct sts_record *r,
 	*ref = (struct sts_policy_ref){ .policy = *p,
 		.count = 1,
 		.fetched_ms = r->fetched_ms,
-		.refreshed_ms = r->refreshed_ms };
+		.refreshed_ms = r->refreshed_ms,
+		.imported = hb_span_eq(r->source, HB_SPAN("imported")) };
 	for (size_t i = 0; i < p->nmx; i++)
 		mx[i] = place(&at, p->mx[i]);
 	ref->policy.mx = mx;

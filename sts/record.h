@@ -34,6 +34,7 @@ struct sts_policy_ref {
 	struct sts_policy policy; /* with expires_ms */
 	struct hb_span domain, id, text;
 	int64_t fetched_ms, refreshed_ms;
+	bool imported; /* by hand, not fetched */
 	unsigned count; /* holders; sts/ only */
 };
 

@@ -361,6 +361,18 @@ sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
 	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
 }
 
+enum hb_reason
+sts_last_error(struct sts *s, struct hb_span domain)
+{
+	return sts_core_last_error(s->core, domain);
+}
+
+const struct sts_txt_state *
+sts_last_txt(struct sts *s, struct hb_span domain)
+{
+	return sts_core_last_txt(s->core, domain);
+}
+
 void
 sts_lookup_cancel(struct sts_lookup *l)
 {

@@ -99,6 +99,11 @@ void sts_clock_confirmed(struct sts *s);
 /* Members for the answer to STATUS: policies, failing, clock. */
 void sts_status(const struct sts *s, const struct hb_ctl *to);
 
+/* For explain: how the last fetch went, and the TXT record as it was last
+ * seen (NULL: nothing is known of the domain; borrowed until the next call). */
+enum hb_reason sts_last_error(struct sts *s, struct hb_span domain);
+const struct sts_txt_state *sts_last_txt(struct sts *s, struct hb_span domain);
+
 /* Answers STS_LIST, STS_SHOW, STS_REFRESH, STS_EXPIRE, STS_FORGET, now or
  * later; false: Q is none of these.  CONTROL is borrowed: tell of its loss. */
 bool sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q);
