@@ -101,26 +101,18 @@ def lines(file, text):
         if not body or body.startswith("#"):
             continue
         depth = _indent(raw)
+        deeper = depth > open_blocks[-1][0]
         while depth < open_blocks[-1][0]:
             open_blocks.pop()
         at, last = open_blocks[-1]
+        if depth > at and not deeper:
+            raise Mistake(file, number,
+                          "the indentation fits none of the lines above")
         if depth > at:
-            parent = last.below[-1] if last.below else last
-            open_blocks.append((depth, parent))
-        elif last is top and depth != 0:
-            raise Mistake(file, number, "indented, and below no line")
-        line = Line(number, body)
-        target = open_blocks[-1][1]
-        _check_depth(file, line, depth, open_blocks)
-        target.below.append(line)
+            last = last.below[-1] if last.below else last
+            open_blocks.append((depth, last))
+        last.below.append(Line(number, body))
     return top.below
-
-
-def _check_depth(file, line, depth, open_blocks):
-    """Back out only as far as some line above stands."""
-    if open_blocks[-1][0] != depth:
-        raise Mistake(file, line.number,
-                      "the indentation fits none of the lines above")
 
 
 def read(file, line, block):
@@ -153,10 +145,10 @@ def _nearest(words, why):
     """The complaint of the rules that the words are most like."""
     most = max(r.pattern.likeness(words) for r in why)
     near = [r for r in why if r.pattern.likeness(words) == most]
-    forms = "; or: ".join(r.pattern.text for r in near)
     if len(near) == 1:
-        return "%s; it is written: %s" % (why[near[0]], forms)
-    return "'%s' is written: %s" % (words[0], forms)
+        return "%s; it is written: %s" % (why[near[0]], near[0].pattern.text)
+    return "\n    ".join(["'%s' is written in one of these ways:" % words[0]]
+                         + [r.pattern.text for r in near])
 
 
 def _with_block(file, line, r, values):
