@@ -10,7 +10,8 @@
 
 #include "common/base/err.h"
 
-enum { STOP_MS = 10000, MAX_BUNDLES = 64 };
+/* Below what the parent waits for, or it would kill before all is told. */
+enum { STOP_MS = 7000, MAX_BUNDLES = 64 };
 
 static struct dlv_worker *
 worker_of(const struct hb_role_env *env)
