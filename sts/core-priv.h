@@ -36,6 +36,8 @@ struct sts_core {
 /* The store has another record of D now, or none. */
 void sts_core_count(
     struct sts_core *c, struct sts_domain *d, bool stored, bool failing);
+void sts_core_count_name(
+    struct sts_core *c, struct hb_span name, int kept, int failing);
 /* The walk meets a record; it has come to its end. */
 void sts_core_count_row(struct sts_core *c, const struct sts_record *r);
 void sts_core_count_end(struct sts_core *c);

@@ -332,6 +332,15 @@ canonical(
 	return true;
 }
 
+bool
+sts_is_name(struct hb_span name)
+{
+	unsigned char lower[HB_MAX_DOMAIN];
+	struct hb_span canon;
+
+	return canonical(name, lower, &canon) && hb_span_eq(name, canon);
+}
+
 /* The warm case: no allocation, no question. */
 static bool
 answer_now(struct sts_core *c, struct sts_domain *d, sts_lookup_fn cb,
@@ -806,12 +815,11 @@ sts_core_forget(
 	if (!canonical(domain, lower, &domain))
 		return;
 	d = sts_cache_find(&c->cache, domain);
-	if (d == NULL && removed) {
-		d = sts_cache_add(&c->cache, domain);
-		d->stored = true;
-	}
-	if (d == NULL)
+	if (d == NULL) {
+		if (removed)
+			sts_core_count_name(c, domain, -1, 0);
 		return;
+	}
 	if (removed)
 		sts_core_count(c, d, false, false);
 	sts_cache_hold(&c->cache, d, NULL);
@@ -821,6 +829,21 @@ sts_core_forget(
 	d->txt = (struct sts_txt_state){ .temp = 0 };
 	d->fetch = (struct sts_fetch_state){ .failures = 0 };
 	advance(c, d, now_ms);
+}
+
+void
+sts_core_imported(struct sts_core *c, struct hb_span domain,
+    struct hb_span value, bool there, int64_t now_ms)
+{
+	struct sts_domain *d = sts_cache_find(&c->cache, domain);
+	struct sts_record r;
+
+	if (!there)
+		sts_core_count_name(c, domain, 1, 0);
+	if (d == NULL || !d->loaded || sts_record_decode(value, &r) < 0)
+		return;
+	d->stored = true;
+	adopt(c, d, &r, now_ms);
 }
 
 static struct sts_domain *

@@ -44,6 +44,9 @@ struct sts_core *sts_core_new(const struct sts_core_ops *ops, void *ctx,
     const unsigned char key[16], int64_t build_ms);
 void sts_core_free(struct sts_core **c);
 
+/* Is NAME a key of the store: A-labels in lower case, no final dot? */
+bool sts_is_name(struct hb_span name);
+
 /* As sts_lookup in sts/sts.h; why as there. */
 #define STS_FINAL 1u
 /* Fetch now, whatever is known and however it failed a moment ago. */
@@ -78,6 +81,10 @@ int64_t sts_core_wait(const struct sts_core *c, int64_t now_ms);
 /* The store's record was changed by another hand, or REMOVED. */
 void sts_core_forget(struct sts_core *c, struct hb_span domain, bool removed,
     int64_t now_ms);
+/* VALUE was put into the store in place of nothing, or of an older record
+ * (THERE). */
+void sts_core_imported(struct sts_core *c, struct hb_span domain,
+    struct hb_span value, bool there, int64_t now_ms);
 /* Of the last fetch of the domain, HB_REASON_NONE if it was good. */
 enum hb_reason sts_core_last_error(struct sts_core *c, struct hb_span domain);
 /* What was last seen of the domain's TXT record; NULL: nothing is known of the

@@ -34,6 +34,19 @@ is_behind(const struct sts_core *c, struct hb_span name)
 }
 
 void
+sts_core_count_name(
+    struct sts_core *c, struct hb_span name, int kept, int failing)
+{
+	if (!c->ops->owns(c->ctx, name))
+		return;
+	/* until the first walk is done COUNTS is what lies ahead of it */
+	if (c->walked_once || !is_behind(c, name))
+		change(&c->counts, kept, failing);
+	if (is_behind(c, name))
+		change(&c->counting, kept, failing);
+}
+
+void
 sts_core_count(
     struct sts_core *c, struct sts_domain *d, bool stored, bool failing)
 {
@@ -42,11 +55,7 @@ sts_core_count(
 
 	d->stored = stored;
 	d->failing = failing;
-	if (!c->ops->owns(c->ctx, sts_domain_name(d)))
-		return;
-	change(&c->counts, kept, failed);
-	if (is_behind(c, sts_domain_name(d)))
-		change(&c->counting, kept, failed);
+	sts_core_count_name(c, sts_domain_name(d), kept, failed);
 }
 
 void
@@ -66,5 +75,11 @@ sts_core_count_end(struct sts_core *c)
 struct sts_counts
 sts_core_counts(const struct sts_core *c)
 {
-	return c->walked_once ? c->counts : c->counting;
+	struct sts_counts n = c->counts;
+
+	if (!c->walked_once) {
+		n.kept += c->counting.kept;
+		n.failing += c->counting.failing;
+	}
+	return n;
 }

@@ -1,4 +1,4 @@
-/* `hauberkctl sts list|show|refresh|expire|forget`.  Floor 3. */
+/* `hauberkctl sts list|show|refresh|expire|forget|export`.  Floor 3. */
 #include "sts/sts-priv.h"
 
 #include <stdlib.h>
@@ -52,10 +52,10 @@ put_policy(const struct hb_ctl *to, const struct sts_policy *p)
 	hb_ctl_int(to, "max_age", p->max_age_s);
 }
 
-/* One object of INTERFACE section 4. */
+/* One object of INTERFACE section 4; WHOLE: with the policy as it came. */
 static void
-put_record(
-    const struct hb_ctl *to, struct hb_span domain, const struct sts_record *r)
+put_record(const struct hb_ctl *to, struct hb_span domain,
+    const struct sts_record *r, bool whole)
 {
 	struct hb_arena *arena = hb_arena_new();
 	struct sts_policy p;
@@ -74,6 +74,8 @@ put_record(
 	else
 		hb_ctl_null(to, "last_error");
 	hb_ctl_str(to, "source", r->source);
+	if (whole)
+		hb_ctl_str(to, "text", r->text);
 	hb_ctl_close(to);
 	hb_arena_free(&arena);
 }
@@ -94,7 +96,7 @@ on_row(void *ctx, struct hb_span key, struct hb_span value)
 		return;
 	if (a->to.peer != NULL && sts_owns(a->s, key) &&
 	    sts_record_decode(value, &r) == 0)
-		put_record(&a->to, key, &r);
+		put_record(&a->to, key, &r, a->verb == HB_CTL_STS_EXPORT);
 }
 
 static void
@@ -151,7 +153,7 @@ on_shown(void *ctx, int err, struct hb_span value)
 		return;
 	}
 	if (a->to.peer != NULL)
-		put_record(&a->to, hb_span_str(a->domain), &r);
+		put_record(&a->to, hb_span_str(a->domain), &r, false);
 	end(a, 0, NULL);
 }
 
@@ -246,6 +248,7 @@ static const struct {
 	void (*begin)(struct sts_asking *a);
 } verbs[] = {
 	{ HB_CTL_STS_LIST, false, false, begin_list },
+	{ HB_CTL_STS_EXPORT, false, false, begin_list },
 	{ HB_CTL_STS_SHOW, true, true, begin_show },
 	{ HB_CTL_STS_REFRESH, true, true, begin_refresh },
 	{ HB_CTL_STS_EXPIRE, true, false, begin_change },
@@ -288,6 +291,10 @@ sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q)
 
 	while (i < HB_ARRAY_LEN(verbs) && verbs[i].verb != q->verb)
 		i++;
+	if (q->verb == HB_CTL_STS_IMPORT) {
+		sts_import_begin(s, control, q->ref);
+		return true;
+	}
 	if (i == HB_ARRAY_LEN(verbs))
 		return false;
 	a = asking_new(s, control, q);
@@ -306,6 +313,7 @@ sts_ctl_lost(struct sts *s, const struct hb_peer *control)
 	for (struct sts_asking *a = s->asking; a != NULL; a = a->next)
 		if (a->to.peer == control)
 			a->to.peer = NULL;
+	sts_import_lost(s, control);
 }
 
 void

@@ -7,6 +7,7 @@
 
 struct sts_job;
 struct sts_asking;
+struct sts_import;
 
 struct sts {
 	struct sts_env env;
@@ -15,11 +16,15 @@ struct sts {
 	struct hb_timer *timer;
 	struct sts_job *jobs;      /* questions of the core, under way */
 	struct sts_asking *asking; /* questions of control, under way */
+	struct sts_import *imports;
 };
 
 /* The time, after the core was told of both clocks. */
 int64_t sts_now(const struct sts *s);
 bool sts_owns(const struct sts *s, struct hb_span domain);
 void sts_ctl_free(struct sts *s);
+void sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref);
+void sts_import_free(struct sts *s);
+void sts_import_lost(struct sts *s, const struct hb_peer *control);
 
 #endif

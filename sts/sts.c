@@ -310,6 +310,7 @@ sts_free(struct sts **sp)
 	if (s == NULL)
 		return;
 	sts_ctl_free(s);
+	sts_import_free(s);
 	while (s->jobs != NULL) {
 		hb_dns_cancel(s->jobs->query);
 		sts_http_cancel(s->jobs->get);

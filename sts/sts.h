@@ -104,9 +104,13 @@ void sts_status(const struct sts *s, const struct hb_ctl *to);
 enum hb_reason sts_last_error(struct sts *s, struct hb_span domain);
 const struct sts_txt_state *sts_last_txt(struct sts *s, struct hb_span domain);
 
-/* Answers STS_LIST, STS_SHOW, STS_REFRESH, STS_EXPIRE, STS_FORGET, now or
- * later; false: Q is none of these.  CONTROL is borrowed: tell of its loss. */
+/* Answers STS_LIST, STS_SHOW, STS_REFRESH, STS_EXPIRE, STS_FORGET, STS_EXPORT
+ * and STS_IMPORT, now or later; false: Q is none of these.  CONTROL is
+ * borrowed: tell of its loss. */
 bool sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q);
 void sts_ctl_lost(struct sts *s, const struct hb_peer *control);
+/* A policy that belongs to the answer of STS_IMPORT. */
+void sts_import_row(
+    struct sts *s, const struct hb_peer *control, const struct ipc_sts_row *m);
 
 #endif

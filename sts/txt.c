@@ -19,8 +19,8 @@ skip_wsp(struct hb_span s)
 	return s;
 }
 
-static bool
-is_id(struct hb_span s)
+bool
+sts_is_id(struct hb_span s)
 {
 	if (s.n == 0 || s.n > STS_ID_MAX)
 		return false;
@@ -59,7 +59,7 @@ take_field(struct hb_span field, struct hb_span *id)
 	struct hb_span name = hb_span_cut(&value, '=');
 
 	if (hb_span_eq(name, HB_SPAN("id"))) {
-		if (id->n > 0 || !is_id(value))
+		if (id->n > 0 || !sts_is_id(value))
 			return HB_E_SYNTAX;
 		*id = value;
 		return 0;

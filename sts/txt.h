@@ -8,6 +8,9 @@
 
 enum { STS_ID_MAX = 32 };
 
+/* 1 to STS_ID_MAX letters and digits: the id of a record. */
+bool sts_is_id(struct hb_span s);
+
 /* Name of a field, of the record and of the policy: a letter or digit, then
  * letters, digits, "_", "-", "."; 32 at most. */
 bool sts_is_field_name(struct hb_span s);

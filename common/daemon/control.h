@@ -106,10 +106,15 @@ struct ctl_client {
 	size_t nasks, waiting;
 	/* what commands keep between their steps */
 	size_t rows;
-	json_t *seen;	      /* sts list: domains shown */
 	json_t *first;	      /* explain: the router's answer */
 	struct ctl_trace *trace;
 	void (*free_trace)(struct ctl_trace **t);
+	/* sts import: what comes behind the question, as it comes */
+	void (*input)(struct ctl_client *c);
+	struct hb_buf more;
+	bool held; /* not read from for now */
+	struct ctl_import *import;
+	void (*free_import)(struct ctl_client *c);
 };
 
 /* clients */
@@ -121,6 +126,8 @@ void ctl_exit(struct ctl_client *c, unsigned code);
 void ctl_err(struct ctl_client *c, const char *text);
 /* Sends what stands in c->text when it is much, or ALL of it. */
 void ctl_push(struct ctl_client *c, bool all);
+/* Reads from the client or not. */
+void ctl_hold(struct ctl_client *c, bool held);
 bool ctl_client_is_full(const struct ctl_client *c);
 
 /* questions */
@@ -177,6 +184,11 @@ void ctl_sts_list_begin(struct ctl_client *c);
 void ctl_sts_list_element(struct ctl_client *c, json_t *v);
 void ctl_sts_list_finish(struct ctl_client *c);
 void ctl_sts_finish(struct ctl_client *c);
+void ctl_sts_export_begin(struct ctl_client *c);
+void ctl_sts_export_element(struct ctl_client *c, json_t *v);
+void ctl_import_begin(struct ctl_client *c);
+void ctl_import_element(struct ctl_client *c, json_t *v);
+void ctl_import_finish(struct ctl_client *c);
 void ctl_trace_begin(struct ctl_client *c);
 void ctl_trace_finish(struct ctl_client *c);
 

@@ -16,7 +16,7 @@ enum {
 	PATIENCE_MS = 30000,  /* without a sign of life of role or client */
 	TEXT_MANY = 32 << 10, /* formatted bytes before they become a piece */
 	DROP_MAX = 32 << 20,  /* unread bytes: the client is let go */
-	READ_SIZE = 4096
+	READ_SIZE = 16384
 };
 
 bool
@@ -70,6 +70,8 @@ ctl_client_free(struct ctl_client **cp)
 	struct ctl_client *c = *cp;
 
 	*cp = NULL;
+	if (c->free_import != NULL)
+		c->free_import(c);
 	ctl_asks_drop(c);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
 	c->ctl->nclients--;
@@ -81,7 +83,7 @@ ctl_client_free(struct ctl_client **cp)
 	hb_buf_free(&c->text);
 	if (c->free_trace != NULL)
 		c->free_trace(&c->trace);
-	json_decref(c->seen);
+	hb_buf_free(&c->more);
 	json_decref(c->first);
 	close(c->fd);
 	free(c);
@@ -128,32 +130,68 @@ start(struct ctl_client *c)
 static bool
 read_some(struct ctl_client *c)
 {
+	struct hb_buf *to = c->input != NULL ? &c->more : &c->in;
 	unsigned char *room;
 	ssize_t n;
 
-	if (hb_buf_reserve(&c->in, READ_SIZE, &room) < 0)
+	if (hb_buf_reserve(to, READ_SIZE, &room) < 0)
 		return false;
 	n = recv(c->fd, room, READ_SIZE, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK ||
 		    errno == EINTR;
-	hb_buf_added(&c->in, (size_t)n);
+	hb_buf_added(to, (size_t)n);
+	if (c->input != NULL)
+		c->alive_ms = hb_mono_ms();
 	return n > 0;
 }
 
-/* One question, nothing behind it. */
+static bool
+takes_input(const struct hb_ctl_question *q)
+{
+	enum hb_ctl_cmd cmd;
+
+	return hb_ctl_cmd_find(q->words, q->nwords, &cmd) > 0 &&
+	    cmd == HB_CMD_STS_IMPORT;
+}
+
+/* One question; something behind it only where the command reads it. */
+static void
+on_question(struct ctl_client *c)
+{
+	int used = hb_ctl_question_parse(hb_buf_span(&c->in), &c->q);
+
+	if (used == 0)
+		return;
+	if (used < 0 || ((size_t)used != c->in.n && !takes_input(&c->q))) {
+		refuse(c, "not a question", EX_PROTOCOL);
+		return;
+	}
+	hb_buf_add(&c->more, hb_span_from(hb_buf_span(&c->in), (size_t)used));
+	start(c);
+}
+
 static void
 on_input(struct ctl_client *c)
 {
-	int used;
+	if (c->cmd == NULL && !c->leaving)
+		on_question(c);
+	if (c->input != NULL && !c->leaving)
+		c->input(c);
+}
 
-	if (c->cmd != NULL || c->leaving)
-		return;
-	used = hb_ctl_question_parse(hb_buf_span(&c->in), &c->q);
-	if (used < 0 || (used > 0 && (size_t)used != c->in.n))
-		refuse(c, "not a question", EX_PROTOCOL);
-	else if (used > 0)
-		start(c);
+static void
+want(struct ctl_client *c)
+{
+	hb_io_want(c->io, (c->held ? 0 : HB_IO_READ) |
+		(c->out.n > 0 ? HB_IO_WRITE : 0));
+}
+
+void
+ctl_hold(struct ctl_client *c, bool held)
+{
+	c->held = held;
+	want(c);
 }
 
 /* the answer */
@@ -186,7 +224,7 @@ on_write(void *ctx)
 		ctl_client_free(&c);
 		return;
 	}
-	hb_io_want(c->io, HB_IO_READ | (c->out.n > 0 ? HB_IO_WRITE : 0));
+	want(c);
 	if (!was_full || ctl_client_is_full(c))
 		return;
 	for (size_t i = 0; i < c->nasks; i++)
@@ -245,6 +283,7 @@ ctl_client_new(struct ctl *ctl, int fd)
 		c->uid = who.uid;
 	c->owner = c->uid == 0 || c->uid == geteuid();
 	c->in = HB_BUF_INIT(HB_MAX_CONTROL_LINE + READ_SIZE);
+	c->more = HB_BUF_INIT(0);
 	c->out = HB_BUF_INIT(0);
 	c->text = HB_BUF_INIT(0);
 	c->alive_ms = hb_mono_ms();

@@ -1,5 +1,6 @@
-/* `sts list|show|refresh|expire|forget`.  Every delivery worker is asked: the
- * store is shared, what a worker has in memory is not.  Floor 4. */
+/* `sts list|show|refresh|expire|forget|export`.  Every delivery worker is
+ * asked: each lists what it owns, and what a worker has in memory is its own.
+ * Floor 4. */
 #include "config.h"
 
 #include "common/daemon/control.h"
@@ -32,7 +33,6 @@ ctl_sts_list_begin(struct ctl_client *c)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_STS_LIST };
 
-	c->seen = json_object();
 	ctl_rows_begin(c);
 	ctl_ask_all(c, HB_TO(DELIVERY), &q, true);
 	if (c->waiting == 0)
@@ -42,11 +42,6 @@ ctl_sts_list_begin(struct ctl_client *c)
 void
 ctl_sts_list_element(struct ctl_client *c, json_t *v)
 {
-	const char *domain = json_string_value(json_object_get(v, "domain"));
-
-	if (domain == NULL || json_object_get(c->seen, domain) != NULL)
-		return;
-	(void)json_object_set_new(c->seen, domain, json_true());
 	if (!c->q.json)
 		add_policy(c, v);
 	ctl_rows_add(c, v);
@@ -59,6 +54,25 @@ ctl_sts_list_finish(struct ctl_client *c)
 	if (!c->q.json && c->rows == 0 && c->nasks > 0)
 		ctl_add(c, "no policy is kept\n");
 	ctl_exit_worst(c);
+}
+
+/* JSON whatever was asked for: import reads it. */
+void
+ctl_sts_export_begin(struct ctl_client *c)
+{
+	struct ipc_ctl q = { .verb = HB_CTL_STS_EXPORT };
+
+	c->q.json = true;
+	ctl_ask_all(c, HB_TO(DELIVERY), &q, true);
+	if (c->waiting == 0)
+		ctl_exit_worst(c);
+}
+
+void
+ctl_sts_export_element(struct ctl_client *c, json_t *v)
+{
+	ctl_add_json(c, v, JSON_COMPACT);
+	ctl_add(c, "\n");
 }
 
 /* One worker that knows the policy is enough: where it was dropped by

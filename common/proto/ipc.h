@@ -83,6 +83,8 @@ enum hb_sign_alg {
 	X(STS_REFRESH, "sts-refresh", HB_TO(DELIVERY), false)                  \
 	X(STS_EXPIRE, "sts-expire", HB_TO(DELIVERY), false)                    \
 	X(STS_FORGET, "sts-forget", HB_TO(DELIVERY), false)                    \
+	X(STS_EXPORT, "sts-export", HB_TO(DELIVERY), false)                    \
+	X(STS_IMPORT, "sts-import", HB_TO(DELIVERY), false)                    \
 	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
 	X(STOP, "stop", HB_TO(PARENT), false)                                  \
 	X(LAB_ADVANCE, "lab-advance", HB_TO(PARENT), false)                    \

@@ -95,6 +95,26 @@ take_piece(const struct hb_ctl_piece *p)
 	return -1;
 }
 
+/* INPUT in pieces, and their end. */
+static bool
+send_input(int fd, FILE *input)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+	char part[HB_CTL_PIECE];
+	bool good = true;
+	size_t n;
+
+	while (good && (n = fread(part, 1, sizeof(part), input)) > 0) {
+		hb_ctl_piece_put(HB_CTL_OUT, hb_span(part, n), &out);
+		good = write_all(fd, hb_buf_span(&out));
+		hb_buf_clear(&out);
+	}
+	hb_ctl_exit_put(EX_OK, &out);
+	good = good && write_all(fd, hb_buf_span(&out));
+	hb_buf_free(&out);
+	return good;
+}
+
 /* The whole answer: its exit code, or a negative error. */
 static int
 read_answer(int fd)
@@ -157,7 +177,7 @@ wait_for_end(int pidfd)
 
 int
 ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
-    bool wait_end)
+    FILE *input, bool wait_end)
 {
 	struct hb_buf out = HB_BUF_INIT(0);
 	int fd = connect_to(socket), pidfd = -1, code = HB_E_CLOSED;
@@ -173,8 +193,16 @@ ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
 	}
 	if (wait_end)
 		pidfd = daemon_of(fd);
-	if (write_all(fd, hb_buf_span(&out)))
+	if (write_all(fd, hb_buf_span(&out))) {
+		/* what is not taken any more was answered already */
+		if (input != NULL)
+			(void)send_input(fd, input);
 		code = read_answer(fd);
+		if (code == EX_OK && input != NULL && ferror(input)) {
+			fprintf(stderr, "the file could not be read\n");
+			code = EX_NOINPUT;
+		}
+	}
 	hb_buf_free(&out);
 	if (wait_end && code <= 0)
 		code = wait_for_end(pidfd);

@@ -5,6 +5,8 @@
 #ifndef HB_TOOLS_CTLCLIENT_H
 #define HB_TOOLS_CTLCLIENT_H
 
+#include <stdio.h>
+
 #include "common/proto/ctlwire.h"
 
 /* Path of the control socket that configuration FILE names; a file with
@@ -14,9 +16,10 @@ char *ctl_socket_of(const char *file);
 /*
  * Sends the question, copies the answer to standard output and error, and
  * returns the exit code; EX_UNAVAILABLE after a message when nobody answers.
+ * INPUT: sent behind the question, to its end; NULL: nothing is.
  * WAIT_END: also waits until the process that made the socket has ended.
  */
 int ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
-    bool wait_end) HB_MUSTCHECK;
+    FILE *input, bool wait_end) HB_MUSTCHECK;
 
 #endif

@@ -1,7 +1,9 @@
 /* hauberkctl: commands to a running server.  Floor 4. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -93,21 +95,42 @@ check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
 	return EX_USAGE;
 }
 
+/* What is sent behind the question.  False: it cannot be opened. */
+static bool
+open_input(enum hb_ctl_cmd cmd, const struct hb_ctl_question *q, FILE **input)
+{
+	char path[PATH_MAX];
+
+	*input = NULL;
+	if (cmd != HB_CMD_STS_IMPORT)
+		return true;
+	if (hb_span_copy(q->words[q->nwords - 1], path, sizeof(path)) < 0)
+		errno = ENAMETOOLONG;
+	else
+		*input = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	if (*input == NULL)
+		perror(path);
+	return *input != NULL;
+}
+
 int
 main(int argc, char **argv)
 {
 	struct options o = { .file = HB_CONF_FILE };
 	struct hb_ctl_question q = { .json = false };
 	enum hb_ctl_cmd cmd = HB_CMD_COUNT;
+	FILE *input;
 	int code = take_options(argc, argv, &o);
 
 	if (code != 0)
 		return code - 1;
 	if (take_words(argc, argv, &o, &q) < 0 || check(&q, &cmd) != EX_OK)
 		return EX_USAGE;
+	if (!open_input(cmd, &q, &input))
+		return EX_NOINPUT;
 	if (o.socket == NULL)
 		o.socket = ctl_socket_of(o.file);
-	code = ctl_ask_daemon(o.socket, &q, cmd == HB_CMD_STOP);
+	code = ctl_ask_daemon(o.socket, &q, input, cmd == HB_CMD_STOP);
 	free(o.socket);
 	return code;
 }

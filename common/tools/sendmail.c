@@ -52,7 +52,7 @@ ask(const struct sm *s, const char *command, struct hb_span arg)
 
 	if (arg.n > 0)
 		q.nwords = 2;
-	code = ctl_ask_daemon(socket, &q, false);
+	code = ctl_ask_daemon(socket, &q, NULL, false);
 	free(socket);
 	return code;
 }

@@ -1,5 +1,7 @@
 """MTA-STS, end to end: policies, attacks, and what survives them."""
 
+import datetime
+import json
 import re
 import ssl
 
@@ -547,3 +549,119 @@ def test_policies_of_two_workers(world):
         assert len(world.policies.asked(name)) == 2
         assert hb.ctl("sts", "forget", name).code == 0
     assert hb.ctl("sts", "list", json=True) == []
+
+
+EXPORTED = ("domain", "id", "mode", "mx", "max_age", "fetched", "expires",
+            "refreshed", "source", "text")
+
+
+def exported(hb):
+    done = hb.ctl("sts", "export")
+    assert done.code == 0, done
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sts_export_and_import(world, make_server, workers):
+    """What one server exports another one imports, and enforces: no TXT
+    record and no policy host is there any more."""
+    names = ["%s.test" % c for c in "abcdef"]
+    hosts = {name: world.domain(name) for name in names}
+    for name in names:
+        world.policy(name)
+    hb = world.server()
+    for name in names:
+        send(hb, name)
+    hb.wait_empty()
+    rows = exported(hb)
+    assert sorted(r["domain"] for r in rows) == names
+    assert all(set(EXPORTED) <= set(r) for r in rows)
+    assert "policies: kept 6, refresh failing 0" in hb.ctl("status").out
+    text = hb.ctl("sts", "export").out
+    world.policies.block()
+    other = world.server(["workers smtpd=1 delivery=%d" % workers])
+    file = other.write("policies", text)
+    done = other.ctl("sts", "import", file)
+    assert done.code == 0 and done.err == "", done
+    assert done.out == "imported 6, newer ones kept 0, damaged lines 0\n"
+    assert "policies: kept 6, refresh failing 0" in other.ctl("status").out
+    shown = other.ctl("sts", "show", "a.test", json=True)
+    assert shown["source"] == "imported" and shown["mx"] == ["mx.a.test"]
+    for name in names:
+        world.dns.remove("_mta-sts." + name)
+        hosts[name].starttls = "strip"
+        hosts[name].cut()
+        send(other, name)
+    until(lambda: len(other.queue()) == 6, 15, "six deferred")
+    assert other.wait_reason("no-starttls")
+    again = other.ctl("sts", "import", file, json=True)
+    assert again == {"imported": 0, "kept": 6, "damaged": 0}
+
+
+def test_sts_import_keeps_what_is_newer(world):
+    """An imported policy never replaces a newer one; an older one goes."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test", "testing")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    old = hb.ctl("sts", "export").out
+    site.text = policyhost.policy("enforce", ["mx.far.test"])
+    world.txt("far.test", "2")
+    assert hb.ctl("sts", "refresh", "far.test").code == 0
+    new = hb.ctl("sts", "export").out
+    done = hb.ctl("sts", "import", hb.write("old", old), json=True)
+    assert done == {"imported": 0, "kept": 1, "damaged": 0}
+    assert hb.ctl("sts", "show", "far.test", json=True)["mode"] == "enforce"
+    assert hb.ctl("sts", "forget", "far.test").code == 0
+    for text, mode in ((old, "testing"), (new, "enforce")):
+        done = hb.ctl("sts", "import", hb.write("file", text), json=True)
+        assert done == {"imported": 1, "kept": 0, "damaged": 0}
+        shown = hb.ctl("sts", "show", "far.test", json=True)
+        assert (shown["mode"], shown["source"]) == (mode, "imported")
+    # and it is in use, though the record in memory was another
+    mx.starttls = "strip"
+    mx.cut()
+    world.policies.block()
+    send(hb)
+    hb.wait_reason("no-starttls")
+
+
+def test_sts_import_names_damaged_lines(world):
+    """Damaged lines are named by file and line, the others are taken."""
+    hb = world.server()
+    now = datetime.datetime.utcnow()
+    day = datetime.timedelta(days=1)
+
+    def stamp(t):
+        return t.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def row(**kw):
+        good = {"domain": "a.test", "id": "7", "mode": "enforce",
+                "mx": ["mx.a.test", "*.b.test"], "max_age": 864000,
+                "fetched": stamp(now - day), "refreshed": stamp(now - day),
+                "expires": stamp(now + 90 * day), **kw}
+        return json.dumps(good)
+
+    lines = [row(), "", "{", "[1]", row(domain="b c.test"),
+             row(domain="c.test", mode="perhaps"),
+             row(domain="d.test", fetched="yesterday"),
+             row(domain="e.test", refreshed=stamp(now + 2 * day)),
+             row(domain="f.test", expires=stamp(now - day)),
+             row(domain="g.test", id="a-b"),
+             row(domain="h.test", mx=["mx.h.test\nmode: none"] * 2),
+             row(domain="B\u00fccher.test"), "x" * 600000,
+             row(domain="XN--BCHER-KVA.test")]
+    file = hb.write("policies", "\n".join(lines))
+    done = hb.ctl("sts", "import", file)
+    assert done.code == 1
+    assert done.out == "imported 3, newer ones kept 0, damaged lines 10\n"
+    named = [l.split(": ", 1) for l in done.err.splitlines()]
+    assert sorted(n for n, _ in named) == sorted(
+        "%s:%d" % (file, n) for n in (3, 4, 5, 6, 7, 8, 9, 10, 12, 13))
+    listed = {p["domain"]: p for p in hb.ctl("sts", "list", json=True)}
+    assert sorted(listed) == ["a.test", "h.test", "xn--bcher-kva.test"]
+    # no longer than the policy itself allows
+    assert listed["a.test"]["expires"].startswith(
+        stamp(now + 9 * day)[:10])
+    assert hb.ctl("sts", "import", hb.path("nothing")).code == 66

@@ -1,0 +1,237 @@
+/*
+ * `hauberkctl sts import`: policies of another server enter the store, where
+ * nothing newer is kept.  Floor 3.
+ *
+ * They come from control as STS_ROW; each is answered by an element of the
+ * answer to STS_IMPORT when it is durable, or with what is wrong.
+ */
+#include "sts/sts-priv.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+
+/* How far the clock of the other server may be ahead of ours. */
+enum { AHEAD_MS = 60 * 60 * 1000 };
+
+struct sts_import {
+	struct sts_import *next, **at;
+	struct sts *s;
+	struct hb_ctl to; /* its peer is NULL when control is gone */
+	struct row *rows; /* on their way to the store */
+	bool over;	  /* no more will come */
+};
+
+struct row {
+	struct row *next, **at;
+	struct sts_import *im;
+	uint64_t line;
+	int64_t refreshed_ms;
+	bool there; /* an older one is */
+	struct hb_buf domain, value;
+};
+
+static void
+end_if_over(struct sts_import *im)
+{
+	if (im->rows != NULL || (!im->over && im->to.peer != NULL))
+		return;
+	if (im->to.peer != NULL) {
+		hb_ctl_close(&im->to);
+		hb_ctl_end(&im->to, 0, NULL);
+	}
+	*im->at = im->next;
+	if (im->next != NULL)
+		im->next->at = im->at;
+	free(im);
+}
+
+static void
+answer(const struct sts_import *im, uint64_t line, const char *result)
+{
+	if (im->to.peer == NULL)
+		return;
+	hb_ctl_object(&im->to, NULL);
+	hb_ctl_int(&im->to, "line", (int64_t)line);
+	hb_ctl_text(&im->to, "result", result);
+	hb_ctl_close(&im->to);
+}
+
+static void
+row_free(struct row *r)
+{
+	*r->at = r->next;
+	if (r->next != NULL)
+		r->next->at = r->at;
+	hb_buf_free(&r->domain);
+	hb_buf_free(&r->value);
+	free(r);
+}
+
+static void
+row_end(struct row *r, const char *result)
+{
+	struct sts_import *im = r->im;
+
+	answer(im, r->line, result);
+	row_free(r);
+	end_if_over(im);
+}
+
+static void
+on_put(void *ctx, int err)
+{
+	struct row *r = ctx;
+	struct sts *s = r->im->s;
+
+	if (err == 0)
+		sts_core_imported(s->core, hb_buf_span(&r->domain),
+		    hb_buf_span(&r->value), r->there, sts_now(s));
+	row_end(r, err == 0 ? "imported" : hb_strerror(err));
+}
+
+static void
+on_got(void *ctx, int err, struct hb_span value)
+{
+	struct row *r = ctx;
+	const struct sts_env *env = &r->im->s->env;
+	struct sts_record old;
+
+	r->there = err == 0;
+	if (err < 0 && err != HB_E_NOTFOUND) {
+		row_end(r, hb_strerror(err));
+		return;
+	}
+	if (r->there && sts_record_decode(value, &old) == 0 &&
+	    old.refreshed_ms >= r->refreshed_ms) {
+		row_end(r, "kept");
+		return;
+	}
+	env->ops->put(env->store, hb_buf_span(&r->domain),
+	    hb_buf_span(&r->value), false, on_put, r);
+}
+
+/* NULL, and the record; or what is wrong with the policy. */
+static const char *
+check(const struct sts *s, const struct ipc_sts_row *m, struct sts_record *r)
+{
+	struct sts_policy_ref *ref;
+	int64_t now = sts_now(s), end;
+
+	if (!sts_is_name(m->domain))
+		return "not a domain name in A-labels";
+	if (!sts_owns(s, m->domain))
+		return "the workers are being changed: try again";
+	*r = (struct sts_record){ .id = m->id,
+		.fetched_ms = m->fetched_ms,
+		.expires_ms = m->expires_ms,
+		.refreshed_ms = m->refreshed_ms,
+		.tried_ms = m->refreshed_ms,
+		.source = HB_SPAN("imported"),
+		.text = m->text };
+	if (!sts_is_id(m->id))
+		return "id is not 1 to 32 letters and digits";
+	if (m->fetched_ms <= 0 || m->fetched_ms > m->refreshed_ms ||
+	    m->refreshed_ms > now + AHEAD_MS)
+		return "fetched and refreshed are not in this order, or ahead "
+		       "of the clock";
+	ref = sts_ref_new(m->domain, r);
+	if (ref == NULL)
+		return "not a policy";
+	r->mode = ref->policy.mode;
+	end = sts_expires_at(&ref->policy, m->refreshed_ms);
+	sts_ref_release(&ref);
+	if (m->expires_ms > end) /* RFC 8461 s3.2: not longer than max_age */
+		r->expires_ms = end;
+	return r->expires_ms > now ? NULL : "the policy has expired";
+}
+
+static void
+take(struct sts_import *im, const struct ipc_sts_row *m)
+{
+	const struct sts_env *env = &im->s->env;
+	struct sts_record record;
+	const char *why = check(im->s, m, &record);
+	struct row *r;
+
+	if (why != NULL) {
+		answer(im, m->line, why);
+		return;
+	}
+	r = HB_NEW(struct row);
+	*r = (struct row){ .im = im,
+		.line = m->line,
+		.refreshed_ms = m->refreshed_ms,
+		.domain = HB_BUF_INIT(0),
+		.value = HB_BUF_INIT(0) };
+	hb_buf_add(&r->domain, m->domain);
+	sts_record_encode(&record, &r->value);
+	r->next = im->rows;
+	r->at = &im->rows;
+	if (r->next != NULL)
+		r->next->at = &r->next;
+	im->rows = r;
+	env->ops->get(env->store, hb_buf_span(&r->domain), on_got, r);
+}
+
+void
+sts_import_row(
+    struct sts *s, const struct hb_peer *control, const struct ipc_sts_row *m)
+{
+	struct sts_import *im = s->imports;
+
+	while (im != NULL &&
+	       (im->to.peer != control || im->to.ref != m->ref || im->over))
+		im = im->next;
+	if (im == NULL)
+		return; /* the import ended meanwhile */
+	if (m->domain.n > 0) {
+		take(im, m);
+		return;
+	}
+	im->over = true;
+	end_if_over(im);
+}
+
+void
+sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref)
+{
+	struct sts_import *im = HB_NEW(struct sts_import);
+
+	im->s = s;
+	im->to = (struct hb_ctl){ control, ref };
+	im->next = s->imports;
+	im->at = &s->imports;
+	if (im->next != NULL)
+		im->next->at = &im->next;
+	s->imports = im;
+	hb_ctl_array(&im->to, NULL);
+}
+
+void
+sts_import_free(struct sts *s)
+{
+	while (s->imports != NULL) {
+		struct sts_import *im = s->imports;
+
+		while (im->rows != NULL)
+			row_free(im->rows);
+		im->to.peer = NULL;
+		end_if_over(im);
+	}
+}
+
+void
+sts_import_lost(struct sts *s, const struct hb_peer *control)
+{
+	struct sts_import *next;
+
+	for (struct sts_import *im = s->imports; im != NULL; im = next) {
+		next = im->next;
+		if (im->to.peer != control)
+			continue;
+		im->to.peer = NULL;
+		end_if_over(im);
+	}
+}
