@@ -106,6 +106,7 @@ enum sts_clock_state sts_core_clock_state(const struct sts_core *c);
  * something and whose last fetch failed.  Exact after each walk. */
 struct sts_counts {
 	uint64_t kept, failing;
+	bool whole; /* the first walk is done: no estimate */
 };
 struct sts_counts sts_core_counts(const struct sts_core *c);
 

@@ -81,5 +81,6 @@ sts_core_counts(const struct sts_core *c)
 		n.kept += c->counting.kept;
 		n.failing += c->counting.failing;
 	}
+	n.whole = c->walked_once;
 	return n;
 }

@@ -324,6 +324,7 @@ sts_status(const struct sts *s, const struct hb_ctl *to)
 	sts_now(s);
 	hb_ctl_int(to, "policies", (int64_t)n.kept);
 	hb_ctl_int(to, "policies_failing", (int64_t)n.failing);
+	hb_ctl_bool(to, "policies_counting", !n.whole);
 	hb_ctl_text(
 	    to, "clock", sts_clock_word(sts_core_clock_state(s->core)));
 }

@@ -3,7 +3,8 @@
  * nothing newer is kept.  Floor 3.
  *
  * They come from control as STS_ROW; each is answered by an element of the
- * answer to STS_IMPORT when it is durable, or with what is wrong.
+ * answer to STS_IMPORT when the store has taken it, or with what is wrong.
+ * The store flushes many at a time; the answer ends when all are durable.
  */
 #include "sts/sts-priv.h"
 
@@ -12,35 +13,75 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 
-/* How far the clock of the other server may be ahead of ours. */
-enum { AHEAD_MS = 60 * 60 * 1000 };
+enum {
+	/* how far the clock of the other server may be ahead of ours */
+	AHEAD_MS = 60 * 60 * 1000,
+	FLUSH_ROWS = 8192
+};
 
 struct sts_import {
 	struct sts_import *next, **at;
 	struct sts *s;
 	struct hb_ctl to; /* its peer is NULL when control is gone */
 	struct row *rows; /* on their way to the store */
+	size_t puts;      /* so far */
+	size_t unflushed; /* of them not durable yet */
+	int failed;       /* of one of them */
+	struct hb_buf domain, value; /* of the last one */
 	bool over;	  /* no more will come */
+	bool flushed;     /* it was asked for */
+	bool putting;
 };
 
 struct row {
 	struct row *next, **at;
 	struct sts_import *im;
 	uint64_t line;
+	size_t size; /* of the policy's text */
 	int64_t refreshed_ms;
 	bool there; /* an older one is */
 	struct hb_buf domain, value;
 };
 
+static void on_put(void *ctx, int err);
+
+static void
+put(struct sts_import *im, bool lazy)
+{
+	const struct sts_env *env = &im->s->env;
+
+	im->unflushed++;
+	im->putting = true; /* the answer may come at once */
+	env->ops->put(env->store, hb_buf_span(&im->domain),
+	    hb_buf_span(&im->value), lazy, on_put, im);
+	im->putting = false;
+}
+
+/* False: something is still to be waited for. */
+static bool
+is_done(struct sts_import *im)
+{
+	if (im->rows != NULL || (!im->over && im->to.peer != NULL))
+		return false;
+	if (im->unflushed > 0 && !im->flushed) {
+		im->flushed = true;
+		put(im, false); /* once more: flushes those before it */
+	}
+	return im->unflushed == 0;
+}
+
 static void
 end_if_over(struct sts_import *im)
 {
-	if (im->rows != NULL || (!im->over && im->to.peer != NULL))
+	if (!is_done(im))
 		return;
 	if (im->to.peer != NULL) {
 		hb_ctl_close(&im->to);
-		hb_ctl_end(&im->to, 0, NULL);
+		hb_ctl_end(&im->to, im->failed < 0,
+		    im->failed < 0 ? hb_strerror(im->failed) : NULL);
 	}
+	hb_buf_free(&im->domain);
+	hb_buf_free(&im->value);
 	*im->at = im->next;
 	if (im->next != NULL)
 		im->next->at = im->at;
@@ -48,12 +89,14 @@ end_if_over(struct sts_import *im)
 }
 
 static void
-answer(const struct sts_import *im, uint64_t line, const char *result)
+answer(const struct sts_import *im, uint64_t line, size_t size,
+    const char *result)
 {
 	if (im->to.peer == NULL)
 		return;
 	hb_ctl_object(&im->to, NULL);
 	hb_ctl_int(&im->to, "line", (int64_t)line);
+	hb_ctl_int(&im->to, "size", (int64_t)size);
 	hb_ctl_text(&im->to, "result", result);
 	hb_ctl_close(&im->to);
 }
@@ -74,7 +117,7 @@ row_end(struct row *r, const char *result)
 {
 	struct sts_import *im = r->im;
 
-	answer(im, r->line, result);
+	answer(im, r->line, r->size, result);
 	row_free(r);
 	end_if_over(im);
 }
@@ -82,20 +125,37 @@ row_end(struct row *r, const char *result)
 static void
 on_put(void *ctx, int err)
 {
-	struct row *r = ctx;
-	struct sts *s = r->im->s;
+	struct sts_import *im = ctx;
 
-	if (err == 0)
-		sts_core_imported(s->core, hb_buf_span(&r->domain),
-		    hb_buf_span(&r->value), r->there, sts_now(s));
-	row_end(r, err == 0 ? "imported" : hb_strerror(err));
+	if (err < 0)
+		im->failed = err;
+	im->unflushed--;
+	if (!im->putting)
+		end_if_over(im);
+}
+
+static void
+row_put(struct row *r)
+{
+	struct sts_import *im = r->im;
+	struct hb_buf spare;
+
+	sts_core_imported(im->s->core, hb_buf_span(&r->domain),
+	    hb_buf_span(&r->value), r->there, sts_now(im->s));
+	spare = im->domain;
+	im->domain = r->domain;
+	r->domain = spare;
+	spare = im->value;
+	im->value = r->value;
+	r->value = spare;
+	put(im, ++im->puts % FLUSH_ROWS != 0);
+	row_end(r, "imported");
 }
 
 static void
 on_got(void *ctx, int err, struct hb_span value)
 {
 	struct row *r = ctx;
-	const struct sts_env *env = &r->im->s->env;
 	struct sts_record old;
 
 	r->there = err == 0;
@@ -108,8 +168,7 @@ on_got(void *ctx, int err, struct hb_span value)
 		row_end(r, "kept");
 		return;
 	}
-	env->ops->put(env->store, hb_buf_span(&r->domain),
-	    hb_buf_span(&r->value), false, on_put, r);
+	row_put(r);
 }
 
 /* NULL, and the record; or what is wrong with the policy. */
@@ -156,12 +215,13 @@ take(struct sts_import *im, const struct ipc_sts_row *m)
 	struct row *r;
 
 	if (why != NULL) {
-		answer(im, m->line, why);
+		answer(im, m->line, m->text.n, why);
 		return;
 	}
 	r = HB_NEW(struct row);
 	*r = (struct row){ .im = im,
 		.line = m->line,
+		.size = m->text.n,
 		.refreshed_ms = m->refreshed_ms,
 		.domain = HB_BUF_INIT(0),
 		.value = HB_BUF_INIT(0) };
@@ -201,6 +261,8 @@ sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref)
 
 	im->s = s;
 	im->to = (struct hb_ctl){ control, ref };
+	im->domain = HB_BUF_INIT(0);
+	im->value = HB_BUF_INIT(0);
 	im->next = s->imports;
 	im->at = &s->imports;
 	if (im->next != NULL)
@@ -218,6 +280,7 @@ sts_import_free(struct sts *s)
 		while (im->rows != NULL)
 			row_free(im->rows);
 		im->to.peer = NULL;
+		im->unflushed = 0;
 		end_if_over(im);
 	}
 }

@@ -2,8 +2,9 @@
  * `sts import`: lines of JSON become policies, which go to the worker that
  * owns their domain.  Floor 4.
  *
- * The file comes in pieces behind the question.  At most WINDOW policies are
- * on their way; while they are, the client is not read from.
+ * The file comes in pieces behind the question.  A bounded number of policies
+ * is on its way, made durable together; while they are, the client is not read
+ * from.
  */
 #include "config.h"
 
@@ -16,7 +17,8 @@
 #include "common/base/timefmt.h"
 
 enum {
-	WINDOW = 512,		  /* policies without answer */
+	WINDOW = 4096,		  /* policies without answer */
+	WINDOW_BYTES = 2 << 20,	  /* and what their texts may be */
 	LINE_MOST = 512 << 10,	  /* bytes: a policy of 64 KiB, escaped */
 	REPORTS_MOST = 1000	  /* damaged lines that are named */
 };
@@ -24,7 +26,7 @@ enum {
 struct ctl_import {
 	struct hb_buf text; /* out of the pieces, not yet lines */
 	uint64_t line;	    /* of the last one */
-	size_t flying;
+	size_t flying, flying_bytes;
 	bool whole;   /* the client has sent all */
 	bool ended;   /* and the workers were told */
 	bool too_long; /* passing over the rest of a line */
@@ -116,6 +118,7 @@ hand_over(struct ctl_client *c, struct ipc_sts_row *m)
 	    hb_peer_send(a->peer, HB_IPC_STS_ROW, m, -1) < 0)
 		return "the worker of this domain does not run";
 	c->import->flying++;
+	c->import->flying_bytes += m->text.n;
 	return NULL;
 }
 
@@ -224,13 +227,19 @@ end_rows(struct ctl_client *c)
 	}
 }
 
+static bool
+is_full(const struct ctl_import *im)
+{
+	return im->flying >= WINDOW || im->flying_bytes >= WINDOW_BYTES;
+}
+
 static void
 go_on(struct ctl_client *c)
 {
 	struct ctl_import *im = c->import;
 	int r = 1;
 
-	while (im->flying < WINDOW && r > 0) {
+	while (!is_full(im) && r > 0) {
 		if (next_line(c))
 			continue;
 		r = im->whole ? 0 : next_piece(c);
@@ -241,7 +250,7 @@ go_on(struct ctl_client *c)
 		im->whole = true;
 		hb_buf_clear(&im->text);
 	}
-	ctl_hold(c, im->flying >= WINDOW || im->whole);
+	ctl_hold(c, is_full(im) || im->whole);
 	if (im->whole && im->text.n == 0 && im->flying == 0)
 		end_rows(c);
 }
@@ -271,16 +280,19 @@ ctl_import_begin(struct ctl_client *c)
 	c->input = go_on;
 }
 
-/* {"line":N,"result":"imported"|"kept"|what is wrong} */
+/* {"line":N,"size":BYTES,"result":"imported"|"kept"|what is wrong} */
 void
 ctl_import_element(struct ctl_client *c, json_t *v)
 {
 	struct ctl_import *im = c->import;
 	struct hb_span result = ctl_member(v, "result");
+	size_t size = (size_t)json_integer_value(json_object_get(v, "size"));
 	const char *why = json_string_value(json_object_get(v, "result"));
 
 	if (im->flying > 0)
 		im->flying--;
+	im->flying_bytes = size < im->flying_bytes ? im->flying_bytes - size
+						   : 0;
 	if (hb_span_eq(result, HB_SPAN("imported")))
 		im->imported++;
 	else if (hb_span_eq(result, HB_SPAN("kept")))

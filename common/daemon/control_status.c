@@ -131,6 +131,7 @@ add_policies(struct ctl_client *c, const json_t *status)
 	const json_t *row;
 	json_int_t all = 0, failing = 0;
 	const char *clock = NULL;
+	bool counting = false;
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "roles"), i, row)
@@ -141,11 +142,14 @@ add_policies(struct ctl_client *c, const json_t *status)
 		all += json_integer_value(json_object_get(row, "policies"));
 		failing += json_integer_value(
 		    json_object_get(row, "policies_failing"));
+		counting = counting || json_is_true(json_object_get(
+		    row, "policies_counting"));
 		if (word != NULL && strcmp(word, "good") != 0)
 			clock = word;
 	}
-	ctl_addf(c, "policies: kept %lld, refresh failing %lld\n",
-	    (long long)all, (long long)failing);
+	ctl_addf(c, "policies: kept %lld, refresh failing %lld%s\n",
+	    (long long)all, (long long)failing,
+	    counting ? ", still counting" : "");
 	if (clock != NULL)
 		ctl_addf(c, "clock: %s, not believed: policies do not "
 		    "expire\n", clock);

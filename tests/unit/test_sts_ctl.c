@@ -363,7 +363,7 @@ status_counts_policies(void **state)
 	hb_ctl_end(&to, 0, NULL);
 	assert_int_equal(hb_loop_run(w.loop), 0);
 	assert_span(hb_buf_span(&w.out),
-	    "={policies=2 policies_failing=2 clock=good =/ ");
+	    "={policies=2 policies_failing=2 policies_counting=0 clock=good =/ ");
 }
 
 static void
