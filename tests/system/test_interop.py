@@ -43,6 +43,23 @@ def test_exim_refuses_a_recipient(exim_domain, world):
     assert b"no such mailbox" in hb.wait_mail("alice")[0]
 
 
+def test_RTLS_05_exim_does_not_know_it(exim_domain, world):
+    """A verified channel to a server that never heard of REQUIRETLS: the
+    message comes back, without its text."""
+    hb = world.server()
+    with hb.client() as c:
+        c.ehlo()
+        c.starttls()
+        c.ehlo()
+        for reply in c.envelope("alice@hb.test", "x@far.test",
+                                params="REQUIRETLS"):
+            assert reply.code == 250, reply
+        assert c.data(client.text("secret")).code == 250
+    notice = hb.wait_mail("alice")[0]
+    assert b"Status: 5.7.30" in notice and b"hello" not in notice
+    assert exim_domain.messages() == []
+
+
 def test_exim_gets_many_and_large(exim_domain, world):
     """300 small messages and three of 5 MB, none lost, none twice."""
     hb = world.server()

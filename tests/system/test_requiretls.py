@@ -287,3 +287,215 @@ def test_RTLS_09_notice_is_not_dropped(world):
     notice, = back.wait(1)
     assert notice.sender == "" and "REQUIRETLS" not in params(notice)
     hb.wait_empty()
+
+
+# judged
+
+
+def notice(hb, index=0):
+    """A notice to alice, and the fields about its one recipient."""
+    data = hb.wait_mail("alice", index + 1)[index]
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    part, = [p for p in message.walk()
+             if p.get_content_type() == "message/delivery-status"]
+    return data, part.get_payload()[1]
+
+
+def returned(hb, status, code, reason):
+    """The message came back at once, with a sentence about it."""
+    data, rcpt = notice(hb)
+    assert (rcpt["Action"], rcpt["Status"]) == ("failed", status)
+    assert rcpt["X-Hauberk-Reason"] == reason
+    record = hb.wait_record(ev="delivery", result="fail")
+    assert (record["code"], record["status"]) == (str(code), status)
+    hb.wait_empty()
+    return data
+
+
+def in_clear_alone(_world, mx, _other_ca):
+    mx.tls_keywords = []
+    mx.reply["ehlo"] = lambda session, _: None if session.tls else (
+        "250-mx\r\n250-STARTTLS\r\n250 REQUIRETLS")
+
+
+# what is wrong with the one MX host, and what is said of it
+FAULTS = {
+    "not-listed": (lambda w, mx, o: mx.tls_keywords.clear(),
+                   "5.7.30", 550, "requiretls-missing"),
+    "listed-in-clear": (in_clear_alone, "5.7.30", 550,
+                        "requiretls-missing"),
+    "no-tls": (lambda w, mx, o: setattr(mx, "starttls", "strip"),
+               "5.7.10", 523, "no-starttls"),
+    "tls-refused": (lambda w, mx, o: setattr(mx, "starttls", "refuse"),
+                    "5.7.10", 523, "starttls-refused"),
+    "untrusted": (lambda w, mx, o: setattr(mx, "cert", o.issue(mx.name)),
+                  "5.7.30", 550, "cert-untrusted"),
+    "other-name": (lambda w, mx, o: setattr(mx, "cert",
+                                            w.ca.issue("other.test")),
+                   "5.7.30", 550, "cert-name"),
+    "no-policy": (lambda w, mx, o: w.dns.remove("_mta-sts.far.test"),
+                  "5.7.30", 550, "mx-unproven"),
+    "testing": (lambda w, mx, o: w.policy("far.test", "testing"),
+                "5.7.30", 550, "mx-unproven"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_RTLS_03_04_05_returned_at_once(world, other_ca, fault):
+    """The only MX host was reached and does not suit: it never sees MAIL,
+    the sender hears at once; mail without the tag is another matter."""
+    mx = secure_domain(world, "far.test")
+    spoil, status, code, reason = FAULTS[fault]
+    spoil(world, mx, other_ca)
+    hb = world.server(["retry first=1h max=1h"])
+    send(hb, "alice@hb.test", "x@far.test")
+    data = returned(hb, status, code, reason)
+    assert b"hello" not in data
+    assert "MAIL" not in mx.verbs()
+
+
+def test_RTLS_03_signed_mx_records(world):
+    """Signed MX records vouch for the name where there is no policy."""
+    mx = world.domain("far.test")
+    mx.tls_keywords = ["REQUIRETLS"]
+    world.dns.sign("far.test")
+    hb = world.server(["trust-ad yes"])
+    send(hb, "alice@hb.test", "x@far.test")
+    all_tagged(mx, 1)
+
+
+def test_RTLS_05_next_mx(world):
+    """A host that lacks it is left with QUIT, the next one gets the mail."""
+    one, two = world.domain("far.test", "10 mx1.far.test",
+                            "20 mx2.far.test")
+    two.tls_keywords = ["REQUIRETLS"]
+    world.policy("far.test", mxs=["mx1.far.test", "mx2.far.test"])
+    hb = world.server()
+    send(hb, "alice@hb.test", "x@far.test")
+    all_tagged(two, 1)
+    until(lambda: "QUIT" in one.verbs(), 10, "QUIT")
+    assert "MAIL" not in one.verbs()
+
+
+def test_RTLS_06_trouble_delays(world):
+    """One host lacks it, the other cannot be reached: the mail waits, and
+    goes to the other when it is there."""
+    one, two = world.domain("far.test", "10 mx1.far.test",
+                            "20 mx2.far.test")
+    two.tls_keywords = ["REQUIRETLS"]
+    two.stop()
+    world.policy("far.test", mxs=["mx1.far.test", "mx2.far.test"])
+    hb = world.server()
+    send(hb, "alice@hb.test", "x@far.test")
+    hb.wait_reason("requiretls-missing")
+    assert hb.maildir("alice") == []
+    two.start()
+    all_tagged(two, 1)
+    assert "MAIL" not in one.verbs()
+
+
+def test_RTLS_05_lifetime_over(world):
+    """What waited for a channel until its end comes back for want of it."""
+    world.domain("far.test", "10 mx1.far.test", "20 mx2.far.test")[1].stop()
+    world.policy("far.test", mxs=["mx1.far.test", "mx2.far.test"])
+    hb = world.server(["lifetime 4s", "delay-warning off"])
+    send(hb, "alice@hb.test", "x@far.test")
+    _, rcpt = notice(hb)
+    assert rcpt["Status"].startswith("5.7.")
+    assert rcpt["X-Hauberk-Reason"] == "requiretls-missing"
+
+
+def test_RTLS_12_no_pooled_session_of_a_weaker_message(world):
+    """A session kept from mail without the tag, opened before the host
+    listed REQUIRETLS, neither gets the tagged message nor condemns it."""
+    mx = secure_domain(world, "far.test")
+    mx.tls_keywords = []
+    hb = world.server()
+    send(hb, "alice@hb.test", "x@far.test", tag="")
+    mx.wait(1)
+    mx.tls_keywords = ["REQUIRETLS"]
+    send(hb, "alice@hb.test", "x@far.test")
+    first, second = mx.wait(2)
+    assert "REQUIRETLS" in params(second)
+    assert first.session != second.session
+
+
+# LMTP and configured hops
+
+
+def hop(world, scheme, lmtp=False, **kw):
+    """A server that hands far.test to a host of the configuration; both."""
+    mx = world.host("hop.test", lmtp=lmtp, **kw)
+    hb = world.server(["hosts-file hosts",
+                       "route far.test %s://hop.test:%d" % (scheme, mx.port)],
+                      start=False)
+    hb.write("hosts", "%s hop.test\n" % mx.address)
+    return mx, hb.start()
+
+
+@pytest.mark.parametrize("scheme", ["lmtp", "smtp"])
+def test_RTLS_03_08_configured_hop(world, scheme):
+    """Its name needs no proof, its certificate does; LMTP speaks TLS for
+    such a message alone."""
+    mx, hb = hop(world, scheme, lmtp=scheme == "lmtp")
+    mx.tls_keywords = ["REQUIRETLS"]
+    send(hb, "alice@hb.test", "x@far.test")
+    all_tagged(mx, 1)
+    send(hb, "alice@hb.test", "x@far.test", tag="")
+    second = mx.wait(2)[1]
+    assert "REQUIRETLS" not in params(second)
+    assert bool(second.tls) == (scheme == "smtp")
+
+
+@pytest.mark.parametrize("scheme", ["lmtp", "smtp"])
+def test_RTLS_04_05_configured_hop_without_it(world, scheme):
+    """No TLS there: returned, never sent."""
+    mx, hb = hop(world, scheme, lmtp=scheme == "lmtp", cert=None)
+    send(hb, "alice@hb.test", "x@far.test")
+    returned(hb, "5.7.10", 523, "no-starttls")
+    assert "MAIL" not in mx.verbs()
+
+
+# TLS-Required: No
+
+
+@pytest.mark.parametrize("attack", ["strip", "untrusted", "name"])
+def test_RTLS_07_11_delivered_though_the_policy_fails(world, other_ca,
+                                                      attack):
+    """The sender's No beats the recipient's enforce policy; mail without it
+    waits meanwhile."""
+    mx = secure_domain(world, "far.test")
+    if attack == "strip":
+        mx.starttls = "strip"
+    else:
+        mx.cert = other_ca.issue(mx.name) if attack == "untrusted" else \
+            world.ca.issue("other.test")
+    hb = world.server()
+    send(hb, "alice@hb.test", "y@far.test", tag="")
+    hb.wait_reason()
+    send(hb, "alice@hb.test", "x@far.test", tag="", extra=NO)
+    message, = mx.wait(1)
+    assert message.rcpts == ["x@far.test"]
+    assert bool(message.tls) == (attack != "strip")
+    assert NO.encode() in message.data
+    assert [r["address"] for e in hb.queue() for r in e["recipients"]] == [
+        "y@far.test"]
+
+
+def test_RTLS_07_11_operators_word_stands(world):
+    """The operator's word is not the sender's to lower."""
+    mx = world.domain("far.test", cert=None)
+    hb = world.server(["tls-policy far.test verify"])
+    send(hb, "alice@hb.test", "x@far.test", tag="", extra=NO)
+    hb.wait_reason("no-starttls")
+    assert "MAIL" not in mx.verbs()
+
+
+def test_RTLS_07_server_that_insists(world):
+    """s4.2.2: only the receiver can still insist on TLS: a notice."""
+    mx = world.domain("far.test", cert=None)
+    mx.reply["mail"] = "530 5.7.0 issue STARTTLS first"
+    hb = world.server()
+    send(hb, "alice@hb.test", "x@far.test", tag="", extra=NO)
+    _, rcpt = notice(hb)
+    assert rcpt["Status"] == "5.7.0"
