@@ -227,8 +227,9 @@ static void
 start_tls(struct dlv_link *l)
 {
 	struct hb_tls_facts f = { .state = HB_TLSF_FAILED };
-	int err = hb_conn_tls_client(l->conn, l->pool->env.tls,
-	    &(struct hb_tls_want){ .name = l->reference });
+	struct hb_tls_want want = { .name = l->reference,
+		.dane = l->target.dane };
+	int err = hb_conn_tls_client(l->conn, l->pool->env.tls, &want);
 
 	if (err == 0)
 		return;
@@ -416,7 +417,8 @@ on_tls(void *ctx, const struct hb_tls_facts *facts)
 {
 	struct dlv_link *l = ctx;
 	struct hb_tls_facts f = *facts;
-	const char *name = facts->state == HB_TLSF_DONE && !facts->name_ok
+	const char *name = facts->state == HB_TLSF_DONE && !facts->name_ok &&
+		l->target.dane == NULL
 	    ? name_found(l) : NULL;
 
 	if (name != NULL)

@@ -251,9 +251,6 @@ parse_tls_policies(struct hb_conf_line *l, void *field)
 	if (p.pattern == NULL || level < 0)
 		return;
 	p.level = (enum hb_tls_level)level;
-	if (p.level == HB_TLS_DANE)
-		hb_conf_error(l, "level 'dane' has no function in this build, "
-		    "and ignoring it would weaken what it demands");
 	for (size_t i = 2; i < l->n; i++)
 		policy_option(l, &p, l->v[i]);
 	if (p.names.n > 0 && p.level != HB_TLS_VERIFY)

@@ -85,7 +85,7 @@ reload_keeps_what_cannot_change(void **state)
 {
 	struct hb_conf *old = conf_of("spool /a\nworkers smtpd=2\n"),
 		       *c = conf_of("spool /b\nworkers smtpd=3\n"
-				    "hostname new.example\ndane on\n"),
+				    "hostname new.example\ntls-report on\n"),
 		       *same;
 	struct hb_buf changed = HB_BUF_INIT(0);
 
@@ -95,7 +95,7 @@ reload_keeps_what_cannot_change(void **state)
 	assert_int_equal(c->workers.smtpd, 2);
 	assert_string_equal(c->hostname, "new.example");
 	assert_int_equal(c->unbuilt.n, 1);
-	assert_string_equal(c->unbuilt.v[0], "dane");
+	assert_string_equal(c->unbuilt.v[0], "tls-report");
 	assert_span(hb_buf_span(&changed), "spool workers");
 	hb_buf_clear(&changed);
 	same = pd_conf_keep_fixed(old, conf_of("spool /a\nworkers smtpd=2\n"),
