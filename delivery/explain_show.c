@@ -7,6 +7,8 @@
 
 #include "delivery/main.h"
 
+#include <stdio.h>
+
 static const char *const action_words[] = {
 	[STS_DEFER] = "defer",
 	[STS_SKIP] = "skip",
@@ -226,6 +228,7 @@ static void
 show_certificate(const struct hb_ctl *c, const struct hb_tls_facts *f)
 {
 	struct hb_span rest = hb_span_str(f->names), name;
+	char why[sizeof(f->reference) + 32] = "";
 
 	hb_ctl_object(c, "certificate");
 	hb_ctl_array(c, "names");
@@ -237,7 +240,10 @@ show_certificate(const struct hb_ctl *c, const struct hb_tls_facts *f)
 	hb_ctl_bool(c, "verified",
 	    hb_tls_facts_verified(f) || hb_tls_facts_dane(f));
 	text_or_null(c, "reference", f->reference);
-	text_or_null(c, "error", f->error);
+	if (f->error[0] == '\0' && f->dane == HB_DANE_UNTRIED && !f->name_ok)
+		(void)snprintf(why, sizeof(why), "it is not for %s",
+		    f->reference);
+	text_or_null(c, "error", f->error[0] != '\0' ? f->error : why);
 	hb_ctl_close(c);
 }
 

@@ -140,6 +140,7 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 	put_reply(c, &o);
 	hb_ctl_str(c, "status", o.status);
 	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
+	hb_ctl_text(c, "why", hb_reason_text(o.reason));
 	hb_ctl_str(c, "mx", o.mx);
 	hb_ctl_str(c, "tls", o.tls.n > 0 ? o.tls : HB_SPAN("none"));
 	hb_ctl_str(c, "sts", o.sts.n > 0 ? o.sts : HB_SPAN("none"));

@@ -115,7 +115,7 @@ hb_time_distance(int64_t ms, int64_t now_ms, char *dst)
 		i++;
 	s /= units[i].s;
 	if (s == 0)
-		snprintf(dst, 32, "now");
+		snprintf(dst, 32, "just now");
 	else
 		snprintf(dst, 32, "%s%lld %s%s%s", past ? "" : "in ",
 		    (long long)s, units[i].word, s == 1 ? "" : "s",

@@ -18,7 +18,7 @@ void hb_time_rfc5322(int64_t ms, char *dst);
 
 /* For people: "28 Nov 2026 03:37 UTC"; DST has HB_TIME_PLAIN_SIZE bytes. */
 void hb_time_plain(int64_t ms, char *dst);
-/* For people: "in 6 days", "3 hours ago", "now"; DST of 32 bytes.  In the
+/* For people: "in 6 days", "3 hours ago", "just now"; DST of 32 bytes.  In the
  * largest unit that is there twice, rounded down. */
 void hb_time_distance(int64_t ms, int64_t now_ms, char *dst);
 /* What hb_time_rfc3339 writes; the fraction may be missing.  0 or HB_E_*. */

@@ -116,6 +116,13 @@ say_route(struct ctl_page *p, struct hb_span route)
 		ctl_say_quoted(p, route);
 }
 
+static bool
+is_by_mx(const json_t *e)
+{
+	return hb_span_has_prefix_nocase(ctl_member(e, "route"),
+	    HB_SPAN("mx:"));
+}
+
 static void
 say_rule(struct ctl_page *p, const json_t *e)
 {
@@ -123,8 +130,7 @@ say_rule(struct ctl_page *p, const json_t *e)
 		ctl_say(p, "  This server's configuration says so: `");
 		ctl_say_member(p, e, "rule");
 		ctl_say(p, "'.");
-	} else if (hb_span_has_prefix_nocase(ctl_member(e, "route"),
-		       HB_SPAN("mx:"))) {
+	} else if (is_by_mx(e)) {
 		ctl_say(p, "  This server's configuration has no other rule for "
 		       "it.");
 	}
@@ -215,15 +221,15 @@ put_where(struct ctl_page *p, const json_t *e)
 
 static const struct said modes[] = {
 	{ "enforce",
-	    " has a mail security policy (MTA-STS) in force: mail may go only "
+	    " has a mail security policy (MTA-STS) in force (mode enforce): mail may go only "
 	    "to the hosts that the policy lists, only encrypted, and only if "
 	    "the host proves its name with a certificate." },
 	{ "testing",
-	    " has a mail security policy (MTA-STS) in testing: what does not "
+	    " has a mail security policy (MTA-STS) on trial (mode testing): what does not "
 	    "fit it is reported, and the mail goes out all the same." },
 	{ "none",
-	    " has a mail security policy (MTA-STS) that says none: nothing is "
-	    "demanded." },
+	    " has a mail security policy (MTA-STS) that demands nothing (mode "
+	    "none)." },
 };
 
 static void
@@ -269,6 +275,18 @@ put_txt(struct ctl_page *p, const json_t *e)
 	ctl_say_end(p);
 }
 
+static bool
+has_star(const json_t *list)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(list, i, v)
+		if (ctl_string(v).n > 0 && ctl_string(v).p[0] == '*')
+			return true;
+	return false;
+}
+
 static void
 put_policy(struct ctl_page *p, const json_t *e)
 {
@@ -281,7 +299,8 @@ put_policy(struct ctl_page *p, const json_t *e)
 	if (json_array_size(json_object_get(policy, "mx")) > 0) {
 		ctl_say(p, "  It lists ");
 		ctl_say_list(p, json_object_get(policy, "mx"));
-		ctl_say(p, ".");
+		ctl_say(p, ".%s", has_star(json_object_get(policy, "mx"))
+			? "  (A star stands for one part of a name.)" : "");
 	}
 	ctl_say_end(p);
 	put_policy_age(p, policy);
@@ -301,7 +320,7 @@ put_no_policy(struct ctl_page *p, const json_t *e)
 		ctl_say(p, "Nothing: there is no domain that could publish a "
 		       "policy for this way.");
 	} else if (has(e, "no_policy")) {
-		ctl_say(p, "No mail security policy counts: ");
+		ctl_say(p, "There is nothing to hold to: ");
 		say_reason(p, ctl_member(e, "no_policy"));
 		ctl_say(p, ".");
 	} else {
@@ -350,7 +369,8 @@ put_dane(struct ctl_page *p, const json_t *e)
 	const char *resolver = find_said(resolver_words,
 	    HB_ARRAY_LEN(resolver_words), ctl_member(d, "resolver"));
 
-	if (!json_is_object(d))
+	if (!json_is_object(d) ||
+	    json_array_size(json_object_get(e, "mx")) == 0)
 		return;
 	ctl_say_block(p, "Signed records (DANE)");
 	if (is_word(d, "state", "off"))
@@ -383,9 +403,11 @@ rank_text(struct hb_span word)
 }
 
 static const struct said memory_words[] = {
-	{ "off", "This server's operator lets a fall go without a word." },
-	{ "warn", "If it falls, that is logged and the mail goes out." },
-	{ "defer", "If it falls, mail waits: the operator wants it so." },
+	{ "off", "A worse one goes unsaid: this server's operator wants it "
+		 "so." },
+	{ "warn", "A worse one is logged, and the mail goes out." },
+	{ "defer", "With a worse one the mail waits: this server's operator "
+		   "wants it so." },
 };
 
 static void
@@ -407,10 +429,8 @@ put_ledger(struct ctl_page *p, const json_t *e)
 			ctl_say(p, ", first seen ");
 			ctl_say_distance(p, l, "since");
 		}
-		ctl_say(p, ".");
+		ctl_say(p, ".  %s", memory != NULL ? memory : "");
 	}
-	if (memory != NULL)
-		ctl_say(p, "  %s", memory);
 	ctl_say_end(p);
 }
 
@@ -429,7 +449,7 @@ put_level(struct ctl_page *p, const json_t *op)
 	const char *text = find_said(level_words, HB_ARRAY_LEN(level_words),
 	    ctl_member(op, "level"));
 
-	if (text == NULL)
+	if (text == NULL || !has(op, "rule"))
 		return;
 	ctl_say(p, "`");
 	ctl_say_member(p, op, "rule");
@@ -464,19 +484,28 @@ static const struct {
 	    "name." },
 };
 
+static bool
+is_in_force(const json_t *op, size_t i)
+{
+	const json_t *v = json_object_get(op, general_words[i].key);
+
+	return json_is_boolean(v) && json_is_true(v) == general_words[i].when;
+}
+
 static void
 put_operator(struct ctl_page *p, const json_t *e)
 {
-	const json_t *op = json_object_get(e, "operator"), *v;
+	const json_t *op = json_object_get(e, "operator");
+	bool said = has(op, "rule");
 
-	if (!json_is_object(op))
+	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++)
+		said = said || is_in_force(op, i);
+	if (!said)
 		return;
 	ctl_say_block(p, "What this server's operator says");
 	put_level(p, op);
 	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++) {
-		v = json_object_get(op, general_words[i].key);
-		if (!json_is_boolean(v) ||
-		    json_is_true(v) != general_words[i].when)
+		if (!is_in_force(op, i))
 			continue;
 		ctl_say(p, "%s", general_words[i].text);
 		ctl_say_end(p);
@@ -491,22 +520,43 @@ static const struct said host_words[] = {
 	{ "defer", "It would not get the mail now" },
 };
 
+/* Does the word proceed depend on what the connection will show? */
+static bool
+is_open(const json_t *obj)
+{
+	static const char *const demands[] = { "sts-ok", "dane-ok",
+		"dane-unusable", "operator", "requiretls-ok" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(demands); i++)
+		if (is_word(obj, "reason", demands[i]))
+			return is_word(obj, "verdict", "proceed");
+	return false;
+}
+
 static void
 put_host_verdict(struct ctl_page *p, const json_t *host)
 {
 	const char *text = find_said(host_words, HB_ARRAY_LEN(host_words),
 	    ctl_member(host, "verdict"));
 
-	ctl_say(p, "%s: ", text != NULL ? text : "Not judged");
-	say_reason(p, ctl_member(host, "reason"));
-	ctl_say(p, ".");
+	if (is_open(host) && !has(host, "tls")) {
+		ctl_say(p, "It would be tried: nothing is held against it "
+			   "before it is connected to [");
+		ctl_say_member(p, host, "reason");
+		ctl_say(p, "].");
+	} else {
+		ctl_say(p, "%s: ", text != NULL ? text : "Not judged");
+		say_reason(p, ctl_member(host, "reason"));
+		ctl_say(p, ".");
+	}
 	if (has(host, "report") && !is_word(host, "verdict", "skip") &&
 	    !is_word(host, "verdict", "defer")) {
 		ctl_say(p, "  A fault that does not stop the mail: ");
 		say_reason(p, ctl_member(host, "report"));
 		ctl_say(p, ".");
 	}
-	if (has(host, "text")) {
+	if (has(host, "text") && !hb_span_eq(ctl_member(host, "text"),
+	    ctl_member(json_object_get(host, "certificate"), "error"))) {
 		ctl_say(p, "  What was seen: ");
 		ctl_say_quoted(p, ctl_member(host, "text"));
 		ctl_say(p, ".");
@@ -514,14 +564,18 @@ put_host_verdict(struct ctl_page *p, const json_t *host)
 	ctl_say_end(p);
 }
 
+/* Of a record: enough to know it again. */
+enum { TLSA_SHOWN = 38 };
+
 static void
 put_host_dane(struct ctl_page *p, const json_t *host)
 {
 	const json_t *d = json_object_get(host, "dane"), *v;
 	size_t i, n = json_array_size(json_object_get(d, "records"));
 
-	if (!has(d, "text"))
-		return;
+	if (!has(d, "text") || is_word(d, "state", "untrusted") ||
+	    is_word(d, "state", "unasked") || is_word(d, "state", "off"))
+		return; /* said already, for all of them */
 	ctl_say(p, "Signed records (DANE): ");
 	ctl_say_member(p, d, "text");
 	if (n > 0) {
@@ -533,7 +587,8 @@ put_host_dane(struct ctl_page *p, const json_t *host)
 	p->indent = "      ";
 	json_array_foreach(json_object_get(d, "records"), i, v)
 	{
-		ctl_say_safe(p, ctl_string(v));
+		ctl_say_safe(p, hb_span_head(ctl_string(v), TLSA_SHOWN));
+		ctl_say(p, "%s", ctl_string(v).n > TLSA_SHOWN ? "..." : "");
 		ctl_say_end(p);
 	}
 	p->indent = "    ";
@@ -565,23 +620,41 @@ say_certificate(struct ctl_page *p, const json_t *cert)
 	}
 }
 
+/* What stands behind the slash of "TLSv1.3/verified". */
+static const struct said proofs[] = {
+	{ "verified", "the host proved its name with its certificate" },
+	{ "dane", "the certificate is the one that signed records promise" },
+	{ "unverified", "the host's name was not proved" },
+};
+
+static void
+say_tls(struct ctl_page *p, const json_t *host)
+{
+	struct hb_span proof = ctl_member(host, "tls"),
+		       version = hb_span_cut(&proof, '/');
+	const char *text = find_said(proofs, HB_ARRAY_LEN(proofs), proof);
+
+	ctl_say(p, "The connection: ");
+	if (text == NULL) {
+		ctl_say(p, "plain text.");
+		return;
+	}
+	ctl_say(p, "encrypted (");
+	ctl_say_safe(p, version);
+	if (has(host, "cipher")) {
+		ctl_say(p, ", ");
+		ctl_say_member(p, host, "cipher");
+	}
+	ctl_say(p, "); %s.", text);
+}
+
 static void
 put_connection(struct ctl_page *p, const json_t *host)
 {
 	const json_t *cert = json_object_get(host, "certificate");
 
 	if (has(host, "tls")) {
-		if (is_word(host, "tls", "none")) {
-			ctl_say(p, "The connection: plain text.");
-		} else {
-			ctl_say(p, "The connection: ");
-			ctl_say_member(p, host, "tls");
-			if (has(host, "cipher")) {
-				ctl_say(p, ", ");
-				ctl_say_member(p, host, "cipher");
-			}
-			ctl_say(p, ".");
-		}
+		say_tls(p, host);
 		ctl_say_end(p);
 	}
 	if (json_is_object(cert)) {
@@ -596,12 +669,12 @@ put_connection(struct ctl_page *p, const json_t *host)
 }
 
 static void
-put_host(struct ctl_page *p, const json_t *host)
+put_host(struct ctl_page *p, const json_t *host, bool by_mx)
 {
 	const json_t *addrs = json_object_get(host, "addresses");
 
 	ctl_say_member(p, host, "name");
-	if (json_object_get(host, "preference") != NULL) {
+	if (by_mx) {
 		ctl_say(p, ", preference ");
 		ctl_say_member(p, host, "preference");
 	}
@@ -627,13 +700,15 @@ put_hosts(struct ctl_page *p, const json_t *e)
 
 	if (json_array_size(list) == 0)
 		return;
-	ctl_say_block(p, "The mail hosts, in the order in which they are tried");
+	ctl_say_block(p, json_array_size(list) > 1
+		? "The mail hosts, in the order in which they are tried"
+		: "The mail host");
 	json_array_foreach(list, i, v)
-		put_host(p, v);
+		put_host(p, v, is_by_mx(e));
 	p->indent = "  ";
 	if (!json_is_true(json_object_get(e, "live"))) {
-		ctl_say(p, "None of them was connected to; `explain --live' does "
-		       "that, and sends nothing.");
+		ctl_say(p, "Nothing was connected to; `explain --live' does "
+			   "that, and sends no mail.");
 		ctl_say_end(p);
 	}
 }
@@ -653,10 +728,19 @@ put_outcome(struct ctl_page *p, const json_t *e)
 	    ctl_member(e, "verdict"));
 
 	ctl_say_block(p, "The outcome");
-	ctl_say(p, "%s: ", text != NULL ? text : "Not known");
-	say_reason(p, ctl_member(e, "reason"));
-	ctl_say(p, ".");
-	if (has(e, "text")) {
+	if (is_word(e, "reason", "ok")) {
+		ctl_say(p, "Mail would be delivered.");
+	} else if (is_open(e) && !json_is_true(json_object_get(e, "live"))) {
+		ctl_say(p, "Mail would be sent, unless the connection falls "
+			   "short of what is demanded [");
+		ctl_say_member(p, e, "reason");
+		ctl_say(p, "].");
+	} else {
+		ctl_say(p, "%s: ", text != NULL ? text : "Not known");
+		say_reason(p, ctl_member(e, "reason"));
+		ctl_say(p, ".");
+	}
+	if (has(e, "text") && !is_word(e, "reason", "ok")) {
 		ctl_say(p, "  The words: ");
 		ctl_say_quoted(p, ctl_member(e, "text"));
 		ctl_say(p, ".");

@@ -14,6 +14,15 @@ add_sender(struct ctl_client *c, const json_t *msg)
 		ctl_add_safe(c, sender);
 }
 
+static bool
+contains(struct hb_span text, struct hb_span part)
+{
+	for (size_t i = 0; i + part.n <= text.n; i++)
+		if (hb_span_eq(hb_span(text.p + i, part.n), part))
+			return true;
+	return false;
+}
+
 /* Why it is still here. */
 static void
 add_last(struct ctl_client *c, const json_t *last)
@@ -28,6 +37,10 @@ add_last(struct ctl_client *c, const json_t *last)
 		ctl_add(c, ": ");
 		ctl_add_member(c, last, "reply");
 	}
+	if (contains(ctl_member(last, "reply"), ctl_member(last, "why")))
+		return;
+	ctl_add(c, "\n        why: ");
+	ctl_add_member(c, last, "why");
 }
 
 static void

@@ -27,6 +27,22 @@ ctl_addf(struct ctl_client *c, const char *fmt, ...)
 	hb_buf_adds(&c->text, line);
 }
 
+/* Characters that nobody sees and that turn a line around, or hide where a
+ * word ends: U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF. */
+static bool
+is_unseen(struct hb_span s, size_t n)
+{
+	if (n != 3)
+		return false;
+	if (s.p[0] == 0xef)
+		return s.p[1] == 0xbb && s.p[2] == 0xbf;
+	if (s.p[0] != 0xe2 || (s.p[1] != 0x80 && s.p[1] != 0x81))
+		return false;
+	return s.p[1] == 0x80 ? (s.p[2] >= 0x8b && s.p[2] <= 0x8f) ||
+		(s.p[2] >= 0xa8 && s.p[2] <= 0xae)
+			      : s.p[2] >= 0xa0 && s.p[2] <= 0xaf;
+}
+
 /* How many bytes at the front of S may be shown as they are. */
 static size_t
 shown(struct hb_span s)
@@ -38,7 +54,7 @@ shown(struct hb_span s)
 	if (n == 2 && s.p[0] == 0xc2 && s.p[1] >= FIRST_C1 &&
 	    s.p[1] <= LAST_C1)
 		return 0;
-	return n;
+	return is_unseen(s, n) ? 0 : n;
 }
 
 void

@@ -249,7 +249,7 @@ times_for_people(void **state)
 	static const struct {
 		int64_t s;
 		const char *want;
-	} rows[] = { { 0, "now" }, { 1, "in 1 second" }, { -1, "1 second ago" },
+	} rows[] = { { 0, "just now" }, { 1, "in 1 second" }, { -1, "1 second ago" },
 		{ 119, "in 119 seconds" }, { 120, "in 2 minutes" },
 		{ -7199, "119 minutes ago" }, { -7200, "2 hours ago" },
 		{ 6 * 86400 + 86399, "in 6 days" },
