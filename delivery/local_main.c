@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -267,6 +268,10 @@ main(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	umask(077);
+	/* It was made as one that never blocks.  The job may come later than
+	 * we, and there is nothing to do but wait for it. */
+	if (fcntl(CHANNEL, F_SETFL, 0) != 0)
+		return EX_OSERR;
 	if (read_job(&j)) {
 		deliver(&j, &out, &text);
 		r = report(&j, &out, &text);

@@ -1,11 +1,14 @@
 """Local delivery: Maildir, mbox, aliases and who exists."""
 
 import os
+import socket
 import stat
+import subprocess
+import time
 
 import pytest
 
-from harness import client
+from harness import client, hauberk
 from harness.wait import until
 
 pytestmark = pytest.mark.both
@@ -212,3 +215,21 @@ def test_var_mail_default(make_server):
     with open(path, "rb") as f:
         assert b"Subject: spool" in f.read()
     os.unlink(path)
+
+
+def test_helper_waits_for_its_job():
+    """A helper that is there before its job waits: the channel it is given
+    is one that does not block by itself."""
+    if not hauberk.SBIN:
+        pytest.skip("HAUBERK_SBIN does not name an installed tree's sbin")
+    program = os.path.join(os.path.dirname(hauberk.SBIN),
+                           "libexec/hauberk/hauberk-local")
+    ours, its = socket.socketpair()
+    its.setblocking(False)
+    helper = subprocess.Popen([program], pass_fds=(3,),
+                              preexec_fn=lambda: os.dup2(its.fileno(), 3))
+    its.close()
+    time.sleep(0.5)
+    assert helper.poll() is None
+    ours.close()
+    assert helper.wait(5) != 0
