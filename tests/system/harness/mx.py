@@ -369,7 +369,9 @@ class Session:
 
     def do_rcpt(self, arg):
         path = arg[len("TO:"):].partition(">")[0].lstrip("<")
-        if self.act("rcpt", "250 2.1.5 ok", path) == 250:
+        usual = "503 5.5.1 no sender" if self.sender is None \
+            else "250 2.1.5 ok"
+        if self.act("rcpt", usual, path) == 250:
             self.rcpts.append(path)
 
     def do_data(self, arg):

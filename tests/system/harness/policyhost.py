@@ -38,6 +38,7 @@ class Site:
         self.delay = 0
         self.drip = 0
         self.refuse = None   # reset, silence: what a client's hello meets
+        self.hold = None     # an Event: nothing is answered before it
 
     def context(self):
         return pki.server_context(self.cert)
@@ -143,6 +144,8 @@ class PolicyHost:
                         b"Connection: close\r\n\r\n")
             return
         time.sleep(site.delay)
+        if site.hold is not None:
+            site.hold.wait()
         body = site.text.encode()
         head = "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n" \
             % (site.status, site.ctype, len(body))

@@ -1,0 +1,115 @@
+"""Hundreds of domains at once, each a world with faults of its own."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from harness import client
+from harness.wait import until
+from harness.worlds import HELD, NOW, World, choose
+
+# longer than all that waits for no timer takes, on a busy machine too
+TIMER_S = {False: 40, True: 100}
+WAITED_FOR = ("connect-timeout", "reply-timeout")
+
+
+@pytest.fixture
+def net(world, other_ca, address, closing):
+    """The world of other tests, and what many worlds in it need: a gate
+    that holds what is held, an end that comes after the test."""
+    world.other_ca = other_ca
+    world.address = address
+    world.keep = closing
+    world.healed = []
+    world.gate, world.end = threading.Event(), threading.Event()
+    yield world
+    world.gate.set()
+    world.end.set()
+
+
+def submit(hb, worlds):
+    """A message to each domain, all of them there when delivery begins."""
+    stopped = hb.role("delivery")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    with hb.client() as c:
+        c.ehlo()
+        for w in worlds:
+            reply = c.mail("alice@hb.test", w.rcpt, client.text(w.domain))
+            assert reply.code == 250, reply
+        c.quit()
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+
+
+def outcomes(hb):
+    """{recipient: its last record}."""
+    return {r["rcpt"]: r for r in hb.records(ev="delivery")}
+
+
+def wait_for(hb, worlds, timeout):
+    """Until each of the worlds has an outcome."""
+    def missing():
+        have = outcomes(hb)
+        return [w for w in worlds if w.rcpt not in have]
+    until(lambda: not missing(), timeout,
+          lambda: "%d of %d without outcome: %s"
+          % (len(missing()), len(worlds), missing()[:9]), step=0.25)
+
+
+def release(net):
+    """What was held goes on."""
+    for name in net.healed:
+        net.dns.heal(name)
+    net.gate.set()
+
+
+def queue_of(hb):
+    """{recipient: what happened last} of all that waits."""
+    return {r["address"]: r["last"] for entry in hb.queue()
+            for r in entry["recipients"] if r.get("last")}
+
+
+def check_all(hb, worlds):
+    have, queued = outcomes(hb), queue_of(hb)
+    problems = {str(w): w.check(have.get(w.rcpt), queued.get(w.rcpt))
+                for w in worlds}
+    problems = {w: p for w, p in problems.items() if p}
+    assert not problems, "%d of %d: %s" % (
+        len(problems), len(worlds),
+        "\n".join("%s: %s" % x for x in sorted(problems.items())))
+
+
+def check_notices(hb, count):
+    """The sender has a notice for each failure, and no other."""
+    def told():
+        return hb.records(ev="delivery", rcpt="alice@hb.test")
+    until(lambda: len(told()) >= count, 30,
+          lambda: "%d of %d notices" % (len(told()), count))
+    assert [r for r in told() if r["result"] != "ok"] == []
+    assert len(hb.maildir("alice")) == count
+
+
+@pytest.mark.limit(600)
+def test_worlds(net, full):
+    """A message to each of many domains, no two alike, all at once: each has
+    the outcome that its own world demands, and none waits for another. What
+    depends on no timer is there while dozens still hang, and nothing of what
+    hangs is over then."""
+    worlds = [World(net, i, spec)
+              for i, spec in enumerate(choose(500 if full else 100))]
+    hb = net.server(["retry first=4h max=4h", "delay-warning off",
+                     "connect-timeout %ds" % TIMER_S[full],
+                     "reply-timeout %ds" % TIMER_S[full]])
+    submit(hb, worlds)
+    wait_for(hb, [w for w in worlds if w.when == NOW], 120)
+    over = outcomes(hb).values()
+    assert not [r for r in over if r["reason"] in WAITED_FOR]
+    assert not {w.rcpt for w in worlds if w.when == HELD} & \
+        {r["rcpt"] for r in over}
+    release(net)
+    wait_for(hb, worlds, 2 * TIMER_S[full])
+    check_all(hb, worlds)
+    check_notices(hb, sum(w.expected.result == "fail" for w in worlds))
