@@ -84,6 +84,8 @@ struct dlv_world {
 	void (*done)(void *w, struct dlv_attempt *a);
 	/* Do the AD bits of answers count? */
 	enum dlv_trust (*ad_trust)(void *w);
+	/* Known once a policy was looked up: the store tells of the clock. */
+	bool (*clock_implausible)(void *w);
 	dlv_random_fn random;
 	int64_t (*now_ms)(void);
 };
@@ -98,7 +100,6 @@ struct dlv_order {
 	struct dlv_rcpt *rcpt;
 	size_t nrcpt;
 	bool final, flush;
-	bool clock_implausible;
 	const struct hb_conf *conf; /* used by dlv_attempt_start alone */
 	const struct dlv_self *self;
 };

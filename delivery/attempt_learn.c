@@ -120,7 +120,6 @@ set_channel(struct dlv_attempt *a)
 		.require_tls = is_tls_required(a),
 		.tls_optional = is_tls_optional(a),
 		.memory = conf->downgrade_memory,
-		.clock_implausible = a->order.clock_implausible,
 		.demand_verified = a->route.kind == HB_ROUTE_SMTP_TLS ||
 		    a->route.kind == HB_ROUTE_SMTPS };
 	a->port = default_port(a);
@@ -244,6 +243,7 @@ dlv_learned(struct dlv_attempt *a)
 	const struct dlv_mx *m = &a->mx;
 
 	a->trust = a->world->ad_trust(a->w);
+	a->channel.clock_implausible = a->world->clock_implausible(a->w);
 	a->channel.mx_secure = a->trust == DLV_TRUST_YES &&
 	    a->mx.records.known && a->mx.records.ad;
 	dlv_mx_finish(&a->mx,

@@ -98,6 +98,10 @@ on_report(void *ctx, const struct dlv_link_report *r)
 {
 	struct dlv_task *t = ctx;
 
+	/* a certificate that is in date speaks for the clock */
+	if (r->event == DLV_LINK_READY && !r->reused &&
+	    hb_tls_facts_verified(r->facts))
+		sts_clock_confirmed(t->worker->sts);
 	dlv_attempt_link(t->attempt, r);
 }
 
@@ -146,6 +150,14 @@ world_done(void *w, struct dlv_attempt *a)
 	t->done(t);
 }
 
+static bool
+world_clock_implausible(void *w)
+{
+	struct dlv_task *t = w;
+
+	return sts_clock_implausible(t->worker->sts);
+}
+
 static enum dlv_trust
 world_ad_trust(void *w)
 {
@@ -171,6 +183,7 @@ static const struct dlv_world world = {
 	.release = world_release,
 	.done = world_done,
 	.ad_trust = world_ad_trust,
+	.clock_implausible = world_clock_implausible,
 	.random = hb_random_below,
 	.now_ms = hb_now_ms,
 };
@@ -183,7 +196,6 @@ dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
 
 	o.conf = t->worker->env->conf;
 	o.self = &t->worker->self;
-	o.clock_implausible = sts_clock_implausible(t->worker->sts);
 	t->body = *body;
 	t->attempt = dlv_attempt_new(&o, &world, t);
 	dlv_attempt_start(t->attempt);

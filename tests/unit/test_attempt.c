@@ -22,6 +22,7 @@ struct fake {
 	bool done;
 	bool no_dns; /* MX is not known now, the policy never */
 	enum dlv_trust trust;
+	bool clock_implausible;
 	/* MX records: S signed, i not, a signed and the domain an alias; 0:
 	 * the domain has none, signed */
 	char mx;
@@ -254,6 +255,14 @@ fake_trust(void *w)
 	return f->trust;
 }
 
+static bool
+fake_clock(void *w)
+{
+	const struct fake *f = w;
+
+	return f->clock_implausible;
+}
+
 static const struct dlv_world world = {
 	.policy = fake_policy,
 	.ask = fake_ask,
@@ -264,6 +273,7 @@ static const struct dlv_world world = {
 	.release = fake_release,
 	.done = fake_done,
 	.ad_trust = fake_trust,
+	.clock_implausible = fake_clock,
 	.random = zero,
 	.now_ms = now,
 };
