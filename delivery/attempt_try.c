@@ -216,6 +216,8 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 		return;
 	}
 	dlv_note_refusal(a, &v);
+	/* RTLS-06: cut off, or 421: no answer on TLS */
+	a->unsettled = a->unsettled || a->facts.cut || seen == HB_TLSF_REFUSED;
 	if (v.action == STS_DEFER)
 		dlv_end(a);
 	else

@@ -843,6 +843,7 @@ dlv_client_timeout(struct dlv_client *c)
 {
 	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
+		c->facts.cut = true;
 		break_off(c, HB_REASON_TLS_HANDSHAKE, "4.7.5");
 	} else {
 		break_off(c, HB_REASON_REPLY_TIMEOUT, "4.4.2");
@@ -852,8 +853,10 @@ dlv_client_timeout(struct dlv_client *c)
 void
 dlv_client_lost(struct dlv_client *c)
 {
-	if (c->state == S_HANDSHAKE)
+	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
+		c->facts.cut = true;
+	}
 	break_off(c, HB_REASON_CONNECTION_LOST, "4.4.2");
 }
 

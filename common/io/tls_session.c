@@ -186,6 +186,7 @@ note_failure(const struct hb_tls_session *s)
 	else
 		(void)snprintf(text, sizeof(text), "%s", reason);
 	hb_tls_facts_failed(s->facts, text);
+	s->facts->cut = s->syserr != 0 || s->eof;
 }
 
 enum hb_tls_step

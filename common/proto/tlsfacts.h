@@ -32,6 +32,7 @@ enum hb_dane_match {
 };
 struct hb_tls_facts {
 	enum hb_tls_state state;
+	bool cut; /* FAILED: the network's fault, or nobody spoke any more */
 	/* With DANE records these two are not looked at: NONE, false. */
 	enum hb_chain_state chain;
 	bool name_ok;	  /* a DNS-ID of the leaf matches the reference name */

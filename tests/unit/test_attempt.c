@@ -2,7 +2,8 @@
  * An attempt in a world of the test's own: two mail hosts m1 and m2, one
  * address each.  LINKS is what comes of each connection, in order:
  *	v verified TLS   u unverified TLS   n no STARTTLS   r STARTTLS refused
- *	f handshake failed   c cannot be connected   l lost before ready
+ *	f handshake failed   F cut off in it   R 421 to STARTTLS
+ *	c cannot be connected   l lost before ready
  *	V as v, and REQUIRETLS   d, D as v, V by DANE records
  * and, after a channel that is good, of the message:
  *	+ taken   5 refused   4 MAIL refused for now   ? lost after the body
@@ -150,10 +151,11 @@ set_facts(struct fake *f, char what)
 	f->facts.requiretls = what == 'V' || what == 'D';
 	if (what == 'n')
 		f->facts.state = HB_TLSF_NOT_OFFERED;
-	else if (what == 'r')
+	else if (what == 'r' || what == 'R')
 		f->facts.state = HB_TLSF_REFUSED;
-	else if (what == 'f')
+	else if (what == 'f' || what == 'F')
 		f->facts.state = HB_TLSF_FAILED;
+	f->facts.cut = what == 'F';
 }
 
 static void
@@ -186,7 +188,7 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	if (what == 'c')
 		report(f, DLV_LINK_NO_CONNECT, HB_REASON_CONNECT_REFUSED,
 		    false);
-	else if (what == 'f')
+	else if (what == 'f' || what == 'F' || what == 'R')
 		report(f, DLV_LINK_CLOSED, HB_REASON_TLS_HANDSHAKE, false);
 	else if (what == 'l')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, false);
@@ -407,6 +409,8 @@ static const struct channel_row channels[] = {
 	{ "RTLS-05 records do not match", 'S', "33", MAY, RTLS, "VV", "12", RETURNED(DANE_MISMATCH, 550, "5.7.30"), 2, "secure-usable" },
 	{ "RTLS-06 one not reached: wait", 'S', "--", MAY, RTLS, "vc", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
 	{ "RTLS-06 one lost: wait", 'S', "--", MAY, RTLS, "lv", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
+	{ "RTLS-06 cut off in the handshake: wait", 'S', "--", MAY, RTLS, "fF", "12", DEFERRED(TLS_HANDSHAKE, "4.7.5"), 2, "secure-none" },
+	{ "RTLS-06 421 to STARTTLS: wait", 'S', "--", MAY, RTLS, "Rf", "12", DEFERRED(TLS_HANDSHAKE, "4.7.5"), 2, "secure-none" },
 	{ "RTLS-06 MAIL refused for now: wait", 'S', "--", MAY, RTLS, "V4v", "12", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
 	{ "RTLS-06 TLSA look-up fails: wait", 'S', "e-", MAY, RTLS, "v", "2", DEFERRED(REQUIRETLS_MISSING, "4.7.0"), 2, "secure-none" },
 	{ "RTLS-07 TLS-Required: No beats DANE", 'S', "33", MAY, HB_ENV_TLS_OPTIONAL, "v+", "1", GONE, 1, "secure-usable" },

@@ -379,6 +379,34 @@ test_SMTP_replies_ahead(void **state)
 	hb_buf_free(&p.said);
 }
 
+/* Lost or silent in the middle of a handshake is no word on TLS. */
+static void
+test_RTLS_06_a_cut_handshake_is_told_apart(void **state)
+{
+	static void (*const ends[])(struct dlv_client *) = {
+		dlv_client_lost, dlv_client_timeout };
+	struct dlv_client_conf conf = { .helo = "me.test",
+		.tls = DLV_TLS_OFFERED, .reply_ms = 1000 };
+	struct hb_span in = HB_SPAN("220 x\r\n250-x\r\n250 STARTTLS\r\n"
+				    "220 go\r\n");
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
+		struct dlv_client *c = dlv_client_new(&conf);
+
+		dlv_client_connected(c);
+		for (size_t used = 0; used < in.n;) {
+			used += dlv_client_input(c, hb_span_from(in, used));
+			while (dlv_client_next(c).kind != DLV_ACT_NONE)
+				;
+		}
+		ends[i](c);
+		assert_int_equal(dlv_client_facts(c)->state, HB_TLSF_FAILED);
+		assert_true(dlv_client_facts(c)->cut);
+		dlv_client_free(&c);
+	}
+}
+
 int
 main(void)
 {
@@ -386,6 +414,7 @@ main(void)
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_SMTP_replies_ahead),
 		cmocka_unit_test(test_TLS_01_injected),
+		cmocka_unit_test(test_RTLS_06_a_cut_handshake_is_told_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -528,6 +528,7 @@ clear_text_for_a_handshake_fails(void **state)
 	assert_int_equal(write(fd[1], "EHLO not.tls\r\n", 14), 14);
 	run_until(a.closed == 1);
 	assert_int_equal(a.facts.state, HB_TLSF_FAILED);
+	assert_false(a.facts.cut);
 	assert_int_equal(a.err, HB_E_TLS);
 	assert_int_equal(a.got.n, 0);
 	side_end(&a);
@@ -539,6 +540,7 @@ clear_text_for_a_handshake_fails(void **state)
 	shutdown(fd[1], SHUT_WR);
 	run_until(b.closed == 1);
 	assert_int_equal(b.facts.state, HB_TLSF_FAILED);
+	assert_true(b.facts.cut);
 	assert_string_equal(b.facts.error,
 	    "the peer closed the connection during the handshake");
 	side_end(&b);
