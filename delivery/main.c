@@ -89,7 +89,7 @@ make_adaptors(struct dlv_worker *w, struct hb_buf *err)
 	w->pool = dlv_pool_new(&pool);
 	sts.dns = w->dns;
 	sts.tls = w->tls;
-	sts.store = w->store;
+	sts.store = dlv_store_table(w->store, HB_TABLE_POLICY);
 	w->sts = sts_new(&sts);
 	if (w->sts != NULL)
 		return 0;
@@ -105,6 +105,7 @@ free_worker(struct dlv_worker *w)
 	sts_free(&w->sts);
 	dlv_pool_free(&w->pool);
 	dlv_endpoints_free(&w->endpoints);
+	dlv_ledger_free(&w->ledger);
 	dlv_store_free(&w->store);
 	hb_dns_free(&w->dns);
 	hb_tls_free(&w->tls);
@@ -123,6 +124,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 
 	w->env = env;
 	w->store = dlv_store_new(env);
+	w->ledger = dlv_worker_ledger_new(w);
 	w->jobs = dlv_jobs_new(w);
 	w->explains = dlv_explains_new(w);
 	w->endpoints = dlv_endpoints_new();
@@ -205,8 +207,10 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 static void
 on_peer(struct hb_role_env *env, struct hb_peer *p)
 {
-	if (hb_peer_role(p) == HB_ROLE_QUEUE)
+	if (hb_peer_role(p) == HB_ROLE_QUEUE) {
 		dlv_jobs_queue_up(worker_of(env)->jobs, p);
+		dlv_ledger_store_up(worker_of(env)->ledger);
+	}
 }
 
 static void
@@ -219,6 +223,7 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		dlv_explain_lost(w, p);
 		sts_ctl_lost(w->sts, p);
+		dlv_ledger_ctl_lost(w, p);
 	}
 }
 
@@ -249,7 +254,8 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 		show_status(w, &c);
 	else if (q->verb == HB_CTL_EXPLAIN_ROUTE)
 		dlv_explain(w, control, q);
-	else if (!sts_ctl(w->sts, control, q))
+	else if (!dlv_ledger_ctl(w, control, q) &&
+	    !sts_ctl(w->sts, control, q))
 		hb_ctl_end(&c, 1, "not a question for this role");
 }
 

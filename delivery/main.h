@@ -9,12 +9,14 @@
 #include "common/io/dns.h"
 #include "common/io/rolemain.h"
 #include "delivery/attempt.h"
+#include "delivery/ledger.h"
 #include "delivery/pool.h"
 #include "sts/sts.h"
 
 struct dlv_jobs;
 struct dlv_store;
 struct dlv_explains;
+struct dlv_ledger_asking;
 struct dlv_endpoints;
 
 struct dlv_worker {
@@ -25,6 +27,8 @@ struct dlv_worker {
 	struct sts *sts;
 	struct dlv_jobs *jobs;
 	struct dlv_store *store;
+	struct dlv_ledger *ledger;
+	struct dlv_ledger_asking *ledger_asking; /* of control */
 	struct dlv_explains *explains;
 	struct dlv_endpoints *endpoints;
 	struct hb_buf hosts;	/* hosts-file */
@@ -71,13 +75,24 @@ void dlv_worker_idle(struct dlv_worker *w);
 
 /* --- durable values over the channel to queue (main_store.c) ------------ */
 
+/* For a `store' that dlv_store_table gives. */
 extern const struct sts_store_ops dlv_store_ops;
+void *dlv_store_table(struct dlv_store *s, enum hb_table table);
 struct dlv_store *dlv_store_new(struct hb_role_env *env);
 void dlv_store_free(struct dlv_store **s);
 /* Queue is lost: every question gets HB_E_TEMP. */
 void dlv_store_lost(struct dlv_store *s);
 void dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd);
 void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- the memory of downgrades (main_ledger.c) --------------------------- */
+
+struct dlv_ledger *dlv_worker_ledger_new(struct dlv_worker *w);
+/* Answers LEDGER_LIST, LEDGER_SHOW, LEDGER_FORGET, now or later; false: Q is
+ * none of these. */
+bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
+    const struct ipc_ctl *q);
+void dlv_ledger_ctl_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 /* --- unix endpoints of LMTP (main_endpoint.c) --------------------------- */
 

@@ -22,8 +22,15 @@ struct asked {
 	void *ctx;
 };
 
+/* What users of one table hold for a store. */
+struct table {
+	struct dlv_store *store;
+	enum hb_table number;
+};
+
 struct dlv_store {
 	struct hb_role_env *env;
+	struct table tables[HB_TABLE_COUNT];
 	struct asked *asked;
 	uint32_t last_ref;
 	unsigned workers; /* of delivery, all together */
@@ -79,38 +86,41 @@ ask(struct dlv_store *s, enum hb_ipc_type type, const void *msg, uint32_t *ref,
 static void
 store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 {
-	struct ipc_store_get m = { .table = HB_TABLE_POLICY, .key = key };
+	const struct table *t = store;
+	struct ipc_store_get m = { .table = t->number, .key = key };
 	struct asked what = { .got = cb, .ctx = ctx };
 
-	ask(store, HB_IPC_STORE_GET, &m, &m.ref, &what);
+	ask(t->store, HB_IPC_STORE_GET, &m, &m.ref, &what);
 }
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
     sts_store_done_fn cb, void *ctx)
 {
-	struct ipc_store_put m = { .table = HB_TABLE_POLICY, .key = key,
+	const struct table *t = store;
+	struct ipc_store_put m = { .table = t->number, .key = key,
 		.value = value, .lazy = lazy };
 	struct asked what = { .done = cb, .ctx = ctx };
 
-	ask(store, HB_IPC_STORE_PUT, &m, &m.ref, &what);
+	ask(t->store, HB_IPC_STORE_PUT, &m, &m.ref, &what);
 }
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
     sts_store_row_fn row, sts_store_done_fn done, void *ctx)
 {
-	struct ipc_store_list m = { .table = HB_TABLE_POLICY, .after = after,
+	const struct table *t = store;
+	struct ipc_store_list m = { .table = t->number, .after = after,
 		.count = (uint32_t)(count < 1000 ? count : 1000) };
 	struct asked what = { .row = row, .done = done, .ctx = ctx };
 
-	ask(store, HB_IPC_STORE_LIST, &m, &m.ref, &what);
+	ask(t->store, HB_IPC_STORE_LIST, &m, &m.ref, &what);
 }
 
 static bool
 store_owns(void *store, struct hb_span domain)
 {
-	const struct dlv_store *s = store;
+	const struct dlv_store *s = ((const struct table *)store)->store;
 
 	return hb_home_worker(domain, s->workers) == s->env->instance;
 }
@@ -179,8 +189,16 @@ dlv_store_new(struct hb_role_env *env)
 	struct dlv_store *s = HB_NEW(struct dlv_store);
 
 	s->env = env;
+	for (unsigned i = 0; i < HB_TABLE_COUNT; i++)
+		s->tables[i] = (struct table){ s, (enum hb_table)i };
 	s->workers = hb_worker_count(env->conf->workers.delivery);
 	return s;
+}
+
+void *
+dlv_store_table(struct dlv_store *s, enum hb_table table)
+{
+	return &s->tables[table];
 }
 
 void

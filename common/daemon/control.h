@@ -189,6 +189,9 @@ void ctl_sts_export_element(struct ctl_client *c, json_t *v);
 void ctl_import_begin(struct ctl_client *c);
 void ctl_import_element(struct ctl_client *c, json_t *v);
 void ctl_import_finish(struct ctl_client *c);
+void ctl_ledger_element(struct ctl_client *c, json_t *v);
+void ctl_ledger_list_finish(struct ctl_client *c);
+void ctl_ledger_finish(struct ctl_client *c);
 void ctl_trace_begin(struct ctl_client *c);
 void ctl_trace_finish(struct ctl_client *c);
 

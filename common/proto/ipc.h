@@ -85,6 +85,9 @@ enum hb_sign_alg {
 	X(STS_FORGET, "sts-forget", HB_TO(DELIVERY), false)                    \
 	X(STS_EXPORT, "sts-export", HB_TO(DELIVERY), false)                    \
 	X(STS_IMPORT, "sts-import", HB_TO(DELIVERY), false)                    \
+	X(LEDGER_LIST, "ledger-list", HB_TO(DELIVERY), false)                  \
+	X(LEDGER_SHOW, "ledger-show", HB_TO(DELIVERY), false)                  \
+	X(LEDGER_FORGET, "ledger-forget", HB_TO(DELIVERY), false)              \
 	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
 	X(STOP, "stop", HB_TO(PARENT), false)                                  \
 	X(LAB_ADVANCE, "lab-advance", HB_TO(PARENT), false)                    \
