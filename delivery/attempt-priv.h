@@ -70,6 +70,9 @@ void dlv_learn(struct dlv_attempt *a);
 /* All that was awaited is there: the list of hosts is made. */
 void dlv_learned(struct dlv_attempt *a);
 bool dlv_is_lmtp(const struct dlv_attempt *a);
+/* The message bears REQUIRETLS.  Not over a unix socket: there is nobody to
+ * listen. */
+bool dlv_is_tagged(const struct dlv_attempt *a);
 /* DANE records of the host that is to be tried. */
 void dlv_learn_dane(struct dlv_attempt *a);
 void dlv_ask_dane(struct dlv_attempt *a);

@@ -81,15 +81,21 @@ dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
 	    : hb_conf_tls_policy(conf, domain, now_ms);
 }
 
-/* RFC 8689 s4.2.1: a notice is not dropped because the next hop does not know
- * REQUIRETLS.  Over a unix socket there is nobody to listen. */
-static bool
-is_tls_required(const struct dlv_attempt *a)
+bool
+dlv_is_tagged(const struct dlv_attempt *a)
 {
 	const struct hb_env *e = a->order.env;
 
 	return e != NULL && (e->flags & HB_ENV_REQUIRETLS) != 0 &&
-	    e->sender.n > 0 && a->route.kind != HB_ROUTE_LMTP_UNIX;
+	    a->route.kind != HB_ROUTE_LMTP_UNIX;
+}
+
+/* RFC 8689 s4.2.1: a notice is not dropped because the next hop does not know
+ * REQUIRETLS. */
+static bool
+is_tls_required(const struct dlv_attempt *a)
+{
+	return dlv_is_tagged(a) && a->order.env->sender.n > 0;
 }
 
 /* RFC 8689 s4.1: the parameter goes before the header field. */

@@ -30,8 +30,10 @@ tls_use(const struct dlv_attempt *a)
 		return DLV_TLS_NEVER;
 	if (a->route.kind == HB_ROUTE_SMTPS)
 		return DLV_TLS_IMPLICIT;
-	return ch->level == HB_TLS_NONE && !ch->demand_verified &&
-		!ch->require_tls
+	/* LMTP goes without, but for such a message and notices about it */
+	if (ch->require_tls || (dlv_is_lmtp(a) && dlv_is_tagged(a)))
+		return DLV_TLS_OFFERED;
+	return ch->level == HB_TLS_NONE && !ch->demand_verified
 	    ? DLV_TLS_NEVER
 	    : DLV_TLS_OFFERED;
 }
@@ -145,6 +147,18 @@ dlv_choose(struct dlv_attempt *a)
 
 /* --- judging and sending ------------------------------------------------ */
 
+/* RFC 8689 s2: the parameter belongs to a session that suits it.  The channel
+ * of a notice need not. */
+static bool
+says_requiretls(const struct dlv_attempt *a)
+{
+	struct sts_host h = dlv_judged_host(a);
+
+	return dlv_is_tagged(a) &&
+	    sts_suits_requiretls(&a->channel, &h, &a->facts,
+		a->world->now_ms());
+}
+
 /* The recipients that are not decided yet make the transaction. */
 static bool
 fill_txn(struct dlv_attempt *a)
@@ -159,6 +173,7 @@ fill_txn(struct dlv_attempt *a)
 	}
 	a->txn.nrcpt = n;
 	a->txn.env = a->order.env;
+	a->txn.requiretls = says_requiretls(a);
 	return n > 0;
 }
 

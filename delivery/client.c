@@ -441,7 +441,7 @@ say_mail(struct dlv_client *c)
 	hb_buf_adds(&c->out, body_word(c));
 	if ((e->flags & HB_ENV_SMTPUTF8) != 0)
 		hb_buf_adds(&c->out, " SMTPUTF8");
-	if ((e->flags & HB_ENV_REQUIRETLS) != 0 && c->facts.requiretls)
+	if (c->txn.requiretls && c->facts.requiretls)
 		hb_buf_adds(&c->out, " REQUIRETLS");
 	add_mail_dsn(c);
 	hb_buf_adds(&c->out, "\r\n");

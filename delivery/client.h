@@ -62,6 +62,9 @@ struct dlv_txn {
 	const struct hb_env *env; /* borrowed until DONE or CLOSED */
 	struct dlv_rcpt *rcpt;	  /* same */
 	size_t nrcpt;		  /* at least 1 */
+	/* The message is tagged and the channel suits REQUIRETLS: say it where
+	 * the server lists it. */
+	bool requiretls;
 };
 
 enum dlv_act_kind {

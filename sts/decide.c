@@ -503,6 +503,17 @@ sts_decide_tls(const struct sts_channel *ch, const struct sts_host *host,
 	return v;
 }
 
+bool
+sts_suits_requiretls(const struct sts_channel *ch, const struct sts_host *host,
+    const struct hb_tls_facts *facts, int64_t now_ms)
+{
+	struct sts_channel strict = *ch;
+
+	strict.require_tls = true;
+	return sts_decide_tls(&strict, host, facts, now_ms).action ==
+	       STS_PROCEED;
+}
+
 const char *
 sts_reference_name(const struct sts_channel *ch, const struct sts_host *host)
 {

@@ -36,7 +36,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct dlv_rcpt rcpt[3] = { { .address = HB_SPAN("a@x.test") },
 		{ .address = HB_SPAN("b@x.test"), .notify = 6 },
 		{ .address = HB_SPAN("c@x.test") } };
-	struct dlv_txn txn = { &env, rcpt, 3 };
+	struct dlv_txn txn = { .env = &env, .rcpt = rcpt, .nrcpt = 3,
+		.requiretls = true };
 	struct dlv_client *c = dlv_client_new(&conf);
 	struct hb_span in = hb_span(data + (n > 0), n - (n > 0));
 

@@ -276,6 +276,20 @@ def test_RTLS_09_delay_warning(world):
     assert b"Action: delayed" in notice.data
 
 
+def test_RTLS_01_09_no_parameter_where_it_does_not_belong(world):
+    """A notice goes to a host whose name nobody vouches for, though it lists
+    REQUIRETLS and its certificate is good: without the parameter."""
+    far = secure_domain(world, "far.test")
+    far.reply["rcpt"] = "550 5.1.1 no such person"
+    back = world.domain("back.test")
+    back.tls_keywords = ["REQUIRETLS"]
+    hb = world.server()
+    send(hb, "me@back.test", "x@far.test")
+    notice, = back.wait(1)
+    assert notice.tls and "REQUIRETLS" not in params(notice)
+    hb.wait_empty()
+
+
 def test_RTLS_09_notice_is_not_dropped(world):
     """With its empty return path it goes to a host that lacks REQUIRETLS,
     without the parameter."""
@@ -445,6 +459,21 @@ def test_RTLS_03_08_configured_hop(world, scheme):
     second = mx.wait(2)[1]
     assert "REQUIRETLS" not in params(second)
     assert bool(second.tls) == (scheme == "smtp")
+
+
+def test_RTLS_08_09_notice_over_lmtp(world):
+    """LMTP speaks TLS for the notice too, and passes the parameter on."""
+    far = secure_domain(world, "far.test")
+    far.reply["rcpt"] = "550 5.1.1 no such person"
+    mx = world.host("hop.test", lmtp=True)
+    mx.tls_keywords = ["REQUIRETLS"]
+    hb = world.server(["hosts-file hosts",
+                       "route back.test lmtp://hop.test:%d" % mx.port],
+                      start=False)
+    hb.write("hosts", "%s hop.test\n" % mx.address)
+    hb.start()
+    send(hb, "me@back.test", "x@far.test")
+    assert all_tagged(mx, 1)[0].sender == ""
 
 
 @pytest.mark.parametrize("scheme", ["lmtp", "smtp"])

@@ -20,6 +20,7 @@ struct fake {
 	struct hb_buf opened;
 	struct hb_tls_facts facts;
 	size_t mails;
+	bool requiretls; /* of the last of them */
 	bool done;
 	bool no_dns; /* MX is not known now, the policy never */
 	enum dlv_trust trust;
@@ -206,6 +207,7 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 	(void)a;
 	assert_int_equal(v->action, STS_PROCEED);
 	f->mails++;
+	f->requiretls = txn->requiretls;
 	for (size_t i = 0; i < txn->nrcpt && what != '?'; i++)
 		txn->rcpt[i].result = (struct dlv_result){
 			.result = what == '+' ? HB_RESULT_OK
@@ -461,6 +463,7 @@ run_channel(const struct channel_row *r)
 	assert_int_equal(o->res.code, r->code);
 	assert_string_equal(o->res.status, r->status);
 	assert_int_equal(f.asked, r->asked);
+	assert_int_equal(f.requiretls, f.mails > 0 && (r->flags & RTLS) != 0);
 	assert_string_equal(o->dane, r->dane);
 	/* STS-29: a look at the id goes before what is final */
 	assert_int_equal(f.final, (r->flags & RTLS) != 0 &&
@@ -475,6 +478,44 @@ test_channels(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(channels); i++)
 		run_channel(&channels[i]);
+}
+
+/* A notice about such a message goes where no other would; the parameter is
+ * said where it may be. */
+static void
+test_RTLS_01_09_a_notice_says_it_where_the_channel_suits(void **state)
+{
+	static const struct {
+		char mx;
+		const char *tlsa, *links;
+		bool says;
+	} cases[] = {
+		{ 'S', "--", "V+", true },  { 'S', "33", "D+", true },
+		{ 'S', "--", "v+", false }, { 'S', "--", "u+", false },
+		{ 'i', "--", "V+", false }, { 'S', "--", "n+", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
+		struct hb_conf conf = { .mta_sts = true, .dane = true };
+		struct hb_env env = { .id = 1, .flags = RTLS };
+		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+		struct dlv_self self = { .hostname = "me.test" };
+		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+			.domain = HB_SPAN("x.test"), .env = &env,
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
+			.self = &self };
+		struct fake f = { .links = cases[i].links, .mx = cases[i].mx,
+			.tlsa = cases[i].tlsa, .trust = DLV_TRUST_YES };
+
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		assert_true(f.done);
+		assert_int_equal(f.mails, 1);
+		assert_int_equal(f.requiretls, cases[i].says);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
 }
 
 struct route_row {
@@ -510,7 +551,8 @@ static const struct route_row routes[] = {
 	{ "RTLS-08 LMTP, required and good", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "V+", "1", DONE, "unasked" },
 	{ "RTLS-08 LMTP, required and missing", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "v", "1", HB_RESULT_FAIL, R(REQUIRETLS_MISSING), "unasked" },
 	{ "RTLS-08 LMTP, required, no TLS", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "n", "1", HB_RESULT_FAIL, R(NO_STARTTLS), "unasked" },
-	{ "RTLS-08 LMTP, required, a notice", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "n+", "1-", DONE, "unasked" },
+	{ "RTLS-09 LMTP, a notice: TLS where it is offered", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "n+", "1", DONE, "unasked" },
+	{ "RTLS-09 LMTP, a notice: clear where it fails", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "fn+", "11-", DONE, "unasked" },
 	{ "RTLS-08 a unix socket is no network", "lmtp:/run/x", "a@b", "3", BY(YES), RTLS, "n+", "u-", DONE, "unasked" },
 };
 // clang-format on
@@ -588,6 +630,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),
 		cmocka_unit_test(test_channels),
+		cmocka_unit_test(
+		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 	};

@@ -297,7 +297,9 @@ run_script(const struct script *s, bool split)
 	print_message("%s%s\n", s->name, split ? " (split)" : "");
 	p.env = (struct hb_env){ .sender = HB_SPAN("a@b.test"),
 		.flags = s->flags, .size = 100 };
-	p.txn = (struct dlv_txn){ &p.env, p.rcpt, s->nrcpt };
+	p.txn = (struct dlv_txn){ .env = &p.env, .rcpt = p.rcpt,
+		.nrcpt = s->nrcpt,
+		.requiretls = (s->flags & HB_ENV_REQUIRETLS) != 0 };
 	for (size_t i = 0; i < s->nrcpt; i++)
 		p.rcpt[i].address = hb_span_str(addresses[i]);
 	p.c = dlv_client_new(&conf);
@@ -358,7 +360,8 @@ test_SMTP_replies_ahead(void **state)
 
 	(void)state;
 	p.env = (struct hb_env){ .sender = HB_SPAN("a@b.test") };
-	p.txn = (struct dlv_txn){ &p.env, rcpt, RCPTS };
+	p.txn = (struct dlv_txn){ .env = &p.env, .rcpt = rcpt,
+		.nrcpt = RCPTS };
 	for (size_t i = 0; i < RCPTS; i++)
 		rcpt[i] = (struct dlv_rcpt){ .address = HB_SPAN("r@x.test") };
 	dlv_client_connected(p.c);

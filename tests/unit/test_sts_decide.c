@@ -391,6 +391,17 @@ struct full_row {
 	bool settled;
 };
 
+/* A notice is not asked for it, yet the same channels suit. */
+static void
+check_suits(const struct full_row *r, const struct hb_tls_facts *f)
+{
+	struct sts_channel notice = r->ch;
+
+	notice.require_tls = false;
+	assert_int_equal(sts_suits_requiretls(&notice, &r->host, f, NOW),
+	    r->action == STS_PROCEED);
+}
+
 static void
 check_full(const struct full_row *rows, size_t n)
 {
@@ -414,6 +425,8 @@ check_full(const struct full_row *rows, size_t n)
 		assert_string_equal(
 		    hb_reason_word(v.report), hb_reason_word(r->report));
 		assert_int_equal(v.settled, r->settled);
+		if (r->facts != NULL && r->ch.require_tls)
+			check_suits(r, &f);
 	}
 }
 
