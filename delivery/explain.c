@@ -52,7 +52,8 @@ is_ours(const struct dlv_worker *w, const struct ipc_ctl *q)
 	bool named = hb_route_parse(q->arg, &r) == 0 && !r.literal &&
 	    r.host.n > 0 && r.kind != HB_ROUTE_LMTP;
 
-	return named ? dlv_store_ops.owns(w->store, r.host)
+	return named ? dlv_store_ops.owns(
+		      dlv_store_table(w->store, HB_TABLE_POLICY), r.host)
 		     : w->env->instance == 0;
 }
 
