@@ -10,6 +10,9 @@ import time
 from harness import dns as dnsmod, policyhost
 
 
+MOVED = "/moved/mta-sts.txt"
+
+
 def _key(name):
     return name.rstrip(".").lower()
 
@@ -149,6 +152,11 @@ class Https(policyhost.PolicyHost):
                 self.sites[host] = self.truth[host]
 
     def _reply(self, tls, site, path):
-        """A site without a policy answers 404."""
-        empty = site is not None and site.text is None
-        super()._reply(tls, None if empty else site, path)
+        """A site without a policy answers 404; what was redirected is at
+        MOVED."""
+        if site is not None and site.text is None:
+            site = None
+        if site is not None and site.status == 301 and path == MOVED:
+            site, path = copy.copy(site), policyhost.WELL_KNOWN
+            site.status, site.headers = 200, {}
+        super()._reply(tls, site, path)

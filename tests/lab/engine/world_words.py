@@ -4,7 +4,7 @@ import secrets
 
 from harness import policyhost
 
-from . import wire
+from . import names, wire
 from .language import RAW, rule
 from .world import CERTIFICATES, VERSIONS, tlsa
 
@@ -155,12 +155,12 @@ def policy_line(lab, v, name):
 
 @rule("domain", "https certificate " + KINDS,
       "https certificate for NAME...",
-      "https status N", "https redirect TEXT", "https type TEXT",
+      "https status N", "https redirect [TEXT]", "https type TEXT",
       "https slow TIME", "https padding N", "https good")
 def https(lab, v, name):
     """What is wrong with the policy host: its certificate, the status, a
-    redirect, the media type, how long it takes, so many bytes too many.
-    `good` ends all that."""
+    redirect (to another path of the same host, where the policy is), the media
+    type, how long it takes, so many bytes too many. `good` ends all that."""
     change_site(lab, v, lab.https.own(name), "mta-sts." + name)
 
 
@@ -169,13 +169,13 @@ def change_site(lab, v, site, name):
     words = v.rule.pattern.text.split()
     what = words[words.index("DOMAIN" if "DOMAIN" in words else "https") + 1]
     if what == "certificate":
-        names = v.get("name", [name])
         site.cert = lab.authority.make(v.get("choice", "good"),
-                                       tuple(names if names else [name]))
+                                       tuple(v.get("name", [name])))
     elif what == "status":
         site.status = v["n"]
     elif what == "redirect":
-        site.status, site.headers = 301, {"Location": v["text"]}
+        site.status = 301
+        site.headers = {"Location": v.get("text", names.MOVED)}
     elif what == "type":
         site.ctype = v["text"]
     elif what == "slow":
@@ -328,7 +328,6 @@ def swap(lab, v):
 
 def _impostor(lab, v, plan):
     versions = {}
-    names = tuple(v.get("name", (v["host"],)))
     if "host2" in v:
         cert = lab.hosts[v["host2"]].cert
     elif v.rule.pattern.text.endswith("anonymous-tls"):
@@ -336,7 +335,8 @@ def _impostor(lab, v, plan):
                                  ciphers="aNULL:@SECLEVEL=0")
         return plan
     else:
-        cert = lab.authority.make(v.get("choice", "good"), names)
+        cert = lab.authority.make(v.get("choice", "good"),
+                                  tuple(v.get("name", (v["host"],))))
     if "version" in v:
         versions = {"minimum": VERSIONS["1.0"],
                     "maximum": VERSIONS[v["version"]],
@@ -386,7 +386,7 @@ def attack_dns(lab, v):
 
 @rule("steps", "attack https DOMAIN certificate " + KINDS,
       "attack https DOMAIN certificate for NAME...",
-      "attack https DOMAIN status N", "attack https DOMAIN redirect TEXT",
+      "attack https DOMAIN status N", "attack https DOMAIN redirect [TEXT]",
       "attack https DOMAIN type TEXT", "attack https DOMAIN slow TIME")
 def attack_https(lab, v):
     """The policy host is another's: what `https` says, till healed."""
