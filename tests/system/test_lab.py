@@ -1,12 +1,22 @@
 """The lab: mistakes in scenarios are told, wrong expectations fail."""
 
+import hashlib
 import os
 import subprocess
 import sys
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from dnslib import DNSRecord
+
+from harness import client
 
 LAB = os.path.join(os.path.dirname(__file__), "../lab/lab")
+sys.path.insert(0, os.path.dirname(LAB))
+
+from engine import language, run, world as labworld  # noqa: E402
+
 README = os.path.join(os.path.dirname(LAB), "README.md")
 
 HEAD = """title  a test
@@ -188,3 +198,101 @@ def test_by_hand(make_server, tmp_path):
         code, out = lab("down", env=env)
     assert code == 0
     assert lab("down", env=env)[0] == 1
+
+
+# The world alone, without Hauberk: what scenarios rest on.
+
+
+@pytest.fixture
+def world(space, tmp_path, closing):
+    """world(lines) builds what stands below `world`."""
+    def make(*lines):
+        path = scenario(tmp_path, ["heal"], HEAD.replace(
+            "steps\n", "".join("    %s\n" % l for l in lines) + "steps\n"))
+        return closing(labworld.Lab(space, language.load(path)).furnish())
+    return make
+
+
+def ask(lab, name, qtype):
+    """(response code, AD, the records' texts) of the lab's name server."""
+    query = DNSRecord.question(name, qtype)
+    query.header.ad = 1
+    got = DNSRecord.parse(query.send(lab.dns.address, lab.dns.port,
+                                     timeout=5))
+    return (got.header.rcode, got.header.ad,
+            sorted(str(r.rdata) for r in got.rr))
+
+
+def do(lab, step):
+    run.take(lab, language.step(step))
+
+
+def test_signed_zones(world):
+    """AD where it is signed; what is forged there is bogus."""
+    lab = world("domain signed.test", "    signed", "host mx.signed.test",
+                "    unsigned", "host deep.signed.test")
+    assert ask(lab, "signed.test", "MX")[:2] == (0, 1)
+    assert ask(lab, "deep.signed.test", "A")[:2] == (0, 1)
+    assert ask(lab, "mx.signed.test", "A")[:2] == (0, 0)
+    assert ask(lab, "example.test", "MX")[:2] == (0, 0)
+    assert ask(lab, ".", "NS")[:2] == (0, 1)
+    for name in ("signed.test", "example.test"):
+        do(lab, "attack dns %s mx is \"10 evil.test\"" % name)
+    assert ask(lab, "signed.test", "MX") == (2, 0, [])
+    assert ask(lab, "example.test", "MX") == (0, 0, ["10 evil.test."])
+    do(lab, "heal")
+    assert ask(lab, "signed.test", "MX") == (0, 1, ["10 mx.signed.test."])
+    do(lab, "attack dns signed.test clear-ad")
+    assert ask(lab, "signed.test", "MX") == (0, 0, ["10 mx.signed.test."])
+
+
+def test_forged_and_true(world):
+    """What owners publish meanwhile is there when the attack ends."""
+    lab = world()
+    do(lab, "attack dns _mta-sts.example.test txt gone")
+    assert ask(lab, "_mta-sts.example.test", "TXT")[0] == 3
+    do(lab, "publish example.test policy testing id=new")
+    assert ask(lab, "_mta-sts.example.test", "TXT")[0] == 3
+    do(lab, "heal dns")
+    assert ask(lab, "_mta-sts.example.test", "TXT")[2] == [
+        '"v=STSv1; id=new;"']
+
+
+def test_tlsa_is_computed(world):
+    """From the certificate of that moment; adding up; of the issuer."""
+    lab = world("host mx.tlsa.test", "    certificate good with=issuer",
+                "    tlsa 3 1 1")
+    name = "_%d._tcp.mx.tlsa.test" % lab.port
+
+    def spki(der):
+        key = x509.load_der_x509_certificate(der).public_key()
+        return hashlib.sha256(key.public_bytes(
+            serialization.Encoding.DER,
+            serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    host = lab.hosts["mx.tlsa.test"]
+    first = lab.dns.records(name, "TLSA")
+    assert first == ["3 1 1 " + spki(host.cert.der)]
+    do(lab, "change mx.tlsa.test certificate new")
+    do(lab, "change mx.tlsa.test tlsa 3 1 1")
+    both = lab.dns.records(name, "TLSA")
+    assert both == first + ["3 1 1 " + spki(host.cert.der)]
+    assert both[0] != both[1]
+    do(lab, "change mx.tlsa.test no tlsa")
+    do(lab, "change mx.tlsa.test tlsa 2 0 2 of=issuer")
+    root = lab.authority.ca.cert.public_bytes(serialization.Encoding.DER)
+    assert lab.dns.records(name, "TLSA") == [
+        "2 0 2 " + hashlib.sha512(root).hexdigest()]
+    do(lab, "change mx.tlsa.test tlsa 3 0 1 of=nothing")
+    leaf = hashlib.sha256(host.cert.der).hexdigest()
+    assert "3 0 1 " + leaf not in lab.dns.records(name, "TLSA")
+    assert ask(lab, name, "TLSA")[0] == 0
+
+
+def test_requiretls_is_offered_inside_tls(world):
+    """`offers-in-tls` is not said in clear."""
+    lab = world("host mx.tls.test", "    offers-in-tls REQUIRETLS")
+    host = lab.hosts["mx.tls.test"]
+    with client.Client(host.address, host.port) as c:
+        assert "REQUIRETLS" not in c.ehlo()
+        c.starttls()
+        assert "REQUIRETLS" in c.ehlo()

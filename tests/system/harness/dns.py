@@ -143,6 +143,7 @@ class DnsServer:
         if kind == "drop":
             return None
         reply = query.reply(ra=1, aa=0)
+        reply.header.ad = 0   # it has the question's bits
         if kind in ("servfail", "refused", "nxdomain"):
             reply.header.rcode = getattr(RCODE, kind.upper())
             return reply.pack()
@@ -186,9 +187,9 @@ class DnsServer:
                             rdata=_rdata(qtype, value), ttl=self.ttl))
 
     def _add_soa(self, reply, name):
-        apex = name.split(".")[-1] or "."
+        apex = name.split(".")[-1]
         soa = SOA("ns." + apex, "root." + apex, (1, 60, 60, 60, self.ttl))
-        reply.add_auth(RR(apex, QTYPE.SOA, rdata=soa, ttl=self.ttl))
+        reply.add_auth(RR(apex or ".", QTYPE.SOA, rdata=soa, ttl=self.ttl))
 
     def _has_below(self, name):
         return any(n.endswith("." + name) for n in self.zone) or name == ""
