@@ -52,8 +52,7 @@ SEND_PLAIN = "send alice@here.test to bob@plain.test"
 MISTAKES = {
     "word": (["explode now"], 0, "unknown word 'explode'"),
     "form": ([SEND, "expect deferred"], 1, "reason= is missing"),
-    "option": ([SEND, "expect delivered at mx.example.test x=1"], 1,
-               "'x=1' is not expected"),
+    "option": ([SEND, "expect bounced x=1"], 1, "'x=1' is not expected"),
     "host": ([SEND, "expect delivered at mx.other.test"], 1,
              "no host 'mx.other.test'"),
     "message": ([SEND + " as=a", "expect queued message=b"], 1,
@@ -115,6 +114,8 @@ WRONG = {
             "tls=TLSv1.3/verified"),
     "sts": ([SEND, "expect delivered at mx.example.test sts=testing"], 1,
             "sts=enforce"),
+    "key": ([SEND, "expect delivered at mx.example.test policy_id=7"], 1,
+            "the log says otherwise"),
     "reason": (["attack mx.example.test strip-starttls", SEND,
                 "expect deferred reason=cert-name within=1s"], 2,
                "reason=no-starttls"),

@@ -10,7 +10,7 @@ A pattern is made of
     a|b|c       one of these words, under the key `choice`
     [ ... ]     what may be left out; a word that is there is a key, too
     key=TYPE    an option, anywhere behind the first word; or key=a|b
-    KEY=VALUE...  any options, under the key `pairs`
+    KEY=VALUE...  any options, under the key `pairs`; in brackets: or none
 """
 
 import re
@@ -172,6 +172,7 @@ class Pattern:
                     items.append(_Item("maybe", "", items=inner))
             elif token == "KEY=VALUE...":
                 self.free = True
+                self.needed += [] if nested else ["KEY"]
             elif "=" in token:
                 key, _, kind = token.partition("=")
                 self.options[key] = kind
@@ -205,10 +206,10 @@ class Pattern:
                 pairs.append((key, value))
             else:
                 plain.append(word)
-        missing = [k for k in self.needed if k not in values]
         if self.free:
             values["pairs"] = pairs
-            missing += [] if pairs else ["KEY"]
+        given = dict(values, KEY=pairs) if pairs else values
+        missing = [k for k in self.needed if k not in given]
         if missing:
             raise NotThat("%s= is missing" % missing[0])
         self._why, left = None, None

@@ -137,18 +137,21 @@ def _state(lab, sent):
            for d in lab.arrived(sent)]
     found = [r for r in records.read(lab.hb.log)
              if r.get("ev") == "delivery" and r.get("msg") == sent.id]
-    keys = "rcpt", "mx", "result", "status", "tls", "sts", "reason", "text"
+    keys = ("rcpt", "mx", "result", "status", "tls", "sts", "dane", "reason",
+            "text")
     out += ["  log: " + " ".join("%s=%s" % (k, r[k]) for k in keys if k in r)
             for r in found[-4:]]
     return "the message %s:\n%s" % (sent.id, "\n".join(out) or "  nothing")
 
 
 @rule("steps", "expect delivered at HOST [tls=WORD] [sts=WORD] [param=WORD]"
-               " [rcpt=ADDRESS] [message=WORD] [within=TIME]")
+               " [rcpt=ADDRESS] [message=WORD] [within=TIME]"
+               " [KEY=VALUE...]")
 def delivered(lab, v):
     """The host took the message, and the log says so: over which TLS (`none`,
     `unverified`, `verified`, `dane`, or with the version), under which
-    policy; `param=`: with this parameter of MAIL."""
+    policy, and other keys of `ev=delivery`; `param=`: with this parameter of
+    MAIL."""
     sent = _message(lab, v)
 
     def look():
@@ -168,9 +171,12 @@ def _check_record(lab, v, sent, got):
         return [r for r in _results(lab, sent, "ok")
                 if r["mx"] == v["host"] and r["rcpt"] in got.rcpts]
     rows = poll(lab, v, look, lambda: _state(lab, sent))
-    row = rows[-1] if rows is not True else {}
-    if "tls" in v and row and not _tls_fits(row["tls"], v["tls"]) or \
-            "sts" in v and row and not _fits(row["sts"], v["sts"]):
+    if rows is True:
+        return
+    row = rows[-1]
+    if "tls" in v and not _tls_fits(row["tls"], v["tls"]) or \
+            "sts" in v and not _fits(row["sts"], v["sts"]) or \
+            not all(_fits(str(row.get(k)), w) for k, w in v["pairs"]):
         raise Failed("the log says otherwise; " + _state(lab, sent))
 
 
@@ -184,10 +190,11 @@ def not_delivered(lab, v):
 
 
 @rule("steps", "expect deferred reason=WORD [mx=NAME] [rcpt=ADDRESS]"
-               " [message=WORD] [within=TIME]")
+               " [message=WORD] [within=TIME] [KEY=VALUE...]")
 def deferred(lab, v):
     """An attempt made since the last step that is no expectation ended so
-    (`a|b`: one of these), and the queue names the reason."""
+    (`a|b`: one of these), and the queue names the reason. Other keys of
+    `ev=delivery` may be asked for."""
     sent = _message(lab, v)
 
     def look():
@@ -196,7 +203,8 @@ def deferred(lab, v):
         rows = [r for r in _results(lab, sent, "defer", lab.mark)
                 if _fits(r["reason"], v["reason"])
                 and v.get("mx") in (None, r["mx"])
-                and v.get("rcpt") in (None, r["rcpt"])]
+                and v.get("rcpt") in (None, r["rcpt"])
+                and all(_fits(str(r.get(k)), w) for k, w in v["pairs"])]
         return rows and [q for q in _queued(lab, sent, v.get("rcpt"))
                          if q["reason"] == rows[-1]["reason"]]
     poll(lab, v, look, lambda: _state(lab, sent))
@@ -265,7 +273,7 @@ def dsn(lab, v):
 def _group_fits(group, v):
     rcpt = (group["Final-Recipient"] or "").partition(";")[2].strip()
     return v.get("action") in (None, group["Action"]) \
-        and v.get("status") in (None, group["Status"]) \
+        and ("status" not in v or _fits(group["Status"], v["status"])) \
         and v.get("rcpt") in (None, rcpt)
 
 
@@ -384,7 +392,8 @@ def asked(lab, v):
     def count():
         if "domain" in v:
             return len(lab.https.asked(v["domain"]))
-        return len(lab.dns.asked(v["name"], v["type"]))
+        name = lab.record_name(v["name"], v["type"])
+        return len(lab.dns.asked(name, v["type"]))
     if v.get("times") == 0:
         if count():
             raise Failed("asked %d times" % count())

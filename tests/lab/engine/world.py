@@ -176,8 +176,9 @@ class Lab:
                  "policy-port %d" % self.https.port,
                  "policy-address " + self.https.address,
                  "ca-file " + self.authority.ca.file]
-        if not any(l.startswith("retry ") for l in self.extra):
-            lines.append("retry first=1s max=1s")
+        given = {l.split(" ")[0] for l in self.extra}
+        lines += [l for l in ("retry first=1s max=1s", "trust-ad yes")
+                  if l.split(" ")[0] not in given]
         names_ = {"$port": str(self.port), "$folder": self.folder}
         for line in self.extra:
             for name, value in names_.items():
@@ -250,6 +251,16 @@ class Lab:
     def plan(self, name):
         """What the attacker does before a host, to be added to."""
         return self.hosts[name].plan or wire.Plan()
+
+    def tlsa_name(self, host):
+        """Where the TLSA records of a mail host stand."""
+        return "_%d._tcp.%s" % (self.port, host)
+
+    def record_name(self, name, qtype):
+        """A host's name stands for that of its TLSA records."""
+        if qtype == "TLSA" and not name.startswith("_"):
+            return self.tlsa_name(name)
+        return name
 
     def cut(self):
         """Cut all connections: what they rest on is to be looked up anew."""

@@ -258,13 +258,13 @@ def tlsa_record(lab, v, name):
     value = tlsa(v["n"], v["n2"], v["n3"], der)
     if v.get("of") == "nothing":
         value = value[:-16] + secrets.token_hex(8)
-    lab.dns.add("_%d._tcp.%s" % (lab.port, name), "TLSA", value)
+    lab.dns.add(lab.tlsa_name(name), "TLSA", value)
 
 
 @rule("host", "no tlsa")
 def no_tlsa(lab, v, name):
     """No TLSA record, of those so far."""
-    lab.dns.remove("_%d._tcp.%s" % (lab.port, name), "TLSA")
+    lab.dns.remove(lab.tlsa_name(name), "TLSA")
 
 
 @rule("host", "alias-of NAME")
@@ -368,9 +368,11 @@ def hello(lab, v):
       "attack dns NAME clear-ad", "attack dns NAME slow TIME")
 def attack_dns(lab, v):
     """Forge answers. In a signed zone a forged record is bogus, and the
-    resolver says SERVFAIL. Open connections are cut."""
+    resolver says SERVFAIL. Open connections are cut. TLSA records are named by
+    their host: `attack dns mx.example.test tlsa gone`."""
     lab.cut()
-    name, qtype = v["name"], v.get("type")
+    qtype = v.get("type")
+    name = lab.record_name(v["name"], qtype)
     if "text" in v:
         lab.dns.forge(name, qtype, v["text"])
     elif "time" in v:
