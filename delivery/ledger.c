@@ -90,11 +90,11 @@ dlv_ledger_free(struct dlv_ledger **l)
 	*l = NULL;
 }
 
+/* Who waits, waits for the loading. */
 static bool
 is_idle(const struct dlv_ledger_domain *d)
 {
-	return d->waiters == NULL && !d->loading && d->saving == 0 &&
-	    d->busy == 0;
+	return !d->loading && d->saving == 0 && d->busy == 0;
 }
 
 static void

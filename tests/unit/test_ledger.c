@@ -358,6 +358,16 @@ forgotten_is_forgotten(void **state)
 	dlv_ledger_forget(store.ledger, HB_SPAN("never.test"));
 }
 
+/* The store could not remove it: then it is still so. */
+static void
+what_the_store_keeps_is_known_again(void **state)
+{
+	(void)state;
+	note("a.test", "mx", HB_RANK_STS);
+	dlv_ledger_forget(store.ledger, HB_SPAN("a.test"));
+	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
+}
+
 static void
 ignore(void *ctx, enum hb_level level, struct hb_span record)
 {
@@ -413,10 +423,8 @@ memory_is_bounded(void **state)
 
 	(void)state;
 	store.ours = false; /* the little store takes no records */
-	store.down = true;
-	assert_null(get("first.test", &g));
-	store.down = false;
 	assert_int_equal(best("first.test", "mx"), HB_RANK_NONE);
+	assert_int_equal(best("second.test", "mx"), HB_RANK_NONE);
 	store.down = true;
 	for (int i = 0; i < DLV_LEDGER_DOMAINS + 100; i++) {
 		snprintf(name, sizeof(name), "d%d.test", i);
@@ -428,7 +436,7 @@ memory_is_bounded(void **state)
 	loads = store.loads;
 	assert_int_equal(best("first.test", "mx"), HB_RANK_NONE);
 	assert_int_equal(store.loads, loads);
-	assert_null(get("d1.test", &g));
+	assert_null(get("second.test", &g));
 	assert_int_equal(store.loads, loads + 1);
 	assert_null(g.seen);
 }
@@ -515,6 +523,26 @@ a_record_comes_back(void **state)
 	hb_buf_free(&b);
 }
 
+/* Of two that saw the same: from the first time to the last. */
+static void
+equal_sights_add_up(void **state)
+{
+	struct dlv_sight early = { HB_RANK_TLS, 1, 2 },
+			 late = { HB_RANK_TLS, 3, 4 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct dlv_notes n = { .nmx = 0 };
+
+		dlv_notes_add(&n, HB_SPAN("mx"), i == 0 ? &early : &late);
+		dlv_notes_add(&n, HB_SPAN("mx"), i == 0 ? &late : &early);
+		assert_int_equal(n.mx[0].sight.since_ms, 1);
+		assert_int_equal(n.mx[0].sight.last_ms, 4);
+		assert_int_equal(n.domain.since_ms, 1);
+		assert_int_equal(n.domain.last_ms, 4);
+	}
+}
+
 /* Cut anywhere it is no record, or (between two fields) a shorter one. */
 static void
 a_record_that_is_cut(void **state)
@@ -562,6 +590,8 @@ records_good_and_bad(void **state)
 		    HB_E_SYNTAX },
 		{ "host cut", HB_SPAN("\001\003tls\004\012"
 			"\011\000\001\002ab\002\003tl"), HB_E_MORE },
+		{ "host shorter than said", HB_SPAN("\001\003tls\004\013"
+			"\012\000\001\002ab\002\003tls"), HB_E_MORE },
 		{ "half a length", HB_SPAN("\001\003tls\004\001\011"),
 		    HB_E_MORE },
 		{ "host without name", HB_SPAN("\001\003tls\004\007"
@@ -624,12 +654,14 @@ main(void)
 		TEST(what_could_not_be_written_is_written_later),
 		TEST(another_worker_reads_again_and_writes_nothing),
 		TEST(forgotten_is_forgotten),
+		TEST(what_the_store_keeps_is_known_again),
 		TEST(a_damaged_record_is_said_and_replaced),
 		TEST(a_fall_is_logged_and_counted),
 		TEST(memory_is_bounded),
 		TEST(hosts_are_bounded),
 		TEST(names_of_any_length),
 		cmocka_unit_test(a_record_comes_back),
+		cmocka_unit_test(equal_sights_add_up),
 		cmocka_unit_test(a_record_that_is_cut),
 		cmocka_unit_test(records_good_and_bad),
 		cmocka_unit_test(no_more_hosts_than_are_kept),
