@@ -28,10 +28,12 @@ struct dlv_attempt {
 	char policy_domain[HB_MAX_DOMAIN + 1];
 	struct sts_channel channel;
 	enum dlv_trust trust; /* in the resolver */
+	const struct dlv_seen *seen; /* by the ledger, or NULL */
+	bool ledger_lost;	     /* it cannot be read now */
 	struct dlv_mx mx;
 	struct dlv_trial *trials;
 	uint16_t port;
-	unsigned waiting; /* answers to policy and DNS questions */
+	unsigned waiting; /* answers to policy, ledger and DNS questions */
 
 	enum dlv_step step;
 	bool running, again; /* an answer came before its question returned */
@@ -73,8 +75,10 @@ bool dlv_is_lmtp(const struct dlv_attempt *a);
 /* The message bears REQUIRETLS.  Not over a unix socket: there is nobody to
  * listen. */
 bool dlv_is_tagged(const struct dlv_attempt *a);
-/* DANE records of the host that is to be tried. */
-void dlv_learn_dane(struct dlv_attempt *a);
+/* Is there something to remember of this destination? */
+bool dlv_is_remembered(const struct dlv_attempt *a);
+/* The ledger's word and DANE records of the host that is to be tried. */
+void dlv_learn_host(struct dlv_attempt *a);
 void dlv_ask_dane(struct dlv_attempt *a);
 
 /* --- attempt_try.c ------------------------------------------------------ */
@@ -95,6 +99,8 @@ struct dlv_outcome dlv_make_outcome(struct dlv_attempt *a,
 void dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res);
 /* A verdict that does not let the message through. */
 void dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v);
+/* The ledger lets one expect more than V found. */
+void dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v);
 /* For explain. */
 void dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v);
 /* O for each recipient that is not decided yet. */

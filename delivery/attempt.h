@@ -22,6 +22,7 @@
 
 #include "common/proto/route.h"
 #include "delivery/client.h"
+#include "delivery/ledger.h"
 #include "delivery/mx.h"
 #include "delivery/trust.h"
 
@@ -64,12 +65,18 @@ struct dlv_link_report {
 
 /*
  * The world of an attempt.  Answers may come before the call returns.  Each
- * of policy, ask, open and mail is answered exactly once, unless the attempt
+ * of policy, ledger, ask, open and mail is answered exactly once, unless the attempt
  * is freed before (the world then cancels).
  */
 struct dlv_world {
 	void (*policy)(void *w, struct dlv_attempt *a, struct hb_span domain,
 	    bool final);				/* dlv_attempt_policy */
+	/* What was seen of DOMAIN's channels before. */
+	void (*ledger)(void *w, struct dlv_attempt *a,
+	    struct hb_span domain);			/* dlv_attempt_ledger */
+	/* Mail goes to MX over a channel of this rank. */
+	void (*note)(void *w, struct hb_span domain, struct hb_span mx,
+	    enum hb_rank rank);
 	void (*ask)(void *w, struct dlv_attempt *a, size_t slot,
 	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
 	size_t (*hosts_file)(void *w, struct hb_span name,
@@ -138,6 +145,8 @@ void dlv_attempt_start(struct dlv_attempt *a);
 /* POLICY: borrowed until the attempt is freed, or NULL and WHY. */
 void dlv_attempt_policy(struct dlv_attempt *a,
     const struct sts_policy *policy, enum hb_reason why);
+/* SEEN: borrowed until the attempt is freed; NULL: cannot be read now. */
+void dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen);
 void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
     const struct hb_dns_answer *answer);
 void dlv_attempt_link(struct dlv_attempt *a,

@@ -176,6 +176,23 @@ ask_policy(struct dlv_attempt *a)
 	    a->order.final || a->channel.require_tls);
 }
 
+bool
+dlv_is_remembered(const struct dlv_attempt *a)
+{
+	return a->policy_domain[0] != '\0' &&
+	    a->channel.level != HB_TLS_NONE &&
+	    a->channel.memory != HB_DOWNGRADE_OFF;
+}
+
+static void
+ask_ledger(struct dlv_attempt *a)
+{
+	if (!dlv_is_remembered(a))
+		return;
+	a->waiting++;
+	a->world->ledger(a->w, a, hb_span_str(a->policy_domain));
+}
+
 static void
 ask_addresses(struct dlv_attempt *a)
 {
@@ -234,6 +251,7 @@ dlv_learn(struct dlv_attempt *a)
 	/* One more than is awaited, so that an early answer ends nothing. */
 	a->waiting = 1;
 	ask_policy(a);
+	ask_ledger(a);
 	if (a->route.kind == HB_ROUTE_MX && !a->route.literal)
 		ask(a, SLOT_MX, a->route.host, HB_DNS_MX);
 	else if (a->route.literal || a->route.kind == HB_ROUTE_LMTP_UNIX)
@@ -256,6 +274,9 @@ dlv_learned(struct dlv_attempt *a)
 	    a->route.kind == HB_ROUTE_MX ? a->order.self : NULL);
 	if (m->result != HB_RESULT_OK)
 		dlv_end_with(a, m->result, m->reason, m->code, m->status);
+	else if (a->ledger_lost && a->channel.memory == HB_DOWNGRADE_DEFER)
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_STS_STORE, 451,
+		    "4.3.0");
 	else
 		a->step = DLV_STEP_NEXT;
 }
@@ -266,6 +287,15 @@ dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
 {
 	a->channel.policy = policy;
 	a->channel.no_policy = why;
+	a->waiting--;
+	dlv_run(a);
+}
+
+void
+dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen)
+{
+	a->seen = seen;
+	a->ledger_lost = seen == NULL;
 	a->waiting--;
 	dlv_run(a);
 }
@@ -292,7 +322,7 @@ dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 	dlv_run(a);
 }
 
-/* --- DANE records of one host ------------------------------------------- */
+/* --- one host ----------------------------------------------------------- */
 
 /* Why the host is not asked about; USABLE: it is. */
 static enum hb_dane_state
@@ -309,7 +339,8 @@ why_unasked(const struct dlv_attempt *a)
 	case DLV_TRUST_NO:
 		return HB_DANE_UNTRUSTED;
 	case DLV_TRUST_UNKNOWN:
-		return a->trials[a->host].best == HB_RANK_DANE
+		return a->trials[a->host].best == HB_RANK_DANE ||
+			a->ledger_lost
 		    ? HB_DANE_UNPROBED
 		    : HB_DANE_UNTRUSTED;
 	}
@@ -327,14 +358,17 @@ set_dane(struct dlv_attempt *a, const struct hb_dane *d)
 }
 
 void
-dlv_learn_dane(struct dlv_attempt *a)
+dlv_learn_host(struct dlv_attempt *a)
 {
 	const struct dlv_signed *mx = &a->mx.records;
 	const struct dlv_host *h = dlv_host(a);
 	struct dlv_dane_host q = { .name = h->name, .port = a->port,
 		.address = h->address };
-	struct hb_dane none = { .state = why_unasked(a) };
+	struct hb_dane none = { .base = NULL };
 
+	a->trials[a->host].best = dlv_seen_best(a->seen,
+	    hb_span_str(h->name));
+	none.state = why_unasked(a);
 	if (none.state != HB_DANE_USABLE) {
 		set_dane(a, &none);
 		return;

@@ -156,6 +156,15 @@ dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
 }
 
 void
+dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	if (v->fell && a->order.mode == DLV_SEND)
+		dlv_ledger_fall(hb_span_str(a->policy_domain),
+		    hb_span_str(host_name(a)), a->trials[a->host].best,
+		    v->rank, a->order.env->id);
+}
+
+void
 dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	struct dlv_trial *t = &a->trials[a->host];

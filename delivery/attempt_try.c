@@ -140,7 +140,7 @@ dlv_choose(struct dlv_attempt *a)
 	else if (a->addr >= dlv_host(a)->naddr)
 		next_host(a);
 	else if (!a->known)
-		dlv_learn_dane(a);
+		dlv_learn_host(a);
 	else
 		try_host(a);
 }
@@ -177,6 +177,14 @@ fill_txn(struct dlv_attempt *a)
 	return n > 0;
 }
 
+static void
+note_rank(struct dlv_attempt *a, enum hb_rank rank)
+{
+	if (dlv_is_remembered(a))
+		a->world->note(a->w, hb_span_str(a->policy_domain),
+		    hb_span_str(dlv_host(a)->name), rank);
+}
+
 void
 dlv_judge(struct dlv_attempt *a)
 {
@@ -187,7 +195,10 @@ dlv_judge(struct dlv_attempt *a)
 
 	a->verdict = v;
 	dlv_note_trial(a, &v);
+	if (a->txn.nrcpt == 0) /* else it goes on with more recipients */
+		dlv_note_fall(a, &v);
 	if (mail && fill_txn(a)) {
+		note_rank(a, v.rank);
 		a->step = DLV_STEP_WAIT;
 		a->world->mail(a->w, a, &a->txn, &v);
 		return;
@@ -230,6 +241,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 		a->step = DLV_STEP_NEXT;
 		return;
 	}
+	dlv_note_fall(a, &v);
 	dlv_note_refusal(a, &v);
 	/* RTLS-06: cut off, or 421: no answer on TLS */
 	a->unsettled = a->unsettled || a->facts.cut || seen == HB_TLSF_REFUSED;

@@ -46,7 +46,9 @@ struct dlv_task {
 	struct dlv_attempt *attempt;
 	struct dlv_link *link;
 	struct sts_lookup *lookup;
+	struct dlv_ledger_wait *memory;
 	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
+	struct dlv_seen *seen;	    /* what the ledger holds, or NULL */
 	struct dlv_question *questions;
 	struct dlv_body body;
 	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */

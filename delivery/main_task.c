@@ -39,6 +39,39 @@ world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
 		t->lookup = l;
 }
 
+/* --- the memory of downgrades ------------------------------------------- */
+
+static void
+on_seen(void *ctx, struct dlv_seen *seen)
+{
+	struct dlv_task *t = ctx;
+
+	t->memory = NULL;
+	t->seen = seen;
+	dlv_attempt_ledger(t->attempt, seen);
+}
+
+static void
+world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+{
+	struct dlv_task *t = w;
+	struct dlv_ledger_wait *wait;
+
+	(void)a;
+	wait = dlv_ledger_get(t->worker->ledger, domain, on_seen, t);
+	if (wait != NULL)
+		t->memory = wait;
+}
+
+static void
+world_note(void *w, struct hb_span domain, struct hb_span mx,
+    enum hb_rank rank)
+{
+	const struct dlv_task *t = w;
+
+	dlv_ledger_note(t->worker->ledger, domain, mx, rank);
+}
+
 /* --- DNS ---------------------------------------------------------------- */
 
 static void
@@ -175,6 +208,8 @@ world_ad_trust(void *w)
 
 static const struct dlv_world world = {
 	.policy = world_policy,
+	.ledger = world_ledger,
+	.note = world_note,
 	.ask = world_ask,
 	.hosts_file = world_hosts_file,
 	.is_down = world_is_down,
@@ -207,10 +242,13 @@ dlv_task_stop(struct dlv_task *t)
 	dlv_link_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;
+	dlv_ledger_cancel(t->memory);
+	t->memory = NULL;
 	while (t->questions != NULL) {
 		hb_dns_cancel(t->questions->query);
 		drop_question(t->questions);
 	}
 	dlv_attempt_free(&t->attempt);
 	sts_ref_release(&t->ref);
+	dlv_seen_release(&t->seen);
 }

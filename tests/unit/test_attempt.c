@@ -11,6 +11,7 @@
  */
 #include "unit.h"
 
+#include "common/proto/stats.h"
 #include "delivery/attempt.h"
 
 struct fake {
@@ -33,6 +34,8 @@ struct fake {
 	const char *tlsa;
 	unsigned asked; /* questions about TLSA records */
 	bool final; /* the policy was asked for so */
+	const struct dlv_seen *seen; /* by the ledger; NULL: lost */
+	struct hb_buf noted;
 };
 
 static void
@@ -58,6 +61,24 @@ fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
 	assert_span(domain, "x.test");
 	if (!f->no_dns)
 		dlv_attempt_policy(a, f->policy, HB_REASON_STS_NO_RECORD);
+}
+
+static void
+fake_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+{
+	const struct fake *f = w;
+
+	assert_span(domain, "x.test");
+	dlv_attempt_ledger(a, f->seen);
+}
+
+static void
+fake_note(void *w, struct hb_span domain, struct hb_span mx, enum hb_rank rank)
+{
+	struct fake *f = w;
+
+	assert_span(domain, "x.test");
+	hb_buf_addf(&f->noted, "%c=%s ", mx.p[1], hb_rank_word(rank));
 }
 
 static unsigned char tlsa_data[32] = { 1 };
@@ -269,6 +290,8 @@ fake_clock(void *w)
 
 static const struct dlv_world world = {
 	.policy = fake_policy,
+	.ledger = fake_ledger,
+	.note = fake_note,
 	.ask = fake_ask,
 	.hosts_file = fake_hosts,
 	.is_down = fake_down,
@@ -595,6 +618,83 @@ test_routes(void **state)
 		run_route(&routes[i]);
 }
 
+struct memory_row {
+	const char *name;
+	enum hb_downgrade memory;
+	enum hb_rank best; /* of m1; COUNT: the ledger is lost */
+	enum dlv_trust trust;
+	const char *tlsa, *links, *opened;
+	enum hb_result result;
+	enum hb_reason reason;
+	const char *noted;
+	uint64_t fell; /* events */
+};
+
+#define MEMORY(x) HB_DOWNGRADE_##x
+#define BEST(x) HB_RANK_##x
+
+// clang-format off
+static const struct memory_row memories[] = {
+	{ "noted for the next time", MEMORY(WARN), BEST(NONE), BY(YES), "33", "d+", "1", DONE, "1=dane ", 0 },
+	{ "noted even when the message is refused", MEMORY(WARN), BEST(NONE), BY(YES), "--", "v5", "1", HB_RESULT_FAIL, R(REMOTE_REPLY), "1=verified ", 0 },
+	{ "off: nothing is noted", MEMORY(OFF), BEST(DANE), BY(YES), "--", "n+", "1", DONE, "", 0 },
+	{ "a fall goes on and is told", MEMORY(WARN), BEST(VERIFIED), BY(YES), "--", "u+", "1", DONE, "1=tls ", 1 },
+	{ "a fall waits", MEMORY(DEFER), BEST(VERIFIED), BY(YES), "--", "uc", "12", HB_RESULT_DEFER, R(DOWNGRADE), "", 1 },
+	{ "a host never seen counts by the domain", MEMORY(DEFER), BEST(VERIFIED), BY(YES), "--", "uv+", "12", DONE, "2=verified ", 1 },
+	{ "no fall", MEMORY(DEFER), BEST(TLS), BY(YES), "--", "u+", "1", DONE, "1=tls ", 0 },
+	{ "handshake fails, then clear: one fall", MEMORY(WARN), BEST(TLS), BY(YES), "--", "fn+", "11-", DONE, "1=plain ", 1 },
+	{ "a mismatch is a fall too", MEMORY(WARN), BEST(DANE), BY(YES), "3-", "vc", "12", HB_RESULT_DEFER, R(DANE_MISMATCH), "", 1 },
+	{ "not known if trusted: waits where DANE was seen", MEMORY(WARN), BEST(DANE), BY(UNKNOWN), "33", "", "", HB_RESULT_DEFER, R(DANE_UNPROBED), "", 0 },
+	{ "not known if trusted: no DANE seen", MEMORY(WARN), BEST(VERIFIED), BY(UNKNOWN), "33", "v+", "1", DONE, "1=verified ", 0 },
+	{ "not trusted: goes on and is told", MEMORY(WARN), BEST(DANE), BY(NO), "33", "v+", "1", DONE, "1=verified ", 1 },
+	{ "ledger lost: goes on", MEMORY(WARN), BEST(COUNT), BY(YES), "--", "n+", "1", DONE, "1=plain ", 0 },
+	{ "ledger lost: waits", MEMORY(DEFER), BEST(COUNT), BY(YES), "--", "", "", HB_RESULT_DEFER, R(STS_STORE), "", 0 },
+	{ "ledger lost, not known if trusted: waits", MEMORY(WARN), BEST(COUNT), BY(UNKNOWN), "33", "", "", HB_RESULT_DEFER, R(DANE_UNPROBED), "", 0 },
+};
+// clang-format on
+
+static void
+run_memory(const struct memory_row *r)
+{
+	struct dlv_seen seen = { .domain = { .best = r->best } };
+	struct hb_conf conf = { .dane = true, .downgrade_memory = r->memory };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
+		.trust = r->trust,
+		.seen = r->best == HB_RANK_COUNT ? NULL : &seen };
+	uint64_t before = hb_stats[HB_STAT_DOWNGRADE];
+	const struct dlv_outcome *o;
+
+	print_message("%s\n", r->name);
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	assert_string_equal(f.links, "");
+	assert_span(hb_buf_span(&f.opened), r->opened);
+	assert_span(hb_buf_span(&f.noted), r->noted);
+	o = dlv_attempt_outcome(f.a, 0);
+	assert_string_equal(hb_reason_word(o->res.reason),
+	    hb_reason_word(r->reason));
+	assert_int_equal(o->res.result, r->result);
+	assert_int_equal(hb_stats[HB_STAT_DOWNGRADE] - before, r->fell);
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+	hb_buf_free(&f.noted);
+}
+
+static void
+test_memory_of_downgrades(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(memories); i++)
+		run_memory(&memories[i]);
+}
+
 static void
 policy_is_not_waited_for_without_hosts(void **state)
 {
@@ -633,6 +733,7 @@ main(void)
 		cmocka_unit_test(
 		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 	};
 
