@@ -412,32 +412,13 @@ one_choice(struct hb_conf_line *l, const struct hb_conf_choice *c)
 	}
 ENUM_TYPE(tlsver, tls_versions)
 ENUM_TYPE(trust_ad, trusts)
+ENUM_TYPE(downgrade, downgrades)
 
 static void
 refuse_value(struct hb_conf_line *l)
 {
 	hb_conf_error(l, "'%s %s' has no function in this build, and ignoring "
 	    "it would weaken what it demands", l->row->word, l->v[0]);
-}
-
-static void
-parse_downgrade(struct hb_conf_line *l, void *field)
-{
-	TYPE(downgrade, field);
-	int i = one_choice(l, &downgrades);
-
-	if (i == HB_DOWNGRADE_DEFER)
-		refuse_value(l);
-	else if (i >= 0)
-		*v = (enum hb_downgrade)i;
-}
-
-static void
-dump_downgrade(const char *word, const void *field, struct hb_buf *out)
-{
-	CTYPE(downgrade, field);
-
-	hb_conf_put_line(out, word, downgrades.words[*v]);
 }
 
 static void

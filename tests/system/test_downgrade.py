@@ -1,0 +1,86 @@
+"""The memory of downgrades: what was seen of a channel, and its fall."""
+
+import time
+
+import pytest
+
+from harness import client
+from test_dane import TRUST, ee, publish
+
+
+def send(hb, domain="far.test"):
+    hb.send("alice@hb.test", "x@" + domain, client.text("memory"))
+
+
+def fell(hb, **want):
+    record = hb.wait_record(ev="downgrade")
+    for key, value in want.items():
+        assert record[key] == value, record
+
+
+def seen_good(world, hb, mx):
+    send(hb)
+    mx.wait(1)
+    hb.wait_empty()
+    mx.cut()
+
+
+def test_fall_is_told(world):
+    """`warn': it goes on, and ev=downgrade names domain, host and both
+    ranks."""
+    mx = world.domain("far.test")
+    hb = world.server()
+    seen_good(world, hb, mx)
+    mx.starttls = "strip"
+    send(hb)
+    mx.wait(2)
+    message = hb.wait_record(ev="delivery", tls="none")["msg"]
+    fell(hb, domain="far.test", mx="mx.far.test", to="plain", msg=message,
+         **{"from": "verified"})
+
+
+@pytest.mark.both
+def test_fall_waits_and_is_remembered(world, other_ca):
+    """`defer': it waits for as good a channel, after a restart too."""
+    mx = world.domain("far.test")
+    hb = world.server(["downgrade-memory defer", "retry first=1s max=1s"])
+    seen_good(world, hb, mx)
+    hb.stop()
+    good, mx.cert = mx.cert, other_ca.issue("mx.far.test")
+    hb.start()
+    send(hb)
+    hb.wait_reason("downgrade")
+    assert len(mx.messages) == 1
+    fell(hb, to="tls", **{"from": "verified"})
+    mx.cert = good
+    mx.wait(2)
+    hb.wait_empty()
+
+
+def test_fall_from_records(world, other_ca):
+    """TLSA records that are gone with proof are a fall as well."""
+    cert = other_ca.issue("mx.far.test")
+    mx = world.domain("far.test", cert=cert)
+    world.dns.sign("far.test")
+    publish(world, "mx.far.test", ee(cert))
+    hb = world.server(TRUST + ["downgrade-memory defer"])
+    seen_good(world, hb, mx)
+    world.dns.remove("_%d._tcp.mx.far.test" % world.port)
+    time.sleep(1.2)  # answers live for a second
+    send(hb)
+    hb.wait_reason("downgrade")
+    fell(hb, to="tls", **{"from": "dane"})
+    publish(world, "mx.far.test", ee(cert))
+    mx.wait(2)
+
+
+def test_off(world):
+    """`off': nothing is remembered."""
+    mx = world.domain("far.test")
+    hb = world.server(["downgrade-memory off"])
+    seen_good(world, hb, mx)
+    mx.starttls = "strip"
+    send(hb)
+    mx.wait(2)
+    hb.wait_empty()
+    assert not hb.records(ev="downgrade")
