@@ -224,6 +224,28 @@ def test_DANE_01_error_of_one_host(world, other_ca, far):
     assert far.mx.connections == 0
 
 
+def test_DANE_08_lifetime_over(world, far):
+    """It waits until its lifetime is over; the notice says why."""
+    far.publish(ee(world.ca.issue("mx.far.test")))
+    hb = world.server(TRUST + ["lifetime 3s", "delay-warning off"])
+    send(hb)
+    notice = hb.wait_mail("alice")[0]
+    assert b"dane-mismatch" in notice or b"(DANE)" in notice
+    assert not_offered(far.mx)
+
+
+def test_backup_without_name_server_holds_nobody_up(world, other_ca, far):
+    """Records of a host whose turn does not come are not asked for."""
+    far.publish(ee(far.cert))
+    world.host("mx2.far.test", cert=other_ca.issue("x.test"))
+    world.dns.set("far.test", "MX", "10 mx.far.test", "20 mx2.far.test")
+    world.dns.fault("_%d._tcp.mx2.far.test" % world.port, "drop")
+    hb = world.server(TRUST)
+    send(hb)
+    far.mx.wait(1)
+    assert not world.dns.asked("_%d._tcp.mx2.far.test" % world.port)
+
+
 def test_DANE_08_rolled_over(world, other_ca, far):
     """Old and new key published; the host changes its key: no mail waits."""
     new = other_ca.issue("mx.far.test")
@@ -340,6 +362,35 @@ def test_DANE_07_alias_at_the_records_name(world, far):
     delivered(hb, tls="TLSv1.3/dane")
 
 
+def test_DANE_07_records_alias_into_the_insecure(world, far):
+    """The host is signed, the place where its records are kept is not: they
+    do not count."""
+    world.dns.set("tlsa.open.test", "TLSA",
+                  ee(world.ca.issue("mx.far.test")))
+    world.dns.set("_%d._tcp.mx.far.test" % world.port, "CNAME",
+                  "tlsa.open.test")
+    hb = world.server(TRUST)
+    send(hb)
+    far.mx.wait(1)
+    delivered(hb, tls="TLSv1.3/unverified", dane="insecure")
+
+
+def test_DANE_14_domain_that_is_an_alias(world, other_ca, far):
+    """After a secure alias its end is a reference name as well."""
+    world.dns.set("real.test", "MX", "10 mx.far.test")
+    world.dns.set("alias.test", "CNAME", "real.test")
+    world.dns.sign("real.test")
+    world.dns.sign("alias.test")
+    far.mx.cert = chained(other_ca, other_ca.issue("real.test"))
+    far.publish(ta(other_ca))
+    hb = world.server(TRUST)
+    send(hb, "alias.test")
+    far.mx.wait(1)
+    delivered(hb, tls="TLSv1.3/dane")
+    send(hb, "far.test")
+    waits(hb, "dane-mismatch")
+
+
 def test_DANE_05_insecure_address_is_not_asked_about(world, other_ca):
     """Servers of unsigned zones may choke on TLSA questions."""
     mx = world.host("mx.open.test", cert=other_ca.issue("mx.open.test"))
@@ -445,6 +496,55 @@ def test_DANE_04_smarthost(world, other_ca):
     publish(world, "smart.test", ee(smart.cert))
     smart.wait(1)
     delivered(hb, tls="TLSv1.3/dane", mx="smart.test")
+
+
+# what the sender asks
+
+
+def test_RTLS_04_by_records(world, far):
+    """Signed MX records and a match: REQUIRETLS needs no policy and no
+    authority."""
+    far.publish(ee(far.cert))
+    far.mx.tls_keywords = ["REQUIRETLS"]
+    hb = world.server(TRUST)
+    hb.sendmail("-f", "alice@hb.test", "-O", "requiretls=yes", "x@far.test",
+                message="Subject: s\n\nhi\n")
+    assert "REQUIRETLS" in far.mx.wait(1)[0].sender_params.upper()
+    delivered(hb, tls="TLSv1.3/dane")
+
+
+def test_RTLS_05_records_that_do_not_match(world, far):
+    """Judged and unfit: returned at once, never sent."""
+    far.publish(ee(world.ca.issue("mx.far.test")))
+    far.mx.tls_keywords = ["REQUIRETLS"]
+    hb = world.server(TRUST)
+    hb.sendmail("-f", "alice@hb.test", "-O", "requiretls=yes", "x@far.test",
+                message="Subject: s\n\nhi\n")
+    record = hb.wait_record(ev="delivery", result="fail")
+    assert (record["reason"], record["code"], record["status"]) == (
+        "dane-mismatch", "550", "5.7.30")
+    hb.wait_mail("alice")
+    assert not_offered(far.mx)
+
+
+def test_RTLS_06_failed_look_up_waits(world, far):
+    """REQUIRETLS, and the records cannot be had: waits."""
+    world.dns.fault("_%d._tcp.mx.far.test" % world.port, "bogus")
+    hb = world.server(TRUST)
+    hb.sendmail("-f", "alice@hb.test", "-O", "requiretls=yes", "x@far.test",
+                message="Subject: s\n\nhi\n")
+    waits(hb, "dane-dns")
+    assert hb.maildir("alice") == []
+
+
+def test_RTLS_11_not_required_beats_records(world, far):
+    """TLS-Required: No: goes though nothing matches."""
+    far.publish(ee(world.ca.issue("mx.far.test")))
+    hb = world.server(TRUST)
+    hb.send("alice@hb.test", "x@far.test",
+            client.text("optional", extra="TLS-Required: No\r\n"))
+    far.mx.wait(1)
+    delivered(hb, tls="TLSv1.3/unverified", dane="secure-usable")
 
 
 # one host, many domains

@@ -414,6 +414,7 @@ static const struct channel_row channels[] = {
 	{ "DANE-10 none: STS decides", 'S', "--", ENFORCE, 0, "nv+", "12", GONE, 2, "secure-none" },
 	{ "DANE-01 error: the host is not connected to", 'S', "e3", MAY, 0, "d+", "2", GONE, 2, "secure-usable" },
 	{ "DANE-01 errors everywhere: defer", 'S', "ee", MAY, 0, "", "", DEFERRED(DANE_DNS, "4.7.0"), 2, "error" },
+	{ "a backup's silent name server holds nobody up", 'S', "3?", MAY, 0, "d+", "1", GONE, 1, "secure-usable" },
 	{ "DANE-03 insecure MX: not asked", 'i', "33", MAY, 0, "n+", "1", GONE, 0, "insecure" },
 	{ "DANE-05 insecure address: not asked", 'S', "i3", MAY, 0, "n+", "1", GONE, 0, "insecure" },
 	{ "DANE-04 no MX: the domain itself", '0', "3", MAY, 0, "d+", ".", GONE, 1, "secure-usable" },
@@ -442,6 +443,7 @@ static const struct channel_row channels[] = {
 	{ "RTLS-07 and an error of DNS", 'S', "e3", MAY, HB_ENV_TLS_OPTIONAL, "n+", "1", GONE, 1, "error" },
 	{ "RTLS-07 and a policy", 'i', "--", ENFORCE, HB_ENV_TLS_OPTIONAL, "fn+", "11-", GONE, 0, "insecure" },
 	{ "RTLS-07 not the operator", 'S', "33", HB_TLS_DANE, STS_MODE_COUNT, HB_ENV_TLS_OPTIONAL, "vd+", "12", GONE, 2, "secure-usable" },
+	{ "RTLS-07 nothing is lowered with REQUIRETLS", 'S', "ee", MAY, RTLS | HB_ENV_TLS_OPTIONAL, "", "", DEFERRED(DANE_DNS, "4.7.0"), 2, "error" },
 	{ "RTLS-07 not with REQUIRETLS", 'S', "33", MAY, RTLS | HB_ENV_TLS_OPTIONAL, "VD+", "12", GONE, 2, "secure-usable" },
 	{ "RTLS-06 refused by the server is the server's word", 'S', "--", MAY, RTLS, "V5", "1", HB_RESULT_FAIL, R(REMOTE_REPLY), 0, "", 1, "secure-none" },
 };
