@@ -91,7 +91,7 @@ struct dlv_world {
 	void (*done)(void *w, struct dlv_attempt *a);
 	/* Do the AD bits of answers count? */
 	enum dlv_trust (*ad_trust)(void *w);
-	/* Known once a policy was looked up: the store tells of the clock. */
+	/* Asked for each judgement: the clock may jump between two. */
 	bool (*clock_implausible)(void *w);
 	dlv_random_fn random;
 	int64_t (*now_ms)(void);

@@ -38,6 +38,33 @@ tls_use(const struct dlv_attempt *a)
 	    : DLV_TLS_OFFERED;
 }
 
+/* As things are now: the trust in the clock may have changed since. */
+static struct sts_channel
+channel_now(const struct dlv_attempt *a)
+{
+	struct sts_channel ch = a->channel;
+
+	ch.clock_implausible = a->world->clock_implausible(a->w);
+	return ch;
+}
+
+static struct sts_verdict
+judge_mx(const struct dlv_attempt *a, const struct sts_host *h)
+{
+	struct sts_channel ch = channel_now(a);
+
+	return sts_decide_mx(&ch, h, a->world->now_ms());
+}
+
+static struct sts_verdict
+judge_tls(const struct dlv_attempt *a, const struct sts_host *h,
+    const struct hb_tls_facts *facts)
+{
+	struct sts_channel ch = channel_now(a);
+
+	return sts_decide_tls(&ch, h, facts, a->world->now_ms());
+}
+
 /* Would the verdict on clear text be no? */
 static bool
 is_tls_demanded(const struct dlv_attempt *a)
@@ -45,8 +72,7 @@ is_tls_demanded(const struct dlv_attempt *a)
 	struct hb_tls_facts none = { .state = HB_TLSF_NOT_OFFERED };
 	struct sts_host h = dlv_judged_host(a);
 
-	return sts_decide_tls(&a->channel, &h, &none,
-	    a->world->now_ms()).action != STS_PROCEED;
+	return judge_tls(a, &h, &none).action != STS_PROCEED;
 }
 
 static void
@@ -112,7 +138,7 @@ try_host(struct dlv_attempt *a)
 
 	if (a->addr == 0 && !a->plain && !a->fresh) {
 		a->addr_text[0] = '\0';
-		v = sts_decide_mx(&a->channel, &h, a->world->now_ms());
+		v = judge_mx(a, &h);
 		a->verdict = v;
 		dlv_note_trial(a, &v);
 		if (v.action == STS_DEFER) {
@@ -189,8 +215,7 @@ void
 dlv_judge(struct dlv_attempt *a)
 {
 	struct sts_host h = dlv_judged_host(a);
-	struct sts_verdict v = sts_decide_tls(&a->channel, &h, &a->facts,
-	    a->world->now_ms());
+	struct sts_verdict v = judge_tls(a, &h, &a->facts);
 	bool mail = v.action == STS_PROCEED && a->order.mode == DLV_SEND;
 
 	a->verdict = v;
@@ -233,7 +258,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 		next_address(a);
 		return;
 	}
-	v = sts_decide_tls(&a->channel, &h, &a->facts, a->world->now_ms());
+	v = judge_tls(a, &h, &a->facts);
 	dlv_note_trial(a, &v);
 	if (v.action == STS_PROCEED &&
 	    a->route.kind != HB_ROUTE_SMTPS) {

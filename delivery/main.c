@@ -208,6 +208,7 @@ static void
 on_peer(struct hb_role_env *env, struct hb_peer *p)
 {
 	if (hb_peer_role(p) == HB_ROLE_QUEUE) {
+		sts_store_up(worker_of(env)->sts);
 		dlv_jobs_queue_up(worker_of(env)->jobs, p);
 		dlv_ledger_store_up(worker_of(env)->ledger);
 	}

@@ -74,6 +74,12 @@ on_timer(void *ctx)
 	arm(s);
 }
 
+void
+sts_store_up(struct sts *s)
+{
+	on_timer(s);
+}
+
 /* The store */
 
 static void

@@ -23,6 +23,7 @@ struct fake {
 	size_t mails;
 	bool requiretls; /* of the last of them */
 	bool done;
+	bool jump; /* of the clock, when a host is connected to */
 	bool no_dns; /* MX is not known now, the policy never */
 	enum dlv_trust trust;
 	bool clock_implausible;
@@ -37,6 +38,8 @@ struct fake {
 	const struct dlv_seen *seen; /* by the ledger; NULL: lost */
 	struct hb_buf noted;
 };
+
+static int64_t now_ms = 1000;
 
 static void
 report(struct fake *f, enum dlv_link_event event, enum hb_reason reason,
@@ -187,6 +190,10 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	char what = *f->links;
 
 	(void)a;
+	if (f->jump) {
+		now_ms = 10000;
+		f->clock_implausible = true;
+	}
 	assert_int_not_equal(what, '\0');
 	f->links++;
 	if (t->reference != NULL)
@@ -269,7 +276,7 @@ zero(uint32_t n)
 static int64_t
 now(void)
 {
-	return 1000;
+	return now_ms;
 }
 
 static enum dlv_trust
@@ -726,6 +733,34 @@ policy_is_not_waited_for_without_hosts(void **state)
 	dlv_attempt_free(&f.a);
 }
 
+/* Between the policy and the verdict: what was cached goes on to hold. */
+static void
+clock_that_jumps_in_an_attempt(void **state)
+{
+	struct hb_span pattern = HB_SPAN("*.x.test");
+	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
+		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
+	struct hb_conf conf = { .mta_sts = true };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = "nn", .policy = &policy, .jump = true };
+
+	(void)state;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	now_ms = 1000;
+	assert_true(f.done);
+	assert_int_equal(f.mails, 0);
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+	    HB_REASON_NO_STARTTLS);
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+}
+
 int
 main(void)
 {
@@ -737,6 +772,7 @@ main(void)
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
+		cmocka_unit_test(clock_that_jumps_in_an_attempt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
