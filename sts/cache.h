@@ -23,6 +23,7 @@ struct sts_domain {
 	struct sts_domain *chain;         /* hash bucket */
 	struct sts_domain *newer, *older; /* order of use */
 	struct sts_domain *queue_next;    /* queue of fetches */
+	int64_t started_ms; /* of the fetch under way; monotonic */
 	struct sts_domain *retry_next;    /* TXT to be asked again */
 	uint64_t hash;
 	struct sts_lookup *waiters;

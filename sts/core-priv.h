@@ -14,6 +14,7 @@ struct sts_core {
 	void *ctx;
 	struct sts_cache cache;
 	struct sts_queue wanted, background; /* fetches to be started */
+	struct sts_queue active;	     /* under way, the oldest first */
 	unsigned running, running_background;
 	bool starting;
 	struct sts_domain *retry_head, **retry_tail;

@@ -10,7 +10,8 @@
 #include "sts/core-priv.h"
 
 enum {
-	FETCHES_MAX = 128,                 /* at a time: sockets */
+	FETCHES_MAX = 512,                 /* at a time: sockets */
+	SLOW_MS = 10 * 1000,               /* while others wait for a place */
 	BACKGROUND_MAX = 16,               /* of these for refreshing */
 	BACKGROUND_QUEUE = 1000,           /* waiting: then the walk pauses */
 	WALK_SLICE = 100,                  /* rows of the store */
@@ -42,6 +43,7 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	sts_clock_init(&c->clock, build_ms);
 	c->wanted.tail = &c->wanted.head;
 	c->background.tail = &c->background.head;
+	c->active.tail = &c->active.head;
 	c->retry_tail = &c->retry_head;
 	sts_cache_init(&c->cache, key);
 	return c;
@@ -178,11 +180,40 @@ start_fetch(struct sts_core *c, struct sts_queue *q)
 	struct sts_domain *d = q->head;
 
 	take_out(q, d);
+	push(&c->active, d);
+	d->started_ms = c->mono_ms;
 	d->in_background = q == &c->background;
 	d->fetching = STS_FETCH_RUNNING;
 	c->running++;
 	c->running_background += d->in_background;
 	c->ops->fetch(c->ctx, d);
+}
+
+static bool
+is_place_wanted(const struct sts_core *c)
+{
+	return c->running >= FETCHES_MAX && c->wanted.head != NULL;
+}
+
+/* Policy hosts that are dead or slow do not hold up others: who is at it for
+ * long makes place for who waits. */
+static void
+drop_slow(struct sts_core *c)
+{
+	size_t n = c->wanted.n;
+
+	for (; n > 0 && is_place_wanted(c); n--) {
+		struct sts_domain *d = c->active.head;
+
+		if (c->mono_ms - d->started_ms < SLOW_MS)
+			return;
+		c->ops->drop(c->ctx, d);
+		sts_core_fetched(c, d, HB_REASON_STS_FETCH_TIMEOUT,
+		    HB_SPAN_NONE, "given up: many others wait",
+		    c->clock.wall_ms + c->shift_ms);
+		if (c->wanted.head != NULL)
+			start_fetch(c, &c->wanted);
+	}
 }
 
 /* A fetch that ends at once comes back here: the outer call goes on. */
@@ -192,6 +223,7 @@ start_fetches(struct sts_core *c)
 	if (c->starting)
 		return;
 	c->starting = true;
+	drop_slow(c);
 	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
 		start_fetch(c, &c->wanted);
 	while (c->running < FETCHES_MAX && c->background.head != NULL &&
@@ -587,6 +619,7 @@ void
 sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
     struct hb_span body, const char *text, int64_t now_ms)
 {
+	take_out(&c->active, d);
 	c->running--;
 	c->running_background -= d->in_background;
 	d->fetching = STS_FETCH_IDLE;
@@ -781,6 +814,7 @@ sts_core_tick(struct sts_core *c, int64_t now_ms)
 		advance(c, d, now_ms);
 	}
 	sts_core_clock_tick(c);
+	start_fetches(c);
 	walk(c, now_ms);
 }
 
@@ -802,6 +836,9 @@ sts_core_wait(const struct sts_core *c, int64_t now_ms)
 		    wait, c->retry_head->txt.fresh_until_ms - now_ms);
 	if (!c->walking)
 		wait = min_ms(wait, c->walk_ms - now_ms);
+	if (is_place_wanted(c))
+		wait = min_ms(wait,
+		    c->active.head->started_ms + SLOW_MS - c->mono_ms);
 	return wait < WAIT_MIN_MS ? WAIT_MIN_MS : wait;
 }
 

@@ -25,6 +25,8 @@ struct sts_core_ops {
 	void (*ask)(void *ctx, struct sts_domain *d, bool anew);
 	/* Fetch the policy: sts_core_fetched. */
 	void (*fetch)(void *ctx, struct sts_domain *d);
+	/* End that fetch: no answer follows. */
+	void (*drop)(void *ctx, struct sts_domain *d);
 	/* List the store: sts_core_row for each, then sts_core_listed. */
 	void (*list)(void *ctx, struct hb_span after, size_t count);
 	/* Drop a record that is long dead. */

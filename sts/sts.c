@@ -274,11 +274,25 @@ op_save_clock(void *ctx, struct hb_span value)
 	    s->env.store, STS_CLOCK_KEY, value, false, on_lazy, NULL);
 }
 
+static void
+op_drop(void *ctx, struct sts_domain *d)
+{
+	struct sts *s = ctx;
+
+	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+		if (j->d == d && j->kind == JOB_FETCH) {
+			sts_http_cancel(j->get);
+			job_end(j);
+			return;
+		}
+}
+
 static const struct sts_core_ops core_ops = {
 	.load = op_load,
 	.save = op_save,
 	.ask = op_ask,
 	.fetch = op_fetch,
+	.drop = op_drop,
 	.list = op_list,
 	.remove = op_remove,
 	.owns = op_owns,

@@ -197,8 +197,22 @@ op_save_clock(void *ctx, struct hb_span value)
 	hb_buf_add(&w.clock, value);
 }
 
+static void
+op_drop(void *ctx, struct sts_domain *d)
+{
+	(void)ctx;
+	for (size_t i = 0; i < w.npending; i++)
+		if (w.pending[i].kind == FETCH && w.pending[i].d == d) {
+			w.npending--;
+			memmove(&w.pending[i], &w.pending[i + 1],
+			    (w.npending - i) * sizeof(w.pending[0]));
+			return;
+		}
+	fail_msg("no such fetch");
+}
+
 static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
-	op_list, op_remove, op_owns, op_load_clock, op_save_clock };
+	op_drop, op_list, op_remove, op_owns, op_load_clock, op_save_clock };
 
 static void
 answer_txt(struct sts_domain *d)
@@ -770,26 +784,60 @@ a_slow_refresh_holds_up_nobody(void **state)
 }
 
 static void
-fetches_at_a_time_are_bounded(void **state)
+look_at_many(struct got *g, size_t n)
 {
-	static struct got g[500];
 	char name[40];
 
-	(void)state;
-	memset(g, 0, sizeof(g));
-	w.others_slow = true;
-	for (size_t i = 0; i < 500; i++) {
+	for (size_t i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "d%zu.example", i);
 		sts_core_lookup(
 		    w.core, hb_span_str(name), 0, take, &g[i], now());
 	}
 	pump();
-	assert_int_equal(w.npending, 128);
+}
+
+static void
+fetches_at_a_time_are_bounded(void **state)
+{
+	static struct got g[2000];
+
+	(void)state;
+	memset(g, 0, sizeof(g));
+	w.others_slow = true;
+	look_at_many(g, HB_ARRAY_LEN(g));
+	assert_int_equal(w.npending, 512);
 	w.others_slow = false;
 	pump();
-	for (size_t i = 0; i < 500; i++)
+	for (size_t i = 0; i < HB_ARRAY_LEN(g); i++)
 		assert_true(g[i].called);
-	assert_int_equal(w.most_fetches, 128);
+	assert_int_equal(w.most_fetches, 512);
+}
+
+/* More dead policy hosts than there are places: they make place. */
+static void
+dead_hosts_hold_up_nobody_else(void **state)
+{
+	static struct got g[600];
+	struct got mine = { .called = false };
+
+	(void)state;
+	memset(g, 0, sizeof(g));
+	w.others_slow = true;
+	look_at_many(g, HB_ARRAY_LEN(g));
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &mine, now());
+	pump();
+	assert_false(mine.called);
+	pass(9 * 1000);
+	assert_false(g[0].called);
+	pass(2 * 1000);
+	assert_true(mine.called && mine.policy);
+	assert_true(g[0].called && !g[0].policy);
+	assert_int_equal(g[0].why, HB_REASON_STS_FETCH_TIMEOUT);
+	assert_int_equal(w.most_fetches, 512);
+	/* where nobody waits they have their minute */
+	assert_false(g[HB_ARRAY_LEN(g) - 1].called);
+	pass(30 * 1000);
+	assert_false(g[HB_ARRAY_LEN(g) - 1].called);
 }
 
 static void
@@ -1220,6 +1268,7 @@ main(void)
 		T(a_slow_host_holds_up_nobody_else),
 		T(a_slow_refresh_holds_up_nobody),
 		T(fetches_at_a_time_are_bounded),
+		T(dead_hosts_hold_up_nobody_else),
 		T(cancelled_lookups_are_never_answered),
 		T(callbacks_may_cancel_and_look_up),
 		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
