@@ -2,12 +2,15 @@
 
 import datetime
 import json
+import os
 import re
+import socket
 import ssl
+import threading
 
 import pytest
 
-from harness import client, policyhost
+from harness import client, hauberk, policyhost
 from harness.wait import until
 
 ATTACKS = {
@@ -665,3 +668,175 @@ def test_sts_import_names_damaged_lines(world):
     assert listed["a.test"]["expires"].startswith(
         stamp(now + 9 * day)[:10])
     assert hb.ctl("sts", "import", hb.path("nothing")).code == 66
+
+
+def resumes(mx, address, port):
+    """Does the host resume a session of a client that wants to?"""
+    seen, session = [], None
+    for _ in range(2):
+        with socket.create_connection((address, port)) as plain:
+            file = plain.makefile("rb")
+            file.readline()
+            plain.sendall(b"EHLO probe.test\r\n")
+            while file.readline()[3:4] == b"-":
+                pass
+            plain.sendall(b"STARTTLS\r\n")
+            assert file.readline().startswith(b"220")
+            ctx = resumes.context
+            with ctx.wrap_socket(plain, session=session) as tls:
+                tls.sendall(b"NOOP\r\n")
+                tls.recv(100)
+                session = tls.session
+                seen.append(tls.session_reused)
+                tls.sendall(b"QUIT\r\n")
+    return seen == [False, True]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_STS_25_no_session_is_resumed(world, version):
+    """A TLS session that was verified under one policy is never resumed
+    under another, nor at all: proved at a host that would resume it."""
+    mx = world.host("mx.far.test")
+    if version == "1.2":
+        mx.tls_maximum = ssl.TLSVersion.TLSv1_2
+    shared = mx.context()
+    mx.context = lambda: shared
+    for name in ("far.test", "near.test"):
+        world.dns.set(name, "MX", "10 mx.far.test")
+        world.policy(name, mxs=["mx.far.test"])
+    resumes.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    resumes.context.check_hostname = False
+    resumes.context.verify_mode = ssl.CERT_NONE
+    assert resumes(mx, mx.address, mx.port)
+    hb = world.server()
+    for i in range(3):
+        for name in ("far.test", "near.test"):
+            send(hb, name)
+            mx.wait(2 * i + (1 if name == "far.test" else 2))
+            hb.wait_empty()
+            mx.cut()
+    world.policy("far.test", "testing", mxs=["mx.far.test"], ident="2")
+    hb.ctl("sts", "refresh", "far.test")
+    send(hb)
+    sessions = mx.wait(7)
+    assert {m.tls["version"] for m in sessions} == {"TLSv" + version}
+    assert [m.tls["resumed"] for m in sessions] == [False] * 7
+    assert len({m.session for m in sessions}) == 7
+
+
+def test_STS_22_smarthost_by_name(world):
+    """With smtp:// the host's own name is the policy domain."""
+    mx = world.host("hub.test")
+    world.policy("hub.test", mxs=["hub.test"])
+    world.domain("far.test")
+    world.policy("far.test", mxs=["other.far.test"])
+    hb = world.server(["smarthost smtp://hub.test:%d" % world.port])
+    mx.starttls = "strip"
+    send(hb)
+    hb.wait_reason("no-starttls")
+    mx.starttls = "offer"
+    mx.wait(1)
+    assert world.policies.asked("far.test") == []
+    assert len(world.policies.asked("hub.test")) == 1
+    assert hb.wait_record(ev="delivery", result="ok")["sts"] == "enforce"
+
+
+def test_STS_22_address_literal_has_no_policy(world):
+    """A smarthost that is an address: no question about a policy."""
+    mx = world.host("hub.test")
+    world.domain("far.test")
+    world.policy("far.test", mxs=["other.far.test"])
+    hb = world.server(["smarthost smtp://%s:%d" % (mx.address, world.port)])
+    send(hb)
+    mx.wait(1)
+    assert [q.name for q in world.dns.queries if "_mta-sts" in q.name] == []
+    assert hb.wait_record(ev="delivery", result="ok")["sts"] == "none"
+
+
+IDN = "xn--bcher-kva.test"
+
+
+def test_STS_07_12_internationalised_domain(world):
+    """A-labels end to end: TXT, policy host, SNI, certificate, patterns."""
+    mx = world.domain(IDN)
+    world.policy(IDN, mxs=["*." + IDN.upper()])
+    hb = world.server()
+    mx.starttls = "strip"
+    send(hb, IDN.upper())
+    hb.wait_reason("no-starttls")
+    mx.starttls = "offer"
+    message = mx.wait(1)[0]
+    assert message.tls["sni"] == "mx." + IDN
+    request, = world.policies.asked(IDN)
+    assert request.host == request.sni == "mta-sts." + IDN
+    assert hb.wait_record(ev="delivery", result="ok")["sts"] == "enforce"
+
+
+@pytest.mark.parametrize("line", [
+    "smarthost mx://b\u00fccher.test", "route .b\u00fccher.test mx://x.test",
+    "route far.test mx://b\u00fccher.test",
+    "tls-policy b\u00fccher.test verify"])
+def test_STS_07_names_of_the_configuration_are_a_labels(world, line):
+    """A name with other letters is refused where it stands, with its line,
+    instead of being asked for as it is not."""
+    hb = world.server([line], start=False)
+    program = os.path.join(os.path.dirname(hauberk.SBIN), "sbin", "hauberkd")
+    done = hb.run(program, "-n", "-f", hb.conf)
+    assert done.code == 78
+    assert re.search(r"hauberk\.conf:\d+: .*(A-label|xn--)", done.err), done
+
+
+def test_a_burst_makes_one_question_and_one_fetch(world):
+    """Forty messages at once to a domain never seen before."""
+    world.dns.ttl = 60
+    mx = world.domain("far.test")
+    world.policy("far.test").delay = 0.5
+    hb = world.server(["max-connections-per-destination 10"])
+    threads = [threading.Thread(target=send, args=(hb,)) for _ in range(40)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    mx.wait(40)
+    assert len(world.dns.asked("_mta-sts.far.test", "TXT")) == 1
+    assert len(world.policies.asked("far.test")) == 1
+    assert {r["sts"] for r in hb.records(ev="delivery")} == {"enforce"}
+
+
+def test_STS_15_no_http_cache(world):
+    """Each fetch is a whole one: no condition is sent, 304 is a failure."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    site.headers = {"ETag": '"1"', "Cache-Control": "max-age=86400",
+                    "Last-Modified": "Sun, 22 Nov 2026 02:15:00 GMT"}
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    assert hb.ctl("sts", "refresh", "far.test").code == 0
+    first, second = world.policies.asked("far.test")
+    assert not [f for f in second.fields if f.startswith("if-")]
+    assert "cache-control" not in second.fields
+    site.status, site.text = 304, ""
+    assert hb.ctl("sts", "refresh", "far.test").code == 1
+    kept = hb.wait_record(ev="policy", domain="far.test", action="kept")
+    assert kept["reason"] == "sts-fetch-status"
+
+
+def test_STS_37_removal(world):
+    """The domain publishes none, and then nothing: mail goes as to a
+    domain without policy, without a warning."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    world.policy("far.test", "none", mxs=[], ident="2", max_age=60)
+    mx.starttls = "strip"
+    mx.cut()
+    send(hb)
+    mx.wait(2)
+    world.dns.remove("_mta-sts.far.test")
+    world.policies.block()
+    send(hb)
+    mx.wait(3)
+    assert hb.ctl("sts", "show", "far.test", json=True)["mode"] == "none"

@@ -334,6 +334,32 @@ logged(const char *what)
 	return memmem(w.log.p + w.log.off, w.log.n, what, strlen(what)) != NULL;
 }
 
+static unsigned
+times_logged(const char *what)
+{
+	struct hb_span s = hb_buf_span(&w.log);
+	unsigned n = 0;
+
+	while (s.n > 0) {
+		const unsigned char *at =
+		    memmem(s.p, s.n, what, strlen(what));
+
+		if (at == NULL)
+			break;
+		n++;
+		s = hb_span_from(s, (size_t)(at - s.p) + 1);
+	}
+	return n;
+}
+
+static void
+block_everything(void)
+{
+	w.zones[0].policy = NULL;
+	w.zones[0].txt[0] = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+}
+
 /* The process is new, the store is what it was. */
 static void
 restart(void)
@@ -636,6 +662,123 @@ sts21_failed_refresh_warns_early_but_not_for_none(void **state)
 	assert_in_range(w.zones[0].fetched, 3, 12);
 }
 
+/* Not once: with each try until it ends, and where the operator looks. */
+static void
+sts21_warnings_are_repeated_until_the_end(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	assert_int_equal(sts_core_counts(w.core).kept, 1);
+	assert_int_equal(sts_core_counts(w.core).failing, 0);
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+	pass(2 * DAY);
+	before = times_logged("warn ev=policy domain=a.example action=kept");
+	assert_in_range(before, 3, 48);
+	assert_int_equal(sts_core_counts(w.core).failing, 1);
+	pass(6 * DAY);
+	assert_in_range(
+	    times_logged("warn ev=policy domain=a.example action=kept"),
+	    before + 10, 200);
+	restart();
+	pass(MINUTE);
+	assert_int_equal(sts_core_counts(w.core).kept, 1);
+	assert_int_equal(sts_core_counts(w.core).failing, 1);
+	w.zones[0].policy = ENFORCE;
+	pass(6 * HOUR);
+	assert_int_equal(sts_core_counts(w.core).failing, 0);
+}
+
+/* RFC 8460 s4.3 has a word for each failure that is to be reported. */
+static void
+sts32_failures_are_reportable(void **state)
+{
+	static const struct {
+		enum hb_reason why;
+		const char *type;
+	} rows[] = {
+		{ HB_REASON_STS_FETCH_DNS, "sts-policy-fetch-error" },
+		{ HB_REASON_STS_FETCH_STATUS, "sts-policy-fetch-error" },
+		{ HB_REASON_STS_FETCH_CERT, "sts-webpki-invalid" },
+		{ HB_REASON_STS_BAD_POLICY, "sts-policy-invalid" },
+	};
+
+	(void)state;
+	w.zones[0].policy = NULL;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		restart();
+		w.zones[0].why = rows[i].why;
+		expect_none("a.example", rows[i].why);
+		assert_string_equal(
+		    hb_reason_tlsrpt(sts_core_last_error(
+			w.core, HB_SPAN("a.example"))),
+		    rows[i].type);
+	}
+	/* no record, no failure */
+	w.zones[0].txt[0] = NULL;
+	restart();
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+	assert_int_equal(sts_core_last_error(w.core, HB_SPAN("a.example")),
+	    HB_REASON_NONE);
+}
+
+static void
+sts20_refreshes_are_spread(void **state)
+{
+	int64_t least = INT64_MAX, most = 0, at;
+
+	(void)state;
+	for (uint64_t jitter = 0; jitter < 5000; jitter += 7) {
+		at = sts_refresh_at(0, 10 * DAY, jitter);
+		least = at < least ? at : least;
+		most = at > most ? at : most;
+		/* well before a short life ends */
+		assert_in_range(
+		    sts_refresh_at(0, 2 * HOUR, jitter), HOUR, 75 * MINUTE);
+	}
+	assert_in_range(least, 17 * HOUR, 19 * HOUR);
+	assert_in_range(most, 22 * HOUR, 23 * HOUR);
+}
+
+/* RFC 8461 s8.3: the domain publishes none, waits, and takes all away. */
+static void
+sts28_removal_through_none(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = "version: STSv1\nmode: none\nmax_age: 86400\n";
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_NONE, "2");
+	block_everything();
+	pass(2 * DAY);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+	assert_false(logged("warn ev=policy domain=a.example action=kept"));
+}
+
+/* The policy for an id that failed comes with the id after it at once; the
+ * id that failed waits for longer each time. */
+static void
+sts16_back_off_grows(void **state)
+{
+	struct sts_fetch_state f = { .failures = 0 };
+	static const int64_t least[] = { 5, 10, 20, 40, 80, 160, 240, 240 };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(least); i++) {
+		sts_fetch_failed(&f, HB_SPAN("1"),
+		    HB_REASON_STS_FETCH_STATUS, 1023, START);
+		assert_in_range(f.retry_ms - START, least[i] * MINUTE,
+		    least[i] * MINUTE * 5 / 4);
+		assert_true(sts_fetch_must_wait(
+		    &f, HB_SPAN("1"), START + least[i] * MINUTE - 1));
+		assert_false(sts_fetch_must_wait(&f, HB_SPAN("2"), START));
+	}
+}
+
 static void
 sts13_expired_policy_no_longer_counts(void **state)
 {
@@ -901,32 +1044,6 @@ a_policy_of_no_age_is_fetched_once_for_a_delivery(void **state)
 	w.zones[0].ttl_s = 0;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_int_equal(w.zones[0].fetched, 1);
-}
-
-static unsigned
-times_logged(const char *what)
-{
-	struct hb_span s = hb_buf_span(&w.log);
-	unsigned n = 0;
-
-	while (s.n > 0) {
-		const unsigned char *at =
-		    memmem(s.p, s.n, what, strlen(what));
-
-		if (at == NULL)
-			break;
-		n++;
-		s = hb_span_from(s, (size_t)(at - s.p) + 1);
-	}
-	return n;
-}
-
-static void
-block_everything(void)
-{
-	w.zones[0].policy = NULL;
-	w.zones[0].txt[0] = NULL;
-	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
 }
 
 static void
@@ -1257,6 +1374,11 @@ main(void)
 		T(dns_trouble_that_ends_is_waited_for),
 		T(sts20_refreshed_about_daily_whatever_the_txt_says),
 		T(sts21_failed_refresh_warns_early_but_not_for_none),
+		T(sts21_warnings_are_repeated_until_the_end),
+		T(sts32_failures_are_reportable),
+		T(sts20_refreshes_are_spread),
+		T(sts28_removal_through_none),
+		T(sts16_back_off_grows),
 		T(sts13_expired_policy_no_longer_counts),
 		T(expired_policy_is_looked_for_once_more_then_removed),
 		T(policies_outlive_the_process),

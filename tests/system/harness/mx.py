@@ -348,7 +348,8 @@ class Session:
         self.conn = ctx.wrap_socket(self.conn, server_side=True)
         self.buffer = b""
         self.tls = {"version": self.conn.version(), "sni": seen.get("sni"),
-                    "cipher": self.conn.cipher()[0]}
+                    "cipher": self.conn.cipher()[0],
+                    "resumed": self.conn.session_reused}
 
     def do_auth(self, arg):
         parts = arg.split(" ")

@@ -13,7 +13,7 @@ from collections import namedtuple
 
 from . import pki
 
-Request = namedtuple("Request", "when host sni path agent")
+Request = namedtuple("Request", "when host sni path agent fields")
 
 WELL_KNOWN = "/.well-known/mta-sts.txt"
 
@@ -135,7 +135,8 @@ class PolicyHost:
         fields = dict(l.lower().split(": ", 1) for l in lines[1:] if ": " in l)
         host = fields.get("host", "").split(":")[0]
         self.requests.append(
-            Request(time.time(), host, sni, path, fields.get("user-agent")))
+            Request(time.time(), host, sni, path, fields.get("user-agent"),
+                    set(fields)))
         self._reply(tls, self.sites.get(host), path)
 
     def _reply(self, tls, site, path):
