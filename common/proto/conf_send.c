@@ -101,7 +101,8 @@ route_word(struct hb_conf_line *l, const char *s)
 	if (text == NULL)
 		hb_conf_error(l, "'%.64s' is not a destination such as "
 		    "smtp://HOST:PORT, smtp+tls://HOST, smtps://HOST, "
-		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH", s);
+		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH "
+		    "(international names as A-labels)", s);
 	hb_buf_free(&b);
 	return text;
 }
