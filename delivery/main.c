@@ -85,6 +85,7 @@ make_adaptors(struct dlv_worker *w, struct hb_buf *err)
 	w->tls = make_tls(env, err);
 	if (w->dns == NULL || w->tls == NULL)
 		return HB_E_IO;
+	w->probe = dlv_probe_new(w);
 	pool.tls = w->tls;
 	w->pool = dlv_pool_new(&pool);
 	sts.dns = w->dns;
@@ -102,6 +103,7 @@ free_worker(struct dlv_worker *w)
 {
 	dlv_jobs_free(&w->jobs);
 	dlv_explains_free(&w->explains);
+	dlv_probe_free(&w->probe);
 	sts_free(&w->sts);
 	dlv_pool_free(&w->pool);
 	dlv_endpoints_free(&w->endpoints);
@@ -196,6 +198,7 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	w->tls = tls;
 	sts_reconf(w->sts, env->conf, dns, tls);
 	dlv_pool_reconf(w->pool, env->conf, tls);
+	dlv_probe_reconf(w->probe);
 	if (old_dns != dns)
 		hb_dns_free(&old_dns);
 	hb_tls_free(&old_tls);
@@ -241,6 +244,7 @@ show_status(const struct dlv_worker *w, const struct hb_ctl *c)
 	hb_ctl_int(c, "connections",
 	    (int64_t)dlv_pool_connections(w->pool));
 	hb_ctl_int(c, "idle_connections", (int64_t)dlv_pool_idle(w->pool));
+	dlv_probe_status(w->probe, c);
 	sts_status(w->sts, c);
 }
 

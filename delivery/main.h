@@ -18,6 +18,7 @@ struct dlv_store;
 struct dlv_explains;
 struct dlv_ledger_asking;
 struct dlv_endpoints;
+struct dlv_probe;
 
 struct dlv_worker {
 	struct hb_role_env *env;
@@ -31,6 +32,7 @@ struct dlv_worker {
 	struct dlv_ledger_asking *ledger_asking; /* of control */
 	struct dlv_explains *explains;
 	struct dlv_endpoints *endpoints;
+	struct dlv_probe *probe;
 	struct hb_buf hosts;	/* hosts-file */
 	struct hb_buf resolv;	/* resolv.conf */
 	struct dlv_self self;
@@ -103,6 +105,17 @@ void dlv_endpoints_free(struct dlv_endpoints **e);
 void dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path);
 void dlv_endpoint_forget(void *ctx, const struct dlv_link *l);
 void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- trust in the resolver (main_trust.c) ------------------------------- */
+
+/* Probes begin at once.  W's conf and dns are there. */
+struct dlv_probe *dlv_probe_new(struct dlv_worker *w);
+/* Before the dns is freed. */
+void dlv_probe_free(struct dlv_probe **p);
+/* W's conf or dns have changed; the old ones are still there. */
+void dlv_probe_reconf(struct dlv_probe *p);
+enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
+void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
 
 /* --- explain (explain.c) ------------------------------------------------ */
 

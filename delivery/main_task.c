@@ -196,14 +196,7 @@ world_ad_trust(void *w)
 {
 	const struct dlv_task *t = w;
 
-	switch (t->worker->env->conf->trust_ad) {
-	case HB_TRUST_YES:
-		return DLV_TRUST_YES;
-	case HB_TRUST_NO:
-	case HB_TRUST_AUTO:
-		break;
-	}
-	return DLV_TRUST_NO;
+	return dlv_probe_trust(t->worker->probe);
 }
 
 static const struct dlv_world world = {

@@ -27,6 +27,7 @@ enum {
 	MAX_SERVERS = 8,
 	TRY_MS = 2500,
 	TRIES = 4, /* over all servers: ten seconds in all */
+	PROBE_TRIES = 2,
 	MAX_CACHE = 4000,
 	MAX_TTL_S = 86400,
 	MAX_NEGATIVE_TTL_S = 900,
@@ -68,6 +69,8 @@ struct question {
 	bool sending; /* c-ares may fail before ares_send returns */
 	bool failed;  /* it did */
 	bool stored;  /* still in the table */
+	bool servfail;	     /* was the last answer */
+	struct server *only; /* a probe: it alone is asked, nothing is kept */
 };
 
 struct sock {
@@ -291,7 +294,8 @@ tell(struct question *q, const struct hb_dns_answer *answer)
 	struct hb_dns_query *w;
 
 	/* A waiter may ask the same again: that is a new question. */
-	HASH_DEL(q->dns->questions, q);
+	if (q->stored)
+		HASH_DEL(q->dns->questions, q);
 	q->stored = false;
 	while ((w = q->waiting) != NULL) {
 		q->waiting = w->next;
@@ -305,6 +309,7 @@ static void
 tell_failure(struct question *q)
 {
 	struct hb_dns_answer none = { .status = HB_DNS_TEMP,
+		.servfail = q->servfail,
 		.canonical = hb_span_str(q->key.name) };
 
 	tell(q, &none);
@@ -319,6 +324,8 @@ send_one(struct question *q)
 	struct hb_dns *d = q->dns;
 	struct server *s = &d->servers[q->tries++ % d->nservers];
 
+	if (q->only != NULL)
+		s = q->only;
 	hb_random(q->packet, 2); /* a new id each time */
 	q->failed = false;
 	q->sending = true;
@@ -331,7 +338,9 @@ send_one(struct question *q)
 static bool
 send_try(struct question *q)
 {
-	while (q->tries < TRIES) {
+	unsigned most = q->only != NULL ? PROBE_TRIES : TRIES;
+
+	while (q->tries < most) {
 		send_one(q);
 		if (!q->failed)
 			return true;
@@ -343,7 +352,8 @@ send_try(struct question *q)
 static void
 finish(struct question *q, const struct hb_dns_answer *answer)
 {
-	put_cached(q->dns, &q->key, answer);
+	if (q->only == NULL)
+		put_cached(q->dns, &q->key, answer);
 	tell(q, answer);
 }
 
@@ -372,6 +382,7 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 		HB_LOG(HB_LOG_DEBUG, HB_EV_DNS,
 		    hb_kv_str(HB_K_NAME, q->key.name),
 		    hb_kv_str(HB_K_ERROR, "malformed answer"));
+	q->servfail = answer.servfail;
 	if (answer.status != HB_DNS_TEMP)
 		finish(q, &answer);
 	else if (!send_try(q))
@@ -401,18 +412,18 @@ make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
 static struct question *
 new_question(struct hb_dns *d, const struct key *key)
 {
+	const char *name = key->name[0] != '\0' ? key->name : ".";
 	struct question *q;
 	unsigned char *packet = NULL;
 	int len = 0;
 
-	if (ares_create_query(key->name, 1 /* IN */, key->type, 0, 1, &packet,
+	if (ares_create_query(name, 1 /* IN */, key->type, 0, 1, &packet,
 		&len, EDNS_BYTES) != ARES_SUCCESS)
 		return NULL;
 	packet[3] |= 0x20;
 	q = HB_NEW(struct question);
 	*q = (struct question){ .key = *key, .dns = d, .packet = packet,
-		.len = len, .stored = true };
-	HASH_ADD(hh, d->questions, key, sizeof(q->key), q);
+		.len = len };
 	return q;
 }
 
@@ -438,6 +449,16 @@ answer_now(enum hb_dns_status status, hb_dns_fn cb, void *ctx)
 	return NULL;
 }
 
+/* Sends a new question; takes it. */
+static struct hb_dns_query *
+start(struct question *q, hb_dns_fn cb, void *ctx)
+{
+	if (send_try(q))
+		return add_waiter(q, cb, ctx);
+	free_question(q);
+	return answer_now(HB_DNS_TEMP, cb, ctx);
+}
+
 struct hb_dns_query *
 hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)
@@ -459,11 +480,35 @@ hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
 		return answer_now(HB_DNS_TEMP, cb, ctx);
 	if ((q = new_question(d, &key)) == NULL)
 		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
-	if (!send_try(q)) {
-		free_question(q);
+	HASH_ADD(hh, d->questions, key, sizeof(q->key), q);
+	q->stored = true;
+	return start(q, cb, ctx);
+}
+
+struct hb_dns_query *
+hb_dns_probe(struct hb_dns *d, size_t server, struct hb_span name,
+    enum hb_dns_type type, hb_dns_fn cb, void *ctx)
+{
+	bool root = hb_span_eq(name, HB_SPAN("."));
+	struct key key = { .type = (uint16_t)type };
+	struct question *q = NULL;
+
+	if (server < d->nservers && !d->closing &&
+	    (root || make_key(name, type, &key)))
+		q = new_question(d, &key);
+	if (q == NULL)
 		return answer_now(HB_DNS_TEMP, cb, ctx);
-	}
-	return add_waiter(q, cb, ctx);
+	q->only = &d->servers[server];
+	return start(q, cb, ctx);
+}
+
+bool
+hb_dns_server(const struct hb_dns *d, size_t server, struct hb_netaddr *out)
+{
+	if (server >= d->nservers)
+		return false;
+	*out = d->servers[server].addr;
+	return true;
 }
 
 void

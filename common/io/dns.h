@@ -24,6 +24,13 @@ typedef void (*hb_dns_fn)(void *ctx, const struct hb_dns_answer *answer);
  * can be cancelled until CB runs. */
 struct hb_dns_query *hb_dns_ask(struct hb_dns *d, struct hb_span name,
     enum hb_dns_type type, hb_dns_fn cb, void *ctx);
+/* Asks the server of that number alone, whatever is cached, and keeps nothing
+ * of the answer.  NAME "." is the root.  CB as above. */
+struct hb_dns_query *hb_dns_probe(struct hb_dns *d, size_t server,
+    struct hb_span name, enum hb_dns_type type, hb_dns_fn cb, void *ctx);
+/* False: there is no server of that number. */
+bool hb_dns_server(
+    const struct hb_dns *d, size_t server, struct hb_netaddr *out);
 void hb_dns_cancel(struct hb_dns_query *q); /* accepts NULL; no CB follows */
 /* Forgets the cached answer: the next question is sent. */
 void hb_dns_forget(struct hb_dns *d, struct hb_span name,

@@ -132,6 +132,10 @@ struct hb_logspec {
 enum hb_dmarc { HB_DMARC_OFF, HB_DMARC_REPORT_ONLY, HB_DMARC_ENFORCE };
 enum hb_downgrade { HB_DOWNGRADE_OFF, HB_DOWNGRADE_WARN, HB_DOWNGRADE_DEFER };
 enum hb_trust_ad { HB_TRUST_AUTO, HB_TRUST_YES, HB_TRUST_NO };
+struct hb_dnssec_probe {
+	char *name; /* NULL: none was given */
+	char *bad;  /* or NULL */
+};
 enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
 
 /* C type of each configuration type. */
@@ -166,6 +170,7 @@ enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
 	X(downgrade, enum hb_downgrade)                                        \
 	X(endpoints, struct hb_addrs)                                          \
 	X(trust_ad, enum hb_trust_ad)                                          \
+	X(probe, struct hb_dnssec_probe)                                       \
 	X(retry, struct hb_retry)                                              \
 	X(dmarc, enum hb_dmarc)                                                \
 	X(switch_words, struct hb_strs)                                        \

@@ -299,3 +299,39 @@ dump_tls_policies(const char *word, const void *field, struct hb_buf *out)
 OPS(tls_policies, parse_tls_policies, dump_tls_policies,
     "PATTERN none|may|encrypt|verify|sts|dane [names=N,...] "
     "[until=YYYY-MM-DD] [reason=TEXT]")
+
+/* dnssec-probe */
+
+/* NULL is reported.  "." is the root. */
+static char *
+probe_name(struct hb_conf_line *l, const char *word)
+{
+	return strcmp(word, ".") == 0 ? hb_conf_keep(l, word)
+				      : hb_conf_domain(l, word);
+}
+
+static void
+parse_probe(struct hb_conf_line *l, void *field)
+{
+	TYPE(probe, field);
+	const char *bad = l->n > 1 ? hb_conf_option(l->v[1], "bad") : NULL;
+
+	if (l->n > 2 || (l->n == 2 && bad == NULL) ||
+	    hb_conf_option(l->v[0], "bad") != NULL) {
+		hb_conf_bad_option(l, l->v[l->n - 1]);
+		return;
+	}
+	v->name = probe_name(l, l->v[0]);
+	v->bad = bad != NULL ? probe_name(l, bad) : NULL;
+}
+
+static void
+dump_probe(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(probe, field);
+
+	if (v->name != NULL)
+		hb_conf_put_pair(out, word, v->name, "bad", v->bad);
+}
+
+OPS(probe, parse_probe, dump_probe, "NAME [bad=NAME]")

@@ -7,6 +7,7 @@ enum {
 	HEADER = 12,
 	TYPE_SOA = 6,
 	CLASS_IN = 1,
+	RCODE_SERVFAIL = 2,
 	RCODE_NXDOMAIN = 3,
 	FLAG_RESPONSE = 0x80, /* third byte of the header */
 	FLAG_AD = 0x20,	      /* fourth byte */
@@ -242,6 +243,7 @@ read_data(struct hb_span msg, const struct raw_rr *raw, struct hb_arena *arena,
 		return read_fixed(msg, raw, 4, arena, out);
 	case HB_DNS_AAAA:
 		return read_fixed(msg, raw, 16, arena, out);
+	case HB_DNS_NS:
 	case HB_DNS_CNAME:
 	case HB_DNS_PTR:
 		return data_name(msg, raw, 0, arena, &out->name);
@@ -364,6 +366,7 @@ parse(struct hb_span msg, struct hb_span name, enum hb_dns_type type,
 	(void)take(&w, 2);
 	if (w.bad || (flags_hi & FLAG_RESPONSE) == 0)
 		return HB_E_SYNTAX;
+	out->servfail = rcode == RCODE_SERVFAIL;
 	if (rcode != 0 && rcode != RCODE_NXDOMAIN)
 		return 0; /* the server's trouble: HB_DNS_TEMP */
 	if (!check_question(&w, questions, name, type, arena))

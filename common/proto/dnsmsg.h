@@ -9,6 +9,7 @@
 
 enum hb_dns_type {
 	HB_DNS_A = 1,
+	HB_DNS_NS = 2,
 	HB_DNS_CNAME = 5,
 	HB_DNS_PTR = 12,
 	HB_DNS_MX = 15,
@@ -21,7 +22,7 @@ struct hb_dns_rr {
 	enum hb_dns_type type;
 	uint32_t ttl_s;
 	uint16_t preference;	/* MX */
-	struct hb_span name;	/* CNAME, PTR, MX: lower case, no final dot; "" is the root */
+	struct hb_span name;	/* NS, CNAME, PTR, MX: lower case, no final dot; "" is the root */
 	struct hb_span data;	/* A, AAAA: 4, 16 bytes; TXT: strings joined; TLSA: from its 4th byte */
 	uint8_t tlsa_usage, tlsa_selector, tlsa_match;
 };
@@ -35,6 +36,7 @@ enum hb_dns_status {
 
 struct hb_dns_answer {
 	enum hb_dns_status status;
+	bool servfail;		/* TEMP: the server said SERVFAIL */
 	bool ad;		/* AD bit as it came; whether it counts is the caller's */
 	bool aliased;		/* a CNAME was followed */
 	struct hb_span canonical; /* name at the end of the aliases */

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const enum hb_dns_type types[] = { HB_DNS_A, HB_DNS_CNAME,
+	static const enum hb_dns_type types[] = { HB_DNS_A, HB_DNS_NS, HB_DNS_CNAME,
 		HB_DNS_PTR, HB_DNS_MX, HB_DNS_TXT, HB_DNS_AAAA, HB_DNS_TLSA };
 	struct hb_arena *arena = hb_arena_new();
 	struct hb_dns_answer a;

@@ -64,6 +64,8 @@ defaults_are_those_of_the_interface(void **state)
 	assert_true(c->local_users.passwd);
 	assert_int_equal(c->recipient_delimiter, '+');
 	assert_true(c->mta_sts);
+	assert_int_equal(c->trust_ad, HB_TRUST_AUTO);
+	assert_null(c->dnssec_probe.name);
 	assert_int_equal(c->retry.first_ms, 300000);
 	assert_int_equal(c->retry.max_ms, 14400000);
 	assert_int_equal(c->lifetime, 432000000);
@@ -89,6 +91,7 @@ values_are_read(void **state)
 	    "tls-policy b.example verify names=m1.example,m2.example "
 	    "until=2026-12-31 reason=\"a \\\"b\\\"\"\n"
 	    "tls-policy c.example dane\ndowngrade-memory defer\n"
+	    "trust-ad yes\ndnssec-probe A.Example bad=b.example\n"
 	    "max-rate-per-client 10/1m\nlab on\nsmtp-port 2525\n");
 
 	(void)state;
@@ -109,6 +112,9 @@ values_are_read(void **state)
 	assert_string_equal(c->tls_policies.v[0].reason, "a \"b\"");
 	assert_int_equal(c->tls_policies.v[1].level, HB_TLS_DANE);
 	assert_int_equal(c->downgrade_memory, HB_DOWNGRADE_DEFER);
+	assert_int_equal(c->trust_ad, HB_TRUST_YES);
+	assert_string_equal(c->dnssec_probe.name, "a.example");
+	assert_string_equal(c->dnssec_probe.bad, "b.example");
 	assert_int_equal(c->max_rate_per_client.count, 10);
 	assert_int_equal(c->smtp_port, 2525);
 	hb_conf_free(&c);
@@ -137,6 +143,12 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "command-timeout 5x", "not a time such as" },
 		{ "retry first=2h max=1h", "first wait above its max" },
 		{ "retry 5m", "is not understood" },
+		{ "trust-ad on", "not one of: auto, yes, no" },
+		{ "dnssec-probe a..b", "not a domain name" },
+		{ "dnssec-probe . bad=..", "not a domain name" },
+		{ "dnssec-probe bad=a.example", "is not understood" },
+		{ "dnssec-probe a.example b.example", "is not understood" },
+		{ "dnssec-probe a.example bad=b.example c", "is not understood" },
 		{ "mta-sts maybe", "not one of: on, off" },
 		{ "tls-policy a may names=b", "names= goes with level verify" },
 		{ "tls-policy a verify until=2026-02-30", "not a date" },
