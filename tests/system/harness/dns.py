@@ -58,6 +58,7 @@ class DnsServer:
         self.faults = {}
         self.delays = {}
         self.signed = set()
+        self.signed_alone = set()
         self.queries = collections.deque(maxlen=10000)
         self._lock = threading.Lock()
         self._udp, self._tcp = _bind_pair(address, port, self)
@@ -87,9 +88,13 @@ class DnsServer:
             else:
                 self.zone.get(_key(name), {}).pop(qtype, None)
 
-    def sign(self, suffix):
-        """Answers at and below this name carry AD when it is asked for."""
-        self.signed.add(_key(suffix))
+    def sign(self, suffix, below=True):
+        """Answers at (and below) this name carry AD when it is asked for."""
+        (self.signed if below else self.signed_alone).add(_key(suffix))
+
+    def unsign(self, suffix):
+        self.signed.discard(_key(suffix))
+        self.signed_alone.discard(_key(suffix))
 
     def fault(self, name, kind, qtype=None):
         """Answer this name (and type) wrongly until `heal`."""
@@ -196,8 +201,9 @@ class DnsServer:
 
     def _is_signed(self, name):
         labels = name.split(".")
-        return any(".".join(labels[i:]) in self.signed
-                   for i in range(len(labels) + 1))
+        return name in self.signed_alone or any(
+            ".".join(labels[i:]) in self.signed
+            for i in range(len(labels) + 1))
 
 
 def _has_do(query):

@@ -27,8 +27,10 @@ def parse(line):
     at = line.find("ev=")
     if at < 0:
         return None
-    return {m.group(1): _unquote(m.group(2))
-            for m in _PAIR.finditer(line, at)}
+    record = {m.group(1): _unquote(m.group(2))
+              for m in _PAIR.finditer(line, at)}
+    record.setdefault("level", line[:at].rpartition(" ")[0].split(" ")[-1])
+    return record
 
 
 def read(path):
