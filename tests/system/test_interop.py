@@ -1,5 +1,7 @@
 """Against mail programs that others wrote."""
 
+import smtplib
+
 import pytest
 
 from harness import client, load, policyhost
@@ -58,6 +60,23 @@ def test_RTLS_05_exim_does_not_know_it(exim_domain, world):
     notice = hb.wait_mail("alice")[0]
     assert b"Status: 5.7.30" in notice and b"hello" not in notice
     assert exim_domain.messages() == []
+
+
+def test_RTLS_01_smtplib_asks_for_it(world):
+    """Python's own client finds the keyword and says the parameter."""
+    mx = world.domain("far.test")
+    mx.tls_keywords = ["REQUIRETLS"]
+    world.policy("far.test")
+    hb = world.server()
+    with smtplib.SMTP("127.0.0.1", hb.port) as c:
+        c.ehlo()
+        assert not c.has_extn("requiretls")
+        c.starttls()
+        c.ehlo()
+        assert c.has_extn("requiretls")
+        c.sendmail("alice@hb.test", "x@far.test", client.text("lib"),
+                   mail_options=["REQUIRETLS"])
+    assert "REQUIRETLS" in mx.wait(1)[0].sender_params
 
 
 def test_exim_gets_many_and_large(exim_domain, world):
