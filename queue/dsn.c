@@ -1,20 +1,22 @@
 /* Writer of notices.  Floor 2.  RFC 3464, RFC 6522, RFC 3834. */
 #include "queue/dsn.h"
 
+#include "common/base/prose.h"
 #include "common/base/timefmt.h"
 #include "common/proto/xtext.h"
 
-enum { FOLD_AT = 76, ID_MAX = 250 };
+enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
 
 static const struct {
 	const char *action, *subject, *lead;
 } kinds[] = {
 	[Q_DSN_FAILED] = { "failed", "Your message could not be delivered",
 	    "Your message could not be delivered to the recipients below.  "
-	    "It will not\r\nbe tried again." },
+	    "It will not be tried again." },
 	[Q_DSN_DELAYED] = { "delayed", "Your message is delayed",
-	    "Your message could not be delivered yet to the recipients below."
-	    "  This\r\nis a warning only: you need not send it again." },
+	    "Your message could not be delivered yet to the recipients below.  "
+	    "Nothing needs to be done now: the message is kept, and it is "
+	    "tried again until" },
 };
 
 /* Text from outside, as one or more folded lines. */
@@ -178,52 +180,161 @@ part(struct hb_buf *out, const struct q_dsn *d, const char *type)
 	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
 }
 
+/* --- the part for a person ---------------------------------------------- */
+
+/* Text from outside as words: no control character, nothing above 127, no
+ * word that is too long for a line (RFC 5322 s2.1.1). */
+static void
+add_plain(struct hb_buf *out, struct hb_span s)
+{
+	size_t word = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i] >= 0x7f ? '?' : s.p[i];
+
+		word = c <= ' ' ? 0 : word + 1;
+		if (word > WORD_MAX) {
+			hb_buf_adds(out, " ");
+			word = 1;
+		}
+		hb_buf_adds(out, (char[]){ c < ' ' ? ' ' : (char)c, '\0' });
+	}
+}
+
+/* A paragraph of a recipient; PARA is emptied. */
+static void
+put_para(struct hb_buf *out, struct hb_buf *para, const char *indent)
+{
+	hb_prose_wrap(out, hb_buf_span(para), indent, "\r\n");
+	hb_buf_clear(para);
+}
+
+static void
+add_date(struct hb_buf *para, int64_t ms)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(ms, when);
+	hb_buf_adds(para, when);
+}
+
+static void
+put_whom(const struct q_dsn_rcpt *r, struct hb_buf *para, struct hb_buf *out)
+{
+	hb_buf_adds(out, "\r\n");
+	hb_buf_adds(para, "<");
+	add_plain(para, r->address);
+	hb_buf_adds(para, ">");
+	put_para(out, para, "  ");
+	if (r->original.n == 0 || hb_span_eq(r->original, r->address))
+		return;
+	hb_buf_adds(para, "(for <");
+	add_plain(para, r->original);
+	hb_buf_adds(para, ">)");
+	put_para(out, para, "    ");
+}
+
+/* What our own text says beyond the sentence of the reason: "HOST: SENTENCE
+ * (detail)", as delivery writes it. */
+static struct hb_span
+detail_of(const struct hb_outcome *o)
+{
+	struct hb_span why =
+	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
+
+	for (size_t i = 0; i + why.n <= o->text.n; i++)
+		if (hb_span_eq(hb_span(o->text.p + i, why.n), why))
+			return hb_span_trim(
+			    hb_span_from(o->text, i + why.n));
+	return o->text;
+}
+
+/* What was heard there, in the words of it. */
+static void
+put_words(const struct hb_outcome *o, struct hb_buf *para, struct hb_buf *out)
+{
+	struct hb_span text = o->from_remote ? o->text : detail_of(o);
+
+	if (o->mx.n > 0) {
+		hb_buf_adds(para, "Mail host: ");
+		add_plain(para, o->mx);
+		put_para(out, para, "    ");
+	}
+	if (text.n == 0)
+		return;
+	hb_buf_adds(para, o->from_remote ? "It said: " : "Detail: ");
+	if (o->from_remote && o->code > 0)
+		hb_buf_addf(para, "%u ", o->code);
+	add_plain(para, text);
+	put_para(out, para, "    ");
+}
+
+/* Since when, and until when. */
+static void
+put_time(const struct q_dsn *d, const struct hb_outcome *o,
+    struct hb_buf *para, struct hb_buf *out)
+{
+	if (d->kind == Q_DSN_DELAYED || o->expired != 0) {
+		hb_buf_adds(para, d->kind == Q_DSN_DELAYED
+			? "Waiting since: " : "Tried since: ");
+		add_date(para, d->arrived_ms);
+		put_para(out, para, "    ");
+	}
+	if (o->at_ms > 0) {
+		hb_buf_adds(para, "Last tried: ");
+		add_date(para, o->at_ms);
+		put_para(out, para, "    ");
+	}
+	if (d->kind != Q_DSN_FAILED || o->expired == 0)
+		return;
+	hb_buf_adds(para, "The time for which a message is kept here is over."
+			  "  You can send it again when the cause is gone.");
+	put_para(out, para, "    ");
+}
+
 /* One recipient for a person. */
 static void
-put_why(const struct q_dsn_rcpt *r, struct hb_buf *out)
+put_why(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 {
 	const struct hb_outcome *o = &r->outcome;
+	const char *advice = hb_reason_advice((enum hb_reason)o->reason);
+	struct hb_buf para = HB_BUF_INIT(0);
 
-	hb_buf_adds(out, "\r\n  <");
-	put_text(out, r->address, 3);
-	hb_buf_adds(out, ">");
-	if (r->original.n > 0 && !hb_span_eq(r->original, r->address)) {
-		hb_buf_adds(out, "\r\n    (for <");
-		put_text(out, r->original, 11);
-		hb_buf_adds(out, ">)");
-	}
-	hb_buf_addf(out, "\r\n    Why: %s\r\n",
+	put_whom(r, &para, out);
+	hb_buf_addf(&para, "Why: %s.",
 	    hb_reason_text((enum hb_reason)o->reason));
-	if (o->text.n == 0)
-		return;
-	if (o->mx.n > 0) {
-		hb_buf_adds(out, "    Host ");
-		put_text(out, o->mx, 9);
-		hb_buf_adds(out, o->from_remote ? " said:\r\n" : ":\r\n");
-	}
-	hb_buf_adds(out, "    ");
-	if (o->code > 0)
-		hb_buf_addf(out, "%u ", o->code);
-	put_text(out, o->text, 8);
-	hb_buf_adds(out, "\r\n");
+	put_para(out, &para, "    ");
+	put_words(o, &para, out);
+	put_time(d, o, &para, out);
+	if (advice[0] != '\0')
+		hb_buf_addf(&para, "What would change it: %s", advice);
+	put_para(out, &para, "    ");
+	hb_buf_free(&para);
 }
 
 static void
 put_human(const struct q_dsn *d, struct hb_buf *out)
 {
-	char when[HB_TIME_RFC5322_SIZE];
+	struct hb_buf para = HB_BUF_INIT(0);
 
 	part(out, d, "text/plain; charset=us-ascii");
 	hb_buf_adds(out, "\r\nThis is the mail system at ");
 	hb_buf_add(out, d->hostname);
-	hb_buf_addf(out, ".\r\n\r\n%s\r\n", kinds[d->kind].lead);
+	hb_buf_adds(out, ".\r\n\r\n");
+	hb_buf_adds(&para, kinds[d->kind].lead);
 	if (d->kind == Q_DSN_DELAYED) {
-		hb_time_rfc5322(d->retry_until_ms, when);
-		hb_buf_addf(out, "It will be tried until %s.\r\n", when);
+		hb_buf_adds(&para, " ");
+		add_date(&para, d->retry_until_ms);
+		hb_buf_adds(&para, ".  If it cannot be delivered by then, "
+				   "you will be told.");
 	}
+	put_para(out, &para, "");
+	hb_buf_free(&para);
 	for (size_t i = 0; i < d->n; i++)
-		put_why(&d->rcpts[i], out);
+		put_why(d, &d->rcpts[i], out);
 }
+
+/* --- the part for a program --------------------------------------------- */
 
 /* RFC 3464 s2.3.6: the remote reply, or our own words. */
 static void
@@ -270,6 +381,8 @@ put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 		put_date(out, "Will-Retry-Until", d->retry_until_ms);
 	put_field(out, "X-Hauberk-Reason: ",
 	    hb_span_str(hb_reason_word((enum hb_reason)o->reason)));
+	if (o->expired != 0)
+		hb_buf_adds(out, "X-Hauberk-Expired: yes\r\n");
 	put_field(out, "X-Hauberk-TLS: ", o->tls);
 	put_field(out, "X-Hauberk-STS: ", o->sts);
 }

@@ -40,56 +40,47 @@ log_delivery(struct q_msg *m, const struct hb_rcpt *rcpt,
 	    hb_kv_span(HB_K_TLS, o->tls.n > 0 ? o->tls : HB_SPAN("none")),
 	    hb_kv_span(HB_K_STS, o->sts.n > 0 ? o->sts : HB_SPAN("none")),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(o->reason)),
+	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
 	    hb_kv_int(HB_K_DELAY_MS, hb_now_ms() - m->arrived_ms),
 	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
 }
 
-/* Turns the deferral of a final attempt into a failure.  True: it did.  An
- * attempt that was begun before the end of the lifetime is not final: another
- * follows, which looks at the policy once more (RFC 8461 s5.1). */
+/* A word of our own on the channel: the same of class 5, for what waited for
+ * a channel comes back for want of it, not of time (RFC 3463 s3.8, RFC 8689
+ * s4.2.1).  NULL: it is another word. */
+static const char *
+channel_status(const struct hb_outcome *o)
+{
+	static const char *const words[] = { "5.7.0", "5.7.5", "5.7.10",
+		"5.7.30" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(words) && o->from_remote == 0 &&
+	     o->status.n > 0 && o->status.p[0] == '4'; i++)
+		if (hb_span_eq(hb_span_from(o->status, 1),
+		    hb_span_from(hb_span_str(words[i]), 1)))
+			return words[i];
+	return NULL;
+}
+
+/* Turns the deferral of a final attempt into a failure for the same reason.
+ * True: it did.  An attempt that was begun before the end of the lifetime is
+ * not final: another follows, which looks at the policy once more (RFC 8461
+ * s5.1). */
 static bool
 expire(struct hb_outcome *o, bool final)
 {
+	const char *status = channel_status(o);
+
 	if (o->result != HB_RESULT_DEFER || !final)
 		return false;
 	o->result = HB_RESULT_FAIL;
-	o->reason = HB_REASON_EXPIRED;
-	o->status = HB_SPAN("5.4.7");
-	return true;
-}
-
-/* Is it a word of our own on the channel (RFC 3463 s3.8)? */
-static bool
-is_tls_word(const struct hb_outcome *o)
-{
-	return o->from_remote == 0 &&
-	    hb_span_eq(hb_span_head(o->status, 4), HB_SPAN("4.7."));
-}
-
-static bool
-requires_tls(struct q *q, struct q_msg *m)
-{
-	struct q_hot *h = q_hot_get(q, m);
-
-	return h != NULL && (h->env.flags & HB_ENV_REQUIRETLS) != 0;
-}
-
-/* The same for an attempt.  A REQUIRETLS message that waited for a channel
- * comes back for want of it, not of time: status 5.7.x (RFC 8689 s4.2.1). */
-static bool
-expire_attempt(struct q_work *w, struct hb_outcome *o)
-{
-	char status[16];
-
-	if (!w->job->final || o->result != HB_RESULT_DEFER ||
-	    !is_tls_word(o) || !requires_tls(w->q, w->job->msg) ||
-	    hb_span_copy(o->status, status, sizeof(status)) < 0)
-		return expire(o, w->job->final);
-	status[0] = '5';
-	o->result = HB_RESULT_FAIL;
-	o->status = hb_arena_span(w->arena, hb_span_str(status));
+	o->expired = 1;
+	if (o->reason == HB_REASON_NONE)
+		o->reason = HB_REASON_EXPIRED;
+	/* RFC 3463 s3.5: delivery time expired */
+	o->status = status != NULL ? hb_span_str(status) : HB_SPAN("5.4.7");
 	return true;
 }
 
@@ -355,7 +346,7 @@ apply_results(struct q_work *w, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
 			continue;
-		mine.logged = !expire_attempt(w, o) && !w->local && i < came;
+		mine.logged = !expire(o, w->job->final) && !w->local && i < came;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
 		apply(w->q, r, o, &mine, &c[n++]);

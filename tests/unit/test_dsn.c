@@ -73,13 +73,17 @@ failure_notice_golden(void **state)
 	    "This is the mail system at host.example.\r\n"
 	    "\r\n"
 	    "Your message could not be delivered to the recipients below.  "
-	    "It will not\r\n"
-	    "be tried again.\r\n"
+	    "It will\r\n"
+	    "not be tried again.\r\n"
 	    "\r\n"
 	    "  <b@x.example>\r\n"
-	    "    Why: the other mail server gave this answer\r\n"
-	    "    Host mx.x.example said:\r\n"
-	    "    550 no such user\r\n"
+	    "    Why: the other mail server gave this answer.\r\n"
+	    "    Mail host: mx.x.example\r\n"
+	    "    It said: 550 no such user\r\n"
+	    "    Last tried: Sun, 22 Nov 2026 03:37:09 +0000\r\n"
+	    "    What would change it: Its own words say what is needed; only "
+	    "the\r\n"
+	    "    people who run that server can change its answer.\r\n"
 	    "\r\n--=_0000000000000002_0000000000000001\r\n"
 	    "Content-Type: message/delivery-status\r\n"
 	    "\r\n"
@@ -163,9 +167,64 @@ delay_warning_says_until_when(void **state)
 	d.kind = Q_DSN_DELAYED;
 	r.outcome.status = HB_SPAN("4.4.1");
 	got = written(&d, &flags);
+	assert_non_null(strstr(got,
+	    "\r\n\r\nYour message could not be delivered yet to the recipients "
+	    "below.\r\n"
+	    "Nothing needs to be done now: the message is kept, and it is "
+	    "tried again\r\n"
+	    "until Fri, 27 Nov 2026 03:37:00 +0000.  If it cannot be delivered "
+	    "by\r\nthen, you will be told.\r\n"));
+	assert_non_null(strstr(got,
+	    "\r\n    Waiting since: Sun, 22 Nov 2026 03:37:00 +0000\r\n"));
+	assert_null(strstr(got, "X-Hauberk-Expired"));
 	assert_non_null(strstr(got, "Action: delayed\r\nStatus: 4.4.1\r\n"));
 	assert_non_null(strstr(got,
 	    "Will-Retry-Until: Fri, 27 Nov 2026 03:37:00 +0000\r\n"));
+	free(got);
+}
+
+/* A policy kept it waiting until its time was over: why, where, since when,
+ * and what the sender can do; our own words once only. */
+static void
+expired_notice_says_what_was_waited_for(void **state)
+{
+	static const char want[] =
+	    "  <b@x.example>\r\n"
+	    "    Why: the mail host's certificate, the proof of its name, has "
+	    "expired\r\n"
+	    "    or is not valid yet.\r\n"
+	    "    Mail host: mx.x.example\r\n"
+	    "    Detail: (certificate has expired)\r\n"
+	    "    Tried since: Sun, 22 Nov 2026 03:37:00 +0000\r\n"
+	    "    Last tried: Sun, 22 Nov 2026 03:37:09 +0000\r\n"
+	    "    The time for which a message is kept here is over.  You can "
+	    "send it\r\n"
+	    "    again when the cause is gone.\r\n"
+	    "    What would change it: The recipient's site has to renew the\r\n"
+	    "    certificate; this server's operator can make sure that the "
+	    "clock\r\n"
+	    "    here is right.\r\n"
+	    "\r\n--=_";
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *got;
+
+	(void)state;
+	r.outcome.from_remote = 0;
+	r.outcome.expired = 1;
+	r.outcome.code = 451;
+	r.outcome.status = HB_SPAN("5.7.5");
+	r.outcome.reason = HB_REASON_CERT_EXPIRED;
+	r.outcome.text = HB_SPAN("mx.x.example: the mail host's certificate, "
+	    "the proof of its name, has expired or is not valid yet "
+	    "(certificate has expired)");
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, want));
+	assert_non_null(strstr(got, "Status: 5.7.5\r\n"));
+	assert_non_null(strstr(got, "Diagnostic-Code: X-Hauberk; mx.x.exam"));
+	assert_non_null(strstr(got, "X-Hauberk-Reason: cert-expired\r\n"
+	    "X-Hauberk-Expired: yes\r\n"));
 	free(got);
 }
 
@@ -293,6 +352,7 @@ main(void)
 		cmocka_unit_test(whole_message_keeps_its_stuffed_dots),
 		cmocka_unit_test(envelope_id_and_original_recipient_are_decoded),
 		cmocka_unit_test(delay_warning_says_until_when),
+		cmocka_unit_test(expired_notice_says_what_was_waited_for),
 		cmocka_unit_test(status_of_another_class_is_replaced),
 		cmocka_unit_test(remote_text_is_harmless),
 		cmocka_unit_test(long_texts_are_folded),

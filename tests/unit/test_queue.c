@@ -918,7 +918,7 @@ lifetime_ends_with_a_final_attempt_and_a_notice(void **state)
 	hb_buf_add(&j->body, hb_span("", 1));
 	assert_non_null(strstr((char *)j->body.p, "Status: 5.4.7"));
 	assert_non_null(strstr((char *)j->body.p,
-	    "X-Hauberk-Reason: expired"));
+	    "X-Hauberk-Reason: remote-reply\r\nX-Hauberk-Expired: yes\r\n"));
 }
 
 /* STS-29: an attempt that was not said to be the last one is none, however
@@ -1597,10 +1597,15 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 		{ HB_ENV_REQUIRETLS, true, "4.7.30", "Status: 5.7.30\r\n",
 		    "requiretls-missing" },
 		{ HB_ENV_REQUIRETLS, true, "4.4.1", "Status: 5.4.7\r\n",
-		    "expired" },
+		    "requiretls-missing" },
 		{ HB_ENV_REQUIRETLS, false, "4.7.1", "Status: 5.4.7\r\n",
-		    "expired" },
-		{ 0, true, "4.7.5", "Status: 5.4.7\r\n", "expired" },
+		    "remote-reply" },
+		{ 0, true, "4.7.5", "Status: 5.7.5\r\n",
+		    "requiretls-missing" },
+		{ 0, true, "4.7.0", "Status: 5.7.0\r\n",
+		    "requiretls-missing" },
+		{ 0, true, "4.7.1", "Status: 5.4.7\r\n",
+		    "requiretls-missing" },
 	};
 
 	(void)state;
