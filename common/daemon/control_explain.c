@@ -9,6 +9,8 @@
 #include <sysexits.h>
 
 #include "common/daemon/control_explain_text.h"
+#include "common/proto/envelope.h"
+#include "common/proto/route.h"
 
 enum { FLAG_LIVE = 1, ARG_MAX_BYTES = 1024 };
 
@@ -71,17 +73,22 @@ show(struct ctl_client *c, json_t *e)
 	ctl_exit(c, 0);
 }
 
+static struct hb_span
+domain_of(struct hb_span address)
+{
+	struct hb_span rest = hb_span_from(address,
+	    hb_span_find(address, '@'));
+
+	return hb_span_from(rest, rest.n > 0);
+}
+
 /* Is the address that a route is for another one than the one ASKED for?  A
  * domain stands for any address there. */
 static bool
 is_another(struct hb_span asked, struct hb_span address)
 {
-	struct hb_span domain = hb_span_from(address,
-	    hb_span_find(address, '@'));
-
 	if (hb_span_find(asked, '@') == asked.n)
-		return !hb_span_eq_nocase(asked, hb_span_from(domain,
-		    domain.n > 0));
+		return !hb_span_eq_nocase(asked, domain_of(address));
 	return !hb_span_eq_nocase(asked, address);
 }
 
@@ -109,23 +116,43 @@ routing(const struct ctl_client *c, const json_t *route)
 	return e;
 }
 
+static void
+set_text(json_t *e, const char *key, struct hb_span text)
+{
+	(void)json_object_set_new(e, key,
+	    json_stringn(text.n > 0 ? (const char *)text.p : "", text.n));
+}
+
+/* What the router said of the whole address. */
+static void
+take_outcome(json_t *e, const json_t *said)
+{
+	bool ok = hb_span_eq(ctl_member(said, "result"), HB_SPAN("ok"));
+
+	set_text(e, "verdict", ok ? HB_SPAN("proceed")
+				  : ctl_member(said, "result"));
+	set_text(e, "reason", ctl_member(said, "reason"));
+	if (ctl_member(said, "text").n > 0)
+		set_text(e, "text", ctl_member(said, "text"));
+}
+
 /* Nothing to ask delivery about. */
 static void
-finish_here(struct ctl_client *c, const json_t *route)
+finish_here(struct ctl_client *c, const json_t *route, const struct hb_route *r)
 {
 	json_t *e = routing(c, route);
+	enum hb_reason why = r->kind == HB_ROUTE_DISCARD
+	    ? HB_REASON_DISCARDED : HB_REASON_ROUTE_ERROR;
 
 	complete(e);
-	if (hb_span_eq(ctl_member(c->first, "result"), HB_SPAN("ok")))
-		(void)json_object_set_new(e, "verdict",
-		    json_string("proceed"));
-	else
-		(void)json_object_set(e, "verdict",
-		    json_object_get(c->first, "result"));
-	(void)json_object_set(e, "reason", json_object_get(c->first, "reason"));
-	if (ctl_member(c->first, "text").n > 0)
-		(void)json_object_set(e, "text",
-		    json_object_get(c->first, "text"));
+	take_outcome(e, c->first);
+	if (route != NULL && (r->kind == HB_ROUTE_ERROR ||
+		r->kind == HB_ROUTE_DISCARD)) {
+		set_text(e, "verdict", r->kind == HB_ROUTE_ERROR
+			? HB_SPAN("fail") : HB_SPAN("proceed"));
+		set_text(e, "reason", hb_span_str(hb_reason_word(why)));
+		set_text(e, "text", r->rest);
+	}
 	show(c, e);
 }
 
@@ -161,11 +188,11 @@ finish_router(struct ctl_client *c)
 	c->first = json_incref(a->tree.root);
 	route = choose(json_object_get(c->first, "routes"), &r);
 	if (route == NULL || !hb_route_is_remote(r.kind)) {
-		finish_here(c, route);
+		finish_here(c, route, &r);
 		return;
 	}
 	q.arg = ctl_member(route, "route");
-	q.arg2 = r.literal ? HB_SPAN_NONE : r.host;
+	q.arg2 = domain_of(ctl_member(route, "address"));
 	q.flags = c->nargs == 2 ? FLAG_LIVE : 0;
 	/* the worker that owns the domain answers, the others are silent */
 	ctl_ask_all(c, HB_TO(DELIVERY), &q, false);
