@@ -122,6 +122,30 @@ show_dane(const struct hb_ctl *c, const struct dlv_attempt *a)
 	hb_ctl_close(c);
 }
 
+/* The memory of downgrades. */
+static void
+show_ledger(const struct hb_ctl *c, const struct dlv_task *t)
+{
+	static const char *const memory[] = {
+		[HB_DOWNGRADE_OFF] = "off",
+		[HB_DOWNGRADE_WARN] = "warn",
+		[HB_DOWNGRADE_DEFER] = "defer",
+	};
+	const struct dlv_sight *s = t->seen != NULL ? &t->seen->domain : NULL;
+
+	if (s == NULL) {
+		hb_ctl_null(c, "ledger");
+		return;
+	}
+	hb_ctl_object(c, "ledger");
+	hb_ctl_text(c, "best", hb_rank_word(s->best));
+	time_or_null(c, "since", s->best != HB_RANK_NONE ? s->since_ms : 0);
+	time_or_null(c, "last", s->best != HB_RANK_NONE ? s->last_ms : 0);
+	hb_ctl_text(c, "memory",
+	    memory[dlv_attempt_channel(t->attempt)->memory]);
+	hb_ctl_close(c);
+}
+
 static void
 show_word(const struct hb_ctl *c, const struct hb_tls_policy *p)
 {
@@ -323,6 +347,7 @@ dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
 	hb_ctl_object(c, NULL);
 	show_domain(c, t);
 	show_dane(c, t->attempt);
+	show_ledger(c, t);
 	show_operator(c, t, order);
 	hb_ctl_array(c, "mx");
 	for (size_t i = 0; i < mx->n; i++)

@@ -303,6 +303,32 @@ def test_operator(world):
     assert "`dane off'" in flat and not_offered(mx)
 
 
+def test_memory(world):
+    """The best channel seen, since when, and a fall; --live itself is no
+    sight of a channel that carried mail."""
+    mx = world.domain("far.test")
+    hb = world.server(["downgrade-memory defer"])
+    e = facts(hb, "x@far.test", "--live")
+    assert e["ledger"]["best"] == "none" and e["ledger"]["since"] is None
+    assert "No mail has gone this way yet." in words(page(hb, "x@far.test"))
+    send(hb)
+    mx.wait(1)
+    hb.wait_empty()
+    e = facts(hb, "x@far.test")
+    assert e["ledger"]["best"] == "verified"
+    assert e["ledger"]["memory"] == "defer" and e["ledger"]["since"]
+    assert e["mx"][0]["ledger"] == "verified"
+    mx.starttls = "strip"
+    e = facts(hb, "x@far.test", "--live")
+    assert (e["verdict"], e["reason"]) == ("defer", "downgrade")
+    assert e["mx"][0]["fell"] is True
+    flat = words(page(hb, "x@far.test", "--live"))
+    assert "encryption with proof of the host's name, first seen" in flat
+    assert "That is worse than the best seen before" in flat
+    assert facts(hb, "x@far.test")["ledger"]["best"] == "verified"
+    assert len(mx.accepted()) == 1
+
+
 PLACES = [
     ("alice@hb.test", "proceed", "ok", "to the mailbox alice on this server"),
     ("nobody@hb.test", "fail", "user-unknown", "no such mailbox"),
