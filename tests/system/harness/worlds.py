@@ -7,10 +7,14 @@ together by the rules of RFC 5321, RFC 8461 and RFC 7672, in a few lines and
 without a look at Hauberk.
 """
 
+import hashlib
 import socket
 import ssl
 import struct
 from collections import namedtuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from . import mx as mxmod, policyhost
 
@@ -31,6 +35,12 @@ Host.__new__.__defaults__ = (None, None, None, None, NOW)
 # lists the domain's hosts
 Policy = namedtuple("Policy", "mode listed when")
 Policy.__new__.__defaults__ = (None, True, NOW)
+
+# What DANE records of each host come to (RFC 7672 s2.2): what is held against
+# the host before and after its certificate is seen; is it the certificate
+# that they vouch for?
+Dane = namedtuple("Dane", "before match tls_demanded")
+Dane.__new__.__defaults__ = (None, None, False)
 
 # What DNS comes to: an outcome of its own, hosts that drop out
 Dns = namedtuple("Dns", "outcome when")
@@ -120,29 +130,62 @@ DNS = {
 }
 
 
-class Spec(namedtuple("Spec", "policy dns hosts")):
+DANE = {
+    "unsigned": Dane(),
+    "signed": Dane(),
+    "match": Dane(match=True, tls_demanded=True),
+    "mismatch": Dane(match=False, tls_demanded=True),
+    "unusable": Dane(tls_demanded=True),
+    "bogus": Dane(before="dane-dns"),
+    "forged-ad": Dane(),
+}
+
+
+class Spec(namedtuple("Spec", "policy dns hosts dane")):
     """What one world is made of."""
 
     def __str__(self):
-        return "%s, %s: %s" % (self.policy, self.dns, " ".join(self.hosts))
+        return "%s, %s, %s: %s" % (self.policy, self.dns, self.dane,
+                                   " ".join(self.hosts))
 
 
-def _judge(policy, host):
+Spec.__new__.__defaults__ = ("unsigned",)
+
+
+def _before(policy, dane):
+    """What is held against a host that nobody connected to yet."""
+    if dane.before:
+        return dane.before
+    if policy.mode == "enforce" and not policy.listed and dane.match is None:
+        return "mx-mismatch"
+    return None
+
+
+def _after(policy, dane, host):
+    """What is held against its channel."""
+    enforce = policy.mode == "enforce"
+    if host.tls and (enforce or dane.tls_demanded):
+        return host.tls
+    if dane.match is not None:
+        return None if dane.match else "dane-mismatch"
+    return host.cert if enforce else None
+
+
+def _judge(spec, host):
     """(proceed, reason, tls): may mail be sent to this host, and how?"""
-    if policy.mode == "enforce" and not policy.listed:
-        return False, "mx-mismatch", None
-    if host.lost:
-        return False, host.lost, None
-    fault = host.tls or host.cert
-    if policy.mode == "enforce" and fault:
-        return False, fault, None
-    return True, None, "none" if host.tls else \
+    policy, dane = POLICIES[spec.policy], DANE[spec.dane]
+    why = _before(policy, dane) or host.lost or _after(policy, dane, host)
+    if why:
+        return False, why, None
+    return True, None, "none" if host.tls else "dane" if dane.match else \
         "unverified" if host.cert else "verified"
 
 
+# said of a host before anybody connects to it
+BEFORE = {"mx-mismatch", "dane-dns"}
 # what a policy says, and trouble with a connection does not
-POLICY_FAULTS = {f for h in HOSTS.values() for f in (h.tls, h.cert)
-                 if f} | {"mx-mismatch"}
+POLICY_FAULTS = BEFORE | {"dane-mismatch"} | {
+    f for h in HOSTS.values() for f in (h.tls, h.cert) if f}
 
 
 def expect(spec):
@@ -153,8 +196,8 @@ def expect(spec):
     when, why = {policy.when}, None
     for number, kind in enumerate(spec.hosts):
         host = HOSTS[kind]
-        good, reason, tls = _judge(policy, host)
-        if reason != "mx-mismatch":
+        good, reason, tls = _judge(spec, host)
+        if reason not in BEFORE:
             when.add(host.when)
         if good:
             result, reason = host.answer or ("ok", "ok")
@@ -182,6 +225,11 @@ def specs():
     out += [Spec(p, "fine", (h,)) for p in POLICIES for h in some]
     out += [Spec(p, d, (h,)) for d in DNS for p in main
             for h in ("good", "strip", "expired", "held-ehlo")]
+    out += [Spec(p, "fine", (h,), d) for d in DANE
+            for p in ("absent", "enforce", "enforce-others", "testing")
+            for h in ("good", "strip", "refuse", "rubbish", "self-signed",
+                      "name", "expired", "tls-1.1", "down", "held-ehlo")]
+    out += [Spec("enforce", "fine", ("strip", "good"), d) for d in DANE]
     out = list(dict.fromkeys(out))
     # a prime step, so that neighbours differ and no kind comes late
     return [out[i * 211 % len(out)] for i in range(len(out))]
@@ -192,7 +240,7 @@ def choose(count):
     left, out, shown = specs(), [], set()
     for spec in list(left):
         kinds = {("p", spec.policy), ("d", spec.dns)} | \
-            {("h", h) for h in spec.hosts}
+            {("h", h, spec.dane) for h in spec.hosts}
         if not kinds <= shown:
             shown |= kinds
             out.append(spec)
@@ -239,6 +287,7 @@ class World:
         self.hosts = []
         self.names = []
         self._build_hosts()
+        _sign(self)
         getattr(self, "_dns_" + spec.dns.replace("-", "_"), lambda: None)()
         _publish(self)
 
@@ -325,10 +374,9 @@ class World:
 
     def _offered_in_vain(self):
         """Hosts that the policy forbids and that heard of the message."""
-        policy = POLICIES[self.spec.policy]
         return ["MAIL at host %d" % i for i, h in enumerate(self.hosts)
                 if "MAIL" in getattr(h, "verbs", list)() and
-                not _judge(policy, HOSTS[self.spec.hosts[i]])[0]]
+                not _judge(self.spec, HOSTS[self.spec.hosts[i]])[0]]
 
     def _check_channel(self, record):
         want, got = self.expected, self.accepted()
@@ -497,6 +545,40 @@ HOST_MAKERS = {
     "mute": _mute,
     "black-hole": _black_hole,
 }
+
+
+# --- DANE ------------------------------------------------------------------
+
+
+def _key_digest(cert):
+    """The data of a TLSA record 3 1 1."""
+    public = x509.load_der_x509_certificate(cert.der).public_key()
+    return hashlib.sha256(public.public_bytes(
+        serialization.Encoding.DER,
+        serialization.PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+
+def _sign(world):
+    """The zone of a world, and the TLSA records of its hosts."""
+    kind, dns = world.spec.dane, world.net.dns
+    if kind == "unsigned":
+        return
+    if kind != "forged-ad":
+        dns.sign(world.domain)
+    for name, host in zip(world.names, world.hosts):
+        data = "00" * 32
+        if kind == "match" and getattr(host, "cert", None):
+            data = _key_digest(host.cert)
+        where = "_%d._tcp.%s" % (world.net.port, name)
+        if kind in ("match", "mismatch", "forged-ad"):
+            dns.set(where, "TLSA", "3 1 1 " + data)
+        if kind == "unusable":
+            dns.set(where, "TLSA", "1 1 1 " + data, "3 7 1 " + data)
+        if kind == "forged-ad":
+            # a record that claims to be signed, below names that are not
+            dns.sign(where)
+        if kind == "bogus":
+            dns.fault(where, "servfail")
 
 
 # --- policies --------------------------------------------------------------
