@@ -81,13 +81,26 @@ dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
 	    : hb_conf_tls_policy(conf, domain, now_ms);
 }
 
+/* A hand-over that no network sees. */
+static bool
+is_on_this_host(const struct hb_route *r)
+{
+	struct hb_netaddr addr;
+
+	if (r->kind == HB_ROUTE_LMTP_UNIX)
+		return true;
+	return r->kind == HB_ROUTE_LMTP && r->literal &&
+	    hb_netaddr_parse(r->host, &addr) == 0 &&
+	    hb_netaddr_is_loopback(&addr);
+}
+
 bool
 dlv_is_tagged(const struct dlv_attempt *a)
 {
 	const struct hb_env *e = a->order.env;
 
 	return e != NULL && (e->flags & HB_ENV_REQUIRETLS) != 0 &&
-	    a->route.kind != HB_ROUTE_LMTP_UNIX;
+	    !is_on_this_host(&a->route);
 }
 
 /* RFC 8689 s4.2.1: a notice is not dropped because the next hop does not know

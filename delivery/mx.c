@@ -197,14 +197,6 @@ dlv_mx_address(struct dlv_mx *m, size_t i, const struct hb_dns_answer *answer,
 }
 
 static bool
-is_loopback(const struct hb_netaddr *a)
-{
-	static const unsigned char one[16] = { [15] = 1 };
-
-	return a->family == 4 ? a->b[0] == 127 : memcmp(a->b, one, 16) == 0;
-}
-
-static bool
 is_own_address(const struct dlv_self *self, const struct hb_netaddr *a)
 {
 	for (size_t i = 0; i < self->naddr; i++) {
@@ -212,7 +204,7 @@ is_own_address(const struct dlv_self *self, const struct hb_netaddr *a)
 
 		if (own->port != a->port)
 			continue;
-		if (own->family == 0 ? is_loopback(a)
+		if (own->family == 0 ? hb_netaddr_is_loopback(a)
 				     : hb_netaddr_eq(own, a))
 			return true;
 	}

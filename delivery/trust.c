@@ -41,20 +41,10 @@ dlv_trust_now(const struct dlv_truster *t)
 }
 
 static bool
-is_loopback(const struct hb_netaddr *a)
-{
-	static const unsigned char v6[16] = { [15] = 1 };
-
-	if (a->family == 4)
-		return a->b[0] == 127;
-	return a->family == 6 && memcmp(a->b, v6, sizeof(v6)) == 0;
-}
-
-static bool
 all_local(const struct dlv_trust_words *w)
 {
 	for (size_t i = 0; i < w->nservers; i++)
-		if (!is_loopback(&w->servers[i]))
+		if (!hb_netaddr_is_loopback(&w->servers[i]))
 			return false;
 	return true;
 }

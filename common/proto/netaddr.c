@@ -246,6 +246,16 @@ hb_netaddr_eq(const struct hb_netaddr *a, const struct hb_netaddr *b)
 }
 
 bool
+hb_netaddr_is_loopback(const struct hb_netaddr *a)
+{
+	static const unsigned char v6[16] = { [15] = 1 };
+
+	if (a->family == 4)
+		return a->b[0] == 127;
+	return a->family == 6 && memcmp(a->b, v6, sizeof(v6)) == 0;
+}
+
+bool
 hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a)
 {
 	size_t whole = c->bits / 8, rest = c->bits % 8;

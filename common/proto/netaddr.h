@@ -32,6 +32,8 @@ void hb_netaddr_format_port(const struct hb_netaddr *a,
     char dst[HB_NETADDR_TEXT]);
 void hb_cidr_format(const struct hb_cidr *c, char dst[HB_NETADDR_TEXT]);
 bool hb_netaddr_eq(const struct hb_netaddr *a, const struct hb_netaddr *b); /* ports too */
+/* 127.0.0.0/8, ::1 */
+bool hb_netaddr_is_loopback(const struct hb_netaddr *a);
 bool hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a);
 /* "4.3.2.1.in-addr.arpa" and the IPv6 form, 76 bytes at most. */
 int hb_netaddr_reverse(const struct hb_netaddr *a, const char *suffix,

@@ -585,6 +585,8 @@ static const struct route_row routes[] = {
 	{ "RTLS-08 LMTP, required, no TLS", "lmtp://m1.x.test:24", "a@b", "3", BY(YES), RTLS, "n", "1", HB_RESULT_FAIL, R(NO_STARTTLS), "unasked" },
 	{ "RTLS-09 LMTP, a notice: TLS where it is offered", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "n+", "1", DONE, "unasked" },
 	{ "RTLS-09 LMTP, a notice: clear where it fails", "lmtp://m1.x.test:24", "", "3", BY(YES), RTLS, "fn+", "11-", DONE, "unasked" },
+	{ "RTLS-08 nor is loopback", "lmtp://127.0.0.1:24", "a@b", "3", BY(YES), RTLS, "n+", "2-", DONE, "unasked" },
+	{ "RTLS-08 any other address is one", "lmtp://10.0.0.1:24", "a@b", "3", BY(YES), RTLS, "n", "0", HB_RESULT_FAIL, R(NO_STARTTLS), "unasked" },
 	{ "RTLS-08 a unix socket is no network", "lmtp:/run/x", "a@b", "3", BY(YES), RTLS, "n+", "u-", DONE, "unasked" },
 };
 // clang-format on
