@@ -4,14 +4,11 @@ The server runs under libfaketime, which is in its processes by LD_PRELOAD.
 """
 
 import glob
-import os
-import struct
-import subprocess
 import time
 
 import pytest
 
-from harness import client
+from harness import client, clock
 from harness.wait import until
 
 LIBRARY = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
@@ -113,30 +110,7 @@ def test_clock_long_switch_off_heals(world):
 
 @pytest.fixture(scope="session")
 def moving_clock(space):
-    """The library that moves a running server's clock; libfaketime reads a
-    file each time, which the roles cannot open."""
-    source = os.path.join(os.path.dirname(__file__), "harness",
-                          "movingclock.c")
-    made = os.path.join(space.folder, "movingclock.so")
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1",
-                    "-o", made, source], check=True)
-    return made
-
-
-class Mover:
-    """The clock of a running server."""
-
-    def __init__(self, hb, library):
-        self.file = hb.path("time")
-        with open(self.file, "wb") as f:
-            f.write(bytes(8))
-        os.chmod(self.file, 0o644)
-        hb.wrap = ["env", "LD_PRELOAD=" + library,
-                   "MOVING_CLOCK=" + self.file]
-
-    def to(self, seconds):
-        with open(self.file, "r+b") as f:
-            f.write(struct.pack("=q", seconds * 1000))
+    return clock.library(space.folder)
 
 
 @pytest.mark.parametrize("steps", [(20 * DAY, 0), (-20 * DAY, 0),
@@ -145,7 +119,7 @@ def test_clock_moves_under_the_server(world, moving_clock, steps):
     """Moved both ways under a running server: the policy holds."""
     # what waits must not be too old for the queue
     hb, mx = learn(world, ["lifetime 365d"])
-    mover = Mover(hb, moving_clock)
+    mover = clock.Mover(hb, moving_clock)
     hb.start()
     attack(world, mx)
     expect_enforced(hb, mx)

@@ -6,6 +6,7 @@ it do one step, over a unix socket.
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import sys
@@ -67,6 +68,7 @@ def _stand(scenario, out):
             if os.geteuid() == 0:
                 space.enter()
             lab = world.Lab(space, scenario)
+            lab.movable = shutil.which(os.environ.get("CC", "cc")) is not None
             lab.build()
             listener = _listen()
             told.write(describe(lab))
@@ -192,7 +194,7 @@ def describe(lab):
         h.name, h.address, h.port, ", an attacker" if h.attacker else "")
         for h in lab.hosts.values()]
     if lab.space.private:
-        rows += ["", "These addresses are in a network namespace; to be there:",
+        rows += ["", "These addresses are in a network namespace; its door:",
                  "    nsenter -t %d -n" % os.getpid()]
     first = next((h.name for h in lab.hosts.values() if not h.attacker),
                  "HOST")

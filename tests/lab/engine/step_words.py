@@ -51,6 +51,17 @@ def advance(lab, v):
     _ctl(lab, "lab", "advance", "%ds" % v["time"])
 
 
+@rule("steps", "clock ahead|behind TIME", "clock right")
+def clock(lab, v):
+    """Move the clock of Hauberk's machine, both ways, under the running
+    server: wrong by so much, or right again."""
+    if lab.mover is None:
+        raise Failed("the clock cannot be moved here: no step of the "
+                     "scenario does")
+    sign = {"ahead": 1, "behind": -1}.get(v.get("choice"), 0)
+    lab.mover.to(sign * v.get("time", 0))
+
+
 @rule("steps", "flush [TEXT]")
 def flush(lab, v):
     """Try now what waits (`hauberkctl flush`)."""

@@ -15,7 +15,7 @@ from collections import namedtuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from harness import client, hauberk, pki, records
+from harness import client, clock, hauberk, pki, records
 
 from . import hosts, names, wire
 from .language import Mistake
@@ -114,6 +114,7 @@ class Sent:
 
 class Lab:
     def __init__(self, space, scenario, slowness=1.0):
+        """slowness: how much longer than usual to wait for anything."""
         self.space = space
         self.scenario = scenario
         self.slowness = slowness
@@ -129,12 +130,15 @@ class Lab:
         self.own_domain = OWN_DOMAIN
         self.policy_ids = {}
         self.extra = []
+        # a library is in Hauberk's processes only where that is wanted
+        self.movable = any(n.word == "clock" for n in scenario.steps)
         self.messages = {}
         self.last = None
         self.mark = 0
         self.said = ""
         self.kills = 0
         self.hb = None
+        self.mover = None
 
     # building
 
@@ -148,6 +152,8 @@ class Lab:
         self.furnish()
         self.hb = hauberk.Hauberk(self.space, "plain", self.conf(),
                                   self.dns, address=self.net + "0.1")
+        if self.movable:
+            self.mover = clock.Mover(self.hb, clock.library(self.folder))
         self.hb.start()
         return self
 

@@ -316,7 +316,8 @@ def interfere(lab, v):
 
 
 @rule("steps", "attack HOST certificate " + KINDS,
-      "attack HOST certificate for NAME...", "attack HOST certificate of HOST2",
+      "attack HOST certificate for NAME...",
+      "attack HOST certificate of HOST2",
       "attack HOST anonymous-tls", "attack HOST old-tls VERSION")
 def swap(lab, v):
     """End TLS in the middle: with such a certificate, with one for other
