@@ -254,8 +254,28 @@ static void
 update_worker(struct q *q, const struct q_delivery *d)
 {
 	q_sched_worker(q->sched, d->instance, !q->gated && !q->stopping &&
-	    d->peer != NULL && d->ready && !d->full);
+	    !q->paused && d->peer != NULL && d->ready && !d->full);
 	q_kick(q);
+}
+
+/* And local deliveries, which have a worker's number too. */
+static void
+update_all(struct q *q)
+{
+	q_sched_worker(q->sched, q->workers, !q->gated && !q->paused);
+	for (unsigned i = 0; i < q->workers; i++)
+		update_worker(q, &q->delivery[i]);
+}
+
+void
+q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct q *q = q_of(ctx);
+
+	(void)p;
+	(void)fd;
+	q->paused = ((const struct ipc_pause *)msg)->on != 0;
+	update_all(q);
 }
 
 void
@@ -266,9 +286,7 @@ q_open_gate(struct q *q)
 		    hb_kv_str(HB_K_STATE, "scheduling"));
 	q->gated = false;
 	hb_timer_clear(q->gate);
-	q_sched_worker(q->sched, q->workers, true);
-	for (unsigned i = 0; i < q->workers; i++)
-		update_worker(q, &q->delivery[i]);
+	update_all(q);
 }
 
 static void
@@ -515,8 +533,7 @@ void
 q_stop(struct q *q)
 {
 	q->stopping = true;
-	for (unsigned i = 0; i < q->workers; i++)
-		update_worker(q, &q->delivery[i]);
+	update_all(q);
 	q->stop = hb_timer_new(q->loop, check_stopped, q);
 	q->stop_at_ms = hb_mono_ms() + Q_STOP_MS;
 	hb_timer_set(q->stop, 0);

@@ -17,6 +17,7 @@ const hb_peer_handler q_handlers[HB_IPC_COUNT] = {
 	[HB_IPC_JOB_CLAIM] = q_on_job_claim,
 	[HB_IPC_CLAIMS_END] = q_on_claims_end,
 	[HB_IPC_HELPER] = q_on_helper,
+	[HB_IPC_PAUSE] = q_on_pause,
 	[HB_IPC_STORE_GET] = q_on_store_get,
 	[HB_IPC_STORE_PUT] = q_on_store_put,
 	[HB_IPC_STORE_LIST] = q_on_store_list,

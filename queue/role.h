@@ -97,7 +97,7 @@ struct q {
 	struct hb_hook *hook;	/* runs the scheduler at the end of a turn */
 	struct hb_timer *timer; /* and when something is due */
 	struct hb_timer *gate;	/* the start: claims of all workers first */
-	bool gated, stopping;
+	bool gated, stopping, paused;
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
 
@@ -186,6 +186,7 @@ void q_job_start(struct q *q, struct q_batch *job);
 /* Reads the body, then sends it. */
 void q_job_load(struct q_work *w);
 void q_jobs_lost(struct q *q, unsigned worker);
+void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);

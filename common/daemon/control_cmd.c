@@ -133,6 +133,8 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_LEDGER_FORGET] = { begin_plain, ctl_ledger_finish, NULL, 0 },
 	[HB_CMD_RELOAD] = { begin_plain, ctl_exit_worst, NULL, 0 },
 	[HB_CMD_LOG_LEVEL] = { begin_plain, ctl_exit_worst, NULL, 0 },
+	[HB_CMD_PAUSE] = { begin_plain, ctl_exit_worst, NULL, 0 },
+	[HB_CMD_RESUME] = { begin_plain, ctl_exit_worst, NULL, 0 },
 	[HB_CMD_LAB_ADVANCE] = { begin_plain, finish_advance, NULL, 0 },
 	[HB_CMD_STOP] = { begin_plain, ctl_exit_worst, NULL, STOP_MS },
 };

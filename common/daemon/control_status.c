@@ -172,6 +172,21 @@ add_lab(struct ctl_client *c, const json_t *status)
 }
 
 static void
+add_paused(struct ctl_client *c, const json_t *status)
+{
+	const json_t *what;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "paused"), i, what)
+		if (hb_span_eq(ctl_string(what), HB_SPAN("delivery")))
+			ctl_add(c, "*** delivery is paused: mail is taken and "
+				   "waits ***\n");
+		else
+			ctl_add(c, "*** listening is paused: no client can "
+				   "connect ***\n");
+}
+
+static void
 add_text(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
@@ -179,6 +194,7 @@ add_text(struct ctl_client *c, const json_t *status)
 
 	if (json_is_true(json_object_get(status, "lab")))
 		add_lab(c, status);
+	add_paused(c, status);
 	ctl_add(c, "Hauberk ");
 	ctl_add_member(c, status, "version");
 	ctl_add(c, " on ");

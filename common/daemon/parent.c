@@ -392,6 +392,7 @@ start_proc(struct pd_proc *pr)
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");
 	pr->ahead_ms = 0;
 	pd_send_clock(pr);
+	pd_send_pause(pr);
 	send_descriptors(pr);
 	pd_send_conf(pr);
 }

@@ -114,6 +114,7 @@ struct pd_parent {
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
 	struct pd_askers stop_askers, reload_askers, clock_askers;
 	int64_t ahead_ms; /* lab: of the clock that the roles see */
+	bool delivery_paused, listen_paused; /* until resume, or our end */
 	int64_t watched; /* state of the watched files, see parent_files.c */
 
 	/* The daemon's starter waits on this; -1: nobody. */
@@ -161,6 +162,12 @@ void pd_clock_done(struct pd_parent *pd);
 /* TIME is added; 0: they will hear; or HB_E_* with WHY filled. */
 int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
     struct hb_buf *why);
+
+/* parent_pause.c: WHAT is delivery or listen */
+/* 0, or HB_E_* with WHY filled. */
+int pd_pause(struct pd_parent *pd, struct hb_span what, bool on,
+    struct hb_buf *why);
+void pd_send_pause(struct pd_proc *pr);
 
 /* parent_ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);

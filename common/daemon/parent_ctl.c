@@ -78,6 +78,17 @@ answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
 }
 
 static void
+answer_paused(const struct hb_ctl *c, const struct pd_parent *pd)
+{
+	hb_ctl_array(c, "paused");
+	if (pd->delivery_paused)
+		hb_ctl_text(c, NULL, "delivery");
+	if (pd->listen_paused)
+		hb_ctl_text(c, NULL, "listen");
+	hb_ctl_close(c);
+}
+
+static void
 answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 {
 	if (!pd->now.conf->lab)
@@ -105,6 +116,7 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
 	answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
+	answer_paused(c, pd);
 	hb_ctl_array(c, "roles");
 	for (size_t i = 0; i < pd->nprocs; i++)
 		answer_proc(c, &pd->procs[i]);
@@ -180,6 +192,19 @@ on_reload(struct pd_parent *pd, const struct hb_ctl *c)
 }
 
 static void
+on_pause(struct pd_parent *pd, const struct hb_ctl *c, const struct ipc_ctl *q)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	int r = pd_pause(pd, q->arg, q->verb == HB_CTL_PAUSE, &why);
+
+	if (r == 0)
+		hb_ctl_end(c, 0, NULL);
+	else
+		refuse(c, r, &why);
+	hb_buf_free(&why);
+}
+
+static void
 on_advance(struct pd_parent *pd, const struct hb_ctl *c, struct hb_span time)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
@@ -208,6 +233,8 @@ pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		answer_level(&c, q->arg);
 	else if (q->verb == HB_CTL_RELOAD)
 		on_reload(pd, &c);
+	else if (q->verb == HB_CTL_PAUSE || q->verb == HB_CTL_RESUME)
+		on_pause(pd, &c, q);
 	else if (q->verb == HB_CTL_LAB_ADVANCE)
 		on_advance(pd, &c, q->arg);
 	else if (q->verb == HB_CTL_STOP) {

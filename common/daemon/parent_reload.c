@@ -48,8 +48,8 @@ prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 	}
 	if (r == 0 && pd_load_files(pd, out->conf, &out->files, why) != 0)
 		r = HB_E_IO;
-	if (r == 0 && pd_listen(out->conf, &pd->now.listeners, &out->listeners,
-	    why) != 0) {
+	if (r == 0 && !pd->listen_paused && pd_listen(out->conf,
+	    &pd->now.listeners, &out->listeners, why) != 0) {
 		pd_free_files(&out->files);
 		r = HB_E_IO;
 	}

@@ -294,6 +294,15 @@ on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 static void
+on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct held h = { .type = HB_IPC_PAUSE, .fd = fd };
+
+	h.msg.pause = *(const struct ipc_pause *)msg;
+	act_or_hold(ctx, p, &h);
+}
+
+static void
 on_logread(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct held h = { .type = HB_IPC_LOGREAD, .fd = fd };
@@ -626,6 +635,7 @@ fill_handlers(struct role_priv *priv)
 		{ HB_IPC_LISTEN_STOP, on_listen_stop },
 		{ HB_IPC_COUNTERS, on_counters },
 		{ HB_IPC_LOGREAD, on_logread },
+		{ HB_IPC_PAUSE, on_pause },
 	};
 
 	memcpy(priv->on, priv->spec->on, sizeof(priv->on));

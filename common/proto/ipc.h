@@ -90,6 +90,8 @@ enum hb_sign_alg {
 	X(LEDGER_FORGET, "ledger-forget", HB_TO(DELIVERY), false)              \
 	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
 	X(STOP, "stop", HB_TO(PARENT), false)                                  \
+	X(PAUSE, "pause", HB_TO(PARENT), false)                                \
+	X(RESUME, "resume", HB_TO(PARENT), false)                              \
 	X(LAB_ADVANCE, "lab-advance", HB_TO(PARENT), false)                    \
 	X(LOG_LEVEL, "log-level", HB_ANY, false)
 enum hb_ctl_verb {
