@@ -26,18 +26,35 @@ is_off(const struct word *w)
 	return (w->flags & HB_CW_UNBUILT) != 0 && w->def != NULL;
 }
 
+/* Protection that is on by default, where the operator has turned it off. */
+enum { MAX_LOWERED = 2 };
+static size_t
+turned_off(const struct hb_conf *conf, const char *out[MAX_LOWERED])
+{
+	size_t n = 0;
+
+	if (!conf->mta_sts)
+		out[n++] = "mta-sts";
+	if (!conf->dane)
+		out[n++] = "dane";
+	return n;
+}
+
 void
 pd_say_features(const struct hb_conf *conf)
 {
+	const char *lowered[MAX_LOWERED];
+	size_t n = turned_off(conf, lowered);
+
 	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
 		if (is_off(&words[i]))
 			HB_LOG(HB_LOG_INFO, HB_EV_CONFIG,
 			    hb_kv_str(HB_K_WORD, words[i].word),
 			    hb_kv_str(HB_K_STATE, "off"),
 			    hb_kv_str(HB_K_TEXT, "not in this build"));
-	if (!conf->mta_sts)
+	for (size_t i = 0; i < n; i++)
 		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
-		    hb_kv_str(HB_K_WORD, "mta-sts"),
+		    hb_kv_str(HB_K_WORD, lowered[i]),
 		    hb_kv_str(HB_K_STATE, "off"));
 	if (conf->lab)
 		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_WORD, "lab"),
@@ -63,6 +80,9 @@ answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
 static void
 answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
 {
+	const char *lowered[MAX_LOWERED];
+	size_t n = turned_off(conf, lowered);
+
 	hb_ctl_array(c, "unbuilt");
 	for (size_t i = 0; i < conf->unbuilt.n; i++)
 		hb_ctl_text(c, NULL, conf->unbuilt.v[i]);
@@ -71,8 +91,8 @@ answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
 	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
 		if (is_off(&words[i]))
 			hb_ctl_text(c, NULL, words[i].word);
-	if (!conf->mta_sts)
-		hb_ctl_text(c, NULL, "mta-sts");
+	for (size_t i = 0; i < n; i++)
+		hb_ctl_text(c, NULL, lowered[i]);
 	hb_ctl_close(c);
 	hb_ctl_bool(c, "lab", conf->lab);
 }

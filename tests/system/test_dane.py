@@ -460,6 +460,8 @@ def test_DANE_19_off(world, far):
     send(hb)
     far.mx.wait(1)
     delivered(hb, dane="off")
+    hb.wait_record(ev="config", word="dane", state="off")
+    assert "dane" in hb.ctl("status", json=True)["off"]
     assert not world.dns.asked("_%d._tcp.mx.far.test" % world.port)
 
 
