@@ -74,6 +74,31 @@ def test_fall_from_records(world, other_ca):
     mx.wait(2)
 
 
+@pytest.mark.limit(120)
+def test_DANE_02_records_seen_and_a_resolver_not_probed_yet(world, other_ca):
+    """While nobody knows whether the resolver can be trusted, a host that had
+    records before gets nothing; others do."""
+    cert = other_ca.issue("mx.far.test")
+    mx = world.domain("far.test", cert=cert)
+    world.dns.sign("")
+    publish(world, "mx.far.test", ee(cert))
+    hb = world.server(["retry first=1s max=1s"])
+    hb.wait_record(ev="dns", action="trust", state="yes")
+    seen_good(world, hb, mx)
+    hb.stop()
+    new = world.domain("new.test", cert=other_ca.issue("mx.new.test"))
+    world.dns.fault(".", "drop")
+    hb.start()
+    send(hb)
+    hb.wait_reason("dane-unprobed")
+    send(hb, "new.test")
+    new.wait(1)
+    assert len(mx.messages) == 1
+    world.dns.heal()
+    mx.wait(2, timeout=90)
+    hb.wait_empty()
+
+
 def test_off(world):
     """`off': nothing is remembered."""
     mx = world.domain("far.test")
