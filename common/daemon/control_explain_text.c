@@ -405,7 +405,7 @@ rank_text(struct hb_span word)
 static const struct said memory_words[] = {
 	{ "off", "A worse one goes unsaid: this server's operator wants it "
 		 "so." },
-	{ "warn", "A worse one is logged, and the mail goes out." },
+	{ "warn", "A worse one is logged; that alone holds no mail back." },
 	{ "defer", "With a worse one the mail waits: this server's operator "
 		   "wants it so." },
 };
@@ -636,7 +636,7 @@ say_tls(struct ctl_page *p, const json_t *host)
 
 	ctl_say(p, "The connection: ");
 	if (text == NULL) {
-		ctl_say(p, "plain text.");
+		ctl_say(p, "not encrypted.");
 		return;
 	}
 	ctl_say(p, "encrypted (");
