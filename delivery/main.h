@@ -54,6 +54,8 @@ struct dlv_task {
 	struct dlv_question *questions;
 	struct dlv_body body;
 	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */
+	/* Waits for the first probe of the resolver. */
+	struct dlv_task *wait_next, **wait_prev;
 };
 /* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
 void dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
@@ -115,6 +117,9 @@ void dlv_probe_free(struct dlv_probe **p);
 /* W's conf or dns have changed; the old ones are still there. */
 void dlv_probe_reconf(struct dlv_probe *p);
 enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
+/* T's attempt starts when a first round of probes is over, or at once. */
+void dlv_probe_start(struct dlv_probe *p, struct dlv_task *t);
+void dlv_probe_forget(struct dlv_task *t);
 void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
 
 /* --- explain (explain.c) ------------------------------------------------ */

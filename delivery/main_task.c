@@ -226,12 +226,13 @@ dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
 	o.self = &t->worker->self;
 	t->body = *body;
 	t->attempt = dlv_attempt_new(&o, &world, t);
-	dlv_attempt_start(t->attempt);
+	dlv_probe_start(t->worker->probe, t);
 }
 
 void
 dlv_task_stop(struct dlv_task *t)
 {
+	dlv_probe_forget(t);
 	dlv_link_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;

@@ -11,6 +11,7 @@ struct dlv_probe {
 	struct hb_dns_query *query;
 	struct hb_timer *timer;
 	bool asking; /* an answer may come before the question returns */
+	struct dlv_task *waiting, **last;
 	/* What was told last. */
 	bool told;
 	enum dlv_trust_reason why;
@@ -50,6 +51,50 @@ tell(struct dlv_probe *p)
 	    hb_kv_str(HB_K_TEXT, dlv_trust_text(why)));
 }
 
+/* --- attempts that wait ------------------------------------------------- */
+
+void
+dlv_probe_forget(struct dlv_task *t)
+{
+	struct dlv_probe *p = t->worker->probe;
+
+	if (t->wait_prev == NULL)
+		return;
+	*t->wait_prev = t->wait_next;
+	if (t->wait_next != NULL)
+		t->wait_next->wait_prev = t->wait_prev;
+	else
+		p->last = t->wait_prev;
+	t->wait_next = NULL;
+	t->wait_prev = NULL;
+}
+
+void
+dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
+{
+	if (!dlv_trust_is_due(&p->truster)) {
+		dlv_attempt_start(t->attempt);
+		return;
+	}
+	t->wait_prev = p->last;
+	*p->last = t;
+	p->last = &t->wait_next;
+}
+
+/* One may end another. */
+static void
+start_waiting(struct dlv_probe *p)
+{
+	struct dlv_task *t;
+
+	while ((t = p->waiting) != NULL) {
+		dlv_probe_forget(t);
+		dlv_attempt_start(t->attempt);
+	}
+}
+
+/* --- probes ------------------------------------------------------------- */
+
 static void go_on(struct dlv_probe *p);
 
 static void
@@ -73,6 +118,7 @@ rest(struct dlv_probe *p)
 		hb_timer_set(p->timer, ms);
 	else
 		hb_timer_clear(p->timer);
+	start_waiting(p);
 }
 
 static void
@@ -108,6 +154,7 @@ dlv_probe_new(struct dlv_worker *w)
 	struct dlv_probe *p = HB_NEW(struct dlv_probe);
 
 	p->worker = w;
+	p->last = &p->waiting;
 	p->timer = hb_timer_new(w->env->loop, on_timer, p);
 	dlv_probe_reconf(p);
 	return p;
@@ -134,6 +181,8 @@ dlv_probe_reconf(struct dlv_probe *p)
 	hb_dns_cancel(p->query);
 	p->query = NULL;
 	hb_timer_clear(p->timer);
+	/* They hold the old configuration until they start. */
+	start_waiting(p);
 	learn_words(p->worker, &words);
 	dlv_trust_begin(&p->truster, &words);
 	go_on(p);

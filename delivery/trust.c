@@ -40,6 +40,12 @@ dlv_trust_now(const struct dlv_truster *t)
 	return reasons[t->why].trust;
 }
 
+bool
+dlv_trust_is_due(const struct dlv_truster *t)
+{
+	return dlv_trust_now(t) == DLV_TRUST_UNKNOWN && t->silent == 0;
+}
+
 static bool
 all_local(const struct dlv_trust_words *w)
 {

@@ -80,6 +80,9 @@ void dlv_trust_begin(
 /* The next round begins. */
 void dlv_trust_again(struct dlv_truster *t);
 enum dlv_trust dlv_trust_now(const struct dlv_truster *t);
+/* Nothing is known, and the first round has not come to its end: what is
+ * judged now would be judged without DANE though an answer is due. */
+bool dlv_trust_is_due(const struct dlv_truster *t);
 
 /* What is to be asked now, of that server alone and past every cache; false:
  * nothing. */

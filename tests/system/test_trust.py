@@ -81,6 +81,23 @@ def test_DANE_02_auto_trusts_a_resolver_that_passed(world, far):
     assert all(q.ad for q in world.dns.asked("."))
 
 
+def test_DANE_02_the_first_mail_waits_for_the_first_probe(world, far):
+    """What was queued before a start does not go out by less, only because
+    the resolver takes a moment."""
+    world.dns.sign(".", below=False)
+    world.dns.delay(".", 1)
+    hb = world.server([RETRY])
+    send(hb)
+    assert delivered(hb) == "TLSv1.3/dane"
+    hb.terminate()
+    assert hb.sendmail("-f", "alice@hb.test", "x@far.test",
+                       message=client.text("first")).code == 0
+    hb.start()
+    until(lambda: len(hb.records(ev="delivery", result="ok")) == 2, 15,
+          "the second mail")
+    assert {r["tls"] for r in hb.records(ev="delivery")} == {"TLSv1.3/dane"}
+
+
 def test_DANE_02_auto_and_no_signature_turns_dane_off(world, far):
     hb = world.server([RETRY])
     wait_told(hb, "no")

@@ -172,9 +172,11 @@ test_DANE_02_rounds(void **state)
 		dlv_trust_begin(&t, &w);
 		assert_int_equal(dlv_trust_now(&t),
 		    probed ? DLV_TRUST_UNKNOWN : rows[i].trust);
+		assert_int_equal(dlv_trust_is_due(&t), probed);
 		play(&t, rows[i].round);
 		assert_int_equal(dlv_trust_now(&t), rows[i].trust);
 		assert_int_equal(t.why, rows[i].why);
+		assert_false(dlv_trust_is_due(&t));
 		assert_int_equal(dlv_trust_rest_ms(&t), rows[i].rest_ms);
 	}
 }
