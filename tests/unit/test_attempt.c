@@ -25,6 +25,7 @@ struct fake {
 	bool done;
 	bool jump; /* of the clock, when a host is connected to */
 	bool no_dns; /* MX is not known now, the policy never */
+	bool explains; /* connections are to be new ones */
 	enum dlv_trust trust;
 	bool clock_implausible;
 	/* MX records: S signed, i not, a signed and the domain an alias; 0:
@@ -195,6 +196,7 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 		f->clock_implausible = true;
 	}
 	assert_int_not_equal(what, '\0');
+	assert_int_equal(t->fresh, f->explains);
 	f->links++;
 	if (t->reference != NULL)
 		assert_string_equal(t->reference, t->mx);
@@ -763,6 +765,61 @@ clock_that_jumps_in_an_attempt(void **state)
 	hb_buf_free(&f.opened);
 }
 
+/* Explain: every host is looked at, each anew, and no mail is offered; a host
+ * that would do and cannot be talked to is told from one that would not. */
+static void
+explain_looks_at_every_host(void **state)
+{
+	static const struct {
+		const char *links, *opened;
+		enum sts_action action[2];
+		enum hb_reason reason[2], trouble[2];
+	} hosts[] = {
+		{ "vv", "12", { STS_PROCEED, STS_PROCEED },
+		    { HB_REASON_STS_OK, HB_REASON_STS_OK },
+		    { HB_REASON_NONE, HB_REASON_NONE } },
+		{ "cn", "12", { STS_PROCEED, STS_SKIP },
+		    { HB_REASON_STS_OK, HB_REASON_NO_STARTTLS },
+		    { HB_REASON_CONNECT_REFUSED, HB_REASON_NONE } },
+		{ "lv", "12", { STS_PROCEED, STS_PROCEED },
+		    { HB_REASON_STS_OK, HB_REASON_STS_OK },
+		    { HB_REASON_CONNECTION_LOST, HB_REASON_NONE } },
+		{ "fu", "12", { STS_SKIP, STS_SKIP },
+		    { HB_REASON_TLS_HANDSHAKE, HB_REASON_CERT_NAME },
+		    { HB_REASON_NONE, HB_REASON_NONE } },
+	};
+	struct hb_span pattern = HB_SPAN("*.x.test");
+	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
+		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
+	struct hb_conf conf = { .mta_sts = true };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .mode = DLV_EXPLAIN_LIVE,
+		.route = HB_SPAN("mx://x.test"), .domain = HB_SPAN("x.test"),
+		.conf = &conf, .self = &self };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(hosts); i++) {
+		struct fake f = { .links = hosts[i].links, .policy = &policy,
+			.explains = true };
+
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		assert_true(f.done);
+		assert_int_equal(f.mails, 0);
+		assert_span(hb_buf_span(&f.opened), hosts[i].opened);
+		for (size_t h = 0; h < 2; h++) {
+			const struct dlv_trial *t =
+			    dlv_attempt_trial(f.a, h);
+
+			assert_int_equal(t->verdict.action, hosts[i].action[h]);
+			assert_int_equal(t->verdict.reason, hosts[i].reason[h]);
+			assert_int_equal(t->trouble, hosts[i].trouble[h]);
+		}
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
+}
+
 int
 main(void)
 {
@@ -775,6 +832,7 @@ main(void)
 		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 		cmocka_unit_test(clock_that_jumps_in_an_attempt),
+		cmocka_unit_test(explain_looks_at_every_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -346,6 +346,37 @@ children_answer(void **state)
 	hb_loop_free(&a.loop);
 }
 
+/* The line that counts, for a person. */
+static void
+rules_that_decide(void **state)
+{
+	static const struct {
+		const char *conf, *domain, *want;
+	} rows[] = {
+		{ "domain a.test", "a.test", "domain a.test" },
+		{ "domain a.test", "b.test", "" },
+		{ "domain a.test", "", "" },
+		{ "smarthost smtp://hub.test", "b.test",
+		    "smarthost smtp://hub.test" },
+		{ "smarthost smtp://hub.test\nroute .b.test mx://c.test",
+		    "x.b.test", "route .b.test mx://c.test" },
+		{ "domain a.test\nroute a.test smtp://hub.test", "a.test",
+		    "domain a.test" },
+		{ "route * local", "b.test", "route * local" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf *c = conf_of(rows[i].conf);
+		struct hb_buf rule = HB_BUF_INIT(0);
+
+		rt_rule(c, hb_span_str(rows[i].domain), &rule);
+		assert_span(hb_buf_span(&rule), rows[i].want);
+		hb_buf_free(&rule);
+		hb_conf_free(&c);
+	}
+}
+
 int
 main(void)
 {
@@ -354,6 +385,7 @@ main(void)
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
 		cmocka_unit_test(existence_does_not_follow_targets),
+		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
 	};
