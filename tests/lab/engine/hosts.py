@@ -102,6 +102,7 @@ class Host(mxmod.Mx):
         self.ciphers = None
         self.wish = ("good", (name,), False)
         self._cert = None
+        self._next = None
         self._tapped = set()
         super().__init__(address, port, cert=True, name=name)
 
@@ -121,6 +122,16 @@ class Host(mxmod.Mx):
         self.wish = (kind, tuple(names) or (self.name,), issuer)
         self._cert = None
         self.starttls = "strip" if kind == "none" else "offer"
+
+    def upcoming(self):
+        """The certificate that it will show, made ahead."""
+        if self._next is None:
+            self._next = self.lab.authority.make("new", self.wish[1])
+        return self._next
+
+    def renew(self):
+        """Show it from now on."""
+        self._cert, self._next = self.upcoming(), None
 
     def issuer(self):
         """The certificate of the authority that made ours, DER."""

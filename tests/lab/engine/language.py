@@ -188,6 +188,7 @@ class Scenario:
         self.ids = []
         self.why = ""
         self.slow = False
+        self.unbroken = False
         self.world = []
         self.steps = []
         for node in nodes:
@@ -232,6 +233,13 @@ def _why(scenario, v):
 def _slow(scenario, v):
     """Left out of `lab run --quick`."""
     scenario.slow = True
+
+
+@rule("a scenario", "unbroken")
+def _unbroken(scenario, v):
+    """It is about what Hauberk keeps in memory alone: left out of
+    `--between`."""
+    scenario.unbroken = True
 
 
 @rule("a scenario", "world", below="world")

@@ -40,6 +40,11 @@ class Dns(dnsmod.DnsServer):
     def records(self, name, qtype):
         return list(self.truth.get(_key(name), {}).get(qtype, ()))
 
+    def aliases(self, name):
+        """The names whose owners say that they are this one."""
+        return [n for n, types in list(self.truth.items())
+                if _key(name) in map(_key, types.get("CNAME", ()))]
+
     def remove(self, name, qtype=None):
         with self._lock:
             if qtype is None:
@@ -99,6 +104,7 @@ class Dns(dnsmod.DnsServer):
         super().fault(name, kind, qtype)
 
     def clear_ad(self, name):
+        self.touched.add(_key(name))
         self.cleared.add(_key(name))
 
     def outwait(self, most):

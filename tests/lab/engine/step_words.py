@@ -18,17 +18,19 @@ def is_expectation(node):
 # what is done
 
 
-@rule("steps", "send FROM to ADDRESS... [over-tls] [requiretls] [as=WORD]"
-               " [refused=N]", below="message")
+@rule("steps", "send FROM to ADDRESS... [over-tls] [requiretls] [in-clear]"
+               " [as=WORD] [refused=N]", below="message")
 def send(lab, v):
     """Hand a message to Hauberk by SMTP. `over-tls`: with STARTTLS;
-    `requiretls`: with that parameter (RFC 8689), and so over TLS; `as=`: a
-    name for `message=`; `refused=`: it is not taken, with this code."""
+    `requiretls`: with that parameter (RFC 8689), and so over TLS, unless it
+    is done `in-clear`; `as=`: a name for `message=`; `refused=`: it is not
+    taken, with this code."""
     headers = [n["text"] for n in v.below if n.word == "header"]
     body = [n["text"] for n in v.below if n.word == "body"]
     reply = lab.send(v["from"], v["address"], headers,
                      "\r\n".join(body) or "hello",
-                     "over-tls" in v or "requiretls" in v,
+                     "over-tls" in v or
+                     "requiretls" in v and "in-clear" not in v,
                      "REQUIRETLS" if "requiretls" in v else "",
                      v.get("as", ""))
     if reply.code != v.get("refused", 250):
@@ -176,11 +178,13 @@ def delivered(lab, v):
 
 def _check_record(lab, v, sent, got):
     """The record of the delivery must say what the host saw."""
+    names = [v["host"]] + lab.dns.aliases(v["host"])
+
     def look():
         if lab.kills and lab.hb.queue() == []:
             return True   # killed between the host's 250 and the record
         return [r for r in _results(lab, sent, "ok")
-                if r["mx"] == v["host"] and r["rcpt"] in got.rcpts]
+                if r["mx"] in names and r["rcpt"] in got.rcpts]
     rows = poll(lab, v, look, lambda: _state(lab, sent))
     if rows is True:
         return
@@ -191,12 +195,13 @@ def _check_record(lab, v, sent, got):
         raise Failed("the log says otherwise; " + _state(lab, sent))
 
 
-@rule("steps", "expect not delivered [at HOST] [message=WORD]")
+@rule("steps", "expect not delivered [at HOST] [rcpt=ADDRESS] [message=WORD]")
 def not_delivered(lab, v):
-    """No host, or not this one, has taken the message so far."""
+    """No host, or not this one, has taken the message so far (for this
+    recipient)."""
     sent = _message(lab, v)
-    if [d for d in lab.arrived(sent) if v.get("host") in (None,
-                                                          d.host.name)]:
+    if [d for d in lab.arrived(sent, v.get("rcpt"))
+            if v.get("host") in (None, d.host.name)]:
         raise Failed(_state(lab, sent))
 
 
@@ -286,6 +291,23 @@ def _group_fits(group, v):
     return v.get("action") in (None, group["Action"]) \
         and ("status" not in v or _fits(group["Status"], v["status"])) \
         and v.get("rcpt") in (None, rcpt)
+
+
+@rule("steps", "expect notice at HOST [param=WORD] [message=WORD]"
+               " [within=TIME] [lacks TEXT...]")
+def notice(lab, v):
+    """The host of the sender was given a notice about the message; `param=`:
+    with this parameter of MAIL; `lacks`: it does not contain these texts."""
+    sent = _message(lab, v)
+
+    def look():
+        return [d.message for d in lab.arrived(sent, sent.sender)
+                if d.host.name == v["host"] and d.message.sender == ""]
+    got = poll(lab, v, look, lambda: _state(lab, sent))[0]
+    if v.get("param") not in (None, *got.sender_params.split()):
+        raise Failed("MAIL had the parameters '%s'" % got.sender_params)
+    if any(t.encode() in got.data for t in v.get("text", ())):
+        raise Failed(got.data.decode("latin-1"))
 
 
 @rule("steps", "expect bounced [status=WORD] [rcpt=ADDRESS] [message=WORD]"
@@ -432,6 +454,14 @@ def greeted(lab, v):
     """The host was greeted with this word."""
     host = lab.hosts[v["host"]]
     poll(lab, v, lambda: v["choice"].upper() in host.verbs(),
+         lambda: "there were %s" % host.verbs())
+
+
+@rule("steps", "expect command WORD at HOST [within=TIME]")
+def command(lab, v):
+    """The host was given this command."""
+    host = lab.hosts[v["host"]]
+    poll(lab, v, lambda: v["word"].upper() in host.verbs(),
          lambda: "there were %s" % host.verbs())
 
 

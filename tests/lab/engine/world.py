@@ -6,6 +6,7 @@ on the mail hosts. All ports are the same everywhere.
 """
 
 import os
+import re
 import secrets
 import ssl
 import threading
@@ -55,13 +56,14 @@ class Authority:
                                  "Other CA")
         return self._other
 
-    def make(self, kind, names, issuer=False):
+    def make(self, kind, names, issuer=False, holder=""):
+        """HOLDER: whose key; nobody has another's."""
         if kind == "none":
             return None
-        key = kind, names, issuer
+        key = kind, names, issuer, holder
         with self._lock:
             if key not in self._made or kind == "new":
-                self._made[key] = self._issue(*key)
+                self._made[key] = self._issue(*key[:3])
             return self._made[key]
 
     def _authority(self, kind):
@@ -96,6 +98,12 @@ def tlsa(usage, selector, match, der):
         digest.update(data)
         data = digest.finalize()
     return "%d %d %d %s" % (usage, selector, match, data.hex())
+
+
+def _day(found):
+    """The date in so many days."""
+    return time.strftime("%Y-%m-%d", time.gmtime(
+        time.time() + 86400 * int(found.group(1))))
 
 
 Delivered = namedtuple("Delivered", "host message")
@@ -189,7 +197,7 @@ class Lab:
         for line in self.extra:
             for name, value in names_.items():
                 line = line.replace(name, value)
-            lines.append(line)
+            lines.append(re.sub(r"\$day\+(\d+)", _day, line))
         return lines
 
     # Hauberk

@@ -44,7 +44,7 @@ def host(lab, v):
 @rule("world", "hauberk", below=RAW)
 def hauberk(lab, v):
     """Lines of Hauberk's configuration. `$port` is the port of all mail
-    hosts."""
+    hosts, `$day+3` the day after three days."""
     lab.extra += v.below
 
 
@@ -192,12 +192,15 @@ def change_site(lab, v, site, name):
 
 
 @rule("host", "certificate " + KINDS + " [with=issuer]",
-      "certificate for NAME... [with=issuer]")
+      "certificate for NAME... [with=issuer]", "certificate next")
 def certificate(lab, v, name):
     """What the host shows. `good`: its own name, by the authority that
     Hauberk trusts, and so if this line is missing. `new`: as good, with a
-    new key. `none`: no TLS. `with=issuer`: the authority's own certificate is
-    sent too."""
+    new key. `none`: no TLS. `next`: the new one that `tlsa ... of=next` spoke
+    of. `with=issuer`: the authority's own certificate is sent too."""
+    if v.rule.pattern.text == "certificate next":
+        lab.hosts[name].renew()
+        return
     lab.hosts[name].certificate(v.get("choice", "good"), v.get("name", ()),
                                 v.get("with") == "issuer")
 
@@ -231,11 +234,13 @@ def starttls(lab, v, name):
         lab.hosts[name].starttls = v["choice"]
 
 
-@rule("host", "offers TEXT...", "offers-in-tls TEXT...")
+@rule("host", "offers TEXT...", "offers-in-tls TEXT...",
+      "offers-in-clear TEXT...")
 def offers(lab, v, name):
-    """More keywords of EHLO: always, or inside TLS only."""
-    words = lab.hosts[name].tls_keywords if v.word == "offers-in-tls" \
-        else lab.hosts[name].keywords
+    """More keywords of EHLO: always, or inside TLS only, or outside only."""
+    host = lab.hosts[name]
+    words = {"offers-in-tls": host.tls_keywords,
+             "offers-in-clear": host.clear_keywords}.get(v.word, host.keywords)
     words += v["text"]
 
 
@@ -248,13 +253,22 @@ def reply(lab, v, name):
         lab.hosts[name].reply.pop(v["stage"], None)
 
 
-@rule("host", "tlsa N N2 N3 [of=certificate|issuer|nothing]")
+@rule("host", "delay STAGE TIME")
+def delay(lab, v, name):
+    """The host takes its time at a stage, each time."""
+    lab.hosts[name].delay[v["stage"]] = v["time"]
+
+
+@rule("host", "tlsa N N2 N3 [of=certificate|issuer|next|nothing]")
 def tlsa_record(lab, v, name):
-    """One more TLSA record, computed from what the host shows now, or from
-    nothing that exists."""
+    """One more TLSA record, computed from what the host shows now, from a
+    new certificate that it will show (`certificate next`), or from nothing
+    that exists."""
     der = lab.hosts[name].cert.der
     if v.get("of") == "issuer":
         der = lab.hosts[name].issuer()
+    elif v.get("of") == "next":
+        der = lab.hosts[name].upcoming().der
     value = tlsa(v["n"], v["n2"], v["n3"], der)
     if v.get("of") == "nothing":
         value = value[:-16] + secrets.token_hex(8)
@@ -337,7 +351,8 @@ def _impostor(lab, v, plan):
         return plan
     else:
         cert = lab.authority.make(v.get("choice", "good"),
-                                  tuple(v.get("name", (v["host"],))))
+                                  tuple(v.get("name", (v["host"],))),
+                                  holder="attacker")
     if "version" in v:
         versions = {"minimum": VERSIONS["1.0"],
                     "maximum": VERSIONS[v["version"]],

@@ -89,6 +89,7 @@ class Mx:
         self.keywords = ["PIPELINING", "SIZE 52428800", "8BITMIME",
                          "ENHANCEDSTATUSCODES"]
         self.tls_keywords = []  # of EHLO inside TLS only
+        self.clear_keywords = []  # outside only
         self.passwords = {}
         self.reply = {}
         self.delay = {}
@@ -310,6 +311,8 @@ class Session:
             words.append(self.mx.starttls_word)
         if self.tls is not None:
             words += self.mx.tls_keywords
+        else:
+            words += self.mx.clear_keywords
         if self.mx.passwords:
             words.append("AUTH PLAIN")
         rows = [self.mx.name] + words
