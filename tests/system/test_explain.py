@@ -176,6 +176,19 @@ def test_host_that_cannot_be_talked_to(world, fault, reason):
     assert e["verdict"] == "defer" and e["reason"] == "connect-refused"
 
 
+def test_second_address_of_a_host(world, address):
+    """One address is dead, the other is fine: so is the host."""
+    world.domain("far.test")
+    live, = world.dns.zone["mx.far.test"]["A"]
+    world.dns.set("mx.far.test", "A", address(), live)
+    hb = world.server()
+    e = facts(hb, "x@far.test", "--live")
+    host, = e["mx"]
+    assert len(host["addresses"]) == 2
+    assert (host["verdict"], host["tls"]) == ("proceed", "TLSv1.3/verified")
+    assert e["verdict"] == "proceed"
+
+
 def test_testing_says_what_would_not_fit(world):
     """A fault that a policy on trial only reports is shown."""
     mx = world.domain("far.test", cert=world.ca.issue("mx.other.test"))

@@ -1600,6 +1600,7 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 		    "requiretls-missing" },
 		{ HB_ENV_REQUIRETLS, false, "4.7.1", "Status: 5.4.7\r\n",
 		    "remote-reply" },
+		{ 0, false, "4.7.5", "Status: 5.4.7\r\n", "remote-reply" },
 		{ 0, true, "4.7.5", "Status: 5.7.5\r\n",
 		    "requiretls-missing" },
 		{ 0, true, "4.7.0", "Status: 5.7.0\r\n",

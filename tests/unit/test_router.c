@@ -363,6 +363,7 @@ rules_that_decide(void **state)
 		{ "domain a.test\nroute a.test smtp://hub.test", "a.test",
 		    "domain a.test" },
 		{ "route * local", "b.test", "route * local" },
+		{ "route * local", "", "" },
 	};
 
 	(void)state;
