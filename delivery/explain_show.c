@@ -146,21 +146,26 @@ show_ledger(const struct hb_ctl *c, const struct dlv_task *t)
 	hb_ctl_close(c);
 }
 
+/* The line of the configuration, or NULL. */
 static void
 show_word(const struct hb_ctl *c, const struct hb_tls_policy *p)
 {
 	struct hb_buf rule = HB_BUF_INIT(0);
 
-	hb_buf_addf(&rule, "tls-policy %s %s", p->pattern,
-	    hb_tls_level_word(p->level));
-	hb_ctl_str(c, "rule", hb_buf_span(&rule));
+	if (p != NULL) {
+		hb_buf_addf(&rule, "tls-policy %s %s", p->pattern,
+		    hb_tls_level_word(p->level));
+		hb_ctl_str(c, "rule", hb_buf_span(&rule));
+	} else {
+		hb_ctl_null(c, "rule");
+	}
 	hb_buf_free(&rule);
 	hb_ctl_array(c, "names");
-	for (size_t i = 0; i < p->names.n; i++)
+	for (size_t i = 0; p != NULL && i < p->names.n; i++)
 		hb_ctl_text(c, NULL, p->names.v[i]);
 	hb_ctl_close(c);
-	text_or_null(c, "reason", p->reason);
-	time_or_null(c, "until", p->until_ms);
+	text_or_null(c, "reason", p != NULL ? p->reason : NULL);
+	time_or_null(c, "until", p != NULL ? p->until_ms : 0);
 }
 
 static void
@@ -176,8 +181,7 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 		p = dlv_operator_word(conf, &route, order->domain, hb_now_ms());
 	hb_ctl_object(c, "operator");
 	hb_ctl_text(c, "level", hb_tls_level_word(ch->level));
-	if (p != NULL)
-		show_word(c, p);
+	show_word(c, p);
 	hb_ctl_bool(c, "mta_sts", !ch->mta_sts_off);
 	hb_ctl_bool(c, "dane", !ch->dane_off);
 	hb_ctl_bool(c, "route_demands", ch->demand_verified);
@@ -196,9 +200,12 @@ effective(const struct dlv_trial *t)
 	    : t->verdict.action;
 }
 
+/* A host that was not come to shares the fate of the attempt. */
 static enum hb_reason
-effective_reason(const struct dlv_trial *t)
+effective_reason(const struct dlv_attempt *a, const struct dlv_trial *t)
 {
+	if (!t->judged)
+		return dlv_attempt_problem(a)->res.reason;
 	return effective(t) == t->verdict.action ? t->verdict.reason
 						 : t->trouble;
 }
@@ -284,15 +291,17 @@ show_connection(const struct hb_ctl *c, const struct dlv_trial *t)
 }
 
 static void
-show_host(const struct hb_ctl *c, const struct dlv_host *h,
-    const struct dlv_trial *t)
+show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 {
+	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
+	const struct dlv_trial *t = dlv_attempt_trial(a, i);
+
 	hb_ctl_object(c, NULL);
 	hb_ctl_text(c, "name", h->name);
 	hb_ctl_int(c, "preference", h->preference);
 	show_addresses(c, h);
 	hb_ctl_text(c, "verdict", action_words[effective(t)]);
-	hb_ctl_text(c, "reason", hb_reason_word(effective_reason(t)));
+	hb_ctl_text(c, "reason", hb_reason_word(effective_reason(a, t)));
 	text_or_null(c, "report", hb_reason_word(t->verdict.report));
 	show_connection(c, t);
 	if (t->text.n > 0)
@@ -351,7 +360,7 @@ dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
 	show_operator(c, t, order);
 	hb_ctl_array(c, "mx");
 	for (size_t i = 0; i < mx->n; i++)
-		show_host(c, &mx->hosts[i], dlv_attempt_trial(t->attempt, i));
+		show_host(c, t->attempt, i);
 	hb_ctl_close(c);
 	show_verdict(c, t->attempt);
 	hb_ctl_bool(c, "live", order->mode == DLV_EXPLAIN_LIVE);

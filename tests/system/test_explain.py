@@ -98,7 +98,8 @@ def test_live_connects_and_sends_nothing(world):
     assert e["policy"]["source"] == "fetched"
     assert e["policy"]["last_error"] is None
     assert e["dane"]["resolver"] == "untrusted"
-    assert e["operator"]["level"] == "may"
+    assert e["operator"] == dict(e["operator"], level="may", rule=None,
+                                 reason=None, until=None)
     flat = words(page(hb, "x@far.test", "--live"))
     assert "the host proved its name with its certificate" in flat
     assert 'issued by "CN=Test CA"' in flat
@@ -314,6 +315,19 @@ def test_operator(world):
     flat = words(page(hb, "x@far.test", "--live"))
     assert '"renamed, they know"' in flat and "`mta-sts off'" in flat
     assert "`dane off'" in flat and not_offered(mx)
+
+
+def test_hosts_that_are_not_come_to(world):
+    """`tls-policy D sts` without a policy: no host is judged, and each is
+    shown with the reason."""
+    hosts = world.domain("far.test", "10 a.far.test", "20 b.far.test")
+    hb = world.server(["tls-policy far.test sts"])
+    e = facts(hb, "x@far.test", "--live")
+    assert (e["verdict"], e["reason"]) == ("defer", "sts-no-record")
+    assert [(m["verdict"], m["reason"]) for m in e["mx"]] \
+        == [("defer", "sts-no-record")] * 2
+    assert "no reason given" not in page(hb, "x@far.test", "--live")
+    assert all(h.connections == 0 for h in hosts)
 
 
 def test_memory(world):
