@@ -25,6 +25,11 @@
 
 enum {
 	MAX_SERVERS = 8,
+	/* Sent at once; more would overflow a socket's buffer on either side
+	 * and cost seconds of waiting for answers that are lost. */
+	BURST = 32,
+	BURST_MS = 2,
+	BURST_MOST = 200, /* after a long turn of the loop */
 	TRY_MS = 2500,
 	TRIES = 4, /* over all servers: ten seconds in all */
 	PROBE_TRIES = 2,
@@ -71,6 +76,7 @@ struct question {
 	bool stored;  /* still in the table */
 	bool servfail;	     /* was the last answer */
 	struct server *only; /* a probe: it alone is asked, nothing is kept */
+	struct question *next; /* not sent yet */
 };
 
 struct sock {
@@ -94,6 +100,10 @@ struct hb_dns {
 	size_t nservers;
 	struct cached *cache;
 	struct question *questions;
+	struct question *held, **held_end; /* to be sent a little later */
+	unsigned burst;			   /* to be sent until PACE runs */
+	int64_t paced_ms;		   /* monotonic */
+	struct hb_timer *pace;
 	bool closing;
 };
 
@@ -390,6 +400,63 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 	hb_arena_free(&arena);
 }
 
+/* --- a steady stream ------------------------------------------------------ */
+
+static struct question *
+next_held(struct hb_dns *d)
+{
+	struct question *q = d->held;
+
+	d->held = q->next;
+	if (d->held == NULL)
+		d->held_end = &d->held;
+	return q;
+}
+
+static void
+on_pace(void *ctx)
+{
+	struct hb_dns *d = ctx;
+	int64_t room = (hb_mono_ms() - d->paced_ms) * BURST / BURST_MS;
+	bool more = d->held != NULL;
+
+	d->paced_ms = hb_mono_ms();
+	d->burst = room < BURST	       ? BURST
+	    : room > BURST_MOST ? BURST_MOST
+				: (unsigned)room;
+	while (d->held != NULL && d->burst > 0) {
+		struct question *q = next_held(d);
+
+		if (q->waiting == NULL) {
+			free_question(q);
+			continue;
+		}
+		d->burst--;
+		if (!send_try(q))
+			tell_failure(q);
+	}
+	if (more)
+		hb_timer_set(d->pace, BURST_MS);
+}
+
+/* Now, or when there is room for more; false: no server can be asked. */
+static bool
+send_first(struct hb_dns *d, struct question *q)
+{
+	if (!hb_timer_is_set(d->pace)) { /* a while of rest */
+		d->burst = BURST;
+		d->paced_ms = hb_mono_ms();
+		hb_timer_set(d->pace, BURST_MS);
+	}
+	if (d->held == NULL && d->burst > 0) {
+		d->burst--;
+		return send_try(q);
+	}
+	*d->held_end = q;
+	d->held_end = &q->next;
+	return true;
+}
+
 static bool
 make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
 {
@@ -453,7 +520,7 @@ answer_now(enum hb_dns_status status, hb_dns_fn cb, void *ctx)
 static struct hb_dns_query *
 start(struct question *q, hb_dns_fn cb, void *ctx)
 {
-	if (send_try(q))
+	if (send_first(q->dns, q))
 		return add_waiter(q, cb, ctx);
 	free_question(q);
 	return answer_now(HB_DNS_TEMP, cb, ctx);
@@ -618,6 +685,8 @@ hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
 	}
 	d = HB_NEW(struct hb_dns);
 	d->loop = l;
+	d->held_end = &d->held;
+	d->pace = hb_timer_new(l, on_pace, d);
 	if (add_servers(d, conf, resolv) < 0) {
 		hb_buf_adds(err, "c-ares cannot use the resolvers");
 		hb_dns_free(&d);
@@ -634,6 +703,9 @@ hb_dns_free(struct hb_dns **dp)
 	if (d == NULL)
 		return;
 	d->closing = true;
+	while (d->held != NULL)
+		tell_failure(next_held(d));
+	hb_timer_free(&d->pace);
 	for (size_t i = 0; i < d->nservers; i++) {
 		ares_destroy(d->servers[i].channel);
 		hb_timer_free(&d->servers[i].timer);
