@@ -645,6 +645,22 @@ sts20_refreshed_about_daily_whatever_the_txt_says(void **state)
 	assert_int_equal(w.zones[0].asked, 2);
 }
 
+/* Fetched is when this id came first, refreshed when it came last. */
+static void
+sts20_a_refresh_extends_the_life(void **state)
+{
+	struct sts_record r;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(5 * DAY);
+	assert_int_equal(sts_record_decode(hb_buf_span(&kept_of(
+			     HB_SPAN("a.example"), false)->value), &r), 0);
+	assert_int_equal(r.fetched_ms, START);
+	assert_in_range(r.refreshed_ms, START + 3 * DAY, w.now);
+	assert_int_equal(r.expires_ms, r.refreshed_ms + 10 * DAY);
+}
+
 static void
 sts21_failed_refresh_warns_early_but_not_for_none(void **state)
 {
@@ -1185,6 +1201,30 @@ clock_small_steps_add_up(void **state)
 	pass(DAY);
 	jump(40 * MINUTE);
 	expect_clock(STS_CLOCK_AHEAD);
+	restart();
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+	/* a clock that stands still, too */
+	for (int i = 0; i < 3; i++) {
+		pass(25 * MINUTE);
+		jump(-25 * MINUTE);
+	}
+	expect_clock(STS_CLOCK_BEHIND);
+}
+
+/* The very first start, nothing is known but when the program was made. */
+static void
+clock_before_the_build_is_no_clock(void **state)
+{
+	(void)state;
+	jump(-2 * DAY);
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_BEHIND);
+	assert_int_equal(w.clock_saves, 0);
+	jump(2 * DAY);
+	pass(MINUTE);
+	expect_clock(STS_CLOCK_GOOD);
+	assert_int_equal(w.clock_saves, 1);
 }
 
 /* Also where no policy is written for long. */
@@ -1373,6 +1413,7 @@ main(void)
 		T(dns_trouble_is_tried_twice_more_then_mail_goes_on),
 		T(dns_trouble_that_ends_is_waited_for),
 		T(sts20_refreshed_about_daily_whatever_the_txt_says),
+		T(sts20_a_refresh_extends_the_life),
 		T(sts21_failed_refresh_warns_early_but_not_for_none),
 		T(sts21_warnings_are_repeated_until_the_end),
 		T(sts32_failures_are_reportable),
@@ -1401,6 +1442,7 @@ main(void)
 		T(clock_of_a_mail_host_is_proof_too),
 		T(clock_jumps_while_running_expire_nothing),
 		T(clock_small_steps_add_up),
+		T(clock_before_the_build_is_no_clock),
 		T(clock_good_time_is_kept),
 		T(clock_proof_of_another_worker_counts),
 		T(clock_shift_of_a_lab_is_deliberate),
