@@ -33,6 +33,7 @@ struct sts_domain {
 	struct sts_fetch_state fetch;
 	struct sts_id fetch_id; /* of the fetch under way */
 	enum sts_fetching fetching;
+	unsigned turns; /* of the fetch: it made place for others */
 	bool loaded, loading; /* the store was, is being read */
 	bool asking, anew;    /* TXT; without any cache */
 	bool retrying;        /* in the list of those */

@@ -12,6 +12,8 @@
 enum {
 	FETCHES_MAX = 512,                 /* at a time: sockets */
 	SLOW_MS = 10 * 1000,               /* while others wait for a place */
+	SLOW_LOOK_MS = 1000,
+	TURNS = 3,
 	BACKGROUND_MAX = 16,               /* of these for refreshing */
 	BACKGROUND_QUEUE = 1000,           /* waiting: then the walk pauses */
 	WALK_SLICE = 100,                  /* rows of the store */
@@ -195,24 +197,51 @@ is_place_wanted(const struct sts_core *c)
 	return c->running >= FETCHES_MAX && c->wanted.head != NULL;
 }
 
+static void
+leave(struct sts_core *c, struct sts_domain *d)
+{
+	take_out(&c->active, d);
+	c->running--;
+	c->running_background -= d->in_background;
+	d->fetching = STS_FETCH_IDLE;
+}
+
+/* Each turn of a fetch may be longer than the one before: 10, 20 and 30
+ * seconds.  Giving up earlier would be going on without a policy. */
+static int64_t
+ends_its_turn(const struct sts_domain *d)
+{
+	return d->started_ms + SLOW_MS * (d->turns + 1);
+}
+
+static void
+make_place(struct sts_core *c, struct sts_domain *d)
+{
+	c->ops->drop(c->ctx, d);
+	if (++d->turns == TURNS) {
+		sts_core_fetched(c, d, HB_REASON_STS_FETCH_TIMEOUT,
+		    HB_SPAN_NONE, NULL, c->clock.wall_ms + c->shift_ms);
+		return;
+	}
+	leave(c, d);
+	d->fetching = d->waiters != NULL ? STS_FETCH_QUEUED
+					 : STS_FETCH_BACKGROUND;
+	push(d->waiters != NULL ? &c->wanted : &c->background, d);
+}
+
 /* Policy hosts that are dead or slow do not hold up others: who is at it for
- * long makes place for who waits. */
+ * long makes place for who waits, and gets another turn behind them. */
 static void
 drop_slow(struct sts_core *c)
 {
-	size_t n = c->wanted.n;
+	struct sts_domain *d = c->active.head, *next;
 
-	for (; n > 0 && is_place_wanted(c); n--) {
-		struct sts_domain *d = c->active.head;
-
-		if (c->mono_ms - d->started_ms < SLOW_MS)
-			return;
-		c->ops->drop(c->ctx, d);
-		sts_core_fetched(c, d, HB_REASON_STS_FETCH_TIMEOUT,
-		    HB_SPAN_NONE, "given up: many others wait",
-		    c->clock.wall_ms + c->shift_ms);
-		if (c->wanted.head != NULL)
-			start_fetch(c, &c->wanted);
+	for (; d != NULL && is_place_wanted(c); d = next) {
+		next = d->queue_next;
+		if (c->mono_ms < ends_its_turn(d))
+			continue;
+		make_place(c, d);
+		start_fetch(c, &c->wanted);
 	}
 }
 
@@ -619,10 +648,8 @@ void
 sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
     struct hb_span body, const char *text, int64_t now_ms)
 {
-	take_out(&c->active, d);
-	c->running--;
-	c->running_background -= d->in_background;
-	d->fetching = STS_FETCH_IDLE;
+	leave(c, d);
+	d->turns = 0;
 	if (why == HB_REASON_NONE)
 		sts_core_clock_confirmed(c);
 	if (why == HB_REASON_NONE &&
@@ -837,8 +864,7 @@ sts_core_wait(const struct sts_core *c, int64_t now_ms)
 	if (!c->walking)
 		wait = min_ms(wait, c->walk_ms - now_ms);
 	if (is_place_wanted(c))
-		wait = min_ms(wait,
-		    c->active.head->started_ms + SLOW_MS - c->mono_ms);
+		wait = min_ms(wait, SLOW_LOOK_MS);
 	return wait < WAIT_MIN_MS ? WAIT_MIN_MS : wait;
 }
 
