@@ -82,8 +82,16 @@ choose(SSL *ssl, int *alert, void *ctx)
 
 	(void)alert;
 	(void)ctx;
-	if (name == NULL)
+	if (name == NULL || strlen(name) < sizeof("mta-sts.d"))
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	if (strtoul(name + sizeof("mta-sts.d") - 1, NULL, 10) % 100 <
+	    peer.dead) {
+		struct pollfd p = { .fd = SSL_get_fd(ssl),
+			.events = POLLRDHUP };
+
+		poll(&p, 1, -1);
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	}
 	x = certificate(name, false);
 	SSL_use_certificate(ssl, x);
 	SSL_use_PrivateKey(ssl, peer.key);
@@ -102,10 +110,7 @@ serve(void *arg)
 	int n;
 
 	SSL_set_fd(ssl, fd);
-	if ((unsigned)random() % 100 < peer.dead) {
-		while (read(fd, buf, sizeof(buf)) > 0)
-			continue;
-	} else if (SSL_accept(ssl) == 1 &&
+	if (SSL_accept(ssl) == 1 &&
 	    SSL_read(ssl, buf, sizeof(buf)) > 0) {
 		usleep(peer.delay_ms * 1000);
 		n = snprintf(buf, sizeof(buf), "HTTP/1.1 200 OK\r\n"
