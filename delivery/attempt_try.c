@@ -4,11 +4,17 @@
 /* --- trying ------------------------------------------------------------- */
 
 static void
+forget_facts(struct dlv_attempt *a)
+{
+	a->facts = (struct hb_tls_facts){ .state = HB_TLSF_UNKNOWN };
+}
+
+static void
 next_address(struct dlv_attempt *a)
 {
 	a->addr++;
 	a->plain = a->fresh = false;
-	a->facts = (struct hb_tls_facts){ .state = HB_TLSF_UNKNOWN };
+	forget_facts(a);
 	a->step = DLV_STEP_NEXT;
 }
 
@@ -173,16 +179,18 @@ dlv_choose(struct dlv_attempt *a)
 
 /* --- judging and sending ------------------------------------------------ */
 
-/* RFC 8689 s2: the parameter belongs to a session that suits it.  The channel
- * of a notice need not. */
+/* RFC 8689 s2: the parameter belongs to a session that suits it.  The verdict
+ * has said so, but of the channel of a notice, which need not. */
 static bool
 says_requiretls(const struct dlv_attempt *a)
 {
 	struct sts_host h = dlv_judged_host(a);
+	struct sts_channel ch = channel_now(a);
 
+	if (a->channel.require_tls)
+		return true;
 	return dlv_is_tagged(a) &&
-	    sts_suits_requiretls(&a->channel, &h, &a->facts,
-		a->world->now_ms());
+	    sts_suits_requiretls(&ch, &h, &a->facts, a->world->now_ms());
 }
 
 /* The recipients that are not decided yet make the transaction. */
@@ -366,6 +374,7 @@ closed(struct dlv_attempt *a, const struct dlv_link_report *r)
 		if (mailing)
 			take_results(a, false);
 		a->txn.nrcpt = 0;
+		forget_facts(a);
 		a->fresh = true;
 		a->step = DLV_STEP_NEXT;
 	} else if (mailing) {

@@ -5,6 +5,7 @@
  *	f handshake failed   F cut off in it   R 421 to STARTTLS
  *	c cannot be connected   l lost before ready
  *	V as v, and REQUIRETLS   d, D as v, V by DANE records
+ *	i idle since another message, verified, and dead when it is used
  * and, after a channel that is good, of the message:
  *	+ taken   5 refused   4 MAIL refused for now   ? lost after the body
  * OPENED is what was opened: 1, 2, and a minus behind when without TLS.
@@ -24,6 +25,7 @@ struct fake {
 	bool requiretls; /* of the last of them */
 	bool done;
 	bool jump; /* of the clock, when a host is connected to */
+	bool idle; /* the connection was, until it was opened */
 	bool no_dns; /* MX is not known now, the policy never */
 	bool explains; /* connections are to be new ones */
 	enum dlv_trust trust;
@@ -51,6 +53,9 @@ report(struct fake *f, enum dlv_link_event event, enum hb_reason reason,
 	struct dlv_link_report r = { .event = event, .facts = &f->facts,
 		.failure = &why, .in_doubt = in_doubt };
 
+	if (event == DLV_LINK_NO_CONNECT)
+		r.facts = NULL;
+	r.reused = f->idle;
 	if (event == DLV_LINK_DONE && reason != HB_REASON_NONE)
 		r.mail = &why;
 	dlv_attempt_link(f->a, &r);
@@ -173,7 +178,7 @@ set_facts(struct fake *f, char what)
 {
 	f->facts = (struct hb_tls_facts){ .state = HB_TLSF_DONE,
 		.chain = HB_CHAIN_OK, .version = 13 };
-	f->facts.name_ok = what == 'v' || what == 'V';
+	f->facts.name_ok = what == 'v' || what == 'V' || what == 'i';
 	f->facts.requiretls = what == 'V' || what == 'D';
 	if (what == 'n')
 		f->facts.state = HB_TLSF_NOT_OFFERED;
@@ -216,12 +221,13 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	if (t->reference != NULL)
 		assert_int_equal(hb_span_copy(hb_span_str(t->reference),
 			f->facts.reference, sizeof(f->facts.reference)), 0);
+	f->idle = what == 'i';
 	if (what == 'c')
 		report(f, DLV_LINK_NO_CONNECT, HB_REASON_CONNECT_REFUSED,
 		    false);
 	else if (what == 'f' || what == 'F' || what == 'R')
 		report(f, DLV_LINK_CLOSED, HB_REASON_TLS_HANDSHAKE, false);
-	else if (what == 'l')
+	else if (what == 'l' || what == 'i')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, false);
 	else
 		report(f, DLV_LINK_READY, HB_REASON_NONE, false);
@@ -737,6 +743,31 @@ policy_is_not_waited_for_without_hosts(void **state)
 	dlv_attempt_free(&f.a);
 }
 
+/* What was seen on a connection that had died says nothing of the next. */
+static void
+facts_of_a_dead_connection(void **state)
+{
+	struct hb_conf conf = { .dane = true };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("smtp://m1.x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = "ic" };
+
+	(void)state;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	assert_span(hb_buf_span(&f.opened), "11");
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+	    HB_REASON_CONNECT_REFUSED);
+	assert_string_equal(dlv_attempt_outcome(f.a, 0)->tls, "none");
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+}
+
 /* Between the policy and the verdict: what was cached goes on to hold. */
 static void
 clock_that_jumps_in_an_attempt(void **state)
@@ -820,6 +851,36 @@ explain_looks_at_every_host(void **state)
 	}
 }
 
+/* The verdict let the message through: what it demands is said, whatever the
+ * clock is now. */
+static void
+test_RTLS_01_said_though_the_clock_jumps(void **state)
+{
+	struct hb_span pattern = HB_SPAN("*.x.test");
+	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
+		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
+	struct hb_conf conf = { .mta_sts = true };
+	struct hb_env env = { .id = 1, .flags = RTLS,
+		.sender = HB_SPAN("a@b.test") };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = "V+", .policy = &policy, .mx = 'i',
+		.jump = true };
+
+	(void)state;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	now_ms = 1000;
+	assert_true(f.done);
+	assert_int_equal(f.mails, 1);
+	assert_true(f.requiretls);
+	dlv_attempt_free(&f.a);
+	hb_buf_free(&f.opened);
+}
+
 int
 main(void)
 {
@@ -831,7 +892,9 @@ main(void)
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
+		cmocka_unit_test(facts_of_a_dead_connection),
 		cmocka_unit_test(clock_that_jumps_in_an_attempt),
+		cmocka_unit_test(test_RTLS_01_said_though_the_clock_jumps),
 		cmocka_unit_test(explain_looks_at_every_host),
 	};
 
