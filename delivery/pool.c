@@ -42,6 +42,7 @@ struct dlv_link {
 	struct hb_timer *timer;
 	unsigned messages;
 	bool reused;	 /* this owner took it from the pool */
+	bool outdated;	 /* there was a reload since it was opened */
 	bool woken;	 /* WAITING no more */
 	bool driving, dead;
 	bool lost; /* the connection is gone */
@@ -696,7 +697,7 @@ static bool
 may_idle(const struct dlv_link *l)
 {
 	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    !owes_file(l) && l->messages <
+	    !l->outdated && !owes_file(l) && l->messages <
 		l->pool->env.conf->max_messages_per_connection &&
 	    l->pool->nidle < MAX_IDLE;
 }
@@ -746,6 +747,7 @@ dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
 	p->env.tls = tls;
 	for (l = p->links; l != NULL; l = next) {
 		next = l->next;
+		l->outdated = true;
 		if (l->state != L_IDLE)
 			continue;
 		set_state(l, L_LEAVING);

@@ -249,6 +249,42 @@ test_RTLS_12_pool_keeps_requirements_apart(void **state)
 	hb_loop_free(&w.loop);
 }
 
+/* A connection that was in use during a reload was verified with what the old
+ * configuration trusts: it serves its message and no other. */
+static void
+not_used_again_after_a_reload(void **state)
+{
+	static const struct dlv_endpoint_ops ops = { ask, forget };
+	static const struct dlv_target t = { .policy_domain = "a.test",
+		.mx = "mx.test" };
+	char hostname[] = "me.test";
+	struct hb_conf conf = { .hostname = hostname, .reply_timeout = 5000,
+		.connect_timeout = 5000, .max_messages_per_connection = 100,
+		.max_connections_per_destination = 100 };
+	struct world w = { .loop = hb_loop_new() };
+	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
+		.endpoints = &ops, .ctx = &w };
+	struct dlv_pool *pool = dlv_pool_new(&pe);
+	int pair[2];
+
+	(void)state;
+	w.timer = hb_timer_new(w.loop, stop, &w);
+	dlv_pool_open(pool, &t, &w.link, on_ready, &w);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	dlv_link_endpoint(w.asked, pair[0], 0);
+	w.peer = pair[1];
+	say(&w, "220 x\r\n250 x\r\n");
+	assert_int_equal(w.last, DLV_LINK_READY);
+	dlv_pool_reconf(pool, &conf, NULL);
+	dlv_link_release(&w.link, true);
+	assert_int_equal(dlv_pool_idle(pool), 0);
+	assert_false(use(&w, pool, &t));
+	assert_true(use(&w, pool, &t));
+	dlv_pool_free(&pool);
+	hb_timer_free(&w.timer);
+	hb_loop_free(&w.loop);
+}
+
 int
 main(void)
 {
@@ -256,6 +292,7 @@ main(void)
 		cmocka_unit_test(test_refused_before_the_body_is_out),
 		cmocka_unit_test(test_no_reply_before_the_body_is_out),
 		cmocka_unit_test(test_RTLS_12_pool_keeps_requirements_apart),
+		cmocka_unit_test(not_used_again_after_a_reload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
