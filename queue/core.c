@@ -7,12 +7,15 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/base/timefmt.h"
 #include "common/io/workers.h"
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
-	LONGEST_WAIT_MS = 10000 /* the host's clock may have been set */
+	LONGEST_WAIT_MS = 10000, /* the host's clock may have been set */
+	CLOCK_STEP_MS = 60 * 60 * 1000
 };
+#define YEAR_2020_MS INT64_C(1577836800000)
 
 struct q *
 q_of(void *ctx)
@@ -43,9 +46,11 @@ void
 q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n)
 {
-	struct q_msg *m = q_sched_add(q->sched, env->id, env->arrived_ms,
-	    env->size, flags_of(env));
+	struct q_msg *m;
 
+	q_follow_clock(q);
+	m = q_sched_add(q->sched, env->id, env->arrived_ms, env->size,
+	    flags_of(env));
 	for (size_t i = 0; i < n; i++)
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, hb_now_ms());
 	q_hot_put(q, m, arena, env, rcpts, n);
@@ -79,11 +84,58 @@ q_finish_if_empty(struct q *q, struct q_msg *m)
 uint64_t
 q_new_id(struct q *q, unsigned instance)
 {
-	const int64_t year_2020 = INT64_C(1577836800000);
-	uint64_t ms = (uint64_t)(hb_now_ms() - year_2020) &
+	uint64_t ms = (uint64_t)(hb_now_ms() - YEAR_2020_MS) &
 	    UINT64_C(0xFFFFFFFFFF);
 
 	return ms << 24 | (uint64_t)(instance & 255) << 16 | q->next_id++;
+}
+
+/* The clock. */
+
+static int64_t
+wall_ahead(void)
+{
+	return hb_now_ms() - hb_clock_ahead() - hb_mono_ms();
+}
+
+/*
+ * A message is as old as it has waited.  By a clock that was set in between
+ * it would be returned at once, or lie for a year; a device without a battery
+ * takes mail in 1970.  What the clock is slewed by is left alone.
+ */
+void
+q_follow_clock(struct q *q)
+{
+	int64_t step = wall_ahead() - q->wall_ahead_ms;
+	char from[HB_TIME_RFC3339_SIZE];
+
+	if (step < CLOCK_STEP_MS && step > -CLOCK_STEP_MS)
+		return;
+	q->wall_ahead_ms += step;
+	q_sched_shift(q->sched, step);
+	hb_time_rfc3339(hb_now_ms() - step, from);
+	HB_LOG(HB_LOG_WARN, HB_EV_CLOCK, hb_kv_str(HB_K_STATE, "set"),
+	    hb_kv_str(HB_K_FROM, from),
+	    hb_kv_str(HB_K_TEXT,
+		"the clock was set: what waits is as old as it was"));
+}
+
+/* Written down before there was a clock, or by one that was ahead. */
+static int64_t
+credible_arrival(int64_t arrived_ms)
+{
+	int64_t now = hb_now_ms();
+	bool early = arrived_ms < YEAR_2020_MS && now >= YEAR_2020_MS;
+
+	return early || arrived_ms > now ? now : arrived_ms;
+}
+
+static int64_t
+credible_try(const struct q *q, int64_t next_ms)
+{
+	int64_t now = hb_now_ms();
+
+	return next_ms > now + q_sched_longest_wait(q->sched) ? now : next_ms;
 }
 
 /* Replay. */
@@ -93,8 +145,8 @@ replay_message(void *ctx, const struct hb_env *env,
     const struct hb_rcpt *rcpts, size_t n)
 {
 	struct q *q = ctx;
-	struct q_msg *m = q_sched_add(q->sched, env->id, env->arrived_ms,
-	    env->size, flags_of(env));
+	struct q_msg *m = q_sched_add(q->sched, env->id,
+	    credible_arrival(env->arrived_ms), env->size, flags_of(env));
 
 	for (size_t i = 0; i < n; i++)
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, hb_now_ms());
@@ -106,7 +158,8 @@ replay_tried(struct q *q, struct q_rcpt *r, const struct q_change *c)
 	static const struct hb_outcome none;
 	const struct hb_outcome *o = c->outcome != NULL ? c->outcome : &none;
 
-	q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
+	q_sched_tried(q->sched, r, c->attempts,
+	    credible_try(q, c->next_ms), o);
 	if (o->result == HB_RESULT_FAIL)
 		q_sched_fail(q->sched, r, o, hb_now_ms());
 }
@@ -234,6 +287,7 @@ run(void *ctx)
 	struct q *q = ctx;
 	struct q_act act;
 
+	q_follow_clock(q);
 	q_settle_dirty(q);
 	if (q->stopping)
 		return;
@@ -431,6 +485,7 @@ make_scheduler(struct q *q)
 	c = sched_conf(q->env->conf, q->workers);
 	hb_random(c.key, sizeof(c.key));
 	q->sched = q_sched_new(&c);
+	q->wall_ahead_ms = wall_ahead();
 	q->delivery = hb_calloc(q->workers, sizeof(*q->delivery));
 	for (unsigned i = 0; i < q->workers; i++) {
 		q->delivery[i].q = q;

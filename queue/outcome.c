@@ -170,6 +170,7 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
+	q_follow_clock(q);
 	(void)expire(&mine, hb_now_ms() >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);

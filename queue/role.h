@@ -100,6 +100,7 @@ struct q {
 	bool gated, stopping, paused;
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
+	int64_t wall_ahead_ms; /* of the monotonic clock, without the lab's shift */
 
 	struct hb_peer *router, *control;
 	struct q_delivery *delivery; /* one for each worker */
@@ -133,6 +134,9 @@ void q_stop(struct q *q); /* hb_role_exit follows */
 void q_peer_up(struct q *q, struct hb_peer *p);
 void q_peer_lost(struct q *q, struct hb_peer *p);
 void q_peer_drained(struct q *q, struct hb_peer *p);
+/* Before a time that is kept is compared with the clock: if somebody set that
+ * meanwhile, all times move with it. */
+void q_follow_clock(struct q *q);
 void q_kick(struct q *q); /* run the scheduler at the end of this turn */
 struct q *q_of(void *ctx); /* from a handler's ctx */
 /* A message became durable.  Takes ARENA, which owns the rest. */

@@ -547,6 +547,34 @@ q_sched_backoff(const struct q_sched *s, unsigned attempts, uint8_t jitter)
 	return ms * 7 / 8 + ms * jitter / 1024;
 }
 
+static void
+shift_heap(struct q_heap *h, int64_t ms)
+{
+	for (uint32_t i = 0; i < h->n; i++) /* the order stays */
+		h->v[i]->key += ms;
+}
+
+void
+q_sched_shift(struct q_sched *s, int64_t ms)
+{
+	uint32_t cursor = 0;
+	struct q_msg *m;
+
+	while ((m = q_sched_walk(s, &cursor)) != NULL) {
+		m->arrived_ms += ms;
+		for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+			r->when_ms += ms;
+	}
+	shift_heap(&s->times, ms);
+	shift_heap(&s->blocks, ms);
+}
+
+int64_t
+q_sched_longest_wait(const struct q_sched *s)
+{
+	return s->conf.max_ms * 2 + s->conf.host_memory_ms;
+}
+
 void
 q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 {

@@ -227,6 +227,11 @@ bool q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job,
 int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
 int64_t q_sched_expires(const struct q_sched *s, const struct q_msg *m);
+/* The clock was set: every time that is kept moves by MS, so that ages and
+ * waits stay what they were. */
+void q_sched_shift(struct q_sched *s, int64_t ms);
+/* The longest wait between two tries, and some more. */
+int64_t q_sched_longest_wait(const struct q_sched *s);
 
 /* The operator's words; each walks the message. */
 void q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms);

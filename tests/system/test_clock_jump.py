@@ -133,3 +133,57 @@ def test_clock_moves_under_the_server(world, moving_clock, steps):
         assert "MAIL" not in mx.verbs()
         assert hb.queue()
         expect_enforced(hb, mx)
+
+
+@pytest.mark.parametrize("steps", [(0, 20 * DAY), (-20000 * DAY, 0),
+                                   (300 * DAY, 0)])
+def test_clock_jump_ends_no_lifetime(world, moving_clock, steps):
+    """A message is as old as it has waited, not as old as a clock says that
+    was set meanwhile: neither returned unheard nor left for a year. A device
+    without a battery starts in 1970 and takes mail before it knows the time.
+    """
+    mx = world.domain("slow.test")
+    mx.starttls = "strip"
+    hb = world.server(["tls-policy slow.test encrypt", "lifetime 5d",
+                       "delay-warning off", "retry first=1s max=2s"])
+    hb.stop()
+    mover = clock.Mover(hb, moving_clock)
+    mover.to(steps[0])
+    hb.start()
+    send(hb, "slow.test")
+    hb.wait_reason("no-starttls")
+    mover.to(steps[1])
+    hb.wait_record(ev="clock", state="set", timeout=20)
+    tried = len(hb.records(ev="delivery", result="defer"))
+    until(lambda: len(hb.records(ev="delivery", result="defer")) > tried + 1,
+          20, lambda: hb.queue())
+    assert hb.queue()
+    assert not hb.records(ev="delivery", result="fail")
+    mx.starttls = "offer"
+    mx.wait(1, 20)
+    hb.wait_empty()
+
+
+@pytest.mark.parametrize("wrong", [-20000 * DAY, 300 * DAY])
+def test_clock_jump_and_restart_end_no_lifetime(world, moving_clock, wrong):
+    """The same when the server is restarted before the clock is right."""
+    mx = world.domain("slow.test")
+    mx.starttls = "strip"
+    hb = world.server(["tls-policy slow.test encrypt", "lifetime 5d",
+                       "delay-warning off", "retry first=1s max=2s"])
+    hb.stop()
+    mover = clock.Mover(hb, moving_clock)
+    mover.to(wrong)
+    hb.start()
+    send(hb, "slow.test")
+    hb.wait_reason("no-starttls")
+    hb.stop()
+    mover.to(0)
+    hb.start()
+    tried = len(hb.records(ev="delivery", result="defer"))
+    until(lambda: len(hb.records(ev="delivery", result="defer")) > tried, 20,
+          lambda: hb.queue())
+    assert not hb.records(ev="delivery", result="fail")
+    mx.starttls = "offer"
+    mx.wait(1, 20)
+    hb.wait_empty()

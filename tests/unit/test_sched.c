@@ -702,6 +702,33 @@ heap_gives_the_earliest_first(void **state)
 	q_heap_free(&h);
 }
 
+/* Ages and waits stay what they were, both ways. */
+static void
+a_clock_that_is_set_moves_all_times(void **state)
+{
+	static const int64_t steps[] = { 20 * (int64_t)DAY,
+		-300 * (int64_t)DAY };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(steps); i++) {
+		struct q_msg *m = add(i + 1, 2);
+		int64_t left = q_sched_expires(s, m) - now;
+		struct q_batch *job = due_job("a");
+
+		end_defer(job);
+		assert_true(q_sched_wake(s) > now);
+		now += steps[i];
+		q_sched_shift(s, steps[i]);
+		assert_int_equal(q_sched_expires(s, m) - now, left);
+		assert_null(next_job("a"));
+		now = q_sched_wake(s);
+		job = due_job("a");
+		assert_false(job->final);
+		assert_int_equal(job->n, 2);
+		end_ok(job);
+	}
+}
+
 int
 main(void)
 {
@@ -720,6 +747,7 @@ main(void)
 		T(one_notice_for_all_that_failed_together),
 		T(notice_does_not_wait_long_for_others),
 		T(delay_is_told_once),
+		T(a_clock_that_is_set_moves_all_times),
 		T(jobs_of_a_domain_stay_with_one_worker),
 		T(a_busy_smarthost_spills_to_other_workers),
 		T(bytes_on_their_way_to_a_worker_are_bounded),
