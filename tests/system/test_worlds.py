@@ -74,12 +74,12 @@ def queue_of(hb):
 
 def check_all(hb, worlds):
     have, queued = outcomes(hb), queue_of(hb)
-    problems = {str(w): w.check(have.get(w.rcpt), queued.get(w.rcpt))
+    problems = {w: w.check(have.get(w.rcpt), queued.get(w.rcpt))
                 for w in worlds}
-    problems = {w: p for w, p in problems.items() if p}
-    assert not problems, "%d of %d: %s" % (
-        len(problems), len(worlds),
-        "\n".join("%s: %s" % x for x in sorted(problems.items())))
+    bad = [w for w in worlds if problems[w]]
+    assert not bad, "%d of %d: %s" % (len(bad), len(worlds), "\n".join(
+        "%s: %s; %s" % (w, problems[w], hb.records(domain=w.domain))
+        for w in bad))
 
 
 def check_notices(hb, count):

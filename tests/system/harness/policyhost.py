@@ -86,7 +86,7 @@ class PolicyHost:
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.address, self.port))
-        sock.listen(64)
+        sock.listen(512)
         self.port = sock.getsockname()[1]
         self._sock = sock
         threading.Thread(target=self._accept, args=(sock,),
