@@ -235,9 +235,11 @@ def specs():
     return [out[i * 211 % len(out)] for i in range(len(out))]
 
 
-def choose(count):
-    """The first worlds that show every kind, then others up to COUNT."""
-    left, out, shown = specs(), [], set()
+def choose(count, patient):
+    """The first worlds that show every kind, then others up to COUNT. Those
+    whose policy takes a minute to be given up are for the PATIENT."""
+    left = [s for s in specs() if patient or POLICIES[s.policy].when != TIMED]
+    out, shown = [], set()
     for spec in list(left):
         kinds = {("p", spec.policy), ("d", spec.dns)} | \
             {("h", h, spec.dane) for h in spec.hosts}
