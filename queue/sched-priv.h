@@ -32,8 +32,9 @@ struct q_dest {
 
 struct q_worker {
 	struct q_dest *head, *tail; /* destinations with something to do */
+	struct q_batch *eldest, *youngest; /* jobs that are young */
 	uint64_t bytes;
-	uint32_t jobs;
+	uint32_t jobs, young;
 	bool usable;
 };
 
@@ -72,6 +73,8 @@ void q_dest_leave(struct q_sched *s, struct q_rcpt *r);
 void q_dest_unblock_due(struct q_sched *s, int64_t now_ms);
 /* The next job, or NULL. */
 struct q_batch *q_dest_next_job(struct q_sched *s, int64_t now_ms);
+/* When a job that gets old makes place for one that waits; INT64_MAX. */
+int64_t q_dest_wake(const struct q_sched *s);
 /* The message of these jobs is no more. */
 void q_jobs_orphan(struct q_sched *s, const struct q_msg *m);
 void q_dest_free_all(struct q_sched *s);

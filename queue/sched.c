@@ -523,8 +523,10 @@ q_sched_wake(const struct q_sched *s)
 {
 	struct q_node *a = q_heap_top(&s->times);
 	struct q_node *b = q_heap_top(&s->blocks);
-	int64_t ms = a != NULL ? a->key : INT64_MAX;
+	int64_t ms = q_dest_wake(s);
 
+	if (a != NULL && a->key < ms)
+		ms = a->key;
 	return b != NULL && b->key < ms ? b->key : ms;
 }
 

@@ -18,6 +18,10 @@
  * JOB; for each recipient q_sched_done, _defer or _fail, then
  * q_sched_job_end; q_sched_forget when none is left.
  *
+ * A worker has a bounded number of jobs.  One that takes its time, because a
+ * host or a policy host does not answer, stops counting, up to another bound:
+ * hundreds of destinations that hang do not keep mail from the others.
+ *
  * Every event costs O(log n) at most, but for those said to walk a message.
  */
 #ifndef QUEUE_SCHED_H
@@ -32,7 +36,9 @@ struct q_batch;
 
 enum {
 	Q_JOB_RCPTS = 100,	/* recipients of one job at most */
-	Q_WORKER_JOBS = 400,	/* of one delivery worker */
+	Q_WORKER_JOBS = 400,	/* of one delivery worker, but for old ones */
+	Q_WORKER_MOST = 2000,	/* of one delivery worker, with old ones */
+	Q_OLD_MS = 5000,	/* a job that takes longer makes place */
 	Q_WORKER_BYTES = 32 << 20,
 	Q_LARGE_WEIGHT = 64 << 10, /* of a body that goes as a descriptor */
 	Q_LOCAL_JOBS = 16,	/* helpers at a time */
@@ -107,7 +113,10 @@ struct q_batch {
 	struct q_msg *msg;   /* NULL: finished meanwhile */
 	uint64_t bytes;
 	bool final, flush;
+	bool young;	     /* in its worker's line of these */
 	uint8_t jitter;
+	struct q_batch *elder, *younger;
+	int64_t old_ms;	     /* when it is young no more */
 	size_t n;
 	struct q_rcpt *rcpts[Q_JOB_RCPTS]; /* NULL: has its result */
 	void *user;

@@ -285,8 +285,10 @@ has_room(const struct q_sched *s, unsigned i)
 	const struct q_worker *w = &s->workers[i];
 	bool local = i == s->conf.workers;
 
-	return w->usable && w->bytes < Q_WORKER_BYTES &&
-	    w->jobs < (local ? Q_LOCAL_JOBS : Q_WORKER_JOBS);
+	if (!w->usable || w->bytes >= Q_WORKER_BYTES)
+		return false;
+	return local ? w->jobs < Q_LOCAL_JOBS
+		     : w->young < Q_WORKER_JOBS && w->jobs < Q_WORKER_MOST;
 }
 
 /* The worker for D's next job: its home, unless D has no domain of its own
@@ -337,6 +339,61 @@ new_number(struct q_sched *s)
 	return s->next_job;
 }
 
+/* Young jobs, in the order in which they began. */
+
+static void
+young_join(struct q_worker *w, struct q_batch *job)
+{
+	job->young = true;
+	job->elder = w->youngest;
+	if (w->youngest != NULL)
+		w->youngest->younger = job;
+	else
+		w->eldest = job;
+	w->youngest = job;
+	w->young++;
+}
+
+static void
+young_leave(struct q_worker *w, struct q_batch *job)
+{
+	if (!job->young)
+		return;
+	if (job->elder != NULL)
+		job->elder->younger = job->younger;
+	else
+		w->eldest = job->younger;
+	if (job->younger != NULL)
+		job->younger->elder = job->elder;
+	else
+		w->youngest = job->elder;
+	job->elder = job->younger = NULL;
+	job->young = false;
+	w->young--;
+}
+
+static void
+grow_old(struct q_worker *w, int64_t now_ms)
+{
+	while (w->eldest != NULL && w->eldest->old_ms <= now_ms)
+		young_leave(w, w->eldest);
+}
+
+int64_t
+q_dest_wake(const struct q_sched *s)
+{
+	int64_t ms = INT64_MAX;
+
+	for (unsigned i = 0; i < s->conf.workers; i++) {
+		const struct q_worker *w = &s->workers[i];
+
+		if (w->head != NULL && w->young >= Q_WORKER_JOBS &&
+		    w->jobs < Q_WORKER_MOST && w->eldest->old_ms < ms)
+			ms = w->eldest->old_ms;
+	}
+	return ms;
+}
+
 /* Takes recipients of one message off the front of LINE; a helper serves one. */
 static void
 fill_job(struct q_sched *s, struct q_batch *job, const struct q_line *line)
@@ -373,7 +430,9 @@ make_job(struct q_sched *s, struct q_dest *d, unsigned worker, int64_t now_ms)
 	job->final = now_ms >= q_sched_expires(s, m);
 	d->active++;
 	d->at_home += worker == d->home;
+	job->old_ms = now_ms + Q_OLD_MS;
 	job_insert(s, job);
+	young_join(&s->workers[worker], job);
 	round_leave(s, d);
 	activate(s, d);
 	return job;
@@ -384,6 +443,8 @@ q_dest_next_job(struct q_sched *s, int64_t now_ms)
 {
 	unsigned total = s->conf.workers + 1;
 
+	for (unsigned i = 0; i < total; i++)
+		grow_old(&s->workers[i], now_ms);
 	for (unsigned i = 0; i < total; i++) {
 		unsigned turn = (s->turn + i) % total;
 		struct q_dest *d = s->workers[turn].head;
@@ -446,6 +507,7 @@ q_sched_job_end(struct q_sched *s, struct q_batch *job)
 		at = &(*at)->hnext;
 	*at = job->hnext;
 	s->njobs--;
+	young_leave(w, job);
 	w->jobs--;
 	w->bytes -= job->bytes;
 	if (job->msg != NULL)

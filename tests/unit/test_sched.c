@@ -576,6 +576,58 @@ bytes_on_their_way_to_a_worker_are_bounded(void **state)
 	end_ok(v[1]);
 }
 
+/* Starts jobs to domains of their own, up to MOST; how many could be. */
+static unsigned
+fill_worker(struct q_batch **v, unsigned most)
+{
+	static uint64_t id;
+	unsigned n = 0;
+	char to[32];
+
+	while (n < most) {
+		snprintf(to, sizeof(to), "mx://%u.%u", (unsigned)now, n);
+		add(++id, 1);
+		if ((v[n] = next_job(to)) == NULL)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static void
+what_hangs_makes_place(void **state)
+{
+	static struct q_batch *v[Q_WORKER_MOST + 1];
+	struct q_sched_conf c = conf();
+	unsigned n;
+
+	(void)state;
+	q_sched_free(&s);
+	c.workers = 1;
+	start(&c);
+	n = fill_worker(v, Q_WORKER_MOST + 1);
+	assert_int_equal(n, Q_WORKER_JOBS);
+	assert_int_equal(q_sched_wake(s), now + Q_OLD_MS);
+	end_ok(v[--n]); /* one that is fast */
+	v[n++] = next_job("mx://a");
+	assert_non_null(v[n - 1]);
+	while (n < Q_WORKER_MOST) {
+		now += Q_OLD_MS - 1;
+		assert_null(next_job("mx://a"));
+		now++;
+		n += fill_worker(v + n, Q_WORKER_MOST + 1 - n);
+	}
+	assert_int_equal(n, Q_WORKER_MOST);
+	now += Q_OLD_MS;
+	assert_null(next_job("mx://a"));
+	assert_int_not_equal(q_sched_wake(s), now);
+	end_ok(v[0]); /* an old one, a young one */
+	end_ok(v[n - 1]);
+	assert_non_null(next_job("mx://a"));
+	assert_non_null(next_job("mx://a"));
+	assert_null(next_job("mx://a"));
+}
+
 static void
 nothing_goes_to_what_is_down(void **state)
 {
@@ -751,6 +803,7 @@ main(void)
 		T(jobs_of_a_domain_stay_with_one_worker),
 		T(a_busy_smarthost_spills_to_other_workers),
 		T(bytes_on_their_way_to_a_worker_are_bounded),
+		T(what_hangs_makes_place),
 		T(nothing_goes_to_what_is_down),
 		T(claimed_recipients_are_not_tried_twice),
 		T(removed_message_leaves_its_jobs),
