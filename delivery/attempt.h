@@ -142,7 +142,7 @@ struct dlv_attempt *dlv_attempt_new(const struct dlv_order *order,
 void dlv_attempt_free(struct dlv_attempt **a);
 void dlv_attempt_start(struct dlv_attempt *a);
 
-/* POLICY: borrowed until the attempt is freed, or NULL and WHY. */
+/* POLICY: borrowed until the attempt is freed, or NULL; WHY: as sts_lookup. */
 void dlv_attempt_policy(struct dlv_attempt *a,
     const struct sts_policy *policy, enum hb_reason why);
 /* SEEN: borrowed until the attempt is freed; NULL: cannot be read now. */

@@ -363,7 +363,7 @@ advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 		    d->txt.id.n > 0 ? sts_id_span(&d->txt.id) : d->held->id);
 		break;
 	case STS_STEP_USE:
-		answer(d, d->held, HB_REASON_NONE);
+		answer(d, d->held, s.why);
 		break;
 	case STS_STEP_WITHOUT:
 		go_without(c, d, s.why);

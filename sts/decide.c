@@ -163,7 +163,7 @@ is_passing(const struct inquiry *q, enum hb_reason why)
 		if (why == passing[i])
 			return true;
 	/* a policy that could not be learnt may vouch for the name later */
-	return why == HB_REASON_MX_UNPROVEN &&
+	return (why == HB_REASON_MX_UNPROVEN || why == HB_REASON_MX_MISMATCH) &&
 	       q->ch->no_policy != HB_REASON_NONE &&
 	       q->ch->no_policy != HB_REASON_STS_NO_RECORD;
 }

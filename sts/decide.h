@@ -34,7 +34,8 @@ struct sts_channel {
 	/* The route demands verified TLS (smtp+tls://, smtps://). */
 	bool demand_verified;
 	/* The domain's policy, or NULL and the reason why there is none as
-	 * sts_lookup said it (HB_REASON_NONE: no lookup was made). */
+	 * sts_lookup said it (HB_REASON_NONE: no lookup was made); beside a
+	 * policy why a newer one, if there is one, could not be had. */
 	const struct sts_policy *policy;
 	enum hb_reason no_policy;
 	bool mta_sts_off;	/* `mta-sts off` */

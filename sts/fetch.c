@@ -42,8 +42,15 @@ step(enum sts_step_kind kind, enum hb_reason why)
 static struct sts_step
 use_or(const struct sts_policy_ref *held, enum hb_reason why)
 {
-	return held != NULL ? step(STS_STEP_USE, HB_REASON_NONE)
-			    : step(STS_STEP_WITHOUT, why);
+	return step(held != NULL ? STS_STEP_USE : STS_STEP_WITHOUT, why);
+}
+
+/* An answer that there is no record, or none that can be read, says nothing of
+ * a newer policy. */
+static bool
+is_answer(enum hb_reason why)
+{
+	return why == HB_REASON_STS_NO_RECORD || why == HB_REASON_STS_BAD_RECORD;
 }
 
 struct sts_step
@@ -62,7 +69,9 @@ sts_fetch_step(const struct sts_policy_ref *held,
 		return step(STS_STEP_ASK_LATER, HB_REASON_NONE);
 	/* RFC 8461 s5.1: no or a bad record does not end what is cached */
 	if (txt->why != HB_REASON_NONE)
-		return use_or(held, txt->why);
+		return held != NULL && is_answer(txt->why)
+			   ? step(STS_STEP_USE, HB_REASON_NONE)
+			   : use_or(held, txt->why);
 	if (held != NULL && hb_span_eq(held->id, id))
 		return step(STS_STEP_USE, HB_REASON_NONE);
 	if (sts_fetch_must_wait(f, id, now_ms))

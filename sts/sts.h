@@ -77,7 +77,9 @@ void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
  * REF is owned by the callback's taker (sts_ref_release), or NULL and WHY
  * says why there is no policy: STS_NO_RECORD, STS_BAD_RECORD, STS_DNS_TEMP,
  * STS_FETCH_*, STS_BAD_POLICY, STS_OFF: go on as without policy; STS_STORE:
- * what is kept cannot be read, sts_decide_* defers.
+ * what is kept cannot be read, sts_decide_* defers.  With REF, STS_DNS_TEMP,
+ * STS_FETCH_* or STS_BAD_POLICY: there may be a newer one, which could not be
+ * had.
  *
  * DOMAIN: policy domain in A-labels, any case, no address literal.  CB may run
  * before this returns NULL (warm lookup); otherwise the lookup can be

@@ -489,6 +489,7 @@ requiretls_raises(void **state)
 		{ "RTLS-03 policy", CH(.require_tls = true, .policy = &enforce), H(M, NULL), &good_rt, GOES(REQUIRETLS_OK), false },
 		{ "RTLS-03 policy in testing", CH(.require_tls = true, .policy = &testing), H(M, NULL), &good_rt, STOPS(MX_UNPROVEN) },
 		{ "RTLS-03 not listed", CH(.require_tls = true, .policy = &enforce), H(BAD, NULL), &good_rt, STOPS(MX_MISMATCH) },
+		{ "RTLS-06 not listed, a newer policy cannot be had", CH(.require_tls = true, .policy = &enforce, .no_policy = R(STS_FETCH_CONNECT)), H(BAD, NULL), NULL, STOPS_NOW(MX_MISMATCH) },
 		{ "RTLS-03 insecure MX, DANE at the host", CH(.require_tls = true), H(M, &d_usable), &ee, STOPS(MX_UNPROVEN) },
 		{ "RTLS-03 no MX", CH(.require_tls = true), { .name = M, .implicit = true }, &good_rt, GOES(REQUIRETLS_OK), false },
 		{ "RTLS-03 configured hop", CH(.require_tls = true, .configured_hop = true), H(M, NULL), &good_rt, GOES(REQUIRETLS_OK), false },
