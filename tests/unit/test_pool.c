@@ -135,7 +135,7 @@ run(const char *last_words, int64_t reply_timeout)
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
 	struct dlv_target target = { .path = HB_SPAN("/x"),
 		.policy_domain = "", .mx = "", .lmtp = true };
-	struct world w = { .loop = hb_loop_new(), .txn = { &env, &rcpt, 1 } };
+	struct world w = { .loop = hb_loop_new(), .txn = { .env = &env, .rcpt = &rcpt, .nrcpt = 1 } };
 	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
 		.endpoints = &ops, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
