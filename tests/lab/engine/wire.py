@@ -189,8 +189,10 @@ class Tap:
         words = [l[4:].decode("latin-1") for l in lines]
         for change in self.plan.ehlo:
             words = words[:1] + change(words[1:])
-        if self.inside:
-            words = [w for w in words if w.upper() != "STARTTLS"]
+        if self.inside:   # what the host itself says inside TLS
+            outside = ["STARTTLS"] + self.host.clear_keywords
+            words = [w for w in words if w.upper() not in outside]
+            words += self.host.tls_keywords
         return [b"250%s%s" % (b" " if i == len(words) - 1 else b"-",
                               w.encode("latin-1"))
                 for i, w in enumerate(words)]
