@@ -161,7 +161,8 @@ const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
     size_t host);
 const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
 enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);
-/* The operator's tls-policy for a route and the recipients' domain, or NULL.
+/* The operator's tls-policy for a route, else what he demands for the
+ * recipients' domain, or NULL.
  * Borrowed from CONF. */
 const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
     const struct hb_route *route, struct hb_span domain, int64_t now_ms);

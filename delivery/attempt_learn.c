@@ -67,6 +67,17 @@ log_exemption(const struct dlv_attempt *a, const struct hb_tls_policy *p)
 		hb_kv_str(HB_K_TEXT, p->reason != NULL ? p->reason : "")));
 }
 
+/* What the operator demands for the recipients' domain holds by whatever way
+ * its mail goes; what he lets go there says nothing of another way. */
+static const struct hb_tls_policy *
+demand_for(const struct hb_conf *conf, struct hb_span domain, int64_t now_ms)
+{
+	const struct hb_tls_policy *p =
+	    hb_conf_tls_policy(conf, domain, now_ms);
+
+	return p != NULL && p->level > HB_TLS_MAY ? p : NULL;
+}
+
 const struct hb_tls_policy *
 dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
     struct hb_span domain, int64_t now_ms)
@@ -76,9 +87,7 @@ dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
 	if (route->kind == HB_ROUTE_LMTP || route->kind == HB_ROUTE_LMTP_UNIX)
 		return NULL;
 	p = hb_conf_tls_policy(conf, route->host, now_ms);
-	return p != NULL || route->kind == HB_ROUTE_MX
-	    ? p
-	    : hb_conf_tls_policy(conf, domain, now_ms);
+	return p != NULL ? p : demand_for(conf, domain, now_ms);
 }
 
 /* A hand-over that no network sees. */
@@ -146,7 +155,10 @@ set_channel(struct dlv_attempt *a)
 		a->channel.level = HB_TLS_NONE;
 		return;
 	}
-	p = dlv_operator_word(conf, &a->route, a->order.domain, now);
+	p = demand_for(conf, a->order.domain, now);
+	if (p != NULL)
+		a->channel.at_least = p->level;
+	p = hb_conf_tls_policy(conf, a->route.host, now);
 	if (p != NULL) {
 		a->channel.level = p->level;
 		a->channel.names = keep_names(a, &p->names);

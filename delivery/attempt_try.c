@@ -39,7 +39,8 @@ tls_use(const struct dlv_attempt *a)
 	/* LMTP goes without, but for such a message and notices about it */
 	if (ch->require_tls || (dlv_is_lmtp(a) && dlv_is_tagged(a)))
 		return DLV_TLS_OFFERED;
-	return ch->level == HB_TLS_NONE && !ch->demand_verified
+	return ch->level == HB_TLS_NONE && ch->at_least <= HB_TLS_MAY &&
+		!ch->demand_verified
 	    ? DLV_TLS_NEVER
 	    : DLV_TLS_OFFERED;
 }

@@ -180,7 +180,8 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 	if (hb_route_parse(order->route, &route) == 0)
 		p = dlv_operator_word(conf, &route, order->domain, hb_now_ms());
 	hb_ctl_object(c, "operator");
-	hb_ctl_text(c, "level", hb_tls_level_word(ch->level));
+	hb_ctl_text(c, "level",
+	    hb_tls_level_word(p != NULL ? p->level : ch->level));
 	show_word(c, p);
 	hb_ctl_bool(c, "mta_sts", !ch->mta_sts_off);
 	hb_ctl_bool(c, "dane", !ch->dane_off);

@@ -76,20 +76,22 @@ bad_route(struct q *q, struct q_rcpt *r)
 }
 
 static void
-send_on(struct q *q, struct q_rcpt *r, struct hb_span route,
-    struct hb_span owner)
+send_on(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt)
 {
 	struct hb_buf key = HB_BUF_INIT(0);
+	struct hb_span local, domain;
 	struct hb_route parsed;
 	struct q_route to;
 
-	if (hb_route_parse(route, &parsed) < 0) {
+	if (hb_route_parse(rcpt->route, &parsed) < 0) {
 		bad_route(q, r);
 		return;
 	}
 	if (ends_here(q, r, &parsed))
 		return;
-	q_rule_route(q->env->conf, &parsed, route, owner, &key, &to);
+	hb_addr_split(rcpt->address, &local, &domain);
+	q_rule_route(q->env->conf, &parsed, rcpt->route, rcpt->owner, domain,
+	    &key, &to);
 	q_sched_route(q->sched, r, &to, hb_now_ms());
 	hb_buf_free(&key);
 }
@@ -118,7 +120,7 @@ q_ask(struct q *q, struct q_rcpt *r)
 		return;
 	}
 	if ((rcpt->flags & HB_RCPT_EXPANDED) != 0) {
-		send_on(q, r, rcpt->route, rcpt->owner);
+		send_on(q, r, rcpt);
 		return;
 	}
 	a = HB_NEW(struct q_ask);
@@ -256,7 +258,7 @@ use_items(struct q_ask *a, struct q_rcpt *r)
 	a->n = q_rule_merge(h->rcpts, h->n, rcpt->idx, a->items, a->n);
 	if (is_plain(a, rcpt)) {
 		rcpt->route = hb_arena_span(h->arena, a->items[0].route);
-		send_on(q, r, rcpt->route, rcpt->owner);
+		send_on(q, r, rcpt);
 		ask_free(a);
 		return;
 	}

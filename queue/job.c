@@ -95,7 +95,7 @@ send_job(struct q_work *w, const struct q_hot *h, struct hb_span bytes, int fd)
 	struct ipc_job m = {
 		.job = w->no,
 		.route = q_dest_route(w->job->dest),
-		.domain = q_dest_domain(w->job->dest),
+		.domain = q_dest_rcpts_domain(w->job->dest),
 		.final = w->job->final,
 		.flush = w->job->flush,
 	};

@@ -31,10 +31,22 @@ put_lmtp(const char *endpoint, struct hb_buf *out)
 	hb_buf_adds(out, endpoint);
 }
 
+/* Has the operator a word for DOMAIN that is not the next hop's as well?  One
+ * whose time is over counts: the clock may be put right. */
+static bool
+has_word(const struct hb_conf *conf, const struct hb_route *p,
+    struct hb_span domain)
+{
+	const struct hb_tls_policy *word = hb_conf_tls_policy(conf, domain, 0);
+
+	return word != NULL && hb_route_is_remote(p->kind) &&
+	    word != hb_conf_tls_policy(conf, p->host, 0);
+}
+
 void
 q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
-    struct hb_span route, struct hb_span owner, struct hb_buf *key,
-    struct q_route *to)
+    struct hb_span route, struct hb_span owner, struct hb_span domain,
+    struct hb_buf *key, struct q_route *to)
 {
 	bool lmtp = p->kind == HB_ROUTE_LOCAL &&
 	    conf->deliver.kind == HB_DELIVER_LMTP;
@@ -49,10 +61,15 @@ q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 		hb_buf_adds(key, "\n");
 		hb_buf_add(key, owner);
 	}
-	to->key = hb_buf_span(key);
 	to->local = is_local(p->kind) && !lmtp;
 	if (!to->local && !lmtp && !p->literal)
 		to->domain = p->host;
+	if (!to->local && has_word(conf, p, domain)) {
+		hb_buf_adds(key, "\n");
+		hb_buf_add(key, domain);
+		to->rcpts_n = domain.n;
+	}
+	to->key = hb_buf_span(key);
 }
 
 /* Merging. */

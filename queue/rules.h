@@ -13,13 +13,14 @@
 #include "queue/sched.h"
 
 /*
- * How recipients with ROUTE (parsed: P) and OWNER are scheduled.  KEY (empty)
- * receives the text that TO points into.  With `deliver lmtp` a local route
+ * How recipients with ROUTE (parsed: P) and OWNER are scheduled, in DOMAIN.
+ * Where the operator has a word for that domain but its mail goes by another
+ * host, they do not travel with others' recipients.  KEY (empty) receives the text that TO points into.  With `deliver lmtp` a local route
  * becomes that one.
  */
 void q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
-    struct hb_span route, struct hb_span owner, struct hb_buf *key,
-    struct q_route *to);
+    struct hb_span route, struct hb_span owner, struct hb_span domain,
+    struct hb_buf *key, struct q_route *to);
 
 /*
  * Drops from ITEMS those that are in HAVE already (but for number IDX, which

@@ -26,7 +26,7 @@ struct q_dest {
 	uint16_t fails;	  /* probes that failed, 0: it can be reached */
 	uint16_t home;	  /* worker */
 	bool in_round, local, spread;
-	uint32_t route_n, key_n, domain_n;
+	uint32_t route_n, key_n, domain_n, rcpts_n;
 	unsigned char text[]; /* key, domain */
 };
 

@@ -182,6 +182,8 @@ int64_t q_sched_wake(const struct q_sched *s);
 struct q_route {
 	struct hb_span key;    /* route, and what else must not be mixed */
 	size_t route_n;	       /* bytes of key that are the route */
+	size_t rcpts_n; /* bytes at its end that are the recipients' domain, which
+			 * is DOMAIN if there are none */
 	struct hb_span domain; /* policy domain; may be empty */
 	bool local;
 	bool spread; /* no domain of its own: all workers carry it */
@@ -190,6 +192,8 @@ void q_sched_route(struct q_sched *s, struct q_rcpt *r,
     const struct q_route *route, int64_t now_ms);
 struct hb_span q_dest_route(const struct q_dest *d);
 struct hb_span q_dest_domain(const struct q_dest *d);
+/* The recipients', as far as it matters for them. */
+struct hb_span q_dest_rcpts_domain(const struct q_dest *d);
 
 /* An ASK that got no answer: again at once when that is possible. */
 void q_sched_unask(struct q_sched *s, struct q_rcpt *r);

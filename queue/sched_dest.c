@@ -56,6 +56,7 @@ dest_new(struct q_sched *s, const struct q_route *r, uint64_t hash)
 	d->key_n = (uint32_t)r->key.n;
 	d->route_n = (uint32_t)r->route_n;
 	d->domain_n = (uint32_t)r->domain.n;
+	d->rcpts_n = (uint32_t)r->rcpts_n;
 	d->hash = hash;
 	d->home = home_of(s, r);
 	d->local = r->local;
@@ -93,6 +94,14 @@ struct hb_span
 q_dest_domain(const struct q_dest *d)
 {
 	return hb_span(d->text + d->key_n, d->domain_n);
+}
+
+struct hb_span
+q_dest_rcpts_domain(const struct q_dest *d)
+{
+	return d->rcpts_n > 0
+	    ? hb_span(d->text + d->key_n - d->rcpts_n, d->rcpts_n)
+	    : q_dest_domain(d);
 }
 
 /* The round of a worker: destinations that may have a job for it. */

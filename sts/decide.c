@@ -33,7 +33,12 @@ struct inquiry {
 static enum demand
 operator_demand(const struct sts_channel *ch)
 {
-	return ch->demand_verified ? DEMAND_VERIFIED : levels[ch->level].demand;
+	enum demand hop = levels[ch->level].demand;
+	enum demand domain = levels[ch->at_least].demand;
+
+	if (ch->demand_verified)
+		return DEMAND_VERIFIED;
+	return hop > domain ? hop : domain;
 }
 
 /* The operator or the route has said all there is to say. */

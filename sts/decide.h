@@ -29,7 +29,11 @@ enum sts_action {
 struct sts_channel {
 	/* Operator's tls-policy; HB_TLS_MAY where nothing is said. */
 	enum hb_tls_level level;
-	/* names= of it: further reference names.  Borrowed, may be NULL. */
+	/* The operator's tls-policy for the recipients' domain, where its mail
+	 * goes by another one (smarthost, route): it adds a demand and takes
+	 * none away.  HB_TLS_NONE: nothing. */
+	enum hb_tls_level at_least;
+	/* names= of LEVEL: further reference names.  Borrowed, may be NULL. */
 	const struct hb_strs *names;
 	/* The route demands verified TLS (smtp+tls://, smtps://). */
 	bool demand_verified;

@@ -109,3 +109,35 @@ def test_off(world):
     mx.wait(2)
     hb.wait_empty()
     assert not hb.records(ev="downgrade")
+
+
+@pytest.mark.parametrize("smarthost", ["smtp://mx.relay.test:%d",
+                                       "mx://relay.test"])
+@pytest.mark.parametrize("word, reason", [("encrypt", "no-starttls"),
+                                          ("verify", "no-starttls")])
+def test_operators_word_for_a_domain_holds_behind_a_smarthost(
+        world, smarthost, word, reason):
+    """What the operator demands for a domain is demanded of the smarthost
+    that its mail goes by; nobody else's mail waits with it, and explain says
+    what happens."""
+    relay = world.domain("relay.test")
+    relay.starttls = "strip"
+    if "%d" in smarthost:
+        smarthost %= world.port
+    hb = world.server(["smarthost " + smarthost,
+                       "tls-policy strict.test " + word])
+    hb.send("alice@hb.test", ["a@loose.test", "b@strict.test",
+                              "c@other.test"], client.text("words"))
+    hb.wait_record(ev="delivery", rcpt="b@strict.test", result="defer",
+                   reason=reason)
+    relay.wait(1)
+    assert not hb.records(ev="delivery", rcpt="b@strict.test", result="ok")
+    for rcpt in ("a@loose.test", "c@other.test"):
+        assert hb.wait_record(ev="delivery", rcpt=rcpt, result="ok")
+    told = hb.ctl("explain", "b@strict.test", "--live", json=True)
+    assert told["operator"]["level"] == word
+    assert told["reason"] == reason
+    relay.starttls = "offer"
+    hb.ctl("flush", "all")
+    relay.wait(2)
+    hb.wait_empty()

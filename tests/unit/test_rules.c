@@ -40,11 +40,50 @@ recipients_travel_together_by_route_and_owner(void **state)
 
 		assert_int_equal(hb_route_parse(route, &parsed), 0);
 		q_rule_route(&conf, &parsed, route, hb_span_str(rows[i].owner),
-		    &key, &to);
+		    HB_SPAN("x.test"), &key, &to);
 		assert_span(to.key, rows[i].key);
 		assert_span(to.domain, rows[i].domain);
 		assert_int_equal(to.local, rows[i].local);
 		assert_int_equal(to.spread, rows[i].spread);
+		hb_buf_free(&key);
+	}
+}
+
+/* Behind one smarthost, recipients with different words of the operator. */
+static void
+recipients_with_a_word_travel_alone(void **state)
+{
+	static const struct {
+		const char *domain, *key, *rcpts;
+	} rows[] = {
+		{ "strict.test", "smtp://m\nstrict.test", "strict.test" },
+		{ "sub.all.test", "smtp://m\nsub.all.test", "sub.all.test" },
+		{ "loose.test", "smtp://m", "" },
+		{ "m", "smtp://m", "" },
+	};
+	char strict[] = "strict.test", all[] = ".all.test", hop[] = "m";
+	struct hb_tls_policy words[] = {
+		{ .pattern = strict, .level = HB_TLS_VERIFY },
+		{ .pattern = all, .level = HB_TLS_ENCRYPT, .until_ms = 1 },
+		{ .pattern = hop, .level = HB_TLS_ENCRYPT },
+	};
+	struct hb_conf conf = { .tls_policies = { words,
+					HB_ARRAY_LEN(words) } };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span route = HB_SPAN("smtp://m");
+		struct hb_buf key = HB_BUF_INIT(0);
+		struct hb_route parsed;
+		struct q_route to;
+
+		assert_int_equal(hb_route_parse(route, &parsed), 0);
+		q_rule_route(&conf, &parsed, route, HB_SPAN_NONE,
+		    hb_span_str(rows[i].domain), &key, &to);
+		assert_span(to.key, rows[i].key);
+		assert_span(hb_span_from(to.key, to.key.n - to.rcpts_n),
+		    rows[i].rcpts);
+		assert_span(to.domain, "m");
 		hb_buf_free(&key);
 	}
 }
@@ -191,6 +230,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(recipients_travel_together_by_route_and_owner),
+		cmocka_unit_test(recipients_with_a_word_travel_alone),
 		cmocka_unit_test(local_routes_say_who_does_what),
 		cmocka_unit_test(repeated_recipients_are_dropped),
 		cmocka_unit_test(drop_head_round_trips_and_detects_damage),
