@@ -364,8 +364,8 @@ why_unasked(const struct dlv_attempt *a)
 	case DLV_TRUST_NO:
 		return HB_DANE_UNTRUSTED;
 	case DLV_TRUST_UNKNOWN:
-		return a->trials[a->host].best == HB_RANK_DANE ||
-			a->ledger_lost
+		return a->channel.level == HB_TLS_DANE || a->ledger_lost ||
+			a->trials[a->host].best == HB_RANK_DANE
 		    ? HB_DANE_UNPROBED
 		    : HB_DANE_UNTRUSTED;
 	}

@@ -104,14 +104,26 @@ is_tls_missing(enum hb_reason r)
 	    r == HB_REASON_TLS_HANDSHAKE || r == HB_REASON_TLS_VERSION;
 }
 
-/* Whether MX records are signed is a fact that is still to come while the
- * resolver is being probed. */
+/* Could signed records make it good?  While the resolver is being probed
+ * whether there are such is a fact that is still to come. */
+static bool
+is_cured_by_dnssec(enum hb_reason r)
+{
+	static const enum hb_reason cured[] = { HB_REASON_MX_UNPROVEN,
+		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
+		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(cured); i++)
+		if (r == cured[i])
+			return true;
+	return false;
+}
+
 static bool
 is_settled(const struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	return v->action == STS_SKIP && v->settled &&
-	    !(v->reason == HB_REASON_MX_UNPROVEN &&
-		a->trust == DLV_TRUST_UNKNOWN);
+	    !(a->trust == DLV_TRUST_UNKNOWN && is_cured_by_dnssec(v->reason));
 }
 
 static void

@@ -585,6 +585,8 @@ static const struct route_row routes[] = {
 	{ "DANE-02 MX records", "mx://x.test", "a@b", "33", BY(NO), 0, "n+", "1", DONE, "untrusted" },
 	{ "RTLS-03 not trusted proves no name", "mx://x.test", "a@b", "33", BY(NO), RTLS, "", "", HB_RESULT_FAIL, R(MX_UNPROVEN), "untrusted" },
 	{ "RTLS-06 not known if trusted: wait", "mx://x.test", "a@b", "33", BY(UNKNOWN), RTLS, "", "", HB_RESULT_DEFER, R(MX_UNPROVEN), "untrusted" },
+	{ "RTLS-06 nor if DANE vouches for the certificate: wait", "smtp://m1.x.test", "a@b", "3", BY(UNKNOWN), RTLS, "u", "1", HB_RESULT_DEFER, R(CERT_NAME), "untrusted" },
+	{ "RTLS-06 no answer of the resolver brings TLS", "smtp://m1.x.test", "a@b", "3", BY(UNKNOWN), RTLS, "n", "1", HB_RESULT_FAIL, R(NO_STARTTLS), "untrusted" },
 	{ "RTLS-03 a configured hop needs no proof", "smtp://m1.x.test", "a@b", "i", BY(NO), RTLS, "V+", "1", DONE, "untrusted" },
 	{ "RTLS-04 but its certificate", "smtp://m1.x.test", "a@b", "i", BY(NO), RTLS, "u", "1", HB_RESULT_FAIL, R(CERT_NAME), "untrusted" },
 	{ "RTLS-09 empty return path: not demanded", "smtp://m1.x.test", "", "i", BY(NO), RTLS, "n+", "1", DONE, "untrusted" },
@@ -601,9 +603,9 @@ static const struct route_row routes[] = {
 // clang-format on
 
 static void
-run_route(const struct route_row *r)
+run_route(const struct route_row *r, struct hb_tls_policies words)
 {
-	struct hb_conf conf = { .dane = true };
+	struct hb_conf conf = { .dane = true, .tls_policies = words };
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = hb_span_str(r->sender) };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
@@ -635,7 +637,29 @@ test_routes(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(routes); i++)
-		run_route(&routes[i]);
+		run_route(&routes[i], (struct hb_tls_policies){ NULL, 0 });
+}
+
+// clang-format off
+static const struct route_row mandatory_routes[] = {
+	{ "DANE-17 mandatory, not known if trusted", "smtp://m1.x.test", "a@b", "3", BY(UNKNOWN), 0, "", "", HB_RESULT_DEFER, R(DANE_UNPROBED), "unprobed" },
+	{ "RTLS-06 DANE is mandatory, not known if trusted: wait", "smtp://m1.x.test", "a@b", "3", BY(UNKNOWN), RTLS, "", "", HB_RESULT_DEFER, R(DANE_UNPROBED), "unprobed" },
+	{ "DANE-17 mandatory, not trusted", "smtp://m1.x.test", "a@b", "3", BY(NO), 0, "", "", HB_RESULT_DEFER, R(DANE_REQUIRED), "untrusted" },
+};
+// clang-format on
+
+/* What a resolver that has not answered yet may still say is waited for. */
+static void
+test_DANE_17_mandatory_for_a_route(void **state)
+{
+	char every[] = "*";
+	struct hb_tls_policy word = { .pattern = every,
+		.level = HB_TLS_DANE };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(mandatory_routes); i++)
+		run_route(&mandatory_routes[i],
+		    (struct hb_tls_policies){ &word, 1 });
 }
 
 struct memory_row {
@@ -891,6 +915,7 @@ main(void)
 		cmocka_unit_test(
 		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),
 		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_DANE_17_mandatory_for_a_route),
 		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 		cmocka_unit_test(facts_of_a_dead_connection),
