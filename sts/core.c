@@ -564,7 +564,8 @@ record_of(const struct sts_policy_ref *ref, struct sts_record *r)
 		.expires_ms = ref->policy.expires_ms,
 		.refreshed_ms = ref->refreshed_ms,
 		.tried_ms = ref->refreshed_ms,
-		.source = HB_SPAN("fetched"),
+		.source = ref->imported ? HB_SPAN("imported")
+					: HB_SPAN("fetched"),
 		.text = ref->text,
 	};
 }

@@ -4,10 +4,13 @@
  *
  *	store read -> ASK -> TXT: id of the policy held      -> USE
  *	                          other id, or none held     -> FETCH
- *	                          none, or malformed: held   -> USE, else
- *WITHOUT no answer: held            -> USE none held: twice -> ASK_LATER then
- *-> WITHOUT FETCH failed: held -> USE, else WITHOUT, and for that id no FETCH
- *before the back-off is over
+ *	                          none or malformed, held    -> USE
+ *	                          none or malformed, none    -> WITHOUT
+ *	                          no answer, held            -> USE
+ *	                          no answer, none, twice     -> ASK_LATER
+ *	                          no answer, none, then      -> WITHOUT
+ *	FETCH failed: held -> USE, else WITHOUT, and for that id no FETCH before
+ *	the back-off is over
  */
 #ifndef STS_FETCH_H
 #define STS_FETCH_H

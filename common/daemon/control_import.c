@@ -9,12 +9,12 @@
 #include "config.h"
 
 #include "common/daemon/control.h"
+#include "common/daemon/control_page.h"
 
 #include <stdlib.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
-#include "common/base/timefmt.h"
 
 enum {
 	WINDOW = 4096,		  /* policies without answer */
@@ -49,36 +49,6 @@ damaged(struct ctl_client *c, uint64_t line, const char *why)
 }
 
 /* one line */
-
-/* "2026-11-22T02:15:00.123Z"; the fraction may be missing. */
-static bool
-take_time(const json_t *o, const char *key, int64_t *ms)
-{
-	struct hb_span s = ctl_member(o, key), part;
-	static const uint64_t most[] = { 23, 59, 60 };
-	int64_t seconds = 0;
-	uint64_t n;
-
-	if (s.n < 20 || s.p[10] != 'T' || s.p[s.n - 1] != 'Z' ||
-	    hb_date_parse(hb_span_head(s, 10), ms) < 0)
-		return false;
-	s = hb_span(s.p + 11, s.n - 12);
-	part = hb_span_head(s, 8);
-	for (size_t i = 0; i < HB_ARRAY_LEN(most); i++) {
-		if (hb_span_u64(hb_span_cut(&part, ':'), most[i], &n) < 0)
-			return false;
-		seconds = seconds * 60 + (int64_t)n;
-	}
-	*ms += seconds * 1000;
-	s = hb_span_from(s, 8);
-	if (s.n == 0)
-		return true;
-	if (s.n != 4 || s.p[0] != '.' ||
-	    hb_span_u64(hb_span_from(s, 1), 999, &n) < 0)
-		return false;
-	*ms += (int64_t)n;
-	return true;
-}
 
 /* The policy as it was fetched, or as its fields say. */
 static void
@@ -132,9 +102,9 @@ take_object(struct ctl_client *c, const json_t *o)
 
 	if (!json_is_object(o))
 		why = "not a JSON object";
-	else if (!take_time(o, "fetched", &m.fetched_ms) ||
-	    !take_time(o, "refreshed", &m.refreshed_ms) ||
-	    !take_time(o, "expires", &m.expires_ms))
+	else if (!ctl_time(o, "fetched", &m.fetched_ms) ||
+	    !ctl_time(o, "refreshed", &m.refreshed_ms) ||
+	    !ctl_time(o, "expires", &m.expires_ms))
 		why = "fetched, refreshed or expires is not a time";
 	if (why == NULL) {
 		take_policy(o, &text);

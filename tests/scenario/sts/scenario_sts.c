@@ -708,6 +708,43 @@ sts21_warnings_are_repeated_until_the_end(void **state)
 	assert_int_equal(sts_core_counts(w.core).failing, 0);
 }
 
+static void
+expect_source(const char *domain, const char *source)
+{
+	struct kept *k = kept_of(hb_span_str(domain), false);
+	struct sts_record r;
+
+	assert_non_null(k);
+	assert_int_equal(sts_record_decode(hb_buf_span(&k->value), &r), 0);
+	assert_span(r.source, source);
+}
+
+/* What was imported is so until it was fetched here. */
+static void
+an_imported_policy_stays_one_while_fetches_fail(void **state)
+{
+	struct sts_record r = { .mode = STS_MODE_ENFORCE,
+		.id = HB_SPAN("1"),
+		.fetched_ms = START - 26 * HOUR,
+		.refreshed_ms = START - 26 * HOUR,
+		.tried_ms = START - 26 * HOUR,
+		.expires_ms = START + DAY,
+		.source = HB_SPAN("imported"),
+		.text = hb_span_str(ENFORCE) };
+
+	(void)state;
+	sts_record_encode(&r, &kept_of(HB_SPAN("a.example"), true)->value);
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+	pass(30 * MINUTE);
+	assert_true(w.zones[0].fetched > 0);
+	assert_true(w.saves > 0);
+	expect_source("a.example", "imported");
+	w.zones[0].policy = ENFORCE;
+	pass(6 * HOUR);
+	expect_source("a.example", "fetched");
+}
+
 /* RFC 8460 s4.3 has a word for each failure that is to be reported. */
 static void
 sts32_failures_are_reportable(void **state)
@@ -1424,6 +1461,7 @@ main(void)
 		T(sts20_a_refresh_extends_the_life),
 		T(sts21_failed_refresh_warns_early_but_not_for_none),
 		T(sts21_warnings_are_repeated_until_the_end),
+		T(an_imported_policy_stays_one_while_fetches_fail),
 		T(sts32_failures_are_reportable),
 		T(sts20_refreshes_are_spread),
 		T(sts28_removal_through_none),
