@@ -37,7 +37,8 @@ struct fake {
 	 * not even the address is signed, ? never an answer */
 	const char *tlsa;
 	unsigned asked; /* questions about TLSA records */
-	bool final; /* the policy was asked for so */
+	unsigned looked; /* times the policy was asked for */
+	bool final; /* the last time so */
 	const struct dlv_seen *seen; /* by the ledger; NULL: lost */
 	struct hb_buf noted;
 };
@@ -66,6 +67,7 @@ fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
 {
 	struct fake *f = w;
 
+	f->looked++;
 	f->final = final;
 	assert_span(domain, "x.test");
 	if (!f->no_dns)
@@ -431,6 +433,7 @@ static const struct channel_row channels[] = {
 	{ "DANE-01 error: the host is not connected to", 'S', "e3", MAY, 0, "d+", "2", GONE, 2, "secure-usable" },
 	{ "DANE-01 errors everywhere: defer", 'S', "ee", MAY, 0, "", "", DEFERRED(DANE_DNS, "4.7.0"), 2, "error" },
 	{ "a backup's silent name server holds nobody up", 'S', "3?", MAY, 0, "d+", "1", GONE, 1, "secure-usable" },
+	{ "DANE-03 records at the second do not draw it", 'S', "-3", MAY, 0, "n+", "1", GONE, 1, "secure-none" },
 	{ "DANE-03 insecure MX: not asked", 'i', "33", MAY, 0, "n+", "1", GONE, 0, "insecure" },
 	{ "DANE-05 insecure address: not asked", 'S', "i3", MAY, 0, "n+", "1", GONE, 0, "insecure" },
 	{ "DANE-04 no MX: the domain itself", '0', "3", MAY, 0, "d+", ".", GONE, 1, "secure-usable" },
@@ -514,7 +517,7 @@ run_channel(const struct channel_row *r)
 }
 
 static void
-test_channels(void **state)
+test_DANE_18_channels(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(channels); i++)
@@ -821,6 +824,44 @@ clock_that_jumps_in_an_attempt(void **state)
 	hb_buf_free(&f.opened);
 }
 
+/* Before what a policy causes is final its id is looked at once more. */
+static void
+test_STS_22_29_policy_is_asked_for(void **state)
+{
+	static const struct {
+		const char *route;
+		bool final;
+		unsigned looked;
+	} cases[] = {
+		{ "mx://x.test", false, 1 },
+		{ "mx://x.test", true, 1 },
+		{ "smtp://10.0.0.1", false, 0 },
+		{ "smtp://10.0.0.1", true, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
+		struct hb_conf conf = { .mta_sts = true };
+		struct hb_env env = { .id = 1 };
+		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+		struct dlv_self self = { .hostname = "me.test" };
+		struct dlv_order order = {
+			.route = hb_span_str(cases[i].route),
+			.domain = HB_SPAN("x.test"), .env = &env,
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
+			.self = &self, .final = cases[i].final };
+		struct fake f = { .links = "v+" };
+
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		assert_true(f.done);
+		assert_int_equal(f.looked, cases[i].looked);
+		assert_int_equal(f.final, f.looked > 0 && cases[i].final);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
+}
+
 /* Explain: every host is looked at, each anew, and no mail is offered; a host
  * that would do and cannot be talked to is told from one that would not. */
 static void
@@ -911,7 +952,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attempts),
-		cmocka_unit_test(test_channels),
+		cmocka_unit_test(test_DANE_18_channels),
 		cmocka_unit_test(
 		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),
 		cmocka_unit_test(test_routes),
@@ -921,6 +962,7 @@ main(void)
 		cmocka_unit_test(facts_of_a_dead_connection),
 		cmocka_unit_test(clock_that_jumps_in_an_attempt),
 		cmocka_unit_test(test_RTLS_01_said_though_the_clock_jumps),
+		cmocka_unit_test(test_STS_22_29_policy_is_asked_for),
 		cmocka_unit_test(explain_looks_at_every_host),
 	};
 
