@@ -277,6 +277,19 @@ def test_DANE_03_insecure_mx(world, other_ca):
     assert not world.dns.asked("_%d._tcp.mx.signed.test" % world.port)
 
 
+def test_DANE_18_insecure_mx_is_named_as_it_stands(world, other_ca):
+    """The log has the name that the MX record holds, not where its alias
+    leads, and no word of a secure delivery though the records match."""
+    mx = alias(world, other_ca, "mid.test", "end.test")
+    publish(world, "real.end.test", ee(mx.cert))
+    world.dns.set("open.test", "MX", "10 mx.far.test")
+    hb = world.server(TRUST)
+    send(hb, "open.test")
+    mx.wait(1)
+    delivered(hb, dane="insecure", mx="mx.far.test",
+              tls="TLSv1.3/unverified")
+
+
 def test_DANE_04_no_mx(world, other_ca):
     """A domain without MX records is its own host."""
     mx = world.host("lone.test", cert=other_ca.issue("other.test"))

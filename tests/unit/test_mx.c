@@ -1,4 +1,4 @@
-/* The list of mail hosts out of DNS answers: SMTP-09. */
+/* The list of mail hosts out of DNS answers: SMTP-09, STS-31, DANE-01. */
 #include "unit.h"
 
 #include "delivery/mx.h"
@@ -23,7 +23,7 @@ struct mx_row {
 
 // clang-format off
 static const struct mx_row rows[] = {
-	{ "sorted", HB_DNS_OK, "20 b.test 2 10 a.test 3", "a.test b.test", HB_RESULT_OK },
+	{ "STS-31 sorted", HB_DNS_OK, "20 b.test 2 10 a.test 3", "a.test b.test", HB_RESULT_OK },
 	{ "equal ones in random order", HB_DNS_OK, "10 a.test 2 10 b.test 3 10 c.test 4",
 	  "b.test c.test a.test", HB_RESULT_OK },
 	{ "twice the same", HB_DNS_OK, "10 a.test 2 20 A.test 3", "a.test", HB_RESULT_OK },
@@ -31,13 +31,13 @@ static const struct mx_row rows[] = {
 	{ "a root among others is dropped", HB_DNS_OK, "0 . - 10 a.test 2", "a.test", HB_RESULT_OK },
 	{ "no such domain", HB_DNS_NXDOMAIN, "", "dns-no-domain", HB_RESULT_FAIL },
 	{ "no MX: the domain itself", HB_DNS_NODATA, "0 dom.test 2", "dom.test", HB_RESULT_OK },
-	{ "DNS trouble", HB_DNS_TEMP, "", "dns-temporary", HB_RESULT_DEFER },
-	{ "self by name, and worse", HB_DNS_OK, "10 a.test 2 20 me.test 3 30 c.test 4", "a.test", HB_RESULT_OK },
-	{ "self by address, and equal", HB_DNS_OK, "10 a.test 2 20 b.test 3 20 c.test 1", "a.test", HB_RESULT_OK },
-	{ "self is best", HB_DNS_OK, "10 me.test 1 20 b.test 2", "mx-self", HB_RESULT_FAIL },
-	{ "none has an address", HB_DNS_OK, "10 a.test - 20 b.test -", "dns-no-address", HB_RESULT_FAIL },
-	{ "none is known now", HB_DNS_OK, "10 a.test - 20 b.test ?", "dns-temporary", HB_RESULT_DEFER },
-	{ "one has an address", HB_DNS_OK, "10 a.test ? 20 b.test 2", "b.test", HB_RESULT_OK },
+	{ "DANE-01 DNS trouble", HB_DNS_TEMP, "", "dns-temporary", HB_RESULT_DEFER },
+	{ "STS-31 self by name, and worse", HB_DNS_OK, "10 a.test 2 20 me.test 3 30 c.test 4", "a.test", HB_RESULT_OK },
+	{ "STS-31 self by address, and equal", HB_DNS_OK, "10 a.test 2 20 b.test 3 20 c.test 1", "a.test", HB_RESULT_OK },
+	{ "STS-31 self is best", HB_DNS_OK, "10 me.test 1 20 b.test 2", "mx-self", HB_RESULT_FAIL },
+	{ "DANE-05 none has an address", HB_DNS_OK, "10 a.test - 20 b.test -", "dns-no-address", HB_RESULT_FAIL },
+	{ "DANE-01 none is known now", HB_DNS_OK, "10 a.test - 20 b.test ?", "dns-temporary", HB_RESULT_DEFER },
+	{ "DANE-01 one has an address", HB_DNS_OK, "10 a.test ? 20 b.test 2", "b.test", HB_RESULT_OK },
 	{ "not a host name", HB_DNS_OK, "10 a\\032b.test 2", "dns-no-address", HB_RESULT_FAIL },
 };
 // clang-format on

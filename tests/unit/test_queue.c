@@ -1525,16 +1525,22 @@ test_RTLS_02_tags_outlive_a_restart(void **state)
 static void
 test_RTLS_02_10_copies_keep_the_tag(void **state)
 {
+	static const uint32_t tags[] = { HB_ENV_REQUIRETLS,
+		HB_ENV_TLS_OPTIONAL };
+
 	(void)state;
-	w.flags = HB_ENV_REQUIRETLS;
 	w.expand[0][0] = "team@here.example";
 	w.expand[0][1] = "b@x.example mx://x.example";
 	w.expand[0][2] = "c@y.example mx://y.example owner-team@here.example";
-	send_mail("a@here.example", "team@here.example");
-	wait_job(2);
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(w.jobs[i].flags & TAGS, HB_ENV_REQUIRETLS);
-	run_until(queue_is_empty);
+	for (size_t i = 0; i < HB_ARRAY_LEN(tags); i++) {
+		w.flags = tags[i] & HB_ENV_REQUIRETLS;
+		w.commit_flags = tags[i] & HB_ENV_TLS_OPTIONAL;
+		send_mail("a@here.example", "team@here.example");
+		wait_job(2 * i + 2);
+		for (size_t j = 2 * i; j < 2 * i + 2; j++)
+			assert_int_equal(w.jobs[j].flags & TAGS, tags[i]);
+		run_until(queue_is_empty);
+	}
 }
 
 /* Tagged, and the headers alone, whatever the sender said. */

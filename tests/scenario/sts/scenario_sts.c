@@ -5,6 +5,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/base/log.h"
+#include "common/proto/stats.h"
 #include "sts/core.h"
 
 #define MINUTE (INT64_C(60) * 1000)
@@ -633,7 +634,9 @@ sts20_refreshed_about_daily_whatever_the_txt_says(void **state)
 	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = NULL;
-	pass(17 * HOUR);
+	pass(MINUTE);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(16 * HOUR);
 	assert_int_equal(w.zones[0].fetched, 1);
 	pass(8 * HOUR);
 	assert_int_equal(w.zones[0].fetched, 2);
@@ -642,7 +645,7 @@ sts20_refreshed_about_daily_whatever_the_txt_says(void **state)
 	pass(30 * DAY);
 	assert_in_range(w.zones[0].fetched, 27, 45);
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
-	assert_int_equal(w.zones[0].asked, 2);
+	assert_int_equal(w.zones[0].asked, 3);
 }
 
 /* Fetched is when this id came first, refreshed when it came last. */
@@ -759,6 +762,8 @@ sts32_failures_are_reportable(void **state)
 		{ HB_REASON_STS_BAD_POLICY, "sts-policy-invalid" },
 	};
 
+	uint64_t failed = hb_stats[HB_STAT_POLICY_FETCH_FAILED];
+
 	(void)state;
 	w.zones[0].policy = NULL;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
@@ -769,7 +774,11 @@ sts32_failures_are_reportable(void **state)
 		    hb_reason_tlsrpt(sts_core_last_error(
 			w.core, HB_SPAN("a.example"))),
 		    rows[i].type);
+		assert_true(logged("ev=policy domain=a.example action=rejected"));
+		hb_buf_clear(&w.log);
 	}
+	assert_int_equal(hb_stats[HB_STAT_POLICY_FETCH_FAILED] - failed,
+	    HB_ARRAY_LEN(rows));
 	/* no record, no failure */
 	w.zones[0].txt[0] = NULL;
 	restart();
