@@ -34,6 +34,8 @@ enum {
 	TRIES = 4, /* over all servers: ten seconds in all */
 	PROBE_TRIES = 2,
 	MAX_CACHE = 4000,
+	MAX_CACHE_BYTES = 4 * 1024 * 1024,
+	MAX_CACHED_BYTES = 64 * 1024, /* a longer answer is not kept */
 	MAX_TTL_S = 86400,
 	MAX_NEGATIVE_TTL_S = 900,
 	EDNS_BYTES = 1232,
@@ -50,6 +52,7 @@ struct cached {
 	struct key key;
 	struct hb_dns_answer answer; /* its bytes stand behind */
 	int64_t until_ms;	     /* by hb_age_ms */
+	size_t size;		     /* of all this */
 	unsigned busy;		     /* callbacks that look at it */
 	bool dead;		     /* out of the table: the last one frees */
 	unsigned char bytes[];
@@ -99,6 +102,7 @@ struct hb_dns {
 	struct server servers[MAX_SERVERS];
 	size_t nservers;
 	struct cached *cache;
+	size_t cache_bytes;
 	struct question *questions;
 	struct question *held, **held_end; /* to be sent a little later */
 	unsigned burst;			   /* to be sent until PACE runs */
@@ -202,17 +206,24 @@ keep_span(unsigned char **at, struct hb_span s)
 	return kept;
 }
 
+static size_t
+size_of(const struct hb_dns_answer *a)
+{
+	return sizeof(struct cached) + _Alignof(struct hb_dns_rr) +
+	    a->n * sizeof(*a->rr) + bytes_of(a);
+}
+
 /* One piece of memory: head, records, bytes. */
 static struct cached *
 new_cached(const struct key *key, const struct hb_dns_answer *from)
 {
 	size_t rrs = from->n * sizeof(*from->rr);
-	size_t gap = _Alignof(struct hb_dns_rr);
-	struct cached *c = hb_calloc(1,
-	    sizeof(*c) + gap + rrs + bytes_of(from));
+	size_t gap = _Alignof(struct hb_dns_rr), size = size_of(from);
+	struct cached *c = hb_calloc(1, size);
 	unsigned char *at = c->bytes + gap -
 	    (uintptr_t)c->bytes % gap;
 
+	c->size = size;
 	c->key = *key;
 	c->answer = *from;
 	c->answer.rr = (struct hb_dns_rr *)(void *)at;
@@ -230,6 +241,7 @@ static void
 drop_cached(struct hb_dns *d, struct cached *c)
 {
 	HASH_DEL(d->cache, c);
+	d->cache_bytes -= c->size;
 	c->dead = true;
 	if (c->busy == 0)
 		free(c);
@@ -275,14 +287,17 @@ put_cached(struct hb_dns *d, const struct key *key,
 	uint32_t life = lifetime_s(answer);
 	struct cached *c;
 
-	if (life == 0)
-		return;
 	if ((c = find_cached(d, key)) != NULL)
 		drop_cached(d, c);
+	/* Compressed names are many times longer here than on the wire. */
+	if (life == 0 || size_of(answer) > MAX_CACHED_BYTES)
+		return;
 	/* The table keeps the order of arrival: the oldest goes first. */
-	if (HASH_COUNT(d->cache) >= MAX_CACHE)
+	while (HASH_COUNT(d->cache) >= MAX_CACHE ||
+	    d->cache_bytes > MAX_CACHE_BYTES)
 		drop_cached(d, d->cache);
 	c = new_cached(key, answer);
+	d->cache_bytes += c->size;
 	c->until_ms = hb_age_ms() + (int64_t)life * 1000;
 	HASH_ADD(hh, d->cache, key, sizeof(c->key), c);
 }

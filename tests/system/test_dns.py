@@ -1,5 +1,7 @@
 """MX selection and what DNS trouble does to mail."""
 
+import struct
+
 import pytest
 
 from harness import client, dns as dnsmod
@@ -259,3 +261,52 @@ def test_route(world, mx_factory):
         replies = c.envelope("a@client.test", "x@bad.test")
         assert replies[1].code == 550 or c.data(
             client.text("bad")).code == 250
+
+
+def anonymous_kib(pid):
+    with open("/proc/%d/smaps_rollup" % pid) as f:
+        return sum(int(line.split()[1]) for line in f
+                   if line.startswith("Anonymous:"))
+
+
+def fat_answer(packet, proto):
+    """3200 MX records of a day's life with one long name, which stands there
+    once; or, over UDP, the word that TCP has to be asked."""
+    end = packet.index(b"\0", 12) + 5
+    n = 3200 if proto == "tcp" else 0
+    flags = 0x8180 if n else 0x8380
+    name = b"".join(bytes([62]) + c * 62 for c in (b"a", b"b", b"c"))
+    name += b"\4test\0"
+    head = b"\xc0\x0c" + struct.pack("!HHI", 15, 1, 86400)
+    first = head + struct.pack("!HH", 2 + len(name), 0) + name
+    at = 0xc000 | (end + len(head) + 4)
+    rest = b"".join(head + struct.pack("!HHH", 4, k, at)
+                    for k in range(1, n))
+    return (packet[:2] + struct.pack("!HHHHH", flags, 1, n, 0, 0) +
+            packet[12:end] + (first + rest if n else b""))
+
+
+@pytest.mark.limit(200)
+def test_fat_answers_do_not_fill_the_memory(world, monkeypatch):
+    """Answers of 56 KiB with a long name in each record, which stands there
+    compressed: a megabyte when they are read. Their owner says that they may
+    be kept for a day, and has as many domains as he likes."""
+    n = 60
+    mx = world.domain("far.test")
+    plain = world.dns.answer
+
+    def answer(packet, proto):
+        fat = b"\3fat\4test\0\0\x0f" in packet
+        return fat_answer(packet, proto) if fat else plain(packet, proto)
+
+    monkeypatch.setattr(world.dns, "answer", answer)
+    hb = world.server(["delay-warning off"])
+    send(hb, "far.test")
+    mx.wait(1)
+    pid = hb.role("delivery")[0]
+    before = anonymous_kib(pid)
+    for i in range(n):
+        send(hb, "n%d.fat.test" % i)
+    until(lambda: len(hb.records(ev="delivery", result="fail")) >= n, 60,
+          lambda: len(hb.records(ev="delivery")))
+    assert anonymous_kib(pid) - before < 24 * 1024
