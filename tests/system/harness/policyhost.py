@@ -5,6 +5,7 @@
     host.block()
 """
 
+import functools
 import socket
 import ssl
 import threading
@@ -26,6 +27,12 @@ def policy(mode, mxs=(), max_age=86400, eol="\r\n", version="STSv1"):
     return eol.join(lines) + eol
 
 
+@functools.lru_cache(maxsize=2000)
+def _context(cert):
+    """Made once: hundreds of fetches at a time are waited for."""
+    return pki.server_context(cert)
+
+
 class Site:
     """What one policy host does with a GET of the policy."""
 
@@ -41,7 +48,7 @@ class Site:
         self.hold = None     # an Event: nothing is answered before it
 
     def context(self):
-        return pki.server_context(self.cert)
+        return _context(self.cert)
 
 
 def _refuse(sock, how):
