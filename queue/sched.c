@@ -569,6 +569,7 @@ q_sched_shift(struct q_sched *s, int64_t ms)
 	}
 	shift_heap(&s->times, ms);
 	shift_heap(&s->blocks, ms);
+	q_dest_shift(s, ms);
 }
 
 int64_t
