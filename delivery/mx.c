@@ -96,14 +96,16 @@ take_records(struct dlv_mx *m, const struct hb_dns_answer *a,
 {
 	const struct hb_dns_rr **rr = hb_arena_alloc(arena,
 	    a->n * sizeof(struct hb_dns_rr *));
+	size_t i;
 
-	for (size_t i = 0; i < a->n; i++)
+	for (i = 0; i < a->n; i++)
 		rr[i] = &a->rr[i];
 	qsort(rr, a->n, sizeof(*rr), by_preference);
 	shuffle_equals(rr, a->n, random);
-	for (size_t i = 0; i < a->n && m->n < HB_MAX_MX_HOSTS; i++)
+	for (i = 0; i < a->n && m->n < HB_MAX_MX_HOSTS; i++)
 		if (!has_host(m, rr[i]->name))
 			add_host(m, rr[i]->name, rr[i]->preference);
+	m->incomplete = i < a->n;
 	if (m->n == 0)
 		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
 		    "5.4.4");

@@ -31,7 +31,8 @@ struct dlv_mx {
 	/* The answer about MX records (that there are none, too) as it came;
 	 * the canonical name is the domain's.  Not known: none was asked. */
 	struct dlv_signed records;
-	/* A host, or an address of one, is not known for now. */
+	/* A host, or an address of one, is not known for now, or there are
+	 * more hosts than are looked at. */
 	bool incomplete;
 	/* OK: the hosts can be tried in this order.  Else defer or fail, with
 	 * reason, reply code and enhanced code. */

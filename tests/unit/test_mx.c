@@ -212,6 +212,30 @@ test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
 	hb_arena_free(&arena);
 }
 
+/* Hosts beyond those that are looked at were not judged. */
+static void
+test_RTLS_06_a_list_that_was_cut_is_incomplete(void **state)
+{
+	struct hb_arena *arena = hb_arena_new();
+	struct hb_dns_rr rr[HB_MAX_MX_HOSTS + 1];
+	char names[HB_MAX_MX_HOSTS + 1][16];
+	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = rr };
+	struct dlv_mx m;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rr); i++) {
+		snprintf(names[i], sizeof(names[i]), "m%zu.test", i);
+		rr[i] = (struct hb_dns_rr){ .type = HB_DNS_MX,
+			.name = hb_span_str(names[i]) };
+	}
+	for (a.n = HB_MAX_MX_HOSTS; a.n <= HB_ARRAY_LEN(rr); a.n++) {
+		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
+		assert_int_equal(m.n, HB_MAX_MX_HOSTS);
+		assert_int_equal(m.incomplete, a.n > HB_MAX_MX_HOSTS);
+	}
+	hb_arena_free(&arena);
+}
+
 int
 main(void)
 {
@@ -221,6 +245,8 @@ main(void)
 		cmocka_unit_test(test_DANE_03_04_records_as_they_came),
 		cmocka_unit_test(
 		    test_RTLS_06_a_list_with_a_hole_is_incomplete),
+		cmocka_unit_test(
+		    test_RTLS_06_a_list_that_was_cut_is_incomplete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
