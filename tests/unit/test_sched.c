@@ -599,7 +599,7 @@ what_hangs_makes_place(void **state)
 {
 	static struct q_batch *v[Q_WORKER_MOST + 1];
 	struct q_sched_conf c = conf();
-	unsigned n;
+	unsigned n, more;
 
 	(void)state;
 	q_sched_free(&s);
@@ -617,7 +617,9 @@ what_hangs_makes_place(void **state)
 		now += Q_OLD_MS - 1;
 		assert_null(next_job("mx://a"));
 		now++;
-		n += fill_worker(v + n, Q_WORKER_MOST + 1 - n);
+		more = fill_worker(v + n, Q_WORKER_MOST + 1 - n);
+		assert_int_not_equal(more, 0);
+		n += more;
 	}
 	assert_int_equal(n, Q_WORKER_MOST);
 	now += Q_OLD_MS;
