@@ -32,12 +32,6 @@ struct dlv_seen {
 /* The best of this MX; of the domain, if the MX was never seen; NONE: nothing
  * is known.  SEEN may be NULL: NONE.  MX in any case. */
 enum hb_rank dlv_seen_best(const struct dlv_seen *seen, struct hb_span mx);
-/* Was DANE seen for it?  As above. */
-static inline bool
-dlv_seen_dane(const struct dlv_seen *seen, struct hb_span mx)
-{
-	return dlv_seen_best(seen, mx) == HB_RANK_DANE;
-}
 struct dlv_seen *dlv_seen_take(struct dlv_seen *seen); /* accepts NULL */
 void dlv_seen_release(struct dlv_seen **seen);	       /* accepts NULL inside */
 

@@ -184,21 +184,6 @@ the_best_counts_and_is_kept(void **state)
 }
 
 static void
-was_dane_seen_there(void **state)
-{
-	struct got g = { 0 };
-
-	(void)state;
-	note("a.test", "mx1.a.test", HB_RANK_DANE);
-	note("a.test", "mx2.a.test", HB_RANK_VERIFIED);
-	assert_null(get("a.test", &g));
-	assert_true(dlv_seen_dane(g.seen, HB_SPAN("mx1.a.test")));
-	assert_false(dlv_seen_dane(g.seen, HB_SPAN("mx2.a.test")));
-	assert_true(dlv_seen_dane(g.seen, HB_SPAN("mx3.a.test")));
-	dlv_seen_release(&g.seen);
-}
-
-static void
 times_are_of_the_best(void **state)
 {
 	int64_t first = now_ms;
@@ -646,7 +631,6 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(the_best_counts_and_is_kept),
-		TEST(was_dane_seen_there),
 		TEST(times_are_of_the_best),
 		TEST(the_store_is_asked_once_for_all),
 		TEST(what_is_noted_before_the_answer_is_merged),
