@@ -24,6 +24,7 @@ POLICY = (b"version: STSv1\r\nmode: enforce\r\nmx: mx.example\r\n"
 NOW = datetime.datetime.utcnow()
 DAY = datetime.timedelta(days=1)
 PLAIN = b"Content-Type: text/plain\r\n"
+MOVED = b"/moved.txt"
 
 
 def name_of(text):
@@ -83,8 +84,9 @@ def ok(body, head=PLAIN):
 ANSWERS = {
     "chunked": chunks(POLICY),
     "charset": ok(POLICY, b"content-type: Text/Plain;charset=utf-8\r\n"),
-    "redirect": reply(b"301 Moved", PLAIN + b"Location: https://mta-sts.good"
-                      b".test/.well-known/mta-sts.txt\r\n", b""),
+    # what is there is a policy: who follows has one
+    "redirect": reply(b"301 Moved", PLAIN + b"Location: https://mta-sts"
+                      b".redirect.test" + MOVED + b"\r\n", b""),
     "missing": reply(b"404 Not Found", PLAIN, POLICY),
     "teapot": reply(b"203 Other", PLAIN, POLICY),
     "largest": ok(POLICY + b"\n" * (65536 - len(POLICY))),
@@ -125,6 +127,9 @@ def answer(tls, name):
         request += more
     want = (b"GET /.well-known/mta-sts.txt HTTP/1.1\r\nHost: " +
             name.encode() + b"\r\n")
+    if request.startswith(b"GET " + MOVED + b" "):
+        tls.sendall(ok(POLICY))
+        return
     if not request.startswith(want):
         tls.sendall(reply(b"400 Bad Request", PLAIN, b""))
         return
