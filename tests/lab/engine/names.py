@@ -109,11 +109,14 @@ class Dns(dnsmod.DnsServer):
 
     def outwait(self, most):
         """Wait till nobody can have an old answer of what was changed, if
-        answers are kept for so many seconds at most."""
+        answers are kept for so many seconds at most. False: no need."""
         names, self.touched = self.touched, set()
         last = max((q.when for q in list(self.queries) if q.name in names),
                    default=0)
-        time.sleep(max(0, min(most, last + most - time.time())))
+        wait = min(most, last + most - time.time())
+        if wait > 0:
+            time.sleep(wait)
+        return wait > 0
 
     def heal(self, name=None):
         with self._lock:

@@ -208,15 +208,16 @@ def not_delivered(lab, v):
 @rule("steps", "expect deferred reason=WORD [mx=NAME] [rcpt=ADDRESS]"
                " [message=WORD] [within=TIME] [KEY=VALUE...]")
 def deferred(lab, v):
-    """An attempt made since the last step that is no expectation ended so
-    (`a|b`: one of these), and the queue names the reason. Other keys of
+    """An attempt made since the last step that is no expectation, with no
+    answer of the DNS from before it, ended so (`a|b`: one of these), and the
+    queue names the reason. Other keys of
     `ev=delivery` may be asked for."""
     sent = _message(lab, v)
 
     def look():
         if lab.arrived(sent, v.get("rcpt")):
             raise Failed("it was delivered; " + _state(lab, sent))
-        rows = [r for r in _results(lab, sent, "defer", lab.mark)
+        rows = [r for r in _results(lab, sent, "defer", lab.tried)
                 if _fits(r["reason"], v["reason"])
                 and v.get("mx") in (None, r["mx"])
                 and v.get("rcpt") in (None, r["rcpt"])

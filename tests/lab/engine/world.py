@@ -142,7 +142,8 @@ class Lab:
         self.movable = any(n.word == "clock" for n in scenario.steps)
         self.messages = {}
         self.last = None
-        self.mark = 0
+        self.mark = 0       # in the log: where the last step began
+        self.tried = 0      # and from where on an attempt knows of it
         self.said = ""
         self.kills = 0
         self.hb = None
@@ -254,13 +255,15 @@ class Lab:
     def set_mark(self):
         if self.hb is None:
             return
-        self.mark = len(records.read(self.hb.log))
+        self.mark = self.tried = len(records.read(self.hb.log))
 
     # attacks
 
     def outwait(self):
-        """Let what was changed in the DNS be seen at once."""
-        self.dns.outwait(KEPT_S)
+        """Let what was changed in the DNS be seen at once. Attempts made
+        meanwhile may have had the old answers."""
+        if self.dns.outwait(KEPT_S) and self.hb is not None:
+            self.tried = len(records.read(self.hb.log))
 
     def plan(self, name):
         """What the attacker does before a host, to be added to."""
