@@ -77,7 +77,7 @@ def main():
             continue
         text = lint.read(path)
         for test, i in names_in(path, text):
-            named[i].append("%s %s" % (path, test))
+            named[i].append(" ".join([path] + test.split()))
         findings += ["%s: %s is not in ids.tbl" % (path, i)
                      for i in sorted(set(ids(text)) - set(rows))]
     findings += ["%s: %s is not in ids.tbl" % (named[i][0], i)
