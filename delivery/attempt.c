@@ -12,13 +12,12 @@ finish(struct dlv_attempt *a)
 	a->world->done(a->w, a);
 }
 
-/* Without hosts the policy is not waited for: after trouble of DNS that takes
- * a minute.  An explanation wants to show it. */
+/* When the hosts cannot be learnt now the policy is not waited for: after
+ * trouble of DNS that takes a minute.  An explanation wants to show it. */
 static bool
 is_hopeless(const struct dlv_attempt *a)
 {
-	return a->order.mode == DLV_SEND &&
-	    a->mx.result != HB_RESULT_NONE && a->mx.result != HB_RESULT_OK;
+	return a->order.mode == DLV_SEND && a->mx.result == HB_RESULT_DEFER;
 }
 
 /* Returns whether something was done; false: wait for an answer. */

@@ -286,6 +286,15 @@ dlv_learn(struct dlv_attempt *a)
 	a->waiting--;
 }
 
+/* A word of DNS that is final, that nobody signed and that a policy in force
+ * speaks against may be forged: one packet would destroy mail. */
+static bool
+is_contradicted(const struct dlv_attempt *a)
+{
+	return a->mx.result == HB_RESULT_FAIL && !a->channel.mx_secure &&
+	    sts_is_enforced(&a->channel, a->world->now_ms());
+}
+
 void
 dlv_learned(struct dlv_attempt *a)
 {
@@ -297,7 +306,10 @@ dlv_learned(struct dlv_attempt *a)
 	    a->mx.records.known && a->mx.records.ad;
 	dlv_mx_finish(&a->mx,
 	    a->route.kind == HB_ROUTE_MX ? a->order.self : NULL);
-	if (m->result != HB_RESULT_OK)
+	if (is_contradicted(a))
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_DNS_CONTRADICTED,
+		    451, "4.4.4");
+	else if (m->result != HB_RESULT_OK)
 		dlv_end_with(a, m->result, m->reason, m->code, m->status);
 	else if (a->ledger_lost && a->channel.memory == HB_DOWNGRADE_DEFER)
 		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_STS_STORE, 451,

@@ -106,6 +106,13 @@ is_mode(const struct sts_policy *p, enum sts_mode mode)
 	return p != NULL && p->mode == mode;
 }
 
+bool
+sts_is_enforced(const struct sts_channel *ch, int64_t now_ms)
+{
+	return sts_counts(ch) &&
+	       is_mode(known_policy(ch, now_ms), STS_MODE_ENFORCE);
+}
+
 /* The sender's word lowers what others publish, never what the operator says
  * (RFC 8689 s4.2.2). */
 static bool

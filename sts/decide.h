@@ -88,6 +88,9 @@ bool sts_needs_lookup(const struct sts_channel *ch);
 /* Do DANE records of its hosts count?  (Not: is the way to them signed.) */
 bool sts_needs_dane(const struct sts_channel *ch);
 
+/* Does a policy in enforce count for the domain now? */
+bool sts_is_enforced(const struct sts_channel *ch, int64_t now_ms);
+
 /* PROCEED: connect.  RFC 8461 s4.1. */
 struct sts_verdict sts_decide_mx(const struct sts_channel *ch,
     const struct sts_host *host, int64_t now_ms);

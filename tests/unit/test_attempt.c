@@ -31,7 +31,8 @@ struct fake {
 	enum dlv_trust trust;
 	bool clock_implausible;
 	/* MX records: S signed, i not, a signed and the domain an alias; 0:
-	 * the domain has none, signed */
+	 * the domain has none, signed; n, N no such domain, signed, not;
+	 * . a null MX record */
 	char mx;
 	/* Of m1, m2: TLSA records: 3 usable, 0 unusable, - none, e error, i
 	 * not even the address is signed, ? never an answer */
@@ -150,6 +151,13 @@ fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	if (type == HB_DNS_MX && f->mx == '0')
 		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA,
 			.ad = true, .canonical = name };
+	if (type == HB_DNS_MX && (f->mx == 'n' || f->mx == 'N'))
+		r = (struct hb_dns_answer){ .status = HB_DNS_NXDOMAIN,
+			.ad = f->mx == 'n', .canonical = name };
+	if (type == HB_DNS_MX && f->mx == '.') {
+		mx[0] = (struct hb_dns_rr){ .type = HB_DNS_MX };
+		r.n = 1;
+	}
 	if (type == HB_DNS_AAAA)
 		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA };
 	dlv_attempt_answer(a, slot, &r);
@@ -771,6 +779,62 @@ policy_is_not_waited_for_without_hosts(void **state)
 	dlv_attempt_free(&f.a);
 }
 
+/* DNS says for good that there is nowhere to go: who forges that must not
+ * destroy mail while a policy speaks against it. */
+static void
+what_dns_denies_and_a_policy_says(void **state)
+{
+	static const struct {
+		char mx;
+		bool policy, mta_sts;
+		enum dlv_trust trust;
+		enum hb_result result;
+		enum hb_reason reason;
+	} denied[] = {
+		{ '.', false, true, DLV_TRUST_NO, HB_RESULT_FAIL,
+		    HB_REASON_NULL_MX },
+		{ '.', true, true, DLV_TRUST_NO, HB_RESULT_DEFER,
+		    HB_REASON_DNS_CONTRADICTED },
+		{ '.', true, false, DLV_TRUST_NO, HB_RESULT_FAIL,
+		    HB_REASON_NULL_MX },
+		{ 'N', true, true, DLV_TRUST_YES, HB_RESULT_DEFER,
+		    HB_REASON_DNS_CONTRADICTED },
+		{ 'n', true, true, DLV_TRUST_NO, HB_RESULT_DEFER,
+		    HB_REASON_DNS_CONTRADICTED },
+		/* signed, and checked by one who is trusted */
+		{ 'n', true, true, DLV_TRUST_YES, HB_RESULT_FAIL,
+		    HB_REASON_DNS_NXDOMAIN },
+	};
+	struct hb_span pattern = HB_SPAN("*.x.test");
+	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
+		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(denied); i++) {
+		struct hb_conf conf = { .mta_sts = denied[i].mta_sts };
+		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+			.domain = HB_SPAN("x.test"), .env = &env,
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
+			.self = &self };
+		struct fake f = { .links = "", .mx = denied[i].mx,
+			.trust = denied[i].trust,
+			.policy = denied[i].policy ? &policy : NULL };
+		const struct dlv_outcome *o;
+
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		assert_true(f.done);
+		o = dlv_attempt_outcome(f.a, 0);
+		assert_int_equal(o->res.result, denied[i].result);
+		assert_string_equal(hb_reason_word(o->res.reason),
+		    hb_reason_word(denied[i].reason));
+		dlv_attempt_free(&f.a);
+	}
+}
+
 /* What was seen on a connection that had died says nothing of the next. */
 static void
 facts_of_a_dead_connection(void **state)
@@ -959,6 +1023,7 @@ main(void)
 		cmocka_unit_test(test_DANE_17_mandatory_for_a_route),
 		cmocka_unit_test(test_memory_of_downgrades),
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
+		cmocka_unit_test(what_dns_denies_and_a_policy_says),
 		cmocka_unit_test(facts_of_a_dead_connection),
 		cmocka_unit_test(clock_that_jumps_in_an_attempt),
 		cmocka_unit_test(test_RTLS_01_said_though_the_clock_jumps),
