@@ -163,9 +163,10 @@ const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
 enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);
 /* The operator's tls-policy for a route, else what he demands for the
  * recipients' domain, or NULL.
- * Borrowed from CONF. */
+ * NOW_MS, BELIEVED: as in conf.h.  Borrowed from CONF. */
 const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
-    const struct hb_route *route, struct hb_span domain, int64_t now_ms);
+    const struct hb_route *route, struct hb_span domain, int64_t now_ms,
+    bool believed);
 /* "" where there is none. */
 const char *dlv_attempt_policy_domain(const struct dlv_attempt *a);
 /* The whole attempt's problem; result NONE: there was none. */

@@ -70,24 +70,25 @@ log_exemption(const struct dlv_attempt *a, const struct hb_tls_policy *p)
 /* What the operator demands for the recipients' domain holds by whatever way
  * its mail goes; what he lets go there says nothing of another way. */
 static const struct hb_tls_policy *
-demand_for(const struct hb_conf *conf, struct hb_span domain, int64_t now_ms)
+demand_for(const struct hb_conf *conf, struct hb_span domain, int64_t now_ms,
+    bool believed)
 {
 	const struct hb_tls_policy *p =
-	    hb_conf_tls_policy(conf, domain, now_ms);
+	    hb_conf_tls_policy(conf, domain, now_ms, believed);
 
 	return p != NULL && p->level > HB_TLS_MAY ? p : NULL;
 }
 
 const struct hb_tls_policy *
 dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
-    struct hb_span domain, int64_t now_ms)
+    struct hb_span domain, int64_t now_ms, bool believed)
 {
 	const struct hb_tls_policy *p;
 
 	if (route->kind == HB_ROUTE_LMTP || route->kind == HB_ROUTE_LMTP_UNIX)
 		return NULL;
-	p = hb_conf_tls_policy(conf, route->host, now_ms);
-	return p != NULL ? p : demand_for(conf, domain, now_ms);
+	p = hb_conf_tls_policy(conf, route->host, now_ms, believed);
+	return p != NULL ? p : demand_for(conf, domain, now_ms, believed);
 }
 
 /* A hand-over that no network sees. */
@@ -139,6 +140,7 @@ set_channel(struct dlv_attempt *a)
 {
 	const struct hb_conf *conf = a->order.conf;
 	int64_t now = a->world->now_ms();
+	bool believed = !a->world->clock_implausible(a->w);
 	const struct hb_tls_policy *p;
 
 	a->channel = (struct sts_channel){ .level = HB_TLS_MAY,
@@ -155,10 +157,10 @@ set_channel(struct dlv_attempt *a)
 		a->channel.level = HB_TLS_NONE;
 		return;
 	}
-	p = demand_for(conf, a->order.domain, now);
+	p = demand_for(conf, a->order.domain, now, believed);
 	if (p != NULL)
 		a->channel.at_least = p->level;
-	p = hb_conf_tls_policy(conf, a->route.host, now);
+	p = hb_conf_tls_policy(conf, a->route.host, now, believed);
 	if (p != NULL) {
 		a->channel.level = p->level;
 		a->channel.names = keep_names(a, &p->names);

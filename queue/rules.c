@@ -37,10 +37,11 @@ static bool
 has_word(const struct hb_conf *conf, const struct hb_route *p,
     struct hb_span domain)
 {
-	const struct hb_tls_policy *word = hb_conf_tls_policy(conf, domain, 0);
+	const struct hb_tls_policy *word =
+	    hb_conf_tls_policy(conf, domain, 0, true);
 
 	return word != NULL && hb_route_is_remote(p->kind) &&
-	    word != hb_conf_tls_policy(conf, p->host, 0);
+	    word != hb_conf_tls_policy(conf, p->host, 0, true);
 }
 
 void

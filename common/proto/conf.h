@@ -225,11 +225,12 @@ bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
 const char *hb_tls_level_word(enum hb_tls_level level);
 /* Pattern "name", ".name" (subdomains) or "*" against DOMAIN. */
 bool hb_pattern_match(const char *pattern, struct hb_span domain);
-/* The most exact route or policy for DOMAIN, or NULL; an `until` before
- * NOW_MS no longer counts. */
+/* The most exact route or policy for DOMAIN, or NULL.  A word whose `until` is
+ * before NOW_MS no longer counts; if the clock is not BELIEVED, one that
+ * demands a verified channel goes on counting. */
 const struct hb_conf_route *hb_conf_route(const struct hb_conf *c,
     struct hb_span domain);
 const struct hb_tls_policy *hb_conf_tls_policy(const struct hb_conf *c,
-    struct hb_span domain, int64_t now_ms);
+    struct hb_span domain, int64_t now_ms, bool believed);
 
 #endif

@@ -49,9 +49,16 @@ hb_conf_route(const struct hb_conf *c, struct hb_span domain)
 	return best;
 }
 
+static bool
+is_over(const struct hb_tls_policy *p, int64_t now_ms, bool believed)
+{
+	return p->until_ms != 0 && now_ms >= p->until_ms &&
+	    (believed || p->level < HB_TLS_VERIFY);
+}
+
 const struct hb_tls_policy *
 hb_conf_tls_policy(const struct hb_conf *c, struct hb_span domain,
-    int64_t now_ms)
+    int64_t now_ms, bool believed)
 {
 	const struct hb_tls_policy *best = NULL;
 	size_t most = 0;
@@ -60,7 +67,7 @@ hb_conf_tls_policy(const struct hb_conf *c, struct hb_span domain,
 		const struct hb_tls_policy *p = &c->tls_policies.v[i];
 		size_t w = match_weight(p->pattern, domain);
 
-		if (w > most && (p->until_ms == 0 || now_ms < p->until_ms)) {
+		if (w > most && !is_over(p, now_ms, believed)) {
 			most = w;
 			best = p;
 		}

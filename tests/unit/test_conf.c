@@ -318,6 +318,7 @@ the_most_exact_pattern_wins(void **state)
 	    "route .example smtp://sub\nroute .a.example smtp://suba\n"
 	    "route b.a.example smtp://exact\n"
 	    "tls-policy x.example verify until=2026-01-01\n"
+	    "tls-policy y.example none until=2026-01-01\n"
 	    "tls-policy * encrypt\n");
 	static const struct {
 		const char *domain, *route;
@@ -333,11 +334,18 @@ the_most_exact_pattern_wins(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_string_equal(hb_conf_route(c,
 		    hb_span_str(rows[i].domain))->route, rows[i].route);
-	/* the whole last day still counts; then the exemption is gone */
+	/* the whole last day still counts; then the word is gone */
 	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("x.example"),
-	    INT64_C(1767311999999))->level, HB_TLS_VERIFY);
+	    INT64_C(1767311999999), true)->level, HB_TLS_VERIFY);
 	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("x.example"),
-	    INT64_C(1767312000000))->level, HB_TLS_ENCRYPT);
+	    INT64_C(1767312000000), true)->level, HB_TLS_ENCRYPT);
+	/* a clock that is not believed ends no demand, but an exemption */
+	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("x.example"),
+	    INT64_C(1767312000000), false)->level, HB_TLS_VERIFY);
+	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("y.example"),
+	    INT64_C(1767311999999), false)->level, HB_TLS_NONE);
+	assert_int_equal(hb_conf_tls_policy(c, HB_SPAN("y.example"),
+	    INT64_C(1767312000000), false)->level, HB_TLS_ENCRYPT);
 	hb_conf_free(&c);
 }
 
