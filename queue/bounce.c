@@ -67,7 +67,7 @@ put_back(struct notice *n)
 
 		if (r != NULL && r->state == Q_NOTICE)
 			q_sched_notice_again(n->q->sched, r,
-			    hb_now_ms() + AGAIN_MS);
+			    q_now(n->q) + AGAIN_MS);
 	}
 	q_kick(n->q);
 }
@@ -179,8 +179,9 @@ write_notice(struct notice *n, struct q_msg *m, const struct hb_env *about,
 		.to = n->to,
 		.envid = about->envid,
 		.now_ms = hb_now_ms(),
-		.arrived_ms = m->arrived_ms,
-		.retry_until_ms = q_sched_expires(n->q->sched, m),
+		.arrived_ms = about->arrived_ms,
+		.retry_until_ms = q_date(n->q,
+		    q_sched_expires(n->q->sched, m)),
 		.rcpts = n->rcpts,
 		.n = n->n,
 		.message = bytes,
@@ -194,6 +195,7 @@ write_notice(struct notice *n, struct q_msg *m, const struct hb_env *about,
 		.body = (flags & HB_ENV_8BIT) != 0 ? HB_BODY_8BITMIME
 						   : HB_BODY_7BIT,
 		.parent = n->id };
+	q_stamp_env(n->q, &n->env);
 }
 
 static void
@@ -283,7 +285,7 @@ q_notice(struct q *q, struct q_msg *m)
 		if (rcpt != NULL && hb_span_eq(n->to, return_path(h, rcpt)))
 			add_rcpt(n, v[i], rcpt);
 		else
-			q_sched_notice_again(q->sched, v[i], hb_now_ms() +
+			q_sched_notice_again(q->sched, v[i], q_now(q) +
 			    (rcpt != NULL ? 0 : AGAIN_MS));
 	}
 	free(v);

@@ -8,12 +8,13 @@
 
 #include "common/base/err.h"
 #include "common/base/timefmt.h"
+#include "common/base/timefmt.h"
 #include "common/io/workers.h"
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
-	LONGEST_WAIT_MS = 10000, /* the host's clock may have been set */
-	CLOCK_STEP_MS = 60 * 60 * 1000
+	STOP_PART = 4, /* of the lifetime: what a stop counts for at most */
+	CLOCK_STEP_MS = 60 * 60 * 1000 /* of the wall clock: worth a word */
 };
 #define YEAR_2020_MS INT64_C(1577836800000)
 
@@ -29,7 +30,72 @@ q_kick(struct q *q)
 	hb_hook_arm(q->hook);
 }
 
+/* Time. */
+
+static struct q_clocks
+clocks(void)
+{
+	int64_t ahead = hb_clock_ahead();
+
+	return (struct q_clocks){ .wall_ms = hb_now_ms() - ahead,
+		.mono_ms = hb_mono_ms(), .ahead_ms = ahead };
+}
+
+int64_t
+q_now(const struct q *q)
+{
+	return q->clock.base_ms + hb_age_ms();
+}
+
+int64_t
+q_date(const struct q *q, int64_t queue_ms)
+{
+	return hb_now_ms() + queue_ms - q_now(q);
+}
+
+struct q_stamp
+q_stamp(const struct q *q)
+{
+	struct q_clocks now = clocks();
+
+	return q_clock_stamp(&q->clock, &now);
+}
+
+void
+q_stamp_env(const struct q *q, struct hb_env *env)
+{
+	struct q_stamp s = q_stamp(q);
+
+	env->queue_ms = s.at_ms;
+	env->queue_off_ms = s.off_ms;
+	env->queue_ahead_ms = s.ahead_ms;
+}
+
+/* That mail is not hurt by it does not make a wrong clock right. */
+static void
+watch_clock(struct q *q)
+{
+	int64_t step = q_stamp(q).off_ms - q->off_ms;
+	char from[HB_TIME_RFC3339_SIZE];
+
+	if (step > -CLOCK_STEP_MS && step < CLOCK_STEP_MS)
+		return;
+	q->off_ms += step;
+	hb_time_rfc3339(hb_now_ms() - step, from);
+	HB_LOG(HB_LOG_WARN, HB_EV_CLOCK, hb_kv_str(HB_K_STATE, "set"),
+	    hb_kv_str(HB_K_FROM, from),
+	    hb_kv_str(HB_K_TEXT,
+		"the clock was set: what waits is as old as it was"));
+}
+
 /* Messages. */
+
+/* Without a stamp: its clock is all there is. */
+static int64_t
+arrival(const struct hb_env *env)
+{
+	return env->queue_ms > 0 ? env->queue_ms : env->arrived_ms;
+}
 
 static uint32_t
 flags_of(const struct hb_env *env)
@@ -46,13 +112,11 @@ void
 q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n)
 {
-	struct q_msg *m;
+	struct q_msg *m = q_sched_add(q->sched, env->id, arrival(env),
+	    env->size, flags_of(env));
 
-	q_follow_clock(q);
-	m = q_sched_add(q->sched, env->id, env->arrived_ms, env->size,
-	    flags_of(env));
 	for (size_t i = 0; i < n; i++)
-		q_sched_rcpt(q->sched, m, rcpts[i].idx, hb_now_ms());
+		q_sched_rcpt(q->sched, m, rcpts[i].idx, q_now(q));
 	q_hot_put(q, m, arena, env, rcpts, n);
 	q_trace_add(q, env->id, "accepted", 0, NULL);
 	q->accepted++;
@@ -84,72 +148,27 @@ q_finish_if_empty(struct q *q, struct q_msg *m)
 uint64_t
 q_new_id(struct q *q, unsigned instance)
 {
-	uint64_t ms = (uint64_t)(hb_now_ms() - YEAR_2020_MS) &
+	uint64_t ms = (uint64_t)(q_now(q) - YEAR_2020_MS) &
 	    UINT64_C(0xFFFFFFFFFF);
 
 	return ms << 24 | (uint64_t)(instance & 255) << 16 | q->next_id++;
 }
 
-/* The clock. */
-
-static int64_t
-wall_ahead(void)
-{
-	return hb_now_ms() - hb_clock_ahead() - hb_mono_ms();
-}
-
-/*
- * A message is as old as it has waited.  By a clock that was set in between
- * it would be returned at once, or lie for a year; a device without a battery
- * takes mail in 1970.  What the clock is slewed by is left alone.
- */
-void
-q_follow_clock(struct q *q)
-{
-	int64_t step = wall_ahead() - q->wall_ahead_ms;
-	char from[HB_TIME_RFC3339_SIZE];
-
-	if (step < CLOCK_STEP_MS && step > -CLOCK_STEP_MS)
-		return;
-	q->wall_ahead_ms += step;
-	q_sched_shift(q->sched, step);
-	hb_time_rfc3339(hb_now_ms() - step, from);
-	HB_LOG(HB_LOG_WARN, HB_EV_CLOCK, hb_kv_str(HB_K_STATE, "set"),
-	    hb_kv_str(HB_K_FROM, from),
-	    hb_kv_str(HB_K_TEXT,
-		"the clock was set: what waits is as old as it was"));
-}
-
-/* Written down before there was a clock, or by one that was ahead. */
-static int64_t
-credible_arrival(int64_t arrived_ms)
-{
-	int64_t now = hb_now_ms();
-	bool early = arrived_ms < YEAR_2020_MS && now >= YEAR_2020_MS;
-
-	return early || arrived_ms > now ? now : arrived_ms;
-}
-
-static int64_t
-credible_try(const struct q *q, int64_t next_ms)
-{
-	int64_t now = hb_now_ms();
-
-	return next_ms > now + q_sched_longest_wait(q->sched) ? now : next_ms;
-}
-
-/* Replay. */
+/* Replay: in queue time, of which no more is known than the records say. */
 
 static void
 replay_message(void *ctx, const struct hb_env *env,
     const struct hb_rcpt *rcpts, size_t n)
 {
 	struct q *q = ctx;
+	struct q_stamp stamp = { env->queue_ms, env->queue_off_ms,
+		env->queue_ahead_ms };
 	struct q_msg *m = q_sched_add(q->sched, env->id,
-	    credible_arrival(env->arrived_ms), env->size, flags_of(env));
+	    arrival(env), env->size, flags_of(env));
 
+	q_clock_note(&q->clock, &stamp);
 	for (size_t i = 0; i < n; i++)
-		q_sched_rcpt(q->sched, m, rcpts[i].idx, hb_now_ms());
+		q_sched_rcpt(q->sched, m, rcpts[i].idx, m->arrived_ms);
 }
 
 static void
@@ -158,10 +177,9 @@ replay_tried(struct q *q, struct q_rcpt *r, const struct q_change *c)
 	static const struct hb_outcome none;
 	const struct hb_outcome *o = c->outcome != NULL ? c->outcome : &none;
 
-	q_sched_tried(q->sched, r, c->attempts,
-	    credible_try(q, c->next_ms), o);
+	q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
 	if (o->result == HB_RESULT_FAIL)
-		q_sched_fail(q->sched, r, o, hb_now_ms());
+		q_sched_fail(q->sched, r, o, r->msg->arrived_ms);
 }
 
 static void
@@ -170,7 +188,7 @@ replay_flags(struct q *q, struct q_msg *m, uint32_t flags)
 	if ((flags & HB_ENV_HELD) != 0)
 		q_sched_hold(q->sched, m);
 	else
-		q_sched_release(q->sched, m, hb_now_ms());
+		q_sched_release(q->sched, m, m->arrived_ms);
 }
 
 static void
@@ -180,12 +198,14 @@ replay_change(void *ctx, uint64_t id, const struct q_change *c)
 	struct q_msg *m = q_sched_find(q->sched, id);
 	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, c->idx) : NULL;
 
+	q_clock_note(&q->clock, &c->stamp);
 	if (m == NULL)
 		return;
 	switch (c->kind) {
 	case Q_CHANGE_RCPT:
 		if (q_sched_find_rcpt(m, c->rcpt->idx) == NULL)
-			q_sched_rcpt(q->sched, m, c->rcpt->idx, hb_now_ms());
+			q_sched_rcpt(q->sched, m, c->rcpt->idx,
+			    m->arrived_ms);
 		break;
 	case Q_CHANGE_TRIED:
 		if (r != NULL)
@@ -233,6 +253,19 @@ on_space(void *ctx, uint64_t bytes)
 			q_tell_space(q, q->smtpd[i]);
 }
 
+/* Queue time goes on where it was. */
+static void
+start_clock(struct q *q)
+{
+	struct q_clocks now = clocks();
+	bool is_known = q_clock_start(&q->clock, &now,
+	    q->env->conf->lifetime / STOP_PART);
+
+	q->off_ms = q->clock.last.off_ms;
+	watch_clock(q);
+	q_sched_start(q->sched, q_now(q), !is_known);
+}
+
 /* Messages whose recipients were all done when the record of their end was
  * lost. */
 static void
@@ -271,14 +304,13 @@ perform(struct q *q, const struct q_act *act)
 static void
 set_timer(struct q *q)
 {
-	int64_t at = q_sched_wake(q->sched), now = hb_now_ms();
+	int64_t at = q_sched_wake(q->sched), now = q_now(q);
 
 	if (at == INT64_MAX) {
 		hb_timer_clear(q->timer);
 		return;
 	}
-	at = at > now ? at - now : 0;
-	hb_timer_set(q->timer, at < LONGEST_WAIT_MS ? at : LONGEST_WAIT_MS);
+	hb_timer_set(q->timer, at > now ? at - now : 0);
 }
 
 static void
@@ -287,12 +319,12 @@ run(void *ctx)
 	struct q *q = ctx;
 	struct q_act act;
 
-	q_follow_clock(q);
 	q_settle_dirty(q);
 	if (q->stopping)
 		return;
+	watch_clock(q);
 	for (int i = 0; i < ACTIONS_TURN; i++) {
-		q_sched_next(q->sched, hb_now_ms(), &act);
+		q_sched_next(q->sched, q_now(q), &act);
 		if (act.kind == Q_ACT_NONE) {
 			set_timer(q);
 			return;
@@ -485,7 +517,6 @@ make_scheduler(struct q *q)
 	c = sched_conf(q->env->conf, q->workers);
 	hb_random(c.key, sizeof(c.key));
 	q->sched = q_sched_new(&c);
-	q->wall_ahead_ms = wall_ahead();
 	q->delivery = hb_calloc(q->workers, sizeof(*q->delivery));
 	for (unsigned i = 0; i < q->workers; i++) {
 		q->delivery[i].q = q;
@@ -555,6 +586,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 		q_free(&q);
 		return NULL;
 	}
+	start_clock(q);
 	finish_replayed(q);
 	log_replay(q);
 	hb_timer_set(q->gate, Q_CLAIMS_MS);

@@ -149,7 +149,8 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 }
 
 static void
-put_rcpt(const struct hb_ctl *c, const struct q_hot *h, const struct q_rcpt *r)
+put_rcpt(const struct q *q, const struct hb_ctl *c, const struct q_hot *h,
+    const struct q_rcpt *r)
 {
 	const struct hb_rcpt *rcpt = q_hot_rcpt(h, r->idx);
 	int64_t next = q_rcpt_next_ms(r);
@@ -161,7 +162,7 @@ put_rcpt(const struct hb_ctl *c, const struct q_hot *h, const struct q_rcpt *r)
 		hb_ctl_str(c, "original", rcpt->original);
 	hb_ctl_int(c, "attempts", r->attempts);
 	if (next > 0)
-		hb_ctl_time(c, "next_attempt", next);
+		hb_ctl_time(c, "next_attempt", q_date(q, next));
 	else
 		hb_ctl_null(c, "next_attempt");
 	if (r->dest != NULL)
@@ -182,7 +183,7 @@ put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 	hb_ctl_text(c, "id", id);
 	hb_ctl_str(c, "sender", h->env.sender);
 	hb_ctl_int(c, "size", (int64_t)m->size);
-	hb_ctl_time(c, "arrived", m->arrived_ms);
+	hb_ctl_time(c, "arrived", h->env.arrived_ms);
 	hb_ctl_text(c, "state", state_word(m));
 	if (demand[0] != '\0')
 		hb_ctl_text(c, "tls_demand", demand);
@@ -212,7 +213,7 @@ list_rcpts(struct walk *w, struct q_msg *m)
 			w->open_rcpt = r->idx;
 			return;
 		}
-		put_rcpt(&w->c, h, r);
+		put_rcpt(w->q, &w->c, h, r);
 	}
 	hb_ctl_close(&w->c);
 	hb_ctl_close(&w->c);
@@ -261,7 +262,7 @@ record(struct walk *w, uint64_t id, const struct q_change *c)
 static bool
 visit_flush(struct walk *w, struct q_msg *m)
 {
-	q_sched_flush(w->q->sched, m, hb_now_ms());
+	q_sched_flush(w->q->sched, m, q_now(w->q));
 	return true;
 }
 
@@ -290,7 +291,7 @@ visit_release(struct walk *w, struct q_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) == 0)
 		return false;
-	q_sched_release(w->q->sched, m, hb_now_ms());
+	q_sched_release(w->q->sched, m, q_now(w->q));
 	record_held(w, m);
 	return true;
 }
@@ -583,7 +584,7 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	put_msg(c, h, m);
 	for (struct q_rcpt *r = m->rcpts; r != NULL && n++ < SHOW_RCPTS;
 	     r = r->mnext)
-		put_rcpt(c, h, r);
+		put_rcpt(q, c, h, r);
 	hb_ctl_close(c);
 	put_envelope(c, &h->env);
 	kept = HB_NEW(struct shown);
@@ -642,6 +643,7 @@ status(struct q *q, const struct hb_ctl *c)
 	hb_ctl_int(c, "destinations", s.destinations);
 	hb_ctl_int(c, "unreachable", s.unreachable);
 	hb_ctl_int(c, "jobs", s.jobs);
+	hb_ctl_int(c, "clock_off_s", q_stamp(q).off_ms / 1000);
 	hb_ctl_int(c, "spool_free", (int64_t)q_spool_space(q->spool));
 	hb_ctl_int(c, "accepted_total", (int64_t)q->accepted);
 	hb_ctl_int(c, "delivered_total", (int64_t)hb_stat_sum(HB_STAT_DELIVERED_LOCAL));

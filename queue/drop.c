@@ -258,6 +258,7 @@ complete_env(struct q_drop *d, uid_t uid)
 	snprintf(user, sizeof(user), "uid:%u", (unsigned)uid);
 	e->id = q_new_id(d->q, Q_DROP_INSTANCE);
 	e->arrived_ms = hb_now_ms();
+	q_stamp_env(d->q, e);
 	e->parent = 0;
 	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
 	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL | HB_ENV_8BIT |

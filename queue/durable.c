@@ -158,6 +158,8 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 	r->c = hb_arena_alloc(a, n * sizeof(*c));
 	memcpy(r->c, c, n * sizeof(*c));
 	for (size_t i = 0; i < n; i++) {
+		if (c[i].kind == Q_CHANGE_TRIED)
+			r->c[i].stamp = q_stamp(q);
 		if (c[i].rcpt != NULL)
 			copy_rcpt(a, &r->c[i]);
 		if (c[i].outcome != NULL)

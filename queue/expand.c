@@ -92,7 +92,7 @@ send_on(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt)
 	hb_addr_split(rcpt->address, &local, &domain);
 	q_rule_route(q->env->conf, &parsed, rcpt->route, rcpt->owner, domain,
 	    &key, &to);
-	q_sched_route(q->sched, r, &to, hb_now_ms());
+	q_sched_route(q->sched, r, &to, q_now(q));
 	hb_buf_free(&key);
 }
 
@@ -216,7 +216,7 @@ on_recorded(void *ctx)
 		q_hot_drop(q, m); /* its list is no longer all */
 		for (size_t i = 0; i < a->n; i++)
 			q_sched_rcpt(q->sched, m, a->items[i].idx,
-			    hb_now_ms());
+			    q_now(q));
 		q_sched_done(q->sched, r);
 		q_finish_if_empty(q, m);
 		q_kick(q);

@@ -26,7 +26,7 @@ q_wants_notice(const struct q_msg *m, const struct hb_env *env,
 }
 
 static void
-log_delivery(struct q_msg *m, const struct hb_rcpt *rcpt,
+log_delivery(const struct q *q, struct q_msg *m, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o)
 {
 	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, m->id),
@@ -43,7 +43,7 @@ log_delivery(struct q_msg *m, const struct hb_rcpt *rcpt,
 	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, hb_now_ms() - m->arrived_ms),
+	    hb_kv_int(HB_K_DELAY_MS, q_now(q) - m->arrived_ms),
 	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
 }
 
@@ -114,17 +114,17 @@ apply_fail(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
 		q_sched_done(q->sched, r);
 		return;
 	}
-	q_sched_fail(q->sched, r, o, hb_now_ms());
+	q_sched_fail(q->sched, r, o, q_now(q));
 	c->kind = Q_CHANGE_TRIED;
 	c->attempts = r->attempts;
-	c->next_ms = hb_now_ms();
+	c->next_ms = q_now(q);
 }
 
 static void
 apply_defer(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
     const struct when *w, struct q_change *c)
 {
-	int64_t at = hb_now_ms();
+	int64_t at = q_now(q);
 
 	hb_stat(HB_STAT_DEFERRED);
 	if (w->how == WAIT_IN_LINE)
@@ -151,7 +151,7 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 
 	*c = (struct q_change){ .idx = r->idx, .outcome = o };
 	if (rcpt != NULL && !w->logged)
-		log_delivery(m, rcpt, o);
+		log_delivery(q, m, rcpt, o);
 	q_trace_add(q, m->id, "attempt", r->idx, o);
 	if (o->result == HB_RESULT_OK)
 		apply_ok(q, r, o->tls, c);
@@ -170,8 +170,7 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
-	q_follow_clock(q);
-	(void)expire(&mine, hb_now_ms() >= q_sched_expires(q->sched, m));
+	(void)expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_finish_if_empty(q, m);
@@ -298,7 +297,7 @@ judge_destination(struct q_work *w)
 
 	if (w->unreachable && last != NULL)
 		when.line_ms = q_sched_unreachable(w->q->sched, w->job, last,
-		    hb_now_ms());
+		    q_now(w->q));
 	if (when.line_ms > 0) {
 		when.how = WAIT_IN_LINE;
 	} else if (w->reason != HB_REASON_ROLE_LOST) {

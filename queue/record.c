@@ -308,7 +308,7 @@ q_message_end(struct q_message_writer *w, struct hb_span body)
 /* A change on its way to bytes: as struct q_change, records as bytes. */
 struct flat_change {
 	uint32_t kind, idx, attempts, flags;
-	int64_t next_ms;
+	int64_t next_ms, at_ms, off_ms, ahead_ms;
 	struct hb_span rcpt, outcome;
 };
 #define FIELD(tag, type, name, most)                                           \
@@ -321,6 +321,9 @@ static const struct hb_field change_fields[] = {
 	FIELD(5, HB_F_I64, next_ms, 0),
 	FIELD(6, HB_F_BYTES, rcpt, 0),
 	FIELD(7, HB_F_BYTES, outcome, 0),
+	FIELD(8, HB_F_I64, at_ms, 0),
+	FIELD(9, HB_F_I64, off_ms, 0),
+	FIELD(10, HB_F_I64, ahead_ms, 0),
 };
 static const struct hb_record change_record = { "change", change_fields,
 	HB_ARRAY_LEN(change_fields), sizeof(struct flat_change) };
@@ -330,7 +333,8 @@ q_change_encode(const struct q_change *c, struct hb_buf *out)
 {
 	struct flat_change flat = { .kind = c->kind, .idx = c->idx,
 		.attempts = c->attempts, .flags = c->flags,
-		.next_ms = c->next_ms };
+		.next_ms = c->next_ms, .at_ms = c->stamp.at_ms,
+		.off_ms = c->stamp.off_ms, .ahead_ms = c->stamp.ahead_ms };
 	struct hb_buf rcpt = HB_BUF_INIT(0), outcome = HB_BUF_INIT(0);
 	int r = 0;
 
@@ -360,7 +364,8 @@ q_change_decode(struct hb_span in, struct q_change *c,
 		return HB_E_CORRUPT;
 	*c = (struct q_change){ .kind = flat.kind, .idx = flat.idx,
 		.attempts = flat.attempts, .flags = flat.flags,
-		.next_ms = flat.next_ms };
+		.next_ms = flat.next_ms, .stamp = { flat.at_ms, flat.off_ms,
+		    flat.ahead_ms } };
 	if (c->kind == Q_CHANGE_RCPT)
 		c->rcpt = &store->rcpt;
 	if (c->kind == Q_CHANGE_TRIED || c->kind == Q_CHANGE_DONE)

@@ -24,6 +24,7 @@
 #include "common/io/rolemain.h"
 #include "common/proto/route.h"
 #include "common/proto/stats.h"
+#include "queue/clock.h"
 #include "queue/sched.h"
 #include "queue/spool.h"
 #include "queue/store.h"
@@ -94,13 +95,14 @@ struct q {
 	struct q_spool *spool;
 	struct q_store *store;
 	struct q_sched *sched;
+	struct q_clock clock;
+	int64_t off_ms; /* of the wall clock, as was said last */
 	struct hb_hook *hook;	/* runs the scheduler at the end of a turn */
 	struct hb_timer *timer; /* and when something is due */
 	struct hb_timer *gate;	/* the start: claims of all workers first */
 	bool gated, stopping, paused;
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
-	int64_t wall_ahead_ms; /* of the monotonic clock, without the lab's shift */
 
 	struct hb_peer *router, *control;
 	struct q_delivery *delivery; /* one for each worker */
@@ -134,9 +136,6 @@ void q_stop(struct q *q); /* hb_role_exit follows */
 void q_peer_up(struct q *q, struct hb_peer *p);
 void q_peer_lost(struct q *q, struct hb_peer *p);
 void q_peer_drained(struct q *q, struct hb_peer *p);
-/* Before a time that is kept is compared with the clock: if somebody set that
- * meanwhile, all times move with it. */
-void q_follow_clock(struct q *q);
 void q_kick(struct q *q); /* run the scheduler at the end of this turn */
 struct q *q_of(void *ctx); /* from a handler's ctx */
 /* A message became durable.  Takes ARENA, which owns the rest. */
@@ -148,6 +147,12 @@ void q_forget(struct q *q, struct q_msg *m);
 void q_finish_if_empty(struct q *q, struct q_msg *m);
 uint64_t q_new_id(struct q *q, unsigned instance);
 void q_open_gate(struct q *q);
+/* Queue time: the scheduler's.  As a date of the wall clock. */
+int64_t q_now(const struct q *q);
+int64_t q_date(const struct q *q, int64_t queue_ms);
+struct q_stamp q_stamp(const struct q *q);
+/* Before it is added to the spool. */
+void q_stamp_env(const struct q *q, struct hb_env *env);
 
 /* durable.c */
 /* DONE runs when the changes are durable, never before this returns; they are

@@ -75,8 +75,6 @@ void q_dest_unblock_due(struct q_sched *s, int64_t now_ms);
 struct q_batch *q_dest_next_job(struct q_sched *s, int64_t now_ms);
 /* When a job that gets old makes place for one that waits; INT64_MAX. */
 int64_t q_dest_wake(const struct q_sched *s);
-/* As q_sched_shift. */
-void q_dest_shift(struct q_sched *s, int64_t ms);
 /* The message of these jobs is no more. */
 void q_jobs_orphan(struct q_sched *s, const struct q_msg *m);
 void q_dest_free_all(struct q_sched *s);

@@ -549,35 +549,6 @@ q_sched_backoff(const struct q_sched *s, unsigned attempts, uint8_t jitter)
 	return ms * 7 / 8 + ms * jitter / 1024;
 }
 
-static void
-shift_heap(struct q_heap *h, int64_t ms)
-{
-	for (uint32_t i = 0; i < h->n; i++) /* the order stays */
-		h->v[i]->key += ms;
-}
-
-void
-q_sched_shift(struct q_sched *s, int64_t ms)
-{
-	uint32_t cursor = 0;
-	struct q_msg *m;
-
-	while ((m = q_sched_walk(s, &cursor)) != NULL) {
-		m->arrived_ms += ms;
-		for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-			r->when_ms += ms;
-	}
-	shift_heap(&s->times, ms);
-	shift_heap(&s->blocks, ms);
-	q_dest_shift(s, ms);
-}
-
-int64_t
-q_sched_longest_wait(const struct q_sched *s)
-{
-	return s->conf.max_ms * 2 + s->conf.host_memory_ms;
-}
-
 void
 q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 {
@@ -599,6 +570,34 @@ q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 			q_set_due(s, r);
 	}
 	q_heap_free(&old);
+}
+
+static void
+start_rcpt(struct q_sched *s, struct q_rcpt *r, int64_t now_ms, bool anew)
+{
+	int64_t most = now_ms + s->conf.max_ms;
+
+	if (r->state != Q_NEW)
+		return;
+	if (anew && r->when_ms > now_ms)
+		r->when_ms = now_ms;
+	else if (r->when_ms > most)
+		r->when_ms = most;
+	q_set_due(s, r);
+}
+
+void
+q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
+{
+	uint32_t cursor = 0;
+	struct q_msg *m;
+
+	while ((m = q_sched_walk(s, &cursor)) != NULL) {
+		if (m->arrived_ms > now_ms)
+			m->arrived_ms = now_ms;
+		for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+			start_rcpt(s, r, now_ms, anew);
+	}
 }
 
 /* The operator. */

@@ -150,6 +150,10 @@ struct q_rcpt *q_sched_find_rcpt(const struct q_msg *m, uint32_t idx);
 /* Restores what a record says (replay). */
 void q_sched_tried(struct q_sched *s, struct q_rcpt *r, uint32_t attempts,
     int64_t next_ms, const struct hb_outcome *o);
+/* All is replayed and it is NOW_MS: what is further away than a back-off is
+ * brought back to one, and no message is from the future.  ANEW: nobody knows
+ * how long they have waited; all are due. */
+void q_sched_start(struct q_sched *s, int64_t now_ms, bool anew);
 /* Forgets message and recipients, also those that are active. */
 void q_sched_forget(struct q_sched *s, struct q_msg *m);
 /* The next message at or after *CURSOR (start with 0), or NULL: messages may
@@ -240,11 +244,6 @@ bool q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job,
 int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
 int64_t q_sched_expires(const struct q_sched *s, const struct q_msg *m);
-/* The clock was set: every time that is kept moves by MS, so that ages and
- * waits stay what they were. */
-void q_sched_shift(struct q_sched *s, int64_t ms);
-/* The longest wait between two tries, and some more. */
-int64_t q_sched_longest_wait(const struct q_sched *s);
 
 /* The operator's words; each walks the message. */
 void q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms);

@@ -388,15 +388,6 @@ grow_old(struct q_worker *w, int64_t now_ms)
 		young_leave(w, w->eldest);
 }
 
-void
-q_dest_shift(struct q_sched *s, int64_t ms)
-{
-	for (unsigned i = 0; i < s->conf.workers; i++)
-		for (struct q_batch *j = s->workers[i].eldest; j != NULL;
-		     j = j->younger)
-			j->old_ms += ms;
-}
-
 int64_t
 q_dest_wake(const struct q_sched *s)
 {

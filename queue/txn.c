@@ -292,6 +292,7 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 		e->flags |= HB_ENV_LARGE;
 	if (e->arrived_ms <= 0 || e->arrived_ms > hb_now_ms() + FUTURE_MS)
 		e->arrived_ms = hb_now_ms();
+	q_stamp_env(t->q, e);
 	/* the same recipient twice is one */
 	t->n = q_rule_merge(NULL, 0, 0, t->rcpts, t->n);
 	t->kept = hb_arena_alloc(t->arena, t->n * sizeof(*t->rcpts));

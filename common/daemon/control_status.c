@@ -105,6 +105,21 @@ add_role(struct ctl_client *c, const json_t *row)
 	ctl_add(c, "\n");
 }
 
+enum { MOVED_S = 60 * 60 }; /* off by more is worth a line */
+
+/* Waiting mail keeps its age when the clock moves (queue/clock.h). */
+static void
+add_moved(struct ctl_client *c, json_int_t off_s)
+{
+	char by[24];
+
+	if (off_s > -MOVED_S && off_s < MOVED_S)
+		return;
+	hb_duration_format((off_s > 0 ? off_s : -off_s) * 1000, by);
+	ctl_addf(c, "clock: %s %s of the time that queue counts; mail keeps "
+	    "its age\n", by, off_s > 0 ? "ahead" : "behind");
+}
+
 static void
 add_queue(struct ctl_client *c, const json_t *queue)
 {
@@ -121,6 +136,8 @@ add_queue(struct ctl_client *c, const json_t *queue)
 		ctl_add_member(c, queue, counts[i]);
 	}
 	ctl_add(c, "\n");
+	add_moved(c, json_integer_value(json_object_get(queue,
+	    "clock_off_s")));
 }
 
 /* What the workers of delivery say of their policies, added up, and of the

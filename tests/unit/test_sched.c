@@ -1,6 +1,7 @@
 /* The scheduler with a clock of the test's own: five days take milliseconds. */
 #include "tests/unit/unit.h"
 
+#include "queue/clock.h"
 #include "queue/sched.h"
 
 enum { SEC = 1000, MIN = 60 * SEC, HOUR = 60 * MIN, DAY = 24 * HOUR };
@@ -758,31 +759,112 @@ heap_gives_the_earliest_first(void **state)
 	q_heap_free(&h);
 }
 
-/* Ages and waits stay what they were, both ways. */
+/* What a damaged record or a forgotten clock left behind. */
 static void
-a_clock_that_is_set_moves_all_times(void **state)
+a_start_brings_far_times_back(void **state)
 {
-	static const int64_t steps[] = { 20 * (int64_t)DAY,
-		-300 * (int64_t)DAY };
-
 	(void)state;
-	for (size_t i = 0; i < HB_ARRAY_LEN(steps); i++) {
-		struct q_msg *m = add(i + 1, 2);
-		int64_t left = q_sched_expires(s, m) - now;
-		struct q_batch *job = due_job("a");
+	for (int anew = 0; anew <= 1; anew++) {
+		struct q_msg *m = add((uint64_t)anew + 1, 1);
+		const struct hb_outcome o = { .result = HB_RESULT_DEFER };
+		struct q_batch *job;
+		int64_t wake;
 
-		end_defer(job);
-		assert_true(q_sched_wake(s) > now);
-		now += steps[i];
-		q_sched_shift(s, steps[i]);
-		assert_int_equal(q_sched_expires(s, m) - now, left);
-		assert_null(next_job("a"));
-		now = q_sched_wake(s);
+		m->arrived_ms = now + 300 * (int64_t)DAY;
+		q_sched_tried(s, m->rcpts, 3, now + 300 * (int64_t)DAY, &o);
+		q_sched_start(s, now, anew);
+		assert_true(q_sched_expires(s, m) <= now + 5 * (int64_t)DAY);
+		wake = q_sched_wake(s);
+		assert_true(wake <= now + (anew ? 0 : 4 * (int64_t)HOUR));
+		now = wake;
 		job = due_job("a");
 		assert_false(job->final);
-		assert_int_equal(job->n, 2);
 		end_ok(job);
 	}
+}
+
+struct clock_row {
+	const char *name;
+	struct q_stamp last;
+	struct q_clocks now;
+	int64_t starts_at; /* queue time, with the shift */
+	bool is_known;
+};
+
+#define Y2026 (20700 * (int64_t)DAY)
+#define Y2060 (33000 * (int64_t)DAY)
+/* clang-format off */
+static const struct clock_row clock_rows[] = {
+	{ "new spool", { 0, 0, 0 }, { Y2026, 7, 0 }, Y2026, true },
+	{ "new spool, before 1970", { 0, 0, 0 }, { -5, 7, 0 }, 1, true },
+	{ "new spool in a lab", { 0, 0, 0 }, { Y2026, 7, DAY },
+	    Y2026 + DAY, true },
+	{ "an hour down", { Y2026, 0, 0 }, { Y2026 + HOUR, 7, 0 },
+	    Y2026 + HOUR, true },
+	{ "the most", { Y2026, 0, 0 }, { Y2026 + DAY, 7, 0 },
+	    Y2026 + DAY, true },
+	{ "longer", { Y2026, 0, 0 }, { Y2026 + DAY + 1, 7, 0 },
+	    Y2026 + DAY, false },
+	{ "set back a little", { Y2026, 0, 0 }, { Y2026 - HOUR, 7, 0 },
+	    Y2026, true },
+	{ "set back", { Y2026, 0, 0 }, { Y2026 - HOUR - 1, 7, 0 },
+	    Y2026, false },
+	{ "1970 now", { Y2026, 0, 0 }, { DAY, 7, 0 }, Y2026, false },
+	{ "2060 now", { Y2026, 0, 0 }, { Y2060, 7, 0 }, Y2026 + DAY, false },
+	{ "2060 all along", { Y2026, Y2060 - Y2026, 0 },
+	    { Y2060 + HOUR, 7, 0 }, Y2026 + HOUR, true },
+	{ "2060 no more", { Y2026, Y2060 - Y2026, 0 }, { Y2026, 7, 0 },
+	    Y2026, false },
+	{ "advanced while down", { Y2026, 0, 0 },
+	    { Y2026 + HOUR, 7, 9 * (int64_t)DAY },
+	    Y2026 + HOUR + 9 * (int64_t)DAY, true },
+	{ "advanced before", { Y2026 + 9 * (int64_t)DAY, 0,
+	    9 * (int64_t)DAY }, { Y2026 + HOUR, 7, 9 * (int64_t)DAY },
+	    Y2026 + HOUR + 9 * (int64_t)DAY, true },
+	{ "cannot be", { INT64_MAX, 0, 0 }, { Y2026, 7, 0 }, Y2026, true },
+	{ "cannot be either", { Y2026, INT64_MIN, 0 }, { Y2026, 7, 0 },
+	    Y2026, true },
+};
+/* clang-format on */
+
+static void
+queue_time_goes_on_where_it_was(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(clock_rows); i++) {
+		const struct clock_row *r = &clock_rows[i];
+		struct q_stamp old = { 5, 0, 0 };
+		struct q_clock c = { 0 };
+		bool is_known;
+
+		q_clock_note(&c, &r->last);
+		if (c.last.at_ms != 0)
+			q_clock_note(&c, &old);
+		is_known = q_clock_start(&c, &r->now, DAY);
+		if (is_known != r->is_known ||
+		    q_clock_stamp(&c, &r->now).at_ms != r->starts_at)
+			fail_msg("%s", r->name);
+	}
+}
+
+/* A jump moves the stamp's date, not its time. */
+static void
+queue_time_is_monotonic(void **state)
+{
+	struct q_clocks now_is = { Y2026, 1000, 0 };
+	struct q_clock c = { 0 };
+	struct q_stamp st;
+
+	(void)state;
+	assert_true(q_clock_start(&c, &now_is, DAY));
+	now_is = (struct q_clocks){ Y2060, 3000, 0 };
+	st = q_clock_stamp(&c, &now_is);
+	assert_int_equal(st.at_ms, Y2026 + 2000);
+	assert_int_equal(st.off_ms, Y2060 - Y2026 - 2000);
+	now_is.ahead_ms = DAY;
+	st = q_clock_stamp(&c, &now_is);
+	assert_int_equal(st.at_ms, Y2026 + 2000 + DAY);
+	assert_int_equal(st.off_ms, Y2060 - Y2026 - 2000);
 }
 
 int
@@ -803,7 +885,9 @@ main(void)
 		T(one_notice_for_all_that_failed_together),
 		T(notice_does_not_wait_long_for_others),
 		T(delay_is_told_once),
-		T(a_clock_that_is_set_moves_all_times),
+		T(a_start_brings_far_times_back),
+		T(queue_time_goes_on_where_it_was),
+		T(queue_time_is_monotonic),
 		T(jobs_of_a_domain_stay_with_one_worker),
 		T(a_busy_smarthost_spills_to_other_workers),
 		T(bytes_on_their_way_to_a_worker_are_bounded),

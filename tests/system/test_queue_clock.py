@@ -1,0 +1,115 @@
+"""No jump of the clock bounces mail, or holds it for ever (queue/clock.h)."""
+
+import time
+
+import pytest
+
+from harness import client, clock
+from harness.wait import until
+
+DAY = 86400
+# from the wall clock of this host
+IN_1970 = -20000 * DAY
+IN_2060 = 12500 * DAY
+
+LINES = ["retry first=2s max=4s", "lifetime 5d", "delay-warning 4h"]
+
+
+@pytest.fixture(scope="session")
+def moving_clock(space):
+    return clock.library(space.folder)
+
+
+@pytest.fixture
+def waiting(world, moving_clock):
+    """A server whose clock is off from its start on, with mail deferred."""
+    def make(off, lines=()):
+        mx = world.domain("far.test")
+        mx.reply["rcpt"] = "451 4.3.2 come back later"
+        hb = world.server(LINES + list(lines))
+        mover = clock.Mover(hb, moving_clock)
+        mover.to(off)
+        hb.start()
+        hb.send("alice@hb.test", "x@far.test", client.text("clock"))
+        hb.wait_record(ev="delivery", result="defer")
+        return hb, mx, mover
+    return make
+
+
+def deferrals(hb):
+    return len(hb.records(ev="delivery", result="defer"))
+
+
+def expect_waits(hb, more=2):
+    """It is tried again, no notice of any kind is made."""
+    before = deferrals(hb)
+    until(lambda: deferrals(hb) >= before + more, 15, "more attempts")
+    assert not hb.records(ev="bounce")
+    assert not hb.records(ev="delay")
+    assert len(hb.queue()) == 1
+
+
+def expect_delivered(hb, mx):
+    mx.reply["rcpt"] = None
+    mx.wait(1)
+    hb.wait_empty()
+    assert not hb.records(ev="bounce")
+
+
+@pytest.mark.both
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("off", [IN_1970, IN_2060])
+def test_clock_off_then_right(waiting, off, restart):
+    """Accepted and deferred while the clock was decades off; then right."""
+    hb, mx, mover = waiting(off)
+    if restart:
+        hb.stop()
+    mover.to(0)
+    if restart:
+        hb.start()
+    expect_waits(hb)
+    expect_delivered(hb, mx)
+
+
+@pytest.mark.parametrize("off", [IN_1970, IN_2060])
+def test_clock_jumps_under_waiting_mail(waiting, off):
+    """Away and back, over SIGKILL too; it is said, and nothing spins."""
+    hb, mx, mover = waiting(0)
+    mover.to(off)
+    expect_waits(hb)
+    hb.wait_record(ev="clock", state="set")
+    said = "ahead" if off > 0 else "behind"
+    assert said + " of the time that queue counts" in hb.ctl("status").out
+    before = deferrals(hb)
+    time.sleep(3)
+    assert deferrals(hb) - before <= 3
+    hb.kill_all()
+    hb.start()
+    expect_waits(hb)
+    mover.to(0)
+    expect_waits(hb)
+    hb.kill_all()
+    hb.start()
+    expect_waits(hb)
+    expect_delivered(hb, mx)
+
+
+def test_clock_far_next_attempt_is_brought_back(waiting):
+    """Hours of back-off, begun in 2060: after a start with the right clock
+    nobody knows how long it waited, so it is tried."""
+    hb, mx, mover = waiting(IN_2060, ["retry first=2h max=4h"])
+    hb.stop()
+    mover.to(0)
+    mx.reply["rcpt"] = None
+    hb.start()
+    mx.wait(1)
+
+
+def test_clock_jump_is_no_lab_advance(waiting):
+    """After a jump `lab advance` still ends the lifetime."""
+    hb, _, mover = waiting(IN_1970)
+    mover.to(0)
+    expect_waits(hb)
+    assert hb.ctl("lab", "advance", "6d").code == 0
+    hb.wait_record(ev="bounce")
+    hb.wait_empty()
