@@ -39,10 +39,10 @@ q_clock_start(struct q_clock *c, const struct q_clocks *now, int64_t most_ms)
 		at = steady(&c->last);
 		down = now->wall_ms - at - c->last.off_ms;
 		is_known = down >= -BACK_MS && down <= most_ms;
-		if (down > most_ms)
-			down = most_ms;
+		if (!is_known || down < 0)
+			down = 0;
 	}
-	c->base_ms = at + (down > 0 ? down : 0) - now->mono_ms;
+	c->base_ms = at + down - now->mono_ms;
 	return is_known;
 }
 

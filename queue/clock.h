@@ -10,10 +10,10 @@
  *	a new spool	  queue time is what the wall clock shows
  *	while it runs	  the monotonic clock, and `lab advance`, which is
  *			  deliberate
- *	while it is down  what the wall clock says, from the last stamp on, but
- *			  never less than nothing nor more than a quarter of
- *			  the lifetime.  Where it says otherwise the wait is
- *			  not known, and all that waits is tried at once
+ *	while it is down  what the wall clock says, from the last stamp on, if
+ *			  that is no more than a quarter of the lifetime, and
+ *			  not before the stamp.  Else nothing: the wait is not
+ *			  known, and all that waits is tried at once
  *
  * Arrivals and next attempts are kept in queue time.  Each such record
  * carries a stamp, which says what the wall clock showed then; so the newest
@@ -37,7 +37,7 @@ struct q_clock {
 
 /* A stamp of the spool; one that cannot be is ignored. */
 void q_clock_note(struct q_clock *c, const struct q_stamp *s);
-/* All stamps were noted.  MOST_MS: what a stop counts for at most.  False: it
+/* All stamps were noted.  MOST_MS: the longest stop that counts.  False: it
  * is not known how long the queue was down. */
 bool q_clock_start(
     struct q_clock *c, const struct q_clocks *now, int64_t most_ms);

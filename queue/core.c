@@ -13,7 +13,7 @@
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
-	STOP_PART = 4, /* of the lifetime: what a stop counts for at most */
+	STOP_PART = 4, /* of the lifetime: the longest stop that counts */
 	CLOCK_STEP_MS = 60 * 60 * 1000 /* of the wall clock: worth a word */
 };
 #define YEAR_2020_MS INT64_C(1577836800000)

@@ -27,6 +27,7 @@ def waiting(world, moving_clock):
         mx = world.domain("far.test")
         mx.reply["rcpt"] = "451 4.3.2 come back later"
         hb = world.server(LINES + list(lines))
+        hb.stop()
         mover = clock.Mover(hb, moving_clock)
         mover.to(off)
         hb.start()
