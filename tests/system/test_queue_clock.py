@@ -12,7 +12,7 @@ DAY = 86400
 IN_1970 = -20000 * DAY
 IN_2060 = 12500 * DAY
 
-LINES = ["retry first=2s max=4s", "lifetime 5d", "delay-warning 4h"]
+LINES = ["lifetime 5d", "delay-warning 4h"]
 
 
 @pytest.fixture(scope="session")
@@ -23,10 +23,10 @@ def moving_clock(space):
 @pytest.fixture
 def waiting(world, moving_clock):
     """A server whose clock is off from its start on, with mail deferred."""
-    def make(off, lines=()):
+    def make(off, retry="retry first=2s max=4s"):
         mx = world.domain("far.test")
         mx.reply["rcpt"] = "451 4.3.2 come back later"
-        hb = world.server(LINES + list(lines))
+        hb = world.server(LINES + [retry])
         hb.stop()
         mover = clock.Mover(hb, moving_clock)
         mover.to(off)
@@ -98,7 +98,7 @@ def test_clock_jumps_under_waiting_mail(waiting, off):
 def test_clock_far_next_attempt_is_brought_back(waiting):
     """Hours of back-off, begun in 2060: after a start with the right clock
     nobody knows how long it waited, so it is tried."""
-    hb, mx, mover = waiting(IN_2060, ["retry first=2h max=4h"])
+    hb, mx, mover = waiting(IN_2060, "retry first=2h max=4h")
     hb.stop()
     mover.to(0)
     mx.reply["rcpt"] = None
