@@ -8,7 +8,6 @@
 
 #include "common/base/err.h"
 #include "common/base/timefmt.h"
-#include "common/base/timefmt.h"
 #include "common/io/workers.h"
 
 enum {
