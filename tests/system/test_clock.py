@@ -35,11 +35,10 @@ def ahead_s(hb):
 
 
 def ahead_in_queue_s(hb):
-    """How far ahead queue stamps what it takes."""
-    before = {m["id"] for m in hb.queue()}
+    """How far ahead queue stamps what it takes; None: it is not there yet."""
     send(hb, "down.test")
-    new, = [m for m in hb.queue() if m["id"] not in before]
-    return round(seconds(new["arrived"]) - time.time(), -1)
+    new = max(hb.queue(), key=lambda m: m["arrived"], default=None)
+    return new and round(seconds(new["arrived"]) - time.time(), -1)
 
 
 def send(hb, domain="far.test", subject="clock"):
