@@ -58,6 +58,8 @@ sts_now(const struct sts *s)
 	return now;
 }
 
+/* After each call into the core that may leave something to be done at a
+ * time. */
 static void
 arm(struct sts *s)
 {
@@ -91,6 +93,7 @@ on_loaded(void *ctx, int err, struct hb_span value)
 
 	job_end(j);
 	sts_core_loaded(s->core, d, err, value, sts_now(s));
+	arm(s);
 }
 
 static void
@@ -102,6 +105,7 @@ on_saved(void *ctx, int err)
 
 	job_end(j);
 	sts_core_saved(s->core, d, err, sts_now(s));
+	arm(s);
 }
 
 /* What may be lost is not waited for. */
@@ -235,6 +239,7 @@ on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 
 	job_end(j);
 	sts_core_fetched(s->core, d, why, body, text, sts_now(s));
+	arm(s);
 }
 
 static void
@@ -375,11 +380,16 @@ struct sts_lookup *
 sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx)
 {
+	struct sts_lookup *l;
+
 	if (!s->env.conf->mta_sts) {
 		cb(ctx, NULL, HB_REASON_STS_OFF);
 		return NULL;
 	}
-	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
+	l = sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
+	if (l != NULL)
+		arm(s);
+	return l;
 }
 
 enum hb_reason

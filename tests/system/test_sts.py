@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -545,6 +546,23 @@ def test_STS_17_slow_policy_host_holds_up_nobody(world):
     until(lambda: world.policies.asked("slow.test"), 10, "the fetch")
     send(hb)
     mx.wait(1, 5)
+
+
+@pytest.mark.limit(90)
+def test_record_unanswered_when_nobody_waits(world):
+    """DNS answers for the TXT record with a failure after the attempt ended
+    over the MX record: who asks then hears of it once more, soon."""
+    mx = world.domain("far.test")
+    world.dns.fault("far.test", "servfail", qtype="MX")
+    world.dns.fault("_mta-sts.far.test", "servfail")
+    world.dns.delay("_mta-sts.far.test", 0.5)
+    hb = world.server()
+    send(hb)
+    assert hb.wait_reason()["reason"] == "dns-temporary"
+    until(lambda: len(world.dns.asked("_mta-sts.far.test")) == 4, 10)
+    time.sleep(0.6)  # the last answer
+    world.dns.heal()
+    mx.wait(1, 45)   # 30 s after the failure
 
 
 def test_policies_of_two_workers(world):
