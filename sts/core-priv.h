@@ -2,7 +2,13 @@
 #ifndef STS_CORE_PRIV_H
 #define STS_CORE_PRIV_H
 
+#include "common/base/log.h"
 #include "sts/core.h"
+
+enum {
+	WALK_PAUSE_MS = 10 * 60 * 1000, /* between walks */
+	WAIT_MIN_MS = 100               /* between any two steps */
+};
 
 struct sts_queue {
 	struct sts_domain *head, **tail;
@@ -14,7 +20,7 @@ struct sts_core {
 	void *ctx;
 	struct sts_cache cache;
 	struct sts_queue wanted, background; /* fetches to be started */
-	struct sts_queue active;	     /* under way, the oldest first */
+	struct sts_queue active;             /* under way, the oldest first */
 	unsigned running, running_background;
 	bool starting;
 	struct sts_domain *retry_head, **retry_tail;
@@ -34,6 +40,57 @@ struct sts_core {
 	size_t walk_after_n;
 };
 
+/* core.c */
+
+/* Is that time over?  Never while the clock is wrong. */
+bool sts_core_is_over(
+    const struct sts_core *c, int64_t expires_ms, int64_t now_ms);
+/* RFC 8461 s3.2: not longer than max_age after the fetch.  The store is read
+ * again: another worker may have refreshed the policy meanwhile. */
+void sts_core_drop_expired(
+    struct sts_core *c, struct sts_domain *d, int64_t now_ms);
+/* The next step of D, if anybody waits for it. */
+void sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms);
+/* Answers all who wait for D with REF (borrowed; NULL: none). */
+void sts_core_answer(
+    struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why);
+/* NAME in lower case without final dot; false: nothing that DNS and a URL
+ * could ask for. */
+bool sts_core_canonical(
+    struct hb_span name, unsigned char dst[HB_MAX_DOMAIN], struct hb_span *out);
+/* ACTION of what D holds; TEXT may be NULL. */
+void sts_core_log(const struct sts_domain *d, enum hb_level level,
+    const char *action, enum hb_reason why, const char *text);
+
+/* core_fetch.c */
+
+/* Fetches the policy of D that its TXT record calls ID, when it is its turn:
+ * who is waited for goes first. */
+void sts_core_want_fetch(
+    struct sts_core *c, struct sts_domain *d, struct hb_span id);
+/* As many as there are places for. */
+void sts_core_start_fetches(struct sts_core *c);
+/* All places are taken, and somebody waits for one. */
+bool sts_core_is_place_wanted(const struct sts_core *c);
+
+/* core_store.c */
+
+/* What the store knows of D becomes what D holds, unless D knows better. */
+void sts_core_adopt(struct sts_core *c, struct sts_domain *d,
+    const struct sts_record *r, int64_t now_ms);
+/* LAZY: nobody waits for it. */
+void sts_core_save(struct sts_core *c, struct sts_domain *d,
+    const struct sts_record *r, bool lazy);
+/* A worker whose clock was good wrote R. */
+void sts_core_note_time(struct sts_core *c, const struct sts_record *r);
+
+/* core_walk.c */
+
+/* Asks for the next rows, when it is time. */
+void sts_core_walk(struct sts_core *c, int64_t now_ms);
+
+/* core_count.c */
+
 /* The store has another record of D now, or none. */
 void sts_core_count(
     struct sts_core *c, struct sts_domain *d, bool stored, bool failing);
@@ -43,6 +100,8 @@ void sts_core_count_name(
 void sts_core_count_row(struct sts_core *c, const struct sts_record *r);
 void sts_core_count_end(struct sts_core *c);
 bool sts_core_is_failing(const struct sts_record *r);
+
+/* core_clock.c */
 
 /* With each tick. */
 void sts_core_clock_tick(struct sts_core *c);

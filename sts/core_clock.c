@@ -2,7 +2,6 @@
 #include "sts/core-priv.h"
 
 #include "common/base/err.h"
-#include "common/base/log.h"
 #include "common/base/timefmt.h"
 
 enum {

@@ -1,0 +1,263 @@
+/* Fetches of policies: who may fetch now, and what becomes of the answer.
+ * RFC 8461 s3.3, s5.1, s10.2.  Floor 2. */
+#include "sts/core-priv.h"
+
+#include "common/base/err.h"
+#include "common/proto/stats.h"
+
+enum {
+	FETCHES_MAX = 512,   /* at a time: sockets */
+	SLOW_MS = 10 * 1000, /* while others wait for a place */
+	TURNS = 3,
+	BACKGROUND_MAX = 16 /* of these for refreshing */
+};
+
+static void
+push(struct sts_queue *q, struct sts_domain *d)
+{
+	d->queue_next = NULL;
+	*q->tail = d;
+	q->tail = &d->queue_next;
+	q->n++;
+}
+
+static void
+take_out(struct sts_queue *q, struct sts_domain *d)
+{
+	struct sts_domain **at = &q->head;
+
+	while (*at != d)
+		at = &(*at)->queue_next;
+	*at = d->queue_next;
+	if (q->tail == &d->queue_next)
+		q->tail = at;
+	q->n--;
+}
+
+static void
+start_fetch(struct sts_core *c, struct sts_queue *q)
+{
+	struct sts_domain *d = q->head;
+
+	take_out(q, d);
+	push(&c->active, d);
+	d->started_ms = c->mono_ms;
+	d->in_background = q == &c->background;
+	d->fetching = STS_FETCH_RUNNING;
+	c->running++;
+	c->running_background += d->in_background;
+	c->ops->fetch(c->ctx, d);
+}
+
+bool
+sts_core_is_place_wanted(const struct sts_core *c)
+{
+	return c->running >= FETCHES_MAX && c->wanted.head != NULL;
+}
+
+static void
+leave(struct sts_core *c, struct sts_domain *d)
+{
+	take_out(&c->active, d);
+	c->running--;
+	c->running_background -= d->in_background;
+	d->fetching = STS_FETCH_IDLE;
+}
+
+/* Each turn of a fetch may be longer than the one before: 10, 20 and 30
+ * seconds.  Giving up earlier would be going on without a policy. */
+static int64_t
+ends_its_turn(const struct sts_domain *d)
+{
+	return d->started_ms + SLOW_MS * (d->turns + 1);
+}
+
+static void
+make_place(struct sts_core *c, struct sts_domain *d)
+{
+	c->ops->drop(c->ctx, d);
+	if (++d->turns == TURNS) {
+		sts_core_fetched(c, d, HB_REASON_STS_FETCH_TIMEOUT,
+		    HB_SPAN_NONE, NULL, c->clock.wall_ms + c->shift_ms);
+		return;
+	}
+	leave(c, d);
+	d->fetching = d->waiters != NULL ? STS_FETCH_QUEUED
+					 : STS_FETCH_BACKGROUND;
+	push(d->waiters != NULL ? &c->wanted : &c->background, d);
+}
+
+/* Policy hosts that are dead or slow do not hold up others: who is at it for
+ * long makes place for who waits, and gets another turn behind them. */
+static void
+drop_slow(struct sts_core *c)
+{
+	struct sts_domain *d = c->active.head, *next;
+
+	for (; d != NULL && sts_core_is_place_wanted(c); d = next) {
+		next = d->queue_next;
+		if (c->mono_ms < ends_its_turn(d))
+			continue;
+		make_place(c, d);
+		start_fetch(c, &c->wanted);
+	}
+}
+
+/* A fetch that ends at once comes back here: the outer call goes on. */
+void
+sts_core_start_fetches(struct sts_core *c)
+{
+	if (c->starting)
+		return;
+	c->starting = true;
+	drop_slow(c);
+	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
+		start_fetch(c, &c->wanted);
+	while (c->running < FETCHES_MAX && c->background.head != NULL &&
+	       c->running_background < BACKGROUND_MAX)
+		start_fetch(c, &c->background);
+	c->starting = false;
+}
+
+void
+sts_core_want_fetch(struct sts_core *c, struct sts_domain *d, struct hb_span id)
+{
+	bool waited = d->waiters != NULL;
+
+	if (d->fetching == STS_FETCH_BACKGROUND && waited) {
+		take_out(&c->background, d);
+		d->fetching = STS_FETCH_IDLE;
+	}
+	if (d->fetching != STS_FETCH_IDLE)
+		return;
+	sts_id_set(&d->fetch_id, id);
+	d->fetching = waited ? STS_FETCH_QUEUED : STS_FETCH_BACKGROUND;
+	push(waited ? &c->wanted : &c->background, d);
+	sts_core_start_fetches(c);
+}
+
+static void
+record_of(const struct sts_policy_ref *ref, struct sts_record *r)
+{
+	*r = (struct sts_record){
+		.mode = ref->policy.mode,
+		.id = ref->id,
+		.fetched_ms = ref->fetched_ms,
+		.expires_ms = ref->policy.expires_ms,
+		.refreshed_ms = ref->refreshed_ms,
+		.tried_ms = ref->refreshed_ms,
+		.source = ref->imported ? HB_SPAN("imported")
+					: HB_SPAN("fetched"),
+		.text = ref->text,
+	};
+}
+
+/* The policy that is held goes on being so (RFC 8461 s3.3); the operator
+ * hears of it long before it ends (s10.2), unless it demands nothing. */
+static void
+fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
+    const char *text, int64_t now_ms)
+{
+	struct sts_record r;
+
+	hb_stat(HB_STAT_POLICY_FETCH_FAILED);
+	sts_fetch_failed(
+	    &d->fetch, sts_id_span(&d->fetch_id), why, d->hash, now_ms);
+	d->force = d->background = false;
+	sts_core_drop_expired(c, d, now_ms);
+	if (d->held == NULL) {
+		sts_core_log(d, HB_LOG_WARN, "rejected", why, text);
+		return;
+	}
+	sts_core_log(d,
+	    d->held->policy.mode != STS_MODE_NONE ? HB_LOG_WARN : HB_LOG_INFO,
+	    "kept", why, text);
+	record_of(d->held, &r);
+	if (!sts_clock_is_good(&c->clock))
+		return; /* it would write down a wrong time */
+	r.last_error = hb_span_str(hb_reason_word(why));
+	r.tried_ms = now_ms;
+	sts_core_count(c, d, true, sts_core_is_failing(&r));
+	sts_core_save(c, d, &r, true);
+}
+
+/* What is dated is never dated before a time that was right once: it would
+ * end too early when the clock is put right. */
+static int64_t
+not_before_good(const struct sts_core *c, int64_t now_ms)
+{
+	const struct sts_clock *k = &c->clock;
+	int64_t good = k->good_ms > k->build_ms ? k->good_ms : k->build_ms;
+
+	return now_ms > good + c->shift_ms ? now_ms : good + c->shift_ms;
+}
+
+/* BODY becomes a policy that is being saved (and may be already, with D out of
+ * reach); false: it is none. */
+static bool
+accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
+    int64_t now_ms)
+{
+	struct sts_record r = { .id = sts_id_span(&d->fetch_id),
+		.fetched_ms = now_ms,
+		.refreshed_ms = now_ms,
+		.text = body };
+
+	if (d->held != NULL && hb_span_eq(d->held->id, r.id))
+		r.fetched_ms = d->held->fetched_ms;
+	d->fresh = sts_ref_new(sts_domain_name(d), &r);
+	if (d->fresh == NULL)
+		return false;
+	d->fresh->policy.expires_ms = sts_expires_at(&d->fresh->policy, now_ms);
+	record_of(d->fresh, &r);
+	d->fetching = STS_FETCH_SAVING;
+	sts_core_clock_keep(c);
+	sts_core_save(c, d, &r, false);
+	return true;
+}
+
+void
+sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
+    struct hb_span body, const char *text, int64_t now_ms)
+{
+	leave(c, d);
+	d->turns = 0;
+	if (why == HB_REASON_NONE)
+		sts_core_clock_confirmed(c);
+	if (why == HB_REASON_NONE &&
+	    !accept_body(c, d, body, not_before_good(c, now_ms)))
+		why = HB_REASON_STS_BAD_POLICY;
+	if (why != HB_REASON_NONE) {
+		fetch_failed(c, d, why, text, now_ms);
+		sts_core_advance(c, d, now_ms);
+	}
+	sts_core_start_fetches(c);
+}
+
+/* A policy that could not be kept is used all the same: it demands more than
+ * none. */
+void
+sts_core_saved(
+    struct sts_core *c, struct sts_domain *d, int err, int64_t now_ms)
+{
+	bool same = d->held != NULL && hb_span_eq(d->held->id, d->fresh->id);
+
+	d->fetching = STS_FETCH_IDLE;
+	if (d->forgotten) {
+		d->forgotten = false;
+		sts_ref_release(&d->fresh);
+		sts_core_advance(c, d, now_ms);
+		return;
+	}
+	if (err == 0)
+		sts_core_count(c, d, true, false);
+	sts_cache_hold(&c->cache, d, d->fresh);
+	d->fresh = NULL;
+	d->fetch = (struct sts_fetch_state){ .error = HB_REASON_NONE };
+	d->force = d->background = false;
+	sts_core_log(d, err < 0 ? HB_LOG_WARN : HB_LOG_INFO,
+	    same ? "refreshed" : "fetched",
+	    err < 0 ? HB_REASON_STS_STORE : HB_REASON_OK,
+	    err < 0 ? hb_strerror(err) : NULL);
+	sts_core_advance(c, d, now_ms);
+}

@@ -1,0 +1,128 @@
+/* What the store knows of a domain, and what is written there.  Floor 2. */
+#include "sts/core-priv.h"
+
+#include "common/base/err.h"
+
+void
+sts_core_note_time(struct sts_core *c, const struct sts_record *r)
+{
+	sts_clock_seen(&c->clock, r->tried_ms - c->shift_ms);
+}
+
+static enum hb_reason
+reason_of(struct hb_span word)
+{
+	for (unsigned r = 0; r < HB_REASON_COUNT; r++)
+		if (hb_span_eq(
+			word, hb_span_str(hb_reason_word((enum hb_reason)r))))
+			return (enum hb_reason)r;
+	return HB_REASON_NONE;
+}
+
+/* What the store knows of D becomes what D holds, unless D knows better. */
+void
+sts_core_adopt(struct sts_core *c, struct sts_domain *d,
+    const struct sts_record *r, int64_t now_ms)
+{
+	struct sts_policy_ref *ref = sts_ref_new(sts_domain_name(d), r);
+
+	d->loaded = true;
+	if (ref == NULL) {
+		sts_core_log(d, HB_LOG_WARN, "rejected", HB_REASON_STS_STORE,
+		    "stored policy is damaged");
+		return;
+	}
+	sts_core_note_time(c, r);
+	if (d->held != NULL && d->held->refreshed_ms >= ref->refreshed_ms) {
+		sts_ref_release(&ref);
+		return;
+	}
+	d->fetch.error = reason_of(r->last_error);
+	sts_cache_hold(&c->cache, d, ref);
+	if (!sts_core_is_over(c, ref->policy.expires_ms, now_ms))
+		return;
+	sts_core_log(d, HB_LOG_WARN, "expired", d->fetch.error, NULL);
+	sts_cache_hold(&c->cache, d, NULL);
+}
+
+void
+sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
+    struct hb_span value, int64_t now_ms)
+{
+	struct sts_record r;
+
+	d->loading = false;
+	if (d->forgotten) {
+		d->forgotten = false;
+		sts_core_advance(c, d, now_ms);
+		return;
+	}
+	if (err < 0 && err != HB_E_NOTFOUND) {
+		sts_core_log(d, HB_LOG_WARN, "rejected", HB_REASON_STS_STORE,
+		    hb_strerror(err));
+		sts_core_answer(d, NULL, HB_REASON_STS_STORE);
+		return;
+	}
+	d->loaded = true;
+	d->stored = d->failing = false;
+	if (err == 0) {
+		if (sts_record_decode(value, &r) < 0)
+			r = (struct sts_record){ 0 };
+		d->stored = true;
+		d->failing = sts_core_is_failing(&r);
+		sts_core_adopt(c, d, &r, now_ms);
+	}
+	sts_core_advance(c, d, now_ms);
+}
+
+void
+sts_core_save(struct sts_core *c, struct sts_domain *d,
+    const struct sts_record *r, bool lazy)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+
+	sts_record_encode(r, &value);
+	c->ops->save(c->ctx, d, hb_buf_span(&value), lazy);
+	hb_buf_free(&value);
+}
+
+void
+sts_core_forget(
+    struct sts_core *c, struct hb_span domain, bool removed, int64_t now_ms)
+{
+	unsigned char lower[HB_MAX_DOMAIN];
+	struct sts_domain *d = NULL;
+
+	if (!sts_core_canonical(domain, lower, &domain))
+		return;
+	d = sts_cache_find(&c->cache, domain);
+	if (d == NULL) {
+		if (removed)
+			sts_core_count_name(c, domain, -1, 0);
+		return;
+	}
+	if (removed)
+		sts_core_count(c, d, false, false);
+	sts_cache_hold(&c->cache, d, NULL);
+	d->loaded = false;
+	/* what is on its way to or from the store is void */
+	d->forgotten = d->loading || d->fetching == STS_FETCH_SAVING;
+	d->txt = (struct sts_txt_state){ .temp = 0 };
+	d->fetch = (struct sts_fetch_state){ .failures = 0 };
+	sts_core_advance(c, d, now_ms);
+}
+
+void
+sts_core_imported(struct sts_core *c, struct hb_span domain,
+    struct hb_span value, bool there, int64_t now_ms)
+{
+	struct sts_domain *d = sts_cache_find(&c->cache, domain);
+	struct sts_record r;
+
+	if (!there)
+		sts_core_count_name(c, domain, 1, 0);
+	if (d == NULL || !d->loaded || sts_record_decode(value, &r) < 0)
+		return;
+	d->stored = true;
+	sts_core_adopt(c, d, &r, now_ms);
+}

@@ -1,0 +1,145 @@
+/* The walk through the store: what is due is fetched in the background, what
+ * is long dead is removed.  RFC 8461 s3.3, s10.2.  Floor 2. */
+#include "sts/core-priv.h"
+
+#include "common/base/hash.h"
+
+enum {
+	BACKGROUND_QUEUE = 1000,          /* waiting: then the walk pauses */
+	WALK_SLICE = 100,                 /* rows of the store */
+	WALK_FIRST_SLICE = 250,           /* of the first walk, no pauses */
+	WALK_STEP_MS = 1000,              /* between slices */
+	REFRESH_RETRY_MS = 60 * 60 * 1000 /* of a row that failed */
+};
+/* What expired that long ago, and could not be fetched since, is removed. */
+#define DEAD_MS (INT64_C(30) * 24 * 60 * 60 * 1000)
+
+/* Dead: nobody will miss it, and nobody could fetch it for long. */
+static bool
+is_dead(const struct sts_core *c, const struct sts_record *r, int64_t now_ms)
+{
+	return sts_core_is_over(c, r->expires_ms, now_ms) &&
+	       r->tried_ms >= r->expires_ms && now_ms - r->expires_ms > DEAD_MS;
+}
+
+static bool
+is_due(const struct sts_core *c, const struct sts_record *r, uint64_t jitter,
+    int64_t now_ms)
+{
+	if (r->last_error.n > 0 &&
+	    sts_within(r->tried_ms, r->tried_ms + REFRESH_RETRY_MS, now_ms))
+		return false;
+	if (sts_core_is_over(c, r->expires_ms, now_ms))
+		return r->tried_ms < r->expires_ms;
+	return now_ms >= sts_refresh_at(r->refreshed_ms, r->expires_ms, jitter);
+}
+
+/* An expired policy is looked for once more, as if it was new. */
+static void
+rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
+{
+	struct sts_record tried = *r;
+
+	tried.tried_ms = now_ms;
+	sts_core_save(c, d, &tried, true);
+	d->background = true;
+	sts_core_advance(c, d, now_ms);
+}
+
+static void
+refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
+{
+	if (!d->loaded && !d->loading)
+		sts_core_adopt(c, d, r, now_ms);
+	if (!d->loaded || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
+		return;
+	sts_core_drop_expired(c, d, now_ms);
+	if (d->held != NULL) /* RFC 8461 s3.3: whatever the TXT record says */
+		sts_core_want_fetch(c, d, d->held->id);
+	else
+		rediscover(c, d, r, now_ms);
+}
+
+/* What another worker has learned of D meanwhile. */
+static void
+compare(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    int64_t now_ms)
+{
+	if (!d->loaded || d->loading)
+		return;
+	if (d->held == NULL) /* the next lookup reads it */
+		d->loaded = sts_core_is_over(c, r->expires_ms, now_ms);
+	else if (d->held->refreshed_ms < r->refreshed_ms)
+		sts_core_adopt(c, d, r, now_ms);
+}
+
+void
+sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
+    int64_t now_ms)
+{
+	struct sts_record r;
+	struct sts_domain *d;
+	bool due;
+
+	if (name.n == 0 || name.n > sizeof(c->walk_after))
+		return;
+	memcpy(c->walk_after, name.p, name.n);
+	c->walk_after_n = name.n;
+	c->walk_rows++;
+	if (hb_span_eq(name, STS_CLOCK_KEY) || !c->ops->owns(c->ctx, name) ||
+	    sts_record_decode(value, &r) < 0)
+		return;
+	sts_core_note_time(c, &r);
+	if (is_dead(c, &r, now_ms)) {
+		c->ops->remove(c->ctx, name);
+		return;
+	}
+	sts_core_count_row(c, &r);
+	due = is_due(c, &r, hb_siphash(c->cache.key, name), now_ms);
+	d = sts_cache_find(&c->cache, name);
+	if (d != NULL)
+		compare(c, d, &r, now_ms);
+	else if (due)
+		d = sts_cache_add(&c->cache, name);
+	if (d == NULL)
+		return;
+	d->stored = true;
+	d->failing = sts_core_is_failing(&r);
+	if (due)
+		refresh(c, d, &r, now_ms);
+}
+
+static size_t
+slice_of(const struct sts_core *c)
+{
+	return c->walked_once ? WALK_SLICE : WALK_FIRST_SLICE;
+}
+
+void
+sts_core_listed(struct sts_core *c, int err, int64_t now_ms)
+{
+	bool more = err == 0 && c->walk_rows >= slice_of(c);
+	int64_t step = c->walked_once || err < 0 ? WALK_STEP_MS : WAIT_MIN_MS;
+
+	c->walking = false;
+	c->walked_ms = now_ms;
+	c->walk_ms = now_ms + (more || err < 0 ? step : WALK_PAUSE_MS);
+	if (more || err < 0)
+		return;
+	c->walk_after_n = 0;
+	sts_core_count_end(c);
+}
+
+void
+sts_core_walk(struct sts_core *c, int64_t now_ms)
+{
+	if (c->walking || c->background.n >= BACKGROUND_QUEUE ||
+	    sts_within(c->walked_ms, c->walk_ms, now_ms))
+		return;
+	c->walking = true;
+	c->walk_rows = 0;
+	c->ops->list(
+	    c->ctx, hb_span(c->walk_after, c->walk_after_n), slice_of(c));
+}
