@@ -24,7 +24,8 @@ struct sts_domain {
 	struct sts_domain *newer, *older; /* order of use */
 	struct sts_domain *queue_next;    /* queue of fetches */
 	int64_t started_ms; /* of the fetch under way; monotonic */
-	struct sts_domain *retry_next;    /* TXT to be asked again */
+	struct sts_domain *retry_next, *retry_prev; /* TXT to be asked again */
+	int64_t retry_ms;                           /* then; monotonic */
 	uint64_t hash;
 	struct sts_lookup *waiters;
 	struct sts_policy_ref *held;  /* owned; may be NULL */
@@ -40,7 +41,7 @@ struct sts_domain {
 	bool background;      /* go on without a waiter */
 	bool force;           /* fetch whatever is known */
 	bool in_background;   /* the running fetch */
-	bool forgotten;       /* while loading or saving */
+	bool forgotten_load, forgotten_save; /* while it was under way */
 	bool stored, failing; /* what the store has: as it is counted */
 	unsigned char name_n;
 	unsigned char name[]; /* lower case */

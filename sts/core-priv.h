@@ -23,15 +23,19 @@ struct sts_core {
 	struct sts_queue active;             /* under way, the oldest first */
 	unsigned running, running_background;
 	bool starting;
-	struct sts_domain *retry_head, **retry_tail;
+	/* TXT records to be asked for again, the earliest first */
+	struct sts_domain *retry_first, *retry_last;
+	int64_t alarm_ms; /* monotonic, that was asked for; INT64_MAX: none */
 	struct sts_clock clock;
 	int64_t mono_ms, shift_ms; /* as told last; the lab's */
+	int64_t skew_ms;	   /* of the time that is told, to that */
+	bool moved;		   /* the clock was: look at all that waits */
 	bool clock_asked, clock_loaded;
 	int64_t clock_asked_ms, clock_kept_ms; /* monotonic; in the store */
 	uint64_t without_answer; /* times mail went on without a TXT answer */
 	/* the walk through the store */
-	bool walking;
-	int64_t walked_ms, walk_ms; /* no step in between */
+	bool walks, walking;
+	int64_t walk_ms; /* the next step; monotonic */
 	size_t walk_rows;
 	bool walked_once;
 	/* of the last whole walk, and what this one has met */
@@ -51,6 +55,8 @@ void sts_core_drop_expired(
     struct sts_core *c, struct sts_domain *d, int64_t now_ms);
 /* The next step of D, if anybody waits for it. */
 void sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms);
+/* After each change of what sts_core_tick has to do, and when. */
+void sts_core_set_alarm(struct sts_core *c);
 /* Answers all who wait for D with REF (borrowed; NULL: none). */
 void sts_core_answer(
     struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why);
@@ -86,8 +92,9 @@ void sts_core_note_time(struct sts_core *c, const struct sts_record *r);
 
 /* core_walk.c */
 
-/* Asks for the next rows, when it is time. */
-void sts_core_walk(struct sts_core *c, int64_t now_ms);
+/* Asks for the next rows, when it is time; in how many ms that is. */
+void sts_core_walk(struct sts_core *c);
+int64_t sts_core_walk_rest(const struct sts_core *c);
 
 /* core_count.c */
 

@@ -32,7 +32,7 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	c->wanted.tail = &c->wanted.head;
 	c->background.tail = &c->background.head;
 	c->active.tail = &c->active.head;
-	c->retry_tail = &c->retry_head;
+	c->alarm_ms = INT64_MAX;
 	sts_cache_init(&c->cache, key);
 	return c;
 }
@@ -162,15 +162,40 @@ ask(struct sts_core *c, struct sts_domain *d)
 	c->ops->ask(c->ctx, d, anew);
 }
 
+/* Nearly always at the end: the answer has just come.  The time stays what it
+ * is when D is asked for before: then it is only looked at for nothing. */
 static void
-ask_later(struct sts_core *c, struct sts_domain *d)
+ask_later(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
+	struct sts_domain *before = c->retry_last, *after;
+
 	if (d->retrying)
 		return;
 	d->retrying = true;
-	d->retry_next = NULL;
-	*c->retry_tail = d;
-	c->retry_tail = &d->retry_next;
+	d->retry_ms = c->mono_ms + d->txt.fresh_until_ms - now_ms;
+	while (before != NULL && before->retry_ms > d->retry_ms)
+		before = before->retry_prev;
+	after = before != NULL ? before->retry_next : c->retry_first;
+	d->retry_prev = before;
+	d->retry_next = after;
+	*(before != NULL ? &before->retry_next : &c->retry_first) = d;
+	*(after != NULL ? &after->retry_prev : &c->retry_last) = d;
+	sts_core_set_alarm(c);
+}
+
+/* Takes the first that is due; NULL: none is. */
+static struct sts_domain *
+next_retry(struct sts_core *c)
+{
+	struct sts_domain *d = c->retry_first;
+
+	if (d == NULL || d->retry_ms > c->mono_ms)
+		return NULL;
+	c->retry_first = d->retry_next;
+	*(d->retry_next != NULL ? &d->retry_next->retry_prev : &c->retry_last) =
+	    NULL;
+	d->retrying = false;
+	return d;
 }
 
 static void
@@ -218,7 +243,7 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 		ask(c, d);
 		break;
 	case STS_STEP_ASK_LATER:
-		ask_later(c, d);
+		ask_later(c, d, now_ms);
 		break;
 	case STS_STEP_FETCH:
 		sts_core_want_fetch(c, d,
@@ -345,10 +370,22 @@ sts_core_txt(struct sts_core *c, struct sts_domain *d, bool temp,
 	sts_core_advance(c, d, now_ms);
 }
 
-static bool
-retry_is_due(const struct sts_domain *d, int64_t now_ms)
+void
+sts_core_refresh(struct sts_core *c, bool on)
 {
-	return !sts_within(d->txt.asked_ms, d->txt.fresh_until_ms, now_ms);
+	c->walks = on;
+	sts_core_set_alarm(c);
+}
+
+/* What waits for a time of a clock that is no more what it was. */
+static void
+look_at_all(struct sts_core *c)
+{
+	c->moved = false;
+	c->walk_ms = c->mono_ms;
+	for (struct sts_domain *d = c->retry_first; d != NULL;
+	     d = d->retry_next)
+		d->retry_ms = c->mono_ms;
 }
 
 void
@@ -356,16 +393,15 @@ sts_core_tick(struct sts_core *c, int64_t now_ms)
 {
 	struct sts_domain *d;
 
-	while ((d = c->retry_head) != NULL && retry_is_due(d, now_ms)) {
-		c->retry_head = d->retry_next;
-		if (c->retry_head == NULL)
-			c->retry_tail = &c->retry_head;
-		d->retrying = false;
+	c->alarm_ms = INT64_MAX;
+	if (c->moved)
+		look_at_all(c);
+	while ((d = next_retry(c)) != NULL)
 		sts_core_advance(c, d, now_ms);
-	}
 	sts_core_clock_tick(c);
 	sts_core_start_fetches(c);
-	sts_core_walk(c, now_ms);
+	sts_core_walk(c);
+	sts_core_set_alarm(c);
 }
 
 static int64_t
@@ -374,21 +410,31 @@ min_ms(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-/* Bounded: a clock that jumps is noticed. */
-int64_t
-sts_core_wait(const struct sts_core *c, int64_t now_ms)
+/* How long sts_core_tick has nothing to do.  Bounded: a clock that jumps is
+ * noticed. */
+static int64_t
+rest_ms(const struct sts_core *c)
 {
-	int64_t wait = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
+	int64_t rest = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
 						    : CLOCK_WAIT_MS;
 
-	if (c->retry_head != NULL)
-		wait = min_ms(
-		    wait, c->retry_head->txt.fresh_until_ms - now_ms);
-	if (!c->walking)
-		wait = min_ms(wait, c->walk_ms - now_ms);
+	rest = min_ms(rest, sts_core_walk_rest(c));
+	if (c->retry_first != NULL)
+		rest = min_ms(rest, c->retry_first->retry_ms - c->mono_ms);
 	if (sts_core_is_place_wanted(c))
-		wait = min_ms(wait, SLOW_LOOK_MS);
-	return wait < WAIT_MIN_MS ? WAIT_MIN_MS : wait;
+		rest = min_ms(rest, SLOW_LOOK_MS);
+	return c->moved || rest < WAIT_MIN_MS ? WAIT_MIN_MS : rest;
+}
+
+void
+sts_core_set_alarm(struct sts_core *c)
+{
+	int64_t rest = rest_ms(c);
+
+	if (c->mono_ms + rest >= c->alarm_ms)
+		return;
+	c->alarm_ms = c->mono_ms + rest;
+	c->ops->alarm(c->ctx, rest);
 }
 
 static struct sts_domain *

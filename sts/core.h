@@ -36,6 +36,9 @@ struct sts_core_ops {
 	void (*load_clock)(void *ctx);
 	/* Keep VALUE as the newest good time; no answer. */
 	void (*save_clock)(void *ctx, struct hb_span value);
+	/* Call sts_core_tick in MS, and no more at the time that was said
+	 * before, which is later. */
+	void (*alarm)(void *ctx, int64_t ms);
 };
 
 /* Key of the newest good time in the table of policies: no domain. */
@@ -73,12 +76,14 @@ void sts_core_fetched(struct sts_core *c, struct sts_domain *d,
     enum hb_reason why, struct hb_span body, const char *text, int64_t now_ms);
 void sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
     int64_t now_ms);
-void sts_core_listed(struct sts_core *c, int err, int64_t now_ms);
+void sts_core_listed(struct sts_core *c, int err);
 
-/* Timed work, and the milliseconds until it is to be called again (asked
- * anew after each sts_core_txt and sts_core_listed). */
+/* Timed work: when the alarm says so, which asks for the next one; or before,
+ * when something has changed. */
 void sts_core_tick(struct sts_core *c, int64_t now_ms);
-int64_t sts_core_wait(const struct sts_core *c, int64_t now_ms);
+/* Policies are refreshed when they are due, or (as at first) not.  What was
+ * asked by a lookup goes on in either case. */
+void sts_core_refresh(struct sts_core *c, bool on);
 
 /* The store's record was changed by another hand, or REMOVED. */
 void sts_core_forget(struct sts_core *c, struct hb_span domain, bool removed,

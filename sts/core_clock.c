@@ -6,7 +6,8 @@
 
 enum {
 	KEEP_MS = 60 * 60 * 1000, /* between two writes of a good time */
-	ASK_MS = 60 * 1000        /* between two looks for others' proof */
+	ASK_MS = 60 * 1000,       /* between two looks for others' proof */
+	STEP_MS = 1000            /* a clock that moves by less was not set */
 };
 
 static void
@@ -37,11 +38,16 @@ sts_core_clock(
     struct sts_core *c, int64_t wall_ms, int64_t mono_ms, int64_t now_ms)
 {
 	enum sts_clock_state was = c->clock.state;
+	int64_t step = now_ms - mono_ms - c->skew_ms;
 
 	c->mono_ms = mono_ms;
 	c->shift_ms = now_ms - wall_ms;
+	c->skew_ms += step;
+	c->moved = c->moved || step >= STEP_MS || step <= -STEP_MS;
 	sts_clock_look(&c->clock, wall_ms, mono_ms);
 	say(c, was);
+	if (c->moved || was != c->clock.state)
+		sts_core_set_alarm(c);
 }
 
 enum sts_clock_state

@@ -117,6 +117,7 @@ sts_core_start_fetches(struct sts_core *c)
 	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
 	c->starting = false;
+	sts_core_set_alarm(c);
 }
 
 void
@@ -243,8 +244,8 @@ sts_core_saved(
 	bool same = d->held != NULL && hb_span_eq(d->held->id, d->fresh->id);
 
 	d->fetching = STS_FETCH_IDLE;
-	if (d->forgotten) {
-		d->forgotten = false;
+	if (d->forgotten_save) {
+		d->forgotten_save = false;
 		sts_ref_release(&d->fresh);
 		sts_core_advance(c, d, now_ms);
 		return;

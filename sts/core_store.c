@@ -52,8 +52,8 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
 	struct sts_record r;
 
 	d->loading = false;
-	if (d->forgotten) {
-		d->forgotten = false;
+	if (d->forgotten_load) {
+		d->forgotten_load = false;
 		sts_core_advance(c, d, now_ms);
 		return;
 	}
@@ -106,7 +106,8 @@ sts_core_forget(
 	sts_cache_hold(&c->cache, d, NULL);
 	d->loaded = false;
 	/* what is on its way to or from the store is void */
-	d->forgotten = d->loading || d->fetching == STS_FETCH_SAVING;
+	d->forgotten_load = d->loading;
+	d->forgotten_save = d->fetching == STS_FETCH_SAVING;
 	d->txt = (struct sts_txt_state){ .temp = 0 };
 	d->fetch = (struct sts_fetch_state){ .failures = 0 };
 	sts_core_advance(c, d, now_ms);

@@ -118,14 +118,14 @@ slice_of(const struct sts_core *c)
 }
 
 void
-sts_core_listed(struct sts_core *c, int err, int64_t now_ms)
+sts_core_listed(struct sts_core *c, int err)
 {
 	bool more = err == 0 && c->walk_rows >= slice_of(c);
 	int64_t step = c->walked_once || err < 0 ? WALK_STEP_MS : WAIT_MIN_MS;
 
 	c->walking = false;
-	c->walked_ms = now_ms;
-	c->walk_ms = now_ms + (more || err < 0 ? step : WALK_PAUSE_MS);
+	c->walk_ms = c->mono_ms + (more || err < 0 ? step : WALK_PAUSE_MS);
+	sts_core_set_alarm(c);
 	if (more || err < 0)
 		return;
 	c->walk_after_n = 0;
@@ -133,13 +133,22 @@ sts_core_listed(struct sts_core *c, int err, int64_t now_ms)
 }
 
 void
-sts_core_walk(struct sts_core *c, int64_t now_ms)
+sts_core_walk(struct sts_core *c)
 {
-	if (c->walking || c->background.n >= BACKGROUND_QUEUE ||
-	    sts_within(c->walked_ms, c->walk_ms, now_ms))
+	if (!c->walks || c->walking || c->background.n >= BACKGROUND_QUEUE ||
+	    c->mono_ms < c->walk_ms)
 		return;
 	c->walking = true;
 	c->walk_rows = 0;
 	c->ops->list(
 	    c->ctx, hb_span(c->walk_after, c->walk_after_n), slice_of(c));
+}
+
+int64_t
+sts_core_walk_rest(const struct sts_core *c)
+{
+	if (!c->walks || c->walking)
+		return WALK_PAUSE_MS;
+	return c->background.n < BACKGROUND_QUEUE ? c->walk_ms - c->mono_ms
+						  : WALK_STEP_MS;
 }

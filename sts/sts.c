@@ -17,6 +17,7 @@ struct sts_job {
 	struct sts *s;
 	struct sts_domain *d;
 	enum job_kind kind;
+	struct hb_dns *dns; /* that was asked */
 	struct hb_dns_query *query;
 	struct sts_http_get *get;
 	bool *over; /* set when it ends while it is being asked */
@@ -58,12 +59,12 @@ sts_now(const struct sts *s)
 	return now;
 }
 
-/* After each call into the core that may leave something to be done at a
- * time. */
 static void
-arm(struct sts *s)
+op_alarm(void *ctx, int64_t ms)
 {
-	hb_timer_set(s->timer, sts_core_wait(s->core, sts_now(s)));
+	struct sts *s = ctx;
+
+	hb_timer_set(s->timer, ms);
 }
 
 static void
@@ -71,9 +72,7 @@ on_timer(void *ctx)
 {
 	struct sts *s = ctx;
 
-	if (s->env.conf->mta_sts)
-		sts_core_tick(s->core, sts_now(s));
-	arm(s);
+	sts_core_tick(s->core, sts_now(s));
 }
 
 void
@@ -93,7 +92,6 @@ on_loaded(void *ctx, int err, struct hb_span value)
 
 	job_end(j);
 	sts_core_loaded(s->core, d, err, value, sts_now(s));
-	arm(s);
 }
 
 static void
@@ -105,7 +103,6 @@ on_saved(void *ctx, int err)
 
 	job_end(j);
 	sts_core_saved(s->core, d, err, sts_now(s));
-	arm(s);
 }
 
 /* What may be lost is not waited for. */
@@ -155,8 +152,8 @@ on_listed(void *ctx, int err)
 {
 	struct sts *s = ctx;
 
-	sts_core_listed(s->core, err, sts_now(s));
-	arm(s);
+	sts_now(s);
+	sts_core_listed(s->core, err);
 }
 
 static void
@@ -199,7 +196,6 @@ on_txt(void *ctx, const struct hb_dns_answer *a)
 			records[n++] = a->rr[i].data;
 	sts_core_txt(s->core, d, a->status == HB_DNS_TEMP, records, n, a->ttl_s,
 	    sts_now(s));
-	arm(s);
 }
 
 static void
@@ -214,6 +210,7 @@ ask_txt(struct sts_job *j, bool anew)
 	    HB_SPAN_ARG(sts_domain_name(j->d)));
 	if (anew)
 		hb_dns_forget(dns, hb_span_str(name), HB_DNS_TXT);
+	j->dns = dns;
 	j->over = &over;
 	query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
 	if (over)
@@ -239,7 +236,6 @@ on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 
 	job_end(j);
 	sts_core_fetched(s->core, d, why, body, text, sts_now(s));
-	arm(s);
 }
 
 static void
@@ -303,6 +299,7 @@ static const struct sts_core_ops core_ops = {
 	.owns = op_owns,
 	.load_clock = op_load_clock,
 	.save_clock = op_save_clock,
+	.alarm = op_alarm,
 };
 
 /* The whole */
@@ -321,9 +318,10 @@ sts_new(const struct sts_env *env)
 	s->http = http;
 	sts_http_use(http, env->conf, env->dns, env->tls);
 	hb_random(key, sizeof(key));
-	s->core = sts_core_new(&core_ops, s, key, env->build_ms);
 	s->timer = hb_timer_new(env->loop, on_timer, s);
-	arm(s);
+	s->core = sts_core_new(&core_ops, s, key, env->build_ms);
+	sts_now(s);
+	sts_core_refresh(s->core, env->conf->mta_sts);
 	return s;
 }
 
@@ -348,17 +346,23 @@ sts_free(struct sts **sp)
 	*sp = NULL;
 }
 
-/* Answers may come at once and bring new questions: these enter at the head
- * of the list. */
+static struct sts_job *
+asked_elsewhere(const struct sts *s)
+{
+	struct sts_job *j = s->jobs;
+
+	while (j != NULL && (j->kind != JOB_TXT || j->dns == s->env.dns))
+		j = j->next;
+	return j;
+}
+
+/* Answers may come at once, bring new questions and end others. */
 static void
 ask_again(struct sts *s)
 {
-	struct sts_job *next;
+	struct sts_job *j;
 
-	for (struct sts_job *j = s->jobs; j != NULL; j = next) {
-		next = j->next;
-		if (j->kind != JOB_TXT)
-			continue;
+	while ((j = asked_elsewhere(s)) != NULL) {
 		hb_dns_cancel(j->query);
 		j->query = NULL;
 		ask_txt(j, false);
@@ -374,22 +378,19 @@ sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
 	s->env.tls = tls;
 	sts_http_use(s->http, conf, dns, tls);
 	ask_again(s);
+	sts_now(s);
+	sts_core_refresh(s->core, conf->mta_sts);
 }
 
 struct sts_lookup *
 sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx)
 {
-	struct sts_lookup *l;
-
 	if (!s->env.conf->mta_sts) {
 		cb(ctx, NULL, HB_REASON_STS_OFF);
 		return NULL;
 	}
-	l = sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
-	if (l != NULL)
-		arm(s);
-	return l;
+	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
 }
 
 enum hb_reason

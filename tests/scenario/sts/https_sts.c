@@ -21,7 +21,7 @@ static struct {
 	pid_t server;
 	int server_in;
 	char folder[64];
-	unsigned waiting;
+	unsigned waiting, unanswered;
 	char kept[64][80]; /* names in the store */
 	size_t nkept;
 } w;
@@ -68,7 +68,10 @@ hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
 	};
 
 	(void)d;
-	if (type == HB_DNS_TXT) {
+	if (hb_span_eq(name, HB_SPAN("_mta-sts.mute.test"))) {
+		w.unanswered++;
+		a = (struct hb_dns_answer){ .status = HB_DNS_TEMP };
+	} else if (type == HB_DNS_TXT) {
 		assert_true(
 		    hb_span_has_prefix_nocase(name, HB_SPAN("_mta-sts.")));
 		rr.data = HB_SPAN("v=STSv1; id=20260101;");
@@ -338,6 +341,39 @@ reload_starts_again(void **state)
 	assert_int_equal(rows[0].why, rows[0].want);
 }
 
+static void
+stop_loop(void *ctx)
+{
+	hb_loop_stop(ctx);
+}
+
+/* Who waits for another question about the TXT record is not forgotten when
+ * policies are switched off. */
+static void
+switched_off_under_a_lookup(void **state)
+{
+	struct row r = { .domain = "mute.test" };
+	struct hb_timer *t = hb_timer_new(w.loop, stop_loop, w.loop);
+
+	(void)state;
+	w.waiting = 1;
+	assert_non_null(sts_lookup(w.sts, HB_SPAN("mute.test"), 0, take, &r));
+	w.conf.mta_sts = false;
+	sts_reconf(w.sts, &w.conf, NULL, NULL);
+	for (int i = 0; i < 2 && !r.called; i++) {
+		hb_clock_set_ahead(hb_clock_ahead() + 31 * 1000);
+		sts_clock_moved(w.sts);
+		hb_timer_set(t, 500);
+		assert_int_equal(hb_loop_run(w.loop), 0);
+	}
+	assert_true(r.called && !r.policy);
+	assert_int_equal(r.why, HB_REASON_STS_DNS_TEMP);
+	assert_int_equal(w.unanswered, 3);
+	hb_timer_free(&t);
+	hb_clock_set_ahead(0);
+	w.conf.mta_sts = true;
+}
+
 int
 main(void)
 {
@@ -346,6 +382,7 @@ main(void)
 		    sts07_sts08_sts14_sts15_sts17_sts33_policy_hosts),
 		cmocka_unit_test(off_makes_no_lookup),
 		cmocka_unit_test(reload_starts_again),
+		cmocka_unit_test(switched_off_under_a_lookup),
 		cmocka_unit_test(sts17_a_minute_is_enough),
 	};
 

@@ -37,6 +37,8 @@ static struct {
 	struct sts_core *core;
 	int64_t now, jumped; /* the wall clock; of that by jumps */
 	int64_t lab;         /* and what a lab adds */
+	int64_t alarm;       /* monotonic; INT64_MAX: none */
+	unsigned ticks;
 	struct hb_buf clock;
 	struct zone zones[ZONES];
 	struct kept store[KEPT];
@@ -52,11 +54,17 @@ static struct {
 	struct hb_buf log;
 } w;
 
+static int64_t
+mono(void)
+{
+	return w.now - w.jumped;
+}
+
 /* Both clocks are told before each call, as sts.c does. */
 static int64_t
 now(void)
 {
-	sts_core_clock(w.core, w.now, w.now - w.jumped, w.now + w.lab);
+	sts_core_clock(w.core, w.now, mono(), w.now + w.lab);
 	return w.now + w.lab;
 }
 
@@ -107,6 +115,17 @@ later(enum kind kind, struct sts_domain *d)
 {
 	assert_true(w.npending < PENDING);
 	w.pending[w.npending++] = (struct pending){ kind, d };
+}
+
+static struct pending
+take_pending(size_t i)
+{
+	struct pending p = w.pending[i];
+
+	w.npending--;
+	memmove(&w.pending[i], &w.pending[i + 1],
+	    (w.npending - i) * sizeof(p));
+	return p;
 }
 
 static void
@@ -204,16 +223,23 @@ op_drop(void *ctx, struct sts_domain *d)
 	(void)ctx;
 	for (size_t i = 0; i < w.npending; i++)
 		if (w.pending[i].kind == FETCH && w.pending[i].d == d) {
-			w.npending--;
-			memmove(&w.pending[i], &w.pending[i + 1],
-			    (w.npending - i) * sizeof(w.pending[0]));
+			(void)take_pending(i);
 			return;
 		}
 	fail_msg("no such fetch");
 }
 
+static void
+op_alarm(void *ctx, int64_t ms)
+{
+	(void)ctx;
+	assert_true(ms > 0 && mono() + ms < w.alarm);
+	w.alarm = mono() + ms;
+}
+
 static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
-	op_drop, op_list, op_remove, op_owns, op_load_clock, op_save_clock };
+	op_drop, op_list, op_remove, op_owns, op_load_clock, op_save_clock,
+	op_alarm };
 
 static void
 answer_txt(struct sts_domain *d)
@@ -235,7 +261,7 @@ answer_list(void)
 		if (w.store[i].name[0] != '\0')
 			sts_core_row(w.core, hb_span_str(w.store[i].name),
 			    hb_buf_span(&w.store[i].value), now());
-	sts_core_listed(w.core, w.store_down ? HB_E_TEMP : 0, now());
+	sts_core_listed(w.core, w.store_down ? HB_E_TEMP : 0);
 }
 
 static void
@@ -279,6 +305,13 @@ answer_one(struct pending p)
 	}
 }
 
+static struct pending
+next_pending(void)
+{
+	assert_true(w.npending > 0);
+	return take_pending(0);
+}
+
 static bool
 is_held_up(struct pending p)
 {
@@ -292,33 +325,31 @@ pump(void)
 	size_t i = 0;
 
 	while (i < w.npending) {
-		struct pending p = w.pending[i];
-
-		if (is_held_up(p)) {
+		if (is_held_up(w.pending[i])) {
 			i++;
 			continue;
 		}
-		w.npending--;
-		memmove(&w.pending[i], &w.pending[i + 1],
-		    (w.npending - i) * sizeof(p));
-		answer_one(p);
+		answer_one(take_pending(i));
 		i = 0;
 	}
 }
 
-/* Time passes, with all its ticks. */
+/* Time passes, with the ticks that were asked for and no others. */
 static void
 pass(int64_t ms)
 {
-	int64_t end = w.now + ms;
+	int64_t end = mono() + ms;
 
-	do {
-		int64_t step = sts_core_wait(w.core, now());
-
-		w.now = end - w.now < step ? end : w.now + step;
+	while (now(), w.alarm <= end) {
+		if (mono() < w.alarm)
+			w.now += w.alarm - mono();
+		w.alarm = INT64_MAX;
+		w.ticks++;
 		sts_core_tick(w.core, now());
 		pump();
-	} while (w.now < end);
+	}
+	w.now += end - mono();
+	now();
 }
 
 static void
@@ -369,7 +400,10 @@ restart(void)
 
 	sts_core_free(&w.core);
 	w.npending = 0;
+	w.alarm = INT64_MAX;
 	w.core = sts_core_new(&ops, NULL, key, START - DAY);
+	now();
+	sts_core_refresh(w.core, true);
 }
 
 static int
@@ -626,6 +660,76 @@ dns_trouble_that_ends_is_waited_for(void **state)
 	w.zones[0].temp = false;
 	pass(31 * 1000);
 	assert_true(g.called && g.policy);
+}
+
+/* Two domains without an answer; one of them is asked for once more by a
+ * lookup that does not wait, and has a record that holds for a day. */
+static void
+dns_trouble_of_one_holds_up_no_other(void **state)
+{
+	struct got a = { .called = false }, b = { .called = false };
+
+	(void)state;
+	w.zones[0].temp = w.zones[1].temp = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, now());
+	pump();
+	pass(1000);
+	sts_core_lookup(w.core, HB_SPAN("b.example"), 0, take, &b, now());
+	pump();
+	w.zones[0].temp = w.zones[1].temp = false;
+	w.zones[0].ttl_s = 86400;
+	look_flags("a.example", STS_FINAL);
+	assert_true(a.called && a.policy);
+	pass(31 * 1000);
+	assert_true(b.called && b.policy);
+}
+
+/* With another question in between, by which the time was reckoned anew. */
+static void
+dns_trouble_ends_though_the_clock_was_set(void **state)
+{
+	static const int64_t jumps[] = { -50 * MINUTE, 50 * MINUTE,
+		-10 * 1000, 10 * 1000, -2 * DAY, 2 * DAY };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(jumps); i++) {
+		struct got g = { .called = false };
+
+		setup(NULL);
+		expect_none("other.example", HB_REASON_STS_NO_RECORD);
+		w.zones[0].temp = true;
+		sts_core_lookup(
+		    w.core, HB_SPAN("a.example"), 0, take, &g, now());
+		pump();
+		pass(1000);
+		jump(jumps[i]);
+		w.zones[0].temp = false;
+		expect_none("more.example", HB_REASON_STS_NO_RECORD);
+		pass(31 * 1000);
+		assert_true(g.called && g.policy);
+		teardown(NULL);
+	}
+	setup(NULL);
+}
+
+/* `mta-sts off': what was asked before ends, and nobody stirs. */
+static void
+dns_trouble_ends_though_refreshing_does_not_run(void **state)
+{
+	struct got g = { .called = false };
+
+	(void)state;
+	pass(HOUR);
+	w.zones[0].temp = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
+	pump();
+	sts_core_refresh(w.core, false);
+	pass(61 * 1000);
+	assert_true(g.called && !g.policy);
+	w.lists = w.ticks = 0;
+	pass(DAY);
+	assert_int_equal(w.lists, 0);
+	assert_in_range(w.ticks, 1, 24 * 6 + 1);
 }
 
 static void
@@ -1053,6 +1157,28 @@ dead_hosts_hold_up_nobody_else(void **state)
 	assert_int_equal(w.most_fetches, 512);
 }
 
+/* Of two answers that are on their way the store's comes first. */
+static void
+what_was_forgotten_while_it_was_saved_stays_so(void **state)
+{
+	struct got g = { .called = false };
+	struct pending save;
+
+	(void)state;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
+	while (w.pending[0].kind != SAVE)
+		answer_one(next_pending());
+	save = next_pending();
+	w.zones[0].txt[0] = NULL;
+	op_remove(NULL, HB_SPAN("a.example"));
+	sts_core_forget(w.core, HB_SPAN("a.example"), true, now());
+	while (w.npending > 0)
+		answer_one(next_pending());
+	assert_true(g.called && !g.policy);
+	answer_one(save);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
 static void
 cancelled_lookups_are_never_answered(void **state)
 {
@@ -1297,7 +1423,7 @@ clock_good_time_is_kept(void **state)
 	pass(MINUTE);
 	expect_clock(STS_CLOCK_AHEAD);
 	restart();
-	w.now -= 35 * DAY;
+	jump(-35 * DAY);
 	pass(MINUTE);
 	expect_clock(STS_CLOCK_BEHIND);
 }
@@ -1466,6 +1592,9 @@ main(void)
 		T(sts29_final_lookup_asks_anew),
 		T(dns_trouble_is_tried_twice_more_then_mail_goes_on),
 		T(dns_trouble_that_ends_is_waited_for),
+		T(dns_trouble_of_one_holds_up_no_other),
+		T(dns_trouble_ends_though_the_clock_was_set),
+		T(dns_trouble_ends_though_refreshing_does_not_run),
 		T(sts20_refreshed_about_daily_whatever_the_txt_says),
 		T(sts20_a_refresh_extends_the_life),
 		T(sts21_failed_refresh_warns_early_but_not_for_none),
@@ -1487,6 +1616,7 @@ main(void)
 		T(a_slow_refresh_holds_up_nobody),
 		T(fetches_at_a_time_are_bounded),
 		T(dead_hosts_hold_up_nobody_else),
+		T(what_was_forgotten_while_it_was_saved_stays_so),
 		T(cancelled_lookups_are_never_answered),
 		T(callbacks_may_cancel_and_look_up),
 		T(a_policy_of_no_age_is_fetched_once_for_a_delivery),
