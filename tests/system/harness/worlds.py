@@ -188,11 +188,22 @@ POLICY_FAULTS = BEFORE | {"dane-mismatch"} | {
     f for h in HOSTS.values() for f in (h.tls, h.cert) if f}
 
 
+def _without_hosts(policy, dns):
+    """DNS gives no host. That there is none is final, unless a policy that
+    lists some is in force: nobody signed the word, and it may be forged."""
+    outcome = Outcome(*dns.outcome)
+    if outcome.result == "defer":
+        return outcome, dns.when
+    if policy.mode == "enforce":
+        outcome = Outcome("defer", "dns-contradicted")
+    return outcome, _last({dns.when, policy.when})
+
+
 def expect(spec):
     """The outcome that this world must have, and when: (Outcome, when)."""
     policy, dns = POLICIES[spec.policy], DNS[spec.dns]
     if dns.outcome:
-        return Outcome(*dns.outcome), dns.when
+        return _without_hosts(policy, dns)
     when, why = {policy.when}, None
     for number, kind in enumerate(spec.hosts):
         host = HOSTS[kind]
