@@ -268,6 +268,20 @@ def test_space_is_private(space):
     assert out.count(":") >= 1
 
 
+def test_ports_are_given_once(monkeypatch, address):
+    """A port that nobody listens on yet is not given out a second time, and
+    a server can have it."""
+    monkeypatch.setattr(os, "urandom", lambda n: bytes([0, next(numbers)]))
+    numbers = iter([7, 7, 7, 8, 9])
+    host = address()
+    first, second = free_port(host), free_port(host)
+    assert (first, second) == (20007, 20008)
+    with socket.create_server((host, first)):
+        assert free_port(host) == 20009
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, second))
+
+
 def test_swaks_to_mx(peers, mx_factory, ca):
     """swaks with verified STARTTLS against our MX."""
     mx = mx_factory("127.0.0.1", cert=ca.issue("mx.a.test"))

@@ -9,6 +9,7 @@ Modes: "plain" is without root (called by root it runs as nobody), "root" has
 an account for each role.
 """
 
+import collections
 import json as jsonlib
 import os
 import re
@@ -49,16 +50,28 @@ DEFAULTS = {
 }
 
 
+# the latest ports that were given out, bound so that none is given out twice,
+# to whatever run of the tests in this network
+GIVEN_MOST = 100
+_given = collections.deque()
+
+
 def free_port(address="127.0.0.1", low=20000, high=32000):
-    """A port below the ephemeral range that nobody listens on."""
+    """A port below the ephemeral range that nobody listens on, or will."""
     for _ in range(200):
         port = low + int.from_bytes(os.urandom(2), "big") % (high - low)
-        with socket.socket() as s:
-            try:
-                s.bind((address, port))
-                return port
-            except OSError:
-                continue
+        s = socket.socket()
+        try:
+            s.bind((address, port))
+        except OSError:
+            s.close()
+            continue
+        # who sets this before he binds, as servers do, may have it now
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if len(_given) == GIVEN_MOST:
+            _given.popleft().close()
+        _given.append(s)
+        return port
     raise OSError("no free port")
 
 
