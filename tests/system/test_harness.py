@@ -282,6 +282,14 @@ def test_ports_are_given_once(monkeypatch, address):
         socket.create_connection((host, second))
 
 
+def test_end_at_the_start_is_seen(make_server):
+    """What it said may be at its end before the process is."""
+    hb = make_server(start=False)
+    hb.wrap = ["sh", "-c", "echo no >&2; exec 2>&-; sleep 0.5; exit 78"]
+    with pytest.raises(AssertionError, match="ended at once: no"):
+        hb.start()
+
+
 def test_swaks_to_mx(peers, mx_factory, ca):
     """swaks with verified STARTTLS against our MX."""
     mx = mx_factory("127.0.0.1", cert=ca.issue("mx.a.test"))

@@ -169,6 +169,7 @@ class Hauberk:
         command = self.wrap + [os.path.join(SBIN, "hauberkd"), "-d", "-f",
                                self.conf]
         self.errors = []
+        self.is_ready = False
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, cwd="/", start_new_session=True,
@@ -183,7 +184,9 @@ class Hauberk:
             self.kill_all()
             raise AssertionError("not ready in %d s (%d processes): %s" % (
                 READY_S, len(pids), self.stderr()))
-        if wait and self.process.poll() is not None:
+        if wait and not self.is_ready:
+            # what it said has an end, and so has it, a moment later
+            self.process.wait(STOP_S)
             raise AssertionError("ended at once: " + self.stderr())
         return self
 
@@ -191,6 +194,7 @@ class Hauberk:
         for line in stream:
             self.errors.append(line.decode("utf-8", "replace"))
             if line.strip() == b"ready":
+                self.is_ready = True
                 ready.set()
         stream.close()
         ready.set()
