@@ -11,9 +11,10 @@ import time
 import pytest
 from dnslib import DNSRecord
 
-from harness import client, load, mx as mxmod, pki, records
+from harness import client, hauberk, load, mx as mxmod, pki, records
 from harness import policyhost
 from harness.hauberk import free_port
+from harness.wait import until
 
 
 def ask(dns, name, qtype, tcp=False, ad=False):
@@ -288,6 +289,24 @@ def test_end_at_the_start_is_seen(make_server):
     hb.wrap = ["sh", "-c", "echo no >&2; exec 2>&-; sleep 0.5; exit 78"]
     with pytest.raises(AssertionError, match="ended at once: no"):
         hb.start()
+
+
+def test_kill_all_leaves_nothing(make_server, monkeypatch):
+    """Parents that replace what dies, and a killer who takes his time and
+    comes to them last."""
+    hb = make_server(start=False)
+    hb.wrap = ["sh", "-c",
+               "echo ready >&2; while :; do sleep 77; done", "sh"]
+    hb.start()
+    session = hb.process.pid
+    until(lambda: len(hb.pids()) == 2, 5, "all of it")
+    family, kill = hauberk.family, os.kill
+    monkeypatch.setattr(hauberk, "family", lambda root: dict(
+        sorted(family(root).items(), reverse=True)))
+    monkeypatch.setattr(os, "kill", lambda pid, number: (
+        kill(pid, number), time.sleep(0.2)))
+    hb.kill_all()
+    assert family(session) == {}
 
 
 def test_swaks_to_mx(peers, mx_factory, ca):

@@ -206,7 +206,7 @@ class Hauberk:
         """{pid: command line} of the daemon and all below it."""
         if self.process is None:
             return {}
-        return _family(self.process.pid)
+        return family(self.process.pid)
 
     @property
     def pid(self):
@@ -236,7 +236,19 @@ class Hauberk:
                      timeout, "a new " + role)
 
     def kill_all(self):
-        """SIGKILL everything at once."""
+        """SIGKILL everything at once, and what was just being started: a
+        parent that dies last starts a role anew."""
+        sent = set()
+
+        def rest():
+            pids = self._kill_each()
+            sent.update(pids)
+            return pids or _alive(sent)
+        until(lambda: not rest(), 5, "processes after SIGKILL")
+        self._reap()
+
+    def _kill_each(self):
+        """SIGKILL to all that live; their pids."""
         pids = list(self.pids())
         self.killed.update(pids)
         for pid in pids:
@@ -244,8 +256,7 @@ class Hauberk:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self._reap()
-        until(lambda: not _alive(pids), 5, "processes after SIGKILL")
+        return pids
 
     def terminate(self, timeout=STOP_S):
         """SIGTERM to the parent; its exit code when all are gone."""
@@ -391,7 +402,7 @@ def _stat(pid):
     return int(fields[1]), int(fields[3]), fields[0]
 
 
-def _family(root):
+def family(root):
     """The process, its descendants and all of its session."""
     stats = {}
     for entry in os.listdir("/proc"):
