@@ -107,6 +107,7 @@ free_worker(struct dlv_worker *w)
 	sts_free(&w->sts);
 	dlv_pool_free(&w->pool);
 	dlv_endpoints_free(&w->endpoints);
+	hb_ctl_asks_free(&w->ledger_asks);
 	dlv_ledger_free(&w->ledger);
 	dlv_store_free(&w->store);
 	hb_dns_free(&w->dns);
@@ -126,7 +127,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 
 	w->env = env;
 	w->store = dlv_store_new(env);
-	w->ledger = dlv_worker_ledger_new(w);
+	dlv_worker_ledger_setup(w);
 	w->jobs = dlv_jobs_new(w);
 	w->explains = dlv_explains_new(w);
 	w->endpoints = dlv_endpoints_new();
@@ -227,7 +228,7 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		dlv_explain_lost(w, p);
 		sts_ctl_lost(w->sts, p);
-		dlv_ledger_ctl_lost(w, p);
+		hb_ctl_asks_lost(&w->ledger_asks, p);
 	}
 }
 

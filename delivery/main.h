@@ -5,7 +5,7 @@
 #ifndef DELIVERY_MAIN_H
 #define DELIVERY_MAIN_H
 
-#include "common/io/ctlreply.h"
+#include "common/io/ctlask.h"
 #include "common/io/dns.h"
 #include "common/io/rolemain.h"
 #include "delivery/attempt.h"
@@ -16,7 +16,6 @@
 struct dlv_jobs;
 struct dlv_store;
 struct dlv_explains;
-struct dlv_ledger_asking;
 struct dlv_endpoints;
 struct dlv_probe;
 
@@ -29,7 +28,7 @@ struct dlv_worker {
 	struct dlv_jobs *jobs;
 	struct dlv_store *store;
 	struct dlv_ledger *ledger;
-	struct dlv_ledger_asking *ledger_asking; /* of control */
+	struct hb_ctl_asks ledger_asks; /* of control */
 	struct dlv_explains *explains;
 	struct dlv_endpoints *endpoints;
 	struct dlv_probe *probe;
@@ -82,7 +81,7 @@ void dlv_worker_idle(struct dlv_worker *w);
 /* --- durable values over the channel to queue (main_store.c) ------------ */
 
 /* For a `store' that dlv_store_table gives. */
-extern const struct sts_store_ops dlv_store_ops;
+extern const struct hb_store_ops dlv_store_ops;
 void *dlv_store_table(struct dlv_store *s, enum hb_table table);
 struct dlv_store *dlv_store_new(struct hb_role_env *env);
 void dlv_store_free(struct dlv_store **s);
@@ -93,12 +92,12 @@ void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- the memory of downgrades (main_ledger.c) --------------------------- */
 
-struct dlv_ledger *dlv_worker_ledger_new(struct dlv_worker *w);
+/* Makes ledger and ledger_asks; W's store is there. */
+void dlv_worker_ledger_setup(struct dlv_worker *w);
 /* Answers LEDGER_LIST, LEDGER_SHOW, LEDGER_FORGET, now or later; false: Q is
  * none of these. */
 bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
-void dlv_ledger_ctl_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 /* --- unix endpoints of LMTP (main_endpoint.c) --------------------------- */
 

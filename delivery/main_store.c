@@ -16,9 +16,9 @@
 struct asked {
 	UT_hash_handle hh;
 	uint32_t ref;
-	sts_store_got_fn got; /* GET */
-	sts_store_row_fn row; /* LIST */
-	sts_store_done_fn done; /* PUT, LIST */
+	hb_store_got_fn got; /* GET */
+	hb_store_row_fn row; /* LIST */
+	hb_store_done_fn done; /* PUT, LIST */
 	void *ctx;
 };
 
@@ -84,7 +84,7 @@ ask(struct dlv_store *s, enum hb_ipc_type type, const void *msg, uint32_t *ref,
 }
 
 static void
-store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	const struct table *t = store;
 	struct ipc_store_get m = { .table = t->number, .key = key };
@@ -95,7 +95,7 @@ store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    sts_store_done_fn cb, void *ctx)
+    hb_store_done_fn cb, void *ctx)
 {
 	const struct table *t = store;
 	struct ipc_store_put m = { .table = t->number, .key = key,
@@ -107,7 +107,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
-    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
 	const struct table *t = store;
 	struct ipc_store_list m = { .table = t->number, .after = after,
@@ -125,7 +125,7 @@ store_owns(void *store, struct hb_span domain)
 	return hb_home_worker(domain, s->workers) == s->env->instance;
 }
 
-const struct sts_store_ops dlv_store_ops = {
+const struct hb_store_ops dlv_store_ops = {
 	.get = store_get,
 	.put = store_put,
 	.list = store_list,

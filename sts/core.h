@@ -52,8 +52,8 @@ void sts_core_free(struct sts_core **c);
 /* Is NAME a key of the store: A-labels in lower case, no final dot? */
 bool sts_is_name(struct hb_span name);
 
-/* As sts_lookup in sts/sts.h; why as there. */
-#define STS_FINAL 1u
+/* As sts_lookup in sts/sts.h; WHY as there. */
+#define STS_FINAL 1u /* ask for the TXT record anew, past every cache */
 /* Fetch now, whatever is known and however it failed a moment ago. */
 #define STS_FORCE 2u
 typedef void (*sts_lookup_fn)(

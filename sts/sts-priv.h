@@ -6,7 +6,6 @@
 #include "sts/sts.h"
 
 struct sts_job;
-struct sts_asking;
 struct sts_import;
 
 struct sts {
@@ -15,14 +14,13 @@ struct sts {
 	struct sts_http *http;
 	struct hb_timer *timer;
 	struct sts_job *jobs;      /* questions of the core, under way */
-	struct sts_asking *asking; /* questions of control, under way */
+	struct hb_ctl_asks asks;   /* questions of control, under way */
 	struct sts_import *imports;
 };
 
 /* The time, after the core was told of both clocks. */
 int64_t sts_now(const struct sts *s);
 bool sts_owns(const struct sts *s, struct hb_span domain);
-void sts_ctl_free(struct sts *s);
 void sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref);
 void sts_import_free(struct sts *s);
 void sts_import_lost(struct sts *s, const struct hb_peer *control);

@@ -167,8 +167,7 @@ op_list(void *ctx, struct hb_span after, size_t count)
 bool
 sts_owns(const struct sts *s, struct hb_span domain)
 {
-	return s->env.ops->owns == NULL ||
-	       s->env.ops->owns(s->env.store, domain);
+	return hb_store_owns(s->env.ops, s->env.store, domain);
 }
 
 static bool
@@ -247,6 +246,19 @@ op_fetch(void *ctx, struct sts_domain *d)
 	j->get = sts_http_start(s->http, sts_domain_name(d), on_fetched, j);
 }
 
+static void
+op_drop(void *ctx, struct sts_domain *d)
+{
+	struct sts *s = ctx;
+
+	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+		if (j->d == d && j->kind == JOB_FETCH) {
+			sts_http_cancel(j->get);
+			job_end(j);
+			return;
+		}
+}
+
 /* The newest good time */
 
 static void
@@ -273,19 +285,6 @@ op_save_clock(void *ctx, struct hb_span value)
 
 	s->env.ops->put(
 	    s->env.store, STS_CLOCK_KEY, value, false, on_lazy, NULL);
-}
-
-static void
-op_drop(void *ctx, struct sts_domain *d)
-{
-	struct sts *s = ctx;
-
-	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
-		if (j->d == d && j->kind == JOB_FETCH) {
-			sts_http_cancel(j->get);
-			job_end(j);
-			return;
-		}
 }
 
 static const struct sts_core_ops core_ops = {
@@ -316,6 +315,10 @@ sts_new(const struct sts_env *env)
 	s = HB_NEW(struct sts);
 	s->env = *env;
 	s->http = http;
+	s->asks = (struct hb_ctl_asks){ .loop = env->loop,
+		.ops = env->ops,
+		.store = env->store,
+		.ctx = s };
 	sts_http_use(http, env->conf, env->dns, env->tls);
 	hb_random(key, sizeof(key));
 	s->timer = hb_timer_new(env->loop, on_timer, s);
@@ -332,7 +335,7 @@ sts_free(struct sts **sp)
 
 	if (s == NULL)
 		return;
-	sts_ctl_free(s);
+	hb_ctl_asks_free(&s->asks);
 	sts_import_free(s);
 	while (s->jobs != NULL) {
 		hb_dns_cancel(s->jobs->query);

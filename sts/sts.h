@@ -12,49 +12,24 @@
 #ifndef STS_STS_H
 #define STS_STS_H
 
-#include "common/io/ctlreply.h"
+#include "common/io/ctlask.h"
 #include "common/io/dns.h"
 #include "common/io/loop.h"
 #include "common/io/peer.h"
+#include "common/io/store.h"
 #include "common/io/tls.h"
 #include "common/proto/conf.h"
 #include "sts/core.h"
 
 struct sts;
 
-/*
- * The durable store (HB_TABLE_POLICY), over the channel to queue.  Keys are
- * domains.  Every callback runs exactly once; it may run before the call
- * returns.  When the channel to queue is down or lost: HB_E_TEMP.  None may
- * run after sts_free.
- */
-/* ERR: 0 (VALUE lives for the call), HB_E_NOTFOUND, HB_E_TEMP, HB_E_IO. */
-typedef void (*sts_store_got_fn)(void *ctx, int err, struct hb_span value);
-/* ERR: 0 is durable (or taken, if lazy). */
-typedef void (*sts_store_done_fn)(void *ctx, int err);
-typedef void (*sts_store_row_fn)(
-    void *ctx, struct hb_span key, struct hb_span value);
-struct sts_store_ops {
-	void (*get)(
-	    void *store, struct hb_span key, sts_store_got_fn cb, void *ctx);
-	/* An empty VALUE deletes.  LAZY: no flush is waited for. */
-	void (*put)(void *store, struct hb_span key, struct hb_span value,
-	    bool lazy, sts_store_done_fn cb, void *ctx);
-	/* At most COUNT rows with keys after AFTER, then DONE. */
-	void (*list)(void *store, struct hb_span after, size_t count,
-	    sts_store_row_fn row, sts_store_done_fn done, void *ctx);
-	/* Is DOMAIN this worker's?  It alone refreshes, lists and changes it.
-	 * NULL: all are. */
-	bool (*owns)(void *store, struct hb_span domain);
-};
-
 struct sts_env {
 	struct hb_loop *loop;
 	const struct hb_conf *conf; /* borrowed, until sts_reconf */
 	struct hb_dns *dns;         /* borrowed, until sts_reconf */
 	struct hb_tls *tls;         /* client side: its trusted roots; same */
-	const struct sts_store_ops *ops;
-	void *store;
+	const struct hb_store_ops *ops;
+	void *store; /* HB_TABLE_POLICY; keys are policy domains */
 	int64_t build_ms; /* no honest clock is before it */
 };
 
@@ -67,12 +42,6 @@ void sts_free(struct sts **s); /* accepts NULL inside */
 void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
     struct hb_tls *tls);
 
-/* POLICY.expires_ms is in the past for no ref that sts_lookup hands out
- * (unless the clock is implausible); decide looks again. */
-
-/* STS_FINAL: this is the last attempt: a policy failure would be final, so the
- * TXT record is asked anew (RFC 8461 s5.1). */
-
 /*
  * REF is owned by the callback's taker (sts_ref_release), or NULL and WHY
  * says why there is no policy: STS_NO_RECORD, STS_BAD_RECORD, STS_DNS_TEMP,
@@ -81,9 +50,15 @@ void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
  * STS_FETCH_* or STS_BAD_POLICY: there may be a newer one, which could not be
  * had.
  *
+ * No ref has expired when it is handed out, unless the clock is implausible;
+ * sts/decide.h looks again.
+ *
  * DOMAIN: policy domain in A-labels, any case, no address literal.  CB may run
  * before this returns NULL (warm lookup); otherwise the lookup can be
  * cancelled until CB runs.
+ *
+ * FLAGS: STS_FINAL: this is the last attempt, and a policy failure would be
+ * final, so the TXT record is asked for anew (RFC 8461 s5.1); STS_FORCE.
  */
 struct sts_lookup *sts_lookup(struct sts *s, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx);

@@ -254,7 +254,7 @@ took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 }
 
 static void
-store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	(void)store;
 	(void)key;
@@ -263,7 +263,7 @@ store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    sts_store_done_fn cb, void *ctx)
+    hb_store_done_fn cb, void *ctx)
 {
 	(void)store;
 	(void)key;
@@ -274,7 +274,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
-    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
 	(void)store;
 	(void)after;
@@ -283,7 +283,7 @@ store_list(void *store, struct hb_span after, size_t count,
 	done(ctx, 0);
 }
 
-static const struct sts_store_ops ops = { store_get, store_put, store_list,
+static const struct hb_store_ops ops = { store_get, store_put, store_list,
 	NULL };
 
 static void

@@ -64,7 +64,7 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 }
 
 static void
-store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	struct hb_buf text = HB_BUF_INIT(0), value = HB_BUF_INIT(0);
 	struct sts_record r = { .mode = STS_MODE_ENFORCE,
@@ -90,7 +90,7 @@ store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    sts_store_done_fn cb, void *ctx)
+    hb_store_done_fn cb, void *ctx)
 {
 	(void)store;
 	(void)key;
@@ -101,7 +101,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
-    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
 	(void)store;
 	(void)after;
@@ -110,7 +110,7 @@ store_list(void *store, struct hb_span after, size_t count,
 	done(ctx, 0);
 }
 
-static const struct sts_store_ops ops = { store_get, store_put, store_list,
+static const struct hb_store_ops ops = { store_get, store_put, store_list,
 	NULL };
 
 static void

@@ -65,7 +65,7 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 /* The store: rows in order of their keys */
 
 static void
-store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	(void)store;
 	for (size_t i = 0; i < w.nrows; i++)
@@ -78,7 +78,7 @@ store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    sts_store_done_fn cb, void *ctx)
+    hb_store_done_fn cb, void *ctx)
 {
 	(void)store;
 	(void)lazy;
@@ -95,7 +95,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
-    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
 	(void)store;
 	for (size_t i = 0; i < w.nrows && count > 0; i++) {
@@ -116,7 +116,7 @@ store_owns(void *store, struct hb_span domain)
 	return !hb_span_eq(domain, HB_SPAN("other.worker"));
 }
 
-static const struct sts_store_ops ops = { store_get, store_put, store_list,
+static const struct hb_store_ops ops = { store_get, store_put, store_list,
 	store_owns };
 
 static void

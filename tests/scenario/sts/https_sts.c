@@ -105,7 +105,7 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 /* The store remembers names */
 
 static void
-store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	(void)store;
 	(void)key;
@@ -114,7 +114,7 @@ store_get(void *store, struct hb_span key, sts_store_got_fn cb, void *ctx)
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    sts_store_done_fn cb, void *ctx)
+    hb_store_done_fn cb, void *ctx)
 {
 	(void)store;
 	assert_false(lazy);
@@ -126,7 +126,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 
 static void
 store_list(void *store, struct hb_span after, size_t count,
-    sts_store_row_fn row, sts_store_done_fn done, void *ctx)
+    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
 	(void)store;
 	(void)after;
@@ -135,7 +135,7 @@ store_list(void *store, struct hb_span after, size_t count,
 	done(ctx, 0);
 }
 
-static const struct sts_store_ops store_ops = { store_get, store_put,
+static const struct hb_store_ops store_ops = { store_get, store_put,
 	store_list, NULL };
 
 /* The server */

@@ -1,0 +1,81 @@
+/*
+ * Questions of control that the durable store answers (`hauberkctl sts ...`,
+ * `hauberkctl ledger ...`).  Floor 3.
+ *
+ *	hb_ctl_ask -> BEGIN of the verb -> the store, once or in slices
+ *	           -> items to control -> hb_ctl_ask_end
+ *
+ * What the store has begun to answer keeps a question alive.  When control is
+ * lost the question is silent from then on and ends in its time; only
+ * hb_ctl_asks_free cuts it short.
+ */
+#ifndef HB_IO_CTLASK_H
+#define HB_IO_CTLASK_H
+
+#include "common/base/limits.h"
+#include "common/io/ctlreply.h"
+#include "common/io/loop.h"
+#include "common/io/store.h"
+
+struct hb_ctl_ask;
+
+/* All questions about one table.  Everything is borrowed. */
+struct hb_ctl_asks {
+	struct hb_loop *loop;
+	const struct hb_store_ops *ops;
+	void *store;
+	void *ctx;               /* whatever the verbs need */
+	struct hb_ctl_ask *list; /* under way */
+};
+
+/* KEY, VALUE: a row that this worker owns; A's control is there. */
+typedef void (*hb_ctl_ask_row_fn)(
+    struct hb_ctl_ask *a, struct hb_span key, struct hb_span value);
+
+struct hb_ctl_ask {
+	struct hb_ctl_ask *next, **at;
+	struct hb_ctl_asks *all;
+	struct hb_ctl to; /* peer NULL: control is gone, nobody listens */
+	enum hb_ctl_verb verb;
+	char domain[HB_MAX_DOMAIN + 1]; /* lower case: a key of the store */
+	/* What the question waits for beside the store, or NULL: given up by
+	 * CANCEL when it is cut short. */
+	void *work;
+	void (*cancel)(void *work);
+	/* a list */
+	hb_ctl_ask_row_fn row;
+	struct hb_timer *timer;
+	char last[HB_MAX_DOMAIN + 1]; /* row before the next slice */
+	size_t rows;                  /* of this slice */
+};
+
+struct hb_ctl_ask_verb {
+	enum hb_ctl_verb verb;
+	bool domain; /* its argument is one */
+	/* Leads to hb_ctl_ask_end, now or later. */
+	void (*begin)(struct hb_ctl_ask *a);
+};
+
+/* Answers Q by one of N VERBS; false: it is none of them. */
+bool hb_ctl_ask(struct hb_ctl_asks *all, const struct hb_ctl_ask_verb *verbs,
+    size_t n, struct hb_peer *control, const struct ipc_ctl *q);
+/* CODE and TEXT as in hb_ctl_end.  Frees A. */
+void hb_ctl_ask_end(struct hb_ctl_ask *a, unsigned code, const char *text);
+/* The same by the word of the store: ERR 0, or what went wrong. */
+void hb_ctl_ask_done(struct hb_ctl_ask *a, int err);
+/* Is the domain of A this worker's? */
+bool hb_ctl_ask_is_ours(const struct hb_ctl_ask *a);
+/* The row of A's domain; GOT has A as its ctx. */
+void hb_ctl_ask_get(struct hb_ctl_ask *a, hb_store_got_fn got);
+/* VALUE, flushed, in its place; DONE likewise. */
+void hb_ctl_ask_put(
+    struct hb_ctl_ask *a, struct hb_span value, hb_store_done_fn done);
+/* The whole table as an array, then the end.  While control does not read,
+ * the list waits. */
+void hb_ctl_ask_list(struct hb_ctl_ask *a, hb_ctl_ask_row_fn row);
+
+void hb_ctl_asks_lost(struct hb_ctl_asks *all, const struct hb_peer *control);
+/* No callback of the store may come afterwards: free the store next. */
+void hb_ctl_asks_free(struct hb_ctl_asks *all);
+
+#endif
