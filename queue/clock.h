@@ -8,8 +8,8 @@
  * jump under the running queue means nothing.
  *
  *	a new spool	  queue time is what the wall clock shows
- *	while it runs	  the monotonic clock, and `lab advance`, which is
- *			  deliberate
+ *	while it runs	  the monotonic clock, a day at most of each sleep of
+ *			  the machine, and `lab advance`, which is deliberate
  *	while it is down  what the wall clock says, from the last stamp on, if
  *			  that is no more than a quarter of the lifetime, and
  *			  not before the stamp.  Else nothing: the wait is not

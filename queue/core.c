@@ -13,6 +13,7 @@
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
 	STOP_PART = 4, /* of the lifetime: the longest stop that counts */
+	NAP_MS = 10 * 1000, /* the machine may sleep: timers stand still */
 	CLOCK_STEP_MS = 60 * 60 * 1000 /* of the wall clock: worth a word */
 };
 #define YEAR_2020_MS INT64_C(1577836800000)
@@ -37,7 +38,7 @@ clocks(void)
 	int64_t ahead = hb_clock_ahead();
 
 	return (struct q_clocks){ .wall_ms = hb_now_ms() - ahead,
-		.mono_ms = hb_mono_ms(), .ahead_ms = ahead };
+		.mono_ms = hb_age_ms() - ahead, .ahead_ms = ahead };
 }
 
 int64_t
@@ -84,7 +85,8 @@ watch_clock(struct q *q)
 	HB_LOG(HB_LOG_WARN, HB_EV_CLOCK, hb_kv_str(HB_K_STATE, "set"),
 	    hb_kv_str(HB_K_FROM, from),
 	    hb_kv_str(HB_K_TEXT,
-		"the clock was set: what waits is as old as it was"));
+		"the clock was set, or this host slept for days: "
+		"what waits does not age by it"));
 }
 
 /* Messages. */
@@ -303,13 +305,14 @@ perform(struct q *q, const struct q_act *act)
 static void
 set_timer(struct q *q)
 {
-	int64_t at = q_sched_wake(q->sched), now = q_now(q);
+	int64_t at = q_sched_wake(q->sched), wait;
 
 	if (at == INT64_MAX) {
 		hb_timer_clear(q->timer);
 		return;
 	}
-	hb_timer_set(q->timer, at > now ? at - now : 0);
+	wait = at - q_now(q);
+	hb_timer_set(q->timer, wait < NAP_MS ? wait : NAP_MS);
 }
 
 static void

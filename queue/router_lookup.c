@@ -95,7 +95,7 @@ forget(struct rt_lookup *k, bool all)
 
 	HASH_ITER (hh, k->known, e, tmp) {
 		if (e->askers != NULL ||
-		    (!all && e->until_ms > hb_mono_ms()))
+		    (!all && e->until_ms > hb_age_ms()))
 			continue;
 		HASH_DEL(k->known, e);
 		free(e);
@@ -147,7 +147,7 @@ user_answered(void *ctx, enum rt_found found)
 	struct rt_lookup *k = e->lookup;
 
 	e->found = found;
-	e->until_ms = hb_mono_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
+	e->until_ms = hb_age_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
 				       : found == RT_NOTFOUND
 				? REMEMBER_MISSING_MS : 0);
 	if (e->generation != k->generation)
@@ -181,7 +181,7 @@ system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
 	bool ask;
 
 	HASH_FIND(hh, k->known, name.p, name.n, e);
-	if (e != NULL && e->askers == NULL && e->until_ms > hb_mono_ms()) {
+	if (e != NULL && e->askers == NULL && e->until_ms > hb_age_ms()) {
 		cb(ctx, e->found);
 		return;
 	}

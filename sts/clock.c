@@ -68,7 +68,12 @@ judge(const struct sts_clock *c, int64_t wall_ms, int64_t mono_ms)
 void
 sts_clock_look(struct sts_clock *c, int64_t wall_ms, int64_t mono_ms)
 {
+	bool slept = mono_ms - c->mono_ms > OFF_MAX_MS;
+
 	c->wall_ms = wall_ms;
+	c->mono_ms = mono_ms;
+	if (slept) /* as if it had been off */
+		c->anchored = false;
 	if (c->state == STS_CLOCK_UNKNOWN)
 		return;
 	c->state = judge(c, wall_ms, mono_ms);

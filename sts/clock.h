@@ -7,14 +7,17 @@
  *	judged:  before the build, or an hour before the newest good time
  *	             -> BEHIND
  *	         more than 30 days after the newest good time, as the first
- *	             thing a process sees -> AHEAD
+ *	             thing a process sees, or sees after a sleep of more than
+ *	             30 days -> AHEAD
  *	         an hour ahead of what the monotonic clock makes of the last
  *	             time that was believed -> AHEAD
  *	         else -> GOOD
  *	BEHIND, AHEAD: until a certificate proved valid at that clock, or the
  *	         clock returned
  *
- * Every WALL is without the shift of a lab, which is deliberate.
+ * Every WALL is without the shift of a lab, which is deliberate.  MONO is the
+ * monotonic clock that goes on while the machine sleeps; what it says of a
+ * sleep comes from the same clock of the machine as WALL.
  */
 #ifndef STS_CLOCK_H
 #define STS_CLOCK_H
@@ -32,7 +35,7 @@ struct sts_clock {
 	enum sts_clock_state state;
 	int64_t build_ms;
 	int64_t good_ms; /* newest time that was believed; 0: none */
-	int64_t wall_ms; /* of the last look */
+	int64_t wall_ms, mono_ms; /* of the last look */
 	/* Both clocks when the clock was last believed on evidence. */
 	int64_t anchor_ms, anchor_mono_ms;
 	bool anchored, confirmed;

@@ -55,7 +55,7 @@ sts_now(const struct sts *s)
 {
 	int64_t now = hb_now_ms();
 
-	sts_core_clock(s->core, now - hb_clock_ahead(), hb_mono_ms(), now);
+	sts_core_clock(s->core, now - hb_clock_ahead(), hb_boot_ms(), now);
 	return now;
 }
 

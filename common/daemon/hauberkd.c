@@ -252,7 +252,7 @@ start_loop(struct pd_parent *pd)
 	static const int stop[] = { SIGTERM, SIGINT };
 
 	pd->loop = hb_loop_new();
-	pd->started_ms = hb_mono_ms();
+	pd->started_ms = hb_boot_ms();
 	hb_log_set_role("parent", getpid());
 	hb_logsink_start(pd->loop, pd_log_lost, pd);
 	signal(SIGPIPE, SIG_IGN);

@@ -386,7 +386,7 @@ start_proc(struct pd_proc *pr)
 		return;
 	}
 	pr->state = PD_STARTED;
-	pr->started_ms = hb_mono_ms();
+	pr->started_ms = hb_boot_ms();
 	pr->peer = hb_peer_new(pd->loop, fd[0], HB_ROLE_PARENT, pr->role,
 	    pr->instance, &peer_ops, pd);
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");

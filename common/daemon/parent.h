@@ -35,7 +35,7 @@ struct pd_proc {
 	struct hb_peer *peer;
 	struct hb_timer *timer; /* acting on its end, then the restart */
 	int64_t delay_ms; /* before the next restart, if it dies soon */
-	int64_t started_ms, ready_ms; /* monotonic */
+	int64_t started_ms, ready_ms; /* hb_boot_ms, hb_mono_ms */
 	unsigned restarts;
 	uint32_t generation; /* of the configuration it uses */
 	int64_t ahead_ms;    /* of its clock, as it said last */
@@ -91,7 +91,7 @@ struct pd_parent {
 	struct rlimit nofile; /* as we were started: for helpers */
 	enum pd_phase phase;
 	int exit_code;
-	int64_t started_ms;
+	int64_t started_ms; /* hb_boot_ms */
 
 	struct pd_setup now;
 	struct pd_setup before; /* until all roles have NOW; else conf NULL */

@@ -72,7 +72,7 @@ answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
 	hb_ctl_int(c, "pid", pr->pid);
 	hb_ctl_text(c, "state", pd_state_name(pr->state));
 	hb_ctl_int(c, "uptime_s",
-	    pr->pid > 0 ? (hb_mono_ms() - pr->started_ms) / 1000 : 0);
+	    pr->pid > 0 ? (hb_boot_ms() - pr->started_ms) / 1000 : 0);
 	hb_ctl_int(c, "restarts", pr->restarts);
 	hb_ctl_close(c);
 }
@@ -128,7 +128,7 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_int(c, "pid", getpid());
 	hb_ctl_text(c, "version", PACKAGE_VERSION);
 	hb_ctl_text(c, "state", phases[pd->phase]);
-	hb_ctl_int(c, "uptime_s", (hb_mono_ms() - pd->started_ms) / 1000);
+	hb_ctl_int(c, "uptime_s", (hb_boot_ms() - pd->started_ms) / 1000);
 	hb_ctl_text(c, "hostname", pd->now.conf->hostname);
 	hb_ctl_text(c, "configuration", pd->conf_file);
 	hb_ctl_int(c, "generation", pd->generation);

@@ -22,8 +22,11 @@ void *hb_loop_base(struct hb_loop *l);
 /* Wall clock (ms since 1970; lab shift included) and monotonic clock, read
  * once a turn of the loop. */
 int64_t hb_now_ms(void);
-int64_t hb_mono_ms(void);
-/* The monotonic clock with the lab shift: for how long something is kept. */
+int64_t hb_mono_ms(void); /* stands still in suspend, as timers do */
+/* The monotonic clock that goes on in suspend, where the kernel has it. */
+int64_t hb_boot_ms(void);
+/* The same with the lab shift, and a day at most of each sleep: how old
+ * something is, for how long it is kept. */
 int64_t hb_age_ms(void);
 /* Reads them now: at the start of a turn (the loop does it), or after work. */
 void hb_clock_refresh(void);

@@ -55,7 +55,7 @@ struct role_priv {
 	size_t nfiles;
 	struct held *held;
 	size_t nheld;
-	int64_t started_ms;
+	int64_t started_ms; /* hb_boot_ms */
 	int statm; /* /proc/self/statm, opened before the sandbox */
 };
 
@@ -548,7 +548,7 @@ answer_status(struct hb_role_env *env, struct hb_peer *p,
 	hb_ctl_text(&c, "role", hb_role_name(env->role));
 	hb_ctl_int(&c, "pid", getpid());
 	hb_ctl_int(&c, "instance", env->instance);
-	hb_ctl_int(&c, "uptime_s", (hb_mono_ms() - priv->started_ms) / 1000);
+	hb_ctl_int(&c, "uptime_s", (hb_boot_ms() - priv->started_ms) / 1000);
 	hb_ctl_int(&c, "rss_kb", memory_kb(priv));
 	hb_ctl_int(&c, "log_dropped", (int64_t)hb_logsink_dropped());
 	if (priv->spec->on_ctl != NULL)
@@ -690,7 +690,7 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 	hb_logsink_start(env->loop, log_lost, env);
 	priv->text = HB_BUF_INIT(TEXT_MAX);
 	priv->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	priv->started_ms = hb_mono_ms();
+	priv->started_ms = hb_boot_ms();
 	fill_handlers(priv);
 	priv->parent_ops = (struct hb_peer_ops){ .on = priv->on,
 		.on_close = on_parent_close };

@@ -20,25 +20,39 @@ struct hb_hook {
 	bool armed;
 };
 
+/* Mail that could not be tried is not returned unheard after a long sleep. */
+#define SLEEP_MAX_MS (INT64_C(24) * 60 * 60 * 1000)
+
 static struct {
-	int64_t wall_ms, mono_ms, ahead_ms;
+	int64_t wall_ms, mono_ms, boot_ms, ahead_ms;
+	int64_t skipped_ms; /* of long sleeps */
 } now;
 
-static int64_t
-read_clock(clockid_t id)
+static bool
+read_clock(clockid_t id, int64_t *ms)
 {
 	struct timespec ts;
 
 	if (clock_gettime(id, &ts) != 0)
-		HB_BUG("clock_gettime");
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+		return false;
+	*ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return true;
 }
 
+/* CLOCK_BOOTTIME is missing where a kernel is old, or played by a container. */
 void
 hb_clock_refresh(void)
 {
-	now.wall_ms = read_clock(CLOCK_REALTIME);
-	now.mono_ms = read_clock(CLOCK_MONOTONIC);
+	int64_t slept_ms = now.mono_ms - now.boot_ms;
+
+	if (!read_clock(CLOCK_REALTIME, &now.wall_ms) ||
+	    !read_clock(CLOCK_MONOTONIC, &now.mono_ms))
+		HB_BUG("clock_gettime");
+	if (!read_clock(CLOCK_BOOTTIME, &now.boot_ms))
+		now.boot_ms = now.mono_ms;
+	slept_ms += now.boot_ms - now.mono_ms;
+	if (slept_ms > SLEEP_MAX_MS)
+		now.skipped_ms += slept_ms - SLEEP_MAX_MS;
 }
 
 void
@@ -70,9 +84,17 @@ hb_mono_ms(void)
 }
 
 int64_t
+hb_boot_ms(void)
+{
+	if (now.mono_ms == 0)
+		hb_clock_refresh();
+	return now.boot_ms;
+}
+
+int64_t
 hb_age_ms(void)
 {
-	return hb_mono_ms() + now.ahead_ms;
+	return hb_boot_ms() - now.skipped_ms + now.ahead_ms;
 }
 
 /* A hook may arm itself or others: those run in the next turn, which then

@@ -191,3 +191,35 @@ def test_clock_jump_and_restart_end_no_lifetime(world, moving_clock, wrong):
     mx.starttls = "offer"
     mx.wait(1, 20)
     hb.wait_empty()
+
+
+def test_clock_of_a_machine_that_sleeps(world, moving_clock):
+    """Asleep for hours the clock stays believed, nobody set it; a policy
+    that is over when the machine wakes up has ended."""
+    hb, mx = learn(world)
+    mover = clock.Mover(hb, moving_clock)
+    hb.start()
+    attack(world, mx)
+    expect_enforced(hb, mx)
+    for hours in (3, 20):
+        mover.sleep(hours * 3600)
+        expect_enforced(hb, mx)
+        assert clock_words(hb) == {"good"}
+    assert not hb.records(ev="clock")
+    mover.sleep(20 * DAY)
+    send(hb)
+    assert not mx.wait(2)[1].tls
+    assert clock_words(hb) == {"good"}
+
+
+def test_clock_of_a_machine_that_sleeps_for_months(world, moving_clock):
+    """How long that was says the machine's own clock, which may be wrong:
+    as after a long switch-off a certificate has to prove it."""
+    hb, mx = learn(world)
+    mover = clock.Mover(hb, moving_clock)
+    hb.start()
+    attack(world, mx)
+    expect_enforced(hb, mx)
+    mover.sleep(60 * DAY)
+    expect_enforced(hb, mx)
+    assert clock_words(hb) == {"ahead"}

@@ -114,3 +114,24 @@ def test_clock_jump_is_no_lab_advance(waiting):
     assert hb.ctl("lab", "advance", "6d").code == 0
     hb.wait_record(ev="bounce")
     hb.wait_empty()
+
+
+def test_clock_sleep_counts_as_waiting(waiting):
+    """A machine that slept tries at once what became due meanwhile, and that
+    it slept is no step of the clock."""
+    hb, mx, mover = waiting(0, "retry first=2h max=4h")
+    mover.sleep(3 * 3600)
+    mx.reply["rcpt"] = None
+    mx.wait(1, 20)
+    hb.wait_empty()
+    assert not hb.records(ev="clock")
+
+
+def test_clock_long_sleep_ends_no_lifetime(waiting):
+    """What could not be tried for a month is not returned unheard."""
+    hb, mx, mover = waiting(0, "retry first=2h max=4h")
+    mover.sleep(30 * DAY)
+    until(lambda: deferrals(hb) >= 2, 20, "an attempt")
+    assert not hb.records(ev="bounce")
+    mover.sleep(6 * 3600)
+    expect_delivered(hb, mx)

@@ -1371,6 +1371,49 @@ clock_jumps_while_running_expire_nothing(void **state)
 	expect_none("a.example", HB_REASON_STS_NO_RECORD);
 }
 
+/* The machine sleeps: both clocks go on, and nobody looks at them. */
+static void
+nap(int64_t ms)
+{
+	w.now += ms;
+	sts_core_tick(w.core, now());
+	pump();
+}
+
+static void
+clock_of_a_machine_that_slept_is_good(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	nap(9 * DAY);
+	expect_clock(STS_CLOCK_GOOD);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	nap(2 * DAY);
+	expect_clock(STS_CLOCK_GOOD);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
+/* What the kernel says of it comes from the machine's own clock: as after a
+ * long switch-off. */
+static void
+clock_after_a_long_sleep_needs_a_proof(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(MINUTE);
+	block_everything();
+	nap(31 * DAY);
+	expect_clock(STS_CLOCK_AHEAD);
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	pass(3 * DAY);
+	expect_clock(STS_CLOCK_AHEAD);
+	sts_core_clock_confirmed(w.core);
+	expect_clock(STS_CLOCK_GOOD);
+	expect_none("a.example", HB_REASON_STS_NO_RECORD);
+}
+
 static void
 clock_small_steps_add_up(void **state)
 {
@@ -1626,6 +1669,8 @@ main(void)
 		T(clock_after_a_long_switch_off_heals),
 		T(clock_of_a_mail_host_is_proof_too),
 		T(clock_jumps_while_running_expire_nothing),
+		T(clock_of_a_machine_that_slept_is_good),
+		T(clock_after_a_long_sleep_needs_a_proof),
 		T(clock_small_steps_add_up),
 		T(clock_before_the_build_is_no_clock),
 		T(clock_good_time_is_kept),

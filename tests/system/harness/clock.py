@@ -21,8 +21,9 @@ class Mover:
 
     def __init__(self, hb, made):
         self.file = hb.path("time")
+        self.asleep_s = 0
         with open(self.file, "wb") as f:
-            f.write(bytes(8))
+            f.write(bytes(16))
         os.chmod(self.file, 0o644)
         hb.wrap = ["env", "LD_PRELOAD=" + made, "MOVING_CLOCK=" + self.file]
 
@@ -30,3 +31,10 @@ class Mover:
         """So far off, from now on."""
         with open(self.file, "r+b") as f:
             f.write(struct.pack("=q", int(seconds) * 1000))
+
+    def sleep(self, seconds):
+        """The machine sleeps for so long, and wakes up at once."""
+        self.asleep_s += seconds
+        with open(self.file, "r+b") as f:
+            f.seek(8)
+            f.write(struct.pack("=q", int(self.asleep_s) * 1000))

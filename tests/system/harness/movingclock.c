@@ -1,8 +1,9 @@
 /*
  * LD_PRELOAD: the wall clock is ahead by what the file $MOVING_CLOCK says, 8
- * bytes of milliseconds.  The file is mapped at start, so that processes that
- * can open no file any more follow it too; libfaketime reads its file anew
- * each time.  The monotonic clock goes on undisturbed.
+ * bytes of milliseconds; 8 more say how long the machine slept, which the wall
+ * clock shows too.  The file is mapped at start, so that processes that can
+ * open no file any more follow it too; libfaketime reads its file anew each
+ * time.  The monotonic clock goes on undisturbed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,7 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-static volatile const int64_t *ahead_ms;
+static volatile const struct {
+	int64_t ahead_ms, asleep_ms;
+} *moved;
 static int (*real)(clockid_t id, struct timespec *ts);
 
 __attribute__((constructor)) static void
@@ -28,10 +31,10 @@ map(void)
 	    RTLD_NEXT, "clock_gettime");
 	if (fd < 0)
 		return;
-	p = mmap(NULL, sizeof(*ahead_ms), PROT_READ, MAP_SHARED, fd, 0);
+	p = mmap(NULL, sizeof(*moved), PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (p != MAP_FAILED)
-		ahead_ms = p;
+		moved = p;
 }
 
 int
@@ -42,8 +45,12 @@ clock_gettime(clockid_t id, struct timespec *ts)
 	if (real == NULL)
 		map();
 	r = real(id, ts);
-	if (r == 0 && id == CLOCK_REALTIME && ahead_ms != NULL)
-		ts->tv_sec += *ahead_ms / 1000;
+	if (r != 0 || moved == NULL)
+		return r;
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += moved->ahead_ms / 1000;
+	if (id == CLOCK_REALTIME || id == CLOCK_BOOTTIME)
+		ts->tv_sec += moved->asleep_ms / 1000;
 	return r;
 }
 
