@@ -294,7 +294,7 @@ static bool
 is_contradicted(const struct dlv_attempt *a)
 {
 	return a->mx.result == HB_RESULT_FAIL && !a->channel.mx_secure &&
-	    sts_is_enforced(&a->channel, a->world->now_ms());
+	    sts_is_enforced(&a->channel, a->policy_ms);
 }
 
 void
@@ -326,6 +326,7 @@ dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
 {
 	a->channel.policy = policy;
 	a->channel.no_policy = why;
+	a->policy_ms = a->world->now_ms();
 	a->waiting--;
 	dlv_run(a);
 }

@@ -60,7 +60,7 @@ judge_mx(const struct dlv_attempt *a, const struct sts_host *h)
 {
 	struct sts_channel ch = channel_now(a);
 
-	return sts_decide_mx(&ch, h, a->world->now_ms());
+	return sts_decide_mx(&ch, h, a->policy_ms);
 }
 
 static struct sts_verdict
@@ -69,7 +69,7 @@ judge_tls(const struct dlv_attempt *a, const struct sts_host *h,
 {
 	struct sts_channel ch = channel_now(a);
 
-	return sts_decide_tls(&ch, h, facts, a->world->now_ms());
+	return sts_decide_tls(&ch, h, facts, a->policy_ms);
 }
 
 /* Would the verdict on clear text be no? */
@@ -191,7 +191,7 @@ says_requiretls(const struct dlv_attempt *a)
 	if (a->channel.require_tls)
 		return true;
 	return dlv_is_tagged(a) &&
-	    sts_suits_requiretls(&ch, &h, &a->facts, a->world->now_ms());
+	    sts_suits_requiretls(&ch, &h, &a->facts, a->policy_ms);
 }
 
 /* The recipients that are not decided yet make the transaction. */

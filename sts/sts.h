@@ -51,7 +51,7 @@ void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
  * had.
  *
  * No ref has expired when it is handed out, unless the clock is implausible;
- * sts/decide.h looks again.
+ * who decides later does it by the time of the look-up, or looks up again.
  *
  * DOMAIN: policy domain in A-labels, any case, no address literal.  CB may run
  * before this returns NULL (warm lookup); otherwise the lookup can be
