@@ -36,8 +36,7 @@ struct sts_core_ops {
 	void (*load_clock)(void *ctx);
 	/* Keep VALUE as the newest good time; no answer. */
 	void (*save_clock)(void *ctx, struct hb_span value);
-	/* Call sts_core_tick in MS, and no more at the time that was said
-	 * before, which is later. */
+	/* Call sts_core_tick in MS, in place of what was said before. */
 	void (*alarm)(void *ctx, int64_t ms);
 };
 
