@@ -107,11 +107,27 @@ lower(struct hb_arena *arena, struct hb_span s)
 	return hb_span(p, s.n);
 }
 
-/* What is above the bound is not kept: a host there will not match. */
+/* Room is made at each power of two; STS_BODY bounds how many there are. */
+static void
+keep_mx(struct parse *ps, struct hb_span pattern)
+{
+	struct sts_policy *p = ps->out;
+
+	if ((p->nmx & (p->nmx - 1)) == 0) {
+		size_t room = p->nmx > 0 ? p->nmx * 2 : 1;
+		struct hb_span *more =
+		    hb_arena_alloc(ps->arena, room * sizeof(*more));
+
+		if (p->nmx > 0)
+			memcpy(more, p->mx, p->nmx * sizeof(*more));
+		p->mx = more;
+	}
+	p->mx[p->nmx++] = lower(ps->arena, pattern);
+}
+
 static int
 take_mx(struct parse *ps, struct hb_span v)
 {
-	struct sts_policy *p = ps->out;
 	struct hb_span name = v;
 
 	if (v.n > 0 && v.p[v.n - 1] == '.')
@@ -120,11 +136,7 @@ take_mx(struct parse *ps, struct hb_span v)
 		name = hb_span_from(name, 2);
 	if (!is_domain(name))
 		return bad(ps, "mx is not a domain name");
-	if (p->mx == NULL)
-		p->mx =
-		    hb_arena_alloc(ps->arena, HB_MAX_STS_MX * sizeof(*p->mx));
-	if (p->nmx < HB_MAX_STS_MX)
-		p->mx[p->nmx++] = lower(ps->arena, v);
+	keep_mx(ps, v);
 	return 0;
 }
 

@@ -30,8 +30,8 @@ const char *sts_mode_word(enum sts_mode m);
 
 /*
  * All of TEXT (at most HB_MAX_STS_BODY bytes); pattern spans are copied to
- * ARENA, the first HB_MAX_STS_MX of them.  Returns 0, HB_E_SYNTAX (not a
- * policy), HB_E_LIMIT (too long); *WHY is then a short text of ours.
+ * ARENA.  Returns 0, HB_E_SYNTAX (not a policy), HB_E_LIMIT (too long); *WHY
+ * is then a short text of ours.
  */
 int sts_policy_parse(struct hb_span text, struct hb_arena *arena,
     struct sts_policy *out, const char **why) HB_MUSTCHECK;
