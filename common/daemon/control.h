@@ -157,6 +157,8 @@ void ctl_safe(struct hb_buf *out, struct hb_span s);
 void ctl_add_safe(struct ctl_client *c, struct hb_span s);
 /* A member of OBJ as safe text; "-" when it is missing, null or empty. */
 void ctl_add_member(struct ctl_client *c, const json_t *obj, const char *key);
+/* A name without the final dot that it may have in the DNS. */
+struct hb_span ctl_without_dot(struct hb_span name);
 void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);
 struct hb_span ctl_string(const json_t *v); /* empty when it is none */
 struct hb_span ctl_member(const json_t *obj, const char *key);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/err.h"
 
@@ -253,6 +254,17 @@ ctl_first_good(const struct ctl_client *c)
 	return NULL;
 }
 
+/* Did an earlier answer say the same?  Once is enough. */
+static bool
+is_said(const struct ctl_client *c, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (c->asks[k]->exit_code != 0 &&
+		    strcmp(c->asks[k]->text, c->asks[i]->text) == 0)
+			return true;
+	return false;
+}
+
 void
 ctl_exit_worst(struct ctl_client *c)
 {
@@ -265,7 +277,7 @@ ctl_exit_worst(struct ctl_client *c)
 
 		if (a->exit_code > worst)
 			worst = a->exit_code;
-		if (a->exit_code != 0 && a->text[0] != '\0')
+		if (a->exit_code != 0 && a->text[0] != '\0' && !is_said(c, i))
 			ctl_err(c, a->text);
 	}
 	ctl_exit(c, worst);

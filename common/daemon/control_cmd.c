@@ -26,13 +26,21 @@ roles_of(const struct ctl_client *c)
 	return roles[hb_ctl_cmds[c->cmd_no].verb];
 }
 
+/* "example.org." of the DNS is the domain example.org. */
+struct hb_span
+ctl_without_dot(struct hb_span arg)
+{
+	return arg.n > 1 && arg.p[arg.n - 1] == '.' ? hb_span_head(arg, arg.n - 1)
+						    : arg;
+}
+
 /* Arguments too long for a frame are nobody's id, domain or address. */
 static bool
 question(struct ctl_client *c, struct ipc_ctl *q)
 {
 	*q = (struct ipc_ctl){ .verb = hb_ctl_cmds[c->cmd_no].verb };
 	if (c->nargs > 0)
-		q->arg = c->args[0];
+		q->arg = c->args[0] = ctl_without_dot(c->args[0]);
 	if (q->arg.n <= 1024)
 		return true;
 	ctl_err(c, "the argument is too long");

@@ -14,12 +14,20 @@
 
 enum { FLAG_LIVE = 1, ARG_MAX_BYTES = 1024 };
 
+static bool
+has_option(const struct ctl_client *c, struct hb_span option)
+{
+	return c->nargs == 2 && hb_span_eq(c->args[1], option);
+}
+
 void
 ctl_explain_begin(struct ctl_client *c)
 {
-	struct ipc_ctl q = { .verb = HB_CTL_EXPLAIN, .arg = c->args[0] };
+	struct ipc_ctl q = { .verb = HB_CTL_EXPLAIN };
 
-	if (c->nargs == 2 && !hb_span_eq(c->args[1], HB_SPAN("--live"))) {
+	q.arg = c->args[0] = ctl_without_dot(c->args[0]);
+	if (c->nargs == 2 && !has_option(c, HB_SPAN("--live")) &&
+	    !has_option(c, HB_SPAN("--verify"))) {
 		ctl_err(c, "explain ADDRESS|DOMAIN [--live]");
 		ctl_exit(c, EX_USAGE);
 		return;
@@ -59,9 +67,34 @@ add_why(json_t *e)
 		ctl_explain_why(host, false);
 }
 
+/* `sendmail -bv` wants to know by its exit code. */
+static unsigned
+code_of(const struct ctl_client *c, const json_t *e)
+{
+	static const struct {
+		enum hb_reason reason;
+		unsigned code;
+	} known[] = { { HB_REASON_USER_UNKNOWN, EX_NOUSER },
+		{ HB_REASON_DNS_NXDOMAIN, EX_NOHOST },
+		{ HB_REASON_DNS_NO_ADDRESS, EX_NOHOST },
+		{ HB_REASON_NULL_MX, EX_NOHOST } };
+	struct hb_span reason = ctl_member(e, "reason");
+
+	if (!has_option(c, HB_SPAN("--verify")) ||
+	    !hb_span_eq(ctl_member(e, "verdict"), HB_SPAN("fail")))
+		return EX_OK;
+	for (size_t i = 0; i < HB_ARRAY_LEN(known); i++)
+		if (hb_span_eq(reason,
+			hb_span_str(hb_reason_word(known[i].reason))))
+			return known[i].code;
+	return EX_UNAVAILABLE;
+}
+
 static void
 show(struct ctl_client *c, json_t *e)
 {
+	unsigned code = code_of(c, e);
+
 	add_why(e);
 	if (c->q.json) {
 		ctl_add_json(c, e, JSON_INDENT(2));
@@ -70,7 +103,7 @@ show(struct ctl_client *c, json_t *e)
 		ctl_explain_page(&c->text, e);
 	}
 	json_decref(e);
-	ctl_exit(c, 0);
+	ctl_exit(c, code);
 }
 
 static struct hb_span
@@ -193,7 +226,7 @@ finish_router(struct ctl_client *c)
 	}
 	q.arg = ctl_member(route, "route");
 	q.arg2 = domain_of(ctl_member(route, "address"));
-	q.flags = c->nargs == 2 ? FLAG_LIVE : 0;
+	q.flags = has_option(c, HB_SPAN("--live")) ? FLAG_LIVE : 0;
 	/* the worker that owns the domain answers, the others are silent */
 	ctl_ask_all(c, HB_TO(DELIVERY), &q, false);
 	if (c->waiting == 0)

@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/proto/ctlcmd.h"
 #include "common/tools/ctlclient.h"
+
+enum { COULD_NOT = 1 };
 
 static void
 print_usage(FILE *to)
@@ -27,7 +30,7 @@ print_usage(FILE *to)
 }
 
 struct options {
-	const char *file;
+	const char *file; /* NULL: the usual one */
 	char *socket; /* owned, or NULL */
 	bool json;
 };
@@ -80,6 +83,36 @@ take_words(int argc, char **argv, struct options *o,
 	return 0;
 }
 
+/* Words that this build has no function for yet. */
+static bool
+is_unbuilt(struct hb_span word)
+{
+	static const char *const words[] = { "export", "import", "tls-report" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
+		if (hb_span_eq(word, hb_span_str(words[i])))
+			return true;
+	return false;
+}
+
+static int
+unknown(const struct hb_ctl_question *q)
+{
+	if (q->nwords > 0 && is_unbuilt(q->words[0])) {
+		fprintf(stderr, "hauberkctl: '%.*s' has no function in this "
+		    "build\n", HB_SPAN_ARG(q->words[0]));
+		return COULD_NOT;
+	}
+	if (q->nwords > 0)
+		fprintf(stderr, "hauberkctl: no such command:");
+	for (size_t i = 0; i < q->nwords; i++)
+		fprintf(stderr, " %.*s", HB_SPAN_ARG(q->words[i]));
+	if (q->nwords > 0)
+		fprintf(stderr, "\n\n");
+	print_usage(stderr);
+	return EX_USAGE;
+}
+
 static int
 check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
 {
@@ -87,11 +120,10 @@ check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
 
 	if (r > 0)
 		return EX_OK;
-	if (r == HB_E_RANGE)
-		fprintf(stderr, "usage: hauberkctl %s %s\n",
-		    hb_ctl_cmds[*cmd].words, hb_ctl_cmds[*cmd].args);
-	else
-		print_usage(stderr);
+	if (r != HB_E_RANGE)
+		return unknown(q);
+	fprintf(stderr, "usage: hauberkctl %s %s\n", hb_ctl_cmds[*cmd].words,
+	    hb_ctl_cmds[*cmd].args);
 	return EX_USAGE;
 }
 
@@ -113,10 +145,31 @@ open_input(enum hb_ctl_cmd cmd, const struct hb_ctl_question *q, FILE **input)
 	return *input != NULL;
 }
 
+/* A file that was named and cannot be read must not end at the server of
+ * another one.  False after a message. */
+static bool
+find_socket(struct options *o)
+{
+	if (o->file != NULL && access(o->file, R_OK) != 0) {
+		perror(o->file);
+		return false;
+	}
+	o->socket = ctl_socket_of(o->file != NULL ? o->file : HB_CONF_FILE);
+	return true;
+}
+
+/* 0, 1, 64 and 69 are all that is promised. */
+static int
+of_ours(int code)
+{
+	return code == EX_OK || code == EX_USAGE || code == EX_UNAVAILABLE
+	    ? code : COULD_NOT;
+}
+
 int
 main(int argc, char **argv)
 {
-	struct options o = { .file = HB_CONF_FILE };
+	struct options o = { .file = NULL };
 	struct hb_ctl_question q = { .json = false };
 	enum hb_ctl_cmd cmd = HB_CMD_COUNT;
 	FILE *input;
@@ -124,13 +177,16 @@ main(int argc, char **argv)
 
 	if (code != 0)
 		return code - 1;
-	if (take_words(argc, argv, &o, &q) < 0 || check(&q, &cmd) != EX_OK)
+	if (take_words(argc, argv, &o, &q) < 0)
 		return EX_USAGE;
+	code = check(&q, &cmd);
+	if (code != EX_OK)
+		return code;
 	if (!open_input(cmd, &q, &input))
-		return EX_NOINPUT;
-	if (o.socket == NULL)
-		o.socket = ctl_socket_of(o.file);
+		return COULD_NOT;
+	if (o.socket == NULL && !find_socket(&o))
+		return EX_UNAVAILABLE;
 	code = ctl_ask_daemon(o.socket, &q, input, cmd == HB_CMD_STOP);
 	free(o.socket);
-	return code;
+	return of_ours(code);
 }

@@ -36,22 +36,24 @@ load_conf(struct sm *s)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 
 	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
-						    : HB_CONF_FILE, &report);
+						    : HB_CONF_FILE, false, &report);
 	hb_buf_free(&report.text);
 	choose_origin(s);
 }
 
+/* ARG and OPTION may be empty. */
 static int
-ask(const struct sm *s, const char *command, struct hb_span arg)
+ask(const struct sm *s, const char *command, struct hb_span arg,
+    struct hb_span option)
 {
 	struct hb_ctl_question q = { .nwords = 1,
-		.words = { hb_span_str(command), arg } };
+		.words = { hb_span_str(command), arg, option } };
 	char *socket = ctl_socket_of(s->conf_file != NULL ? s->conf_file
 							  : HB_CONF_FILE);
 	int code;
 
 	if (arg.n > 0)
-		q.nwords = 2;
+		q.nwords = option.n > 0 ? 3 : 2;
 	code = ctl_ask_daemon(socket, &q, NULL, false);
 	free(socket);
 	return code;
@@ -60,13 +62,16 @@ ask(const struct sm *s, const char *command, struct hb_span arg)
 static int
 list_queue(struct sm *s)
 {
-	return ask(s, "queue", HB_SPAN_NONE);
+	return ask(s, "queue", HB_SPAN_NONE, HB_SPAN_NONE);
 }
 
 static int
 flush_queue(struct sm *s)
 {
-	return ask(s, "flush", hb_span_str(s->o.flush));
+	int code = ask(s, "flush", hb_span_str(s->o.flush), HB_SPAN_NONE);
+
+	/* a run of the queue that found nothing is one */
+	return code == 1 ? EX_OK : code;
 }
 
 static int
@@ -77,7 +82,8 @@ verify(struct sm *s)
 	if (s->o.nrcpts == 0)
 		return sm_fail(EX_USAGE, "no address to verify");
 	for (int i = 0; i < s->o.nrcpts; i++) {
-		int r = ask(s, "explain", hb_span_str(s->o.rcpts[i]));
+		int r = ask(s, "explain", hb_span_str(s->o.rcpts[i]),
+		    HB_SPAN("--verify"));
 
 		code = r != EX_OK ? r : code;
 	}
@@ -99,7 +105,7 @@ test(struct sm *s)
 		    (size_t)n));
 
 		if (address.n > 0)
-			code = ask(s, "explain", address);
+			code = ask(s, "explain", address, HB_SPAN_NONE);
 	}
 	free(line);
 	return code;

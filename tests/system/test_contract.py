@@ -29,6 +29,86 @@ def queue_to(hb, *rcpts):
     return until(tried, 15, "an attempt")[0]
 
 
+# hauberkctl
+
+
+def test_ctl_says_what_it_does_not_know(server):
+    """An unknown command is named; one that is not built says so."""
+    done = server.ctl("nosuch", "thing")
+    assert done.code == 64 and "nosuch thing" in done.err
+    for words in (["export"], ["import", "x"], ["tls-report", "list"]):
+        done = server.ctl(*words)
+        assert done.code == 1, done
+        assert done.err.strip() == (
+            "hauberkctl: '%s' has no function in this build" % words[0])
+
+
+def test_ctl_exit_codes_are_four(server):
+    """0, 1, 64 and 69 are all there is; a mistake is told once."""
+    done = server.ctl("sts", "import", server.path("nothing"))
+    assert done.code == 1 and "nothing" in done.err
+    done = server.ctl("log-level", "loud")
+    assert done.code == 1 and len(done.err.splitlines()) == 1
+
+
+def test_ctl_asks_no_other_server(server):
+    """-f with a file that cannot be read does not ask the usual server."""
+    done = server.run(os.path.join(hauberkmod.SBIN, "hauberkctl"), "-f",
+                      server.path("nothing"), "status")
+    assert done.code == 69
+    assert done.err.startswith(server.path("nothing") + ": ")
+
+
+@pytest.mark.root
+def test_ctl_refusal_is_1(make_server):
+    """Who may not ask gets 1: it could not."""
+    hb = make_server()
+    done = hb.run(os.path.join(hauberkmod.SBIN, "hauberkctl"), "-s",
+                  hb.control, "queue", user=7102, group=7102,
+                  extra_groups=[])
+    assert done.code == 1 and done.err
+
+
+def test_ctl_names_as_in_dns(world):
+    """A domain may be written with its final dot, in any case."""
+    mx = world.domain("far.test")
+    world.policy("far.test")
+    hb = world.server()
+    hb.send("a@c.test", "x@far.test", client.text("dot"))
+    mx.wait(1)
+    hb.wait_empty()
+    plain = hb.ctl("explain", "x@far.test", json=True)
+    for name in ("far.test.", "FAR.test", "Far.Test."):
+        shown = hb.ctl("sts", "show", name, json=True)
+        assert shown["domain"] == "far.test"
+        assert hb.ctl("ledger", "show", name, json=True)["best"] == "sts"
+        told = hb.ctl("explain", "x@" + name, json=True)
+        assert "alias" not in told and told["route"] == plain["route"]
+        assert told["policy"]["id"] == "1"
+        assert "alias" not in hb.ctl("explain", name).out
+    for verb in ("refresh", "expire", "forget"):
+        assert hb.ctl("sts", verb, "far.test.").code == 0, verb
+    assert hb.ctl("ledger", "forget", "far.test.").code == 0
+
+
+# sendmail
+
+
+def test_sendmail_exit_codes_are_sysexits(world):
+    """-bv says by its code what would come back; a run of the queue that
+    finds nothing is no failure."""
+    world.domain("far.test")
+    world.dns.set("null.test", "MX", "0 .")
+    hb = world.server(["route err.test error:5.7.1 go away"])
+    for address, want in (
+            ("alice@hb.test", 0), ("x@far.test", 0), ("nobody@hb.test", 67),
+            ("x@nowhere.test", 68), ("x@null.test", 68), ("x@err.test", 69)):
+        done = hb.sendmail("-bv", address)
+        assert done.code == want and address in done.out, done
+    for option in ("-q", "-q30m", "-qRnone.test", "-qI0123456789abcdef"):
+        assert hb.sendmail(option).code == 0, option
+
+
 # MTA-STS
 
 
