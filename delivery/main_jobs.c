@@ -132,7 +132,7 @@ log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 	    hb_kv_span(HB_K_MX, o->mx), hb_kv_span(HB_K_ADDR, o->addr),
 	    hb_kv_str(HB_K_RESULT,
 		hb_result_word((enum hb_result)o->result)),
-	    hb_kv_int(HB_K_CODE, o->code), hb_kv_span(HB_K_STATUS, o->status),
+	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)), hb_kv_span(HB_K_STATUS, o->status),
 	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
 	    hb_kv_str(HB_K_DANE,
 		dlv_attempt_outcome(j->task.attempt, i)->dane),

@@ -12,6 +12,7 @@
 #include "common/base/err.h"
 #include "common/io/ctlreply.h"
 #include "common/proto/address.h"
+#include "common/proto/conf.h"
 #include "common/proto/domain.h"
 
 enum {
@@ -61,6 +62,16 @@ struct q_walks {
 
 /* Matching. */
 
+/* A listing is asked for by more than what is acted on: the part of the
+ * address before the @, or a pattern of domains as a route has it. */
+static bool
+is_listed(const struct walk *w, struct hb_span local, struct hb_span domain)
+{
+	return w->verb->verb == HB_CTL_QUEUE &&
+	    (hb_span_eq_nocase(hb_span_str(w->name), local) ||
+		hb_pattern_match(w->name, domain));
+}
+
 static bool
 address_matches(const struct walk *w, struct hb_span address)
 {
@@ -71,7 +82,7 @@ address_matches(const struct walk *w, struct hb_span address)
 	if (hb_span_find(name, '@') < name.n)
 		return hb_span_eq_nocase(name, address);
 	hb_addr_split(address, &local, &domain);
-	return hb_domain_eq(domain, name);
+	return hb_domain_eq(domain, name) || is_listed(w, local, domain);
 }
 
 /* Does the question mean R?  H: NULL when its envelope cannot be read. */
@@ -119,8 +130,7 @@ put_reply(const struct hb_ctl *c, const struct hb_outcome *o)
 {
 	struct hb_buf reply = HB_BUF_INIT(0);
 
-	if (o->code > 0)
-		hb_buf_addf(&reply, "%u ", o->code);
+	hb_buf_addf(&reply, "%u ", hb_outcome_code(o));
 	hb_buf_add(&reply, o->text);
 	hb_ctl_str(c, "reply", hb_span_trim(hb_buf_span(&reply)));
 	hb_buf_free(&reply);
@@ -129,14 +139,18 @@ put_reply(const struct hb_ctl *c, const struct hb_outcome *o)
 static void
 put_last(const struct hb_ctl *c, const struct q_last *last)
 {
+	static const char *const members[] = { "reply", "status", "reason",
+		"why", "mx", "tls", "sts", "policy_id" };
 	struct hb_outcome o;
 
+	hb_ctl_object(c, "last");
+	for (size_t i = 0; i < HB_ARRAY_LEN(members) && last == NULL; i++)
+		hb_ctl_null(c, members[i]);
 	if (last == NULL) {
-		hb_ctl_null(c, "last");
+		hb_ctl_close(c);
 		return;
 	}
 	q_last_outcome(last, &o);
-	hb_ctl_object(c, "last");
 	put_reply(c, &o);
 	hb_ctl_str(c, "status", o.status);
 	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
@@ -276,11 +290,12 @@ record_held(struct walk *w, struct q_msg *m)
 	record(w, m->id, &c);
 }
 
+/* What is so already is done. */
 static bool
 visit_hold(struct walk *w, struct q_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) != 0)
-		return false;
+		return true;
 	q_sched_hold(w->q->sched, m);
 	record_held(w, m);
 	return true;
@@ -290,7 +305,7 @@ static bool
 visit_release(struct walk *w, struct q_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) == 0)
-		return false;
+		return true;
 	q_sched_release(w->q->sched, m, q_now(w->q));
 	record_held(w, m);
 	return true;

@@ -56,7 +56,7 @@ add_rcpt(struct ctl_client *c, const json_t *rcpt)
 		ctl_add(c, ", next ");
 		ctl_add_member(c, rcpt, "next_attempt");
 	}
-	if (json_is_object(last))
+	if (ctl_member(last, "reason").n > 0)
 		add_last(c, last);
 	ctl_add(c, "\n");
 }

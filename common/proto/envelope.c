@@ -56,6 +56,16 @@ hb_result_word(enum hb_result r)
 	return r < HB_RESULT_COUNT ? words[r] : "none";
 }
 
+unsigned
+hb_outcome_code(const struct hb_outcome *o)
+{
+	static const unsigned codes[HB_RESULT_COUNT] = {
+		[HB_RESULT_NONE] = 451, [HB_RESULT_OK] = 250,
+		[HB_RESULT_DEFER] = 451, [HB_RESULT_FAIL] = 550 };
+
+	return o->code > 0 ? o->code : codes[o->result];
+}
+
 void
 hb_msgid_format(uint64_t id, char dst[17])
 {

@@ -74,6 +74,10 @@ const char *hb_result_word(enum hb_result r);
 #undef R_BYTES
 #undef R_END
 
+/* The reply's code; where there was no reply, the one that says as much: 250,
+ * 451 or 550. */
+unsigned hb_outcome_code(const struct hb_outcome *o);
+
 extern const struct hb_record hb_env_record;
 extern const struct hb_record hb_rcpt_record;
 extern const struct hb_record hb_outcome_record;

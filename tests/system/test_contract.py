@@ -91,6 +91,43 @@ def test_ctl_names_as_in_dns(world):
     assert hb.ctl("ledger", "forget", "far.test.").code == 0
 
 
+def test_queue_pattern(waiting):
+    """An id, an address, a local part, a domain, .domain and *."""
+    first = queue_to(waiting, "x@far.test")["id"]
+    second = queue_to(waiting, "y@sub.far.test")["id"]
+    for pattern, want in (
+            (first, {first}), ("x@far.test", {first}), ("X", {first}),
+            ("far.test", {first}), ("far.test.", {first}),
+            (".far.test", {second}), ("*", {first, second}),
+            ("ar.test", set()), ("z@far.test", set())):
+        found = waiting.ctl("queue", pattern, json=True)
+        assert {e["id"] for e in found} == want, pattern
+    assert waiting.ctl("hold", ".far.test").code == 1
+
+
+def test_queue_last_is_an_object(world):
+    """`last` has its members before the first attempt ended too."""
+    mx = world.domain("far.test")
+    mx.delay["greeting"] = 3
+    hb = world.server()
+    hb.send("a@c.test", "x@far.test", client.text("slow"))
+    rcpt, = hb.queue()[0]["recipients"]
+    assert rcpt["attempts"] == 0
+    assert set(rcpt["last"]) >= {"reply", "status", "reason", "mx", "tls",
+                                 "sts"}
+    assert set(rcpt["last"].values()) == {None}
+    assert "why" not in hb.ctl("queue").out
+    mx.wait(1)
+
+
+def test_hold_and_release_twice(waiting):
+    """What is so already is no mistake."""
+    ident = queue_to(waiting, "x@far.test")["id"]
+    for verb in ("hold", "hold", "release", "release"):
+        done = waiting.ctl(verb, ident)
+        assert (done.code, done.out.strip()) == (0, "1 message"), verb
+
+
 # sendmail
 
 
@@ -107,6 +144,24 @@ def test_sendmail_exit_codes_are_sysexits(world):
         assert done.code == want and address in done.out, done
     for option in ("-q", "-q30m", "-qRnone.test", "-qI0123456789abcdef"):
         assert hb.sendmail(option).code == 0, option
+
+
+# the log
+
+
+def test_log_every_delivery_has_a_code(world):
+    """code= is a reply's, also where the host gave none."""
+    mx = world.domain("far.test")
+    mx.drop.add("ehlo")
+    hb = world.server(["route err.test error:5.7.1 go away"])
+    hb.send("a@c.test", ["x@far.test", "y@err.test"], client.text("code"))
+    lost = hb.wait_record(ev="delivery", reason="connection-lost")
+    assert lost["code"] == "451"
+    assert hb.wait_record(ev="delivery", rcpt="y@err.test")["code"] == "550"
+    assert hb.wait_reason("connection-lost")["reply"].startswith("451 ")
+    assert hb.ctl("bounce", "x@far.test").code == 0
+    gone = hb.wait_record(ev="delivery", reason="bounced")
+    assert (gone["result"], gone["code"]) == ("fail", "550")
 
 
 # MTA-STS
