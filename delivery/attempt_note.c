@@ -131,7 +131,7 @@ log_refusal(const struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	if (a->order.mode != DLV_SEND)
 		return;
-	HB_LOG(HB_LOG_INFO, HB_EV_POLICY,
+	HB_LOG(HB_LOG_INFO, HB_EV_HOST,
 	    hb_kv_id(HB_K_MSG, a->order.env->id),
 	    hb_kv_str(HB_K_DOMAIN, a->policy_domain),
 	    hb_kv_str(HB_K_MX, host_name(a)),

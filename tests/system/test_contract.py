@@ -149,6 +149,19 @@ def test_sendmail_exit_codes_are_sysexits(world):
 # the log
 
 
+def test_log_actions_of_policies(world):
+    """ev=policy has the five actions; a host passed over is ev=host."""
+    mx = world.domain("far.test", cert=None)
+    world.policy("far.test")
+    hb = world.server()
+    hb.send("a@c.test", "x@far.test", client.text("log"))
+    assert hb.wait_reason()["reason"] == "no-starttls"
+    skipped = hb.wait_record(ev="host", action="skipped")
+    assert (skipped["domain"], skipped["mx"], skipped["reason"]) == (
+        "far.test", mx.name, "no-starttls")
+    assert {r["action"] for r in hb.records(ev="policy")} <= ACTIONS
+
+
 def test_log_every_delivery_has_a_code(world):
     """code= is a reply's, also where the host gave none."""
     mx = world.domain("far.test")

@@ -164,7 +164,7 @@ def test_DANE_08_next_host(world, other_ca, far):
     send(hb)
     second.wait(1)
     delivered(hb, mx="mx2.far.test", tls="TLSv1.3/dane")
-    skipped = hb.wait_record(ev="policy", action="skipped")
+    skipped = hb.wait_record(ev="host", action="skipped")
     assert (skipped["mx"], skipped["reason"], skipped["dane"]) == (
         "mx.far.test", "dane-mismatch", "secure-usable")
 
