@@ -89,13 +89,20 @@ full_name(const char *name)
 	return full;
 }
 
+struct place {
+	const char *file, *dir;
+	bool look;
+};
+
 static struct hb_conf *
-parse(const char *file, const char *dir, struct hb_span text,
-    const char *hostname, struct hb_conf_report *report)
+parse(const struct place *at, struct hb_span text, const char *hostname,
+    struct hb_conf_report *report)
 {
-	struct hb_conf_source src = { .file = file, .dir = dir, .text = text,
+	struct hb_conf_source src = { .file = at->file, .dir = at->dir,
+		.text = text,
 		.read = read_for_parser,
-		.default_hostname = hostname[0] != '\0' ? hostname : NULL };
+		.default_hostname = hostname[0] != '\0' ? hostname : NULL,
+		.look = at->look };
 
 	return hb_conf_parse(&src, report);
 }
@@ -103,7 +110,7 @@ parse(const char *file, const char *dir, struct hb_span text,
 /* Only when our own name is needed and has no domain is the resolver asked;
  * then everything is read again with the answer. */
 static struct hb_conf *
-parse_with_name(const char *file, const char *dir, struct hb_span text,
+parse_with_name(const struct place *at, struct hb_span text,
     struct hb_conf_report *report)
 {
 	char name[HB_MAX_DOMAIN + 1];
@@ -111,7 +118,7 @@ parse_with_name(const char *file, const char *dir, struct hb_span text,
 	char *full;
 
 	short_name(name, sizeof(name));
-	conf = parse(file, dir, text, name, report);
+	conf = parse(at, text, name, report);
 	if (conf->hostname == NULL || strcmp(conf->hostname, name) != 0 ||
 	    strchr(name, '.') != NULL)
 		return conf;
@@ -121,7 +128,7 @@ parse_with_name(const char *file, const char *dir, struct hb_span text,
 	hb_conf_free(&conf);
 	hb_buf_clear(&report->text);
 	report->errors = report->warnings = 0;
-	conf = parse(file, dir, text, full, report);
+	conf = parse(at, text, full, report);
 	free(full);
 	return conf;
 }
@@ -139,7 +146,7 @@ pd_folder_of(const char *path)
 }
 
 struct hb_conf *
-pd_conf_load(const char *file, struct hb_conf_report *report)
+pd_conf_load(const char *file, bool look, struct hb_conf_report *report)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
 	char *dir = pd_folder_of(file);
@@ -148,7 +155,8 @@ pd_conf_load(const char *file, struct hb_conf_report *report)
 
 	if (r < 0)
 		hb_buf_clear(&text);
-	conf = parse_with_name(file, dir, hb_buf_span(&text), report);
+	conf = parse_with_name(&(struct place){ file, dir, look },
+	    hb_buf_span(&text), report);
 	if (r < 0) {
 		hb_buf_clear(&report->text);
 		hb_buf_addf(&report->text, "%s: cannot read it: %s\n", file,

@@ -17,9 +17,10 @@ int pd_read_fd(int fd, struct hb_buf *content) HB_MUSTCHECK;
 char *pd_folder_of(const char *path);
 
 /* Returns owned conf; every mistake is in REPORT (use the conf only without
- * errors).  Asks for the host's full name when FILE does not give one, which
+ * errors).  LOOK: files that are read at start must be there.  Asks for the host's full name when FILE does not give one, which
  * may wait for a name server. */
-struct hb_conf *pd_conf_load(const char *file, struct hb_conf_report *report);
+struct hb_conf *pd_conf_load(
+    const char *file, bool look, struct hb_conf_report *report);
 
 /*
  * At a reload: CONF with the words of OLD that cannot change while we run.

@@ -75,7 +75,7 @@ load_conf(struct pd_parent *pd)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int code;
 
-	pd->now.conf = pd_conf_load(pd->conf_file, &report);
+	pd->now.conf = pd_conf_load(pd->conf_file, true, &report);
 	if (report.text.n > 0)
 		fwrite(report.text.p + report.text.off, 1, report.text.n,
 		    stderr);

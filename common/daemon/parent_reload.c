@@ -32,7 +32,7 @@ prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 	struct hb_buf changed = HB_BUF_INIT(0);
 	int r = 0;
 
-	out->conf = pd_conf_load(pd->conf_file, &report);
+	out->conf = pd_conf_load(pd->conf_file, true, &report);
 	log_lines(hb_buf_span(&report.text),
 	    report.errors > 0 ? HB_LOG_ERROR : HB_LOG_WARN);
 	if (report.errors > 0) {

@@ -93,6 +93,8 @@ void hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
 void hb_conf_put_word(struct hb_buf *out, const char *word);
 /* PATH, made absolute from the configuration's folder; arena-owned. */
 char *hb_conf_path(struct hb_conf_line *l, const char *path);
+/* Reports a file that cannot be read, where files are looked at. */
+void hb_conf_look(struct hb_conf_line *l, const char *path);
 /* Adds S (arena-owned) to LIST. */
 void hb_strs_add(struct hb_arena *a, struct hb_strs *list, char *s);
 /* LIST of N elements of SIZE gets one more, zeroed; returns it. */

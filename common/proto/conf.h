@@ -209,6 +209,7 @@ struct hb_conf_source {
 	hb_conf_read_fn read;
 	void *ctx;
 	const char *default_hostname; /* NULL: hostname must be in the text */
+	bool look; /* files that are read at start must be there */
 };
 
 /* Returns owned conf (always; use only if report->errors == 0). */

@@ -210,6 +210,8 @@ parse_certs(struct hb_conf_line *l, void *field)
 	v->v = list;
 	c->chain = hb_conf_path(l, l->v[0]);
 	c->key = hb_conf_path(l, key);
+	hb_conf_look(l, c->chain);
+	hb_conf_look(l, c->key);
 }
 
 static void

@@ -236,6 +236,21 @@ parse_path(struct hb_conf_line *l, void *field)
 		*v = hb_conf_path(l, l->v[0]);
 }
 
+/* A file that the start needs: its absence is a mistake of this line. */
+void
+hb_conf_look(struct hb_conf_line *l, const char *path)
+{
+	struct hb_buf content = HB_BUF_INIT(0);
+	int e;
+
+	if (!l->src->look)
+		return;
+	e = l->src->read(l->src->ctx, path, &content);
+	if (e != 0)
+		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
+	hb_buf_free(&content);
+}
+
 static void
 parse_paths(struct hb_conf_line *l, void *field)
 {
@@ -245,8 +260,12 @@ parse_paths(struct hb_conf_line *l, void *field)
 		hb_conf_error(l, "more than %d files", HB_MAX_CERTIFICATES);
 		return;
 	}
-	for (size_t i = 0; i < l->n; i++)
-		hb_strs_add(l->arena, v, hb_conf_path(l, l->v[i]));
+	for (size_t i = 0; i < l->n; i++) {
+		char *path = hb_conf_path(l, l->v[i]);
+
+		hb_conf_look(l, path);
+		hb_strs_add(l->arena, v, path);
+	}
 }
 
 OPS(path, parse_path, dump_str, "PATH")

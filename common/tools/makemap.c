@@ -176,7 +176,7 @@ static char *
 aliases_of(const char *conf_file)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
-	struct hb_conf *conf = pd_conf_load(conf_file, &report);
+	struct hb_conf *conf = pd_conf_load(conf_file, false, &report);
 	char *path = conf->aliases.kind == HB_MAP_NONE ||
 		conf->aliases.kind == HB_MAP_SOCKET
 	    ? NULL : hb_strdup(conf->aliases.arg);

@@ -177,6 +177,26 @@ def test_log_every_delivery_has_a_code(world):
     assert (gone["result"], gone["code"]) == ("fail", "550")
 
 
+# the configuration
+
+
+@pytest.mark.parametrize("line", [
+    "ca-file /nonexistent/ca.pem",
+    "tls-certificate /nonexistent/chain.pem key=/nonexistent/key.pem",
+])
+def test_conf_files_that_are_not_there(make_server, line):
+    """A file that the start needs is missed by -n, by FILE:LINE."""
+    hb = make_server([line], start=False)
+    program = os.path.join(hauberkmod.SBIN, "hauberkd")
+    number = 1 + next(i for i, l in enumerate(open(hb.conf))
+                      if l.strip() == line)
+    for flag in ("-n", "-d"):
+        done = hb.run(program, flag, "-f", hb.conf)
+        assert done.code == 78, done
+        assert done.err.startswith("%s:%d: cannot read /nonexistent/"
+                                   % (hb.conf, number))
+
+
 # MTA-STS
 
 
