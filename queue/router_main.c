@@ -13,6 +13,7 @@
 #include "common/io/ctlreply.h"
 #include "common/io/rolemain.h"
 #include "common/proto/address.h"
+#include "common/proto/route.h"
 #include "queue/router_lookup.h"
 #include "queue/router_walk.h"
 
@@ -177,6 +178,31 @@ rcpt_known(void *ctx, enum rt_found found)
 	send_verdict(ctx, &verdicts[found]);
 }
 
+/* What a route refuses is refused before the message is there, as sendmail's
+ * mailertable does: nobody gets a notice of what he never sent. */
+static bool
+is_refused_by_route(struct asked *a, struct hb_span domain)
+{
+	const struct hb_conf_route *row =
+	    hb_conf_route(a->router->env->conf, domain);
+	struct ipc_verdict m = { .ref = a->ref, .action = HB_ACTION_REJECT,
+		.code = 550, .reason = HB_REASON_ROUTE_ERROR };
+	struct hb_route r;
+
+	if (row == NULL || hb_route_parse(hb_span_str(row->route), &r) < 0 ||
+	    r.kind != HB_ROUTE_ERROR)
+		return false;
+	if (r.status.p[0] == '4') {
+		m.action = HB_ACTION_TEMPFAIL;
+		m.code = 451;
+	}
+	m.status = r.status;
+	m.text = r.rest.n > 0 ? r.rest : HB_SPAN("refused here");
+	answer(a, HB_IPC_VERDICT, &m);
+	asked_free(a);
+	return true;
+}
+
 static void
 check_rcpt(struct asked *a, const struct ipc_check *q)
 {
@@ -190,6 +216,8 @@ check_rcpt(struct asked *a, const struct ipc_check *q)
 		return;
 	}
 	v = rt_check_relay(c, q);
+	if (v.action == HB_ACTION_ACCEPT && is_refused_by_route(a, domain))
+		return;
 	send_verdict(a, &v);
 }
 

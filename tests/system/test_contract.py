@@ -146,6 +146,36 @@ def test_sendmail_exit_codes_are_sysexits(world):
         assert hb.sendmail(option).code == 0, option
 
 
+# SMTP
+
+
+def test_route_error_is_said_at_rcpt(make_server):
+    """A route `error:` refuses the recipient, in its own words; who may not
+    relay hears that first."""
+    hb = make_server(["route err.test error:5.7.1 go away",
+                      "route .err.test error:4.3.0 come later",
+                      "route bare.test error:5.1.2",
+                      "relay-from 127.0.0.1"])
+    with hb.client() as c:
+        c.ehlo()
+        replies = c.envelope("a@c.test", "x@err.test", "x@b.err.test",
+                             "x@bare.test", "alice@hb.test")
+        told = [(r.code, r.status) for r in replies[1:]]
+        assert told == [(550, "5.7.1"), (451, "4.3.0"), (550, "5.1.2"),
+                        (250, "2.1.5")]
+        assert replies[1].text.endswith("go away")
+        assert replies[2].text.endswith("come later")
+    said = hb.wait_record(ev="reject", rcpt="x@err.test")
+    assert (said["stage"], said["reason"]) == ("rcpt", "route-error")
+    hb.configure(["route err.test error:5.7.1 go away",
+                  "relay-from 10.0.0.0/8"])
+    assert hb.ctl("reload").code == 0
+    with hb.client() as c:
+        c.ehlo()
+        replies = c.envelope("a@c.test", "x@err.test")
+        assert "go away" not in replies[1].text
+
+
 # the log
 
 
@@ -167,7 +197,9 @@ def test_log_every_delivery_has_a_code(world):
     mx = world.domain("far.test")
     mx.drop.add("ehlo")
     hb = world.server(["route err.test error:5.7.1 go away"])
-    hb.send("a@c.test", ["x@far.test", "y@err.test"], client.text("code"))
+    hb.send("a@c.test", "x@far.test", client.text("code"))
+    hb.sendmail("-f", "alice@hb.test", "y@err.test",
+                message=client.text("err"))
     lost = hb.wait_record(ev="delivery", reason="connection-lost")
     assert lost["code"] == "451"
     assert hb.wait_record(ev="delivery", rcpt="y@err.test")["code"] == "550"
