@@ -20,6 +20,19 @@
 #include "common/base/mem.h"
 #include "common/io/conn.h"
 
+/*
+ * OpenSSL reads on for as long as what it gets is for itself: messages of the
+ * protocol, of which a peer can send any number, each worth a lot of work.  So
+ * a call takes a bounded number of bytes off the socket, and what brings
+ * nothing to the owner is bounded too.
+ */
+enum {
+	TAKEN_PER_CALL = 32 * 1024, /* beside what the owner has room for */
+	/* a handshake has a chain of 100 KiB at most, then a few tickets */
+	QUIET_MOST = 256 * 1024,
+	WORTH = 128 /* a record with a single byte for the owner is shorter */
+};
+
 struct hb_tls_session {
 	struct hb_tls *tls;
 	SSL *ssl;
@@ -27,6 +40,8 @@ struct hb_tls_session {
 	struct hb_buf *raw;
 	struct hb_tls_facts *facts;
 	int syserr;
+	size_t allowed; /* bytes that this call may still take */
+	size_t quiet;   /* taken that the owner got nothing for */
 	bool eof;  /* of the socket */
 	bool more; /* the last read stopped before input ran out */
 };
@@ -35,11 +50,20 @@ static int
 sock_read(BIO *b, char *dst, int room)
 {
 	struct hb_tls_session *s = BIO_get_data(b);
-	ssize_t n = recv(s->fd, dst, (size_t)room, 0);
+	size_t most = (size_t)room < s->allowed ? (size_t)room : s->allowed;
+	ssize_t n;
 
 	BIO_clear_retry_flags(b);
-	if (n > 0)
+	if (most == 0) { /* the loop calls again */
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	n = recv(s->fd, dst, most, 0);
+	if (n > 0) {
+		s->allowed -= (size_t)n;
+		s->quiet += (size_t)n;
 		return (int)n;
+	}
 	if (n == 0)
 		s->eof = true;
 	else if (errno == EAGAIN || errno == EINTR)
@@ -151,6 +175,13 @@ hb_tls_session_free(struct hb_tls_session **sp)
 	free(s);
 }
 
+static void
+begin(struct hb_tls_session *s, size_t room)
+{
+	ERR_clear_error();
+	s->allowed = room + TAKEN_PER_CALL;
+}
+
 static enum hb_tls_step
 step(struct hb_tls_session *s, int ret)
 {
@@ -158,7 +189,8 @@ step(struct hb_tls_session *s, int ret)
 	case SSL_ERROR_NONE:
 		return HB_TLS_STEP_OK;
 	case SSL_ERROR_WANT_READ:
-		return HB_TLS_STEP_WANT;
+		return s->quiet <= QUIET_MOST ? HB_TLS_STEP_WANT
+					      : HB_TLS_STEP_FAILED;
 	case SSL_ERROR_ZERO_RETURN:
 		return HB_TLS_STEP_CLOSED;
 	default:
@@ -194,12 +226,13 @@ hb_tls_session_handshake(struct hb_tls_session *s)
 {
 	enum hb_tls_step r;
 
-	ERR_clear_error();
+	begin(s, 0);
 	r = step(s, SSL_do_handshake(s->ssl));
 	if (r == HB_TLS_STEP_WANT)
 		return r;
 	if (r == HB_TLS_STEP_OK) {
 		s->more = SSL_has_pending(s->ssl) != 0;
+		s->quiet = 0;
 		hb_tls_facts_done(s->facts, s->ssl);
 		return r;
 	}
@@ -215,7 +248,7 @@ hb_tls_session_read(
 
 	*got = 0;
 	s->more = true;
-	ERR_clear_error();
+	begin(s, room);
 	while (r == HB_TLS_STEP_OK && s->more && *got < room) {
 		size_t n = 0;
 
@@ -228,6 +261,7 @@ hb_tls_session_read(
 		    (r == HB_TLS_STEP_OK && SSL_has_pending(s->ssl) == 0))
 			s->more = false;
 	}
+	s->quiet -= s->quiet < *got * WORTH ? s->quiet : *got * WORTH;
 	/* An end behind bytes is told by the next read. */
 	return *got > 0 ? HB_TLS_STEP_OK : r;
 }

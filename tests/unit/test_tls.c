@@ -5,11 +5,14 @@
 #include "tests/unit/certs.h"
 #include "tests/unit/conn_side.h"
 
+#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <openssl/ssl.h>
 
 #include "common/io/tls-priv.h"
 
-enum { LARGE = 4 << 20 };
+enum { LARGE = 4 << 20, FLOOD = 1 << 20 };
 
 static EVP_PKEY *ca_key, *other_key, *leaf_key;
 static X509 *ca, *other_ca;
@@ -627,6 +630,137 @@ self_signed_serves(void **state)
 	hb_buf_free(&key);
 }
 
+/* A peer that, once hands are shaken, changes its key again and again. */
+static void
+change_keys(int fd, bool server, X509 *cert)
+{
+	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method()
+					  : TLS_client_method());
+	BIO *out = BIO_new(BIO_s_mem());
+	SSL *ssl;
+	char *p;
+
+	if (server) {
+		SSL_CTX_use_certificate(ctx, cert);
+		SSL_CTX_use_PrivateKey(ctx, leaf_key);
+	}
+	ssl = SSL_new(ctx);
+	SSL_set_fd(ssl, fd);
+	if ((server ? SSL_accept(ssl) : SSL_connect(ssl)) != 1)
+		_exit(1);
+	SSL_set0_wbio(ssl, out);
+	while (BIO_pending(out) < FLOOD)
+		if (SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 ||
+		    SSL_do_handshake(ssl) != 1)
+			_exit(1);
+	(void)BIO_get_mem_data(out, &p);
+	for (size_t n = 0; n < FLOOD;) {
+		ssize_t sent = write(fd, p + n, FLOOD - n);
+
+		n += sent > 0 ? (size_t)sent : 0;
+	}
+	pause();
+}
+
+static int
+waiting_bytes(int fd)
+{
+	int n = 0;
+
+	assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+	return n;
+}
+
+static pid_t
+flooder(int fd[2], bool server, X509 *cert)
+{
+	pid_t pid;
+
+	make_pair(fd);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		close(fd[0]);
+		alarm(20); /* not longer than the test */
+		change_keys(fd[1], server, cert);
+		_exit(0);
+	}
+	close(fd[1]);
+	assert_int_equal(fcntl(fd[0], F_SETFL, O_NONBLOCK), 0);
+	return pid;
+}
+
+static void
+shake(struct hb_tls_session *s, int fd, struct hb_buf *raw)
+{
+	enum hb_tls_step r = HB_TLS_STEP_WANT;
+
+	while (r == HB_TLS_STEP_WANT) {
+		struct pollfd p = { fd, POLLIN, 0 };
+
+		r = hb_tls_session_handshake(s);
+		if (raw->n > 0)
+			assert_int_equal(
+			    write(fd, raw->p + raw->off, raw->n), raw->n);
+		hb_buf_clear(raw);
+		if (r == HB_TLS_STEP_WANT)
+			assert_true(poll(&p, 1, 5000) == 1);
+	}
+	assert_int_equal(r, HB_TLS_STEP_OK);
+}
+
+/* Messages that TLS keeps to itself cost others no more than a little wait,
+ * and end the session when there is no end of them. */
+static void
+flood_inside_tls_is_bounded(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+
+	(void)state;
+	for (int peer = 0; peer < 2; peer++) {
+		struct hb_buf raw = HB_BUF_INIT(0);
+		struct hb_tls_facts facts = { 0 };
+		unsigned char room[1000];
+		size_t got = 0, calls = 0;
+		int fd[2], before;
+		pid_t pid = flooder(fd, peer == 1, cert);
+		struct hb_tls_session *s = peer == 1
+		    ? hb_tls_session_client(client, fd[0], &raw, &facts,
+			  &WANT("mx.example"))
+		    : hb_tls_session_server(server, fd[0], &raw, &facts);
+		enum hb_tls_step r = HB_TLS_STEP_WANT;
+
+		shake(s, fd[0], &raw);
+		while (waiting_bytes(fd[0]) < FLOOD / 8)
+			usleep(1000);
+		before = waiting_bytes(fd[0]);
+		kill(pid, SIGSTOP);
+		assert_int_equal(
+		    hb_tls_session_read(s, room, sizeof(room), &got),
+		    HB_TLS_STEP_WANT);
+		assert_true(waiting_bytes(fd[0]) > before - 64 * 1024);
+		assert_false(hb_tls_session_pending(s));
+		kill(pid, SIGCONT);
+		while (r == HB_TLS_STEP_WANT && calls++ < 1000) {
+			struct pollfd p = { fd[0], POLLIN, 0 };
+
+			assert_true(poll(&p, 1, 5000) == 1);
+			r = hb_tls_session_read(s, room, sizeof(room), &got);
+			assert_int_equal(got, 0);
+		}
+		assert_int_equal(r, HB_TLS_STEP_FAILED);
+		hb_tls_session_free(&s);
+		hb_buf_free(&raw);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		close(fd[0]);
+	}
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+}
+
 static void
 bad_files_are_errors(void **state)
 {
@@ -664,6 +798,7 @@ main(void)
 		cmocka_unit_test(clear_text_for_a_handshake_fails),
 		cmocka_unit_test(any_callback_may_free_inside_tls),
 		cmocka_unit_test(self_signed_serves),
+		cmocka_unit_test(flood_inside_tls_is_bounded),
 		cmocka_unit_test(bad_files_are_errors),
 	};
 

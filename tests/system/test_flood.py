@@ -1,0 +1,111 @@
+"""Peers that send what TLS keeps to itself, without end: key changes and
+requests to begin anew.  They lose their session; nobody waits for them."""
+
+import socket
+import ssl
+import threading
+
+import pytest
+
+from harness import client, pki, rawtls
+
+ROUNDS = 30000
+KEY_UPDATE = b"\x18\0\0\1\0"  # RFC 8446 s4.6.3
+HELLO_REQUEST = b"\0\0\0\0"   # RFC 5246 s7.4.1.1
+
+
+def key_updates(peer):
+    out = []
+    for _ in range(ROUNDS):
+        out.append(peer.records([(rawtls.HANDSHAKE, KEY_UPDATE)]))
+        peer.rekey()
+    return b"".join(out)
+
+
+def hello_requests(peer):
+    return peer.records([(rawtls.HANDSHAKE, HELLO_REQUEST)] * ROUNDS)
+
+
+FLOODS = {"TLSv1.3": key_updates, "TLSv1.2": hello_requests}
+VERSIONS = {"TLSv1.3": None, "TLSv1.2": ssl.TLSVersion.TLSv1_2}
+
+
+def is_ended(sock):
+    """Does the other side end the connection?"""
+    sock.settimeout(20)
+    try:
+        while sock.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+class Flooder(threading.Thread):
+    """A mail host that floods its first client once TLS is up."""
+
+    def __init__(self, address, port, cert, version):
+        super().__init__(daemon=True)
+        self._listener = socket.create_server((address, port))
+        self._cert = cert
+        self._version = version
+        self.ended = None
+        self.start()
+
+    def _line(self, conn):
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += conn.recv(1)
+        return line
+
+    def run(self):
+        conn = self._listener.accept()[0]
+        for reply in b"220 flood", b"250-flood\r\n250 STARTTLS", b"220 go":
+            conn.sendall(reply + b"\r\n")
+            if not reply.endswith(b"go"):
+                self._line(conn)
+        peer = rawtls.RawTls(conn, pki.server_context(
+            self._cert, maximum=VERSIONS[self._version]))
+        peer.handshake()
+        assert peer.version == self._version
+        try:
+            conn.sendall(FLOODS[self._version](peer))
+        except ConnectionError:
+            pass
+        self.ended = is_ended(conn)
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.mark.parametrize("version", sorted(FLOODS))
+def test_mail_host_that_floods(world, ca, address, closing, version):
+    at = address()
+    world.dns.set("bad.test", "MX", "10 mx.bad.test")
+    world.dns.set("mx.bad.test", "A", at)
+    flooder = closing(Flooder(at, world.port, ca.issue("mx.bad.test"),
+                              version))
+    good = world.domain("good.test")
+    hb = world.server(["workers smtpd=1 delivery=1"])
+    hb.send("a@hb.test", "x@bad.test", client.text())
+    flooder.join(60)
+    assert flooder.ended
+    hb.send("a@hb.test", "x@good.test", client.text())
+    good.wait(1)
+
+
+def test_client_that_floods(make_server):
+    hb = make_server(["workers smtpd=1 delivery=1"])
+    with hb.client() as c:
+        c.ehlo()
+        assert c.cmd("STARTTLS").code == 220
+        peer = rawtls.RawTls(c.sock, pki.client_context(), server=False)
+        peer.handshake()
+        try:
+            peer.sock.sendall(key_updates(peer))
+        except ConnectionError:
+            pass
+        assert is_ended(peer.sock)
+    hb.send("a@client.test", "alice@hb.test", client.text())
