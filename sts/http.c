@@ -148,6 +148,7 @@ on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
 
 	(void)easy;
 	SSL_CTX_set1_cert_store(c, hb_tls_store(g->h->tls));
+	hb_tls_bound(c);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	X509_VERIFY_PARAM_set_hostflags(
 	    param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |

@@ -26,6 +26,8 @@ static const char client_suites[] =
     "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:"
     "RSA+AESGCM:RSA+AES:!aNULL";
 
+enum { FINITE_FIELD_MOST = 4096 }; /* bits */
+
 struct server_cert {
 	SSL_CTX *ctx;
 	X509 *leaf; /* in the context */
@@ -121,6 +123,38 @@ set_up(SSL_CTX *ctx, enum hb_tls_version min, const char *suites)
 		   min == HB_TLSVER_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1;
 }
 
+/* With a group that is known a short secret will do; with another one a
+ * handshake over 10,000 bits takes a second. */
+static bool
+is_costly(const EVP_PKEY *group)
+{
+	char name[80];
+
+	return EVP_PKEY_get_bits(group) > FINITE_FIELD_MOST &&
+	       EVP_PKEY_get_group_name(group, name, sizeof(name), NULL) != 1;
+}
+
+static int (*usual_security)(
+    const SSL *, const SSL_CTX *, int, int, int, void *, void *);
+
+static int
+on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
+    void *other, void *ex)
+{
+	if (op == SSL_SECOP_TMP_DH && other != NULL && is_costly(other))
+		return 0;
+	return usual_security(ssl, ctx, op, bits, nid, other, ex);
+}
+
+void
+hb_tls_bound(void *ssl_ctx)
+{
+	if (usual_security == NULL)
+		usual_security = SSL_CTX_get_security_callback(ssl_ctx);
+	SSL_CTX_set_security_callback(ssl_ctx, on_security);
+	SSL_CTX_clear_mode(ssl_ctx, SSL_MODE_AUTO_RETRY);
+}
+
 static BIO *
 bio_of(struct hb_span pem)
 {
@@ -165,6 +199,7 @@ hb_tls_client_new(const struct hb_span *bundles, size_t n,
 		hb_tls_free(&t);
 		return NULL;
 	}
+	hb_tls_bound(ctx);
 	/* A session resumed would carry the judgement of another day. */
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, hb_tls_facts_on_verify);

@@ -32,6 +32,10 @@ struct hb_tls *hb_tls_client_new(const struct hb_span *bundles, size_t n,
     enum hb_tls_version min, struct hb_buf *err);
 /* X509_STORE * of a client context, borrowed: policy fetch shares it. */
 void *hb_tls_store(struct hb_tls *t);
+/* Bounds what one server may cost others, in any client context (SSL_CTX *):
+ * no group of unknown making above 4,096 bits, and a read that brings nothing
+ * but messages of TLS itself ends. */
+void hb_tls_bound(void *ssl_ctx);
 void hb_tls_free(struct hb_tls **t); /* connections in use keep it alive */
 
 /*

@@ -109,3 +109,47 @@ def test_client_that_floods(make_server):
             pass
         assert is_ended(peer.sock)
     hb.send("a@client.test", "alice@hb.test", client.text())
+
+
+def policy_reply(peer):
+    body = b"version: STSv1\nmode: none\nmax_age: 86400\n"
+    return peer.records([(rawtls.DATA, b"HTTP/1.1 200 OK\r\n"
+                          b"Content-Type: text/plain\r\n"
+                          b"Content-Length: %d\r\n\r\n" % len(body) + body)])
+
+
+def flood_fetch(listener, cert, asked, go):
+    conn = listener.accept()[0]
+    peer = rawtls.RawTls(conn, pki.server_context(cert))
+    peer.handshake()
+    peer.recv()
+    flood = key_updates(peer) + policy_reply(peer)
+    asked.set()
+    go.wait(60)
+    conn.sendall(flood)
+
+
+def test_policy_host_that_floods(world, ca, closing):
+    """Mail of others goes out in the middle of it."""
+    world.policies.block()
+    listener = closing(socket.create_server((world.policies.address,
+                                             world.policies.port)))
+    asked, go = threading.Event(), threading.Event()
+    threading.Thread(target=flood_fetch, daemon=True, args=(
+        listener, ca.issue("mta-sts.bad.test"), asked, go)).start()
+    world.domain("bad.test")
+    world.txt("bad.test", "1")
+    good = world.domain("good.test")
+    hb = world.server(["workers smtpd=1 delivery=1"])
+    hb.send("a@hb.test", "y@good.test", client.text())
+    good.wait(1)
+    hb.send("a@hb.test", "x@bad.test", client.text())
+    assert asked.wait(60)
+    go.set()
+    hb.send("a@hb.test", "x@good.test", client.text())
+    good.wait(2)
+    hb.wait_record(ev="policy", domain="bad.test", timeout=60)
+    order = [r["ev"] for r in hb.records()
+             if r.get("rcpt") == "x@good.test"
+             or (r["ev"], r.get("domain")) == ("policy", "bad.test")]
+    assert order == ["delivery", "policy"]

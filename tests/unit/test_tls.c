@@ -8,6 +8,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/ssl.h>
 
 #include "common/io/tls-priv.h"
@@ -662,6 +665,109 @@ change_keys(int fd, bool server, X509 *cert)
 	pause();
 }
 
+/* A finite field group: a named one, or one of BITS that nobody knows. */
+static EVP_PKEY *
+group_new(const char *name, unsigned bits)
+{
+	OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	BIGNUM *p = BN_new(), *g = BN_new();
+	EVP_PKEY *group = NULL;
+	OSSL_PARAM *params;
+
+	BN_rand(p, (int)bits, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ODD);
+	BN_set_word(g, 2);
+	if (name != NULL) {
+		OSSL_PARAM_BLD_push_utf8_string(
+		    b, OSSL_PKEY_PARAM_GROUP_NAME, name, 0);
+	} else {
+		OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_FFC_P, p);
+		OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_FFC_G, g);
+	}
+	params = OSSL_PARAM_BLD_to_param(b);
+	assert_int_equal(EVP_PKEY_fromdata_init(ctx), 1);
+	assert_int_equal(EVP_PKEY_fromdata(ctx, &group,
+			     EVP_PKEY_KEY_PARAMETERS, params), 1);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(b);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(p);
+	BN_free(g);
+	return group;
+}
+
+static SSL *
+finite_field_server(EVP_PKEY *group, EVP_PKEY *rsa, X509 *cert)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	SSL *ssl;
+
+	SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+	assert_int_equal(SSL_CTX_set_cipher_list(ctx, "DHE+AESGCM"), 1);
+	assert_int_equal(SSL_CTX_use_certificate(ctx, cert), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey(ctx, rsa), 1);
+	assert_int_equal(SSL_CTX_set0_tmp_dh_pkey(ctx, group), 1);
+	ssl = SSL_new(ctx);
+	SSL_CTX_free(ctx);
+	SSL_set_accept_state(ssl);
+	return ssl;
+}
+
+static bool
+agree(SSL *a, SSL *b)
+{
+	BIO *to_a, *to_b;
+	int done = 0;
+
+	assert_int_equal(BIO_new_bio_pair(&to_a, 65536, &to_b, 65536), 1);
+	SSL_set_bio(a, to_a, to_a);
+	SSL_set_bio(b, to_b, to_b);
+	for (int i = 0; i < 10 && done < 2; i++)
+		done = (SSL_do_handshake(a) == 1) + (SSL_do_handshake(b) == 1);
+	ERR_clear_error();
+	return done == 2;
+}
+
+/* A handshake over a group of 10,000 bits takes a second, and a mail host can
+ * have many addresses. */
+static void
+large_groups_are_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned bits;
+		bool taken;
+	} rows[] = {
+		{ NULL, 2048, true },
+		{ NULL, 4096, true },
+		{ NULL, 4104, false },
+		{ NULL, 10000, false },
+		{ "ffdhe8192", 8192, true }, /* with a short exponent */
+	};
+	static const struct cert_spec spec = { "x", "DNS:mx.example", -1, 5,
+		false };
+	EVP_PKEY *rsa = EVP_RSA_gen(2048);
+	X509 *cert = cert_new(&spec, rsa, ca, ca_key);
+	struct hb_tls *client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		SSL *a = hb_tls_new_ssl(client);
+		SSL *b = finite_field_server(
+		    group_new(rows[i].name, rows[i].bits), rsa, cert);
+		struct hb_tls_facts facts = { 0 };
+
+		SSL_set_app_data(a, &facts);
+		SSL_set_connect_state(a);
+		assert_int_equal(agree(a, b), rows[i].taken);
+		hb_tls_free_ssl(client, a);
+		SSL_free(b);
+	}
+	hb_tls_free(&client);
+	X509_free(cert);
+	EVP_PKEY_free(rsa);
+}
+
 static int
 waiting_bytes(int fd)
 {
@@ -799,6 +905,7 @@ main(void)
 		cmocka_unit_test(any_callback_may_free_inside_tls),
 		cmocka_unit_test(self_signed_serves),
 		cmocka_unit_test(flood_inside_tls_is_bounded),
+		cmocka_unit_test(large_groups_are_refused),
 		cmocka_unit_test(bad_files_are_errors),
 	};
 
