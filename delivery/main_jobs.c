@@ -36,7 +36,7 @@ struct job {
 	size_t nrcpt, room;
 	struct hb_buf body;
 	int fd; /* large body, or -1 */
-	int64_t started_ms;
+	int64_t arrived_ms; /* the message, as hb_age_ms counts */
 	struct dlv_task task;
 	/* FINISHED */
 	struct hb_buf *results; /* encoded outcomes, nrcpt of them */
@@ -140,7 +140,7 @@ log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 		hb_reason_word((enum hb_reason)o->reason)),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, o->at_ms - j->env.arrived_ms),
+	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),
 	    hb_kv_if(bad, hb_kv_span(HB_K_TEXT, o->text)));
 }
 
@@ -196,6 +196,13 @@ on_task_done(struct dlv_task *t)
 
 /* --- frames of queue ---------------------------------------------------- */
 
+/* What no queue would say is not taken for a time. */
+static int64_t
+bounded_wait(uint64_t waited_ms)
+{
+	return waited_ms < INT64_MAX / 2 ? (int64_t)waited_ms : 0;
+}
+
 void
 dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 {
@@ -219,6 +226,8 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 	j->domain = hb_arena_span(j->arena, m->domain);
 	j->final = m->final;
 	j->flush = m->flush;
+	/* no jump of the wall clock shows in the delay of the log */
+	j->arrived_ms = hb_age_ms() - bounded_wait(m->waited_ms);
 	j->task.worker = s->worker;
 	j->task.done = on_task_done;
 	rec = hb_arena_span(j->arena, m->env);

@@ -86,6 +86,15 @@ send_rcpts(struct q_work *w, const struct q_hot *h, struct hb_peer *p)
 	hb_buf_free(&rec);
 }
 
+/* Queue time, which no jump of the wall clock changes. */
+static uint64_t
+waited_ms(const struct q_work *w, const struct q_hot *h)
+{
+	int64_t ms = q_now(w->q) - h->msg->arrived_ms;
+
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
 static void
 send_job(struct q_work *w, const struct q_hot *h, struct hb_span bytes, int fd)
 {
@@ -98,6 +107,7 @@ send_job(struct q_work *w, const struct q_hot *h, struct hb_span bytes, int fd)
 		.domain = q_dest_rcpts_domain(w->job->dest),
 		.final = w->job->final,
 		.flush = w->job->flush,
+		.waited_ms = waited_ms(w, h),
 	};
 
 	if (hb_tlv_encode(&hb_env_record, &env, &rec) < 0)

@@ -135,3 +135,15 @@ def test_clock_long_sleep_ends_no_lifetime(waiting):
     assert not hb.records(ev="bounce")
     mover.sleep(6 * 3600)
     expect_delivered(hb, mx)
+
+
+@pytest.mark.parametrize("off", [IN_1970, IN_2060])
+def test_clock_jump_does_not_change_the_delay_in_the_log(waiting, off):
+    """delay_ms is how long the message waited, whatever the clock shows."""
+    hb, _, mover = waiting(0)
+    mover.to(off)
+    expect_waits(hb)
+    delays = [int(r["delay_ms"])
+              for r in hb.records(ev="delivery", result="defer")]
+    assert delays == sorted(delays)
+    assert 0 <= delays[0] and 1000 <= delays[-1] < 600 * 1000
