@@ -90,6 +90,16 @@ dlv_ledger_free(struct dlv_ledger **l)
 	*l = NULL;
 }
 
+/* To the end of the table. */
+static void
+use(struct dlv_ledger *l, struct dlv_ledger_domain *d)
+{
+	if (d->hh.next == NULL)
+		return;
+	HASH_DEL(l->table, d);
+	HASH_ADD_KEYPTR(hh, l->table, d->name, d->name_n, d);
+}
+
 /* Who waits, waits for the loading. */
 static bool
 is_idle(const struct dlv_ledger_domain *d)
@@ -97,6 +107,8 @@ is_idle(const struct dlv_ledger_domain *d)
 	return !d->loading && d->saving == 0 && d->busy == 0;
 }
 
+/* What the store could not take is known here alone: it is passed over, until
+ * there is too much of it. */
 static void
 trim(struct dlv_ledger *l)
 {
@@ -105,8 +117,11 @@ trim(struct dlv_ledger *l)
 	for (int i = 0; i < TRIM_LOOK && d != NULL &&
 	     HASH_COUNT(l->table) >= DLV_LEDGER_DOMAINS; i++) {
 		next = d->hh.next;
-		if (is_idle(d))
+		if (is_idle(d) && (!d->dirty ||
+		    HASH_COUNT(l->table) >= DLV_LEDGER_MOST))
 			drop(l, d);
+		else
+			use(l, d);
 		d = next;
 	}
 }
@@ -126,17 +141,14 @@ add(struct dlv_ledger *l, struct hb_span name)
 	return d;
 }
 
-/* What is used goes to the end of the table. */
 static struct dlv_ledger_domain *
 find(struct dlv_ledger *l, struct hb_span name)
 {
 	struct dlv_ledger_domain *d;
 
 	HASH_FIND(hh, l->table, name.p, name.n, d);
-	if (d != NULL && d->hh.next != NULL) {
-		HASH_DEL(l->table, d);
-		HASH_ADD_KEYPTR(hh, l->table, d->name, d->name_n, d);
-	}
+	if (d != NULL)
+		use(l, d);
 	return d;
 }
 

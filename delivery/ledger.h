@@ -8,7 +8,8 @@
  *	note: raises in memory, then in the store, whose flush nobody awaits
  *
  * Bounded: DLV_LEDGER_DOMAINS in memory, the least recently used go first
- * (the store keeps them), and DLV_SEEN_MXS hosts of a domain.  A host that is
+ * (the store keeps them; what it could not take stays, up to
+ * DLV_LEDGER_MOST), and DLV_SEEN_MXS hosts of a domain.  A host that is
  * forgotten so is taken for one never seen, for which the domain's best
  * counts: no expectation falls.
  *
@@ -20,8 +21,8 @@
 
 #include "delivery/seen.h"
 
-/* domains in memory */
-enum { DLV_LEDGER_DOMAINS = 50000 };
+/* Domains in memory; and at the most, while the store takes nothing. */
+enum { DLV_LEDGER_DOMAINS = 50000, DLV_LEDGER_MOST = 2 * DLV_LEDGER_DOMAINS };
 
 struct dlv_ledger;
 struct dlv_ledger_domain;

@@ -45,11 +45,15 @@ record(struct hb_span name)
 static void
 answer(struct dlv_ledger_domain *d)
 {
-	struct hb_buf *r = record(dlv_ledger_name(d));
-	int err = store.down ? HB_E_TEMP : r->n == 0 ? HB_E_NOTFOUND : 0;
+	struct hb_buf *r;
 
-	dlv_ledger_loaded(store.ledger, d, err,
-	    err == 0 ? hb_buf_span(r) : HB_SPAN_NONE);
+	if (store.down) {
+		dlv_ledger_loaded(store.ledger, d, HB_E_TEMP, HB_SPAN_NONE);
+		return;
+	}
+	r = record(dlv_ledger_name(d));
+	dlv_ledger_loaded(store.ledger, d, r->n == 0 ? HB_E_NOTFOUND : 0,
+	    hb_buf_span(r));
 }
 
 static void
@@ -66,15 +70,18 @@ op_load(void *ctx, struct dlv_ledger_domain *d)
 static void
 op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 {
-	struct hb_buf *r = record(dlv_ledger_name(d));
+	struct hb_buf *r;
 
 	(void)ctx;
 	store.saves++;
-	if (!store.down) {
-		hb_buf_clear(r);
-		hb_buf_add(r, value);
+	if (store.down) {
+		dlv_ledger_saved(store.ledger, d, HB_E_TEMP);
+		return;
 	}
-	dlv_ledger_saved(store.ledger, d, store.down ? HB_E_TEMP : 0);
+	r = record(dlv_ledger_name(d));
+	hb_buf_clear(r);
+	hb_buf_add(r, value);
+	dlv_ledger_saved(store.ledger, d, 0);
 }
 
 static bool
@@ -426,6 +433,47 @@ memory_is_bounded(void **state)
 	assert_null(g.seen);
 }
 
+/* Domains that are new, N of them. */
+static void
+note_many(int n)
+{
+	char name[32];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "d%d.test", i);
+		note(name, "mx", HB_RANK_TLS);
+	}
+}
+
+/* What only memory knows is not the first to go. */
+static void
+what_could_not_be_written_is_not_evicted(void **state)
+{
+	(void)state;
+	store.down = true;
+	note("first.test", "mx", HB_RANK_STS);
+	store.ours = false;
+	note_many(2 * DLV_LEDGER_DOMAINS);
+	store.down = false;
+	dlv_ledger_store_up(store.ledger);
+	store.ours = true;
+	restart();
+	assert_int_equal(best("first.test", "mx"), HB_RANK_STS);
+}
+
+static void
+what_could_not_be_written_is_bounded_too(void **state)
+{
+	unsigned loads;
+
+	(void)state;
+	store.down = true;
+	note_many(DLV_LEDGER_MOST + 100);
+	loads = store.loads;
+	dlv_ledger_store_up(store.ledger);
+	assert_int_equal(store.loads - loads, DLV_LEDGER_MOST);
+}
+
 /* Hosts: sixteen, by name; the one not seen for longest goes, and the domain's
  * best stays. */
 static void
@@ -642,6 +690,8 @@ main(void)
 		TEST(a_damaged_record_is_said_and_replaced),
 		TEST(a_fall_is_logged_and_counted),
 		TEST(memory_is_bounded),
+		TEST(what_could_not_be_written_is_not_evicted),
+		TEST(what_could_not_be_written_is_bounded_too),
 		TEST(hosts_are_bounded),
 		TEST(names_of_any_length),
 		cmocka_unit_test(a_record_comes_back),
