@@ -93,9 +93,48 @@ show_domain(const struct hb_ctl *c, const struct dlv_task *t)
 		? sts_last_txt(t->worker->sts, name) : NULL);
 }
 
-/* --- DANE, the operator ------------------------------------------------- */
+/* --- what came of the hosts --------------------------------------------- */
 
-static const struct dlv_trial *best_trial(const struct dlv_attempt *a);
+/* What becomes of a host in the end. */
+struct fate {
+	enum sts_action action;
+	enum hb_reason reason;
+};
+
+static struct fate
+fate_of(const struct dlv_attempt *a, size_t i)
+{
+	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
+	const struct dlv_trial *t = dlv_attempt_trial(a, i);
+
+	if (i >= dlv_attempt_mx(a)->n)
+		return (struct fate){ STS_SKIP, h->unknown ? HB_REASON_DNS_TEMP
+			: HB_REASON_DNS_NO_ADDRESS };
+	/* what was not come to shares the fate of the attempt */
+	if (!t->judged)
+		return (struct fate){ STS_DEFER,
+			dlv_attempt_problem(a)->res.reason };
+	/* what would do and could not be talked to does not get the mail */
+	if (t->verdict.action == STS_PROCEED && t->trouble != HB_REASON_NONE)
+		return (struct fate){ STS_DEFER, t->trouble };
+	return (struct fate){ t->verdict.action, t->verdict.reason };
+}
+
+/* The host that the outcome is taken from; none was judged: how many there
+ * are. */
+static size_t
+best_host(const struct dlv_attempt *a)
+{
+	size_t n = dlv_attempt_mx(a)->n, best = n;
+
+	for (size_t i = 0; i < n; i++)
+		if (dlv_attempt_trial(a, i)->judged && (best == n ||
+			fate_of(a, i).action > fate_of(a, best).action))
+			best = i;
+	return best;
+}
+
+/* --- DANE, the operator ------------------------------------------------- */
 
 static void
 show_dane(const struct hb_ctl *c, const struct dlv_attempt *a)
@@ -107,7 +146,9 @@ show_dane(const struct hb_ctl *c, const struct dlv_attempt *a)
 	};
 	const struct sts_channel *ch = dlv_attempt_channel(a);
 	const struct dlv_mx *mx = dlv_attempt_mx(a);
-	const struct dlv_trial *t = best_trial(a);
+	size_t best = best_host(a);
+	const struct dlv_trial *t = best < mx->n ? dlv_attempt_trial(a, best)
+						 : NULL;
 	enum hb_dane_state state = ch->dane_off ? HB_DANE_OFF
 	    : t != NULL && t->dane != NULL	? t->dane->state
 						: HB_DANE_UNASKED;
@@ -191,26 +232,6 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 }
 
 /* --- the hosts ---------------------------------------------------------- */
-
-/* A host that would do and could not be talked to does not get the mail. */
-static enum sts_action
-effective(const struct dlv_trial *t)
-{
-	return t->verdict.action == STS_PROCEED &&
-		t->trouble != HB_REASON_NONE
-	    ? STS_DEFER
-	    : t->verdict.action;
-}
-
-/* A host that was not come to shares the fate of the attempt. */
-static enum hb_reason
-effective_reason(const struct dlv_attempt *a, const struct dlv_trial *t)
-{
-	if (!t->judged)
-		return dlv_attempt_problem(a)->res.reason;
-	return effective(t) == t->verdict.action ? t->verdict.reason
-						 : t->trouble;
-}
 
 static void
 show_addresses(const struct hb_ctl *c, const struct dlv_host *h)
@@ -297,13 +318,14 @@ show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 {
 	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
 	const struct dlv_trial *t = dlv_attempt_trial(a, i);
+	struct fate fate = fate_of(a, i);
 
 	hb_ctl_object(c, NULL);
 	hb_ctl_text(c, "name", h->name);
 	hb_ctl_int(c, "preference", h->preference);
 	show_addresses(c, h);
-	hb_ctl_text(c, "verdict", action_words[effective(t)]);
-	hb_ctl_text(c, "reason", hb_reason_word(effective_reason(a, t)));
+	hb_ctl_text(c, "verdict", action_words[fate.action]);
+	hb_ctl_text(c, "reason", hb_reason_word(fate.reason));
 	text_or_null(c, "report", hb_reason_word(t->verdict.report));
 	show_connection(c, t);
 	if (t->text.n > 0)
@@ -316,32 +338,17 @@ show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 
 /* --- the outcome -------------------------------------------------------- */
 
-/* The host that the outcome is taken from, or NULL. */
-static const struct dlv_trial *
-best_trial(const struct dlv_attempt *a)
-{
-	const struct dlv_mx *mx = dlv_attempt_mx(a);
-	const struct dlv_trial *best = NULL;
-
-	for (size_t i = 0; i < mx->n; i++) {
-		const struct dlv_trial *t = dlv_attempt_trial(a, i);
-
-		if (t->judged && (best == NULL ||
-			effective(t) > effective(best)))
-			best = t;
-	}
-	return best;
-}
-
 static void
 show_verdict(const struct hb_ctl *c, const struct dlv_attempt *a)
 {
 	const struct dlv_outcome *problem = dlv_attempt_problem(a);
-	const struct dlv_trial *best = best_trial(a);
+	size_t best = best_host(a);
 
-	if (best != NULL && effective(best) == STS_PROCEED) {
+	if (best < dlv_attempt_mx(a)->n &&
+	    fate_of(a, best).action == STS_PROCEED) {
 		hb_ctl_text(c, "verdict", "proceed");
-		hb_ctl_text(c, "reason", hb_reason_word(best->verdict.reason));
+		hb_ctl_text(c, "reason",
+		    hb_reason_word(fate_of(a, best).reason));
 		return;
 	}
 	/* hosts that are all skipped leave nothing but to wait */
@@ -361,7 +368,7 @@ dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
 	show_ledger(c, t);
 	show_operator(c, t, order);
 	hb_ctl_array(c, "mx");
-	for (size_t i = 0; i < mx->n; i++)
+	for (size_t i = 0; i < mx->listed; i++)
 		show_host(c, t->attempt, i);
 	hb_ctl_close(c);
 	show_verdict(c, t->attempt);

@@ -244,22 +244,40 @@ drop_self(struct dlv_mx *m, const struct dlv_self *self)
 	}
 }
 
-void
-dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
+/* Behind the others, in the same order; returns how many others there are. */
+static size_t
+part_homeless(struct dlv_mx *m)
 {
 	size_t kept = 0;
 
+	for (size_t i = 0; i < m->n; i++) {
+		struct dlv_host h;
+
+		if (m->hosts[i].naddr == 0)
+			continue;
+		if (kept < i) {
+			h = m->hosts[i];
+			memmove(&m->hosts[kept + 1], &m->hosts[kept],
+			    (i - kept) * sizeof(h));
+			m->hosts[kept] = h;
+		}
+		kept++;
+	}
+	return kept;
+}
+
+void
+dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
+{
 	if (self != NULL)
 		drop_self(m, self);
 	if (m->result != HB_RESULT_OK)
 		return;
-	for (size_t i = 0; i < m->n; i++) {
+	for (size_t i = 0; i < m->n; i++)
 		m->incomplete = m->incomplete || m->hosts[i].unknown;
-		if (m->hosts[i].naddr > 0)
-			m->hosts[kept++] = m->hosts[i];
-	}
-	m->n = kept;
-	if (kept > 0)
+	m->listed = m->n;
+	m->n = part_homeless(m);
+	if (m->n > 0)
 		return;
 	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass */
 	if (m->incomplete)

@@ -28,6 +28,9 @@ struct dlv_host {
 struct dlv_mx {
 	struct dlv_host *hosts; /* in the arena */
 	size_t n;
+	/* After dlv_mx_finish: with those behind them that cannot be tried,
+	 * as they have no address. */
+	size_t listed;
 	/* The answer about MX records (that there are none, too) as it came;
 	 * the canonical name is the domain's.  Not known: none was asked. */
 	struct dlv_signed records;
@@ -62,8 +65,8 @@ void dlv_mx_single(struct dlv_mx *m, struct hb_span host,
 /* An A or AAAA answer for host I. */
 void dlv_mx_address(struct dlv_mx *m, size_t i,
     const struct hb_dns_answer *answer, uint16_t port);
-/* Drops this host and what is not better, and hosts without address.  SELF
- * NULL: nothing is this host. */
+/* Drops this host and what is not better, and moves hosts without address
+ * behind those that have one.  SELF NULL: nothing is this host. */
 void dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self);
 
 #endif

@@ -668,10 +668,19 @@ put_connection(struct ctl_page *p, const json_t *host)
 	}
 }
 
+/* What has no address, by its reason: nothing else is to be said of it. */
+static const struct said homeless_words[] = {
+	{ "dns-no-address", "has no address" },
+	{ "dns-temporary", "address not known now" },
+};
+
 static void
 put_host(struct ctl_page *p, const json_t *host, bool by_mx)
 {
 	const json_t *addrs = json_object_get(host, "addresses");
+	const char *homeless = json_array_size(addrs) > 0 ? NULL
+	    : find_said(homeless_words, HB_ARRAY_LEN(homeless_words),
+		ctl_member(host, "reason"));
 
 	ctl_say_member(p, host, "name");
 	if (by_mx) {
@@ -681,12 +690,14 @@ put_host(struct ctl_page *p, const json_t *host, bool by_mx)
 	if (json_array_size(addrs) > 0) {
 		ctl_say(p, ", at ");
 		ctl_say_list(p, addrs);
-	} else {
-		ctl_say(p, ", without an address");
+	} else if (homeless != NULL) {
+		ctl_say(p, ", %s", homeless);
 	}
 	p->indent = "  ";
 	ctl_say_end(p);
 	p->indent = "    ";
+	if (homeless != NULL)
+		return;
 	put_host_verdict(p, host);
 	put_connection(p, host);
 	put_host_dane(p, host);

@@ -330,6 +330,34 @@ def test_hosts_that_are_not_come_to(world):
     assert all(h.connections == 0 for h in hosts)
 
 
+def test_hosts_without_an_address(world):
+    """They cannot be tried, and are shown all the same."""
+    mx = world.domain("far.test", "10 none.far.test", "20 mx.far.test",
+                      "30 lost.far.test")[1]
+    for name in ("none.far.test", "lost.far.test"):
+        world.dns.remove(name)
+    world.dns.set("none.far.test", "TXT", "nothing else")
+    world.dns.fault("lost.far.test", "servfail")
+    hb = world.server()
+    e = facts(hb, "x@far.test")
+    assert [(m["name"], m["preference"], m["verdict"], m["reason"],
+             len(m["addresses"])) for m in e["mx"]] == [
+        ("mx.far.test", 20, "proceed", "tls-opportunistic", 1),
+        ("none.far.test", 10, "skip", "dns-no-address", 0),
+        ("lost.far.test", 30, "skip", "dns-temporary", 0)]
+    assert e["verdict"] == "proceed"
+    flat = words(page(hb, "x@far.test"))
+    assert "none.far.test, preference 10, has no address" in flat
+    assert "lost.far.test, preference 30, address not known now" in flat
+    world.dns.remove("mx.far.test")
+    until(lambda: facts(hb, "x@far.test")["verdict"] != "proceed", 10,
+          "the address to be asked for anew")
+    e = facts(hb, "x@far.test")
+    assert (e["verdict"], e["reason"]) == ("defer", "dns-temporary")
+    assert [m["verdict"] for m in e["mx"]] == ["skip"] * 3
+    assert mx.connections == 0
+
+
 def test_memory(world):
     """The best channel seen, since when, and a fall; --live itself is no
     sight of a channel that carried mail."""

@@ -10,9 +10,9 @@
 
 static const char *const names[] = { "alias", "certificate", "dane",
 	"dane-error", "dane-insecure", "dane-mismatch", "enforce",
-	"enforce-live", "local", "mismatch", "no-domain", "no-record", "none",
-	"null-mx", "operator", "refused", "smarthost", "stripped", "testing",
-	"unknown", "unreachable" };
+	"enforce-live", "local", "mismatch", "no-address",
+	"no-domain", "no-record", "none", "null-mx", "operator", "refused",
+	"smarthost", "stripped", "testing", "unknown", "unreachable" };
 
 static struct hb_buf
 read_file(const char *name, const char *ending)

@@ -207,6 +207,7 @@ test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
 		dlv_mx_finish(&m, NULL);
 		assert_int_equal(m.result, HB_RESULT_OK);
 		assert_int_equal(m.n, 1);
+		assert_int_equal(m.listed, 2);
 		assert_int_equal(m.incomplete, hole);
 	}
 	hb_arena_free(&arena);
