@@ -7,7 +7,8 @@
 enum {
 	KEEP_MS = 60 * 60 * 1000, /* between two writes of a good time */
 	ASK_MS = 60 * 1000,       /* between two looks for others' proof */
-	STEP_MS = 1000            /* a clock that moves by less was not set */
+	STEP_MS = 1000,           /* a clock that moves by less was not set */
+	LATE_MS = 5 * 1000 /* an alarm: it stood still, the machine slept */
 };
 
 static void
@@ -39,14 +40,18 @@ sts_core_clock(
 {
 	enum sts_clock_state was = c->clock.state;
 	int64_t step = now_ms - mono_ms - c->skew_ms;
+	bool late;
 
 	c->mono_ms = mono_ms;
 	c->shift_ms = now_ms - wall_ms;
 	c->skew_ms += step;
 	c->moved = c->moved || step >= STEP_MS || step <= -STEP_MS;
+	late = mono_ms - c->alarm_ms > LATE_MS;
+	if (late)
+		c->alarm_ms = INT64_MAX;
 	sts_clock_look(&c->clock, wall_ms, mono_ms);
 	say(c, was);
-	if (c->moved || was != c->clock.state)
+	if (c->moved || late || was != c->clock.state)
 		sts_core_set_alarm(c);
 }
 
