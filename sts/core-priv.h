@@ -42,6 +42,8 @@ struct sts_core {
 	struct sts_counts counts, counting;
 	unsigned char walk_after[HB_MAX_DOMAIN]; /* the last row's name */
 	size_t walk_after_n;
+	/* rows without a policy: at most, met by this walk, put since it began */
+	size_t waits, waits_met, waits_new;
 };
 
 /* core.c */

@@ -69,6 +69,8 @@ sts_core_count_end(struct sts_core *c)
 {
 	c->counts = c->counting;
 	c->counting = (struct sts_counts){ .kept = 0 };
+	c->waits = c->waits_met + c->waits_new;
+	c->waits_met = c->waits_new = 0;
 	c->walked_once = true;
 }
 

@@ -168,6 +168,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_drop_expired(c, d, now_ms);
 	if (d->held == NULL) {
 		sts_core_log(d, HB_LOG_WARN, "rejected", why, text);
+		d->loaded = false; /* another worker may have got it */
 		return;
 	}
 	sts_core_log(d,
@@ -176,8 +177,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	record_of(d->held, &r);
 	if (!sts_clock_is_good(&c->clock))
 		return; /* it would write down a wrong time */
-	r.last_error = hb_span_str(hb_reason_word(why));
-	r.tried_ms = now_ms;
+	sts_fetch_keep(&d->fetch, &r);
 	sts_core_count(c, d, true, sts_core_is_failing(&r));
 	sts_core_save(c, d, &r, true);
 }

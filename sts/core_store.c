@@ -3,6 +3,10 @@
 
 #include "common/base/err.h"
 
+/* Of a worker's domains without a policy: who makes up domains whose policy
+ * cannot be fetched does not fill the store. */
+enum { WAITS_MAX = 1000 };
+
 void
 sts_core_note_time(struct sts_core *c, const struct sts_record *r)
 {
@@ -17,6 +21,13 @@ reason_of(struct hb_span word)
 			word, hb_span_str(hb_reason_word((enum hb_reason)r))))
 			return (enum hb_reason)r;
 	return HB_REASON_NONE;
+}
+
+static void
+recall(struct sts_domain *d, const struct sts_record *r)
+{
+	if (r->tried_ms >= d->fetch.failed_ms)
+		sts_fetch_recall(&d->fetch, r, reason_of(r->last_error));
 }
 
 /* What the store knows of D becomes what D holds, unless D knows better. */
@@ -37,7 +48,7 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 		sts_ref_release(&ref);
 		return;
 	}
-	d->fetch.error = reason_of(r->last_error);
+	recall(d, r);
 	sts_cache_hold(&c->cache, d, ref);
 	if (!sts_core_is_over(c, ref->policy.expires_ms, now_ms))
 		return;
@@ -45,11 +56,49 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 	sts_cache_hold(&c->cache, d, NULL);
 }
 
+/* D has no policy and is not fetched for a while: that is kept as well, from
+ * a clock that is believed.  The store was read since the fetch failed, so
+ * that no policy of another worker is replaced. */
+static void
+keep_back_off(
+    struct sts_core *c, struct sts_domain *d, int64_t kept_ms, int64_t now_ms)
+{
+	const struct sts_fetch_state *f = &d->fetch;
+	struct sts_record r = { .mode = STS_MODE_NONE };
+
+	if (f->failures == 0 || f->failed_ms <= kept_ms ||
+	    !sts_within(f->failed_ms, f->retry_ms, now_ms))
+		return;
+	if (c->waits >= WAITS_MAX || !sts_clock_is_good(&c->clock) ||
+	    !c->ops->owns(c->ctx, sts_domain_name(d)))
+		return;
+	c->waits++;
+	c->waits_new++;
+	sts_fetch_keep(f, &r);
+	sts_core_save(c, d, &r, true);
+}
+
+/* A row of the store, or none (R is empty). */
+static void
+take_row(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+    bool there, int64_t now_ms)
+{
+	d->loaded = true;
+	d->stored = there && !sts_record_is_wait(r);
+	d->failing = d->stored && sts_core_is_failing(r);
+	if (d->stored)
+		sts_core_adopt(c, d, r, now_ms);
+	else if (there)
+		recall(d, r);
+	if (!d->stored)
+		keep_back_off(c, d, r->tried_ms, now_ms);
+}
+
 void
 sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
     struct hb_span value, int64_t now_ms)
 {
-	struct sts_record r;
+	struct sts_record r = { .failures = 0 };
 
 	d->loading = false;
 	if (d->forgotten_load) {
@@ -63,15 +112,9 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
 		sts_core_answer(d, NULL, HB_REASON_STS_STORE);
 		return;
 	}
-	d->loaded = true;
-	d->stored = d->failing = false;
-	if (err == 0) {
-		if (sts_record_decode(value, &r) < 0)
-			r = (struct sts_record){ 0 };
-		d->stored = true;
-		d->failing = sts_core_is_failing(&r);
-		sts_core_adopt(c, d, &r, now_ms);
-	}
+	if (err == 0 && sts_record_decode(value, &r) < 0)
+		r = (struct sts_record){ .failures = 0 };
+	take_row(c, d, &r, err == 0, now_ms);
 	sts_core_advance(c, d, now_ms);
 }
 

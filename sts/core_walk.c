@@ -34,6 +34,26 @@ is_due(const struct sts_core *c, const struct sts_record *r, uint64_t jitter,
 	return now_ms >= sts_refresh_at(r->refreshed_ms, r->expires_ms, jitter);
 }
 
+/* What is on its way to the store is newer than a row of the list. */
+static void
+remove_row(struct sts_core *c, struct hb_span name)
+{
+	const struct sts_domain *d = sts_cache_find(&c->cache, name);
+
+	if (d == NULL || (d->held == NULL && d->fetching != STS_FETCH_SAVING))
+		c->ops->remove(c->ctx, name);
+}
+
+static void
+wait_row(struct sts_core *c, struct hb_span name, const struct sts_record *r,
+    int64_t now_ms)
+{
+	if (sts_within(r->tried_ms, r->retry_ms, now_ms))
+		c->waits_met++;
+	else
+		remove_row(c, name);
+}
+
 /* An expired policy is looked for once more, as if it was new. */
 static void
 rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
@@ -92,8 +112,12 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 	    sts_record_decode(value, &r) < 0)
 		return;
 	sts_core_note_time(c, &r);
+	if (sts_record_is_wait(&r)) {
+		wait_row(c, name, &r, now_ms);
+		return;
+	}
 	if (is_dead(c, &r, now_ms)) {
-		c->ops->remove(c->ctx, name);
+		remove_row(c, name);
 		return;
 	}
 	sts_core_count_row(c, &r);

@@ -17,6 +17,15 @@ fail(struct hb_ctl_ask *a, int err)
 				 : hb_strerror(err));
 }
 
+/* 0, HB_E_NOTFOUND or what is wrong with the row. */
+static int
+policy_of(struct hb_span value, struct sts_record *r)
+{
+	int err = sts_record_decode(value, r);
+
+	return err == 0 && sts_record_is_wait(r) ? HB_E_NOTFOUND : err;
+}
+
 static void
 put_policy(const struct hb_ctl *to, const struct sts_policy *p)
 {
@@ -63,8 +72,7 @@ put_row(struct hb_ctl_ask *a, struct hb_span key, struct hb_span value)
 {
 	struct sts_record r;
 
-	if (!hb_span_eq(key, STS_CLOCK_KEY) &&
-	    sts_record_decode(value, &r) == 0)
+	if (!hb_span_eq(key, STS_CLOCK_KEY) && policy_of(value, &r) == 0)
 		put_record(&a->to, key, &r, a->verb == HB_CTL_STS_EXPORT);
 }
 
@@ -83,7 +91,7 @@ on_shown(void *ctx, int err, struct hb_span value)
 	struct sts_record r;
 
 	if (err == 0)
-		err = sts_record_decode(value, &r);
+		err = policy_of(value, &r);
 	if (err < 0) {
 		fail(a, err);
 		return;
@@ -144,10 +152,10 @@ begin_refresh(struct hb_ctl_ask *a)
  * does it: copies may be in the memory of all (a smarthost that spilled). */
 
 static void
-drop(struct hb_ctl_ask *a)
+drop(struct hb_ctl_ask *a, bool removed)
 {
-	sts_core_forget(sts_of(a)->core, hb_span_str(a->domain),
-	    a->verb == HB_CTL_STS_FORGET, sts_now(sts_of(a)));
+	sts_core_forget(sts_of(a)->core, hb_span_str(a->domain), removed,
+	    sts_now(sts_of(a)));
 }
 
 static void
@@ -156,8 +164,17 @@ on_changed(void *ctx, int err)
 	struct hb_ctl_ask *a = ctx;
 
 	if (err == 0)
-		drop(a);
+		drop(a, a->verb == HB_CTL_STS_FORGET);
 	hb_ctl_ask_done(a, err);
+}
+
+/* There was no policy, but a wait before the next fetch. */
+static void
+on_wait_ended(void *ctx, int err)
+{
+	if (err == 0)
+		drop(ctx, false);
+	hb_ctl_ask_done(ctx, err);
 }
 
 static void
@@ -165,19 +182,22 @@ on_found(void *ctx, int err, struct hb_span value)
 {
 	struct hb_ctl_ask *a = ctx;
 	struct hb_buf changed = HB_BUF_INIT(0);
+	bool forget = a->verb == HB_CTL_STS_FORGET;
 	struct sts_record r;
+	int row = err == 0 ? policy_of(value, &r) : err;
 
 	if (err == HB_E_NOTFOUND) /* another worker was faster, maybe */
-		drop(a);
-	if (err < 0) {
-		fail(a, err);
+		drop(a, forget);
+	if (err < 0 || (row == HB_E_NOTFOUND && !forget)) {
+		fail(a, row);
 		return;
 	}
-	if (a->verb == HB_CTL_STS_EXPIRE && sts_record_decode(value, &r) == 0) {
+	if (row == 0 && !forget) {
 		r.expires_ms = sts_now(sts_of(a));
 		sts_record_encode(&r, &changed);
 	}
-	hb_ctl_ask_put(a, hb_buf_span(&changed), on_changed);
+	hb_ctl_ask_put(a, hb_buf_span(&changed),
+	    row == HB_E_NOTFOUND ? on_wait_ended : on_changed);
 	hb_buf_free(&changed);
 }
 

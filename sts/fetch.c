@@ -2,6 +2,7 @@
 #include "sts/fetch.h"
 
 enum {
+	FAILURES_MAX = 1000, /* as many as sts/record.def takes */
 	TTL_MIN_MS = 1000,
 	TTL_MAX_MS = 24 * 60 * 60 * 1000,
 	NEGATIVE_TTL_MAX_MS = 60 * 60 * 1000,
@@ -139,6 +140,30 @@ sts_fetch_failed(struct sts_fetch_state *f, struct hb_span id,
 	f->error = why;
 	f->failed_ms = now_ms;
 	f->retry_ms = now_ms + spread(wait, jitter);
+}
+
+void
+sts_fetch_keep(const struct sts_fetch_state *f, struct sts_record *r)
+{
+	r->last_error = hb_span_str(hb_reason_word(f->error));
+	r->tried_ms = f->failed_ms;
+	r->failed_id = sts_id_span(&f->failed);
+	r->retry_ms = f->retry_ms;
+	r->failures = f->failures < FAILURES_MAX ? f->failures : FAILURES_MAX;
+}
+
+void
+sts_fetch_recall(struct sts_fetch_state *f, const struct sts_record *r,
+    enum hb_reason why)
+{
+	*f = (struct sts_fetch_state){ .error = why };
+	if (why == HB_REASON_NONE)
+		return;
+	sts_id_set(&f->failed, r->failed_id);
+	f->failed_ms = r->tried_ms;
+	f->retry_ms = bounded(
+	    r->retry_ms, r->tried_ms, r->tried_ms + 2 * STS_BACKOFF_MAX_MS);
+	f->failures = r->failures;
 }
 
 int64_t

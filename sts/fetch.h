@@ -10,7 +10,7 @@
  *	                          no answer, none, twice     -> ASK_LATER
  *	                          no answer, none, then      -> WITHOUT
  *	FETCH failed: held -> USE, else WITHOUT, and for that id no FETCH before
- *	the back-off is over
+ *	the back-off is over, which the store remembers
  */
 #ifndef STS_FETCH_H
 #define STS_FETCH_H
@@ -84,6 +84,12 @@ bool sts_within(int64_t from_ms, int64_t until_ms, int64_t now_ms);
 /* Notes a failed fetch of ID.  JITTER: any number, spreads the next one. */
 void sts_fetch_failed(struct sts_fetch_state *f, struct hb_span id,
     enum hb_reason why, uint64_t jitter, int64_t now_ms);
+
+/* For the store and back: a restart forgets no back-off.  R borrows from F.
+ * WHY: R's last_error. */
+void sts_fetch_keep(const struct sts_fetch_state *f, struct sts_record *r);
+void sts_fetch_recall(struct sts_fetch_state *f, const struct sts_record *r,
+    enum hb_reason why);
 
 /* When a policy is to be fetched again whatever the TXT record says: about
  * daily, and well before a short life ends (RFC 8461 s3.3, s10.2). */

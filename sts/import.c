@@ -152,13 +152,22 @@ row_put(struct row *r)
 	row_end(r, "imported");
 }
 
+/* Or all that the store knows is that fetching one failed. */
+static bool
+is_policy(struct hb_span value)
+{
+	struct sts_record r;
+
+	return sts_record_decode(value, &r) < 0 || !sts_record_is_wait(&r);
+}
+
 static void
 on_got(void *ctx, int err, struct hb_span value)
 {
 	struct row *r = ctx;
 	struct sts_record old;
 
-	r->there = err == 0;
+	r->there = err == 0 && is_policy(value);
 	if (err < 0 && err != HB_E_NOTFOUND) {
 		row_end(r, hb_strerror(err));
 		return;

@@ -26,6 +26,14 @@
 #undef R_BYTES
 #undef R_END
 
+/* No policy is known: only how fetching it went, for as long as the back-off
+ * runs. */
+static inline bool
+sts_record_is_wait(const struct sts_record *r)
+{
+	return r->text.n == 0 && r->failures > 0;
+}
+
 /*
  * A policy that is known, counted: it stays valid and unchanged until it is
  * released.

@@ -186,6 +186,55 @@ def test_STS_19_failed_fetch_keeps_policy(world):
     mx.wait(2)
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_STS_16_restarts_spare_the_policy_host(world, cached):
+    """The wait after a failed fetch outlives restarts, with and without a
+    policy to go by; a newer id ends it at once."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    hb = world.server()
+    if cached:
+        send(hb)
+        mx.wait(1)
+        world.txt("far.test", "2")
+    site.status = 500
+    before = len(world.policies.asked("far.test"))
+    for n in range(3):
+        if n > 0:
+            hb.stop()
+            hb.start()
+        send(hb)
+        mx.wait(n + 1 + cached)
+    assert len(world.policies.asked("far.test")) == before + 1
+    # which is no policy
+    listed = hb.ctl("sts", "list", json=True)
+    assert [p["id"] for p in listed] == ["1"] * cached
+    site.status = 200
+    world.txt("far.test", "3")
+    hb.stop()
+    hb.start()
+    send(hb)
+    mx.wait(4 + cached)
+    assert hb.ctl("sts", "show", "far.test", json=True)["id"] == "3"
+
+
+def test_STS_16_forget_ends_the_wait(world):
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    site.status = 500
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    site.status = 200
+    hb.stop()
+    hb.start()
+    assert hb.ctl("sts", "forget", "far.test").code == 0
+    assert hb.ctl("sts", "forget", "far.test").code == 1
+    send(hb)
+    mx.wait(2)
+    assert hb.ctl("sts", "show", "far.test", json=True)["mode"] == "enforce"
+
+
 def test_STS_36_new_id_is_honoured(world):
     """A new id with a new policy counts from the next message on."""
     mx = world.domain("far.test")

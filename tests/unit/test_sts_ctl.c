@@ -136,6 +136,20 @@ keep(const char *key)
 	sts_record_encode(&r, &w.rows[w.nrows++].value);
 }
 
+/* No policy, but a wait before the next fetch. */
+static void
+keep_wait(const char *key)
+{
+	struct sts_record r = { .tried_ms = 3000,
+		.last_error = HB_SPAN("sts-fetch-timeout"),
+		.failed_id = HB_SPAN("7"),
+		.retry_ms = INT64_MAX,
+		.failures = 1 };
+
+	snprintf(w.rows[w.nrows].key, sizeof(w.rows[0].key), "%s", key);
+	sts_record_encode(&r, &w.rows[w.nrows++].value);
+}
+
 /* Control's side */
 
 static void
@@ -308,6 +322,22 @@ expire_and_forget_reach_memory_and_store(void **state)
 	run(HB_CTL_STS_FORGET, "a.test", 1);
 }
 
+/* What is kept to spare a policy host is no policy; forgetting ends it. */
+static void
+waits_are_not_listed_and_can_be_forgotten(void **state)
+{
+	(void)state;
+	keep("a.test");
+	keep_wait("w.test");
+	run(HB_CTL_STS_LIST, NULL, 0);
+	assert_int_equal(count("domain="), 1);
+	run(HB_CTL_STS_SHOW, "w.test", 1);
+	assert_string_equal(w.text, "no policy is kept for this domain");
+	run(HB_CTL_STS_EXPIRE, "w.test", 1);
+	run(HB_CTL_STS_FORGET, "w.test", 0);
+	run(HB_CTL_STS_FORGET, "w.test", 1);
+}
+
 static void
 took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
@@ -396,6 +426,7 @@ main(void)
 		T(show_has_the_fields_of_the_interface),
 		T(list_goes_through_all_slices),
 		T(expire_and_forget_reach_memory_and_store),
+		T(waits_are_not_listed_and_can_be_forgotten),
 		T(forget_reaches_the_copies_of_other_workers),
 		T(status_counts_policies),
 		T(refresh_says_what_failed),

@@ -44,12 +44,13 @@ static struct {
 	struct kept store[KEPT];
 	bool store_down, store_full;
 	bool others_slow; /* the rest of the world has policies, slow ones */
+	bool others_fail; /* or ones that cannot be fetched */
 	struct pending {
 		enum kind kind;
 		struct sts_domain *d;
 	} pending[PENDING];
 	size_t npending;
-	unsigned loads, saves, lists, most_fetches, clock_saves;
+	unsigned loads, saves, lists, most_fetches, clock_saves, waits_kept;
 	char after[300];
 	struct hb_buf log;
 } w;
@@ -89,7 +90,7 @@ zone_of(const struct sts_domain *d)
 		.ttl_s = 300,
 		.slow = w.others_slow,
 		.why = HB_REASON_STS_FETCH_DNS };
-	if (w.others_slow)
+	if (w.others_slow || w.others_fail)
 		other.txt[0] = "v=STSv1; id=1;";
 	return &other;
 }
@@ -136,14 +137,28 @@ op_load(void *ctx, struct sts_domain *d)
 	later(LOAD, d);
 }
 
+static bool
+is_wait(struct hb_span value)
+{
+	struct sts_record r;
+
+	assert_int_equal(sts_record_decode(value, &r), 0);
+	return sts_record_is_wait(&r);
+}
+
 static void
 op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
 {
 	(void)ctx;
 	w.saves++;
+	if (is_wait(value))
+		w.waits_kept++;
 	if (!w.store_down && !w.store_full) {
 		struct kept *k = kept_of(sts_domain_name(d), true);
 
+		if (k == NULL && is_wait(value)) /* it may be lost */
+			return;
+		assert_non_null(k);
 		hb_buf_clear(&k->value);
 		hb_buf_add(&k->value, value);
 	}
@@ -568,6 +583,115 @@ sts16_failed_fetch_waits_five_minutes_per_id(void **state)
 	expect_policy("a.example", STS_MODE_ENFORCE, "2");
 }
 
+/* A restart loop is no reason to ask a broken policy host all the time. */
+static void
+sts16_back_off_outlives_the_process(void **state)
+{
+	(void)state;
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
+	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	for (int i = 0; i < 4; i++) {
+		restart();
+		w.now += 74 * 1000;
+		expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	}
+	assert_int_equal(w.zones[0].fetched, 1);
+	restart();
+	w.now += 90 * 1000;
+	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	assert_int_equal(w.zones[0].fetched, 2);
+	/* and it goes on growing */
+	restart();
+	w.now += 9 * MINUTE;
+	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
+	assert_int_equal(w.zones[0].fetched, 2);
+	/* another id is another policy; then nothing is left of it */
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = ENFORCE;
+	restart();
+	expect_policy("a.example", STS_MODE_ENFORCE, "2");
+	restart();
+	expect_policy("a.example", STS_MODE_ENFORCE, "2");
+	assert_int_equal(sts_core_last_error(w.core, HB_SPAN("a.example")),
+	    HB_REASON_NONE);
+}
+
+static void
+sts16_back_off_of_a_new_id_outlives_the_process(void **state)
+{
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	w.zones[0].txt[0] = "v=STSv1; id=2;";
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 2);
+	restart();
+	w.now += 4 * MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	assert_int_equal(w.zones[0].fetched, 2);
+	/* STS-36: a newer one is had at once */
+	w.zones[0].txt[0] = "v=STSv1; id=3;";
+	w.zones[0].policy = ENFORCE;
+	w.now += MINUTE;
+	expect_policy("a.example", STS_MODE_ENFORCE, "3");
+}
+
+/* It ends by itself, and who makes up a world of broken domains does not fill
+ * the store with it. */
+static void
+sts16_back_off_that_is_kept_is_bounded(void **state)
+{
+	char name[32];
+
+	(void)state;
+	w.others_fail = true;
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "d%d.test", i);
+		expect_none(name, HB_REASON_STS_FETCH_DNS);
+	}
+	assert_in_range(w.waits_kept, 100, 1000);
+	assert_int_equal(sts_core_counts(w.core).kept, 0);
+	pass(20 * MINUTE);
+	for (size_t i = 0; i < KEPT; i++)
+		assert_int_equal(w.store[i].name[0], '\0');
+	/* then there is room again */
+	w.waits_kept = 0;
+	expect_none("new.test", HB_REASON_STS_FETCH_DNS);
+	assert_int_equal(w.waits_kept, 1);
+	pass(MINUTE);
+	assert_int_equal(sts_core_counts(w.core).kept, 0);
+}
+
+/* A worker that failed to fetch a policy does not wipe out what another one
+ * has got meanwhile: it uses it. */
+static void
+sts16_back_off_replaces_no_policy(void **state)
+{
+	struct got g = { .called = false };
+	struct kept *k;
+
+	(void)state;
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+	k = kept_of(HB_SPAN("a.example"), false);
+	k->name[0] = 'x';
+	restart();
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_CONNECT;
+	w.zones[0].slow = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
+	pump();
+	assert_false(g.called);
+	k->name[0] = 'a';
+	w.zones[0].slow = false;
+	pump();
+	assert_true(g.called && g.policy);
+	restart();
+	expect_policy("a.example", STS_MODE_ENFORCE, "1");
+}
+
 static void
 sts19_old_policy_holds_while_the_new_one_fails(void **state)
 {
@@ -872,6 +996,7 @@ sts32_failures_are_reportable(void **state)
 	w.zones[0].policy = NULL;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		restart();
+		w.now += HOUR;
 		w.zones[0].why = rows[i].why;
 		expect_none("a.example", rows[i].why);
 		assert_string_equal(
@@ -885,6 +1010,7 @@ sts32_failures_are_reportable(void **state)
 	    HB_ARRAY_LEN(rows));
 	/* no record, no failure */
 	w.zones[0].txt[0] = NULL;
+	pass(2 * HOUR);
 	restart();
 	expect_none("a.example", HB_REASON_STS_NO_RECORD);
 	assert_int_equal(sts_core_last_error(w.core, HB_SPAN("a.example")),
@@ -1646,6 +1772,10 @@ main(void)
 		T(sts06_txt_gone_or_bad_keeps_the_policy),
 		T(sts04_two_records_are_none),
 		T(sts16_failed_fetch_waits_five_minutes_per_id),
+		T(sts16_back_off_outlives_the_process),
+		T(sts16_back_off_of_a_new_id_outlives_the_process),
+		T(sts16_back_off_that_is_kept_is_bounded),
+		T(sts16_back_off_replaces_no_policy),
 		T(sts19_old_policy_holds_while_the_new_one_fails),
 		T(sts36_new_id_is_honoured_at_once),
 		T(sts29_final_lookup_asks_anew),
