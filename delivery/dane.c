@@ -140,7 +140,7 @@ on_tlsa(struct dlv_dane *d, const struct hb_dns_answer *answer)
 {
 	if (answer->ad && answer->status == HB_DNS_OK) {
 		set_names(d, d->bases[d->at]);
-		hb_dane_take(&d->found, answer->rr, answer->n);
+		hb_dane_take(&d->found, answer->rr, answer->n, d->arena);
 		d->found = *hb_dane_keep(&d->found, d->arena);
 		end(d, d->found.state);
 		return;

@@ -1,6 +1,8 @@
 /* TLSA records.  RFC 7671 s5, RFC 7672 s3.1.  Floor 1. */
 #include "common/proto/dane.h"
 
+#include <stdlib.h>
+
 #include "common/base/hash.h"
 
 static const char *const words[] = {
@@ -72,41 +74,33 @@ digest_of(const struct hb_dane *d)
 }
 
 /* DNS hands them out in any order. */
-static bool
-is_before(const struct hb_tlsa *a, const struct hb_tlsa *b)
+static int
+compare(const void *pa, const void *pb)
 {
+	const struct hb_tlsa *a = pa, *b = pb;
 	int kind_a = a->usage << 16 | a->selector << 8 | a->match;
 	int kind_b = b->usage << 16 | b->selector << 8 | b->match;
-	size_t n = a->data.n < b->data.n ? a->data.n : b->data.n;
-	int order;
 
-	if (kind_a != kind_b)
-		return kind_a < kind_b;
-	order = n > 0 ? memcmp(a->data.p, b->data.p, n) : 0;
-	return order != 0 ? order < 0 : a->data.n < b->data.n;
-}
-
-static void
-insert(struct hb_dane *d, const struct hb_tlsa *t)
-{
-	size_t i = d->n++;
-
-	for (; i > 0 && is_before(t, &d->rr[i - 1]); i--)
-		d->rr[i] = d->rr[i - 1];
-	d->rr[i] = *t;
+	return kind_a != kind_b ? kind_a - kind_b
+				: hb_span_cmp(a->data, b->data);
 }
 
 void
-hb_dane_take(struct hb_dane *d, const struct hb_dns_rr *rr, size_t n)
+hb_dane_take(struct hb_dane *d, const struct hb_dns_rr *rr, size_t n,
+    struct hb_arena *arena)
 {
+	struct hb_tlsa *taken = hb_arena_alloc(arena, (n + 1) * sizeof(*taken));
+
+	d->rr = taken;
 	d->n = 0;
-	for (size_t i = 0; i < n && d->n < HB_DANE_RECORDS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct hb_tlsa t = { rr[i].tlsa_usage, rr[i].tlsa_selector,
 			rr[i].tlsa_match, rr[i].data };
 
 		if (hb_tlsa_usable(&t))
-			insert(d, &t);
+			taken[d->n++] = t;
 	}
+	qsort(taken, d->n, sizeof(*taken), compare);
 	d->state = d->n > 0 ? HB_DANE_USABLE : HB_DANE_UNUSABLE;
 	d->digest = d->n > 0 ? digest_of(d) : 0;
 }
@@ -115,13 +109,17 @@ const struct hb_dane *
 hb_dane_keep(const struct hb_dane *d, struct hb_arena *arena)
 {
 	struct hb_dane *to = hb_arena_alloc(arena, sizeof(*to));
+	struct hb_tlsa *rr = hb_arena_alloc(arena, (d->n + 1) * sizeof(*rr));
 
 	*to = *d;
+	to->rr = rr;
 	if (d->base != NULL)
 		to->base = hb_arena_cstr(arena, hb_span_str(d->base));
 	for (size_t i = 0; i < d->nnames; i++)
 		to->names[i] = hb_arena_cstr(arena, hb_span_str(d->names[i]));
 	for (size_t i = 0; i < d->n; i++)
-		to->rr[i].data = hb_arena_span(arena, d->rr[i].data);
+		rr[i] = (struct hb_tlsa){ d->rr[i].usage, d->rr[i].selector,
+			d->rr[i].match,
+			hb_arena_span(arena, d->rr[i].data) };
 	return to;
 }

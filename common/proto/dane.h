@@ -31,7 +31,7 @@ enum hb_dane_state {
 const char *hb_dane_word(enum hb_dane_state s);
 const char *hb_dane_text(enum hb_dane_state s);
 
-enum { HB_DANE_RECORDS = 32, HB_DANE_NAMES = 4 };
+enum { HB_DANE_NAMES = 4 };
 
 struct hb_tlsa {
 	uint8_t usage, selector, match;
@@ -46,7 +46,9 @@ struct hb_dane {
 	/* USABLE: all reference names for usage 2, BASE first. */
 	const char *names[HB_DANE_NAMES];
 	size_t nnames;
-	struct hb_tlsa rr[HB_DANE_RECORDS]; /* USABLE: the usable ones */
+	/* USABLE: the usable ones, all of them: a few thousand fit into an
+	 * answer, and a part would be another demand. */
+	const struct hb_tlsa *rr;
 	size_t n;
 	/* Of base, names and records: a session that was compared with other
 	 * ones proves nothing.  Never 0 when USABLE. */
@@ -56,9 +58,10 @@ struct hb_dane {
 /* Can it be compared with a certificate?  Usages 2 and 3, selectors 0 and 1,
  * matching types 0 to 2 with data of their length (RFC 7672 s3.1). */
 bool hb_tlsa_usable(const struct hb_tlsa *t);
-/* Takes the usable of RR (at most HB_DANE_RECORDS), sets state and digest.
- * Base and names are set before.  Data is borrowed. */
-void hb_dane_take(struct hb_dane *d, const struct hb_dns_rr *rr, size_t n);
+/* Takes the usable of RR into ARENA, sets state and digest.  Base and names
+ * are set before.  Data is borrowed. */
+void hb_dane_take(struct hb_dane *d, const struct hb_dns_rr *rr, size_t n,
+    struct hb_arena *arena);
 /* A copy that lives in ARENA. */
 const struct hb_dane *hb_dane_keep(
     const struct hb_dane *d, struct hb_arena *arena);

@@ -367,12 +367,15 @@ spoil(struct hb_span *data, char how)
 }
 
 /* As they would come from DNS, but what is no use is not taken out: OpenSSL
- * is to see it. */
+ * is to see it.  One set at a time. */
 static void
 read_records(const char *s, struct hb_dane *d)
 {
+	static struct hb_tlsa records[32];
+
+	d->rr = records;
 	while (*s != '\0') {
-		struct hb_tlsa *t = &d->rr[d->n++];
+		struct hb_tlsa *t = &records[d->n++];
 
 		t->usage = (uint8_t)(s[0] - '0');
 		t->selector = (uint8_t)(s[1] - '0');

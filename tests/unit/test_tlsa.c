@@ -32,6 +32,24 @@ static const struct {
 };
 /* clang-format on */
 
+static struct hb_arena *arena;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	arena = hb_arena_new();
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	hb_arena_free(&arena);
+	return 0;
+}
+
 static struct hb_dns_rr
 rr_of(int usage, int selector, int match, struct hb_span data)
 {
@@ -57,7 +75,7 @@ test_DANE_13_15_usable(void **state)
 		print_message("%u %u %u, %zu bytes\n", t.usage, t.selector,
 		    t.match, data.n);
 		assert_int_equal(hb_tlsa_usable(&t), yes);
-		hb_dane_take(&d, &rr, 1);
+		hb_dane_take(&d, &rr, 1, arena);
 		assert_int_equal(d.n, yes ? 1 : 0);
 		assert_int_equal(
 		    d.state, yes ? HB_DANE_USABLE : HB_DANE_UNUSABLE);
@@ -77,7 +95,7 @@ test_DANE_15_malformed_ones_are_left_out(void **state)
 	struct hb_dane d = { .base = "mx.example" };
 
 	(void)state;
-	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr));
+	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr), arena);
 	assert_int_equal(d.state, HB_DANE_USABLE);
 	assert_int_equal(d.n, 2);
 	assert_int_equal(d.rr[0].usage, 2);
@@ -86,31 +104,47 @@ test_DANE_15_malformed_ones_are_left_out(void **state)
 	assert_int_equal(d.rr[1].match, 1);
 	assert_ptr_equal(d.rr[1].data.p, bytes);
 	/* taken again: what was there is gone */
-	hb_dane_take(&d, rr, 1);
+	hb_dane_take(&d, rr, 1, arena);
 	assert_int_equal(d.state, HB_DANE_UNUSABLE);
 	assert_int_equal(d.n, 0);
 	assert_true(d.digest == 0);
-	hb_dane_take(&d, NULL, 0);
+	hb_dane_take(&d, NULL, 0, arena);
 	assert_int_equal(d.state, HB_DANE_UNUSABLE);
 }
 
+/* As many as an answer holds: a part of them, in the order that DNS hands
+ * them out, would be another demand each time. */
 static void
-no_more_than_there_is_room_for(void **state)
+test_DANE_08_all_records_count(void **state)
 {
-	struct hb_dns_rr rr[HB_DANE_RECORDS + 5];
+	static unsigned char data[4000][32];
+	static struct hb_dns_rr rr[HB_ARRAY_LEN(data)];
 	struct hb_dane d = { .base = "mx.example" };
+	uint64_t digest;
 
 	(void)state;
-	for (size_t i = 0; i < HB_ARRAY_LEN(rr); i++)
-		rr[i] = rr_of(3, 0, 0, hb_span(bytes, i + 1));
-	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr));
-	assert_int_equal(d.n, HB_DANE_RECORDS);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rr); i++) {
+		memcpy(data[i], &i, sizeof(i));
+		rr[i] = rr_of(3, 1, 1, hb_span(data[i], sizeof(data[i])));
+	}
+	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr), arena);
+	assert_int_equal(d.n, HB_ARRAY_LEN(rr));
+	assert_int_equal(hb_dane_keep(&d, arena)->n, HB_ARRAY_LEN(rr));
+	digest = d.digest;
+	rr[0].data.p = data[1];
+	rr[1].data.p = data[0];
+	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr), arena);
+	assert_true(d.digest == digest);
+	/* the last one is part of it */
+	data[HB_ARRAY_LEN(rr) - 1][31] = 1;
+	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr), arena);
+	assert_true(d.digest != digest);
 }
 
 static uint64_t
 digest_of(struct hb_dane d, const struct hb_dns_rr *rr, size_t n)
 {
-	hb_dane_take(&d, rr, n);
+	hb_dane_take(&d, rr, n, arena);
 	return d.digest;
 }
 
@@ -173,7 +207,6 @@ digest_knows_each_byte(void **state)
 static void
 a_copy_stands_alone(void **state)
 {
-	struct hb_arena *arena = hb_arena_new();
 	unsigned char data[32];
 	char base[] = "mx.example", also[] = "example";
 	struct hb_dns_rr rr = rr_of(3, 1, 1, hb_span(data, 32));
@@ -184,7 +217,7 @@ a_copy_stands_alone(void **state)
 
 	(void)state;
 	memcpy(data, bytes, 32);
-	hb_dane_take(&d, &rr, 1);
+	hb_dane_take(&d, &rr, 1, arena);
 	kept = hb_dane_keep(&d, arena);
 	memset(data, 0, sizeof(data));
 	memset(base, 'x', 3);
@@ -199,7 +232,6 @@ a_copy_stands_alone(void **state)
 	kept = hb_dane_keep(&d, arena);
 	assert_int_equal(kept->state, HB_DANE_INSECURE);
 	assert_null(kept->base);
-	hb_arena_free(&arena);
 }
 
 static void
@@ -251,7 +283,6 @@ records_from_the_wire(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(wire_rows); i++) {
-		struct hb_arena *arena = hb_arena_new();
 		struct hb_dns_answer a;
 		int err = hb_dnsmsg_parse(at_page_end(wire_rows[i].msg),
 		    HB_SPAN("x.test"), HB_DNS_TLSA, arena, &a);
@@ -268,7 +299,6 @@ records_from_the_wire(void **state)
 			assert_span(a.rr[1].data, i == 0 ? "c" : "");
 			assert_true(a.ad);
 		}
-		hb_arena_free(&arena);
 	}
 }
 
@@ -278,7 +308,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_DANE_13_15_usable),
 		cmocka_unit_test(test_DANE_15_malformed_ones_are_left_out),
-		cmocka_unit_test(no_more_than_there_is_room_for),
+		cmocka_unit_test(test_DANE_08_all_records_count),
 		cmocka_unit_test(digest_knows_no_order),
 		cmocka_unit_test(digest_knows_each_byte),
 		cmocka_unit_test(a_copy_stands_alone),
@@ -286,5 +316,5 @@ main(void)
 		cmocka_unit_test(records_from_the_wire),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, setup, teardown);
 }
