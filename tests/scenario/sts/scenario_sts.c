@@ -1283,6 +1283,32 @@ dead_hosts_hold_up_nobody_else(void **state)
 	assert_int_equal(w.most_fetches, 512);
 }
 
+/* One address can hang for any number of made-up domains.  A worker carries
+ * 2,000 jobs (Q_WORKER_MOST): who comes behind all the others has waited for
+ * three turns of ten seconds when it is fetched. */
+static void
+a_horde_of_dead_hosts_costs_half_a_minute(void **state)
+{
+	static struct got g[1999];
+	struct got mine = { .called = false };
+
+	(void)state;
+	memset(g, 0, sizeof(g));
+	w.others_slow = true;
+	look_at_many(g, HB_ARRAY_LEN(g));
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &mine, now());
+	pump();
+	pass(29 * 1000);
+	assert_false(mine.called);
+	pass(5 * 1000);
+	assert_true(mine.called && mine.policy);
+	assert_int_equal(w.most_fetches, 512);
+	/* what is known is not held up at all */
+	mine.called = false;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &mine, now());
+	assert_true(mine.called && mine.policy);
+}
+
 /* Of two answers that are on their way the store's comes first. */
 static void
 what_was_forgotten_while_it_was_saved_stays_so(void **state)
@@ -1805,6 +1831,7 @@ main(void)
 		T(a_slow_refresh_holds_up_nobody),
 		T(fetches_at_a_time_are_bounded),
 		T(dead_hosts_hold_up_nobody_else),
+		T(a_horde_of_dead_hosts_costs_half_a_minute),
 		T(what_was_forgotten_while_it_was_saved_stays_so),
 		T(cancelled_lookups_are_never_answered),
 		T(callbacks_may_cancel_and_look_up),
