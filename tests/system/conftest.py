@@ -1,7 +1,9 @@
 """Fixtures of the system tests. See README.md beside this file."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 
 import pytest
@@ -10,7 +12,7 @@ from harness import dns as dnsmod
 from harness import hauberk as hauberkmod
 from harness import mx as mxmod
 from harness import peers as peersmod
-from harness import pki, policyhost, space as spacemod
+from harness import pki, policyhost, space as spacemod, turns
 
 DEFAULT_LIMIT_S = 90
 
@@ -18,19 +20,30 @@ DEFAULT_LIMIT_S = 90
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true",
                      help="heavy loads, all kill rounds, both modes for all")
+    parser.addoption("--turns", metavar="FOLDER",
+                     help="take turns with all others who name it")
 
 
 def pytest_configure(config):
     for line in (
             "limit(seconds): how long the test may take (90)",
             "both: run as root and unprivileged in the quick set too",
-            "root: needs accounts of its own, so root only"):
+            "root: needs accounts of its own, so root only",
+            "alone: measures time or loads the machine; nothing beside it"):
         config.addinivalue_line("markers", line)
     # old TLS versions are what some tests are about
     config.addinivalue_line("filterwarnings",
                             "ignore:ssl.TLSVersion:DeprecationWarning")
     # so that servers are ended when the run itself is ended
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(Several(config.option.turns))
+        return
+    config.turns = config.option.turns
+    worker = getattr(config, "workerinput", None)
+    if worker:
+        config.turns = worker["turns"]
+        _addresses.net += worker["index"]
     config.space = spacemod.Space()
     if os.geteuid() == 0:
         config.space.enter()
@@ -42,6 +55,38 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if hasattr(config, "space"):
         config.space.leave()
+
+
+class Several:
+    """The process that hands the tests to others (-n of pytest-xdist).
+
+    Each of those has namespaces of its own; this one runs no test."""
+
+    def __init__(self, turns):
+        self.made = None if turns else tempfile.mkdtemp(prefix="hauberk-turns-")
+        self.turns = os.path.abspath(turns or self.made)
+
+    def pytest_configure_node(self, node):
+        node.workerinput["turns"] = self.turns
+        node.workerinput["index"] = int(
+            node.workerinput["workerid"].removeprefix("gw"))
+
+    def pytest_unconfigure(self):
+        if self.made:
+            shutil.rmtree(self.made, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """First what may take long, last what runs alone."""
+    items.sort(key=lambda item: (
+        item.get_closest_marker("alone") is not None,
+        -_limit(item)))
+
+
+def _limit(item):
+    marker = item.get_closest_marker("limit")
+    return marker.args[0] if marker else DEFAULT_LIMIT_S
 
 
 def pytest_generate_tests(metafunc):
@@ -62,17 +107,18 @@ def pytest_generate_tests(metafunc):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     """Fail a test that hangs; set-up and clean-up count too."""
-    marker = item.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else DEFAULT_LIMIT_S
+    seconds = _limit(item)
 
     def over(_number, _frame):
         raise AssertionError("not done in %d s" % seconds)
 
-    old = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, old)
+    alone = item.get_closest_marker("alone") is not None
+    with turns.turn(item.config.turns, alone):
+        old = signal.signal(signal.SIGALRM, over)
+        signal.alarm(seconds)
+        yield
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
 
 
 @pytest.fixture(scope="session")
@@ -105,13 +151,14 @@ class _Addresses:
     """Loopback addresses, each given out once."""
 
     def __init__(self):
+        self.net = 77
         self._lock = threading.Lock()
         self._next = (os.getpid() % 200) << 8
 
     def __call__(self):
         with self._lock:
             self._next += 1
-            return "127.77.%d.%d" % (self._next >> 8 & 255,
+            return "127.%d.%d.%d" % (self.net, self._next >> 8 & 255,
                                      self._next & 255)
 
 

@@ -101,6 +101,7 @@ def test_lab_clock_that_is_damaged(make_server):
     assert ahead_s(hb) == 0
 
 
+@pytest.mark.alone
 def test_lab_advance_brings_the_retry(world):
     """The next attempt, hours away, is made at once."""
     mx = world.domain("far.test")

@@ -79,6 +79,7 @@ def serves(hb, role, mx):
     return one_accepted(hb)
 
 
+@pytest.mark.alone
 @pytest.mark.both
 @pytest.mark.parametrize("role", ["smtpd", "router", "queue", "delivery",
                                   "keyagent", "control"])
@@ -98,6 +99,7 @@ def test_kill_one_role(make_server, mx_factory, role):
     hb.wait_empty()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("role", ["smtpd", "router", "queue", "delivery"])
 def test_kill_one_role_under_load(make_server, mx_factory, role):
     """Killed three times under load: nothing accepted is lost."""
@@ -118,6 +120,7 @@ def test_kill_one_role_under_load(make_server, mx_factory, role):
     compare(mx, sent, kills)
 
 
+@pytest.mark.alone
 @pytest.mark.limit(900)
 @pytest.mark.both
 def test_kill_everything(make_server, mx_factory, full):
@@ -145,6 +148,7 @@ def test_kill_everything(make_server, mx_factory, full):
     assert os.listdir(corrupt) == []
 
 
+@pytest.mark.alone
 @pytest.mark.limit(300)
 def test_kill_everything_with_large_messages(make_server, mx_factory, full):
     """The same with messages that have files of their own."""

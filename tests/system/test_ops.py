@@ -171,6 +171,7 @@ def test_detached_start(make_server):
     assert stopped.code == 0
 
 
+@pytest.mark.alone
 @pytest.mark.limit(120)
 def test_logrotate_loses_nothing(make_server, mx_factory):
     """Rename and SIGHUP under load: every record is in some file."""
@@ -224,6 +225,7 @@ def test_log_cannot_be_forged(server):
     assert len(server.records(ev="delivery")) == 1
 
 
+@pytest.mark.alone
 def test_stopped_keyagent(server):
     """The key agent stopped: plain sessions go on; TLS works again when
     it goes on."""

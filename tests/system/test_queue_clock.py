@@ -23,7 +23,7 @@ def moving_clock(space):
 @pytest.fixture
 def waiting(world, moving_clock):
     """A server whose clock is off from its start on, with mail deferred."""
-    def make(off, retry="retry first=2s max=4s"):
+    def make(off, retry="retry first=1s max=2s"):
         mx = world.domain("far.test")
         mx.reply["rcpt"] = "451 4.3.2 come back later"
         hb = world.server(LINES + [retry])

@@ -14,6 +14,7 @@ def relay(make_server, port, lines=()):
                         "max-sessions-per-client 200", *lines])
 
 
+@pytest.mark.alone
 @pytest.mark.limit(300)
 def test_many_messages(make_server, peers, folder, closing, full):
     """smtp-source into us, relayed to smtp-sink: all arrive, none twice."""
@@ -33,6 +34,7 @@ def test_many_messages(make_server, peers, folder, closing, full):
     assert len(hb.records(ev="delivery", result="ok")) == count
 
 
+@pytest.mark.alone
 @pytest.mark.limit(400)
 def test_large_messages(make_server, mx_factory, full):
     """Messages of 5 MB arrive whole."""

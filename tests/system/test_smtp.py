@@ -198,6 +198,7 @@ def test_sessions_per_client(make_server):
         c.close()
 
 
+@pytest.mark.alone
 def test_SMTP_06_command_timeout(make_server):
     """A silent and a dripping client both end after command-timeout."""
     hb = make_server(["command-timeout 2s"])
@@ -218,6 +219,7 @@ def test_SMTP_06_command_timeout(make_server):
         assert quiet.at_end()
 
 
+@pytest.mark.alone
 def test_slow_clients_do_not_stop_service(make_server):
     """300 idle sessions; a new client is served at once."""
     hb = make_server(["max-sessions-per-client 1000"])

@@ -61,6 +61,7 @@ def wait_for(answers, timeout=70):
     until(lambda: all(answers), timeout, "an answer to the slow client")
 
 
+@pytest.mark.alone
 def test_slow_password_check(make_server):
     """A check that takes minutes: others go on, the client gets 4xx."""
     hb = make_server(start=False)
@@ -103,6 +104,7 @@ def hanging_nss(folder):
         'mount --bind %s /etc/nsswitch.conf && exec "$@"' % switch, "sh")
 
 
+@pytest.mark.alone
 @pytest.mark.root
 def test_hanging_nss_module(make_server, hanging_nss):
     """An NSS module that hangs: others go on, the client gets 4xx."""

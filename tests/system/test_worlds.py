@@ -10,6 +10,8 @@ from harness import client
 from harness.wait import until
 from harness.worlds import HELD, NOW, World, choose
 
+pytestmark = pytest.mark.alone
+
 # longer than all that waits for no timer takes, on a busy machine too
 TIMER_S = {False: 30, True: 100}
 WAITED_FOR = ("connect-timeout", "reply-timeout")

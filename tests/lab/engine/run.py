@@ -1,5 +1,6 @@
 """Running scenarios: one in this process, or many side by side."""
 
+import functools
 import glob
 import json
 import os
@@ -9,7 +10,7 @@ import sys
 import time
 import traceback
 
-from harness import hauberk, space as spacemod
+from harness import hauberk, space as spacemod, turns
 
 from . import language, step_words, world, world_words  # noqa: the words
 
@@ -104,14 +105,15 @@ def _quietly(what):
 
 
 class _Child:
-    def __init__(self, space, path, between, slowness):
+    def __init__(self, path, work):
+        """Do WORK, which writes a result, in a process of its own."""
         self.path = path
         self.out, inner = os.pipe()
         self.text = b""
         self.pid = os.fork()
         if self.pid == 0:
             os.close(self.out)
-            _child(inner, space, path, between, slowness)
+            work(inner)
         os.close(inner)
 
     def result(self):
@@ -125,12 +127,14 @@ class _Child:
                           0.0)
 
 
-def _child(out, space, path, between, slowness):
+def _child(out, space, path, between, folder):
     """Run one scenario, write what came of it, and end."""
-    signal.signal(signal.SIGALRM, _too_long)
-    signal.alarm(int(LIMIT_S * slowness))
+    slowness = 2.0 if between else 1.0
     try:
-        result = run_one(space, path, between, slowness)
+        with turns.turn(folder):
+            signal.signal(signal.SIGALRM, _too_long)
+            signal.alarm(int(LIMIT_S * slowness))
+            result = run_one(space, path, between, slowness)
     except BaseException as e:  # all of it is the parent's to tell
         text = str(e) if isinstance(e, language.Mistake) else \
             "%s:1: %s" % (path, traceback.format_exc())
@@ -152,25 +156,27 @@ def need_hauberk():
                          "sbin")
 
 
-def run_many(paths, jobs, between=None, done=lambda result: None):
-    """All Results, in the order of the paths."""
+def run_many(paths, jobs, between=None, done=lambda result: None,
+             folder=None):
+    """All Results, in the order of the paths; FOLDER: of harness.turns."""
     need_hauberk()
     space = spacemod.Space()
     if os.geteuid() == 0:
         space.enter()
     try:
-        return _run_many(space, list(paths), jobs, between, done)
+        return _run_many(paths, jobs, done, lambda path: functools.partial(
+            _child, space=space, path=path, between=between, folder=folder))
     finally:
         space.leave()
 
 
-def _run_many(space, paths, jobs, between, done):
-    slowness = 2.0 if between else 1.0
+def _run_many(paths, jobs, done, work_on):
     waiting, live, results = list(paths), {}, {}
     with selectors.DefaultSelector() as selector:
         while waiting or live:
             while waiting and len(live) < jobs:
-                child = _Child(space, waiting.pop(0), between, slowness)
+                path = waiting.pop(0)
+                child = _Child(path, work_on(path))
                 live[child.out] = child
                 selector.register(child.out, selectors.EVENT_READ)
             for key, _ in selector.select():

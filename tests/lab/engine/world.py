@@ -297,8 +297,8 @@ class Lab:
 
 def _claim():
     """A /16 of loopback for this lab: (its prefix, its name server)."""
-    for n in range(250):
-        net = "127.%d." % (2 + (os.getpid() + n) % 250)
+    for n in range(150):
+        net = "127.%d." % (100 + (os.getpid() + n) % 150)
         try:
             return net, names.Dns(net + "0.2", DNS_PORT, ttl=0)
         except OSError:

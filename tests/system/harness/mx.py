@@ -18,6 +18,7 @@ import threading
 import time
 
 from . import pki
+from .hauberk import free_port
 from .wait import until
 
 # starttls: offer   say STARTTLS and do it
@@ -74,7 +75,7 @@ class Mx:
                  lmtp=False, implicit_tls=False, keep=True, digest=False):
         """keep: note the command lines; digest: keep no message bytes."""
         self.address = address
-        self.port = port
+        self.port = port or free_port(address)
         self.name = name
         self.lmtp = lmtp
         self.implicit_tls = implicit_tls
@@ -114,7 +115,6 @@ class Mx:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.address, self.port))
         sock.listen(256)
-        self.port = sock.getsockname()[1]
         self._sock = sock
         threading.Thread(target=self._accept, args=(sock,),
                          daemon=True).start()

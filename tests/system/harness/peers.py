@@ -4,6 +4,7 @@ Packages come by `apt-get download` and `dpkg -x` into a cache, once. A peer
 that cannot be fetched skips the tests that need it.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -43,11 +44,18 @@ class Peers:
         """The folder these packages are unpacked in, or skip."""
         key = packages[0]
         if key not in self._done:
-            self._done[key] = self._fetch(packages)
+            self._done[key] = self._alone_in(key, self._fetch, packages)
         folder, problem = self._done[key]
         if problem:
             pytest.skip("%s cannot be fetched: %s" % (key, problem))
         return folder
+
+    def _alone_in(self, key, what, *args):
+        """Others may want the same at the same time."""
+        os.makedirs(self.cache, exist_ok=True)
+        with open(os.path.join(self.cache, key + ".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return what(*args)
 
     def _fetch(self, packages):
         folder = os.path.join(self.cache, packages[0])

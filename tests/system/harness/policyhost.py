@@ -13,6 +13,7 @@ import time
 from collections import namedtuple
 
 from . import pki
+from .hauberk import free_port
 
 Request = namedtuple("Request", "when host sni path agent fields")
 
@@ -63,7 +64,7 @@ class PolicyHost:
     def __init__(self, ca, address="127.0.0.1", port=0):
         self.ca = ca
         self.address = address
-        self.port = port
+        self.port = port or free_port(address)
         self.sites = {}
         self.requests = []
         self._default = ca.issue("default.invalid")
@@ -94,7 +95,6 @@ class PolicyHost:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((self.address, self.port))
         sock.listen(512)
-        self.port = sock.getsockname()[1]
         self._sock = sock
         threading.Thread(target=self._accept, args=(sock,),
                          daemon=True).start()
