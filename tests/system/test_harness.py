@@ -1,18 +1,20 @@
 """The harness against itself and against real peers."""
 
+import fcntl
 import http.client
 import os
 import smtplib
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 from dnslib import DNSRecord
 
 from harness import client, hauberk, load, mx as mxmod, pki, records
-from harness import policyhost
+from harness import policyhost, turns
 from harness.hauberk import free_port
 from harness.wait import until
 
@@ -385,3 +387,38 @@ def test_dns_rejects_rubbish(dns):
         s.sendto(b"rubbish", (dns.address, dns.port))
     dns.set("a.test", "A", "127.0.0.9")
     assert ask(dns, "a.test", "A").rr
+
+
+def _door_is_taken(folder):
+    with open(os.path.join(folder, "door"), "a") as door:
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_turns(tmp_path):
+    """Two beside each other; one that wants to be alone waits for them, and
+    who comes after it waits for it."""
+    seen, gate = [], threading.Event()
+
+    def take(name, alone=False):
+        with turns.turn(tmp_path, alone):
+            seen.append("+" + name)
+            gate.wait(10)
+            seen.append("-" + name)
+    threads = [threading.Thread(target=take, args=args)
+               for args in (("a",), ("b",), ("alone", True), ("late",))]
+    threads[0].start()
+    threads[1].start()
+    until(lambda: len(seen) == 2, 5, "two at once")
+    threads[2].start()
+    until(lambda: _door_is_taken(tmp_path), 5, "one that waits")
+    threads[3].start()
+    time.sleep(0.1)
+    assert len(seen) == 2
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert seen[4:] == ["+alone", "-alone", "+late", "-late"]
