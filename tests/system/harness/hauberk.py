@@ -58,9 +58,10 @@ _given = collections.deque()
 
 def free_port(address="127.0.0.1", low=20000, high=32000):
     """A port below the ephemeral range that nobody listens on, or will."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for _ in range(200):
         port = low + int.from_bytes(os.urandom(2), "big") % (high - low)
-        s = socket.socket()
+        s = socket.socket(family)
         try:
             s.bind((address, port))
         except OSError:
