@@ -248,18 +248,24 @@ commands_are_judged_by_exit(void **state)
 		const char *script;
 		enum hb_result result;
 		const char *status, *text;
+		int64_t limit_ms;
 	} rows[] = {
 		{ "grep -q '^Delivered-To: ann@y.test'", HB_RESULT_OK, "2.0.0",
-		    "delivered to command" },
+		    "delivered to command", 30000 },
 		{ "test \"$SENDER $RECIPIENT\" = 's@x.test ann@y.test'",
-		    HB_RESULT_OK, "2.0.0", "delivered to command" },
-		{ "exit 67", HB_RESULT_FAIL, "5.1.1", "command failed" },
-		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0", "full" },
-		{ "exit 1", HB_RESULT_DEFER, "4.3.0", "command failed" },
-		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0", "command failed" },
-		{ "/no/such/program", HB_RESULT_DEFER, "4.3.0", NULL },
+		    HB_RESULT_OK, "2.0.0", "delivered to command", 30000 },
+		{ "exit 67", HB_RESULT_FAIL, "5.1.1", "command failed",
+		    30000 },
+		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0", "full",
+		    30000 },
+		{ "exit 1", HB_RESULT_DEFER, "4.3.0", "command failed",
+		    30000 },
+		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0", "command failed",
+		    30000 },
+		{ "/no/such/program", HB_RESULT_DEFER, "4.3.0", NULL,
+		    30000 },
 		{ "sleep 60", HB_RESULT_DEFER, "4.3.0",
-		    "the command took too long" },
+		    "the command took too long", 700 },
 	};
 	struct local_message m = message();
 
@@ -270,7 +276,7 @@ commands_are_judged_by_exit(void **state)
 		struct hb_outcome out = { 0 };
 		struct hb_buf said = HB_BUF_INIT(0);
 
-		local_command(&m, argv, 700, &out, &said);
+		local_command(&m, argv, rows[i].limit_ms, &out, &said);
 		print_message("%s\n", rows[i].script);
 		assert_int_equal(out.result, rows[i].result);
 		assert_span(out.status, rows[i].status);

@@ -86,6 +86,7 @@ stop_loop(void *ctx)
 	hb_loop_stop(ctx);
 }
 
+/* What is not to happen is waited for in this way. */
 static void
 run_for(struct hb_loop *l, int ms)
 {
@@ -95,6 +96,16 @@ run_for(struct hb_loop *l, int ms)
 	assert_int_equal(hb_loop_run(l), 0);
 	hb_timer_free(&t);
 }
+
+/* Until COND is true, for so many turns of a millisecond and more. */
+#define run_until(l, cond)                                                     \
+	do {                                                                   \
+		unsigned turns_ = 5000;                                        \
+		while (!(cond)) {                                              \
+			assert_true(turns_-- > 0);                             \
+			run_for((l), 1);                                       \
+		}                                                              \
+	} while (0)
 
 struct world {
 	struct hb_loop *loop;
@@ -143,7 +154,7 @@ frames_arrive_in_order(void **state)
 			break;
 	}
 	assert_true(sent > 400); /* the bound of 16 MiB */
-	run_for(w.loop, 1000);
+	run_until(w.loop, w.queue.got >= sent && w.smtpd.drained > 0);
 	assert_int_equal(w.queue.got, sent);
 	assert_int_equal(w.smtpd.drained, 1);
 	assert_int_equal(hb_peer_pending(w.smtpd.peer), 0);
@@ -167,7 +178,7 @@ descriptors_stay_with_their_frames(void **state)
 		assert_int_equal(hb_peer_send(w.queue.peer,
 		    HB_IPC_TXN_LARGE_FD, &m, i % 3 == 0 ? -1 : fd), 0);
 	}
-	run_for(w.loop, 200);
+	run_until(w.loop, w.smtpd.got >= 60);
 	assert_int_equal(w.smtpd.got, 60);
 	assert_int_equal(w.smtpd.fds, 40);
 	close(fd);
@@ -187,10 +198,11 @@ a_pause_holds_frames_back(void **state)
 
 		hb_peer_post(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1);
 	}
+	run_until(w.loop, w.queue.got >= 3);
 	run_for(w.loop, 50);
 	assert_int_equal(w.queue.got, 3);
 	hb_peer_pause(w.queue.peer, false);
-	run_for(w.loop, 50);
+	run_until(w.loop, w.queue.got >= 10);
 	assert_int_equal(w.queue.got, 10);
 	free_world(&w);
 }
@@ -215,7 +227,7 @@ bad_frames_close_the_channel(void **state)
 		make_world(&w, true);
 		assert_int_equal(write(w.raw, rows[i].bytes.p, rows[i].bytes.n),
 		    rows[i].bytes.n);
-		run_for(w.loop, 500);
+		run_until(w.loop, w.queue.peer == NULL);
 		assert_string_equal(w.queue.why, rows[i].why);
 		assert_null(w.queue.peer);
 		close(w.raw);
@@ -231,7 +243,7 @@ a_lost_end_is_told(void **state)
 	(void)state;
 	make_world(&w, false);
 	hb_peer_free(&w.smtpd.peer);
-	run_for(w.loop, 500);
+	run_until(w.loop, w.queue.peer == NULL);
 	assert_string_equal(w.queue.why, "closed");
 	free_world(&w);
 }
@@ -249,6 +261,7 @@ a_handler_may_free_its_peer(void **state)
 
 		hb_peer_post(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1);
 	}
+	run_until(w.loop, w.queue.got >= 1);
 	run_for(w.loop, 50);
 	assert_int_equal(w.queue.got, 1);
 	free_world(&w);
