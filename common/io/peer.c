@@ -19,7 +19,7 @@ enum {
 	READ_SIZE = 65536,
 	READ_TURN = 16 * READ_SIZE, /* then others have their turn */
 	FDS_READ = 64,		    /* descriptors kept of what was read */
-	FDS_WRITE = 64		    /* descriptors waiting to be sent */
+	FDS_WRITE = 1024	    /* descriptors waiting to be sent */
 };
 
 /* A descriptor in either direction; OUT: bytes before the frame it goes with. */
@@ -39,12 +39,13 @@ struct hb_peer {
 	void *ctx;
 	struct hb_buf in, out;
 	uint64_t out_sent; /* bytes written since the start */
-	struct waiting_fd out_fds[FDS_WRITE];
-	size_t n_out_fds;
+	struct waiting_fd *out_fds;
+	size_t n_out_fds, cap_out_fds;
 	int in_fds[FDS_READ];
 	size_t n_in_fds;
 	bool paused, closed, was_full;
 	bool broke; /* the other side did what it may not */
+	const char *over; /* why it is to be closed at the end of the turn */
 	unsigned depth; /* handlers under way */
 	bool freed;
 };
@@ -104,6 +105,7 @@ destroy(struct hb_peer *p)
 {
 	hb_buf_free(&p->in);
 	hb_buf_free(&p->out);
+	free(p->out_fds);
 	free(p);
 }
 
@@ -268,10 +270,31 @@ flush_out(void *ctx)
 	struct hb_peer *p = ctx;
 
 	p->depth++;
+	if (p->over != NULL)
+		lost(p, p->over);
 	if (!p->paused)
 		run_frames(p); /* what was read before a pause */
 	write_out(p);
 	leave(p);
+}
+
+/* Returns the copy, or -1. */
+static int
+add_fd(struct hb_peer *p, int fd)
+{
+	int copy = p->n_out_fds < FDS_WRITE ? fcntl(fd, F_DUPFD_CLOEXEC, 3)
+					    : -1;
+
+	if (copy < 0)
+		return -1;
+	if (p->n_out_fds == p->cap_out_fds) {
+		p->cap_out_fds = p->cap_out_fds > 0 ? p->cap_out_fds * 2 : 8;
+		p->out_fds = hb_realloc(p->out_fds,
+		    p->cap_out_fds * sizeof(*p->out_fds));
+	}
+	p->out_fds[p->n_out_fds++] = (struct waiting_fd){ copy,
+		p->out_sent + p->out.n };
+	return copy;
 }
 
 int
@@ -280,18 +303,11 @@ hb_peer_send(struct hb_peer *p, enum hb_ipc_type type, const void *msg, int fd)
 	int copy = -1, r;
 	size_t start;
 
-	if (p->closed)
+	if (p->closed || p->over != NULL)
 		return HB_E_CLOSED;
 	HB_ASSERT(hb_ipc_may_send(type, p->self, p->other));
-	if (fd >= 0) {
-		if (p->n_out_fds == FDS_WRITE)
-			return HB_E_LIMIT;
-		copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-		if (copy < 0)
-			return HB_E_LIMIT;
-		p->out_fds[p->n_out_fds++] = (struct waiting_fd){ copy,
-			p->out_sent + p->out.n };
-	}
+	if (fd >= 0 && (copy = add_fd(p, fd)) < 0)
+		return HB_E_LIMIT;
 	start = p->out.n;
 	r = hb_ipc_encode(type, msg, &p->out);
 	if (r < 0) {
@@ -314,8 +330,11 @@ hb_peer_post(struct hb_peer *p, enum hb_ipc_type type, const void *msg, int fd)
 {
 	int r = hb_peer_send(p, type, msg, fd);
 
-	if (r < 0)
-		lost(p, hb_strerror(r));
+	if (r == 0 || p->closed || p->over != NULL)
+		return;
+	p->broke = true; /* it does not read */
+	p->over = hb_strerror(r);
+	hb_hook_arm(p->flush);
 }
 
 size_t
@@ -470,7 +489,7 @@ dispatch(struct hb_peer *p, enum hb_ipc_type type, const union hb_ipc_any *msg)
 static void
 run_frames(struct hb_peer *p)
 {
-	while (!p->closed && !p->paused) {
+	while (!p->closed && !p->paused && p->over == NULL) {
 		union hb_ipc_any msg;
 		enum hb_ipc_type type;
 		int used = hb_ipc_decode(hb_buf_span(&p->in), &type, &msg);

@@ -38,7 +38,8 @@ struct hb_peer *hb_peer_new(struct hb_loop *l, int fd, enum hb_role self,
 void hb_peer_free(struct hb_peer **p);
 /* The handler found the content not allowed now: closes, calls on_close. */
 void hb_peer_violation(struct hb_peer *p, const char *why);
-/* Inside on_close: the other side broke the protocol; it did not just end. */
+/* Inside on_close: the other side broke the protocol; it did not just end.
+ * Then the parent has to be told, or the pair will never talk again. */
 bool hb_peer_broke(const struct hb_peer *p);
 
 /*
@@ -48,7 +49,9 @@ bool hb_peer_broke(const struct hb_peer *p);
  */
 int hb_peer_send(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
     int fd) HB_MUSTCHECK;
-/* The same where failure means: the peer is lost (closes it). */
+/* The same where failure means: the peer is lost.  It is closed, with on_close
+ * (the other side does not read: it broke the protocol), at the end of the
+ * turn; until then more may be posted, which goes nowhere. */
 void hb_peer_post(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
     int fd);
 size_t hb_peer_pending(const struct hb_peer *p); /* bytes not written yet */

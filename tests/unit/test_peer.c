@@ -12,6 +12,7 @@ struct side {
 	unsigned got, fds, drained;
 	uint64_t bytes;
 	char why[64];
+	bool broke;
 	unsigned stop_at; /* pause after so many frames */
 	bool free_in_handler;
 };
@@ -56,7 +57,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 {
 	struct side *s = ctx;
 
-	(void)p;
+	s->broke = hb_peer_broke(p);
 	snprintf(s->why, sizeof(s->why), "%s", why);
 	s->peer = NULL;
 	hb_loop_stop(s->loop);
@@ -185,6 +186,56 @@ descriptors_stay_with_their_frames(void **state)
 	free_world(&w);
 }
 
+/* As many as one worker may have large bodies, to one that does not read
+ * now. */
+static void
+many_descriptors_wait(void **state)
+{
+	struct world w;
+	char name[] = "/tmp/hbtestXXXXXX";
+	int fd = mkstemp(name);
+
+	(void)state;
+	unlink(name);
+	assert_int_equal(write(fd, "abcdefg", 7), 7);
+	make_world(&w, false);
+	hb_peer_pause(w.smtpd.peer, true);
+	for (unsigned i = 0; i < 700; i++) {
+		struct ipc_txn_large_fd m = { .txn = i };
+
+		hb_peer_post(w.queue.peer, HB_IPC_TXN_LARGE_FD, &m,
+		    i % 3 == 0 ? -1 : fd);
+	}
+	run_for(w.loop, 50);
+	assert_int_equal(w.smtpd.got, 0);
+	hb_peer_pause(w.smtpd.peer, false);
+	run_for(w.loop, 500);
+	assert_int_equal(w.smtpd.got, 700);
+	assert_int_equal(w.smtpd.fds, 466);
+	close(fd);
+	free_world(&w);
+}
+
+/* Who posts several frames need not look after each. */
+static void
+what_takes_no_more_is_given_up_at_the_end_of_the_turn(void **state)
+{
+	static unsigned char body[HB_MAX_IPC_BODY];
+	struct ipc_txn_data m = { .bytes = hb_span(body, sizeof(body)) };
+	struct world w;
+
+	(void)state;
+	make_world(&w, false);
+	hb_peer_pause(w.queue.peer, true);
+	for (int i = 0; i < 20 * 1024 * 1024 / HB_MAX_IPC_BODY; i++)
+		hb_peer_post(w.smtpd.peer, HB_IPC_TXN_DATA, &m, -1);
+	assert_string_equal(w.smtpd.why, "");
+	run_for(w.loop, 500);
+	assert_string_equal(w.smtpd.why, "limit exceeded");
+	assert_true(w.smtpd.broke);
+	free_world(&w);
+}
+
 static void
 a_pause_holds_frames_back(void **state)
 {
@@ -273,6 +324,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_arrive_in_order),
 		cmocka_unit_test(descriptors_stay_with_their_frames),
+		cmocka_unit_test(many_descriptors_wait),
+		cmocka_unit_test(
+		    what_takes_no_more_is_given_up_at_the_end_of_the_turn),
 		cmocka_unit_test(a_pause_holds_frames_back),
 		cmocka_unit_test(bad_frames_close_the_channel),
 		cmocka_unit_test(a_lost_end_is_told),
