@@ -284,7 +284,7 @@ good_reason(const struct inquiry *q)
 		return HB_REASON_DANE_OK;
 	if (is_mode(q->policy, STS_MODE_ENFORCE))
 		return HB_REASON_STS_OK;
-	if (!is_automatic(ch))
+	if (!is_automatic(ch) || levels[ch->at_least].demand > DEMAND_NOTHING)
 		return HB_REASON_OPERATOR;
 	if (q->dane == HB_DANE_UNUSABLE)
 		return HB_REASON_DANE_UNUSABLE;

@@ -146,6 +146,25 @@ def test_sendmail_exit_codes_are_sysexits(world):
         assert hb.sendmail(option).code == 0, option
 
 
+# explain
+
+
+def test_explain_names_the_word_for_the_recipients(world):
+    """The operator's word for the recipients' domain is the reason behind a
+    smarthost too: the page does not promise what delivery will not do."""
+    hub = world.host("hub.test", cert=None)
+    hb = world.server(["smarthost smtp://hub.test:%d" % hub.port,
+                       "tls-policy far.test verify"])
+    told = hb.ctl("explain", "x@far.test", json=True)
+    assert (told["verdict"], told["reason"]) == ("proceed", "operator")
+    assert told["mx"][0]["reason"] == "operator"
+    assert "It would be tried" in hb.ctl("explain", "x@far.test").out
+    live = hb.ctl("explain", "x@far.test", "--live", json=True)
+    assert (live["verdict"], live["reason"]) == ("defer", "no-starttls")
+    free = hb.ctl("explain", "x@free.test", json=True)
+    assert free["reason"] == "tls-opportunistic"
+
+
 # SMTP
 
 

@@ -515,6 +515,8 @@ tls_required_no_lowers(void **state)
 		{ "the word for the recipients' domain holds by any way", CH(.at_least = HB_TLS_VERIFY), H(M, NULL), &self_rt, STOPS(CERT_SELF_SIGNED) },
 		{ "and takes no demand of the way away", CH(.at_least = HB_TLS_ENCRYPT, .policy = &enforce), H(M, NULL), &self_rt, STOPS(CERT_SELF_SIGNED) },
 		{ "nor does the sender take it away", CH(.at_least = HB_TLS_ENCRYPT, .tls_optional = true), H(M, NULL), &no_offer, STOPS(NO_STARTTLS) },
+		{ "and is the reason before the host is seen", CH(.at_least = HB_TLS_VERIFY), H(M, NULL), NULL, GOES(OPERATOR), false },
+		{ "a word that lets all go is none", CH(.at_least = HB_TLS_MAY), H(M, NULL), NULL, GOES(TLS_OPPORTUNISTIC), false },
 		{ "RTLS-07 not listed", CH(.tls_optional = true, .policy = &enforce), H(BAD, NULL), NULL, GOES_WITH(TLS_REQUIRED_NO, MX_MISMATCH), false },
 		{ "RTLS-07 policy holds", CH(.tls_optional = true, .policy = &enforce), H(M, NULL), &good, GOES(STS_OK), false },
 		{ "RTLS-11 DANE fails", CH(.tls_optional = true), H(M, &d_usable), &no_match, GOES_WITH(TLS_REQUIRED_NO, DANE_MISMATCH), false },
