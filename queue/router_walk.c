@@ -349,14 +349,11 @@ static void
 add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
 {
 	const struct hb_deliver *d = &w->conf->deliver;
-	struct hb_span arg = hb_span_str(d->arg);
 
 	if (d->kind != HB_DELIVER_LMTP)
 		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
-	else if (arg.n > 0 && arg.p[0] == '/')
-		add_item(w, s, join(w, HB_SPAN("lmtp:"), "", arg));
 	else
-		add_item(w, s, join(w, HB_SPAN("lmtp://"), "", arg));
+		add_item(w, s, hb_span_str(d->arg));
 }
 
 static void

@@ -16,21 +16,6 @@ is_local(enum hb_route_kind k)
 	return k == HB_ROUTE_LOCAL || k == HB_ROUTE_FILE || k == HB_ROUTE_PIPE;
 }
 
-/* "lmtp:PATH" or "lmtp://HOST:PORT" of `deliver lmtp ENDPOINT`. */
-static void
-put_lmtp(const char *endpoint, struct hb_buf *out)
-{
-	bool known = strncmp(endpoint, "lmtp:", 5) == 0;
-
-	if (strncmp(endpoint, "unix:", 5) == 0)
-		endpoint += 5;
-	else if (strncmp(endpoint, "inet:", 5) == 0)
-		endpoint += 5;
-	if (!known)
-		hb_buf_adds(out, endpoint[0] == '/' ? "lmtp:" : "lmtp://");
-	hb_buf_adds(out, endpoint);
-}
-
 /* Has the operator a word for DOMAIN that is not the next hop's as well?  One
  * whose time is over counts: the clock may be put right. */
 static bool
@@ -54,7 +39,7 @@ q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 
 	*to = (struct q_route){ .spread = p->kind != HB_ROUTE_MX };
 	if (lmtp)
-		put_lmtp(conf->deliver.arg, key);
+		hb_buf_adds(key, conf->deliver.arg);
 	else
 		hb_buf_add(key, route);
 	to->route_n = key->n;

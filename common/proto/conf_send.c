@@ -17,7 +17,70 @@ hb_tls_level_word(enum hb_tls_level level)
 	return tls_levels.words[level];
 }
 
+/* what deliver, smarthost and route share */
+
+/* The canonical text of a route word; NULL after reporting. */
+static char *
+route_word(struct hb_conf_line *l, const char *s)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct hb_route r;
+	char *text = NULL;
+
+	if (hb_route_parse(hb_span_str(s), &r) == 0) {
+		if (r.kind == HB_ROUTE_LMTP_UNIX)
+			r.rest = hb_span_str(hb_conf_path(l,
+			    hb_arena_cstr(l->arena, r.rest)));
+		if (hb_route_format(&r, &b) == 0)
+			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
+	}
+	if (text == NULL)
+		hb_conf_error(l, "'%.64s' is not a destination such as "
+		    "smtp://HOST:PORT, smtp+tls://HOST, smtps://HOST, "
+		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH "
+		    "(international names as A-labels)", s);
+	hb_buf_free(&b);
+	return text;
+}
+
 /* deliver */
+
+/* ENDPOINT as the route that it is: [unix:]PATH, [inet:]HOST:PORT, or a route
+ * already.  NULL after reporting. */
+static char *
+lmtp_word(struct hb_conf_line *l, const char *s)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	char *word;
+
+	if (strncmp(s, "unix:", 5) == 0)
+		hb_buf_addf(&b, "lmtp:%s", s + 5);
+	else if (strncmp(s, "inet:", 5) == 0)
+		hb_buf_addf(&b, "lmtp://%s", s + 5);
+	else if (strncmp(s, "lmtp:", 5) == 0)
+		hb_buf_adds(&b, s);
+	else
+		hb_buf_addf(&b, strchr(s, '/') != NULL ? "lmtp:%s"
+						       : "lmtp://%s", s);
+	hb_buf_add(&b, hb_span("", 1));
+	word = route_word(l, (const char *)hb_buf_span(&b).p);
+	hb_buf_free(&b);
+	return word;
+}
+
+/* The words of a command, with or without quotes around all of them. */
+static char *
+joined(struct hb_conf_line *l)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	char *all;
+
+	for (size_t i = 1; i < l->n; i++)
+		hb_buf_addf(&b, "%s%s", i > 1 ? " " : "", l->v[i]);
+	all = hb_arena_cstr(l->arena, hb_buf_span(&b));
+	hb_buf_free(&b);
+	return all;
+}
 
 static void
 parse_deliver(struct hb_conf_line *l, void *field)
@@ -28,16 +91,18 @@ parse_deliver(struct hb_conf_line *l, void *field)
 
 	if (kind < 0)
 		return;
-	if (l->n != 2) {
+	v->kind = (enum hb_deliver_kind)kind;
+	if (l->n < 2 || (l->n > 2 && v->kind != HB_DELIVER_COMMAND)) {
 		hb_conf_bad_option(l, l->v[0]);
 		return;
 	}
-	v->kind = (enum hb_deliver_kind)kind;
 	path = v->kind == HB_DELIVER_MAILDIR || v->kind == HB_DELIVER_MBOX;
-	if (path && l->v[1][0] != '~' && l->v[1][0] != '%')
+	if (v->kind == HB_DELIVER_LMTP)
+		v->arg = lmtp_word(l, l->v[1]);
+	else if (path && l->v[1][0] != '~' && l->v[1][0] != '%')
 		v->arg = hb_conf_path(l, l->v[1]);
 	else
-		v->arg = hb_conf_keep(l, l->v[1]);
+		v->arg = joined(l);
 }
 
 static void
@@ -82,30 +147,6 @@ OPS(deliver, parse_deliver, dump_deliver,
 OPS(delimiter, parse_delimiter, dump_delimiter, "CHAR|off")
 
 /* smarthost, route */
-
-/* The canonical text of a route word; NULL after reporting. */
-static char *
-route_word(struct hb_conf_line *l, const char *s)
-{
-	struct hb_buf b = HB_BUF_INIT(0);
-	struct hb_route r;
-	char *text = NULL;
-
-	if (hb_route_parse(hb_span_str(s), &r) == 0) {
-		if (r.kind == HB_ROUTE_LMTP_UNIX)
-			r.rest = hb_span_str(hb_conf_path(l,
-			    hb_arena_cstr(l->arena, r.rest)));
-		if (hb_route_format(&r, &b) == 0)
-			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
-	}
-	if (text == NULL)
-		hb_conf_error(l, "'%.64s' is not a destination such as "
-		    "smtp://HOST:PORT, smtp+tls://HOST, smtps://HOST, "
-		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH "
-		    "(international names as A-labels)", s);
-	hb_buf_free(&b);
-	return text;
-}
 
 static void
 parse_smarthost(struct hb_conf_line *l, void *field)

@@ -248,6 +248,46 @@ def test_conf_files_that_are_not_there(make_server, line):
                                    % (hb.conf, number))
 
 
+def test_deliver_lmtp_forms(make_server, mx_factory):
+    """ENDPOINT is HOST:PORT, a path, or either with what it is in front; a
+    path may be relative, and nonsense is a mistake of its line."""
+    lda = mx_factory("127.0.0.1", lmtp=True)
+    host = "127.0.0.1:%d" % lda.port
+    hb = make_server(["deliver lmtp " + host])
+    for form, route in (
+            (host, "lmtp://" + host), ("inet:" + host, "lmtp://" + host),
+            ("/run/lda", "lmtp:/run/lda"), ("unix:/run/l", "lmtp:/run/l"),
+            ("lmtp:/run/lda", "lmtp:/run/lda"),
+            ("unix:lda", "lmtp:" + hb.path("lda")),
+            ("lmtp://" + host, "lmtp://" + host)):
+        hb.configure(["deliver lmtp " + form])
+        assert hb.ctl("reload").code == 0, form
+        assert hb.ctl("explain", "alice@hb.test", json=True)["route"] == route
+    hb.send("a@c.test", "alice@hb.test", client.text("lmtp"))
+    assert lda.wait(1)[0].rcpts == ["alice@hb.test"]
+    hb.configure(["deliver lmtp 127.0.0.1:nonsense"])
+    done = hb.run(os.path.join(hauberkmod.SBIN, "hauberkd"), "-n", "-f",
+                  hb.conf)
+    assert done.code == 78 and "not a destination" in done.err
+
+
+def test_deliver_command_words(make_server):
+    """CMD may be words or one quoted word; it says by its code what became
+    of the message; no shell sees what the sender wrote."""
+    hb = make_server(start=False)
+    script = hb.write("lda", 'cat > %s/"$1.$2"; exit $3\n' % hb.mail)
+    for line, user in (("/bin/sh %s %%u %%d 0" % script, "alice"),
+                       ('"/bin/sh %s %%u %%d 67"' % script, "bob")):
+        hb.configure(["deliver command " + line])
+        hb.start()
+        hb.send("a@c.test", user + "@hb.test", client.text(user))
+        record = hb.wait_record(ev="delivery", rcpt=user + "@hb.test")
+        with open(os.path.join(hb.mail, user + ".hb.test")) as f:
+            assert "Subject: " + user in f.read()
+        hb.stop()
+    assert (record["result"], record["status"]) == ("fail", "5.1.1")
+
+
 # MTA-STS
 
 

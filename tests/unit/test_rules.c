@@ -27,7 +27,7 @@ recipients_travel_together_by_route_and_owner(void **state)
 		{ "pipe:bob:cat", "", "pipe:bob:cat", "", HB_DELIVER_LMTP,
 		    true, true },
 	};
-	char endpoint[] = "/run/lmtp";
+	char endpoint[] = "lmtp:/run/lmtp";
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
