@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/proto/domain.h"
 #include "common/proto/stats.h"
 #include "sts/core-priv.h"
 
@@ -266,8 +267,7 @@ bool
 sts_core_canonical(
     struct hb_span name, unsigned char dst[HB_MAX_DOMAIN], struct hb_span *out)
 {
-	if (name.n > 0 && name.p[name.n - 1] == '.')
-		name.n--;
+	name = hb_domain_dotless(name);
 	if (name.n == 0 || name.n > HB_MAX_DOMAIN)
 		return false;
 	for (size_t i = 0; i < name.n; i++) {

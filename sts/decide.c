@@ -2,6 +2,7 @@
  * Floor 2. */
 #include "sts/decide.h"
 
+#include "common/proto/domain.h"
 #include "sts/match.h"
 
 /* What the channel has to be, the sum of what all words demand. */
@@ -129,18 +130,10 @@ log_word(const struct inquiry *q)
 	return sts_counts(q->ch) ? "none" : "off";
 }
 
-static struct hb_span
-dotless(const char *name)
-{
-	struct hb_span s = hb_span_str(name);
-
-	return s.n > 0 && s.p[s.n - 1] == '.' ? hb_span_head(s, s.n - 1) : s;
-}
-
 static bool
 same_name(const char *a, const char *b)
 {
-	return hb_span_eq_nocase(dotless(a), dotless(b));
+	return hb_domain_eq(hb_span_str(a), hb_span_str(b));
 }
 
 /* Verdicts */

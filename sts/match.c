@@ -1,19 +1,15 @@
 /* Mail host names against policy patterns.  RFC 8461 s4.1.  Floor 1. */
 #include "sts/match.h"
 
-static struct hb_span
-without_dot(struct hb_span s)
-{
-	return s.n > 0 && s.p[s.n - 1] == '.' ? hb_span_head(s, s.n - 1) : s;
-}
+#include "common/proto/domain.h"
 
 bool
 sts_match_pattern(struct hb_span pattern, struct hb_span host)
 {
 	struct hb_span label;
 
-	pattern = without_dot(pattern);
-	host = without_dot(host);
+	pattern = hb_domain_dotless(pattern);
+	host = hb_domain_dotless(host);
 	if (pattern.n < 2 || pattern.p[0] != '*' || pattern.p[1] != '.')
 		return pattern.n > 0 && hb_span_eq_nocase(pattern, host);
 	label = hb_span_cut(&host, '.');

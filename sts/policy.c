@@ -3,6 +3,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "common/proto/domain.h"
 #include "sts/txt.h"
 
 enum { MAX_AGE_DIGITS = 10 };
@@ -73,30 +74,6 @@ take_max_age(struct parse *ps, struct hb_span v)
 	return 0;
 }
 
-static bool
-is_label(struct hb_span s)
-{
-	if (s.n == 0 || s.n > HB_MAX_LABEL || s.p[0] == '-' ||
-	    s.p[s.n - 1] == '-')
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (!hb_is_alnum(s.p[i]) && s.p[i] != '-')
-			return false;
-	return true;
-}
-
-/* A domain of RFC 5321 s4.1.2, in A-labels. */
-static bool
-is_domain(struct hb_span s)
-{
-	if (s.n == 0 || s.n > HB_MAX_DOMAIN || s.p[s.n - 1] == '.')
-		return false;
-	while (s.n > 0)
-		if (!is_label(hb_span_cut(&s, '.')))
-			return false;
-	return true;
-}
-
 static struct hb_span
 lower(struct hb_arena *arena, struct hb_span s)
 {
@@ -128,13 +105,13 @@ keep_mx(struct parse *ps, struct hb_span pattern)
 static int
 take_mx(struct parse *ps, struct hb_span v)
 {
-	struct hb_span name = v;
+	struct hb_span name;
 
-	if (v.n > 0 && v.p[v.n - 1] == '.')
-		v = name = hb_span_head(v, v.n - 1);
+	v = name = hb_domain_dotless(v);
 	if (name.n > 2 && name.p[0] == '*' && name.p[1] == '.')
 		name = hb_span_from(name, 2);
-	if (!is_domain(name))
+	/* RFC 5321 s4.1.2, in A-labels */
+	if (!hb_domain_is_name(name) || name.p[name.n - 1] == '.')
 		return bad(ps, "mx is not a domain name");
 	keep_mx(ps, v);
 	return 0;

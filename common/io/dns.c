@@ -20,6 +20,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/table.h"
+#include "common/proto/domain.h"
 #include "common/proto/hosts.h"
 #include "common/proto/stats.h"
 
@@ -476,8 +477,7 @@ static bool
 make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
 {
 	memset(key, 0, sizeof(*key));
-	if (name.n > 0 && name.p[name.n - 1] == '.')
-		name.n--;
+	name = hb_domain_dotless(name);
 	if (name.n == 0 || name.n >= sizeof(key->name))
 		return false;
 	for (size_t i = 0; i < name.n; i++) {

@@ -6,14 +6,6 @@
 
 enum { NAME_MAX_BYTES = 253 }; /* 255 on the wire, RFC 1035 s2.3.4 */
 
-static struct hb_span
-without_dot(struct hb_span s)
-{
-	if (s.n > 0 && s.p[s.n - 1] == '.')
-		s.n--;
-	return s;
-}
-
 static bool
 label_is_good(struct hb_span l, bool underscore)
 {
@@ -32,7 +24,7 @@ name_is_good(struct hb_span s, bool underscore)
 {
 	size_t start = 0;
 
-	s = without_dot(s);
+	s = hb_domain_dotless(s);
 	if (s.n == 0 || s.n > NAME_MAX_BYTES)
 		return false;
 	for (size_t i = 0; i <= s.n; i++) {
@@ -77,7 +69,7 @@ hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
 {
 	struct hb_span given = s;
 
-	s = without_dot(s);
+	s = hb_domain_dotless(s);
 	if (s.n > NAME_MAX_BYTES)
 		return HB_E_RANGE;
 	for (size_t i = 0; i < s.n; i++)
@@ -94,14 +86,14 @@ hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
 bool
 hb_domain_eq(struct hb_span a, struct hb_span b)
 {
-	return hb_span_eq_nocase(without_dot(a), without_dot(b));
+	return hb_span_eq_nocase(hb_domain_dotless(a), hb_domain_dotless(b));
 }
 
 bool
 hb_domain_is_below(struct hb_span name, struct hb_span parent)
 {
-	name = without_dot(name);
-	parent = without_dot(parent);
+	name = hb_domain_dotless(name);
+	parent = hb_domain_dotless(parent);
 	if (parent.n == 0 || name.n <= parent.n + 1 ||
 	    name.p[name.n - parent.n - 1] != '.')
 		return false;

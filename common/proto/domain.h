@@ -25,6 +25,13 @@ bool hb_domain_is_literal(struct hb_span s);
 int hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
     HB_MUSTCHECK;
 
+/* Without one trailing dot. */
+static inline struct hb_span
+hb_domain_dotless(struct hb_span s)
+{
+	return s.n > 0 && s.p[s.n - 1] == '.' ? hb_span_head(s, s.n - 1) : s;
+}
+
 /* Case and one trailing dot are ignored. */
 bool hb_domain_eq(struct hb_span a, struct hb_span b);
 /* Is NAME below PARENT (not equal to it)? */
