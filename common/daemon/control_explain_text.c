@@ -410,6 +410,17 @@ static const struct said memory_words[] = {
 		   "wants it so." },
 };
 
+/* The one command against waiting for what will not come back. */
+static void
+say_forget(struct ctl_page *p, const json_t *e)
+{
+	ctl_say(p, "`hauberkctl ledger forget ");
+	ctl_say_member(p, e, "policy_domain");
+	ctl_say(p, "' lets that be forgotten: where it has changed for good, or "
+		   "somebody on the way made it look better once.");
+	ctl_say_end(p);
+}
+
 static void
 put_ledger(struct ctl_page *p, const json_t *e)
 {
@@ -432,6 +443,8 @@ put_ledger(struct ctl_page *p, const json_t *e)
 		ctl_say(p, ".  %s", memory != NULL ? memory : "");
 	}
 	ctl_say_end(p);
+	if (!is_word(l, "best", "none") && is_word(l, "memory", "defer"))
+		say_forget(p, e);
 }
 
 static const struct said level_words[] = {

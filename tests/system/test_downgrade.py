@@ -1,5 +1,6 @@
 """The memory of downgrades: what was seen of a channel, and its fall."""
 
+import re
 import time
 
 import pytest
@@ -53,6 +54,27 @@ def test_fall_waits_and_is_remembered(world, other_ca):
     assert len(mx.messages) == 1
     fell(hb, to="tls", **{"from": "verified"})
     mx.cert = good
+    mx.wait(2)
+    hb.wait_empty()
+
+
+def test_a_rise_that_was_faked_is_ended_by_one_command(world, other_ca):
+    """Somebody in front of a plain host takes mail over TLS once: later mail
+    waits. Explain and the notice name the command that ends it."""
+    mx = world.domain("far.test")
+    mx.starttls, mx.cert = "offer", other_ca.issue("elsewhere.test")
+    hb = world.server(["downgrade-memory defer", "retry first=1s max=1s",
+                       "delay-warning 2s"])
+    seen_good(world, hb, mx)
+    mx.starttls = "strip"
+    send(hb)
+    hb.wait_reason("downgrade")
+    fell(hb, to="plain", **{"from": "tls"})
+    notice, = hb.wait_mail("alice", 1)
+    assert b"`hauberkctl ledger forget" in b" ".join(notice.split())
+    said = " ".join(hb.ctl("explain", "x@far.test").out.split())
+    command = re.search("`hauberkctl (ledger forget far.test)'", said)
+    assert hb.ctl(*command[1].split()).code == 0
     mx.wait(2)
     hb.wait_empty()
 
