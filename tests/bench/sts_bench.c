@@ -28,6 +28,12 @@
 
 /* DNS and the store are played; no TLS is spoken. */
 
+void
+hb_tls_bound(void *ssl_ctx)
+{
+	(void)ssl_ctx;
+}
+
 void *
 hb_tls_store(struct hb_tls *t)
 {

@@ -35,6 +35,12 @@ hb_tls_store(struct hb_tls *t)
 	return t;
 }
 
+void
+hb_tls_bound(void *ssl_ctx)
+{
+	(void)ssl_ctx;
+}
+
 struct hb_dns_query *
 hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)

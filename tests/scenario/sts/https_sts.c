@@ -28,6 +28,12 @@ static struct {
 
 /* Roots */
 
+void
+hb_tls_bound(void *ssl_ctx)
+{
+	(void)ssl_ctx;
+}
+
 void *
 hb_tls_store(struct hb_tls *t)
 {
