@@ -9,12 +9,13 @@ import ssl
 import subprocess
 import threading
 import time
+import types
 
 import pytest
 from dnslib import DNSRecord
 
 from harness import client, hauberk, load, mx as mxmod, pki, records
-from harness import policyhost, turns
+from harness import policyhost, turns, wait
 from harness.hauberk import free_port
 from harness.wait import until
 
@@ -309,6 +310,16 @@ def test_kill_all_leaves_nothing(make_server, monkeypatch):
         kill(pid, number), time.sleep(0.2)))
     hb.kill_all()
     assert family(session) == {}
+
+
+def test_watch_counts_what_others_did_not_take(monkeypatch):
+    """Sleep counts; what others had the processor for does not."""
+    watch = wait.Watch(types.SimpleNamespace(pids=dict))
+    time.sleep(0.3)
+    assert watch.seconds() > 0.2
+    starved = wait._starved
+    monkeypatch.setattr(wait, "_starved", lambda pid: starved(pid) + 100)
+    assert watch.seconds() < 0
 
 
 def test_swaks_to_mx(peers, mx_factory, ca):

@@ -11,7 +11,7 @@ import pytest
 from harness import client, peers as peersmod
 from harness.client import Client, Closed
 from harness.hauberk import free_port
-from harness.wait import until
+from harness.wait import Watch, until
 
 # a password hash that takes minutes to check
 SLOW_HASH = "$6$rounds=99999999$saltsalt$" + "x" * 86
@@ -51,9 +51,9 @@ def in_background(action):
 def served_quickly(hb, rcpt):
     """Other clients are served within two seconds."""
     for i in range(3):
-        began = time.monotonic()
+        watch = Watch(hb)
         hb.send("a@client.test", rcpt, client.text("other %d" % i))
-        assert time.monotonic() - began < 2
+        assert watch.seconds() < 2
 
 
 def wait_for(answers, timeout=70):
