@@ -364,6 +364,23 @@ dump_addrs(const char *word, const void *field, struct hb_buf *out)
 	}
 }
 
+/* All in one line: the word may not be repeated. */
+static void
+dump_addr_line(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(addrs, field);
+	char text[HB_NETADDR_TEXT];
+
+	if (v->n == 0)
+		return;
+	hb_buf_adds(out, word);
+	for (size_t i = 0; i < v->n; i++) {
+		hb_netaddr_format(&v->v[i], text);
+		hb_conf_put_word(out, text);
+	}
+	hb_buf_adds(out, "\n");
+}
+
 static void
 parse_addr(struct hb_conf_line *l, void *field)
 {
@@ -387,7 +404,7 @@ dump_addr(const char *word, const void *field, struct hb_buf *out)
 }
 
 OPS(cidrs, parse_cidrs, dump_cidrs, "CIDR ...|none")
-OPS(addrs, parse_addrs, dump_addrs, "ADDR ...")
+OPS(addrs, parse_addrs, dump_addr_line, "ADDR ...")
 OPS(endpoints, parse_endpoints, dump_addrs, "ADDR[:PORT] ...")
 OPS(addr, parse_addr, dump_addr, "ADDR")
 

@@ -248,6 +248,18 @@ def test_conf_files_that_are_not_there(make_server, line):
                                    % (hb.conf, number))
 
 
+def test_source_address_of_each_kind(world):
+    """Several source addresses: each connection takes one of its family."""
+    mx = world.domain("far.test")
+    six = world.domain("six.test", address="::1")
+    world.dns.remove("mx.six.test", "A")
+    world.dns.set("mx.six.test", "AAAA", "::1")
+    hb = world.server(["source-address 127.77.254.9 ::1"])
+    hb.send("a@c.test", ["x@far.test", "y@six.test"], client.text("from"))
+    assert mx.wait(1)[0].client == "127.77.254.9"
+    assert six.wait(1)[0].client == "::1"
+
+
 def test_deliver_lmtp_forms(make_server, mx_factory):
     """ENDPOINT is HOST:PORT, a path, or either with what it is in front; a
     path may be relative, and nonsense is a mistake of its line."""
