@@ -235,26 +235,37 @@ client_sessions(const struct hb_counters *c, uint64_t key)
 	return n;
 }
 
-/* New sessions of the client in the window that NOW is in. */
+/* A window begins with a session, not by the clock: a burst is never counted
+ * in two halves. */
+static bool
+is_over(struct place *p, const struct hb_rate *rate, int64_t now_ms)
+{
+	int64_t age = now_ms - atomic_load(&p->window_ms);
+
+	return age < 0 || age >= rate->per_ms;
+}
+
+/* New sessions of the client in the windows that NOW is in. */
 static unsigned
-client_started(const struct hb_counters *c, uint64_t key, int64_t window_ms)
+client_started(const struct hb_counters *c, uint64_t key,
+    const struct hb_rate *rate, int64_t now_ms)
 {
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++) {
 		struct place *p = find(c, w, key);
 
-		if (p != NULL && atomic_load(&p->window_ms) == window_ms)
+		if (p != NULL && !is_over(p, rate, now_ms))
 			n += atomic_load(&p->started);
 	}
 	return n;
 }
 
 static void
-count_start(struct place *p, int64_t window_ms)
+count_start(struct place *p, const struct hb_rate *rate, int64_t now_ms)
 {
-	if (atomic_load(&p->window_ms) != window_ms) {
-		atomic_store(&p->window_ms, window_ms);
+	if (atomic_load(&p->started) == 0 || is_over(p, rate, now_ms)) {
+		atomic_store(&p->window_ms, now_ms);
 		atomic_store(&p->started, 0);
 	}
 	atomic_fetch_add(&p->started, 1);
@@ -262,7 +273,7 @@ count_start(struct place *p, int64_t window_ms)
 
 static enum hb_admit
 judge(const struct hb_counters *c, uint64_t key, const struct hb_conf *limits,
-    int64_t window_ms)
+    int64_t now_ms)
 {
 	const struct hb_rate *rate = &limits->max_rate_per_client;
 
@@ -272,7 +283,8 @@ judge(const struct hb_counters *c, uint64_t key, const struct hb_conf *limits,
 		return HB_ADMIT_OK;
 	if (client_sessions(c, key) > limits->max_sessions_per_client)
 		return HB_ADMIT_CLIENT;
-	if (rate->count > 0 && client_started(c, key, window_ms) > rate->count)
+	if (rate->count > 0 &&
+	    client_started(c, key, rate, now_ms) > rate->count)
 		return HB_ADMIT_RATE;
 	return HB_ADMIT_OK;
 }
@@ -281,9 +293,6 @@ enum hb_admit
 hb_counters_enter(struct hb_counters *c, const struct hb_netaddr *client,
     const struct hb_conf *limits, int64_t now_ms, uint32_t *slot)
 {
-	const struct hb_rate *rate = &limits->max_rate_per_client;
-	int64_t window = rate->count > 0 && rate->per_ms > 0
-	    ? now_ms - now_ms % rate->per_ms : 0;
 	uint64_t key = client->family != 0 ? client_key(c, client) : 0;
 	struct place *p = key != 0 ? find_or_take(c, key) : NULL;
 	enum hb_admit got;
@@ -292,10 +301,10 @@ hb_counters_enter(struct hb_counters *c, const struct hb_netaddr *client,
 	*slot = UINT32_MAX;
 	if (p != NULL) {
 		atomic_fetch_add(&p->sessions, 1);
-		count_start(p, window);
+		count_start(p, &limits->max_rate_per_client, now_ms);
 		*slot = (uint32_t)(p - part_of(c, c->self)->place);
 	}
-	got = judge(c, p != NULL ? key : 0, limits, window);
+	got = judge(c, p != NULL ? key : 0, limits, now_ms);
 	if (got != HB_ADMIT_OK)
 		hb_counters_leave(c, *slot);
 	return got;

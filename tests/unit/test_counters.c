@@ -112,6 +112,26 @@ rate_counts_in_its_window(void **state)
 	free_pair(&p);
 }
 
+/* A minute that begins by the clock would let twice as many in. */
+static void
+a_burst_is_not_cut_in_two(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_conf c = limits(100, 100, 2);
+	struct hb_netaddr a = addr("192.0.2.1");
+	uint32_t slot;
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(hb_counters_enter(p.w[i], &a, &c, 119990 + i,
+				     &slot), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(hb_counters_enter(p.w[i], &a, &c, 120010,
+				     &slot), HB_ADMIT_RATE);
+	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 179995, &slot), 0);
+	free_pair(&p);
+}
+
 static void
 a_dead_worker_is_forgotten(void **state)
 {
@@ -174,6 +194,7 @@ main(void)
 		cmocka_unit_test(total_is_over_all_workers),
 		cmocka_unit_test(client_is_an_address_or_a_v6_network),
 		cmocka_unit_test(rate_counts_in_its_window),
+		cmocka_unit_test(a_burst_is_not_cut_in_two),
 		cmocka_unit_test(a_dead_worker_is_forgotten),
 		cmocka_unit_test(many_clients_fit),
 		cmocka_unit_test(a_strange_table_is_refused),
