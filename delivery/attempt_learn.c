@@ -289,12 +289,24 @@ dlv_learn(struct dlv_attempt *a)
 }
 
 /* A word of DNS that is final, that nobody signed and that a policy in force
- * speaks against may be forged: one packet would destroy mail. */
+ * or the operator's demand speaks against may be forged: one packet would
+ * destroy mail. */
 static bool
 is_contradicted(const struct dlv_attempt *a)
 {
 	return a->mx.result == HB_RESULT_FAIL && !a->channel.mx_secure &&
-	    sts_is_enforced(&a->channel, a->policy_ms);
+	    (sts_is_proof_demanded(&a->channel) ||
+		sts_is_enforced(&a->channel, a->policy_ms));
+}
+
+/* The mail's way is the operator's word: that the hop is not found says
+ * nothing of the recipients. */
+static bool
+is_hop_unknown(const struct dlv_attempt *a)
+{
+	return a->mx.result == HB_RESULT_FAIL && !a->route.literal &&
+	    (a->route.kind != HB_ROUTE_MX ||
+		hb_conf_says_route(a->order.conf, a->order.route));
 }
 
 void
@@ -308,7 +320,10 @@ dlv_learned(struct dlv_attempt *a)
 	    a->mx.records.known && a->mx.records.ad;
 	dlv_mx_finish(&a->mx,
 	    a->route.kind == HB_ROUTE_MX ? a->order.self : NULL);
-	if (is_contradicted(a))
+	if (is_hop_unknown(a))
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_HOP_UNKNOWN, 451,
+		    "4.4.4");
+	else if (is_contradicted(a))
 		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_DNS_CONTRADICTED,
 		    451, "4.4.4");
 	else if (m->result != HB_RESULT_OK)

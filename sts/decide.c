@@ -42,6 +42,12 @@ operator_demand(const struct sts_channel *ch)
 	return hop > domain ? hop : domain;
 }
 
+bool
+sts_is_proof_demanded(const struct sts_channel *ch)
+{
+	return operator_demand(ch) == DEMAND_VERIFIED;
+}
+
 /* The operator or the route has said all there is to say. */
 static bool
 is_automatic(const struct sts_channel *ch)

@@ -88,6 +88,8 @@ bool sts_needs_lookup(const struct sts_channel *ch);
 /* Do DANE records of its hosts count?  (Not: is the way to them signed.) */
 bool sts_needs_dane(const struct sts_channel *ch);
 
+/* Does the operator, or the route, demand a host that proves its name? */
+bool sts_is_proof_demanded(const struct sts_channel *ch);
 /* Does a policy in enforce count for the domain now? */
 bool sts_is_enforced(const struct sts_channel *ch, int64_t now_ms);
 

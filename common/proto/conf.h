@@ -233,5 +233,7 @@ const struct hb_conf_route *hb_conf_route(const struct hb_conf *c,
     struct hb_span domain);
 const struct hb_tls_policy *hb_conf_tls_policy(const struct hb_conf *c,
     struct hb_span domain, int64_t now_ms, bool believed);
+/* Is ROUTE (canonical) one that `smarthost' or `route' says? */
+bool hb_conf_says_route(const struct hb_conf *c, struct hb_span route);
 
 #endif

@@ -74,3 +74,15 @@ hb_conf_tls_policy(const struct hb_conf *c, struct hb_span domain,
 	}
 	return best;
 }
+
+bool
+hb_conf_says_route(const struct hb_conf *c, struct hb_span route)
+{
+	if (c->smarthost.route != NULL &&
+	    hb_span_eq(route, hb_span_str(c->smarthost.route)))
+		return true;
+	for (size_t i = 0; i < c->route.n; i++)
+		if (hb_span_eq(route, hb_span_str(c->route.v[i].route)))
+			return true;
+	return false;
+}

@@ -309,3 +309,38 @@ def test_fat_answers_do_not_fill_the_memory(world, monkeypatch):
     until(lambda: len(hb.records(ev="delivery", result="fail")) >= n, 60,
           lambda: len(hb.records(ev="delivery")))
     assert anonymous_kib(pid) - before < 24 * 1024
+
+
+@pytest.mark.parametrize("hop", ["smtp://smart.test:%d", "mx://smart.test",
+                                 "smtp+tls://smart.test:%d"])
+def test_smarthost_that_dns_does_not_know(world, mx_factory, hop):
+    """The operator's hop, not the recipients' domain, is missing: mail waits
+    for it, and is not returned."""
+    if "%d" in hop:
+        hop %= world.port
+    hb = world.server(["smarthost " + hop])
+    send(hb, "far.test")
+    hb.wait_record(ev="delivery", result="defer", reason="hop-unknown")
+    told = hb.ctl("explain", "bob@far.test", json=True)
+    assert (told["verdict"], told["reason"]) == ("defer", "hop-unknown")
+    if hop.startswith("mx:"):
+        world.dns.set("smart.test", "MX", "0 .")
+        hb.ctl("flush", "all")
+        world.dns.set("smart.test", "MX", "10 mx.smart.test")
+        smart = world.host("mx.smart.test")
+    else:
+        smart = world.host("smart.test")
+    until(lambda: hb.ctl("flush", "all") and smart.accepted(), 30, "it goes")
+    assert not hb.records(ev="bounce")
+
+
+@pytest.mark.parametrize("level", ["verify", "sts", "dane"])
+@pytest.mark.parametrize("lie", [None, "0 ."])
+def test_unsigned_denial_against_the_operators_demand(world, level, lie):
+    """Whoever forges one DNS answer destroys no mail of a domain whose hosts
+    the operator wants to be proved."""
+    if lie:
+        world.dns.set("bank.test", "MX", lie)
+    hb = world.server(["tls-policy bank.test " + level])
+    send(hb, "bank.test")
+    hb.wait_record(ev="delivery", result="defer", reason="dns-contradicted")
