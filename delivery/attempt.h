@@ -93,6 +93,8 @@ struct dlv_world {
 	enum dlv_trust (*ad_trust)(void *w);
 	/* Asked for each judgement: the clock may jump between two. */
 	bool (*clock_implausible)(void *w);
+	/* What the clock says, but never before a time that was right. */
+	int64_t (*least_ms)(void *w);
 	dlv_random_fn random;
 	int64_t (*now_ms)(void);
 };

@@ -68,13 +68,15 @@ log_exemption(const struct dlv_attempt *a, const struct hb_tls_policy *p)
 }
 
 /* What the operator demands for the recipients' domain holds by whatever way
- * its mail goes; what he lets go there says nothing of another way. */
+ * its mail goes; what he lets go there says nothing of another way.  A clock
+ * that is not believed ends no demand, `encrypt' included, which is one and
+ * an exemption: that one may end. */
 static const struct hb_tls_policy *
 demand_for(const struct hb_conf *conf, struct hb_span domain, int64_t now_ms,
     bool believed)
 {
-	const struct hb_tls_policy *p =
-	    hb_conf_tls_policy(conf, domain, now_ms, believed);
+	const struct hb_tls_policy *p = hb_conf_tls_policy(
+	    conf, domain, believed ? now_ms : 0, believed);
 
 	return p != NULL && p->level > HB_TLS_MAY ? p : NULL;
 }
@@ -88,6 +90,8 @@ dlv_operator_word(const struct hb_conf *conf, const struct hb_route *route,
 	if (route->kind == HB_ROUTE_LMTP || route->kind == HB_ROUTE_LMTP_UNIX)
 		return NULL;
 	p = hb_conf_tls_policy(conf, route->host, now_ms, believed);
+	if (p == NULL)
+		p = demand_for(conf, route->host, now_ms, believed);
 	return p != NULL ? p : demand_for(conf, domain, now_ms, believed);
 }
 
@@ -131,6 +135,13 @@ is_tls_optional(const struct dlv_attempt *a)
 	    (e->flags & HB_ENV_REQUIRETLS) == 0;
 }
 
+static void
+add_demand(struct dlv_attempt *a, const struct hb_tls_policy *p)
+{
+	if (p != NULL && p->level > a->channel.at_least)
+		a->channel.at_least = p->level;
+}
+
 /*
  * The policy domain is that of the next hop: the domain whose MX records are
  * used, or the host of the route (RFC 8461 s3.4).  An address has none.
@@ -139,7 +150,7 @@ static void
 set_channel(struct dlv_attempt *a)
 {
 	const struct hb_conf *conf = a->order.conf;
-	int64_t now = a->world->now_ms();
+	int64_t now = a->world->least_ms(a->w);
 	bool believed = !a->world->clock_implausible(a->w);
 	const struct hb_tls_policy *p;
 
@@ -157,9 +168,9 @@ set_channel(struct dlv_attempt *a)
 		a->channel.level = HB_TLS_NONE;
 		return;
 	}
-	p = demand_for(conf, a->order.domain, now, believed);
-	if (p != NULL)
-		a->channel.at_least = p->level;
+	add_demand(a, demand_for(conf, a->order.domain, now, believed));
+	if (!believed)
+		add_demand(a, demand_for(conf, a->route.host, now, false));
 	p = hb_conf_tls_policy(conf, a->route.host, now, believed);
 	if (p != NULL) {
 		a->channel.level = p->level;

@@ -220,7 +220,8 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 
 	if (hb_route_parse(order->route, &route) == 0)
 		p = dlv_operator_word(conf, &route, order->domain,
-		    hb_now_ms(), !sts_clock_implausible(t->worker->sts));
+		    sts_least_ms(t->worker->sts),
+		    !sts_clock_implausible(t->worker->sts));
 	hb_ctl_object(c, "operator");
 	hb_ctl_text(c, "level",
 	    hb_tls_level_word(p != NULL ? p->level : ch->level));

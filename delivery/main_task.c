@@ -191,6 +191,14 @@ world_clock_implausible(void *w)
 	return sts_clock_implausible(t->worker->sts);
 }
 
+static int64_t
+world_least_ms(void *w)
+{
+	const struct dlv_task *t = w;
+
+	return sts_least_ms(t->worker->sts);
+}
+
 static enum dlv_trust
 world_ad_trust(void *w)
 {
@@ -212,6 +220,7 @@ static const struct dlv_world world = {
 	.done = world_done,
 	.ad_trust = world_ad_trust,
 	.clock_implausible = world_clock_implausible,
+	.least_ms = world_least_ms,
 	.random = hb_random_below,
 	.now_ms = hb_now_ms,
 };

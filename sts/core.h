@@ -107,6 +107,9 @@ void sts_core_clock_loaded(struct sts_core *c, int err, struct hb_span value);
 void sts_core_clock_confirmed(struct sts_core *c);
 /* Not GOOD: policies do not expire. */
 enum sts_clock_state sts_core_clock_state(const struct sts_core *c);
+/* NOW, but never before a time that was right once: what is dated so does not
+ * end too early, what ended then is not back. */
+int64_t sts_core_least_ms(const struct sts_core *c, int64_t now_ms);
 
 /* Policies of this worker in the store, and those of them that demand
  * something and whose last fetch failed.  Exact after each walk. */

@@ -55,6 +55,15 @@ sts_core_clock(
 		sts_core_set_alarm(c);
 }
 
+int64_t
+sts_core_least_ms(const struct sts_core *c, int64_t now_ms)
+{
+	const struct sts_clock *k = &c->clock;
+	int64_t good = k->good_ms > k->build_ms ? k->good_ms : k->build_ms;
+
+	return now_ms > good + c->shift_ms ? now_ms : good + c->shift_ms;
+}
+
 enum sts_clock_state
 sts_core_clock_state(const struct sts_core *c)
 {

@@ -182,17 +182,6 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_save(c, d, &r, true);
 }
 
-/* What is dated is never dated before a time that was right once: it would
- * end too early when the clock is put right. */
-static int64_t
-not_before_good(const struct sts_core *c, int64_t now_ms)
-{
-	const struct sts_clock *k = &c->clock;
-	int64_t good = k->good_ms > k->build_ms ? k->good_ms : k->build_ms;
-
-	return now_ms > good + c->shift_ms ? now_ms : good + c->shift_ms;
-}
-
 /* BODY becomes a policy that is being saved (and may be already, with D out of
  * reach); false: it is none. */
 static bool
@@ -226,7 +215,7 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	if (why == HB_REASON_NONE)
 		sts_core_clock_confirmed(c);
 	if (why == HB_REASON_NONE &&
-	    !accept_body(c, d, body, not_before_good(c, now_ms)))
+	    !accept_body(c, d, body, sts_core_least_ms(c, now_ms)))
 		why = HB_REASON_STS_BAD_POLICY;
 	if (why != HB_REASON_NONE) {
 		fetch_failed(c, d, why, text, now_ms);

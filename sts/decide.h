@@ -30,8 +30,9 @@ struct sts_channel {
 	/* Operator's tls-policy; HB_TLS_MAY where nothing is said. */
 	enum hb_tls_level level;
 	/* The operator's tls-policy for the recipients' domain, where its mail
-	 * goes by another one (smarthost, route): it adds a demand and takes
-	 * none away.  HB_TLS_NONE: nothing. */
+	 * goes by another one (smarthost, route), and one that is over by a
+	 * clock that is not believed: it adds a demand and takes none away.
+	 * HB_TLS_NONE: nothing. */
 	enum hb_tls_level at_least;
 	/* names= of LEVEL: further reference names.  Borrowed, may be NULL. */
 	const struct hb_strs *names;

@@ -427,6 +427,12 @@ sts_clock_implausible(const struct sts *s)
 	return sts_core_clock_state(s->core) != STS_CLOCK_GOOD;
 }
 
+int64_t
+sts_least_ms(const struct sts *s)
+{
+	return sts_core_least_ms(s->core, sts_now(s));
+}
+
 void
 sts_clock_confirmed(struct sts *s)
 {

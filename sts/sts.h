@@ -70,6 +70,8 @@ void sts_clock_moved(struct sts *s);
 /* For struct sts_channel: the clock cannot be right, or nothing says yet that
  * it is (sts/clock.h). */
 bool sts_clock_implausible(const struct sts *s);
+/* What the clock says, but never before a time that was right once. */
+int64_t sts_least_ms(const struct sts *s);
 /* The store can be asked from now on. */
 void sts_store_up(struct sts *s);
 /* The certificate of a mail host proved valid just now, in date by the

@@ -291,6 +291,13 @@ world_clock_implausible(void *w)
 	return take(w) % 8 == 1;
 }
 
+static int64_t
+world_least_ms(void *w)
+{
+	(void)w;
+	return 1000;
+}
+
 static uint32_t
 zero(uint32_t n)
 {
@@ -309,7 +316,8 @@ static const struct dlv_world world = { .policy = world_policy,
 	.hosts_file = world_hosts_file, .is_down = world_is_down,
 	.open = world_open, .mail = world_mail, .release = world_release,
 	.done = world_done, .ad_trust = world_ad_trust,
-	.clock_implausible = world_clock_implausible, .random = zero,
+	.clock_implausible = world_clock_implausible,
+	.least_ms = world_least_ms, .random = zero,
 	.now_ms = now };
 
 /* --- the run ------------------------------------------------------------ */

@@ -193,6 +193,52 @@ def test_clock_jump_and_restart_end_no_lifetime(world, moving_clock, wrong):
     hb.wait_empty()
 
 
+def day(seconds):
+    """In a word of the configuration, so far from now."""
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() + seconds))
+
+
+def test_clock_ahead_ends_no_encrypt(world, moving_clock):
+    """`encrypt until=' is a demand where nothing else is: a clock set ahead
+    does not end it."""
+    mx = world.domain("far.test")
+    mx.starttls = "strip"
+    hb = world.server(["tls-policy far.test encrypt until=" + day(30 * DAY),
+                       "lifetime 365d"])
+    hb.stop()
+    mover = clock.Mover(hb, moving_clock)
+    hb.start()
+    expect_enforced(hb, mx)
+    mover.to(300 * DAY)
+    expect_enforced(hb, mx)
+    assert clock_words(hb) == {"ahead"}
+
+
+def test_clock_back_revives_no_exemption(world, moving_clock, other_ca):
+    """`encrypt until=' sets a policy aside until it is over: a clock set back
+    does not bring that back, over a restart either."""
+    mx = world.domain("far.test")
+    world.policy("far.test", max_age=100 * DAY)
+    hb = world.server(["tls-policy far.test encrypt until=" + day(-9 * DAY)])
+    send(hb)
+    mx.wait(1)
+    hb.stop()
+    mover = clock.Mover(hb, moving_clock)
+    hb.start()
+    mx.cut()
+    mx.lines.clear()
+    mx.cert = other_ca.issue("mx.far.test")
+    for restart in (False, True):
+        mover.to(-20 * DAY)
+        if restart:
+            hb.stop()
+            hb.start()
+        send(hb)
+        hb.wait_reason("cert-untrusted")
+        assert "MAIL" not in mx.verbs()
+        assert clock_words(hb) == {"behind"}
+
+
 def test_clock_of_a_machine_that_sleeps(world, moving_clock):
     """Asleep for hours the clock stays believed, nobody set it; a policy
     that is over when the machine wakes up has ended."""

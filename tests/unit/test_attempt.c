@@ -31,6 +31,7 @@ struct fake {
 	bool explains; /* connections are to be new ones */
 	enum dlv_trust trust;
 	bool clock_implausible;
+	int64_t good_ms; /* newest time that was right */
 	/* MX records: S signed, i not, a signed and the domain an alias; 0:
 	 * the domain has none, signed; n, N no such domain, signed, not;
 	 * . a null MX record */
@@ -315,6 +316,14 @@ fake_clock(void *w)
 	return f->clock_implausible;
 }
 
+static int64_t
+fake_least(void *w)
+{
+	const struct fake *f = w;
+
+	return f->good_ms > now_ms ? f->good_ms : now_ms;
+}
+
 static const struct dlv_world world = {
 	.policy = fake_policy,
 	.ledger = fake_ledger,
@@ -328,6 +337,7 @@ static const struct dlv_world world = {
 	.done = fake_done,
 	.ad_trust = fake_trust,
 	.clock_implausible = fake_clock,
+	.least_ms = fake_least,
 	.random = zero,
 	.now_ms = now,
 };
@@ -1041,6 +1051,67 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 	hb_buf_free(&f.opened);
 }
 
+/* A word that ends: `encrypt' is a demand and an exemption.  Neither does a
+ * clock that is not believed end the one, nor revive the other. */
+static void
+words_that_end_by_a_clock_not_believed(void **state)
+{
+	static const struct {
+		const char *name, *route;
+		enum hb_tls_level word;
+		int64_t until_ms, good_ms;
+		bool doubt;
+		enum hb_tls_level level, at_least;
+	} ends[] = {
+		{ "counts", "mx://x.test", HB_TLS_ENCRYPT, 2000, 0, false,
+		    HB_TLS_ENCRYPT, HB_TLS_ENCRYPT },
+		{ "over", "mx://x.test", HB_TLS_ENCRYPT, 500, 0, false,
+		    HB_TLS_MAY, HB_TLS_NONE },
+		{ "over, in doubt", "mx://x.test", HB_TLS_ENCRYPT, 500, 0,
+		    true, HB_TLS_MAY, HB_TLS_ENCRYPT },
+		{ "of a smarthost", "smtp://x.test", HB_TLS_ENCRYPT, 500, 0,
+		    true, HB_TLS_MAY, HB_TLS_ENCRYPT },
+		{ "a demand alone", "mx://x.test", HB_TLS_VERIFY, 500, 0,
+		    true, HB_TLS_VERIFY, HB_TLS_VERIFY },
+		{ "an exemption alone", "mx://x.test", HB_TLS_NONE, 500, 0,
+		    true, HB_TLS_MAY, HB_TLS_NONE },
+		{ "set back, was over", "mx://x.test", HB_TLS_ENCRYPT, 2000,
+		    3000, true, HB_TLS_MAY, HB_TLS_ENCRYPT },
+		{ "set back, was not", "mx://x.test", HB_TLS_ENCRYPT, 4000,
+		    3000, true, HB_TLS_ENCRYPT, HB_TLS_ENCRYPT },
+		{ "set back, exempted", "mx://x.test", HB_TLS_NONE, 2000, 3000,
+		    true, HB_TLS_MAY, HB_TLS_NONE },
+	};
+	char pattern[] = "x.test";
+	struct dlv_self self = { .hostname = "me.test" };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
+		struct hb_tls_policy word = { .pattern = pattern,
+			.level = ends[i].word, .until_ms = ends[i].until_ms };
+		struct hb_conf conf = { .tls_policies = { &word, 1 } };
+		struct dlv_order order = { .mode = DLV_EXPLAIN,
+			.route = hb_span_str(ends[i].route),
+			.domain = HB_SPAN("y.test"), .conf = &conf,
+			.self = &self };
+		struct fake f = { .links = "", .mx = 'i', .explains = true,
+			.clock_implausible = ends[i].doubt,
+			.good_ms = ends[i].good_ms };
+		const struct sts_channel *ch;
+
+		print_message("%s\n", ends[i].name);
+		if (strncmp(ends[i].route, "mx:", 3) == 0)
+			order.domain = HB_SPAN("x.test");
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		ch = dlv_attempt_channel(f.a);
+		assert_int_equal(ch->level, ends[i].level);
+		assert_int_equal(ch->at_least, ends[i].at_least);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
+}
+
 int
 main(void)
 {
@@ -1058,6 +1129,7 @@ main(void)
 		cmocka_unit_test(clock_that_jumps_in_an_attempt),
 		cmocka_unit_test(test_STS_19_policy_that_ends_in_an_attempt),
 		cmocka_unit_test(test_RTLS_01_said_though_the_clock_jumps),
+		cmocka_unit_test(words_that_end_by_a_clock_not_believed),
 		cmocka_unit_test(test_STS_22_29_policy_is_asked_for),
 		cmocka_unit_test(explain_looks_at_every_host),
 	};
