@@ -431,6 +431,7 @@ delivery_up(struct q *q, struct hb_peer *p)
 	d->peer = p;
 	d->ready = d->full = false;
 	d->claiming = true;
+	d->life++;
 	hb_timer_set(d->claims, Q_CLAIMS_MS);
 	update_worker(q, d);
 }
@@ -487,6 +488,7 @@ q_peer_drained(struct q *q, struct hb_peer *p)
 
 	if (hb_peer_role(p) == HB_ROLE_DELIVERY && i < q->workers) {
 		q->delivery[i].full = false;
+		hb_peer_pause(p, false);
 		update_worker(q, &q->delivery[i]);
 	}
 }

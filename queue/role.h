@@ -83,6 +83,7 @@ struct q_delivery {
 	struct hb_timer *claims; /* runs while claims are waited for */
 	bool ready, full;
 	bool claiming; /* until its CLAIMS_END */
+	unsigned life; /* of its channel: each has another number */
 };
 
 struct q_recordlist;

@@ -17,6 +17,14 @@ send_done(struct hb_peer *p, uint32_t ref, int err)
 	hb_peer_post(p, HB_IPC_STORE_DONE, &m, -1);
 }
 
+/* A worker that asks for more than it reads is not heard until it has. */
+static void
+hold_back(struct hb_peer *p)
+{
+	if (hb_peer_pending(p) >= Q_PEER_BYTES)
+		hb_peer_pause(p, true);
+}
+
 void
 q_on_store_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
@@ -34,16 +42,16 @@ q_on_store_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		out.found = err == 0;
 		out.value = hb_buf_span(&value);
 		hb_peer_post(p, HB_IPC_STORE_VALUE, &out, -1);
+		hold_back(p);
 	}
 	hb_buf_free(&value);
 }
 
-/* Whom to tell that a value is durable.  The worker may be another by then:
- * it is found again by its number, and a new one knows no such question. */
+/* Whom to tell that a value is durable.  The worker may be another by then,
+ * whose question of that number is another one. */
 struct put {
 	struct q *q;
-	struct hb_peer *peer;
-	unsigned instance;
+	unsigned instance, life;
 	uint32_t ref;
 };
 
@@ -51,9 +59,10 @@ static void
 on_put(void *ctx, int err)
 {
 	struct put *put = ctx;
+	const struct q_delivery *d = &put->q->delivery[put->instance];
 
-	if (put->q->delivery[put->instance].peer == put->peer)
-		send_done(put->peer, put->ref, err);
+	if (d->peer != NULL && d->life == put->life)
+		send_done(d->peer, put->ref, err);
 	free(put);
 }
 
@@ -70,7 +79,8 @@ q_on_store_put(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		return;
 	}
 	put = HB_NEW(struct put);
-	*put = (struct put){ q, p, hb_peer_instance(p), m->ref };
+	*put = (struct put){ q, hb_peer_instance(p),
+		q->delivery[hb_peer_instance(p)].life, m->ref };
 	q_store_put(q->store, (enum hb_table)m->table, m->key, m->value,
 	    m->lazy != 0, on_put, put);
 }
@@ -101,4 +111,5 @@ q_on_store_list(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)fd;
 	send_done(p, m->ref, n < 0 ? n : 0);
+	hold_back(p);
 }

@@ -26,6 +26,7 @@ enum {
 	LOG_BUFFER = 128 << 10,
 	CHECKPOINT_KB = 256,
 	LAZY_MS = 10000,
+	LIST_BYTES = 1 << 20, /* of one list's rows, and one row more */
 	PATH_SIZE = 512
 };
 
@@ -373,18 +374,22 @@ q_store_put(struct q_store *s, enum hb_table table, struct hb_span key,
 static int
 list_rows(DBC *c, struct hb_span after, size_t count,
     void (*row)(void *ctx, struct hb_span key, struct hb_span value),
-    void *ctx, int *n)
+    void *ctx, int *n, bool *more)
 {
 	DBT k = dbt_of(after), v = { 0 };
+	size_t bytes = 0;
 	int r = c->get(c, &k, &v, after.n > 0 ? DB_SET_RANGE : DB_FIRST);
 
 	if (r == 0 && after.n > 0 &&
 	    hb_span_eq(after, hb_span(k.data, k.size)))
 		r = c->get(c, &k, &v, DB_NEXT);
-	for (*n = 0; r == 0 && (size_t)*n < count; (*n)++) {
+	for (*n = 0; r == 0 && (size_t)*n < count && bytes < LIST_BYTES;
+	     (*n)++) {
 		row(ctx, hb_span(k.data, k.size), hb_span(v.data, v.size));
+		bytes += k.size + v.size;
 		r = c->get(c, &k, &v, DB_NEXT);
 	}
+	*more = r == 0 && (size_t)*n < count;
 	return r == DB_NOTFOUND ? 0 : r;
 }
 
@@ -394,18 +399,19 @@ q_store_list(struct q_store *s, enum hb_table table, struct hb_span after,
     struct hb_span value), void *ctx)
 {
 	DBC *c;
+	bool more = false;
 	int n = 0, r;
 
 	if (!is_usable(s))
 		return HB_E_IO;
 	r = s->db[table]->cursor(s->db[table], NULL, &c, 0);
 	if (r == 0) {
-		r = list_rows(c, after, count, row, ctx, &n);
+		r = list_rows(c, after, count, row, ctx, &n, &more);
 		c->close(c);
 	}
 	if (r != 0) {
 		failed(s, r);
 		return HB_E_IO;
 	}
-	return n;
+	return more ? HB_E_LIMIT : n;
 }

@@ -26,7 +26,8 @@ void q_store_put(struct q_store *s, enum hb_table table, struct hb_span key,
     struct hb_span value, bool lazy, void (*done)(void *ctx, int err),
     void *ctx);
 /* Calls ROW for at most COUNT rows with keys after AFTER, in key order.
- * Returns the number, or HB_E_IO. */
+ * Returns the number, HB_E_LIMIT when long rows made it stop before (at least
+ * one was there), or HB_E_IO. */
 int q_store_list(struct q_store *s, enum hb_table table, struct hb_span after,
     size_t count, void (*row)(void *ctx, struct hb_span key,
     struct hb_span value), void *ctx) HB_MUSTCHECK;

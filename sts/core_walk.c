@@ -2,6 +2,7 @@
  * is long dead is removed.  RFC 8461 s3.3, s10.2.  Floor 2. */
 #include "sts/core-priv.h"
 
+#include "common/base/err.h"
 #include "common/base/hash.h"
 
 enum {
@@ -144,13 +145,14 @@ slice_of(const struct sts_core *c)
 void
 sts_core_listed(struct sts_core *c, int err)
 {
-	bool more = err == 0 && c->walk_rows >= slice_of(c);
-	int64_t step = c->walked_once || err < 0 ? WALK_STEP_MS : WAIT_MIN_MS;
+	bool failed = err < 0 && err != HB_E_LIMIT;
+	bool more = err < 0 || c->walk_rows >= slice_of(c);
+	int64_t step = c->walked_once || failed ? WALK_STEP_MS : WAIT_MIN_MS;
 
 	c->walking = false;
-	c->walk_ms = c->mono_ms + (more || err < 0 ? step : WALK_PAUSE_MS);
+	c->walk_ms = c->mono_ms + (more ? step : WALK_PAUSE_MS);
 	sts_core_set_alarm(c);
-	if (more || err < 0)
+	if (more)
 		return;
 	c->walk_after_n = 0;
 	sts_core_count_end(c);

@@ -83,9 +83,11 @@ on_slice(void *ctx, int err)
 {
 	struct hb_ctl_ask *a = ctx;
 
-	if (err < 0 || a->to.peer == NULL) {
+	bool cut = err == HB_E_LIMIT;
+
+	if ((err < 0 && !cut) || a->to.peer == NULL) {
 		hb_ctl_ask_done(a, err);
-	} else if (a->rows >= ROWS) {
+	} else if (cut || a->rows >= ROWS) {
 		hb_timer_set(a->timer, 0);
 	} else {
 		hb_ctl_close(&a->to);

@@ -25,7 +25,8 @@ struct hb_store_ops {
 	/* An empty VALUE deletes.  LAZY: no flush is waited for. */
 	void (*put)(void *store, struct hb_span key, struct hb_span value,
 	    bool lazy, hb_store_done_fn cb, void *ctx);
-	/* At most COUNT rows with keys after AFTER, then DONE. */
+	/* At most COUNT rows with keys after AFTER, then DONE.  HB_E_LIMIT:
+	 * these rows are long, more of them follow the last one. */
 	void (*list)(void *store, struct hb_span after, size_t count,
 	    hb_store_row_fn row, hb_store_done_fn done, void *ctx);
 	/* Is DOMAIN this worker's?  It alone refreshes, lists and changes it.

@@ -204,6 +204,34 @@ rows_come_in_key_order(void **state)
 	assert_span(hb_buf_span(&f->rows), "b=2;");
 }
 
+/* However many are asked for: the channel to who asked is bounded. */
+static void
+long_rows_come_a_few_at_a_time(void **state)
+{
+	struct fix *f = *state;
+	static char big[60001];
+	char key[8] = "";
+	int rounds = 0, r;
+
+	memset(big, 'v', sizeof(big) - 1);
+	for (int i = 0; i < 50; i++) {
+		snprintf(key, sizeof(key), "k%02d", i);
+		put(f, key, big, true);
+	}
+	key[0] = '\0';
+	do {
+		hb_buf_clear(&f->rows);
+		r = q_store_list(f->store, HB_TABLE_POLICY, hb_span_str(key),
+		    100, on_row, f);
+		assert_in_range(f->rows.n, 60000, (1 << 20) + 60100);
+		memcpy(key, f->rows.p + f->rows.off + f->rows.n - 60005, 3);
+		rounds++;
+	} while (r == HB_E_LIMIT);
+	assert_int_equal(rounds, 3);
+	assert_string_equal(key, "k49");
+	wait_all(f);
+}
+
 static void
 a_large_value_comes_back(void **state)
 {
@@ -369,6 +397,7 @@ main(void)
 		T(values_survive_a_restart),
 		T(tables_are_apart),
 		T(rows_come_in_key_order),
+		T(long_rows_come_a_few_at_a_time),
 		T(a_large_value_comes_back),
 		T(lazy_values_are_kept_at_a_clean_end),
 		T(recovery_brings_back_what_was_durable),

@@ -359,6 +359,8 @@ answer_list(void)
 		sts_core_row(w.core, hb_span_str(m->text),
 		    hb_buf_span(&m->stored), now());
 		n++;
+		if (chance(10))
+			err = HB_E_LIMIT;
 	}
 	now();
 	sts_core_listed(w.core, err);
