@@ -42,7 +42,7 @@ class Message:
         self.rcpts = list(session.rcpts)
         self.data = b""
         self._digest = None
-        self.when = time.time()
+        self.when = None  # it was whole
         self.code = None
 
     @property
@@ -384,6 +384,7 @@ class Session:
             return
         message = Message(self)
         message.data = self.body()
+        message.when = time.time()
         if self.mx.lmtp:
             codes = [self.act("eod", "250 2.0.0 kept", r) for r in self.rcpts]
             message.code = 250 if 250 in codes else codes[0]
