@@ -74,6 +74,22 @@ flush_queue(struct sm *s)
 	return code == 1 ? EX_OK : code;
 }
 
+/* A name without domain is a mailbox or an alias here, as in all that this
+ * command takes. */
+static int
+explain(const struct sm *s, struct hb_span address, struct hb_span option)
+{
+	struct hb_buf full = HB_BUF_INIT(0);
+	int code;
+
+	hb_buf_add(&full, address);
+	if (hb_span_find(address, '@') == address.n)
+		hb_buf_addf(&full, "@%s", s->origin);
+	code = ask(s, "explain", hb_buf_span(&full), option);
+	hb_buf_free(&full);
+	return code;
+}
+
 static int
 verify(struct sm *s)
 {
@@ -82,7 +98,7 @@ verify(struct sm *s)
 	if (s->o.nrcpts == 0)
 		return sm_fail(EX_USAGE, "no address to verify");
 	for (int i = 0; i < s->o.nrcpts; i++) {
-		int r = ask(s, "explain", hb_span_str(s->o.rcpts[i]),
+		int r = explain(s, hb_span_str(s->o.rcpts[i]),
 		    HB_SPAN("--verify"));
 
 		code = r != EX_OK ? r : code;
@@ -105,7 +121,7 @@ test(struct sm *s)
 		    (size_t)n));
 
 		if (address.n > 0)
-			code = ask(s, "explain", address, HB_SPAN_NONE);
+			code = explain(s, address, HB_SPAN_NONE);
 	}
 	free(line);
 	return code;

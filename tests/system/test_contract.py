@@ -139,9 +139,12 @@ def test_sendmail_exit_codes_are_sysexits(world):
     hb = world.server(["route err.test error:5.7.1 go away"])
     for address, want in (
             ("alice@hb.test", 0), ("x@far.test", 0), ("nobody@hb.test", 67),
-            ("x@nowhere.test", 68), ("x@null.test", 68), ("x@err.test", 69)):
+            ("alice", 0), ("nobody", 67), ("x@nowhere.test", 68), ("x@null.test", 68), ("x@err.test", 69)):
         done = hb.sendmail("-bv", address)
         assert done.code == want and address in done.out, done
+    done = hb.sendmail("-bt", message=b"alice\nnobody@hb.test\n")
+    assert done.code == 0 and "the mailbox alice" in done.out
+    assert "user-unknown" in done.out
     for option in ("-q", "-q30m", "-qRnone.test", "-qI0123456789abcdef"):
         assert hb.sendmail(option).code == 0, option
 
