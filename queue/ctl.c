@@ -152,7 +152,7 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 	}
 	q_last_outcome(last, &o);
 	put_reply(c, &o);
-	hb_ctl_str(c, "status", o.status);
+	hb_ctl_str(c, "status", hb_outcome_status(&o));
 	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
 	hb_ctl_text(c, "why", hb_reason_text(o.reason));
 	hb_ctl_str(c, "mx", o.mx);

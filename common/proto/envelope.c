@@ -66,6 +66,18 @@ hb_outcome_code(const struct hb_outcome *o)
 	return o->code > 0 ? o->code : codes[o->result];
 }
 
+struct hb_span
+hb_outcome_status(const struct hb_outcome *o)
+{
+	static const struct hb_span classes[] = { [2] = HB_SPAN("2.0.0"),
+		[4] = HB_SPAN("4.0.0"), [5] = HB_SPAN("5.0.0") };
+	unsigned class = hb_outcome_code(o) / 100;
+
+	if (o->status.n > 0)
+		return o->status;
+	return class == 2 || class == 5 ? classes[class] : classes[4];
+}
+
 void
 hb_msgid_format(uint64_t id, char dst[17])
 {

@@ -231,6 +231,21 @@ def test_log_every_delivery_has_a_code(world):
     assert (gone["result"], gone["code"]) == ("fail", "550")
 
 
+def test_log_every_delivery_has_a_status(world):
+    """status= is of the class of a reply that has none of its own."""
+    mx = world.domain("far.test")
+    busy = world.domain("busy.test")
+    mx.reply["eod"] = "250 kept"
+    busy.reply["greeting"] = "421 busy"
+    hb = world.server()
+    hb.send("a@c.test", ["x@far.test", "y@busy.test"], client.text("status"))
+    got = hb.wait_record(ev="delivery", rcpt="x@far.test")
+    assert (got["code"], got["status"]) == ("250", "2.0.0")
+    got = hb.wait_record(ev="delivery", rcpt="y@busy.test")
+    assert (got["code"], got["status"]) == ("421", "4.0.0")
+    assert hb.wait_reason("remote-reply")["status"] == "4.0.0"
+
+
 # the configuration
 
 
