@@ -13,21 +13,11 @@ sts_core_note_time(struct sts_core *c, const struct sts_record *r)
 	sts_clock_seen(&c->clock, r->tried_ms - c->shift_ms);
 }
 
-static enum hb_reason
-reason_of(struct hb_span word)
-{
-	for (unsigned r = 0; r < HB_REASON_COUNT; r++)
-		if (hb_span_eq(
-			word, hb_span_str(hb_reason_word((enum hb_reason)r))))
-			return (enum hb_reason)r;
-	return HB_REASON_NONE;
-}
-
 static void
 recall(struct sts_domain *d, const struct sts_record *r)
 {
 	if (r->tried_ms >= d->fetch.failed_ms)
-		sts_fetch_recall(&d->fetch, r, reason_of(r->last_error));
+		sts_fetch_recall(&d->fetch, r, hb_reason_find(r->last_error));
 }
 
 /* What the store knows of D becomes what D holds, unless D knows better. */

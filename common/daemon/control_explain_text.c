@@ -36,20 +36,10 @@ find_said(const struct said *list, size_t n, struct hb_span word)
 	return NULL;
 }
 
-static enum hb_reason
-reason_of(struct hb_span word)
-{
-	for (unsigned i = 0; i < HB_REASON_COUNT && word.n > 0; i++)
-		if (hb_span_eq(word,
-		    hb_span_str(hb_reason_word((enum hb_reason)i))))
-			return (enum hb_reason)i;
-	return HB_REASON_NONE;
-}
-
 void
 ctl_explain_why(json_t *obj, bool advice)
 {
-	enum hb_reason r = reason_of(ctl_member(obj, "reason"));
+	enum hb_reason r = hb_reason_find(ctl_member(obj, "reason"));
 
 	(void)json_object_set_new(obj, "why",
 	    json_string(r != HB_REASON_NONE ? hb_reason_text(r) : ""));
@@ -62,7 +52,7 @@ ctl_explain_why(json_t *obj, bool advice)
 static void
 say_reason(struct ctl_page *p, struct hb_span word)
 {
-	ctl_say(p, "%s [", hb_reason_text(reason_of(word)));
+	ctl_say(p, "%s [", hb_reason_text(hb_reason_find(word)));
 	ctl_say_safe(p, word);
 	ctl_say(p, "]");
 }

@@ -30,6 +30,15 @@ hb_reason_word(enum hb_reason r)
 	return r < HB_REASON_COUNT ? reasons[r].word : "";
 }
 
+enum hb_reason
+hb_reason_find(struct hb_span word)
+{
+	for (unsigned r = 0; r < HB_REASON_COUNT && word.n > 0; r++)
+		if (hb_span_eq(word, hb_span_str(reasons[r].word)))
+			return (enum hb_reason)r;
+	return HB_REASON_NONE;
+}
+
 const char *
 hb_reason_tlsrpt(enum hb_reason r)
 {

@@ -52,6 +52,8 @@ enum hb_reason {
 
 /* Never NULL; "" for HB_REASON_NONE and unknown values. */
 const char *hb_reason_word(enum hb_reason r);
+/* The reason of that word, NONE if it is none. */
+enum hb_reason hb_reason_find(struct hb_span word);
 const char *hb_reason_tlsrpt(enum hb_reason r);
 const char *hb_reason_text(enum hb_reason r);
 /* What would change it, and who can: a sentence, or "". */
