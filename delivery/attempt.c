@@ -1,3 +1,4 @@
+/* The machine of an attempt and its life.  Floor 2. */
 #include "delivery/attempt-priv.h"
 
 #include <stdlib.h>

@@ -65,8 +65,8 @@ struct dlv_link_report {
 
 /*
  * The world of an attempt.  Answers may come before the call returns.  Each
- * of policy, ledger, ask, open and mail is answered exactly once, unless the attempt
- * is freed before (the world then cancels).
+ * of policy, ledger, ask, open and mail is answered exactly once, unless the
+ * attempt is freed before (the world then cancels).
  */
 struct dlv_world {
 	void (*policy)(void *w, struct dlv_attempt *a, struct hb_span domain,
@@ -157,6 +157,7 @@ void dlv_attempt_link(struct dlv_attempt *a,
 /* After done(). */
 const struct dlv_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
     size_t rcpt);
+/* Each connection that was asked for failed, before anything was said. */
 bool dlv_attempt_unreachable(const struct dlv_attempt *a);
 const struct dlv_mx *dlv_attempt_mx(const struct dlv_attempt *a);
 const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
@@ -164,8 +165,8 @@ const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
 const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
 enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);
 /* The operator's tls-policy for a route, else what he demands for the
- * recipients' domain, or NULL.
- * NOW_MS, BELIEVED: as in conf.h.  Borrowed from CONF. */
+ * recipients' domain, or NULL.  NOW_MS, BELIEVED: as in conf.h.  Borrowed
+ * from CONF. */
 const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
     const struct hb_route *route, struct hb_span domain, int64_t now_ms,
     bool believed);

@@ -35,18 +35,6 @@ dlv_is_lmtp(const struct dlv_attempt *a)
 	    a->route.kind == HB_ROUTE_LMTP_UNIX;
 }
 
-static const struct hb_strs *
-keep_names(struct dlv_attempt *a, const struct hb_strs *from)
-{
-	struct hb_strs *to = hb_arena_alloc(a->arena, sizeof(*to));
-
-	to->v = hb_arena_alloc(a->arena, (from->n + 1) * sizeof(*to->v));
-	for (to->n = 0; to->n < from->n; to->n++)
-		to->v[to->n] = hb_arena_cstr(a->arena,
-		    hb_span_str(from->v[to->n]));
-	return to;
-}
-
 /* The operator's word that sets published policies aside for less is logged
  * each time it counts. */
 static void
@@ -174,7 +162,7 @@ set_channel(struct dlv_attempt *a)
 	p = hb_conf_tls_policy(conf, a->route.host, now, believed);
 	if (p != NULL) {
 		a->channel.level = p->level;
-		a->channel.names = keep_names(a, &p->names);
+		a->channel.names = hb_strs_keep(&p->names, a->arena);
 		log_exemption(a, p);
 	}
 	if (!a->route.literal)

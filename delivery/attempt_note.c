@@ -80,28 +80,37 @@ set_status(struct dlv_result *res, const char *status)
 		      sizeof(res->status)) == 0);
 }
 
+static bool
+is_one_of(enum hb_reason r, const enum hb_reason *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (r == list[i])
+			return true;
+	return false;
+}
+
+/* RFC 3463 s3.8: 4.7.5 cryptographic failure, 4.7.0 other. */
 static const char *
 policy_status(enum hb_reason r)
 {
-	/* RFC 3463 s3.8: 4.7.5 cryptographic failure, 4.7.0 other */
-	switch (hb_reason_tlsrpt(r)[0]) {
-	case 'c':
-		return "4.7.5";
-	default:
-		return r == HB_REASON_TLS_HANDSHAKE ||
-			r == HB_REASON_TLS_VERSION
-		    ? "4.7.5"
-		    : "4.7.0";
-	}
+	static const enum hb_reason cryptographic[] = {
+		HB_REASON_TLS_HANDSHAKE, HB_REASON_TLS_VERSION,
+		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
+		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
+
+	return is_one_of(r, cryptographic, HB_ARRAY_LEN(cryptographic))
+	    ? "4.7.5" : "4.7.0";
 }
 
 /* RFC 8689 s4.2.1: 5.7.10 says that there was no TLS to be had. */
 static bool
 is_tls_missing(enum hb_reason r)
 {
-	return r == HB_REASON_NO_STARTTLS ||
-	    r == HB_REASON_STARTTLS_REFUSED ||
-	    r == HB_REASON_TLS_HANDSHAKE || r == HB_REASON_TLS_VERSION;
+	static const enum hb_reason missing[] = { HB_REASON_NO_STARTTLS,
+		HB_REASON_STARTTLS_REFUSED, HB_REASON_TLS_HANDSHAKE,
+		HB_REASON_TLS_VERSION };
+
+	return is_one_of(r, missing, HB_ARRAY_LEN(missing));
 }
 
 /* Could signed records make it good?  While the resolver is being probed
@@ -113,10 +122,7 @@ is_cured_by_dnssec(enum hb_reason r)
 		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
 		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(cured); i++)
-		if (r == cured[i])
-			return true;
-	return false;
+	return is_one_of(r, cured, HB_ARRAY_LEN(cured));
 }
 
 static bool

@@ -1,3 +1,7 @@
+/*
+ * SMTP and LMTP to one server, one message after the other.  Floor 2.
+ * RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 3461, RFC 8689.
+ */
 #include "delivery/client.h"
 
 #include <stdarg.h>

@@ -117,8 +117,7 @@ outcome_of(const struct job *j, size_t i)
 		.mx = hb_span_str(o->mx), .tls = hb_span_str(o->tls),
 		.sts = hb_span_str(o->sts), .at_ms = hb_now_ms(),
 		.from_remote = o->res.remote, .dsn_capable = o->dsn,
-		.policy_id = ref != NULL ? hb_span_head(ref->id, 40)
-					 : HB_SPAN_NONE,
+		.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE,
 		.addr = hb_span_str(o->addr) };
 }
 

@@ -25,7 +25,7 @@ learn_words(const struct dlv_worker *w, struct dlv_trust_words *words)
 	*words = (struct dlv_trust_words){ .said = conf->trust_ad,
 		.probe = conf->dnssec_probe.name,
 		.bad = conf->dnssec_probe.bad };
-	while (words->nservers < DLV_TRUST_SERVERS &&
+	while (words->nservers < HB_MAX_RESOLVERS &&
 	       hb_dns_server(w->dns, words->nservers,
 		   &words->servers[words->nservers]))
 		words->nservers++;

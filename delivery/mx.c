@@ -1,3 +1,4 @@
+/* The ordered list of mail hosts.  RFC 5321 s5.1, RFC 7505.  Floor 2. */
 #include "delivery/mx.h"
 
 #include <stdlib.h>

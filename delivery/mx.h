@@ -48,7 +48,8 @@ struct dlv_mx {
 /* Who is "this host" (RFC 5321 s5.1: mail must not loop). */
 struct dlv_self {
 	const char *hostname;
-	const struct hb_netaddr *addr; /* listening addresses with ports; family 0: every address */
+	/* Where it listens, with ports; family 0: every address. */
+	const struct hb_netaddr *addr;
 	size_t naddr;
 };
 

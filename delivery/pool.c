@@ -1,3 +1,7 @@
+/*
+ * Connections to other servers, one client machine each, and who may have
+ * them next.  Floor 3.
+ */
 #include "config.h"
 
 #include "delivery/pool.h"
@@ -21,7 +25,7 @@ enum {
 struct down {
 	UT_hash_handle hh;
 	struct hb_netaddr addr;
-	int64_t until_ms; /* monotonic */
+	int64_t until_ms; /* by hb_age_ms */
 };
 
 enum link_state {
@@ -53,10 +57,8 @@ struct dlv_link {
 	dlv_report_fn report; /* NULL: no owner */
 	void *ctx;
 
-	struct dlv_target target; /* its strings are the link's */
+	struct dlv_target target; /* its strings are in the arena */
 	struct hb_arena *arena;
-	char *reference;
-	struct hb_strs names;
 };
 
 struct dlv_pool {
@@ -228,7 +230,7 @@ static void
 start_tls(struct dlv_link *l)
 {
 	struct hb_tls_facts f = { .state = HB_TLSF_FAILED };
-	struct hb_tls_want want = { .name = l->reference,
+	struct hb_tls_want want = { .name = l->target.reference,
 		.dane = l->target.dane };
 	int err = hb_conn_tls_client(l->conn, l->pool->env.tls, &want);
 
@@ -403,13 +405,15 @@ on_input(void *ctx)
 static const char *
 name_found(const struct dlv_link *l)
 {
-	if (l->reference == NULL)
+	const struct hb_strs *names = l->target.names;
+
+	if (l->target.reference == NULL)
 		return NULL;
 	if (hb_conn_tls_named(l->conn, l->target.mx))
 		return l->target.mx;
-	for (size_t i = 0; i < l->names.n; i++)
-		if (hb_conn_tls_named(l->conn, l->names.v[i]))
-			return l->names.v[i];
+	for (size_t i = 0; names != NULL && i < names->n; i++)
+		if (hb_conn_tls_named(l->conn, names->v[i]))
+			return names->v[i];
 	return NULL;
 }
 
@@ -548,19 +552,6 @@ keep_text(struct dlv_link *l, const char *s)
 }
 
 static void
-copy_names(struct dlv_link *l, const struct hb_strs *from)
-{
-	struct hb_strs *to = &l->names;
-
-	if (from == NULL)
-		return;
-	to->v = hb_arena_alloc(l->arena, (from->n + 1) * sizeof(*to->v));
-	for (to->n = 0; to->n < from->n; to->n++)
-		to->v[to->n] = hb_arena_cstr(l->arena,
-		    hb_span_str(from->v[to->n]));
-}
-
-static void
 copy_target(struct dlv_link *l, const struct dlv_target *t)
 {
 	l->target = *t;
@@ -568,13 +559,11 @@ copy_target(struct dlv_link *l, const struct dlv_target *t)
 	l->target.policy_domain = keep_text(l, t->policy_domain);
 	l->target.mx = keep_text(l, t->mx);
 	l->target.reference = keep_text(l, t->reference);
-	l->target.names = NULL;
+	if (t->names != NULL)
+		l->target.names = hb_strs_keep(t->names, l->arena);
 	l->target.facts = NULL; /* the client has them */
 	if (t->dane != NULL)
 		l->target.dane = hb_dane_keep(t->dane, l->arena);
-	copy_names(l, t->names);
-	l->reference = t->reference == NULL ? NULL
-		: hb_arena_cstr(l->arena, hb_span_str(t->reference));
 }
 
 static struct dlv_link *

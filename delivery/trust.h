@@ -20,6 +20,7 @@
 #ifndef DELIVERY_TRUST_H
 #define DELIVERY_TRUST_H
 
+#include "common/base/limits.h"
 #include "common/proto/conf.h"
 #include "common/proto/dnsmsg.h"
 
@@ -46,14 +47,12 @@ enum dlv_trust_reason {
 const char *dlv_trust_word(enum dlv_trust t); /* "unknown", "yes", "no" */
 const char *dlv_trust_text(enum dlv_trust_reason r);
 
-enum { DLV_TRUST_SERVERS = 8 };
-
 /* What is to be found out; strings are borrowed until the next begin. */
 struct dlv_trust_words {
 	enum hb_trust_ad said;
 	const char *probe; /* NULL: none was configured */
 	const char *bad;   /* NULL: none */
-	struct hb_netaddr servers[DLV_TRUST_SERVERS];
+	struct hb_netaddr servers[HB_MAX_RESOLVERS]; /* all: each is probed */
 	size_t nservers;
 };
 

@@ -25,7 +25,6 @@
 #include "common/proto/stats.h"
 
 enum {
-	MAX_SERVERS = 8,
 	/* Sent at once; more would overflow a socket's buffer on either side
 	 * and cost seconds of waiting for answers that are lost. */
 	BURST = 32,
@@ -100,7 +99,7 @@ struct server {
 
 struct hb_dns {
 	struct hb_loop *loop;
-	struct server servers[MAX_SERVERS];
+	struct server servers[HB_MAX_RESOLVERS];
 	size_t nservers;
 	struct cached *cache;
 	size_t cache_bytes;
@@ -674,16 +673,16 @@ static int
 add_servers(struct hb_dns *d, const struct hb_conf *conf,
     struct hb_span resolv)
 {
-	struct hb_netaddr found[MAX_SERVERS];
+	struct hb_netaddr found[HB_MAX_RESOLVERS];
 	const struct hb_netaddr *from = conf->resolvers.v;
 	size_t n = conf->resolvers.n;
 	int err = 0;
 
 	if (n == 0) {
-		n = hb_resolv_servers(resolv, found, MAX_SERVERS);
+		n = hb_resolv_servers(resolv, found, HB_MAX_RESOLVERS);
 		from = found;
 	}
-	for (size_t i = 0; i < n && i < MAX_SERVERS && err == 0; i++)
+	for (size_t i = 0; i < n && i < HB_MAX_RESOLVERS && err == 0; i++)
 		err = add_server(d, &from[i]);
 	return err;
 }

@@ -13,15 +13,18 @@
 struct hb_dns;
 struct hb_dns_query;
 
-/* RESOLV: content of resolv.conf, used when CONF names no resolver. */
+/* RESOLV: content of resolv.conf, used when CONF names no resolver.  The first
+ * HB_MAX_RESOLVERS count.  NULL with ERR filled: c-ares does not work. */
 struct hb_dns *hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
     struct hb_span resolv, struct hb_buf *err);
-void hb_dns_free(struct hb_dns **d);
+/* Questions under way are answered first, with HB_DNS_TEMP. */
+void hb_dns_free(struct hb_dns **d); /* accepts NULL inside */
 
 /* ANSWER lives until the callback returns. */
 typedef void (*hb_dns_fn)(void *ctx, const struct hb_dns_answer *answer);
-/* CB may run before this returns NULL (cached answer); otherwise the query
- * can be cancelled until CB runs. */
+/* CB may run before this returns NULL (cached answer; what can be no name is
+ * NXDOMAIN, and without servers all is TEMP); otherwise the query can be
+ * cancelled until CB runs.  An answer comes within ten seconds or so. */
 struct hb_dns_query *hb_dns_ask(struct hb_dns *d, struct hb_span name,
     enum hb_dns_type type, hb_dns_fn cb, void *ctx);
 /* Asks the server of that number alone, whatever is cached, and keeps nothing

@@ -10,7 +10,6 @@
 #include "common/proto/tlsfacts.h"
 
 struct hb_tls; /* a context: server or client side */
-struct hb_peer;
 
 /*
  * Signs through the key agent: blocks at most 200 ms on FD, a socket of its

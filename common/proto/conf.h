@@ -221,6 +221,9 @@ void hb_conf_dump(const struct hb_conf *c, struct hb_buf *out);
 /* The keyword part of hauberk.conf(5), mdoc. */
 void hb_conf_manual(struct hb_buf *out);
 
+/* A copy that lives in ARENA. */
+const struct hb_strs *hb_strs_keep(
+    const struct hb_strs *from, struct hb_arena *arena);
 /* Is DOMAIN (any case) one of NAMES? */
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
 const char *hb_tls_level_word(enum hb_tls_level level);

@@ -1,5 +1,17 @@
-/* Looking things up in the configuration.  Floor 1. */
+/* Looking things up in the configuration, and keeping some of it.  Floor 1. */
 #include "common/proto/conf.h"
+
+const struct hb_strs *
+hb_strs_keep(const struct hb_strs *from, struct hb_arena *arena)
+{
+	struct hb_strs *to = hb_arena_alloc(arena, sizeof(*to));
+
+	to->v = hb_arena_alloc(arena, (from->n + 1) * sizeof(*to->v));
+	for (to->n = 0; to->n < from->n; to->n++)
+		to->v[to->n] = hb_arena_cstr(arena,
+		    hb_span_str(from->v[to->n]));
+	return to;
+}
 
 bool
 hb_conf_has_name(const struct hb_strs *names, struct hb_span domain)

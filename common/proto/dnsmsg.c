@@ -1,3 +1,4 @@
+/* DNS answers from the wire.  RFC 1035, RFC 2181, RFC 2308.  Floor 1. */
 #include "common/proto/dnsmsg.h"
 
 #include "common/base/err.h"
@@ -5,7 +6,9 @@
 
 enum {
 	HEADER = 12,
+	RR_LEAST = 11, /* bytes of a record */
 	TYPE_SOA = 6,
+	SOA_LEAST = 22, /* two names of the root, five numbers */
 	CLASS_IN = 1,
 	RCODE_SERVFAIL = 2,
 	RCODE_NXDOMAIN = 3,
@@ -149,9 +152,8 @@ take_section(struct wire *w, size_t count, struct hb_arena *arena)
 {
 	struct section s = { NULL, 0 };
 
-	/* A record has 11 bytes at least: what cannot be there is not
-	 * reserved. */
-	if (w->bad || count > (w->msg.n - w->at) / 11) {
+	/* what cannot be there is not reserved */
+	if (w->bad || count > (w->msg.n - w->at) / RR_LEAST) {
 		w->bad = true;
 		return s;
 	}
@@ -318,12 +320,13 @@ negative_ttl(struct hb_span msg, const struct section *authority)
 {
 	for (size_t i = 0; i < authority->n; i++) {
 		const struct raw_rr *raw = &authority->rr[i];
-		struct wire w = { msg, raw->data + raw->len - 4, false };
+		struct wire w = { msg, raw->data + raw->len, false };
 		uint32_t minimum;
 
 		if (raw->type != TYPE_SOA || raw->class != CLASS_IN ||
-		    raw->len < 22)
+		    raw->len < SOA_LEAST)
 			continue;
+		w.at -= 4;
 		minimum = take(&w, 4);
 		return minimum < raw->ttl_s ? minimum : raw->ttl_s;
 	}

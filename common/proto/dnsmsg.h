@@ -22,8 +22,10 @@ struct hb_dns_rr {
 	enum hb_dns_type type;
 	uint32_t ttl_s;
 	uint16_t preference;	/* MX */
-	struct hb_span name;	/* NS, CNAME, PTR, MX: lower case, no final dot; "" is the root */
-	struct hb_span data;	/* A, AAAA: 4, 16 bytes; TXT: strings joined; TLSA: from its 4th byte */
+	/* NS, CNAME, PTR, MX: lower case, no final dot; "" is the root */
+	struct hb_span name;
+	/* A, AAAA: 4, 16 bytes; TXT: strings joined; TLSA: from its 4th byte */
+	struct hb_span data;
 	uint8_t tlsa_usage, tlsa_selector, tlsa_match;
 };
 
@@ -37,12 +39,12 @@ enum hb_dns_status {
 struct hb_dns_answer {
 	enum hb_dns_status status;
 	bool servfail;		/* TEMP: the server said SERVFAIL */
-	bool ad;		/* AD bit as it came; whether it counts is the caller's */
+	bool ad; /* AD bit as it came; whether it counts is the caller's */
 	bool aliased;		/* a CNAME was followed */
 	struct hb_span canonical; /* name at the end of the aliases */
-	struct hb_dns_rr *rr;	/* of the type asked, in the order of the answer */
+	struct hb_dns_rr *rr; /* of the type asked, in the answer's order */
 	size_t n;
-	uint32_t ttl_s;		/* smallest; negative answers: by the SOA, RFC 2308 */
+	uint32_t ttl_s; /* smallest; negative answers: by the SOA, RFC 2308 */
 };
 
 /*

@@ -10,7 +10,7 @@
 enum hb_tls_state {
 	HB_TLSF_UNKNOWN,      /* not looked yet */
 	HB_TLSF_NOT_OFFERED,  /* EHLO without STARTTLS */
-	HB_TLSF_REFUSED,      /* STARTTLS answered with something else than 220 */
+	HB_TLSF_REFUSED,      /* STARTTLS answered with other than 220 */
 	HB_TLSF_INJECTED,     /* bytes in clear behind the 220 */
 	HB_TLSF_FAILED,	      /* handshake failed */
 	HB_TLSF_DONE
@@ -44,7 +44,8 @@ struct hb_tls_facts {
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
 	char cipher[48];
-	char reference[256]; /* name that was checked; the first one is sent as SNI */
+	/* Name that was checked; the first one is sent as SNI. */
+	char reference[256];
 	char subject[256];   /* first DNS-ID of the leaf, for people */
 	/* All its DNS-IDs, a space between; " ..." for what has no room. */
 	char names[384];
