@@ -280,6 +280,14 @@ start_child(struct child *c)
 	hb_io_want(c->io, HB_IO_READ);
 }
 
+/* Also those that could not be started before. */
+static void
+feed_all(struct rt_pool *p)
+{
+	for (unsigned i = 0; i < p->n && !TAILQ_EMPTY(&p->waiting); i++)
+		feed(&p->child[i]);
+}
+
 /* Questions that found no free child for the whole time. */
 static void
 on_sweep(void *ctx)
@@ -293,6 +301,7 @@ on_sweep(void *ctx)
 		p->n_waiting--;
 		finish(q, RT_TEMP);
 	}
+	feed_all(p);
 	if (!TAILQ_EMPTY(&p->waiting))
 		hb_timer_set(p->sweep, 500);
 }
@@ -356,8 +365,7 @@ ask(struct rt_pool *p, const struct rt_work *w, rt_found_fn cb, void *ctx)
 	}
 	TAILQ_INSERT_TAIL(&p->waiting, q, link);
 	p->n_waiting++;
-	for (unsigned i = 0; i < p->n && q == TAILQ_FIRST(&p->waiting); i++)
-		feed(&p->child[i]);
+	feed_all(p);
 	if (!TAILQ_EMPTY(&p->waiting) && !hb_timer_is_set(p->sweep))
 		hb_timer_set(p->sweep, 500);
 }

@@ -1,6 +1,7 @@
 /* The router's rules, its walk through aliases, its children. */
 #include "tests/unit/unit.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/proto/conf.h"
@@ -346,6 +347,38 @@ children_answer(void **state)
 	hb_loop_free(&a.loop);
 }
 
+static void
+stop_loop(void *ctx)
+{
+	hb_loop_stop(ctx);
+}
+
+/* No child could be started for a moment: who waits is not forgotten. */
+static void
+children_start_when_they_can(void **state)
+{
+	struct answers a = { .loop = hb_loop_new(), .want = 3 };
+	struct rt_pool *p = rt_pool_new(a.loop, 2, 5000);
+	struct hb_timer *t = hb_timer_new(a.loop, stop_loop, a.loop);
+	struct rlimit was, none;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = was;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < a.want; i++)
+		rt_pool_user(p, HB_SPAN("root"), on_found, &a);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	hb_timer_set(t, 3000);
+	assert_int_equal(hb_loop_run(a.loop), 0);
+	assert_int_equal(a.n, 3);
+	assert_int_equal(a.last, RT_FOUND);
+	rt_pool_free(&p);
+	hb_timer_free(&t);
+	hb_loop_free(&a.loop);
+}
+
 /* The line that counts, for a person. */
 static void
 rules_that_decide(void **state)
@@ -389,6 +422,7 @@ main(void)
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
+		cmocka_unit_test(children_start_when_they_can),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
