@@ -80,7 +80,7 @@ const char *hb_result_word(enum hb_result r);
  * 451 or 550. */
 unsigned hb_outcome_code(const struct hb_outcome *o);
 /* The enhanced code; where a reply had none, the one that says no more than
- * the class of the reply (RFC 3463 s2): 2.0.0, 4.0.0 or 5.0.0. */
+ * the class of the reply: 2.0.0, 4.0.0 or 5.0.0. */
 struct hb_span hb_outcome_status(const struct hb_outcome *o);
 
 extern const struct hb_record hb_env_record;
