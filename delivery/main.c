@@ -10,8 +10,13 @@
 
 #include "common/base/err.h"
 
-/* Below what the parent waits for, or it would kill before all is told. */
-enum { STOP_MS = 7000, MAX_BUNDLES = 64 };
+enum {
+	/* Below what the parent waits for, or it would kill before all is
+	 * told. */
+	STOP_MS = 7000,
+	ANSWER_MS = 15000, /* no question takes longer */
+	MAX_BUNDLES = 64
+};
 
 static struct dlv_worker *
 worker_of(const struct hb_role_env *env)
@@ -111,12 +116,32 @@ free_worker(struct dlv_worker *w)
 	dlv_ledger_free(&w->ledger);
 	dlv_store_free(&w->store);
 	hb_dns_free(&w->dns);
+	hb_dns_free(&w->last_dns);
+	hb_timer_free(&w->last_timer);
 	hb_tls_free(&w->tls);
 	hb_timer_free(&w->stop_timer);
 	hb_buf_free(&w->hosts);
 	hb_buf_free(&w->resolv);
 	hb_arena_free(&w->self_arena);
 	free(w);
+}
+
+static void
+on_last_timer(void *ctx)
+{
+	struct dlv_worker *w = ctx;
+
+	hb_dns_free(&w->last_dns);
+}
+
+/* Attempts that wait for its answers get them: a reload is no trouble of
+ * DNS. */
+static void
+retire(struct dlv_worker *w, struct hb_dns *dns)
+{
+	hb_dns_free(&w->last_dns);
+	w->last_dns = dns;
+	hb_timer_set(w->last_timer, ANSWER_MS);
 }
 
 static int
@@ -126,6 +151,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	int r;
 
 	w->env = env;
+	w->last_timer = hb_timer_new(env->loop, on_last_timer, w);
 	w->store = dlv_store_new(env);
 	dlv_worker_ledger_setup(w);
 	w->jobs = dlv_jobs_new(w);
@@ -201,7 +227,7 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	dlv_pool_reconf(w->pool, env->conf, tls);
 	dlv_probe_reconf(w->probe);
 	if (old_dns != dns)
-		hb_dns_free(&old_dns);
+		retire(w, old_dns);
 	hb_tls_free(&old_tls);
 	return 0;
 }

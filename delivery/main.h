@@ -22,6 +22,8 @@ struct dlv_probe;
 struct dlv_worker {
 	struct hb_role_env *env;
 	struct hb_dns *dns;
+	struct hb_dns *last_dns; /* of before a reload: answers what it has */
+	struct hb_timer *last_timer;
 	struct hb_tls *tls;
 	struct dlv_pool *pool;
 	struct sts *sts;

@@ -228,6 +228,20 @@ def test_no_resolver_at_boot(make_server, closing, world):
     hb.wait_empty()
 
 
+def test_other_resolvers_under_a_question(world):
+    """A reload that brings other name servers is no trouble of DNS for mail
+    that waits for an answer of those before."""
+    mx = world.domain("far.test")
+    world.dns.delay("far.test", 2)
+    hb = world.server()
+    send(hb, "far.test")
+    until(lambda: world.dns.asked("far.test", "MX"), 10)
+    hb.configure(world.lines() + ["resolver 127.0.0.1:%d" % free_port()])
+    assert hb.ctl("reload").code == 0
+    mx.wait(1, 20)
+    assert [r["result"] for r in hb.records(ev="delivery")] == ["ok"]
+
+
 def test_source_address(world):
     """Connections are made from `source-address`."""
     mx = world.domain("far.test")

@@ -542,9 +542,10 @@ move_clock(void)
 	int64_t step = steps[roll(HB_ARRAY_LEN(steps))];
 
 	more_time(NULL);
-	/* one that goes back a little makes the 30 s begin again */
+	/* one that goes back by less than has passed since DNS was asked makes
+	 * the 30 s as much longer */
 	for (size_t i = 0; i < w.game->names; i++)
-		w.names[i].quiet_since = w.mono;
+		w.names[i].quiet_since = w.mono + 30 * SECOND;
 	if (chance(20))
 		w.lab += step;
 	else if (w.ahead > START)
