@@ -27,8 +27,9 @@ struct dlv_attempt {
 	struct hb_route route;
 	char policy_domain[HB_MAX_DOMAIN + 1];
 	struct sts_channel channel;
-	/* When the policy was learnt.  It holds for the whole attempt, though
-	 * it may end meanwhile: what the domain publishes then was not asked. */
+	/* When the policy was learnt, and it was in force.  It is judged by for
+	 * the whole attempt, whatever the clock says later: what the domain
+	 * publishes then was not asked. */
 	int64_t policy_ms;
 	enum dlv_trust trust; /* in the resolver */
 	const struct dlv_seen *seen; /* by the ledger, or NULL */

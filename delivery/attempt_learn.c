@@ -341,6 +341,9 @@ dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
 	a->channel.policy = policy;
 	a->channel.no_policy = why;
 	a->policy_ms = a->world->now_ms();
+	/* by a clock that was not believed: that may change before the end */
+	if (policy != NULL && policy->expires_ms <= a->policy_ms)
+		a->policy_ms = policy->expires_ms - 1;
 	a->waiting--;
 	dlv_run(a);
 }

@@ -15,6 +15,11 @@
 #include "common/proto/stats.h"
 #include "delivery/attempt.h"
 
+struct moment {
+	int64_t ms;
+	bool implausible;
+};
+
 struct fake {
 	struct dlv_attempt *a;
 	const struct sts_policy *policy;
@@ -25,7 +30,7 @@ struct fake {
 	bool requiretls; /* of the last of them */
 	bool done;
 	bool jump; /* of the clock, when a host is connected to */
-	bool end;  /* of the policy's time, then; the clock is right */
+	const struct moment *then; /* the clock, from that on */
 	bool idle; /* the connection was, until it was opened */
 	bool no_dns; /* MX is not known now, the policy never */
 	bool explains; /* connections are to be new ones */
@@ -208,10 +213,14 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 	char what = *f->links;
 
 	(void)a;
-	if (f->jump || f->end)
+	if (f->jump) {
 		now_ms = 10000;
-	if (f->jump)
 		f->clock_implausible = true;
+	}
+	if (f->then != NULL) {
+		now_ms = f->then->ms;
+		f->clock_implausible = f->then->implausible;
+	}
 	assert_int_not_equal(what, '\0');
 	/* not the one that had just died */
 	assert_int_equal(t->fresh, f->explains || f->idle);
@@ -871,10 +880,24 @@ facts_of_a_dead_connection(void **state)
 	hb_buf_free(&f.opened);
 }
 
-/* Between the policy and the verdict: what was cached goes on to hold. */
+/* What the look-up gave goes on to hold for the attempt, whatever the clock
+ * says later: nobody has asked what the domain publishes now. */
 static void
-clock_that_jumps_in_an_attempt(void **state)
+test_STS_19_policy_holds_for_an_attempt(void **state)
 {
+	static const struct {
+		const char *what;
+		struct moment first, then;
+	} cases[] = {
+		{ "it ends", { 1000, false }, { 10000, false } },
+		{ "the clock goes ahead", { 1000, false }, { 10000, true } },
+		{ "it was ahead, and is put right", { 10000, true },
+		    { 1000, false } },
+		{ "it was ahead, and proves right", { 10000, true },
+		    { 10000, false } },
+		{ "it was behind, and is put right", { 10, true },
+		    { 10000, false } },
+	};
 	struct hb_span pattern = HB_SPAN("*.x.test");
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
@@ -885,47 +908,25 @@ clock_that_jumps_in_an_attempt(void **state)
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &conf, .self = &self };
-	struct fake f = { .links = "nn", .policy = &policy, .jump = true };
 
 	(void)state;
-	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
-	now_ms = 1000;
-	assert_true(f.done);
-	assert_int_equal(f.mails, 0);
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
-	    HB_REASON_NO_STARTTLS);
-	dlv_attempt_free(&f.a);
-	hb_buf_free(&f.opened);
-}
+	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
+		struct fake f = { .links = "nn", .policy = &policy,
+			.clock_implausible = cases[i].first.implausible,
+			.then = &cases[i].then };
 
-/* A policy that ends between the look-up and the verdict: nobody has asked what
- * the domain publishes now, so it goes on to hold for this attempt. */
-static void
-test_STS_19_policy_that_ends_in_an_attempt(void **state)
-{
-	struct hb_span pattern = HB_SPAN("*.x.test");
-	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
-		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
-	struct hb_conf conf = { .mta_sts = true };
-	struct hb_env env = { .id = 1 };
-	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
-		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
-	struct fake f = { .links = "nn", .policy = &policy, .end = true };
-
-	(void)state;
-	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
-	now_ms = 1000;
-	assert_true(f.done);
-	assert_int_equal(f.mails, 0);
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
-	    HB_REASON_NO_STARTTLS);
-	dlv_attempt_free(&f.a);
-	hb_buf_free(&f.opened);
+		print_message("%s\n", cases[i].what);
+		now_ms = cases[i].first.ms;
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		now_ms = 1000;
+		assert_true(f.done);
+		assert_int_equal(f.mails, 0);
+		assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+		    HB_REASON_NO_STARTTLS);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
 }
 
 /* Before what a policy causes is final its id is looked at once more. */
@@ -1126,8 +1127,7 @@ main(void)
 		cmocka_unit_test(policy_is_not_waited_for_without_hosts),
 		cmocka_unit_test(what_dns_denies_and_a_policy_says),
 		cmocka_unit_test(facts_of_a_dead_connection),
-		cmocka_unit_test(clock_that_jumps_in_an_attempt),
-		cmocka_unit_test(test_STS_19_policy_that_ends_in_an_attempt),
+		cmocka_unit_test(test_STS_19_policy_holds_for_an_attempt),
 		cmocka_unit_test(test_RTLS_01_said_though_the_clock_jumps),
 		cmocka_unit_test(words_that_end_by_a_clock_not_believed),
 		cmocka_unit_test(test_STS_22_29_policy_is_asked_for),
