@@ -17,7 +17,8 @@ enum {
 	PINNED_S = 2 * 60, /* longer than any fetch */
 	HOST_SIZE = sizeof("mta-sts.") + HB_MAX_DOMAIN,
 	URL_SIZE = HOST_SIZE + 64,
-	HTTPS_PORT = 443
+	HTTPS_PORT = 443,
+	HEAD_MOST = 64 * 1024 /* fields behind the body too: curl keeps all */
 };
 
 struct sts_http {
@@ -49,6 +50,7 @@ struct sts_http_get {
 	/* transfer */
 	CURL *easy;
 	struct curl_slist *pin, *connect_to;
+	size_t head; /* bytes of header fields so far */
 	struct hb_buf body;
 	bool too_long;
 	char error[CURL_ERROR_SIZE];
@@ -135,6 +137,16 @@ on_body(char *p, size_t size, size_t n, void *ctx)
 
 	g->too_long = hb_buf_put(&g->body, hb_span(p, size * n)) < 0;
 	return g->too_long ? 0 : size * n;
+}
+
+static size_t
+on_head(char *p, size_t size, size_t n, void *ctx)
+{
+	struct sts_http_get *g = ctx;
+
+	(void)p;
+	g->head += size * n;
+	return g->head <= HEAD_MOST ? size * n : 0;
 }
 
 /* The roots are shared and already loaded.  Names come from DNS-IDs alone:
@@ -333,6 +345,8 @@ set_limits(struct sts_http_get *g)
 	curl_easy_setopt(e, CURLOPT_MAXFILESIZE, (long)HB_MAX_STS_BODY);
 	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(e, CURLOPT_WRITEDATA, g);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, g);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -369,6 +383,7 @@ transfer(struct sts_http_get *g)
 	if (g->easy == NULL)
 		HB_BUG("out of memory");
 	g->body = HB_BUF_INIT(HB_MAX_STS_BODY);
+	g->head = 0;
 	g->error[0] = '\0';
 	set_limits(g);
 	set_tls(g);

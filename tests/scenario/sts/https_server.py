@@ -24,6 +24,7 @@ POLICY = (b"version: STSv1\r\nmode: enforce\r\nmx: mx.example\r\n"
 NOW = datetime.datetime.utcnow()
 DAY = datetime.timedelta(days=1)
 PLAIN = b"Content-Type: text/plain\r\n"
+FIELD = b"X-Filler: " + b"x" * 90 + b"\r\n"
 MOVED = b"/moved.txt"
 
 
@@ -91,6 +92,9 @@ ANSWERS = {
     "teapot": reply(b"203 Other", PLAIN, POLICY),
     "largest": ok(POLICY + b"\n" * (65536 - len(POLICY))),
     "toolong": ok(POLICY + b"\n" * (65537 - len(POLICY))),
+    "longhead": b"HTTP/1.1 200 OK\r\n" + PLAIN + FIELD * 1200
+                + b"Content-Length: %d\r\n\r\n" % len(POLICY) + POLICY,
+    "longtail": chunks(POLICY)[:-2] + FIELD * 1200 + b"\r\n",
     "toochunked": chunks(POLICY + b"\n" * (65537 - len(POLICY))),
     "html": ok(POLICY, b"Content-Type: text/html\r\n"),
     "notype": ok(POLICY, b""),

@@ -277,6 +277,8 @@ sts07_sts08_sts14_sts15_sts17_sts33_policy_hosts(void **state)
 		{ .domain = "teapot.test", .want = HB_REASON_STS_FETCH_STATUS },
 		{ .domain = "toolong.test", .want = HB_REASON_STS_FETCH_SIZE },
 		{ .domain = "toochunked.test", .want = HB_REASON_STS_FETCH_SIZE },
+		{ .domain = "longhead.test", .want = HB_REASON_STS_FETCH_HTTP },
+		{ .domain = "longtail.test", .want = HB_REASON_STS_FETCH_HTTP },
 		{ .domain = "html.test", .want = HB_REASON_STS_FETCH_TYPE },
 		{ .domain = "notype.test", .want = HB_REASON_STS_FETCH_TYPE },
 		{ .domain = "badpolicy.test", .want = HB_REASON_STS_BAD_POLICY },
