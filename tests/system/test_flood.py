@@ -12,6 +12,7 @@ from harness import client, pki, rawtls
 ROUNDS = 30000
 KEY_UPDATE = b"\x18\0\0\1\0"  # RFC 8446 s4.6.3
 HELLO_REQUEST = b"\0\0\0\0"   # RFC 5246 s7.4.1.1
+CLIENT_HELLO = b"\1\0\0\0"    # each is answered by an alert
 
 
 def key_updates(peer):
@@ -26,7 +27,12 @@ def hello_requests(peer):
     return peer.records([(rawtls.HANDSHAKE, HELLO_REQUEST)] * ROUNDS)
 
 
+def client_hellos(peer):
+    return peer.records([(rawtls.HANDSHAKE, CLIENT_HELLO)] * ROUNDS)
+
+
 FLOODS = {"TLSv1.3": key_updates, "TLSv1.2": hello_requests}
+CLIENT_FLOODS = {"TLSv1.3": key_updates, "TLSv1.2": client_hellos}
 VERSIONS = {"TLSv1.3": None, "TLSv1.2": ssl.TLSVersion.TLSv1_2}
 
 
@@ -96,15 +102,20 @@ def test_mail_host_that_floods(world, ca, address, closing, version):
     good.wait(1)
 
 
-def test_client_that_floods(make_server):
+@pytest.mark.parametrize("version", sorted(CLIENT_FLOODS))
+def test_client_that_floods(make_server, version):
     hb = make_server(["workers smtpd=1 delivery=1"])
     with hb.client() as c:
         c.ehlo()
         assert c.cmd("STARTTLS").code == 220
-        peer = rawtls.RawTls(c.sock, pki.client_context(), server=False)
+        context = pki.client_context()
+        if VERSIONS[version]:
+            context.maximum_version = VERSIONS[version]
+        peer = rawtls.RawTls(c.sock, context, server=False)
         peer.handshake()
+        assert peer.version == version
         try:
-            peer.sock.sendall(key_updates(peer))
+            peer.sock.sendall(CLIENT_FLOODS[version](peer))
         except ConnectionError:
             pass
         assert is_ended(peer.sock)
