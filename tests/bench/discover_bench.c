@@ -31,6 +31,7 @@
 #include "common/io/loop.h"
 #include "common/io/tls.h"
 #include "sts/sts.h"
+#include "tests/unit/nostore.h"
 
 #define POLICY                                                                 \
 	"version: STSv1\nmode: enforce\nmx: mx.example\nmax_age: 604800\n"
@@ -253,38 +254,8 @@ took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 		hb_loop_stop(w.loop);
 }
 
-static void
-store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
-{
-	(void)store;
-	(void)key;
-	cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE);
-}
-
-static void
-store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    hb_store_done_fn cb, void *ctx)
-{
-	(void)store;
-	(void)key;
-	(void)value;
-	(void)lazy;
-	cb(ctx, 0);
-}
-
-static void
-store_list(void *store, struct hb_span after, size_t count,
-    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
-{
-	(void)store;
-	(void)after;
-	(void)count;
-	(void)row;
-	done(ctx, 0);
-}
-
-static const struct hb_store_ops ops = { store_get, store_put, store_list,
-	NULL };
+static const struct hb_store_ops ops = { nostore_get, nostore_put,
+	nostore_list, NULL };
 
 static void
 count_fds(void *timer)

@@ -23,6 +23,7 @@
 #include "common/io/loop.h"
 #include "sts/decide.h"
 #include "sts/sts.h"
+#include "tests/unit/nostore.h"
 
 #define TXT "v=STSv1; id=20260101T000000;"
 
@@ -94,30 +95,8 @@ store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 	hb_buf_free(&value);
 }
 
-static void
-store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
-    hb_store_done_fn cb, void *ctx)
-{
-	(void)store;
-	(void)key;
-	(void)value;
-	(void)lazy;
-	cb(ctx, 0);
-}
-
-static void
-store_list(void *store, struct hb_span after, size_t count,
-    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
-{
-	(void)store;
-	(void)after;
-	(void)count;
-	(void)row;
-	done(ctx, 0);
-}
-
-static const struct hb_store_ops ops = { store_get, store_put, store_list,
-	NULL };
+static const struct hb_store_ops ops = { store_get, nostore_put,
+	nostore_list, NULL };
 
 static void
 took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)

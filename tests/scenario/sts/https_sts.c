@@ -12,6 +12,7 @@
 
 #include "common/io/ctlreply.h"
 #include "sts/sts.h"
+#include "tests/unit/nostore.h"
 
 static struct {
 	struct hb_loop *loop;
@@ -111,14 +112,6 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 /* The store remembers names */
 
 static void
-store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
-{
-	(void)store;
-	(void)key;
-	cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE);
-}
-
-static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
     hb_store_done_fn cb, void *ctx)
 {
@@ -132,19 +125,8 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 	cb(ctx, 0);
 }
 
-static void
-store_list(void *store, struct hb_span after, size_t count,
-    hb_store_row_fn row, hb_store_done_fn done, void *ctx)
-{
-	(void)store;
-	(void)after;
-	(void)count;
-	(void)row;
-	done(ctx, 0);
-}
-
-static const struct hb_store_ops store_ops = { store_get, store_put,
-	store_list, NULL };
+static const struct hb_store_ops store_ops = { nostore_get, store_put,
+	nostore_list, NULL };
 
 /* The server */
 
