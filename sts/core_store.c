@@ -13,10 +13,15 @@ sts_core_note_time(struct sts_core *c, const struct sts_record *r)
 	sts_clock_seen(&c->clock, r->tried_ms - c->shift_ms);
 }
 
+/* Not while D's own back-off runs: a row that a clock dates later, which was
+ * set back since, would end it, and who waits would wait for fetch after
+ * fetch. */
 static void
-recall(struct sts_domain *d, const struct sts_record *r)
+recall(struct sts_domain *d, const struct sts_record *r, int64_t now_ms)
 {
-	if (r->tried_ms >= d->fetch.failed_ms)
+	const struct sts_fetch_state *f = &d->fetch;
+
+	if (f->failures == 0 || !sts_within(f->failed_ms, f->retry_ms, now_ms))
 		sts_fetch_recall(&d->fetch, r, hb_reason_find(r->last_error));
 }
 
@@ -38,7 +43,7 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 		sts_ref_release(&ref);
 		return;
 	}
-	recall(d, r);
+	recall(d, r, now_ms);
 	sts_cache_hold(&c->cache, d, ref);
 	if (!sts_core_is_over(c, ref->policy.expires_ms, now_ms))
 		return;
@@ -79,7 +84,7 @@ take_row(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
 	if (d->stored)
 		sts_core_adopt(c, d, r, now_ms);
 	else if (there)
-		recall(d, r);
+		recall(d, r, now_ms);
 	if (!d->stored)
 		keep_back_off(c, d, r->tried_ms, now_ms);
 }
