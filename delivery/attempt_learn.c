@@ -298,14 +298,21 @@ is_contradicted(const struct dlv_attempt *a)
 		sts_is_enforced(&a->channel, a->policy_ms));
 }
 
-/* The mail's way is the operator's word: that the hop is not found says
- * nothing of the recipients. */
+/* The mail's way is the operator's word: that the hop is not found, or takes
+ * no mail, says nothing of the recipients. */
 static bool
-is_hop_unknown(const struct dlv_attempt *a)
+is_hop_unfit(const struct dlv_attempt *a)
 {
 	return a->mx.result == HB_RESULT_FAIL && !a->route.literal &&
 	    (a->route.kind != HB_ROUTE_MX ||
 		hb_conf_says_route(a->order.conf, a->order.route));
+}
+
+static enum hb_reason
+why_unfit(const struct dlv_mx *m)
+{
+	return m->reason == HB_REASON_NULL_MX || m->reason == HB_REASON_MX_SELF
+	    ? m->reason : HB_REASON_HOP_UNKNOWN;
 }
 
 void
@@ -319,9 +326,8 @@ dlv_learned(struct dlv_attempt *a)
 	    a->mx.records.known && a->mx.records.ad;
 	dlv_mx_finish(&a->mx,
 	    a->route.kind == HB_ROUTE_MX ? a->order.self : NULL);
-	if (is_hop_unknown(a))
-		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_HOP_UNKNOWN, 451,
-		    "4.4.4");
+	if (is_hop_unfit(a))
+		dlv_end_with(a, HB_RESULT_DEFER, why_unfit(m), 451, "4.4.4");
 	else if (is_contradicted(a))
 		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_DNS_CONTRADICTED,
 		    451, "4.4.4");

@@ -339,7 +339,8 @@ def test_smarthost_that_dns_does_not_know(world, mx_factory, hop):
     assert (told["verdict"], told["reason"]) == ("defer", "hop-unknown")
     if hop.startswith("mx:"):
         world.dns.set("smart.test", "MX", "0 .")
-        hb.ctl("flush", "all")
+        until(lambda: hb.ctl("flush", "all") and hb.records(
+            ev="delivery", result="defer", reason="null-mx"), 20, "null MX")
         world.dns.set("smart.test", "MX", "10 mx.smart.test")
         smart = world.host("mx.smart.test")
     else:
