@@ -206,6 +206,20 @@ accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
 	return true;
 }
 
+/*
+ * A fetch is over.  Who waits is answered by the TXT record that it was made
+ * for, though its time ended meanwhile, unless it is being asked for anew: a
+ * domain that shows another id at each look would be fetched for ever.
+ */
+static void
+fetch_over(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
+{
+	if (!d->asking && !d->anew && d->txt.fresh_until_ms <= now_ms &&
+	    hb_span_eq(sts_id_span(&d->txt.id), sts_id_span(&d->fetch_id)))
+		d->txt.fresh_until_ms = now_ms + 1;
+	sts_core_advance(c, d, now_ms);
+}
+
 void
 sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
     struct hb_span body, const char *text, int64_t now_ms)
@@ -219,7 +233,7 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 		why = HB_REASON_STS_BAD_POLICY;
 	if (why != HB_REASON_NONE) {
 		fetch_failed(c, d, why, text, now_ms);
-		sts_core_advance(c, d, now_ms);
+		fetch_over(c, d, now_ms);
 	}
 	sts_core_start_fetches(c);
 }
@@ -249,5 +263,5 @@ sts_core_saved(
 	    same ? "refreshed" : "fetched",
 	    err < 0 ? HB_REASON_STS_STORE : HB_REASON_OK,
 	    err < 0 ? hb_strerror(err) : NULL);
-	sts_core_advance(c, d, now_ms);
+	fetch_over(c, d, now_ms);
 }

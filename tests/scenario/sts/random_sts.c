@@ -37,6 +37,7 @@ enum {
 	/* all questions one after the other, each at its slowest and DNS
 	 * without an answer twice; in a crowd also the wait for a place */
 	LOOK_MS = 400 * 1000,
+	CROWD_MS = 900 * 1000,
 	NESTED = 3 /* lookups from inside of answers */
 };
 
@@ -131,6 +132,12 @@ now(void)
 	sts_core_clock(
 	    w.core, w.mono + w.ahead, w.mono, w.mono + w.ahead + w.lab);
 	return w.mono + w.ahead + w.lab;
+}
+
+static int64_t
+patience(void)
+{
+	return w.game->hangs ? CROWD_MS : LOOK_MS;
 }
 
 static struct name *
@@ -409,7 +416,7 @@ more_time(const struct name *n)
 {
 	for (size_t i = 0; i < LOOKS; i++)
 		if (w.looks[i].waiting && (n == NULL || w.looks[i].name == n))
-			w.looks[i].until_ms = w.mono + LOOK_MS;
+			w.looks[i].until_ms = w.mono + patience();
 }
 
 static struct look *
@@ -458,7 +465,7 @@ look_up(struct name *n)
 		.waiting = true,
 		.calling = true,
 		.name = n,
-		.until_ms = w.mono + LOOK_MS };
+		.until_ms = w.mono + patience() };
 	if (n->waiting++ == 0 && n->under_way == 0)
 		n->quiet_since = w.mono;
 	l = sts_core_lookup(
@@ -756,7 +763,7 @@ play(const struct game *g, unsigned long seed)
 	}
 	if (seed % 4 != 0) { /* else some still wait when all is freed */
 		w.nested = NESTED;
-		pass(LOOK_MS + SECOND);
+		pass(patience() + SECOND);
 		check_times();
 		assert_int_equal(count_waiting(), 0);
 	}

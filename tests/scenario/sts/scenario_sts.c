@@ -819,6 +819,7 @@ dns_trouble_ends_though_the_clock_was_set(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(jumps); i++) {
 		struct got g = { .called = false };
 
+		teardown(NULL);
 		setup(NULL);
 		expect_none("other.example", HB_REASON_STS_NO_RECORD);
 		w.zones[0].temp = true;
@@ -831,9 +832,39 @@ dns_trouble_ends_though_the_clock_was_set(void **state)
 		expect_none("more.example", HB_REASON_STS_NO_RECORD);
 		pass(31 * 1000);
 		assert_true(g.called && g.policy);
-		teardown(NULL);
 	}
-	setup(NULL);
+}
+
+/* Each question for the TXT record gives another id, each policy host hangs,
+ * and nothing may be kept: a lookup has its end all the same. */
+static void
+ids_that_change_with_each_look_hold_up_nobody(void **state)
+{
+	static const char *const ids[] = { "v=STSv1; id=1;", "v=STSv1; id=2;",
+		"v=STSv1; id=3;", "v=STSv1; id=4;" };
+	struct got g = { .called = false };
+
+	(void)state;
+	w.zones[0].ttl_s = 0;
+	w.zones[0].policy = NULL;
+	w.zones[0].why = HB_REASON_STS_FETCH_TIMEOUT;
+	w.zones[0].slow = true;
+	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
+	for (size_t i = 0; i < HB_ARRAY_LEN(ids); i++) {
+		pump();
+		if (g.called)
+			break;
+		w.zones[0].txt[0] = ids[i];
+		w.now += 50 * 1000;
+		w.zones[0].slow = false;
+		while (w.npending > 0 && w.pending[0].kind != FETCH)
+			answer_one(next_pending());
+		answer_one(next_pending());
+		w.zones[0].slow = true;
+	}
+	assert_true(g.called && !g.policy);
+	assert_int_equal(g.why, HB_REASON_STS_FETCH_TIMEOUT);
+	assert_in_range(w.zones[0].fetched, 1, 2);
 }
 
 /* `mta-sts off': what was asked before ends, and nobody stirs. */
@@ -1809,6 +1840,7 @@ main(void)
 		T(dns_trouble_that_ends_is_waited_for),
 		T(dns_trouble_of_one_holds_up_no_other),
 		T(dns_trouble_ends_though_the_clock_was_set),
+		T(ids_that_change_with_each_look_hold_up_nobody),
 		T(dns_trouble_ends_though_refreshing_does_not_run),
 		T(sts20_refreshed_about_daily_whatever_the_txt_says),
 		T(sts20_a_refresh_extends_the_life),
