@@ -202,15 +202,3 @@ sts_policy_parse(struct hb_span text, struct hb_arena *arena,
 	*why = ps.why;
 	return r;
 }
-
-void
-sts_policy_print(const struct sts_policy *p, struct hb_buf *out)
-{
-	hb_buf_addf(out, "version: STSv1\nmode: %s\n", sts_mode_word(p->mode));
-	for (size_t i = 0; i < p->nmx; i++) {
-		hb_buf_adds(out, "mx: ");
-		hb_buf_add(out, p->mx[i]);
-		hb_buf_adds(out, "\n");
-	}
-	hb_buf_addf(out, "max_age: %u\n", (unsigned)p->max_age_s);
-}

@@ -36,7 +36,4 @@ const char *sts_mode_word(enum sts_mode m);
 int sts_policy_parse(struct hb_span text, struct hb_arena *arena,
     struct sts_policy *out, const char **why) HB_MUSTCHECK;
 
-/* Canonical text; parses back to an equal policy.  OUT is unbounded. */
-void sts_policy_print(const struct sts_policy *p, struct hb_buf *out);
-
 #endif

@@ -213,30 +213,6 @@ sts17_bounds(void **state)
 }
 
 static void
-printed_text_parses_to_the_same(void **state)
-{
-	struct hb_arena *arena = hb_arena_new();
-	struct hb_buf text = HB_BUF_INIT(0);
-	struct sts_policy p;
-	const char *why;
-
-	(void)state;
-	assert_int_equal(
-	    sts_policy_parse(HB_SPAN("mode: enforce\r\n"
-				     "version: STSv1\r\nmx: A.example\r\nx: "
-				     "y\r\nmx: *.b.example\r\n"
-				     "max_age: 0600\r\n"),
-		arena, &p, &why),
-	    0);
-	sts_policy_print(&p, &text);
-	assert_span(hb_buf_span(&text),
-	    "version: STSv1\nmode: enforce\n"
-	    "mx: a.example\nmx: *.b.example\nmax_age: 600\n");
-	hb_buf_free(&text);
-	hb_arena_free(&arena);
-}
-
-static void
 sts24_one_label_any_case_final_dot(void **state)
 {
 	static const struct {
@@ -289,7 +265,6 @@ main(void)
 		cmocka_unit_test(sts11_max_age),
 		cmocka_unit_test(sts12_mx_values),
 		cmocka_unit_test(sts17_bounds),
-		cmocka_unit_test(printed_text_parses_to_the_same),
 		cmocka_unit_test(sts24_one_label_any_case_final_dot),
 	};
 
