@@ -108,10 +108,11 @@ def test_worlds(net, full):
                      "reply-timeout %ds" % TIMER_S[full]])
     submit(hb, [w.rcpt for w in worlds])
     wait_for(hb, [w.rcpt for w in worlds if w.when == NOW], TIMER_S[full])
-    over = outcomes(hb).values()
-    assert not [r for r in over if r["reason"] in WAITED_FOR]
-    assert not {w.rcpt for w in worlds if w.when == HELD} & \
-        {r["rcpt"] for r in over}
+    over = outcomes(hb)
+    assert not [r for r in over.values() if r["reason"] in WAITED_FOR]
+    early = [w for w in worlds if w.when == HELD and w.rcpt in over]
+    assert not early, "over while they are held: %s" % [
+        (w, hb.records(domain=w.domain), over[w.rcpt]) for w in early]
     release(net)
     wait_for(hb, [w.rcpt for w in worlds], 2 * TIMER_S[full])
     check_all(hb, worlds)
