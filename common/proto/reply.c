@@ -1,6 +1,7 @@
 #include "common/proto/reply.h"
 
 #include "common/base/err.h"
+#include "common/proto/status.h"
 
 void
 hb_reply_reset(struct hb_reply *r)
@@ -30,41 +31,13 @@ add_text(struct hb_reply *r, struct hb_span s)
 	}
 }
 
-/* 1 to 3 digits off the front of *S. */
-static bool
-cut_number(struct hb_span *s)
-{
-	size_t n = 0;
-
-	while (n < s->n && n < 4 && hb_is_digit(s->p[n]))
-		n++;
-	*s = hb_span_from(*s, n);
-	return n >= 1 && n <= 3;
-}
-
-static bool
-cut_dot(struct hb_span *s)
-{
-	if (s->n == 0 || s->p[0] != '.')
-		return false;
-	*s = hb_span_from(*s, 1);
-	return true;
-}
-
-/* "x.y.z " in front, of the class of the code, RFC 2034 s4. */
+/* Not of all lines: the first one says it, RFC 2034 s4. */
 static void
-find_status(struct hb_reply *r, struct hb_span s)
+keep_status(struct hb_reply *r)
 {
-	struct hb_span rest = hb_span_from(s, 1);
-	size_t n;
+	size_t n = hb_status_at_front(r->line, r->code);
 
-	if (s.n < 5 || s.p[0] != '0' + r->code / 100)
-		return;
-	if (!cut_dot(&rest) || !cut_number(&rest) || !cut_dot(&rest) ||
-	    !cut_number(&rest) || (rest.n > 0 && rest.p[0] != ' '))
-		return;
-	n = s.n - rest.n;
-	memcpy(r->status, s.p, n);
+	memcpy(r->status, r->line.p, n);
 	r->status[n] = '\0';
 }
 
@@ -97,7 +70,7 @@ take_line(struct hb_reply *r, struct hb_span line)
 	r->last = line.n == 3 || line.p[3] == ' ';
 	r->line = hb_span_from(line, 4);
 	if (r->lines == 0)
-		find_status(r, r->line);
+		keep_status(r);
 	add_text(r, r->line);
 	return 0;
 }

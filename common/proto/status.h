@@ -9,9 +9,5 @@ bool hb_status_is_valid(struct hb_span s);
 /* The code at the front of reply text ("5.1.1 no such user"): its length; 0
  * when there is none or its class is not that of the reply CODE. */
 size_t hb_status_at_front(struct hb_span text, unsigned code);
-/* What stands for a reply that came without one, RFC 3464 s2.3.4; never NULL. */
-const char *hb_status_for_code(unsigned code);
-/* Short text for a person, by subject and detail; "" when unknown. */
-const char *hb_status_text(struct hb_span status);
 
 #endif

@@ -283,17 +283,10 @@ dsn_06_status_codes(void **state)
 		    hb_status_at_front(at_page_end(hb_span_str(rows[i].text)),
 			rows[i].code),
 		    rows[i].want);
-	for (unsigned code = 200; code < 600; code++) {
-		const char *s = hb_status_for_code(code);
-
-		if (code / 100 == 3)
-			continue;
-		assert_true(hb_status_is_valid(hb_span_str(s)));
-		assert_int_equal(s[0] - '0', code / 100);
-	}
-	assert_true(strlen(hb_status_text(HB_SPAN("5.1.1"))) > 0);
-	assert_string_equal(hb_status_text(HB_SPAN("5.99.99")), "");
-	assert_string_equal(hb_status_text(HB_SPAN("x")), "");
+	assert_true(hb_status_is_valid(HB_SPAN("4.7.100")));
+	assert_false(hb_status_is_valid(HB_SPAN("4.7.1 x")));
+	assert_false(hb_status_is_valid(HB_SPAN("4.7.1.1")));
+	assert_false(hb_status_is_valid(HB_SPAN_NONE));
 }
 
 static void

@@ -33,6 +33,7 @@ static const struct {
 	{ "550 4.1.1 class differs\r\n", 1, 550, "", "4.1.1 class differs" },
 	{ "550 5.1 short\r\n", 1, 550, "", "5.1 short" },
 	{ "550 5.1111.1 long\r\n", 1, 550, "", "5.1111.1 long" },
+	{ "354 3.0.0 no class\r\n", 1, 354, "", "3.0.0 no class" },
 	{ "299 unknown code\r\n", 1, 299, "", "unknown code" },
 	{ "250 a\001b\377c\r\n", 1, 250, "", "a?b?c" },
 	{ "250-a\r\n", 0, 250, "", "a" },
