@@ -4,6 +4,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/proto/netaddr.h"
+#include "common/proto/status.h"
 
 static const struct {
 	const char *prefix;
@@ -78,13 +79,9 @@ parse_error(struct hb_span s, struct hb_route *out)
 
 	out->status = hb_span_cut(&rest, ' ');
 	out->rest = rest;
-	if (out->status.n < 5 || out->status.n > 9 || out->status.p[1] != '.' ||
-	    (out->status.p[0] != '4' && out->status.p[0] != '5'))
-		return HB_E_SYNTAX;
-	for (size_t i = 0; i < out->status.n; i++)
-		if (!hb_is_digit(out->status.p[i]) && out->status.p[i] != '.')
-			return HB_E_SYNTAX;
-	return 0;
+	return hb_status_is_valid(out->status) && out->status.p[0] != '2'
+	    ? 0
+	    : HB_E_SYNTAX;
 }
 
 static int

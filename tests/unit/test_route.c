@@ -48,7 +48,8 @@ bad_routes_are_refused(void **state)
 		"smtp://a..b", "smtp://.a", "smtp://a/b", "lmtp:", "local:",
 		"file:a@b", "file:/a", "file:/a@", "pipe:x", "pipe::x",
 		"pipe:x:", "error:", "error:2.0.0 x", "error:5.1 x",
-		"error:a.b.c", "discard:x" };
+		"error:a.b.c", "error:5...1 x", "error:5.1.1.1 x",
+		"error:5.1000.1 x", "discard:x" };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
