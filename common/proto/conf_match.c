@@ -1,6 +1,8 @@
 /* Looking things up in the configuration, and keeping some of it.  Floor 1. */
 #include "common/proto/conf.h"
 
+#include "common/proto/domain.h"
+
 const struct hb_strs *
 hb_strs_keep(const struct hb_strs *from, struct hb_arena *arena)
 {
@@ -32,8 +34,8 @@ match_weight(const char *pattern, struct hb_span domain)
 		return 1;
 	if (hb_span_eq_nocase(p, domain))
 		return SIZE_MAX;
-	if (p.n > 1 && p.p[0] == '.' && domain.n > p.n &&
-	    hb_span_eq_nocase(hb_span_from(domain, domain.n - p.n), p))
+	if (p.n > 0 && p.p[0] == '.' &&
+	    hb_domain_is_below(domain, hb_span_from(p, 1)))
 		return p.n;
 	return 0;
 }

@@ -1,7 +1,6 @@
 /* Domain names.  Floor 1.  RFC 1035 s2.3.1, RFC 5321 s2.3.5. */
 #include "common/proto/domain.h"
 
-#include "common/base/err.h"
 #include "common/proto/netaddr.h"
 
 enum { NAME_MAX_BYTES = 253 }; /* 255 on the wire, RFC 1035 s2.3.4 */
@@ -62,25 +61,6 @@ hb_domain_is_literal(struct hb_span s)
 	if (v6)
 		s = hb_span_from(s, 5);
 	return hb_netaddr_parse(s, &a) == 0 && a.family == (v6 ? 6 : 4);
-}
-
-int
-hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
-{
-	struct hb_span given = s;
-
-	s = hb_domain_dotless(s);
-	if (s.n > NAME_MAX_BYTES)
-		return HB_E_RANGE;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 128)
-			return HB_E_UNSUPPORTED;
-	if (!hb_domain_is_dns_name(given))
-		return HB_E_SYNTAX;
-	for (size_t i = 0; i < s.n; i++)
-		dst[i] = (char)hb_lower(s.p[i]);
-	dst[s.n] = '\0';
-	return 0;
 }
 
 bool

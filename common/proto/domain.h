@@ -1,5 +1,5 @@
 /*
- * Domain names as text: syntax, comparison, canonical form.  Floor 1.
+ * Domain names as text: syntax and comparison.  Floor 1.
  * RFC 1035 s2.3.1, RFC 5321 s2.3.5, s4.1.3.  Names are ASCII (A-labels); a
  * name with bytes above 127 is refused, it would need Unicode's tables.
  */
@@ -16,14 +16,6 @@ bool hb_domain_is_name(struct hb_span s);
 bool hb_domain_is_dns_name(struct hb_span s);
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]": an address literal, RFC 5321 s4.1.3. */
 bool hb_domain_is_literal(struct hb_span s);
-
-/*
- * The canonical form (lower case, no trailing dot) and a NUL into DST.
- * Returns 0; HB_E_SYNTAX; HB_E_RANGE (too long); HB_E_UNSUPPORTED (bytes
- * above 127).  Names only, no literals.
- */
-int hb_domain_canonical(struct hb_span s, char dst[HB_MAX_DOMAIN + 1])
-    HB_MUSTCHECK;
 
 /* Without one trailing dot. */
 static inline struct hb_span

@@ -270,18 +270,3 @@ hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a)
 	mask = 0xff00u >> rest & 0xff;
 	return ((c->net.b[whole] ^ a->b[whole]) & mask) == 0;
 }
-
-int
-hb_netaddr_reverse(const struct hb_netaddr *a, const char *suffix,
-    struct hb_buf *out)
-{
-	int r = 0;
-
-	if (a->family == 4)
-		return hb_buf_printf(out, "%u.%u.%u.%u.%s", a->b[3], a->b[2],
-		    a->b[1], a->b[0], suffix);
-	for (int i = 15; i >= 0 && r == 0; i--)
-		r = hb_buf_printf(out, "%x.%x.", a->b[i] & 15u,
-		    a->b[i] >> 4u);
-	return r < 0 ? r : hb_buf_printf(out, "%s", suffix);
-}

@@ -35,8 +35,5 @@ bool hb_netaddr_eq(const struct hb_netaddr *a, const struct hb_netaddr *b); /* p
 /* 127.0.0.0/8, ::1 */
 bool hb_netaddr_is_loopback(const struct hb_netaddr *a);
 bool hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a);
-/* "4.3.2.1.in-addr.arpa" and the IPv6 form, 76 bytes at most. */
-int hb_netaddr_reverse(const struct hb_netaddr *a, const char *suffix,
-    struct hb_buf *out) HB_MUSTCHECK;
 
 #endif

@@ -214,41 +214,37 @@ domain_names(void **state)
 {
 	static const struct {
 		const char *name;
-		int want;
-		const char *text;
+		bool dns, host;
 	} rows[] = {
-		{ "B.Example", 0, "b.example" },
-		{ "b.example.", 0, "b.example" },
-		{ "_mta-sts.b.example", 0, "_mta-sts.b.example" },
-		{ "xn--bcher-kva.example", 0, "xn--bcher-kva.example" },
-		{ D253, 0, D253 },
-		{ D253 ".", 0, D253 },
-		{ D253 "h", HB_E_RANGE, NULL },
-		{ "", HB_E_SYNTAX, NULL },
-		{ ".", HB_E_SYNTAX, NULL },
-		{ "a..", HB_E_SYNTAX, NULL },
-		{ "a..b", HB_E_SYNTAX, NULL },
-		{ "a b", HB_E_SYNTAX, NULL },
-		{ "a\r", HB_E_SYNTAX, NULL },
-		{ "a/b", HB_E_SYNTAX, NULL },
+		{ "B.Example", true, true },
+		{ "b.example.", true, true },
+		{ "_mta-sts.b.example", true, false },
+		{ "_25._tcp.a", true, false },
+		{ "xn--bcher-kva.example", true, true },
+		{ D253, true, true },
+		{ D253 ".", true, true },
+		{ D253 "h", false, false },
+		{ "", false, false },
+		{ ".", false, false },
+		{ "a..", false, false },
+		{ "a..b", false, false },
+		{ "a b", false, false },
+		{ "a\r", false, false },
+		{ "a/b", false, false },
 		{ "b\xc3\xbc"
 		  "cher.example",
-		    HB_E_UNSUPPORTED, NULL },
+		    false, false },
 	};
-	char dst[HB_MAX_DOMAIN + 1];
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].name));
 
-		assert_int_equal(hb_domain_canonical(in, dst), rows[i].want);
-		if (rows[i].want == 0)
-			assert_string_equal(dst, rows[i].text);
+		print_message("%s\n", rows[i].name);
+		assert_int_equal(hb_domain_is_dns_name(in), rows[i].dns);
+		assert_int_equal(hb_domain_is_name(in), rows[i].host);
 	}
-	assert_int_equal(hb_domain_canonical(hb_span("a\0b", 3), dst),
-	    HB_E_SYNTAX);
-	assert_true(hb_domain_is_dns_name(HB_SPAN("_25._tcp.a")));
-	assert_false(hb_domain_is_name(HB_SPAN("_25._tcp.a")));
+	assert_false(hb_domain_is_dns_name(hb_span("a\0b", 3)));
 }
 
 static void
