@@ -112,19 +112,6 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 	forget(k, true);
 }
 
-void
-rt_lookup_free(struct rt_lookup **k)
-{
-	if (*k == NULL)
-		return;
-	rt_pool_free(&(*k)->user_pool);
-	rt_pool_free(&(*k)->password_pool);
-	close_maps(*k, (*k)->conf->auth.n);
-	forget(*k, true);
-	free(*k);
-	*k = NULL;
-}
-
 static void
 tell_askers(struct known *e, enum rt_found found)
 {

@@ -13,7 +13,6 @@ struct rt_lookup;
 struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
 /* New configuration: maps are opened anew, what was remembered is gone. */
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
-void rt_lookup_free(struct rt_lookup **k);
 
 /* Is there a mailbox LOCAL at DOMAIN?  CB may run before this returns. */
 void rt_lookup_user(struct rt_lookup *k, struct hb_span local,

@@ -775,14 +775,6 @@ q_spool_drop(struct q_spool *s, struct q_msg *m)
 	q_spool_append(s, q_rec_new(Q_REC_FINISHED, m->id, NULL, NULL));
 }
 
-bool
-q_spool_has(const struct q_spool *s, uint64_t id)
-{
-	const struct q_msg *m = q_index_find(&s->index, id);
-
-	return m != NULL && m->state == Q_MSG_LIVE;
-}
-
 size_t
 q_spool_count(const struct q_spool *s)
 {

@@ -99,7 +99,6 @@ void q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx);
 int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n) HB_MUSTCHECK;
 
-bool q_spool_has(const struct q_spool *s, uint64_t id); /* live and durable */
 uint64_t q_spool_space(const struct q_spool *s); /* bytes for new mail */
 size_t q_spool_count(const struct q_spool *s);	 /* live messages */
 

@@ -574,12 +574,6 @@ smtpd_session_in_data(const struct smtpd_session *s)
 }
 
 bool
-smtpd_session_in_commit(const struct smtpd_session *s)
-{
-	return s->wait == SMTPD_W_RESULT;
-}
-
-bool
 smtpd_session_is_over(const struct smtpd_session *s)
 {
 	return s->state == SMTPD_S_OVER;

@@ -127,8 +127,6 @@ bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
 
 /* Receives message bytes: what back-pressure of queue holds up. */
 bool smtpd_session_in_data(const struct smtpd_session *s);
-/* Waits for the result of a commit: not to be dropped. */
-bool smtpd_session_in_commit(const struct smtpd_session *s);
 bool smtpd_session_is_over(const struct smtpd_session *s);
 
 #endif

@@ -92,18 +92,6 @@ hb_level_parse(struct hb_span s, enum hb_level *out)
 	return HB_E_SYNTAX;
 }
 
-const char *
-hb_event_name(enum hb_event ev)
-{
-	return event_names[ev];
-}
-
-const char *
-hb_key_name(enum hb_key key)
-{
-	return key_names[key];
-}
-
 static bool
 is_plain(unsigned char c)
 {

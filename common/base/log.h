@@ -102,7 +102,5 @@ void hb_log_set_clock(int64_t (*now_ms)(void));
 const char *hb_level_name(enum hb_level level);
 /* Returns 0 or HB_E_SYNTAX. */
 int hb_level_parse(struct hb_span s, enum hb_level *out) HB_MUSTCHECK;
-const char *hb_event_name(enum hb_event ev);
-const char *hb_key_name(enum hb_key key);
 
 #endif

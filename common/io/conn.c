@@ -25,8 +25,6 @@ enum { READS_PER_TURN = 4 }; /* of CONN_SCRATCH bytes: others wait too */
 
 unsigned char conn_scratch[CONN_SCRATCH];
 
-static const struct hb_tls_facts no_facts;
-
 static void on_io(void *ctx, unsigned what);
 static void on_turn_end(void *ctx);
 
@@ -536,24 +534,4 @@ on_turn_end(void *ctx)
 			conn_flush(c);
 	}
 	conn_leave(c);
-}
-
-/* What is known */
-
-const struct hb_tls_facts *
-hb_conn_facts(const struct hb_conn *c)
-{
-	return c->facts != NULL ? c->facts : &no_facts;
-}
-
-bool
-hb_conn_remote(const struct hb_conn *c, struct hb_netaddr *out)
-{
-	return hb_sock_remote(c->fd, out);
-}
-
-bool
-hb_conn_local(const struct hb_conn *c, struct hb_netaddr *out)
-{
-	return hb_sock_local(c->fd, out);
 }

@@ -87,9 +87,4 @@ int hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t,
  * names; the chain is another matter. */
 bool hb_conn_tls_named(const struct hb_conn *c, const char *name);
 
-const struct hb_tls_facts *hb_conn_facts(const struct hb_conn *c);
-/* Peer's and own address; false when there is none (unix socket). */
-bool hb_conn_remote(const struct hb_conn *c, struct hb_netaddr *out);
-bool hb_conn_local(const struct hb_conn *c, struct hb_netaddr *out);
-
 #endif

@@ -99,12 +99,6 @@ hb_loop_stop(struct hb_loop *l)
 	l->stop = true;
 }
 
-void *
-hb_loop_base(struct hb_loop *l)
-{
-	return l->base;
-}
-
 static void
 on_timer(evutil_socket_t fd, short what, void *ctx)
 {

@@ -16,8 +16,6 @@ void hb_loop_free(struct hb_loop **l);
 /* Runs until hb_loop_stop.  Returns 0, or HB_E_IO. */
 int hb_loop_run(struct hb_loop *l) HB_MUSTCHECK;
 void hb_loop_stop(struct hb_loop *l);
-/* struct event_base *, for the adaptors of c-ares and libcurl. */
-void *hb_loop_base(struct hb_loop *l);
 
 /* Wall clock (ms since 1970; lab shift included) and monotonic clock, read
  * once a turn of the loop. */

@@ -1,7 +1,7 @@
 /*
  * The event loop over poll(2), for a role that has a handful of descriptors
  * and is linked without libevent (DESIGN section 2).  Floor 3.  It has no
- * signals, those are the parent's, and no hb_loop_base.
+ * signals: those are the parent's.
  */
 #include "config.h"
 

@@ -387,12 +387,6 @@ hb_peer_instance(const struct hb_peer *p)
 	return p->instance;
 }
 
-void *
-hb_peer_ctx(const struct hb_peer *p)
-{
-	return p->ctx;
-}
-
 /* Keeps the descriptors that came with a read; more than we keep room for
  * is an offence.  0 or HB_E_LIMIT. */
 static int

@@ -62,6 +62,5 @@ void hb_peer_flush(struct hb_peer *p, int ms);
 
 enum hb_role hb_peer_role(const struct hb_peer *p);
 unsigned hb_peer_instance(const struct hb_peer *p);
-void *hb_peer_ctx(const struct hb_peer *p);
 
 #endif

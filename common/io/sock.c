@@ -76,26 +76,6 @@ hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
 	return false;
 }
 
-bool
-hb_sock_remote(int fd, struct hb_netaddr *out)
-{
-	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(ss);
-
-	return getpeername(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    hb_sock_to_netaddr(&ss, len, out);
-}
-
-bool
-hb_sock_local(int fd, struct hb_netaddr *out)
-{
-	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
-	socklen_t len = sizeof(ss);
-
-	return getsockname(fd, (struct sockaddr *)&ss, &len) == 0 &&
-	    hb_sock_to_netaddr(&ss, len, out);
-}
-
 int
 hb_sock_stream(const struct hb_netaddr *like)
 {

@@ -16,9 +16,6 @@ socklen_t hb_sock_from_netaddr(const struct hb_netaddr *a,
  * given as IPv4. */
 bool hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
     struct hb_netaddr *out);
-/* The peer's and the own address of a connected socket. */
-bool hb_sock_remote(int fd, struct hb_netaddr *out);
-bool hb_sock_local(int fd, struct hb_netaddr *out);
 
 /* Each returns a descriptor (close-on-exec, non-blocking), or -errno. */
 int hb_sock_stream(const struct hb_netaddr *like) HB_MUSTCHECK;

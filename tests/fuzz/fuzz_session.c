@@ -17,7 +17,7 @@ enum { SCRIPT = 24 };
 struct run {
 	struct smtpd_session *s;
 	struct hb_buf input, body;
-	bool begun;
+	bool begun, committed;
 };
 
 static void
@@ -42,6 +42,7 @@ take(struct run *r)
 			if (r->begun)
 				abort();
 			r->begun = true;
+			r->committed = false;
 			hb_buf_clear(&r->body);
 		} else if (a.kind == SMTPD_ACT_DATA) {
 			hb_buf_add(&r->body, a.data);
@@ -49,6 +50,7 @@ take(struct run *r)
 			if (!r->begun || a.commit.size != r->body.n)
 				abort();
 			r->begun = false;
+			r->committed = true;
 			check_body(hb_buf_span(&r->body));
 		} else if (a.kind == SMTPD_ACT_ABORT) {
 			r->begun = false;
@@ -87,7 +89,7 @@ event(struct run *r, unsigned what)
 		take(r);
 		smtpd_session_large(r->s);
 		take(r);
-		if (smtpd_session_in_commit(r->s))
+		if (r->committed)
 			smtpd_session_result(r->s, &result);
 	}
 	take(r);

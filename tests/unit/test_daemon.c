@@ -137,10 +137,13 @@ static unsigned
 free_port(void)
 {
 	struct hb_netaddr a = { .family = 4, .b = { 127, 0, 0, 1 } };
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
 	int fd = hb_sock_listen(&a);
 
 	assert_true(fd >= 0);
-	assert_true(hb_sock_local(fd, &a));
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+	assert_true(hb_sock_to_netaddr(&ss, len, &a));
 	close(fd);
 	return a.port;
 }
