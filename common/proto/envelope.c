@@ -17,10 +17,10 @@ const struct hb_record hb_rcpt_record = RECORD(rcpt);
 const struct hb_record hb_outcome_record = RECORD(outcome);
 
 static const struct {
-	const char *word, *tlsrpt, *text, *advice;
+	const char *word, *text, *advice;
 } reasons[] = {
 #define HB_REASON(sym, word, tlsrpt, text, advice)                             \
-	[HB_REASON_##sym] = { word, tlsrpt, text, advice },
+	[HB_REASON_##sym] = { word, text, advice },
 #include "common/proto/reason.def"
 };
 
@@ -37,12 +37,6 @@ hb_reason_find(struct hb_span word)
 		if (hb_span_eq(word, hb_span_str(reasons[r].word)))
 			return (enum hb_reason)r;
 	return HB_REASON_NONE;
-}
-
-const char *
-hb_reason_tlsrpt(enum hb_reason r)
-{
-	return r < HB_REASON_COUNT ? reasons[r].tlsrpt : "";
 }
 
 const char *

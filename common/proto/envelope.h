@@ -54,7 +54,6 @@ enum hb_reason {
 const char *hb_reason_word(enum hb_reason r);
 /* The reason of that word, NONE if it is none. */
 enum hb_reason hb_reason_find(struct hb_span word);
-const char *hb_reason_tlsrpt(enum hb_reason r);
 const char *hb_reason_text(enum hb_reason r);
 /* What would change it, and who can: a sentence, or "". */
 const char *hb_reason_advice(enum hb_reason r);
