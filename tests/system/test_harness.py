@@ -322,6 +322,20 @@ def test_watch_counts_what_others_did_not_take(monkeypatch):
     assert watch.seconds() < 0
 
 
+def test_cut_misses_no_connection(mx_factory):
+    """One that came before the cut and is not served yet is cut too."""
+    mx = mx_factory("127.0.0.1")
+    for cuts, greeting in ((0, b"220"), (1, b"")):
+        number = mx._count()
+        for _ in range(cuts):
+            mx.cut()
+        ours, its = socket.socketpair()
+        threading.Thread(target=mx._serve, args=(its, ("127.0.0.1", 1), number),
+                         daemon=True).start()
+        assert ours.recv(100)[:3] == greeting
+        ours.close()
+
+
 def test_swaks_to_mx(peers, mx_factory, ca):
     """swaks with verified STARTTLS against our MX."""
     mx = mx_factory("127.0.0.1", cert=ca.issue("mx.a.test"))

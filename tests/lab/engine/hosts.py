@@ -174,9 +174,7 @@ class Host(mxmod.Mx):
 
     def _arrived(self, conn, peer):
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with self._lock:
-            self.connections += 1
-            number = self.connections
+        number = self._count()
         work = (self._serve, (conn, peer, number))
         if self.plan is not None:
             tap = wire.Tap(self, self.plan, conn, peer, number)

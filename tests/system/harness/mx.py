@@ -102,6 +102,8 @@ class Mx:
         self.lines = []
         self._lock = threading.Lock()
         self._live = set()
+        self._cuts = 0
+        self._came = {}   # number of a connection: the cuts before it
         self._sock = None
         self.start()
 
@@ -128,8 +130,10 @@ class Mx:
         self.cut()
 
     def cut(self):
-        """Cut the present connections; new ones are taken."""
+        """Cut the present connections, those too that have just come; new
+        ones are taken."""
         with self._lock:
+            self._cuts += 1
             live = list(self._live)
         for session in live:
             session.cut()
@@ -143,11 +147,16 @@ class Mx:
             except OSError:
                 return
             conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with self._lock:
-                self.connections += 1
-                number = self.connections
+            number = self._count()
             threading.Thread(target=self._serve, args=(conn, peer, number),
                              daemon=True).start()
+
+    def _count(self):
+        """The number of a connection that comes."""
+        with self._lock:
+            self.connections += 1
+            self._came[self.connections] = self._cuts
+            return self.connections
 
     def _serve(self, conn, peer, number):
         session = Session(self, conn, peer, number)
@@ -155,6 +164,9 @@ class Mx:
             self._live.add(session)
             self.open_now += 1
             self.open_most = max(self.open_most, self.open_now)
+            missed = self._came.pop(number) != self._cuts
+        if missed:
+            session.cut()
         try:
             session.run()
         except (OSError, ssl.SSLError, Hangup):
