@@ -16,6 +16,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/io/dns.h"
+#include "tests/unit/dice.h"
 
 enum {
 	SERVERS = 3,
@@ -68,7 +69,6 @@ struct ask {
 
 static struct {
 	unsigned long seed;
-	uint64_t dice;
 	int64_t now;
 	struct hb_timer timers[TIMERS];
 	struct ares_channeldata servers[SERVERS];
@@ -80,21 +80,6 @@ static struct {
 	bool ending;
 } w;
 static unsigned long answered, cancelled, failed; /* in all games */
-
-static uint32_t
-roll(uint32_t sides)
-{
-	w.dice ^= w.dice << 13;
-	w.dice ^= w.dice >> 7;
-	w.dice ^= w.dice << 17;
-	return (uint32_t)((w.dice >> 16) % sides);
-}
-
-static bool
-chance(unsigned of_100)
-{
-	return roll(100) < of_100;
-}
 
 static void HB_NORETURN
 lost(const char *what)
@@ -570,7 +555,7 @@ play(unsigned long seed)
 
 	memset(&w, 0, sizeof(w));
 	w.seed = seed;
-	w.dice = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+	dice_seed(seed);
 	w.now = 1000;
 	w.trouble = roll(4) * 20;
 	for (unsigned i = 0; i < SERVERS; i++)
@@ -599,14 +584,6 @@ no_log(void *ctx, enum hb_level level, struct hb_span record)
 	(void)ctx;
 	(void)level;
 	(void)record;
-}
-
-static unsigned long
-number_of(const char *variable, unsigned long otherwise)
-{
-	const char *text = getenv(variable);
-
-	return text != NULL ? strtoul(text, NULL, 10) : otherwise;
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "tests/unit/unit.h"
 
 #include "queue/sched-priv.h"
+#include "tests/unit/dice.h"
 
 enum {
 	SEC = 1000,
@@ -27,7 +28,6 @@ enum {
 
 static struct {
 	unsigned long seed;
-	uint64_t dice;
 	struct q_sched *s;
 	int64_t now;
 	uint64_t last_id;
@@ -46,21 +46,6 @@ static struct {
 	bool kind; /* nothing fails any more */
 } w;
 static unsigned long sent, noticed; /* in all games */
-
-static uint32_t
-roll(uint32_t sides)
-{
-	w.dice ^= w.dice << 13;
-	w.dice ^= w.dice >> 7;
-	w.dice ^= w.dice << 17;
-	return (uint32_t)((w.dice >> 16) % sides);
-}
-
-static bool
-chance(unsigned of_100)
-{
-	return roll(100) < of_100;
-}
 
 static void HB_NORETURN
 lost(const char *what)
@@ -473,7 +458,7 @@ play(unsigned long seed)
 
 	memset(&w, 0, sizeof(w));
 	w.seed = seed;
-	w.dice = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+	dice_seed(seed);
 	w.now = 1000000;
 	c = any_conf();
 	w.s = q_sched_new(&c);
@@ -492,14 +477,6 @@ play(unsigned long seed)
 	if (w.s->msgs.live != 0 || w.njobs != 0)
 		lost("mail is left");
 	q_sched_free(&w.s);
-}
-
-static unsigned long
-number_of(const char *variable, unsigned long otherwise)
-{
-	const char *text = getenv(variable);
-
-	return text != NULL ? strtoul(text, NULL, 10) : otherwise;
 }
 
 static void

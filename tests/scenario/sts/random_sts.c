@@ -18,6 +18,7 @@
 
 #include "common/base/log.h"
 #include "sts/core-priv.h"
+#include "tests/unit/dice.h"
 
 #define SECOND INT64_C(1000)
 #define MINUTE (60 * SECOND)
@@ -82,7 +83,6 @@ struct game {
 
 static struct {
 	const struct game *game;
-	uint64_t dice;
 	unsigned long seed;
 	struct sts_core *core;
 	int64_t mono, ahead, lab, alarm; /* ahead: of mono, the wall clock */
@@ -102,21 +102,6 @@ static struct {
 	unsigned nested;
 } w;
 static unsigned long answered, cancelled; /* in all games */
-
-static uint32_t
-roll(uint32_t sides)
-{
-	w.dice ^= w.dice << 13;
-	w.dice ^= w.dice >> 7;
-	w.dice ^= w.dice << 17;
-	return (uint32_t)((w.dice >> 16) % sides);
-}
-
-static bool
-chance(unsigned of_100)
-{
-	return roll(100) < of_100;
-}
 
 static void HB_NORETURN
 lost(const char *what, const struct name *n)
@@ -724,7 +709,7 @@ set_up(const struct game *g, unsigned long seed)
 	memset(&w, 0, sizeof(w));
 	w.game = g;
 	w.seed = seed;
-	w.dice = UINT64_C(0x9e3779b97f4a7c15) * (seed + 1);
+	dice_seed(seed);
 	w.mono = 1 + roll(1000000);
 	w.ahead = START - w.mono;
 	w.alarm = INT64_MAX;
@@ -779,14 +764,6 @@ static const struct game games[] = {
 	{ "busy", 60, 1 * SECOND, 20 * MINUTE, 20, 5, false },
 	{ "crowd", 1400, 20, 80 * SECOND, 20, 5, true },
 };
-
-static unsigned long
-number_of(const char *variable, unsigned long otherwise)
-{
-	const char *text = getenv(variable);
-
-	return text != NULL ? strtoul(text, NULL, 10) : otherwise;
-}
 
 static void
 nobody_waits_for_nothing(void **state)
