@@ -14,6 +14,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#ifndef HAVE_CMOCKA
+#error "cmocka is missing (Debian: libcmocka-dev); install it, configure again"
+#endif
 #include <cmocka.h>
 
 #include "common/base/buf.h"
