@@ -68,6 +68,20 @@ tell(const struct hb_buf *err, int code)
 	return code;
 }
 
+/* A start would mend it; -n changes nothing. */
+static void
+check_submit(const struct pd_parent *pd)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+
+	if (pd_check_submit(pd, false, &why) < 0) {
+		hb_buf_adds(&why, " (hauberkd tries it at its start)\n");
+		(void)fputs("hauberkd: warning: ", stderr);
+		fwrite(why.p + why.off, 1, why.n, stderr);
+	}
+	hb_buf_free(&why);
+}
+
 /* Prints mistakes and warnings.  0 or EX_CONFIG. */
 static int
 load_conf(struct pd_parent *pd)
@@ -187,6 +201,19 @@ make_counters(struct pd_parent *pd, struct hb_buf *err)
 	return EX_OSERR;
 }
 
+/* The server runs without it: mail of other hosts is taken all the same. */
+static void
+prepare_submit(struct pd_parent *pd)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+
+	if (pd_check_submit(pd, true, &why) < 0)
+		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
+		    hb_kv_str(HB_K_WORD, "hauberk-submit"),
+		    hb_kv_span(HB_K_TEXT, hb_buf_span(&why)));
+	hb_buf_free(&why);
+}
+
 /* Everything before the roles; 0 or an exit code. */
 static int
 prepare(struct pd_parent *pd, struct hb_buf *err)
@@ -207,6 +234,7 @@ prepare(struct pd_parent *pd, struct hb_buf *err)
 		code = pd_load_files(pd, pd->now.conf, &pd->now.files, err);
 	if (code == 0)
 		code = open_control(pd, err);
+	prepare_submit(pd);
 	pd_role_text(pd->now.conf, &pd->text);
 	return code;
 }
@@ -324,6 +352,8 @@ main(int argc, char **argv)
 	pd.privileged = geteuid() == 0;
 	pd.libexec = libexec_dir(pd.privileged);
 	code = load_conf(&pd);
+	if (code == 0 && o.check_only)
+		check_submit(&pd);
 	if (code != 0 || o.check_only)
 		return code;
 	umask(022);

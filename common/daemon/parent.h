@@ -192,6 +192,16 @@ bool pd_files_changed(struct pd_parent *pd);
 /* Reads the watched files again. */
 void pd_load_watched(struct pd_parent *pd);
 
+/* parent_submit.c */
+/* The group of maildrop/ and of hauberk-submit.  Borrowed from CONF. */
+const char *pd_submit_group(const struct hb_conf *conf);
+/*
+ * As root: is hauberk-submit setgid to that group?  SET: it is made so.
+ * 0, or -errno with WHY filled: what is wrong, and the commands that mend it.
+ */
+int pd_check_submit(const struct pd_parent *pd, bool set, struct hb_buf *why)
+    HB_MUSTCHECK;
+
 /* parent_listen.c */
 /* Opens what CONF lists; sockets of HAVE that fit are shared.  0 or an exit
  * code. */

@@ -52,15 +52,6 @@ pd_file_is_for(enum hb_file_kind kind, enum hb_role role)
 
 /* accounts */
 
-static const char *
-submit_group(const struct hb_conf *conf)
-{
-	for (size_t i = 0; i < conf->users.n; i++)
-		if (strcmp(conf->users.v[i].role, "submit") == 0)
-			return conf->users.v[i].account;
-	return "_hauberkm";
-}
-
 static void
 miss_account(const char *name, struct hb_buf *err)
 {
@@ -72,7 +63,7 @@ miss_account(const char *name, struct hb_buf *err)
 int
 pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err)
 {
-	const char *group = submit_group(pd->now.conf),
+	const char *group = pd_submit_group(pd->now.conf),
 	    *local = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
 
 	if (!pd->privileged)
@@ -222,7 +213,7 @@ pd_make_folders(const struct pd_parent *pd, struct hb_buf *err)
 		    err);
 	if (r == 0)
 		r = make_subfolders(pd, c->spool, drop, 1,
-		    owner_of(pd, queue, submit_group(c)), 01730, err);
+		    owner_of(pd, queue, pd_submit_group(c)), 01730, err);
 	if (r == 0)
 		r = make_subfolders(pd, c->spool, own, 1, self, 0700, err);
 	if (r == 0)
