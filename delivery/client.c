@@ -25,7 +25,8 @@ enum state {
 	S_MAIL,
 	S_RCPT,
 	S_DATA,
-	S_FINAL,
+	S_BODY,	 /* the message is on its way out */
+	S_FINAL, /* all of it is out */
 	S_QUIT,
 	S_CLOSED,
 	S_COUNT
@@ -77,6 +78,10 @@ struct dlv_client {
 	struct dlv_result mail; /* the refusal of MAIL */
 	bool lone_dot;		/* 354 though nobody is to get it */
 	bool in_doubt;
+	/* The reply under way began when none was owed, or before the message
+	 * was out. */
+	bool early;
+	bool spoiled; /* no other message over this connection */
 	bool needs_rset;
 	struct hb_arena *arena; /* of the transaction */
 
@@ -242,6 +247,24 @@ static void
 break_off(struct dlv_client *c, enum hb_reason reason, const char *status)
 {
 	close_with(c, own_result(HB_RESULT_DEFER, reason, 0, status));
+}
+
+/* A reply that belongs to nothing: from now on nobody knows which command a
+ * reply is for.  What waits to be sent is not. */
+static void
+out_of_step(struct dlv_client *c)
+{
+	struct dlv_result why = own_result(HB_RESULT_DEFER,
+	    HB_REASON_BAD_REPLY, 0, "4.5.0");
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	hb_buf_addf(&text, "%s (a reply that nothing was asked for: %u ",
+	    hb_reason_text(HB_REASON_BAD_REPLY), c->reply.code);
+	hb_buf_add(&text, hb_reply_text(&c->reply));
+	hb_buf_adds(&text, ")");
+	why.text = hb_arena_span(c->failure_arena, hb_buf_span(&text));
+	hb_buf_free(&text);
+	close_with(c, why);
 }
 
 /* The server refuses the session: a polite end, nothing waited for. */
@@ -527,6 +550,8 @@ end_txn(struct dlv_client *c)
 	c->in_doubt = false;
 	timer(c, 0);
 	push(c, DLV_ACT_DONE, 0, 0);
+	if (c->spoiled)
+		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
 }
 
 static void
@@ -584,31 +609,43 @@ on_rcpt(struct dlv_client *c)
 }
 
 static void
+await_final(struct dlv_client *c)
+{
+	c->state = S_FINAL;
+	/* RFC 5321 s4.5.3.2.6: the longest of the waits */
+	timer(c, c->conf.reply_ms * 2);
+}
+
+static void
 on_data(struct dlv_client *c)
 {
 	struct dlv_result res;
 
 	c->at++;
-	if (hb_reply_class(&c->reply) == 3) {
-		c->lone_dot = c->naccepted == 0;
-		c->in_doubt = !c->lone_dot;
-		/* RFC 2920 s3.1: an empty message that nobody gets */
-		if (c->lone_dot)
-			say(c, ".\r\n");
-		else
-			push(c, DLV_ACT_BODY, 0, 0);
-		/* RFC 5321 s4.5.3.2.6: the longest of the waits */
-		c->state = S_FINAL;
-		timer(c, c->conf.reply_ms * 2);
+	if (hb_reply_class(&c->reply) != 3) {
+		res = remote_result(&c->reply, c->arena);
+		settle(c, &res);
+		end_txn(c);
 		return;
 	}
-	res = remote_result(&c->reply, c->arena);
-	if (res.result == HB_RESULT_OK) { /* 2yz is no answer to DATA */
-		res.result = HB_RESULT_DEFER;
-		res.reason = HB_REASON_BAD_REPLY;
+	c->lone_dot = c->naccepted == 0;
+	/* RFC 2920 s3.1: an empty message that nobody gets */
+	if (c->lone_dot) {
+		say(c, ".\r\n");
+		await_final(c);
+	} else {
+		push(c, DLV_ACT_BODY, 0, 0);
+		await(c, S_BODY);
 	}
-	settle(c, &res);
-	end_txn(c);
+}
+
+void
+dlv_client_body_sent(struct dlv_client *c)
+{
+	if (c->state != S_BODY)
+		return;
+	c->in_doubt = true;
+	await_final(c);
 }
 
 /* LMTP: one reply for each recipient that was accepted, RFC 2033 s4.2. */
@@ -622,10 +659,10 @@ on_final_lmtp(struct dlv_client *c)
 		c->txn.rcpt[i].result = remote_result(&c->reply, c->arena);
 		break;
 	}
-	if (--c->naccepted > 0)
-		timer(c, c->conf.reply_ms * 2);
-	else
+	if (--c->naccepted == 0)
 		end_txn(c);
+	else if (c->state == S_FINAL)
+		timer(c, c->conf.reply_ms * 2);
 }
 
 static void
@@ -665,7 +702,19 @@ on_unasked(struct dlv_client *c)
 	if (c->reply.code == 421)
 		refused(c);
 	else
-		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
+		out_of_step(c);
+}
+
+/* A server may refuse a message before it has all of it; it cannot take one.
+ * What is left of it is not sent, and no other follows. */
+static void
+on_body(struct dlv_client *c)
+{
+	c->spoiled = true;
+	if (hb_reply_class(&c->reply) < 4)
+		out_of_step(c);
+	else
+		on_final(c);
 }
 
 static void (*const on_reply[S_COUNT])(struct dlv_client *) = {
@@ -679,6 +728,7 @@ static void (*const on_reply[S_COUNT])(struct dlv_client *) = {
 	[S_MAIL] = on_mail,
 	[S_RCPT] = on_rcpt,
 	[S_DATA] = on_data,
+	[S_BODY] = on_body,
 	[S_FINAL] = on_final,
 	[S_QUIT] = on_quit,
 };
@@ -806,16 +856,83 @@ on_injected(struct dlv_client *c)
 	break_off(c, HB_REASON_TLS_INJECTED, "4.7.5");
 }
 
+/* Replies that are to come for what has been sent. */
+static size_t
+owed(const struct dlv_client *c)
+{
+	switch (c->state) {
+	case S_GREETING:
+	case S_EHLO:
+	case S_HELO:
+	case S_STARTTLS:
+	case S_RSET:
+	case S_QUIT:
+		return 1;
+	case S_MAIL:
+	case S_RCPT:
+	case S_DATA:
+		return c->sent - c->at;
+	case S_FINAL:
+		return c->conf.lmtp && !c->lone_dot ? c->naccepted : 1;
+	case S_NEW:
+	case S_HANDSHAKE:
+	case S_READY:
+	case S_BODY:
+	case S_CLOSED:
+	case S_COUNT:
+		break;
+	}
+	return 0;
+}
+
+/* 3yz answers DATA and nothing else, and 2yz all but DATA. */
+static bool
+is_misplaced(const struct dlv_client *c)
+{
+	unsigned class = hb_reply_class(&c->reply);
+
+	return class < 4 && c->state >= S_MAIL && c->state <= S_FINAL && (class == 3) != (c->state == S_DATA);
+}
+
+/*
+ * A reply counts when what it answers had been sent before it began.  So
+ * OCTETS that came behind the last one that is owed are out of step; but for
+ * a refusal, and for the answer to a message that is out, nothing that came
+ * with them is believed.
+ */
 static void
-take_reply(struct dlv_client *c)
+weigh_reply(struct dlv_client *c, bool octets)
+{
+	bool behind = octets && owed(c) <= 1 && c->state != S_QUIT;
+	bool refusal = hb_reply_class(&c->reply) > 3;
+
+	if (behind)
+		c->spoiled = true;
+	if (c->early && c->state != S_BODY && c->state != S_FINAL)
+		on_unasked(c);
+	else if (c->early)
+		on_body(c);
+	else if (is_misplaced(c) ||
+	    (behind && !refusal && c->state != S_FINAL &&
+		c->state != S_STARTTLS))
+		out_of_step(c);
+	else
+		on_reply[c->state](c);
+	if (behind && c->state != S_HANDSHAKE)
+		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
+}
+
+static void
+take_reply(struct dlv_client *c, bool octets)
 {
 	/* 421 in the middle of a group: the rest will not be answered.  MAIL
 	 * and RCPT are not decided then: another host may take them. */
 	if (c->reply.code == 421 && c->state >= S_RSET && c->state <= S_DATA)
 		refused(c);
 	else
-		on_reply[c->state](c);
+		weigh_reply(c, octets);
 	hb_reply_reset(&c->reply);
+	c->early = false;
 }
 
 size_t
@@ -823,6 +940,8 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 {
 	size_t used = 0;
 
+	if (in.n > 0 && c->reply.lines == 0 && owed(c) == 0)
+		c->early = true;
 	while (c->state != S_CLOSED && c->state != S_HANDSHAKE) {
 		int n = hb_reply_feed(&c->reply, hb_span_from(in, used));
 
@@ -835,7 +954,7 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 			note_extension(c, c->reply.line);
 		if (!c->reply.done)
 			continue;
-		take_reply(c);
+		take_reply(c, used < in.n);
 		if (c->state == S_HANDSHAKE && used < in.n)
 			on_injected(c);
 	}
@@ -931,5 +1050,5 @@ dlv_client_has_dsn(const struct dlv_client *c)
 bool
 dlv_client_is_ready(const struct dlv_client *c)
 {
-	return c->state == S_READY;
+	return c->state == S_READY && !c->early;
 }

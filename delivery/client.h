@@ -16,7 +16,11 @@
  *
  * An example run:  dlv_client_connected; act TIMER; input "220 x\r\n"; act
  * SEND "EHLO ..."; input "250 x\r\n"; act READY; dlv_client_mail; act SEND
- * "MAIL ..."; input "250 ok\r\n" ...; act BODY; input "250 ok\r\n"; act DONE.
+ * "MAIL ..."; input "250 ok\r\n" ...; act BODY; dlv_client_body_sent; input
+ * "250 ok\r\n"; act DONE.
+ *
+ * A reply that comes before what it answers was sent ends the session: a 250
+ * that is there before the message is out takes no message.
  */
 #ifndef DELIVERY_CLIENT_H
 #define DELIVERY_CLIENT_H
@@ -73,7 +77,8 @@ enum dlv_act_kind {
 	DLV_ACT_TIMER,	/* call dlv_client_timeout in ms; 0: no longer */
 	DLV_ACT_TLS,	/* start the handshake; then dlv_client_tls_done */
 	DLV_ACT_READY,	/* judge, then dlv_client_mail or _quit */
-	DLV_ACT_BODY,	/* send the body, then ".\r\n", in one go */
+	/* Send the body, then ".\r\n", in one go; then dlv_client_body_sent. */
+	DLV_ACT_BODY,
 	DLV_ACT_DONE,	/* the message is done; ready for the next */
 	DLV_ACT_CLOSED	/* over: close the connection */
 };
@@ -93,6 +98,9 @@ size_t dlv_client_input(struct dlv_client *c, struct hb_span in);
 /* The handshake is over, well or not. */
 void dlv_client_tls_done(struct dlv_client *c,
     const struct hb_tls_facts *facts);
+/* The last octet of the body, and of the dot behind it, was handed to the
+ * network: only now can the message have been taken. */
+void dlv_client_body_sent(struct dlv_client *c);
 void dlv_client_timeout(struct dlv_client *c);
 /* The connection is gone. */
 void dlv_client_lost(struct dlv_client *c);
@@ -112,8 +120,8 @@ void dlv_client_set_facts(struct dlv_client *c,
     const struct hb_tls_facts *facts);
 /* After CLOSED: why.  Text lives as long as the client. */
 const struct dlv_result *dlv_client_failure(const struct dlv_client *c);
-/* The body was handed over and its reply is missing: the message may have
- * been taken, so no other host is tried with it. */
+/* The whole body is out and its reply is missing: the message may have been
+ * taken, so no other host is tried with it. */
 bool dlv_client_in_doubt(const struct dlv_client *c);
 /* After DONE: the refusal of MAIL FROM, or NULL. */
 const struct dlv_result *dlv_client_mail_refusal(const struct dlv_client *c);

@@ -50,7 +50,8 @@ struct dlv_link {
 	bool woken;	 /* WAITING no more */
 	bool driving, dead;
 	bool lost; /* the connection is gone */
-	size_t unsent;	 /* of the body, at the last look */
+	bool body_due;	 /* the body is not all out */
+	size_t unsent;	 /* of it, at the last look */
 	const struct dlv_txn *txn;
 	struct dlv_body body;
 
@@ -256,6 +257,7 @@ send_body(struct dlv_link *l)
 	else if (b->bytes.n > 0 && !hb_span_eq(tail, HB_SPAN("\r\n")))
 		hb_conn_write(l->conn, HB_SPAN("\r\n"));
 	hb_conn_write(l->conn, HB_SPAN(".\r\n"));
+	l->body_due = true;
 	l->unsent = hb_conn_pending(l->conn);
 }
 
@@ -266,15 +268,6 @@ set_timer(struct dlv_link *l, int64_t ms)
 		hb_timer_set(l->timer, ms);
 	else
 		hb_timer_clear(l->timer);
-}
-
-/* The file of a body is the message's, and closed with it: what is not sent
- * of it when the message ends must not go out any more. */
-static bool
-owes_file(const struct dlv_link *l)
-{
-	return l->body.fd >= 0 && l->conn != NULL &&
-	    hb_conn_pending(l->conn) > 0;
 }
 
 static void
@@ -290,9 +283,6 @@ static void
 on_done(struct dlv_link *l)
 {
 	l->messages++;
-	l->unsent = 0;
-	if (!owes_file(l)) /* else it was refused before it was out */
-		l->body.fd = -1;
 	tell_client(l, DLV_LINK_DONE);
 }
 
@@ -326,12 +316,14 @@ perform(struct dlv_link *l, const struct dlv_act *act)
 	}
 }
 
-/* Lets the last bytes (QUIT, close_notify) out before the end. */
+/* Lets the last bytes (QUIT, close_notify) out before the end; but not the
+ * rest of a body: its file is closed with the message, and whoever answered
+ * before it was out is not to get it whole. */
 static void
 bury(struct dlv_link *l)
 {
 	if (l->conn == NULL || l->lost || l->state != L_LEAVING ||
-	    owes_file(l)) {
+	    l->body_due) {
 		free_link(l);
 		return;
 	}
@@ -433,17 +425,17 @@ on_tls(void *ctx, const struct hb_tls_facts *facts)
 	drive(l);
 }
 
-/* All is written.  The wait for the last reply starts when the body is
- * out. */
+/* All is written. */
 static void
 on_drain(void *ctx)
 {
 	struct dlv_link *l = ctx;
 
-	if (l->unsent == 0)
+	if (!l->body_due)
 		return;
-	l->unsent = 0;
-	hb_timer_set(l->timer, l->pool->env.conf->reply_timeout * 2);
+	l->body_due = false;
+	dlv_client_body_sent(l->client);
+	drive(l);
 }
 
 static enum hb_reason
@@ -514,7 +506,7 @@ static bool
 is_progressing(struct dlv_link *l)
 {
 	size_t left = hb_conn_pending(l->conn);
-	bool moved = l->unsent > 0 && left < l->unsent;
+	bool moved = l->body_due && left < l->unsent;
 
 	l->unsent = left;
 	return moved;
@@ -613,7 +605,8 @@ find_idle(struct dlv_pool *p, const struct dlv_target *t)
 	if (t->fresh || t->facts != NULL || p->nidle == 0)
 		return NULL;
 	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
-		if (l->state == L_IDLE && same_target(&l->target, t))
+		if (l->state == L_IDLE && same_target(&l->target, t) &&
+		    hb_conn_is_quiet(l->conn))
 			return l;
 	return NULL;
 }
@@ -686,7 +679,7 @@ static bool
 may_idle(const struct dlv_link *l)
 {
 	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    !l->outdated && !owes_file(l) && l->messages <
+	    !l->outdated && !l->body_due && l->messages <
 		l->pool->env.conf->max_messages_per_connection &&
 	    l->pool->nidle < MAX_IDLE;
 }
@@ -706,7 +699,7 @@ dlv_link_release(struct dlv_link **lp, bool keep)
 		return;
 	}
 	if (l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    !owes_file(l)) {
+	    !l->body_due) {
 		set_state(l, L_LEAVING);
 		dlv_client_quit(l->client);
 	} else if (l->state != L_LEAVING) {

@@ -281,6 +281,17 @@ hb_conn_consume(struct hb_conn *c, size_t n)
 	settle(c);
 }
 
+bool
+hb_conn_is_quiet(const struct hb_conn *c)
+{
+	unsigned char one;
+
+	return c->state == OPEN && !c->eof && !c->more_inside &&
+	    input_held(c) == 0 &&
+	    recv(c->fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	    (errno == EAGAIN || errno == EINTR);
+}
+
 void
 hb_conn_pause(struct hb_conn *c, bool pause)
 {

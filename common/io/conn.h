@@ -47,6 +47,8 @@ void hb_conn_free(struct hb_conn **c);
  * callbacks: until the end of the turn), also when they are consumed. */
 struct hb_span hb_conn_input(const struct hb_conn *c);
 void hb_conn_consume(struct hb_conn *c, size_t n);
+/* Nothing of the peer waits to be read, the end neither. */
+bool hb_conn_is_quiet(const struct hb_conn *c);
 /* Stops and starts reading: back-pressure.  What is held already is not told
  * of again by on_input. */
 void hb_conn_pause(struct hb_conn *c, bool pause);

@@ -147,7 +147,8 @@ run(const char *last_words, int64_t reply_timeout)
 	w.peer = pair[1];
 	dlv_pool_open(pool, &target, &w.link, on_report, &w);
 	dlv_link_endpoint(w.asked, pair[0], 0);
-	say(&w, "220 x\r\n250 x\r\n");
+	say(&w, "220 x\r\n");
+	say(&w, "250-x\r\n250 PIPELINING\r\n");
 	say(&w, "250 x\r\n250 x\r\n354 x\r\n");
 	say(&w, last_words);
 	for (int i = 0; i < 100 && !w.over; i++)
@@ -191,7 +192,8 @@ static void
 get_ready(struct world *w)
 {
 	w->over = false;
-	say(w, "220 x\r\n250 x\r\n");
+	say(w, "220 x\r\n");
+	say(w, "250 x\r\n");
 	for (int i = 0; i < 100 && !w->over; i++)
 		pump(w, 50);
 }
