@@ -305,8 +305,7 @@ take_results(struct dlv_attempt *a, bool dsn)
 	return left;
 }
 
-/* RFC 5321 s4.5.3.1.10: 452 to the recipients beyond a server's limit; they
- * go in a transaction of their own. */
+/* The recipients beyond a server's limit go in a transaction of their own. */
 static bool
 reopen_surplus(struct dlv_attempt *a)
 {
@@ -317,7 +316,7 @@ reopen_surplus(struct dlv_attempt *a)
 	if (ok == 0)
 		return false;
 	for (size_t i = 0; i < a->txn.nrcpt; i++) {
-		if (a->txn.rcpt[i].result.code != 452)
+		if (!a->txn.rcpt[i].result.surplus)
 			continue;
 		a->outcome[a->index[i]].res.result = HB_RESULT_NONE;
 		surplus++;
@@ -325,15 +324,32 @@ reopen_surplus(struct dlv_attempt *a)
 	return surplus > 0;
 }
 
+/* The refusal of all recipients that speaks of the channel; NULL: some were
+ * taken, or refused for another cause. */
+static const struct dlv_result *
+wanted_tls(const struct dlv_attempt *a)
+{
+	for (size_t i = 0; i < a->txn.nrcpt; i++)
+		if (!a->txn.rcpt[i].result.tls_wanted)
+			return NULL;
+	return &a->txn.rcpt[0].result;
+}
+
 static void
 message_done(struct dlv_attempt *a, const struct dlv_link_report *r)
 {
-	if (r->mail != NULL && r->mail->result == HB_RESULT_DEFER) {
+	const struct dlv_result *tls = wanted_tls(a);
+
+	if (tls != NULL || (r->mail != NULL &&
+			       r->mail->result == HB_RESULT_DEFER)) {
 		/* not this host, not now: perhaps the next */
-		dlv_note_trouble(a, r->mail);
+		dlv_note_trouble(a, tls != NULL ? tls : r->mail);
 		a->txn.nrcpt = 0;
-		a->world->release(a->w, a, true);
-		next_host(a);
+		a->world->release(a->w, a, tls == NULL);
+		if (tls != NULL)
+			next_address(a);
+		else
+			next_host(a);
 		return;
 	}
 	take_results(a, r->dsn);

@@ -82,6 +82,8 @@ struct dlv_client {
 	 * was out. */
 	bool early;
 	bool spoiled; /* no other message over this connection */
+	bool begun;   /* MAIL was said */
+	bool used;    /* and in a transaction before this one */
 	bool needs_rset;
 	struct hb_arena *arena; /* of the transaction */
 
@@ -215,6 +217,46 @@ remote_result(const struct hb_reply *r, struct hb_arena *arena)
 	else if (hb_reply_class(r) == 3)
 		res.reason = HB_REASON_BAD_REPLY;
 	memcpy(res.status, r->status, sizeof(res.status));
+	return res;
+}
+
+/* Why clear text is spoken to a server that has TLS; NONE: it has not, or
+ * all is well. */
+static enum hb_reason
+why_in_clear(const struct dlv_client *c)
+{
+	switch (c->facts.state) {
+	case HB_TLSF_REFUSED:
+		return HB_REASON_STARTTLS_REFUSED;
+	case HB_TLSF_INJECTED:
+		return HB_REASON_TLS_INJECTED;
+	case HB_TLSF_FAILED:
+		return HB_REASON_TLS_HANDSHAKE;
+	case HB_TLSF_UNKNOWN:
+	case HB_TLSF_NOT_OFFERED:
+	case HB_TLSF_DONE:
+		break;
+	}
+	return HB_REASON_NONE;
+}
+
+/*
+ * What the reply to MAIL, RCPT or DATA says of a recipient.  "Must issue
+ * STARTTLS first" to who had tried it is no word on the message: RFC 3207 s4
+ * (530), RFC 3463 s3.8 (x.7.z).
+ */
+static struct dlv_result
+heard(struct dlv_client *c)
+{
+	struct dlv_result res = remote_result(&c->reply, c->arena);
+	enum hb_reason why = why_in_clear(c);
+
+	if (res.result == HB_RESULT_FAIL && why != HB_REASON_NONE &&
+	    (res.code == 530 || strncmp(res.status, "5.7.", 4) == 0)) {
+		res.result = HB_RESULT_DEFER;
+		res.reason = why;
+		res.tls_wanted = true;
+	}
 	return res;
 }
 
@@ -558,6 +600,8 @@ static void
 start_txn(struct dlv_client *c)
 {
 	c->needs_rset = false;
+	c->used = c->begun;
+	c->begun = true;
 	send_more(c);
 	await(c, S_MAIL);
 }
@@ -582,27 +626,39 @@ on_mail(struct dlv_client *c)
 	if (hb_reply_class(&c->reply) == 2) {
 		c->needs_rset = true;
 	} else {
-		c->mail = remote_result(&c->reply, c->arena);
+		c->mail = heard(c);
 		settle(c, &c->mail);
 	}
 	next_in_group(c, c->mail.result != HB_RESULT_NONE);
+}
+
+/* RFC 5321 s4.5.3.1.10: 452, or 552 of older servers, says that there are too
+ * many recipients; 552 says other things too.  Never of the first. */
+static bool
+is_surplus(const struct dlv_client *c, size_t i)
+{
+	if (c->reply.code == 452)
+		return true;
+	return c->reply.code == 552 && i > 0 &&
+	    (strcmp(c->reply.status, "5.5.3") == 0 ||
+		(c->reply.status[0] == '\0' && c->naccepted > 0));
 }
 
 static void
 on_rcpt(struct dlv_client *c)
 {
 	size_t i = c->at++ - 1;
-	struct dlv_rcpt *r = &c->txn.rcpt[i];
+	struct dlv_result *res = &c->txn.rcpt[i].result;
 
 	if (c->mail.result == HB_RESULT_NONE) {
-		/* RFC 5321 s4.5.3.1.10: 552 here means too many recipients */
-		if (c->reply.code == 552)
-			c->reply.code = 452;
 		if (hb_reply_class(&c->reply) == 2) {
 			c->accepted[i] = true;
 			c->naccepted++;
 		} else {
-			r->result = remote_result(&c->reply, c->arena);
+			*res = heard(c);
+			res->surplus = is_surplus(c, i);
+			if (res->surplus)
+				res->result = HB_RESULT_DEFER;
 		}
 	}
 	next_in_group(c, c->at > c->txn.nrcpt && c->naccepted == 0);
@@ -623,7 +679,7 @@ on_data(struct dlv_client *c)
 
 	c->at++;
 	if (hb_reply_class(&c->reply) != 3) {
-		res = remote_result(&c->reply, c->arena);
+		res = heard(c);
 		settle(c, &res);
 		end_txn(c);
 		return;
@@ -922,12 +978,30 @@ weigh_reply(struct dlv_client *c, bool octets)
 		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
 }
 
+/*
+ * A word on the session, not on the message, while nothing of the message is
+ * out: 421 says that the rest will not be answered.  500, 502 and 503 to what
+ * the server had understood for the message before say that the two are not
+ * at the same place any more.  What is not decided then goes elsewhere.
+ */
+static bool
+is_of_session(const struct dlv_client *c)
+{
+	unsigned code = c->reply.code;
+	bool lost_way = code == 500 || code == 502 || code == 503;
+
+	if (c->state < S_RSET || c->state > S_DATA)
+		return false;
+	if (c->mail.result != HB_RESULT_NONE || c->state == S_RSET ||
+	    (c->state == S_DATA && c->naccepted == 0))
+		lost_way = false; /* it answers what was refused */
+	return code == 421 || (c->used && lost_way);
+}
+
 static void
 take_reply(struct dlv_client *c, bool octets)
 {
-	/* 421 in the middle of a group: the rest will not be answered.  MAIL
-	 * and RCPT are not decided then: another host may take them. */
-	if (c->reply.code == 421 && c->state >= S_RSET && c->state <= S_DATA)
+	if (is_of_session(c))
 		refused(c);
 	else
 		weigh_reply(c, octets);
@@ -973,9 +1047,34 @@ dlv_client_timeout(struct dlv_client *c)
 	}
 }
 
-void
-dlv_client_lost(struct dlv_client *c)
+/*
+ * With TLS 1.3 the client has done its part before the server has looked at
+ * it: that a certificate is wanted, or that Finished does not fit, comes as
+ * an alert (RFC 8446 s4.4.2.4) behind a handshake that went well here.
+ */
+static bool
+is_handshake_unproven(const struct dlv_client *c)
 {
+	return c->facts.state == HB_TLSF_DONE &&
+	    (c->state == S_EHLO ||
+		(c->state == S_GREETING && c->conf.tls == DLV_TLS_IMPLICIT));
+}
+
+void
+dlv_client_lost(struct dlv_client *c, const char *tls_error)
+{
+	struct hb_span text = hb_span_str(tls_error[0] != '\0' ? tls_error
+	    : "the peer closed the connection right behind the handshake");
+
+	if (is_handshake_unproven(c)) {
+		c->facts.state = HB_TLSF_FAILED;
+		c->facts.cut = true;
+		HB_ASSERT(hb_span_copy(
+			      hb_span_head(text, sizeof(c->facts.error) - 1),
+			      c->facts.error, sizeof(c->facts.error)) == 0);
+		break_off(c, HB_REASON_TLS_HANDSHAKE, "4.7.5");
+		return;
+	}
 	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
 		c->facts.cut = true;

@@ -53,6 +53,12 @@ struct dlv_result {
 	char status[16]; /* x.y.z, or "" */
 	struct hb_span text;
 	bool remote;	 /* code and text are the server's */
+	/* It takes no more recipients with this message: not yet, RFC 5321
+	 * s4.5.3.1.10.  Result DEFER. */
+	bool surplus;
+	/* It wants TLS, and clear text was spoken for want of TLS that works
+	 * (the reason).  Result DEFER. */
+	bool tls_wanted;
 };
 
 struct dlv_rcpt {
@@ -103,7 +109,9 @@ void dlv_client_tls_done(struct dlv_client *c,
 void dlv_client_body_sent(struct dlv_client *c);
 void dlv_client_timeout(struct dlv_client *c);
 /* The connection is gone. */
-void dlv_client_lost(struct dlv_client *c);
+/* TLS_ERROR: of the session that broke, an alert of the server's perhaps; ""
+ * where there is none. */
+void dlv_client_lost(struct dlv_client *c, const char *tls_error);
 /* Only while ready.  VERDICT must say STS_PROCEED. */
 void dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict);

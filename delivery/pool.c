@@ -463,7 +463,7 @@ on_close(void *ctx, int err, int syserr)
 		free_link(l);
 		return;
 	}
-	dlv_client_lost(l->client);
+	dlv_client_lost(l->client, hb_conn_tls_error(l->conn));
 	drive(l);
 }
 

@@ -465,6 +465,12 @@ hb_conn_tls_named(const struct hb_conn *c, const char *name)
 	return c->tls != NULL && hb_tls_session_named(c->tls, name);
 }
 
+const char *
+hb_conn_tls_error(const struct hb_conn *c)
+{
+	return c->tls != NULL ? hb_tls_session_error(c->tls) : "";
+}
+
 static void
 shake_hands(struct hb_conn *c)
 {

@@ -85,6 +85,8 @@ struct hb_tls_want {
 };
 int hb_conn_tls_client(struct hb_conn *c, struct hb_tls *t,
     const struct hb_tls_want *want) HB_MUSTCHECK;
+/* After on_close: why reading TLS failed, an alert perhaps; "": it did not. */
+const char *hb_conn_tls_error(const struct hb_conn *c);
 /* TLS is up: is the peer's certificate for NAME too?  For further reference
  * names; the chain is another matter. */
 bool hb_conn_tls_named(const struct hb_conn *c, const char *name);

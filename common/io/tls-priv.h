@@ -67,5 +67,7 @@ void hb_tls_session_end(struct hb_tls_session *s);
 bool hb_tls_session_named(const struct hb_tls_session *s, const char *name);
 /* errno of a failed socket, or 0. */
 int hb_tls_session_syserr(const struct hb_tls_session *s);
+/* Why reading failed; "": it did not. */
+const char *hb_tls_session_error(const struct hb_tls_session *s);
 
 #endif

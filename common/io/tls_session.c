@@ -40,6 +40,7 @@ struct hb_tls_session {
 	struct hb_buf *raw;
 	struct hb_tls_facts *facts;
 	int syserr;
+	char error[160]; /* of reading */
 	size_t allowed; /* bytes that this call may still take */
 	size_t quiet;   /* taken that the owner got nothing for */
 	bool eof;  /* of the socket */
@@ -200,23 +201,32 @@ step(struct hb_tls_session *s, int ret)
 
 /* The first error in the queue is the one nearest to the cause. */
 static void
-note_failure(const struct hb_tls_session *s)
+tell_failure(const struct hb_tls_session *s, char *text, size_t size)
 {
 	const char *data = NULL, *reason;
 	int flags = 0;
-	char text[sizeof(s->facts->error)];
 
 	reason = ERR_reason_error_string(ERR_peek_error_data(&data, &flags));
 	if (s->syserr != 0)
 		reason = strerror(s->syserr);
 	else if (s->eof)
-		reason = "the peer closed the connection during the handshake";
+		reason = SSL_is_init_finished(s->ssl)
+		    ? "the peer closed the connection without a word"
+		    : "the peer closed the connection during the handshake";
 	else if (reason == NULL)
 		reason = "handshake failure";
 	if ((flags & ERR_TXT_STRING) != 0 && data != NULL && data[0] != '\0')
-		(void)snprintf(text, sizeof(text), "%s (%s)", reason, data);
+		(void)snprintf(text, size, "%s (%s)", reason, data);
 	else
-		(void)snprintf(text, sizeof(text), "%s", reason);
+		(void)snprintf(text, size, "%s", reason);
+}
+
+static void
+note_failure(const struct hb_tls_session *s)
+{
+	char text[sizeof(s->facts->error)];
+
+	tell_failure(s, text, sizeof(text));
 	hb_tls_facts_failed(s->facts, text);
 	s->facts->cut = s->syserr != 0 || s->eof;
 }
@@ -262,6 +272,8 @@ hb_tls_session_read(
 			s->more = false;
 	}
 	s->quiet -= s->quiet < *got * WORTH ? s->quiet : *got * WORTH;
+	if (r == HB_TLS_STEP_FAILED)
+		tell_failure(s, s->error, sizeof(s->error));
 	/* An end behind bytes is told by the next read. */
 	return *got > 0 ? HB_TLS_STEP_OK : r;
 }
@@ -286,6 +298,12 @@ hb_tls_session_end(struct hb_tls_session *s)
 {
 	ERR_clear_error();
 	(void)SSL_shutdown(s->ssl);
+}
+
+const char *
+hb_tls_session_error(const struct hb_tls_session *s)
+{
+	return s->error;
 }
 
 int

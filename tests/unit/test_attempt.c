@@ -8,6 +8,7 @@
  *	i idle since another message, verified, and dead when it is used
  * and, after a channel that is good, of the message:
  *	+ taken   5 refused   4 MAIL refused for now   ? lost after the body
+ *	t refused for want of TLS
  * OPENED is what was opened: 1, 2, and a minus behind when without TLS.
  */
 #include "unit.h"
@@ -271,7 +272,9 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 			.result = what == '+' ? HB_RESULT_OK
 				: what == '5' ? HB_RESULT_FAIL
 					      : HB_RESULT_DEFER,
-			.reason = HB_REASON_REMOTE_REPLY };
+			.reason = what == 't' ? HB_REASON_STARTTLS_REFUSED
+					      : HB_REASON_REMOTE_REPLY,
+			.tls_wanted = what == 't' };
 	if (what == '?')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, true);
 	else
@@ -380,6 +383,10 @@ static const struct attempt_row rows[] = {
 	{ "MAIL refused for now: the next", STS_MODE_COUNT, "", "v4v+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
 	{ "MAIL refused for now, the next fails in TLS: clear", STS_MODE_COUNT, "", "v4fn+", "122-", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
 	{ "MAIL refused for now, the next lost before ready", STS_MODE_COUNT, "", "v4l", "12", HB_RESULT_DEFER, HB_REASON_CONNECTION_LOST, 1, false },
+	{ "F-4 STARTTLS refused, TLS wanted: next, then defer", STS_MODE_COUNT, "", "rtrt", "12", HB_RESULT_DEFER, HB_REASON_STARTTLS_REFUSED, 2, false },
+	{ "F-4 handshake fails, TLS wanted: the next", STS_MODE_COUNT, "", "fntv+", "11-2", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
+	{ "F-11 cut behind the handshake: clear", STS_MODE_COUNT, "", "Fn+", "11-", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
+	{ "F-11 cut behind the handshake, a policy: never clear", STS_MODE_ENFORCE, "*.x.test", "FF", "12", HB_RESULT_DEFER, HB_REASON_TLS_HANDSHAKE, 0, false },
 	{ "refused is refused", STS_MODE_COUNT, "", "v5", "1", HB_RESULT_FAIL, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "in doubt: no other host", STS_MODE_COUNT, "", "v?", "1", HB_RESULT_DEFER, HB_REASON_CONNECTION_LOST, 1, false },
 };

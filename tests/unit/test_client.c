@@ -153,7 +153,7 @@ perform(struct play *p, char what, struct hb_span arg)
 		over(p, arg);
 		break;
 	case 'L':
-		dlv_client_lost(p->c);
+		dlv_client_lost(p->c, "alert");
 		break;
 	case '!':
 		dlv_client_timeout(p->c);
@@ -180,6 +180,8 @@ struct script {
 #define MAIL1 "C MAIL FROM:<a@b.test>\nS 250 ok\nC RCPT TO:<r0@x.test>\n"
 #define GROUP "C MAIL FROM:<a@b.test>\nC RCPT TO:<r0@x.test>\n"               \
 	"C RCPT TO:<r1@x.test>\nC DATA\n"
+#define TAKEN PLAIN MAIL1 "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\nM\n"
+#define REFUSED HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\nS 454 no\nR\n"
 #define PIPE HELLO "S 250-mx\nS 250 pipelining\nR\n" GROUP
 
 // clang-format off
@@ -200,8 +202,54 @@ static const struct script scripts[] = {
 	  MAIL1 "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\nM\n" MAIL1
 	  "S 250 ok\nC DATA\nS 354 go\nB\nS 450 ok\nD\n", "d", 0, 1,
 	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
-	{ "SMTP-05 552 to RCPT is 452", PLAIN MAIL1 "S 552 many\nD\n", "d", 0, 1,
+	{ "F-21 552 to the only recipient is final", PLAIN MAIL1
+	  "S 552 many\nD\n", "f", 0, 1, DLV_TLS_OFFERED, false, false,
+	  HB_TLSF_NOT_OFFERED, false },
+	{ "F-21 552 5.5.3 to the first is final", PLAIN MAIL1
+	  "S 552 5.5.3 many\nD\n", "f", 0, 1, DLV_TLS_OFFERED, false, false,
+	  HB_TLSF_NOT_OFFERED, false },
+	{ "SMTP-05, F-21 552 behind one that was taken: too many", PIPE
+	  "S 250 ok\nS 250 ok\nS 552 many\nS 354 go\nB\nS 250 ok\nD\n", "od",
+	  0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-21 552 5.5.3 behind one that was not: too many", PIPE
+	  "S 250 ok\nS 550 no\nS 552 5.5.3 many\nS 503 no\nD\n", "fd",
+	  0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-21 552 5.2.2: that mailbox is full", PIPE
+	  "S 250 ok\nS 250 ok\nS 552 5.2.2 full\nS 354 go\nB\nS 250 ok\nD\n",
+	  "of", 0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-27 503 to the second MAIL ends the session", TAKEN
+	  "C MAIL FROM:<a@b.test>\nS 503 no\nC QUIT\nX remote-reply\n", "-", 0,
+	  1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-27 500 to the second RCPT", TAKEN MAIL1
+	  "S 500 no\nC QUIT\nX remote-reply\n", "-", 0, 1, DLV_TLS_OFFERED,
+	  false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-27 503 to the second DATA", TAKEN MAIL1
+	  "S 250 ok\nC DATA\nS 503 no\nC QUIT\nX remote-reply\n", "-", 0, 1,
 	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-27 550 to the second MAIL is its own", TAKEN
+	  "C MAIL FROM:<a@b.test>\nS 550 no\nD\n", "f", 0, 1, DLV_TLS_OFFERED,
+	  false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-27 503 to the first MAIL too", PLAIN
+	  "C MAIL FROM:<a@b.test>\nS 503 no\nD\n", "f", 0, 1, DLV_TLS_OFFERED,
+	  false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-4 454, then 530 to MAIL", REFUSED
+	  "C MAIL FROM:<a@b.test>\nS 530 5.7.0 TLS first\nD\n", "d", 0, 1,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_REFUSED, false },
+	{ "F-4 454, then 5.7.x to RCPT", REFUSED MAIL1 "S 550 5.7.11 TLS\nD\n",
+	  "d", 0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_REFUSED, false },
+	{ "F-4 454, then 550 5.1.1", REFUSED MAIL1 "S 550 5.1.1 who\nD\n", "f",
+	  0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_REFUSED, false },
+	{ "F-4 530 where no TLS is offered", PLAIN
+	  "C MAIL FROM:<a@b.test>\nS 530 5.7.0 AUTH first\nD\n", "f", 0, 1,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "F-11 lost right behind the handshake", STARTED "C EHLO me.test\n"
+	  "L\nX tls-handshake\n", "", 0, 1, DLV_TLS_OFFERED, false, false,
+	  HB_TLSF_FAILED, false },
+	{ "F-11 implicit TLS too", "T ok\nL\nX tls-handshake\n", "", 0, 1,
+	  DLV_TLS_IMPLICIT, false, true, HB_TLSF_FAILED, false },
+	{ "F-11 lost when EHLO was answered", STARTED "C EHLO me.test\nS 250 mx\n"
+	  "R\nC MAIL FROM:<a@b.test>\nL\nX connection-lost\n", "-", 0, 1,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_DONE, false },
 	{ "TLS-02 case-blind keyword, EHLO again", HELLO
 	  "S 250-mx\nS 250-size 10\nS 250 starttls\nC STARTTLS\nS 220 go\nT ok\n"
 	  "C EHLO me.test\nS 250 mx\nR\n" MAIL1 "S 450 no\nD\n", "d", 0, 1,
@@ -385,38 +433,58 @@ check_results(const struct play *p, const struct script *s)
 }
 
 static void
-run_script(const struct script *s, bool split)
+begin_script(struct play *p, const struct script *s)
 {
 	static const char *const addresses[MAX_RCPTS] = { "r0@x.test",
 		"r1@x.test", "r2@x.test", "r3@x.test" };
 	struct dlv_client_conf conf = { .helo = "me.test", .lmtp = s->lmtp,
 		.tls = s->tls, .demanded = s->demanded, .reply_ms = 1000 };
-	struct hb_span text = hb_span_str(s->text);
-	struct play p = { .split = split };
 
-	print_message("%s%s\n", s->name, split ? " (split)" : "");
-	p.env = (struct hb_env){ .sender = HB_SPAN("a@b.test"),
+	p->env = (struct hb_env){ .sender = HB_SPAN("a@b.test"),
 		.flags = s->flags, .size = 100 };
-	p.txn = (struct dlv_txn){ .env = &p.env, .rcpt = p.rcpt,
+	p->txn = (struct dlv_txn){ .env = &p->env, .rcpt = p->rcpt,
 		.nrcpt = s->nrcpt,
 		.requiretls = (s->flags & HB_ENV_REQUIRETLS) != 0 };
 	for (size_t i = 0; i < s->nrcpt; i++)
-		p.rcpt[i].address = hb_span_str(addresses[i]);
-	p.c = dlv_client_new(&conf);
-	dlv_client_connected(p.c);
+		p->rcpt[i].address = hb_span_str(addresses[i]);
+	p->c = dlv_client_new(&conf);
+	dlv_client_connected(p->c);
+}
+
+static void
+play_script(struct play *p, const struct script *s)
+{
+	struct hb_span text = hb_span_str(s->text);
+
 	while (text.n > 0) {
 		struct hb_span line = hb_span_cut(&text, '\n');
 
-		perform(&p, (char)line.p[0], hb_span_from(line, 2));
+		perform(p, (char)line.p[0], hb_span_from(line, 2));
 	}
-	drain(&p);
+	drain(p);
+}
+
+static void
+end_script(struct play *p)
+{
+	dlv_client_free(&p->c);
+	hb_buf_free(&p->in);
+	hb_buf_free(&p->said);
+}
+
+static void
+run_script(const struct script *s, bool split)
+{
+	struct play p = { .split = split };
+
+	print_message("%s%s\n", s->name, split ? " (split)" : "");
+	begin_script(&p, s);
+	play_script(&p, s);
 	assert_int_equal(p.said.n, 0);
 	assert_int_equal(dlv_client_facts(p.c)->state, s->facts);
 	assert_int_equal(dlv_client_facts(p.c)->requiretls, s->requiretls);
 	check_results(&p, s);
-	dlv_client_free(&p.c);
-	hb_buf_free(&p.in);
-	hb_buf_free(&p.said);
+	end_script(&p);
 }
 
 static void
@@ -435,6 +503,51 @@ test_A_5_replies_ahead_count_for_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ahead); i++)
 		run_script(&ahead[i], false);
+}
+
+/* F-11, F-4: the reason names TLS, and what was heard. */
+static void
+test_F_11_F_4_reason_names_tls(void **state)
+{
+	static const struct script alert = { "F-11 alert", STARTED
+		"C EHLO me.test\nL\nX tls-handshake\n", "", 0, 1,
+		DLV_TLS_OFFERED, false, false, HB_TLSF_FAILED, false };
+	struct play p = { .seen = DLV_ACT_NONE };
+
+	(void)state;
+	begin_script(&p, &alert);
+	play_script(&p, &alert);
+	assert_string_equal(dlv_client_facts(p.c)->error, "alert");
+	assert_true(dlv_client_facts(p.c)->cut);
+	end_script(&p);
+}
+
+/* F-21: code and status as they were heard. */
+static void
+test_F_21_F_4_words_are_kept(void **state)
+{
+	static const struct script many = { "F-21 words", PIPE
+		"S 250 ok\nS 250 ok\nS 552 5.5.3 many\nS 354 go\nB\nS 250 ok\n"
+		"D\n", "od", 0, 2, CLEAR },
+	    first = { "F-4 words", REFUSED
+		"C MAIL FROM:<a@b.test>\nS 530 5.7.0 TLS first\nD\n", "d", 0,
+		1, DLV_TLS_OFFERED, false, false, HB_TLSF_REFUSED, false };
+	struct play p = { .seen = DLV_ACT_NONE };
+
+	(void)state;
+	begin_script(&p, &many);
+	play_script(&p, &many);
+	assert_int_equal(p.rcpt[1].result.code, 552);
+	assert_string_equal(p.rcpt[1].result.status, "5.5.3");
+	assert_true(p.rcpt[1].result.surplus);
+	end_script(&p);
+	p = (struct play){ .seen = DLV_ACT_NONE };
+	begin_script(&p, &first);
+	play_script(&p, &first);
+	assert_int_equal(p.rcpt[0].result.code, 530);
+	assert_int_equal(p.rcpt[0].result.reason, HB_REASON_STARTTLS_REFUSED);
+	assert_true(p.rcpt[0].result.tls_wanted);
+	end_script(&p);
 }
 
 /* TLS-01: what comes in one piece with the 220 was said in clear. */
@@ -457,12 +570,18 @@ test_TLS_01_injected(void **state)
 	hb_buf_free(&p.said);
 }
 
+static void
+lose(struct dlv_client *c)
+{
+	dlv_client_lost(c, "");
+}
+
 /* Lost or silent in the middle of a handshake is no word on TLS. */
 static void
 test_RTLS_06_a_cut_handshake_is_told_apart(void **state)
 {
 	static void (*const ends[])(struct dlv_client *) = {
-		dlv_client_lost, dlv_client_timeout };
+		lose, dlv_client_timeout };
 	struct dlv_client_conf conf = { .helo = "me.test",
 		.tls = DLV_TLS_OFFERED, .reply_ms = 1000 };
 	static const char *const in[] = { "220 x\r\n",
@@ -491,6 +610,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_A_5_replies_ahead_count_for_nothing),
+		cmocka_unit_test(test_F_11_F_4_reason_names_tls),
+		cmocka_unit_test(test_F_21_F_4_words_are_kept),
 		cmocka_unit_test(test_TLS_01_injected),
 		cmocka_unit_test(test_RTLS_06_a_cut_handshake_is_told_apart),
 	};
