@@ -37,8 +37,18 @@ keep_status(struct hb_reply *r)
 {
 	size_t n = hb_status_at_front(r->line, r->code);
 
-	memcpy(r->status, r->line.p, n);
+	if (n > 0) /* a code alone has no text to point to */
+		memcpy(r->status, r->line.p, n);
 	r->status[n] = '\0';
+}
+
+/* The enhanced code stands in front of each line, RFC 2034 s4; in a text of
+ * all lines once is enough. */
+static struct hb_span
+without_status(const struct hb_reply *r)
+{
+	return hb_span_trim(hb_span_from(r->line,
+	    hb_status_at_front(r->line, r->code)));
 }
 
 static int
@@ -71,7 +81,7 @@ take_line(struct hb_reply *r, struct hb_span line)
 	r->line = hb_span_from(line, 4);
 	if (r->lines == 0)
 		keep_status(r);
-	add_text(r, r->line);
+	add_text(r, r->lines == 0 ? r->line : without_status(r));
 	return 0;
 }
 

@@ -17,7 +17,9 @@ struct hb_reply {
 	struct hb_span line; /* text of the newest line, in the input */
 	char status[16];    /* enhanced code of the first line, or "" */
 	size_t ntext;
-	char text[HB_MAX_REPLY_TEXT]; /* lines joined by a blank, no NUL */
+	/* Lines joined by a blank, the enhanced code in front of the first
+	 * alone; no NUL. */
+	char text[HB_MAX_REPLY_TEXT];
 };
 
 /* Before each reply. */

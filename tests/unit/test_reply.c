@@ -29,6 +29,9 @@ static const struct {
 	{ "250 \r\n", 1, 250, "", "" },
 	{ "250 ok\n", 1, 250, "", "ok" },
 	{ "250-a\r\n250-b\r\n250 c\r\n", 1, 250, "", "a b c" },
+	{ "550-5.1.1 no\r\n550-5.1.1 such\r\n550 5.1.1 user\r\n", 1, 550, "5.1.1", "5.1.1 no such user" }, /* S-19 */
+	{ "550-5.1.1 no\r\n550-5.1.1\r\n550 5.2.0 user\r\n", 1, 550, "5.1.1", "5.1.1 no user" },
+	{ "550-no\r\n550 4.1.1 user\r\n", 1, 550, "", "no 4.1.1 user" },
 	{ "550 5.1.1 no such user\r\n", 1, 550, "5.1.1", "5.1.1 no such user" },
 	{ "550 4.1.1 class differs\r\n", 1, 550, "", "4.1.1 class differs" },
 	{ "550 5.1 short\r\n", 1, 550, "", "5.1 short" },
@@ -88,6 +91,32 @@ test_line_bound(void **state)
 	assert_true(r.done && r.ntext == HB_MAX_REPLY_TEXT);
 }
 
+static void
+test_S_19_code_of_each_line_is_not_text(void **state)
+{
+	struct hb_reply r;
+
+	(void)state;
+	assert_true(feed(&r, HB_SPAN("250-2.1.5 a\r\n250 2.1.5 b\r\n")) > 0);
+	assert_span(hb_reply_text(&r), "2.1.5 a b");
+	assert_span(r.line, "2.1.5 b"); /* EHLO's lines stay as they are */
+}
+
+/* Nothing is copied from where nothing is. */
+static void
+test_A_14_code_alone(void **state)
+{
+	static const char *const in[] = { "354 \r\n", "354\r\n", "354-\r\n354\r\n" };
+	struct hb_reply r;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(in); i++) {
+		assert_true(feed(&r, hb_span_str(in[i])) > 0);
+		assert_true(r.done && r.code == 354 && r.ntext == 0);
+		assert_string_equal(r.status, "");
+	}
+}
+
 /* RFC 5321 s4.5.3.1.5 bounds what is sent; the code counts all the same. */
 static void
 test_SMTP_12_long_line(void **state)
@@ -144,6 +173,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_SMTP_12_replies),
+		cmocka_unit_test(test_S_19_code_of_each_line_is_not_text),
+		cmocka_unit_test(test_A_14_code_alone),
 		cmocka_unit_test(test_line_bound),
 		cmocka_unit_test(test_SMTP_12_long_line),
 		cmocka_unit_test(test_endless_line),
