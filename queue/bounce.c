@@ -192,8 +192,7 @@ write_notice(struct notice *n, struct q_msg *m, const struct hb_env *about,
 	n->env = (struct hb_env){ .id = d.id, .arrived_ms = d.now_ms,
 		.flags = flags | HB_ENV_NOTICE |
 		    (about->flags & HB_ENV_REQUIRETLS),
-		.body = (flags & HB_ENV_8BIT) != 0 ? HB_BODY_8BITMIME
-						   : HB_BODY_7BIT,
+		.body = HB_BODY_7BIT,
 		.parent = n->id };
 	q_stamp_env(n->q, &n->env);
 }

@@ -5,7 +5,7 @@
 #include "common/base/timefmt.h"
 #include "common/proto/xtext.h"
 
-enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
+enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900, QUOTED_MOST = 75 };
 
 static const struct {
 	const char *action, *subject, *lead;
@@ -91,6 +91,25 @@ put_orcpt(struct hb_buf *out, struct hb_span orcpt)
 	hb_buf_free(&plain);
 }
 
+/* Text from outside as words: no control character, nothing above 127, no
+ * word that is too long for a line (RFC 5322 s2.1.1). */
+static void
+add_plain(struct hb_buf *out, struct hb_span s)
+{
+	size_t word = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i] >= 0x7f ? '?' : s.p[i];
+
+		word = c <= ' ' ? 0 : word + 1;
+		if (word > WORD_MAX) {
+			hb_buf_adds(out, " ");
+			word = 1;
+		}
+		hb_buf_adds(out, (char[]){ c < ' ' ? ' ' : (char)c, '\0' });
+	}
+}
+
 struct hb_span
 q_dsn_headers(struct hb_span message)
 {
@@ -154,7 +173,7 @@ put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
 	hb_buf_add(out, d->hostname);
 	hb_buf_adds(out, ">\r\n");
 	hb_buf_adds(out, "To: <");
-	hb_buf_add(out, d->to);
+	add_plain(out, d->to);
 	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
 	    kinds[d->kind].subject, (unsigned long long)d->id);
 	hb_buf_add(out, d->hostname);
@@ -181,25 +200,6 @@ part(struct hb_buf *out, const struct q_dsn *d, const char *type)
 }
 
 /* --- the part for a person ---------------------------------------------- */
-
-/* Text from outside as words: no control character, nothing above 127, no
- * word that is too long for a line (RFC 5322 s2.1.1). */
-static void
-add_plain(struct hb_buf *out, struct hb_span s)
-{
-	size_t word = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = s.p[i] >= 0x7f ? '?' : s.p[i];
-
-		word = c <= ' ' ? 0 : word + 1;
-		if (word > WORD_MAX) {
-			hb_buf_adds(out, " ");
-			word = 1;
-		}
-		hb_buf_adds(out, (char[]){ c < ' ' ? ' ' : (char)c, '\0' });
-	}
-}
 
 /* A paragraph of a recipient; PARA is emptied. */
 static void
@@ -419,14 +419,61 @@ has_leading_dot(struct hb_span s)
 	return false;
 }
 
+/* One line, without its end: RFC 2045 s6.7. */
+static void
+put_quoted_line(struct hb_buf *out, struct hb_span line)
+{
+	size_t column = 0;
+
+	for (size_t i = 0; i < line.n; i++) {
+		unsigned char c = line.p[i];
+		bool plain = c > ' ' && c < 0x7f && c != '=';
+
+		/* no stuffed dot, and no blank at the end of a line */
+		if (c == ' ' || c == '\t')
+			plain = i + 1 < line.n;
+		if (c == '.' && i == 0)
+			plain = false;
+		if (column + (plain ? 1 : 3) > QUOTED_MOST) {
+			hb_buf_adds(out, "=\r\n");
+			column = 0;
+			plain = plain && c != '.';
+		}
+		if (plain)
+			hb_buf_add(out, hb_span(&c, 1));
+		else
+			hb_buf_addf(out, "=%02X", c);
+		column += plain ? 1 : 3;
+	}
+}
+
+static void
+put_quoted(struct hb_buf *out, struct hb_span s)
+{
+	while (s.n > 0) {
+		struct hb_span line = hb_span_cut(&s, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > 1 && line.p[0] == '.') /* stuffed */
+			line = hb_span_from(line, 1);
+		put_quoted_line(out, line);
+		hb_buf_adds(out, "\r\n");
+	}
+}
+
 /* The message is in wire form already: its dots are stuffed. */
 static void
-put_original(const struct q_dsn *d, struct hb_span original,
+put_original(const struct q_dsn *d, bool whole, struct hb_span original,
     struct hb_buf *out)
 {
-	part(out, d, d->whole ? "message/rfc822" : "text/rfc822-headers");
-	if (has_high_bytes(original))
-		hb_buf_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
+	part(out, d, whole ? "message/rfc822" : "text/rfc822-headers");
+	if (has_high_bytes(original)) { /* headers: RFC 6522 s4 */
+		hb_buf_adds(out,
+		    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+		put_quoted(out, original);
+		return;
+	}
 	hb_buf_adds(out, "\r\n");
 	hb_buf_add(out, original);
 	if (original.n < 2 || original.p[original.n - 1] != '\n')
@@ -437,19 +484,18 @@ uint32_t
 q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
 {
 	struct hb_span headers = q_dsn_headers(d->message);
-	struct hb_span original = d->whole ? d->message : headers;
-	bool high = has_high_bytes(original);
+	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
+	bool whole = d->whole && !has_high_bytes(d->message);
+	struct hb_span original = whole ? d->message : headers;
 
 	put_head(d, headers, out);
-	if (high)
-		hb_buf_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
 	put_human(d, out);
 	put_status_part(d, out);
 	if (original.n > 0)
-		put_original(d, original, out);
+		put_original(d, whole, original, out);
 	hb_buf_adds(out, "\r\n--");
 	put_boundary(out, d);
 	hb_buf_adds(out, "--\r\n");
-	return (high ? HB_ENV_8BIT : 0) |
-	    (has_leading_dot(original) ? HB_ENV_DOTTED : 0);
+	return !has_high_bytes(original) && has_leading_dot(original)
+	    ? HB_ENV_DOTTED : 0;
 }

@@ -32,14 +32,16 @@ struct q_dsn {
 	/* The message in wire form, or as much of its beginning as there is;
 	 * the headers of it are returned, or all of it. */
 	struct hb_span message;
-	bool whole; /* return all: message is complete */
+	bool whole; /* return all if it is 7bit: message is complete */
 };
 
 /*
  * Appends the notice, header and body, in wire form (CRLF, dots stuffed) to
- * OUT, an unbounded buffer.  Returns HB_ENV_8BIT and HB_ENV_DOTTED as they
- * apply.  Text of remote servers is made harmless: no control character, no
- * byte above 127, lines folded (RFC 5322 s2.1.1).
+ * OUT, an unbounded buffer.  Returns HB_ENV_DOTTED if it applies.  Nothing in
+ * it is above 127: a notice has to arrive, by hosts without 8BITMIME too.  Of
+ * a message with such bytes the headers alone are returned, encoded where
+ * they have some.  Text of remote servers is made harmless: no control
+ * character, lines folded (RFC 5322 s2.1.1).
  */
 uint32_t q_dsn_write(const struct q_dsn *d, struct hb_buf *out);
 

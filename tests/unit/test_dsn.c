@@ -300,21 +300,49 @@ long_texts_are_folded(void **state)
 	}
 }
 
+/* F-5: a host without 8BITMIME takes every notice. */
 static void
-eight_bit_headers_are_said_to_be(void **state)
+test_F_5_notices_are_7bit(void **state)
 {
-	struct q_dsn_rcpt r = rcpt();
-	struct q_dsn d = dsn(&r);
-	uint32_t flags;
-	char *got;
+	static const struct {
+		struct hb_span message;
+		bool whole;
+		const char *part;
+	} rows[] = {
+		{ HB_SPAN("Subject: \xc3\xa4=\r\n\r\nx\r\n"), false,
+		    "text/rfc822-headers\r\nContent-Transfer-Encoding: "
+		    "quoted-printable\r\n\r\nSubject: =C3=A4=3D\r\n\r\n--" },
+		{ HB_SPAN("Subject: \xc3\xa4\r\n\r\nx\r\n"), true,
+		    "text/rfc822-headers\r\nContent-Transfer-Encoding: "
+		    "quoted-printable\r\n\r\nSubject: =C3=A4\r\n\r\n--" },
+		{ HB_SPAN("Subject: a\r\n\r\n..\xc3\xa4\r\n"), true,
+		    "text/rfc822-headers\r\n\r\nSubject: a\r\n\r\n--" },
+		{ HB_SPAN("..a: \xff \t\r\nb\r\n"), false,
+		    "\r\n\r\n=2Ea: =FF =09\r\nb\r\n\r\n--" },
+		{ HB_SPAN("\x80"), true, "\r\n\r\n=80\r\n\r\n--" },
+		{ HB_SPAN("A: \xc3\xa4 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxx.xxxx\r\n"), false,
+		    "x=\r\n=2Exxxx\r\n" },
+	};
 
 	(void)state;
-	d.message = HB_SPAN("Subject: \xc3\xa4\r\n\r\nx\r\n");
-	got = written(&d, &flags);
-	assert_int_equal(flags, HB_ENV_8BIT);
-	assert_non_null(strstr(got, "text/rfc822-headers\r\n"
-	    "Content-Transfer-Encoding: 8bit\r\n"));
-	free(got);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct q_dsn_rcpt r = rcpt();
+		struct q_dsn d = dsn(&r);
+		uint32_t flags;
+		char *got;
+
+		d.to = HB_SPAN("j\xc3\xb6rg@here.example");
+		d.message = at_page_end(rows[i].message);
+		d.whole = rows[i].whole;
+		got = written(&d, &flags);
+		assert_int_equal(flags, 0);
+		assert_non_null(strstr(got, rows[i].part));
+		assert_null(strstr(got, "8bit"));
+		for (const char *c = got; *c != 0; c++)
+			assert_true((unsigned char)*c < 0x7f);
+		free(got);
+	}
 }
 
 static void
@@ -356,7 +384,7 @@ main(void)
 		cmocka_unit_test(status_of_another_class_is_replaced),
 		cmocka_unit_test(remote_text_is_harmless),
 		cmocka_unit_test(long_texts_are_folded),
-		cmocka_unit_test(eight_bit_headers_are_said_to_be),
+		cmocka_unit_test(test_F_5_notices_are_7bit),
 		cmocka_unit_test(headers_end_at_the_empty_line),
 	};
 
