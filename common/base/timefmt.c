@@ -96,8 +96,9 @@ hb_time_plain(int64_t ms, char *dst)
 	    months[c.month - 1], (long long)c.year % 10000, c.hour, c.minute);
 }
 
-void
-hb_time_distance(int64_t ms, int64_t now_ms, char *dst)
+/* S seconds in the largest unit that is there twice. */
+static void
+put_amount(int64_t s, char *dst, size_t size)
 {
 	static const struct {
 		const char *word;
@@ -105,20 +106,34 @@ hb_time_distance(int64_t ms, int64_t now_ms, char *dst)
 	} units[] = { { "year", 31557600 }, { "week", 604800 },
 		{ "day", 86400 }, { "hour", 3600 }, { "minute", 60 },
 		{ "second", 1 } };
-	bool past = ms < now_ms;
-	uint64_t far = past ? (uint64_t)now_ms - (uint64_t)ms
-			    : (uint64_t)ms - (uint64_t)now_ms;
-	int64_t s = (int64_t)(far / MS);
 	size_t i = 0;
 
 	while (i < HB_ARRAY_LEN(units) - 1 && s < 2 * units[i].s)
 		i++;
 	s /= units[i].s;
-	if (s == 0)
+	snprintf(dst, size, "%lld %s%s", (long long)s, units[i].word,
+	    s == 1 ? "" : "s");
+}
+
+void
+hb_time_amount(int64_t ms, char *dst)
+{
+	put_amount(ms / MS, dst, 32);
+}
+
+void
+hb_time_distance(int64_t ms, int64_t now_ms, char *dst)
+{
+	bool past = ms < now_ms;
+	uint64_t far = past ? (uint64_t)now_ms - (uint64_t)ms
+			    : (uint64_t)ms - (uint64_t)now_ms;
+	char amount[24];
+
+	put_amount((int64_t)(far / MS), amount, sizeof(amount));
+	if (far < MS)
 		snprintf(dst, 32, "just now");
 	else
-		snprintf(dst, 32, "%s%lld %s%s%s", past ? "" : "in ",
-		    (long long)s, units[i].word, s == 1 ? "" : "s",
+		snprintf(dst, 32, "%s%s%s", past ? "" : "in ", amount,
 		    past ? " ago" : "");
 }
 

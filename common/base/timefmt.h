@@ -21,6 +21,8 @@ void hb_time_plain(int64_t ms, char *dst);
 /* For people: "in 6 days", "3 hours ago", "just now"; DST of 32 bytes.  In the
  * largest unit that is there twice, rounded down. */
 void hb_time_distance(int64_t ms, int64_t now_ms, char *dst);
+/* The same of a time that passes, MS not negative: "6 days", "0 seconds". */
+void hb_time_amount(int64_t ms, char *dst);
 /* What hb_time_rfc3339 writes; the fraction may be missing.  0 or HB_E_*. */
 int hb_time_rfc3339_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;
 

@@ -5,6 +5,7 @@
 
 #include <sysexits.h>
 
+#include "common/base/timefmt.h"
 #include "common/proto/ipc.h"
 
 enum {
@@ -97,14 +98,15 @@ static void
 finish_advance(struct ctl_client *c)
 {
 	const struct ctl_ask *a = ctl_first_good(c);
+	char by[32];
 
 	if (a != NULL && c->q.json) {
 		ctl_add_json(c, a->tree.root, JSON_COMPACT);
 		ctl_add(c, "\n");
 	} else if (a != NULL) {
-		ctl_add(c, "the clock is ahead by ");
-		ctl_add_member(c, a->tree.root, "ahead_s");
-		ctl_add(c, " s: it is ");
+		hb_time_amount(json_integer_value(json_object_get(
+				   a->tree.root, "ahead_s")) * 1000, by);
+		ctl_addf(c, "the clock is ahead by %s: it is ", by);
 		ctl_add_member(c, a->tree.root, "time");
 		ctl_add(c, "\n");
 	}

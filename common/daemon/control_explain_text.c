@@ -233,10 +233,10 @@ put_policy_age(struct ctl_page *p, const json_t *policy)
 	    is_word(policy, "source", "imported") ? "was given" : "fetched");
 	ctl_say_member(p, policy, "id");
 	ctl_say(p, ") ");
-	ctl_say_distance(p, policy, "fetched");
+	ctl_say_past(p, policy, "fetched");
 	if (refreshed > fetched + 60000) {
 		ctl_say(p, ", looked at it again ");
-		ctl_say_distance(p, policy, "refreshed");
+		ctl_say_past(p, policy, "refreshed");
 	}
 	ctl_say(p, ", and holds to it until ");
 	ctl_say_time(p, policy, "expires");
@@ -428,7 +428,7 @@ put_ledger(struct ctl_page *p, const json_t *e)
 		    rank_text(ctl_member(l, "best")));
 		if (has(l, "since")) {
 			ctl_say(p, ", first seen ");
-			ctl_say_distance(p, l, "since");
+			ctl_say_past(p, l, "since");
 		}
 		ctl_say(p, ".  %s", memory != NULL ? memory : "");
 	}

@@ -93,6 +93,23 @@ ctl_say_distance(struct ctl_page *p, const json_t *obj, const char *key)
 }
 
 void
+ctl_say_past(struct ctl_page *p, const json_t *obj, const char *key)
+{
+	char text[32];
+	int64_t ms;
+
+	if (!ctl_time(obj, key, &ms))
+		return;
+	if (ms <= p->now_ms) {
+		ctl_say_distance(p, obj, key);
+		return;
+	}
+	hb_time_amount(ms - p->now_ms, text);
+	ctl_say(p, "when the clock here was %s ahead of where it is now",
+	    text);
+}
+
+void
 ctl_say_time(struct ctl_page *p, const json_t *obj, const char *key)
 {
 	char text[HB_TIME_PLAIN_SIZE];

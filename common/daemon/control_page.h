@@ -28,6 +28,8 @@ void ctl_say_member(struct ctl_page *p, const json_t *obj, const char *key);
 void ctl_say_list(struct ctl_page *p, const json_t *list);
 /* "3 hours ago"; nothing where the member is no time. */
 void ctl_say_distance(struct ctl_page *p, const json_t *obj, const char *key);
+/* The same of what has happened, whatever the clock says since. */
+void ctl_say_past(struct ctl_page *p, const json_t *obj, const char *key);
 /* "28 Nov 2026 03:37 UTC (in 6 days)" */
 void ctl_say_time(struct ctl_page *p, const json_t *obj, const char *key);
 /* Ends the paragraph; an empty one is none. */

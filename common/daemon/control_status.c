@@ -80,12 +80,23 @@ add_words(struct ctl_client *c, const json_t *status, const char *key,
 	ctl_add(c, "\n");
 }
 
+/* The seconds of KEY as a person says them. */
+static void
+add_seconds(struct ctl_client *c, const json_t *row, const char *key)
+{
+	char text[32];
+
+	hb_time_amount(json_integer_value(json_object_get(row, key)) * 1000,
+	    text);
+	ctl_add(c, text);
+}
+
 static void
 add_role(struct ctl_client *c, const json_t *row)
 {
 	static const struct {
 		const char *key, *before, *after;
-	} rest[] = { { "pid", " pid ", "" }, { "uptime_s", ", up ", " s" },
+	} rest[] = { { "pid", " pid ", "" }, { "uptime_s", ", up ", "" },
 		{ "restarts", ", restarts ", "" },
 		{ "rss_kb", ", memory ", " KiB" } };
 
@@ -99,7 +110,10 @@ add_role(struct ctl_client *c, const json_t *row)
 		if (json_object_get(row, rest[i].key) == NULL)
 			continue;
 		ctl_add(c, rest[i].before);
-		ctl_add_member(c, row, rest[i].key);
+		if (strcmp(rest[i].key, "uptime_s") == 0)
+			add_seconds(c, row, rest[i].key);
+		else
+			ctl_add_member(c, row, rest[i].key);
 		ctl_add(c, rest[i].after);
 	}
 	ctl_add(c, "\n");
@@ -111,13 +125,13 @@ enum { MOVED_S = 60 * 60 }; /* off by more is worth a line */
 static void
 add_moved(struct ctl_client *c, json_int_t off_s)
 {
-	char by[24];
+	char by[32];
 
 	if (off_s > -MOVED_S && off_s < MOVED_S)
 		return;
-	hb_duration_format((off_s > 0 ? off_s : -off_s) * 1000, by);
-	ctl_addf(c, "clock: %s %s of the time that queue counts; mail keeps "
-	    "its age\n", by, off_s > 0 ? "ahead" : "behind");
+	hb_time_amount((off_s > 0 ? off_s : -off_s) * 1000, by);
+	ctl_addf(c, "clock: %s %s the time that queue counts; mail keeps "
+	    "its age\n", by, off_s > 0 ? "ahead of" : "behind");
 }
 
 static void
@@ -177,13 +191,13 @@ add_lab(struct ctl_client *c, const json_t *status)
 {
 	json_int_t ahead =
 	    json_integer_value(json_object_get(status, "lab_ahead_s"));
-	char by[24];
 
 	ctl_add(c, "*** lab is on: NOT FOR REAL MAIL ***\n");
 	if (ahead <= 0)
 		return;
-	hb_duration_format(ahead * 1000, by);
-	ctl_addf(c, "*** the clock is %s ahead: here it is ", by);
+	ctl_add(c, "*** the clock is ");
+	add_seconds(c, status, "lab_ahead_s");
+	ctl_add(c, " ahead: here it is ");
 	ctl_add_member(c, status, "lab_time");
 	ctl_add(c, " ***\n");
 }
@@ -219,8 +233,8 @@ add_text(struct ctl_client *c, const json_t *status)
 	ctl_add(c, ": ");
 	ctl_add_member(c, status, "state");
 	ctl_add(c, ", up ");
-	ctl_add_member(c, status, "uptime_s");
-	ctl_add(c, " s, pid ");
+	add_seconds(c, status, "uptime_s");
+	ctl_add(c, ", pid ");
 	ctl_add_member(c, status, "pid");
 	ctl_add(c, "\nconfiguration: ");
 	ctl_add_member(c, status, "configuration");

@@ -269,6 +269,24 @@ times_for_people(void **state)
 }
 
 static void
+test_S_20_amounts_for_people(void **state)
+{
+	static const struct {
+		int64_t s;
+		const char *want;
+	} rows[] = { { 0, "0 seconds" }, { 1, "1 second" },
+		{ 119, "119 seconds" }, { 120, "2 minutes" },
+		{ 94607999, "2 years" }, { 3 * 86400, "3 days" } };
+	char t[32];
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		hb_time_amount(rows[i].s * 1000, t);
+		assert_string_equal(t, rows[i].want);
+	}
+}
+
+static void
 times_are_read_back(void **state)
 {
 	static const int64_t good[] = { 0, INT64_C(1709210096789),
@@ -440,6 +458,7 @@ main(void)
 		cmocka_unit_test(tables_are_keyed),
 		cmocka_unit_test(times_as_text),
 		cmocka_unit_test(times_for_people),
+		cmocka_unit_test(test_S_20_amounts_for_people),
 		cmocka_unit_test(times_are_read_back),
 		cmocka_unit_test(prose_is_wrapped),
 		cmocka_unit_test(durations_and_sizes),
