@@ -81,7 +81,9 @@ struct dlv_world {
 	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
 	size_t (*hosts_file)(void *w, struct hb_span name,
 	    struct hb_netaddr *out, size_t max);
-	bool (*is_down)(void *w, const struct hb_netaddr *addr);
+	/* Why it could not be connected to a moment ago; NONE: it may be
+	 * tried. */
+	enum hb_reason (*why_down)(void *w, const struct hb_netaddr *addr);
 	void (*open)(void *w, struct dlv_attempt *a,
 	    const struct dlv_target *t);		/* dlv_attempt_link */
 	void (*mail)(void *w, struct dlv_attempt *a,

@@ -108,10 +108,10 @@ open_link(struct dlv_attempt *a)
 }
 
 static void
-note_down(struct dlv_attempt *a)
+note_down(struct dlv_attempt *a, enum hb_reason why)
 {
 	struct dlv_result down = { .result = HB_RESULT_DEFER,
-		.reason = HB_REASON_HOST_DOWN, .code = 451,
+		.reason = HB_REASON_HOST_DOWN, .cause = why, .code = 451,
 		.status = "4.4.1",
 		.text = hb_span_str(hb_reason_text(HB_REASON_HOST_DOWN)) };
 
@@ -123,13 +123,15 @@ static void
 try_address(struct dlv_attempt *a)
 {
 	const struct hb_netaddr *addr = &dlv_host(a)->addr[a->addr];
+	enum hb_reason down = HB_REASON_NONE;
 
 	a->addr_text[0] = '\0';
 	if (addr->family != 0)
 		hb_netaddr_format(addr, a->addr_text);
-	if (a->order.mode == DLV_SEND && !a->order.flush &&
-	    addr->family != 0 && a->world->is_down(a->w, addr)) {
-		note_down(a);
+	if (a->order.mode == DLV_SEND && !a->order.flush && addr->family != 0)
+		down = a->world->why_down(a->w, addr);
+	if (down != HB_REASON_NONE) {
+		note_down(a, down);
 		next_address(a);
 		return;
 	}

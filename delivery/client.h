@@ -49,6 +49,8 @@ struct dlv_client_conf {
 struct dlv_result {
 	enum hb_result result; /* NONE: not decided yet */
 	enum hb_reason reason;
+	/* HOST_DOWN: what was found when the host was last tried. */
+	enum hb_reason cause;
 	unsigned code;	 /* 0: none */
 	char status[16]; /* x.y.z, or "" */
 	struct hb_span text;

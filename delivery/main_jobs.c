@@ -108,12 +108,16 @@ outcome_of(const struct job *j, size_t i)
 {
 	const struct dlv_outcome *o = dlv_attempt_outcome(j->task.attempt, i);
 	const struct sts_policy_ref *ref = j->task.ref;
+	/* queue keeps what happened, not that it is remembered */
+	enum hb_reason cause = o->res.cause;
+	struct hb_span text = cause != HB_REASON_NONE
+	    ? hb_span_str(hb_reason_text(cause)) : o->res.text;
 
 	return (struct hb_outcome){ .idx = j->idx[i],
 		.result = o->res.result, .code = o->res.code,
 		.status = hb_span_str(o->res.status),
-		.reason = o->res.reason,
-		.text = hb_span_head(o->res.text, HB_MAX_REPLY_TEXT),
+		.reason = cause != HB_REASON_NONE ? cause : o->res.reason,
+		.text = hb_span_head(text, HB_MAX_REPLY_TEXT),
 		.mx = hb_span_str(o->mx), .tls = hb_span_str(o->tls),
 		.sts = hb_span_str(o->sts), .at_ms = hb_now_ms(),
 		.from_remote = o->res.remote, .dsn_capable = o->dsn,
@@ -125,6 +129,7 @@ static void
 log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 {
 	bool bad = o->result != HB_RESULT_OK;
+	const struct dlv_outcome *d = dlv_attempt_outcome(j->task.attempt, i);
 
 	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, j->env.id),
 	    hb_kv_span(HB_K_RCPT, j->rcpt[i].address),
@@ -134,10 +139,8 @@ log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
 	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
 	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
-	    hb_kv_str(HB_K_DANE,
-		dlv_attempt_outcome(j->task.attempt, i)->dane),
-	    hb_kv_str(HB_K_REASON,
-		hb_reason_word((enum hb_reason)o->reason)),
+	    hb_kv_str(HB_K_DANE, d->dane),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(d->res.reason)),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
 	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),

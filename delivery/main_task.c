@@ -138,12 +138,12 @@ on_report(void *ctx, const struct dlv_link_report *r)
 	dlv_attempt_link(t->attempt, r);
 }
 
-static bool
-world_is_down(void *w, const struct hb_netaddr *addr)
+static enum hb_reason
+world_why_down(void *w, const struct hb_netaddr *addr)
 {
 	struct dlv_task *t = w;
 
-	return dlv_pool_is_down(t->worker->pool, addr);
+	return dlv_pool_why_down(t->worker->pool, addr);
 }
 
 static void
@@ -213,7 +213,7 @@ static const struct dlv_world world = {
 	.note = world_note,
 	.ask = world_ask,
 	.hosts_file = world_hosts_file,
-	.is_down = world_is_down,
+	.why_down = world_why_down,
 	.open = world_open,
 	.mail = world_mail,
 	.release = world_release,

@@ -25,6 +25,7 @@ enum {
 struct down {
 	UT_hash_handle hh;
 	struct hb_netaddr addr;
+	enum hb_reason why;
 	int64_t until_ms; /* by hb_age_ms */
 };
 
@@ -87,8 +88,8 @@ drop_down(struct dlv_pool *p, struct down *d)
 	free(d);
 }
 
-bool
-dlv_pool_is_down(struct dlv_pool *p, const struct hb_netaddr *addr)
+enum hb_reason
+dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 {
 	struct down *d = find_down(p, addr);
 
@@ -96,11 +97,12 @@ dlv_pool_is_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 		drop_down(p, d);
 		d = NULL;
 	}
-	return d != NULL;
+	return d != NULL ? d->why : HB_REASON_NONE;
 }
 
 static void
-note_down(struct dlv_pool *p, const struct hb_netaddr *addr)
+note_down(struct dlv_pool *p, const struct hb_netaddr *addr,
+    enum hb_reason why)
 {
 	struct down *d = find_down(p, addr);
 
@@ -113,6 +115,7 @@ note_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 		d->addr = *addr;
 		HASH_ADD(hh, p->down, addr, sizeof(d->addr), d);
 	}
+	d->why = why;
 	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
 }
 
@@ -364,7 +367,7 @@ no_connect(struct dlv_link *l, enum hb_reason reason)
 	struct dlv_link_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
 
-	note_down(l->pool, &l->target.addr);
+	note_down(l->pool, &l->target.addr, reason);
 	l->driving = true; /* a release inside the report must not free it */
 	tell(l, &r);
 	l->dead = true;

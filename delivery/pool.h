@@ -41,7 +41,8 @@ void dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
 size_t dlv_pool_connections(const struct dlv_pool *p);
 size_t dlv_pool_idle(const struct dlv_pool *p);
 
-bool dlv_pool_is_down(struct dlv_pool *p, const struct hb_netaddr *addr);
+/* Why ADDR could not be connected to a moment ago; NONE: it may be tried. */
+enum hb_reason dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr);
 
 /* The bytes of a message: BYTES, then LEN bytes of FD (-1: none). */
 struct dlv_body {

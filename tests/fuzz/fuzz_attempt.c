@@ -150,11 +150,11 @@ world_hosts_file(void *w, struct hb_span name, struct hb_netaddr *out,
 	return take(w) % 8 == 1;
 }
 
-static bool
-world_is_down(void *w, const struct hb_netaddr *addr)
+static enum hb_reason
+world_why_down(void *w, const struct hb_netaddr *addr)
 {
 	(void)addr;
-	return take(w) % 8 == 1;
+	return take(w) % 8 == 1 ? HB_REASON_CONNECT_REFUSED : HB_REASON_NONE;
 }
 
 /* --- connections -------------------------------------------------------- */
@@ -313,7 +313,8 @@ now(void)
 
 static const struct dlv_world world = { .policy = world_policy,
 	.ledger = world_ledger, .note = world_note, .ask = world_ask,
-	.hosts_file = world_hosts_file, .is_down = world_is_down,
+	.hosts_file = world_hosts_file,
+	.why_down = world_why_down,
 	.open = world_open, .mail = world_mail, .release = world_release,
 	.done = world_done, .ad_trust = world_ad_trust,
 	.clock_implausible = world_clock_implausible,

@@ -30,6 +30,7 @@ struct fake {
 	size_t mails;
 	bool requiretls; /* of the last of them */
 	bool done;
+	enum hb_reason down; /* of all hosts */
 	bool jump; /* of the clock, when a host is connected to */
 	const struct moment *then; /* the clock, from that on */
 	bool idle; /* the connection was, until it was opened */
@@ -183,12 +184,13 @@ fake_hosts(void *w, struct hb_span name, struct hb_netaddr *out, size_t max)
 	return 1;
 }
 
-static bool
+static enum hb_reason
 fake_down(void *w, const struct hb_netaddr *addr)
 {
-	(void)w;
+	const struct fake *f = w;
+
 	(void)addr;
-	return false;
+	return f->down;
 }
 
 static void
@@ -342,7 +344,7 @@ static const struct dlv_world world = {
 	.note = fake_note,
 	.ask = fake_ask,
 	.hosts_file = fake_hosts,
-	.is_down = fake_down,
+	.why_down = fake_down,
 	.open = fake_open,
 	.mail = fake_mail,
 	.release = fake_release,
@@ -420,6 +422,30 @@ run_row(const struct attempt_row *r)
 	assert_int_equal(dlv_attempt_unreachable(f.a), r->unreachable);
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
+}
+
+/* S-9: the memory of a host knows what had happened. */
+static void
+test_S_9_memory_keeps_the_reason(void **state)
+{
+	struct hb_conf conf = { .mta_sts = true };
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_self self = { .hostname = "me.test" };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &conf, .self = &self };
+	struct fake f = { .links = "", .down = HB_REASON_CONNECT_TIMEOUT };
+	const struct dlv_result *res;
+
+	(void)state;
+	f.a = dlv_attempt_new(&order, &world, &f);
+	dlv_attempt_start(f.a);
+	assert_true(f.done);
+	res = &dlv_attempt_outcome(f.a, 0)->res;
+	assert_int_equal(res->reason, HB_REASON_HOST_DOWN);
+	assert_int_equal(res->cause, HB_REASON_CONNECT_TIMEOUT);
+	dlv_attempt_free(&f.a);
 }
 
 static void
@@ -1124,6 +1150,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_S_9_memory_keeps_the_reason),
 		cmocka_unit_test(test_attempts),
 		cmocka_unit_test(test_DANE_18_channels),
 		cmocka_unit_test(
