@@ -536,7 +536,9 @@ q_sched_router(struct q_sched *s, bool usable)
 	s->router = usable;
 }
 
-/* JITTER 0..255 spreads the wait over 7/8 .. 9/8 of its length. */
+/* JITTER 0..255 spreads the wait over 1 .. 9/8 of its length.  Never less: a
+ * greylist counts from the first attempt, and who comes a moment early waits
+ * once more. */
 int64_t
 q_sched_backoff(const struct q_sched *s, unsigned attempts, uint8_t jitter)
 {
@@ -546,7 +548,7 @@ q_sched_backoff(const struct q_sched *s, unsigned attempts, uint8_t jitter)
 		ms *= 2;
 	if (ms > s->conf.max_ms)
 		ms = s->conf.max_ms;
-	return ms * 7 / 8 + ms * jitter / 1024;
+	return ms + ms * jitter / 2048;
 }
 
 void

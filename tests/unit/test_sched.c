@@ -34,7 +34,7 @@ static void
 start(const struct q_sched_conf *c)
 {
 	now = 1000000;
-	draw = 128; /* no jitter */
+	draw = 0; /* no jitter */
 	s = q_sched_new(c);
 	for (unsigned w = 0; w <= c->workers; w++)
 		q_sched_worker(s, w, true);
@@ -168,22 +168,21 @@ end_unreachable(struct q_batch *job)
 }
 
 static void
-backoff_doubles_up_to_its_maximum_with_jitter(void **state)
+test_F_23_backoff_doubles_and_is_never_early(void **state)
 {
 	static const struct {
 		unsigned attempts;
 		uint8_t jitter;
 		int64_t want;
 	} rows[] = {
-		{ 1, 128, 5 * MIN },
-		{ 2, 128, 10 * MIN },
-		{ 3, 128, 20 * MIN },
-		{ 6, 128, 160 * MIN },
-		{ 7, 128, 4 * HOUR },
-		{ 65535, 128, 4 * HOUR },
-		{ 1, 0, 262500 },
-		{ 1, 255, 337207 },
-		{ 0, 128, 5 * MIN },
+		{ 1, 0, 5 * MIN },
+		{ 2, 0, 10 * MIN },
+		{ 3, 0, 20 * MIN },
+		{ 6, 0, 160 * MIN },
+		{ 7, 0, 4 * HOUR },
+		{ 65535, 0, 4 * HOUR },
+		{ 1, 255, 337353 }, /* F-23: never before its time */
+		{ 0, 0, 5 * MIN },
 	};
 
 	(void)state;
@@ -870,7 +869,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(backoff_doubles_up_to_its_maximum_with_jitter),
+		T(test_F_23_backoff_doubles_and_is_never_early),
 		T(five_days_of_retries_end_with_a_final_attempt),
 		T(recipients_of_a_message_travel_together_a_hundred_at_most),
 		T(no_destination_starves_another),
