@@ -73,7 +73,9 @@ void dlv_run(struct dlv_attempt *a);
 bool dlv_learn_route(struct dlv_attempt *a);
 /* Asks for the policy, MX records and addresses. */
 void dlv_learn(struct dlv_attempt *a);
-/* All that was awaited is there: the list of hosts is made. */
+/* All that was awaited is there.  True: more is asked for. */
+bool dlv_learn_more(struct dlv_attempt *a);
+/* No more is: the list of hosts is made. */
 void dlv_learned(struct dlv_attempt *a);
 bool dlv_is_lmtp(const struct dlv_attempt *a);
 /* The message bears REQUIRETLS.  Not over a unix socket: there is nobody to

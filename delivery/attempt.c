@@ -29,7 +29,8 @@ advance(struct dlv_attempt *a)
 	case DLV_STEP_LEARN:
 		if (a->waiting > 0 && !is_hopeless(a))
 			return false;
-		dlv_learned(a);
+		if (!dlv_learn_more(a))
+			dlv_learned(a);
 		return true;
 	case DLV_STEP_NEXT:
 		dlv_choose(a);

@@ -219,13 +219,13 @@ ask_ledger(struct dlv_attempt *a)
 	a->world->ledger(a->w, a, hb_span_str(a->policy_domain));
 }
 
+/* Of the hosts from FROM on. */
 static void
-ask_addresses(struct dlv_attempt *a)
+ask_addresses(struct dlv_attempt *a, size_t from)
 {
 	size_t n = a->mx.n;
 
-	a->trials = hb_arena_alloc(a->arena, (n + 1) * sizeof(*a->trials));
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = from; i < n; i++) {
 		struct hb_span name = hb_span_str(a->mx.hosts[i].name);
 
 		ask(a, SLOT_HOSTS + 2 * i, name, HB_DNS_AAAA);
@@ -234,18 +234,27 @@ ask_addresses(struct dlv_attempt *a)
 }
 
 static void
+ask_first_addresses(struct dlv_attempt *a)
+{
+	a->trials = hb_arena_alloc(a->arena,
+	    (a->mx.known + 1) * sizeof(*a->trials));
+	ask_addresses(a, 0);
+}
+
+static void
 take_literal(struct dlv_attempt *a)
 {
 	struct dlv_host *h = hb_arena_alloc(a->arena, sizeof(*h));
 
-	a->mx = (struct dlv_mx){ .hosts = h, .n = 1, .result = HB_RESULT_OK };
+	a->mx = (struct dlv_mx){ .hosts = h, .n = 1, .known = 1,
+		.result = HB_RESULT_OK };
 	a->trials = hb_arena_alloc(a->arena, sizeof(*a->trials));
 	h->naddr = 1;
 	if (a->route.kind == HB_ROUTE_LMTP_UNIX)
 		return;
 	if (hb_netaddr_parse(a->route.host, &h->addr[0]) < 0 ||
 	    hb_span_copy(a->route.host, h->name, sizeof(h->name)) < 0)
-		a->mx.n = h->naddr = 0;
+		a->mx.n = a->mx.known = h->naddr = 0;
 	h->addr[0].port = a->port;
 }
 
@@ -266,7 +275,7 @@ take_host(struct dlv_attempt *a)
 	for (size_t i = 0; i < h->naddr; i++)
 		h->addr[i].port = a->port;
 	if (h->naddr == 0)
-		ask_addresses(a);
+		ask_first_addresses(a);
 	else
 		a->trials = hb_arena_alloc(a->arena, sizeof(*a->trials));
 }
@@ -313,6 +322,17 @@ why_unfit(const struct dlv_mx *m)
 {
 	return m->reason == HB_REASON_NULL_MX || m->reason == HB_REASON_MX_SELF
 	    ? m->reason : HB_REASON_HOP_UNKNOWN;
+}
+
+bool
+dlv_learn_more(struct dlv_attempt *a)
+{
+	size_t from = a->mx.n;
+
+	if (!dlv_mx_more(&a->mx))
+		return false;
+	ask_addresses(a, from);
+	return true;
 }
 
 void
@@ -376,7 +396,7 @@ dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 	if (slot == SLOT_MX) {
 		dlv_mx_begin(&a->mx, a->route.host, answer, a->world->random,
 		    a->arena);
-		ask_addresses(a);
+		ask_first_addresses(a);
 	} else {
 		dlv_mx_address(&a->mx, (slot - SLOT_HOSTS) / 2, answer,
 		    a->port);

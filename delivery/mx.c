@@ -103,13 +103,38 @@ take_records(struct dlv_mx *m, const struct hb_dns_answer *a,
 		rr[i] = &a->rr[i];
 	qsort(rr, a->n, sizeof(*rr), by_preference);
 	shuffle_equals(rr, a->n, random);
-	for (i = 0; i < a->n && m->n < HB_MAX_MX_HOSTS; i++)
+	for (i = 0; i < a->n && m->n < HB_MAX_MX_LISTED; i++)
 		if (!has_host(m, rr[i]->name))
 			add_host(m, rr[i]->name, rr[i]->preference);
 	m->incomplete = i < a->n;
+	m->known = m->n;
+	if (m->n > HB_MAX_MX_HOSTS)
+		m->n = HB_MAX_MX_HOSTS;
 	if (m->n == 0)
 		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
 		    "5.4.4");
+}
+
+static size_t
+hosts_of_use(const struct dlv_mx *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n; i++)
+		n += m->hosts[i].naddr > 0;
+	return n;
+}
+
+bool
+dlv_mx_more(struct dlv_mx *m)
+{
+	size_t room = HB_MAX_MX_HOSTS - hosts_of_use(m);
+	size_t left = m->known - m->n;
+
+	if (m->result != HB_RESULT_OK || room == 0 || left == 0)
+		return false;
+	m->n += left < room ? left : room;
+	return true;
 }
 
 void
@@ -120,6 +145,7 @@ dlv_mx_single(struct dlv_mx *m, struct hb_span host, struct hb_arena *arena)
 	if (add_host(m, host, 0) == NULL)
 		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN, 550,
 		    "5.1.2");
+	m->known = m->n;
 }
 
 void
@@ -153,7 +179,7 @@ dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
 		return;
 	}
 	m->hosts = hb_arena_alloc(arena,
-	    (answer->n < HB_MAX_MX_HOSTS ? answer->n : HB_MAX_MX_HOSTS) *
+	    (answer->n < HB_MAX_MX_LISTED ? answer->n : HB_MAX_MX_LISTED) *
 		sizeof(*m->hosts));
 	take_records(m, answer, random, arena);
 }
@@ -237,7 +263,7 @@ drop_self(struct dlv_mx *m, const struct dlv_self *self)
 			continue;
 		while (i > 0 && m->hosts[i - 1].preference == own)
 			i--;
-		m->n = i;
+		m->n = m->known = i;
 		if (m->n == 0)
 			refuse(m, HB_RESULT_FAIL, HB_REASON_MX_SELF, 550,
 			    "5.4.6");
@@ -270,19 +296,26 @@ part_homeless(struct dlv_mx *m)
 void
 dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
 {
+	bool unknown = false;
+
 	if (self != NULL)
 		drop_self(m, self);
 	if (m->result != HB_RESULT_OK)
 		return;
 	for (size_t i = 0; i < m->n; i++)
-		m->incomplete = m->incomplete || m->hosts[i].unknown;
+		unknown = unknown || m->hosts[i].unknown;
+	m->incomplete = m->incomplete || m->n < m->known || unknown;
 	m->listed = m->n;
 	m->n = part_homeless(m);
 	if (m->n > 0)
 		return;
-	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass */
-	if (m->incomplete)
+	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass; or what
+	 * would do was not looked at */
+	if (unknown)
 		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
+	else if (m->incomplete)
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_NO_ADDRESS, 451,
+		    "4.4.4");
 	else
 		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
 		    "5.4.4");

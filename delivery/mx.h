@@ -3,7 +3,7 @@
  * RFC 7505.  Floor 2: no DNS, no random source of its own.
  *
  *	dlv_mx_begin(MX answer) -> dlv_mx_address(A and AAAA answers of each
- *	host) -> dlv_mx_finish
+ *	host) -> dlv_mx_more: addresses of the next ones -> dlv_mx_finish
  */
 #ifndef DELIVERY_MX_H
 #define DELIVERY_MX_H
@@ -28,6 +28,8 @@ struct dlv_host {
 struct dlv_mx {
 	struct dlv_host *hosts; /* in the arena */
 	size_t n;
+	/* Of HOSTS: those behind N are not looked at yet. */
+	size_t known;
 	/* After dlv_mx_finish: with those behind them that cannot be tried,
 	 * as they have no address. */
 	size_t listed;
@@ -56,7 +58,7 @@ struct dlv_self {
 /* Below N, evenly. */
 typedef uint32_t (*dlv_random_fn)(uint32_t n);
 
-/* result OK: the addresses of M->hosts are wanted now. */
+/* result OK: the addresses of M->hosts, N of them, are wanted now. */
 void dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
     const struct hb_dns_answer *answer, dlv_random_fn random,
     struct hb_arena *arena);
@@ -66,6 +68,9 @@ void dlv_mx_single(struct dlv_mx *m, struct hb_span host,
 /* An A or AAAA answer for host I. */
 void dlv_mx_address(struct dlv_mx *m, size_t i,
     const struct hb_dns_answer *answer, uint16_t port);
+/* All addresses are there.  True: N has grown, because too few of them are of
+ * use; the addresses of the new hosts are wanted. */
+bool dlv_mx_more(struct dlv_mx *m);
 /* Drops this host and what is not better, and moves hosts without address
  * behind those that have one.  SELF NULL: nothing is this host. */
 void dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self);

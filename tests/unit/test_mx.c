@@ -213,26 +213,92 @@ test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
 	hb_arena_free(&arena);
 }
 
+/* MX records of many hosts, M->n of them wanted. */
+static void
+begin_many(struct dlv_mx *m, size_t n, struct hb_arena *arena)
+{
+	struct hb_dns_rr rr[HB_MAX_MX_LISTED + 1];
+	char names[HB_MAX_MX_LISTED + 1][16];
+	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = rr, .n = n };
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(names[i], sizeof(names[i]), "m%zu.test", i);
+		rr[i] = (struct hb_dns_rr){ .type = HB_DNS_MX,
+			.preference = (uint16_t)i,
+			.name = hb_span_str(names[i]) };
+	}
+	dlv_mx_begin(m, HB_SPAN("dom.test"), &a, first, arena);
+}
+
 /* Hosts beyond those that are looked at were not judged. */
 static void
 test_RTLS_06_a_list_that_was_cut_is_incomplete(void **state)
 {
 	struct hb_arena *arena = hb_arena_new();
-	struct hb_dns_rr rr[HB_MAX_MX_HOSTS + 1];
-	char names[HB_MAX_MX_HOSTS + 1][16];
-	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = rr };
 	struct dlv_mx m;
 
 	(void)state;
-	for (size_t i = 0; i < HB_ARRAY_LEN(rr); i++) {
-		snprintf(names[i], sizeof(names[i]), "m%zu.test", i);
-		rr[i] = (struct hb_dns_rr){ .type = HB_DNS_MX,
-			.name = hb_span_str(names[i]) };
-	}
-	for (a.n = HB_MAX_MX_HOSTS; a.n <= HB_ARRAY_LEN(rr); a.n++) {
-		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
+	for (size_t n = HB_MAX_MX_LISTED; n <= HB_MAX_MX_LISTED + 1; n++) {
+		begin_many(&m, n, arena);
 		assert_int_equal(m.n, HB_MAX_MX_HOSTS);
-		assert_int_equal(m.incomplete, a.n > HB_MAX_MX_HOSTS);
+		assert_int_equal(m.known, HB_MAX_MX_LISTED);
+		assert_int_equal(m.incomplete, n > HB_MAX_MX_LISTED);
+	}
+	hb_arena_free(&arena);
+}
+
+/* Only hosts from FROM on have an address.  How many rounds it takes. */
+static unsigned
+look_up(struct dlv_mx *m, size_t from)
+{
+	unsigned char ip[4] = { 10, 0, 0, 2 };
+	struct hb_dns_rr addr = { .type = HB_DNS_A, .data = { ip, 4 } };
+	struct hb_dns_answer found = { .status = HB_DNS_OK, .rr = &addr,
+		.n = 1 }, none = { .status = HB_DNS_NODATA };
+	unsigned rounds = 0;
+	size_t i = 0;
+
+	do {
+		rounds++;
+		for (; i < m->n; i++)
+			dlv_mx_address(m, i, i >= from ? &found : &none, 25);
+	} while (dlv_mx_more(m));
+	dlv_mx_finish(m, NULL);
+	return rounds;
+}
+
+static void
+test_F_28_hosts_without_address_do_not_count(void **state)
+{
+	static const struct {
+		size_t listed, from;
+		unsigned rounds;
+		size_t n;
+		enum hb_result result;
+		bool incomplete;
+	} cases[] = {
+		{ 50, 0, 1, 50, HB_RESULT_OK, false },
+		{ 51, 0, 1, 50, HB_RESULT_OK, true },
+		{ 70, 50, 2, 20, HB_RESULT_OK, false },
+		{ 70, 49, 2, 21, HB_RESULT_OK, false },
+		{ 200, 120, 4, 50, HB_RESULT_OK, true },
+		{ 70, 70, 2, 0, HB_RESULT_FAIL, false },
+		{ 200, 200, 4, 0, HB_RESULT_FAIL, false },
+		/* bounded; and no trouble of DNS either */
+		{ 201, 201, 4, 0, HB_RESULT_DEFER, true },
+	};
+	struct hb_arena *arena = hb_arena_new();
+	struct dlv_mx m;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
+		begin_many(&m, cases[i].listed, arena);
+		assert_int_equal(look_up(&m, cases[i].from), cases[i].rounds);
+		assert_int_equal(m.n, cases[i].n);
+		assert_int_equal(m.result, cases[i].result);
+		assert_int_equal(m.incomplete, cases[i].incomplete);
+		if (m.n == 0)
+			assert_int_equal(m.reason, HB_REASON_DNS_NO_ADDRESS);
 	}
 	hb_arena_free(&arena);
 }
@@ -248,6 +314,7 @@ main(void)
 		    test_RTLS_06_a_list_with_a_hole_is_incomplete),
 		cmocka_unit_test(
 		    test_RTLS_06_a_list_that_was_cut_is_incomplete),
+		cmocka_unit_test(test_F_28_hosts_without_address_do_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
