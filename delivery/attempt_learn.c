@@ -407,6 +407,17 @@ dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 
 /* --- one host ----------------------------------------------------------- */
 
+/* A resolver that is trusted and says nothing, for want of EDNS, leaves all
+ * open: whoever makes it fail must not turn DANE off where it was seen. */
+static enum dlv_trust
+trust_in_records(const struct dlv_attempt *a)
+{
+	bool mute = a->mx.records.plain || dlv_host(a)->address.plain;
+
+	return a->trust == DLV_TRUST_YES && mute ? DLV_TRUST_UNKNOWN
+						 : a->trust;
+}
+
 /* Why the host is not asked about; USABLE: it is. */
 static enum hb_dane_state
 why_unasked(const struct dlv_attempt *a)
@@ -416,7 +427,7 @@ why_unasked(const struct dlv_attempt *a)
 	/* RFC 7672 s2.2: no DANE for address literals */
 	if (!sts_needs_dane(&a->channel) || a->route.literal)
 		return HB_DANE_UNASKED;
-	switch (a->trust) {
+	switch (trust_in_records(a)) {
 	case DLV_TRUST_YES:
 		break;
 	case DLV_TRUST_NO:

@@ -9,7 +9,7 @@ void
 dlv_signed_add(struct dlv_signed *s, const struct hb_dns_answer *answer)
 {
 	struct dlv_signed now = { .known = true, .ad = answer->ad,
-		.aliased = answer->aliased };
+		.plain = answer->plain && !answer->ad, .aliased = answer->aliased };
 
 	if (answer->status == HB_DNS_TEMP ||
 	    hb_span_copy(answer->canonical, now.canonical,
@@ -153,7 +153,8 @@ on_tlsa(struct dlv_dane *d, const struct hb_dns_answer *answer)
 void
 dlv_dane_answer(struct dlv_dane *d, const struct hb_dns_answer *answer)
 {
-	if (answer->status == HB_DNS_TEMP) /* RFC 7672 s2.1.1 */
+	/* RFC 7672 s2.1.1 */
+	if (answer->status == HB_DNS_TEMP || (answer->plain && !answer->ad))
 		end(d, HB_DANE_ERROR);
 	else if (d->ask_alias)
 		on_alias(d, answer);

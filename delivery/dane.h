@@ -34,6 +34,7 @@
 struct dlv_signed {
 	bool known; /* there was an answer that is no error */
 	bool ad;    /* as it came */
+	bool plain; /* and nobody could have said it: hb_dns_answer */
 	bool aliased;
 	char canonical[HB_MAX_DOMAIN + 1]; /* at the end of the aliases */
 };

@@ -197,6 +197,11 @@ dlv_probe_trust(const struct dlv_probe *p)
 void
 dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c)
 {
-	hb_ctl_text(c, "trust_ad", dlv_trust_word(dlv_trust_now(&p->truster)));
-	hb_ctl_text(c, "trust_ad_why", dlv_trust_text(p->truster.why));
+	enum dlv_trust now = dlv_trust_now(&p->truster);
+	enum dlv_trust_reason why = p->truster.why;
+
+	hb_ctl_text(c, "trust_ad", dlv_trust_word(now));
+	if (now == DLV_TRUST_YES && hb_dns_lacks_edns(p->worker->dns))
+		why = DLV_TRUST_BY_NO_EDNS;
+	hb_ctl_text(c, "trust_ad_why", dlv_trust_text(why));
 }

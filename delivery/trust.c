@@ -43,7 +43,7 @@ dlv_trust_now(const struct dlv_truster *t)
 bool
 dlv_trust_is_due(const struct dlv_truster *t)
 {
-	return dlv_trust_now(t) == DLV_TRUST_UNKNOWN && t->silent == 0;
+	return t->why == DLV_TRUST_BY_UNANSWERED && t->silent == 0;
 }
 
 static bool
@@ -91,7 +91,7 @@ same_words(const struct dlv_trust_words *a, const struct dlv_trust_words *b)
 void
 dlv_trust_begin(struct dlv_truster *t, const struct dlv_trust_words *words)
 {
-	if (t->why == DLV_TRUST_BY_UNANSWERED || !same_words(&t->words, words))
+	if (dlv_trust_now(t) == DLV_TRUST_UNKNOWN || !same_words(&t->words, words))
 		t->why = said(words);
 	t->words = *words;
 	t->silent = 0;
@@ -106,6 +106,7 @@ dlv_trust_again(struct dlv_truster *t)
 	t->server = probed ? 0 : t->words.nservers;
 	t->ask_bad = false;
 	t->passed = t->quiet = 0;
+	t->mute = false;
 	t->failed = DLV_TRUST_BY_UNANSWERED;
 }
 
@@ -132,6 +133,8 @@ end_round(struct dlv_truster *t)
 		t->why = t->failed;
 	else if (t->passed > 0)
 		t->why = DLV_TRUST_BY_PASSED;
+	else if (t->mute && dlv_trust_now(t) == DLV_TRUST_UNKNOWN)
+		t->why = DLV_TRUST_BY_NO_EDNS;
 	t->silent = t->quiet > 0 ? t->silent + 1 : 0;
 }
 
@@ -144,8 +147,9 @@ next_server(struct dlv_truster *t)
 }
 
 static void
-miss(struct dlv_truster *t)
+miss(struct dlv_truster *t, bool mute)
 {
+	t->mute = t->mute || mute;
 	t->quiet++;
 	next_server(t);
 }
@@ -168,13 +172,14 @@ void
 dlv_trust_answer(struct dlv_truster *t, const struct hb_dns_answer *a)
 {
 	bool answered = a->status != HB_DNS_TEMP;
+	bool mute = answered && a->plain && !a->ad;
 
 	if (t->ask_bad && answered)
 		fail(t, DLV_TRUST_BY_BAD_ANSWERED);
 	else if (t->ask_bad && a->servfail)
 		pass(t);
-	else if (!answered)
-		miss(t);
+	else if (!answered || mute)
+		miss(t, mute);
 	else if (!a->ad)
 		fail(t, DLV_TRUST_BY_UNSIGNED);
 	else if (t->words.bad != NULL)

@@ -11,7 +11,8 @@
  * A round ends with: some server failed (an answer without AD, or an answer to
  * the bad name): NO.  Else, some passed: YES.  Else nobody answered: it stays
  * as it was, which is UNKNOWN at first.  A server that is silent counts for
- * nothing, because it answers nothing else either; it is asked again soon.
+ * nothing, because it answers nothing else either; it is asked again soon.  So
+ * does one without EDNS, whose answers nobody marks.
  *
  * An example run with `trust-ad auto' and two servers: begin; ask 0 for `.':
  * signed; ask 1 for `.': nothing; YES, rest one second; ask 0; ask 1: not
@@ -29,6 +30,8 @@ enum dlv_trust { DLV_TRUST_UNKNOWN, DLV_TRUST_YES, DLV_TRUST_NO };
 /* Why: X(symbol, trust, sentence). */
 #define DLV_TRUST_REASONS(X)                                                   \
 	X(UNANSWERED, UNKNOWN, "the resolver has not answered the probe yet")  \
+	X(NO_EDNS, UNKNOWN, "the resolver does not speak EDNS, so that it "    \
+			    "cannot say what is signed: no DANE")              \
 	X(SAID_YES, YES, "the configuration says so")                          \
 	X(SAID_NO, NO, "the configuration says so")                            \
 	X(NO_RESOLVER, NO, "there is no resolver")                             \
@@ -68,6 +71,7 @@ struct dlv_truster {
 	size_t server;	 /* that is asked now; NSERVERS: the round is over */
 	bool ask_bad;	 /* for its bad name */
 	size_t passed, quiet; /* servers of this round; QUIET: no answer */
+	bool mute; /* one of the quiet ones answered, without EDNS */
 	enum dlv_trust_reason failed; /* of this round; UNANSWERED: none */
 	unsigned silent; /* rounds in a row with a quiet one */
 };

@@ -21,6 +21,7 @@
 #include "common/base/log.h"
 #include "common/base/table.h"
 #include "common/proto/domain.h"
+#include "common/proto/edns.h"
 #include "common/proto/hosts.h"
 #include "common/proto/stats.h"
 
@@ -39,6 +40,7 @@ enum {
 	MAX_TTL_S = 86400,
 	MAX_NEGATIVE_TTL_S = 900,
 	EDNS_BYTES = 1232,
+	OPT_BYTES = 11, /* of the record, the last of a question */
 	MAX_SOCKETS = ARES_GETSOCK_MAXNUM
 };
 
@@ -78,6 +80,9 @@ struct question {
 	bool failed;  /* it did */
 	bool stored;  /* still in the table */
 	bool servfail;	     /* was the last answer */
+	struct server *server; /* that was asked last */
+	bool with_opt;	     /* it was */
+	bool at_once;	     /* again, and without */
 	struct server *only; /* a probe: it alone is asked, nothing is kept */
 	struct question *next; /* not sent yet */
 };
@@ -95,6 +100,8 @@ struct server {
 	struct hb_timer *timer;
 	struct sock socks[MAX_SOCKETS];
 	size_t nsocks;
+	struct hb_edns edns;
+	bool flag_lost; /* c-ares has taken its EDNS flag back */
 };
 
 struct hb_dns {
@@ -343,6 +350,15 @@ tell_failure(struct question *q)
 static void on_reply(void *ctx, int status, int timeouts, unsigned char *buf,
     int len);
 
+/* OPT is the last record of the packet, and the only one behind the
+ * question. */
+static int
+packet_len(struct question *q)
+{
+	q->packet[11] = q->with_opt;
+	return q->with_opt ? q->len : q->len - OPT_BYTES;
+}
+
 static void
 send_one(struct question *q)
 {
@@ -351,10 +367,14 @@ send_one(struct question *q)
 
 	if (q->only != NULL)
 		s = q->only;
+	if (q->at_once)
+		s = q->server;
+	q->server = s;
+	q->with_opt = !q->at_once && hb_edns_next(&s->edns, hb_age_ms());
 	hb_random(q->packet, 2); /* a new id each time */
 	q->failed = false;
 	q->sending = true;
-	ares_send(s->channel, q->packet, q->len, on_reply, q);
+	ares_send(s->channel, q->packet, packet_len(q), on_reply, q);
 	q->sending = false;
 	arm(s);
 }
@@ -369,6 +389,7 @@ send_try(struct question *q)
 		send_one(q);
 		if (!q->failed)
 			return true;
+		q->at_once = false;
 	}
 	hb_stat(HB_STAT_DNS_FAILED);
 	return false;
@@ -380,6 +401,57 @@ finish(struct question *q, const struct hb_dns_answer *answer)
 	if (q->only == NULL)
 		put_cached(q->dns, &q->key, answer);
 	tell(q, answer);
+}
+
+/* c-ares asks again by itself, without OPT, after a FORMERR that has none, and
+ * tells only by the loss of its flag. */
+static bool
+is_flag_lost(struct server *s)
+{
+	struct ares_options o;
+	int mask;
+
+	if (s->flag_lost)
+		return true;
+	if (ares_save_options(s->channel, &o, &mask) != ARES_SUCCESS)
+		return false;
+	s->flag_lost = (o.flags & ARES_FLAG_EDNS) == 0;
+	ares_destroy_options(&o);
+	return s->flag_lost;
+}
+
+static void
+log_edns(const struct server *s)
+{
+	bool missing = hb_edns_is_missing(&s->edns);
+	char addr[HB_NETADDR_TEXT];
+
+	hb_netaddr_format(&s->addr, addr);
+	HB_LOG(missing ? HB_LOG_WARN : HB_LOG_INFO, HB_EV_DNS,
+	    hb_kv_str(HB_K_ACTION, "edns"), hb_kv_str(HB_K_ADDR, addr),
+	    hb_kv_str(HB_K_STATE, missing ? "no" : "yes"),
+	    hb_kv_str(HB_K_TEXT, missing
+		? "the resolver does not take questions with EDNS: it is "
+		  "asked without, and DANE cannot be had"
+		: "the resolver takes questions with EDNS"));
+}
+
+/* What the reply says of the server; MSG may be empty. */
+static void
+learn_edns(struct question *q, struct hb_span msg, struct hb_dns_answer *a)
+{
+	struct server *s = q->server;
+	bool good = a->status != HB_DNS_TEMP;
+	bool bare = good && q->with_opt && msg.n > 11 && msg.p[10] == 0 &&
+	    msg.p[11] == 0 && is_flag_lost(s);
+
+	a->plain = good && (bare || !q->with_opt);
+	if (hb_edns_heard(&s->edns, q->with_opt && !bare, bare || q->at_once,
+		good ? HB_EDNS_GOOD : a->misread ? HB_EDNS_FORMAT
+						 : HB_EDNS_TROUBLE,
+		hb_age_ms()))
+		log_edns(s);
+	q->at_once = a->misread && q->with_opt;
 }
 
 static void
@@ -407,6 +479,8 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 		HB_LOG(HB_LOG_DEBUG, HB_EV_DNS,
 		    hb_kv_str(HB_K_NAME, q->key.name),
 		    hb_kv_str(HB_K_ERROR, "malformed answer"));
+	learn_edns(q, hb_span(buf, buf != NULL && len > 0 ? (size_t)len : 0),
+	    &answer);
 	q->servfail = answer.servfail;
 	if (answer.status != HB_DNS_TEMP)
 		finish(q, &answer);
@@ -581,6 +655,15 @@ hb_dns_probe(struct hb_dns *d, size_t server, struct hb_span name,
 		return answer_now(HB_DNS_TEMP, cb, ctx);
 	q->only = &d->servers[server];
 	return start(q, cb, ctx);
+}
+
+bool
+hb_dns_lacks_edns(const struct hb_dns *d)
+{
+	for (size_t i = 0; i < d->nservers; i++)
+		if (hb_edns_is_missing(&d->servers[i].edns))
+			return true;
+	return false;
 }
 
 bool

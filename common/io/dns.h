@@ -1,7 +1,8 @@
 /*
  * DNS questions through c-ares.  Floor 3.  AD is set in each question; equal
  * questions under way are asked once; answers are cached by TTL, negative
- * ones too, in bounded memory.
+ * ones too, in bounded memory.  A server without EDNS is asked without
+ * (common/proto/edns.h).
  */
 #ifndef HB_IO_DNS_H
 #define HB_IO_DNS_H
@@ -31,6 +32,8 @@ struct hb_dns_query *hb_dns_ask(struct hb_dns *d, struct hb_span name,
  * of the answer.  NAME "." is the root.  CB as above. */
 struct hb_dns_query *hb_dns_probe(struct hb_dns *d, size_t server,
     struct hb_span name, enum hb_dns_type type, hb_dns_fn cb, void *ctx);
+/* Some server does not take questions with EDNS; its answers are plain. */
+bool hb_dns_lacks_edns(const struct hb_dns *d);
 /* False: there is no server of that number. */
 bool hb_dns_server(
     const struct hb_dns *d, size_t server, struct hb_netaddr *out);

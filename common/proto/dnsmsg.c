@@ -10,8 +10,10 @@ enum {
 	TYPE_SOA = 6,
 	SOA_LEAST = 22, /* two names of the root, five numbers */
 	CLASS_IN = 1,
+	RCODE_FORMERR = 1,
 	RCODE_SERVFAIL = 2,
 	RCODE_NXDOMAIN = 3,
+	RCODE_NOTIMP = 4,
 	FLAG_RESPONSE = 0x80, /* third byte of the header */
 	FLAG_AD = 0x20,	      /* fourth byte */
 	MAX_POINTERS = 64,    /* a name has at most 127 labels */
@@ -370,6 +372,7 @@ parse(struct hb_span msg, struct hb_span name, enum hb_dns_type type,
 	if (w.bad || (flags_hi & FLAG_RESPONSE) == 0)
 		return HB_E_SYNTAX;
 	out->servfail = rcode == RCODE_SERVFAIL;
+	out->misread = rcode == RCODE_FORMERR || rcode == RCODE_NOTIMP;
 	if (rcode != 0 && rcode != RCODE_NXDOMAIN)
 		return 0; /* the server's trouble: HB_DNS_TEMP */
 	if (!check_question(&w, questions, name, type, arena))

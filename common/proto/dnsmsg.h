@@ -39,6 +39,10 @@ enum hb_dns_status {
 struct hb_dns_answer {
 	enum hb_dns_status status;
 	bool servfail;		/* TEMP: the server said SERVFAIL */
+	bool misread;		/* TEMP: it said FORMERR or NOTIMP */
+	/* It was asked without EDNS, as it has none: without AD it says nothing
+	 * of signatures.  Set by who asked. */
+	bool plain;
 	bool ad; /* AD bit as it came; whether it counts is the caller's */
 	bool aliased;		/* a CNAME was followed */
 	struct hb_span canonical; /* name at the end of the aliases */

@@ -190,6 +190,26 @@ def test_servfail_delays(world):
     assert hb.maildir("alice") == []
 
 
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("how", ["formerr", "notimp", "refused", "servfail",
+                                 "drop"])
+def test_F_7_resolver_without_edns(world, how):
+    """Questions with EDNS fail: asked without, remembered, and said."""
+    mx = world.domain("far.test")
+    world.dns.without_edns = how
+    hb = world.server(["retry first=2s max=2s"])
+    send(hb, "far.test")
+    mx.wait(1, 90)
+    assert hb.wait_record(ev="dns", action="edns", state="no")
+    until(lambda: "does not speak EDNS" in str(hb.ctl("status", json=True)),
+          20)
+    # from then on without trying
+    world.domain("other.test")
+    send(hb, "other.test")
+    hb.wait_empty()
+    assert len(world.dns.asked("other.test", "MX")) == 1
+
+
 def test_truncated_answer(world):
     """A truncated answer is asked again over TCP."""
     mx = world.domain("far.test")

@@ -2,6 +2,7 @@
 trust-ad, dnssec-probe, and what becomes of mail meanwhile."""
 
 import hashlib
+import time
 
 import pytest
 
@@ -197,3 +198,17 @@ def test_DANE_02_reload_asks_again_and_a_loss_is_a_warning(world, far):
     world.dns.sign(".", below=False)
     assert hb.ctl("reload").code == 0
     wait_told(hb, "yes", "no", "yes")
+
+
+def test_F_7_lost_edns_turns_no_dane_off(world, far):
+    """Who makes EDNS fail gets no mail for a host whose DANE was seen."""
+    hb = world.server([RETRY, "trust-ad yes"])
+    send(hb)
+    assert delivered(hb).endswith("/dane")
+    world.dns.without_edns = "formerr"
+    world.dns.unsign("far.test")  # nobody marks anything
+    time.sleep(1.2)  # what was learnt is forgotten
+    send(hb)
+    hb.wait_reason("dane-unprobed")
+    assert len(far.accepted()) == 1
+    assert "does not speak EDNS" in statuses(hb)[0][1]

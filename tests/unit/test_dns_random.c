@@ -27,7 +27,8 @@ enum {
 	TRY_MS = 2500,
 	/* four tries, and a little while of waiting for its turn */
 	ASK_MS = 4 * (TRY_MS + 1) + 500,
-	NESTED = 3
+	NESTED = 3,
+	OPT = 11
 };
 
 struct hb_timer {
@@ -49,7 +50,7 @@ struct ares_channeldata {
 	struct ares_options options;
 	struct hb_io io;
 	int fd;
-	bool open, deaf;
+	bool open, deaf, old; /* OLD: without EDNS */
 };
 
 struct sent {
@@ -57,7 +58,7 @@ struct sent {
 	ares_callback cb;
 	void *arg;
 	int64_t answer_at, until; /* answer_at 0: never */
-	unsigned char packet[HB_MAX_DOMAIN + 32];
+	unsigned char packet[HB_MAX_DOMAIN + 32 + OPT];
 	int len;
 };
 
@@ -208,6 +209,23 @@ ares_set_servers_ports(ares_channel s, struct ares_addr_port_node *to)
 	return ARES_SUCCESS;
 }
 
+/* It takes its flag back when it likes. */
+int
+ares_save_options(ares_channel s, struct ares_options *out, int *mask)
+{
+	*out = s->options;
+	*mask = 0;
+	if (chance(1))
+		s->options.flags &= ~ARES_FLAG_EDNS;
+	return ARES_SUCCESS;
+}
+
+void
+ares_destroy_options(struct ares_options *o)
+{
+	(void)o;
+}
+
 void
 ares_free_string(void *p)
 {
@@ -218,11 +236,10 @@ int
 ares_create_query(const char *name, int class, int type, unsigned short id,
     int rd, unsigned char **out, int *len, int udp)
 {
-	unsigned char *p = calloc(1, strlen(name) + 18), *at;
+	unsigned char *p = calloc(1, strlen(name) + 18 + OPT), *at;
 	struct hb_span rest = hb_span_str(strcmp(name, ".") != 0 ? name : "");
 
 	(void)id;
-	(void)udp;
 	assert_non_null(p);
 	p[2] = (unsigned char)rd;
 	p[5] = 1;
@@ -239,6 +256,11 @@ ares_create_query(const char *name, int class, int type, unsigned short id,
 	*at++ = (unsigned char)type;
 	*at++ = 0;
 	*at++ = (unsigned char)class;
+	if (udp > 0) {
+		p[11] = 1;
+		at[2] = 41;
+		at += OPT;
+	}
 	*out = p;
 	*len = (int)(at - p);
 	return ARES_SUCCESS;
@@ -292,7 +314,8 @@ end_sent(struct sent *q, int status)
 	static const unsigned char address[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0,
 		1, 0, 4, 127, 0, 0, 1 };
 	unsigned char reply[sizeof(q->packet) + sizeof(address)];
-	size_t n = (size_t)q->len;
+	bool opt = q->packet[11] > 0;
+	size_t n = (size_t)q->len - (opt ? OPT : 0);
 	struct sent mine = *q;
 
 	q->to = NULL;
@@ -302,6 +325,12 @@ end_sent(struct sent *q, int status)
 	}
 	memcpy(reply, mine.packet, n);
 	reply[2] |= 0x80;
+	reply[11] = 0;
+	if (opt && mine.to->old) {
+		reply[3] = chance(50) ? 1 : 4; /* FORMERR, NOTIMP */
+		mine.cb(mine.arg, ARES_SUCCESS, 0, reply, (int)n);
+		return;
+	}
 	reply[3] = chance(w.trouble) ? 2 /* SERVFAIL */ : chance(30) ? 3 : 0;
 	if (reply[3] == 0 && reply[n - 3] == HB_DNS_A) {
 		reply[7] = 1;
@@ -462,9 +491,10 @@ act(void)
 		give_up(1);
 	else if (what < 86)
 		give_up(ASKS);
-	else if (what < 88)
+	else if (what < 88) {
 		w.servers[roll(SERVERS)].deaf = chance(50);
-	else if (what < 89 && w.nested == 0)
+		w.servers[roll(SERVERS)].old = chance(50);
+	} else if (what < 89 && w.nested == 0)
 		for (int i = 0; i < 300; i++)
 			ask();
 	else

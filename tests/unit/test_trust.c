@@ -6,7 +6,8 @@
 /*
  * A round as it is seen: for each question its server, `p' for the probe or
  * `b' for the bad name, and what is answered: `+' signed, `-' not signed, `?'
- * nothing, `!' SERVFAIL, `n' NXDOMAIN and signed, `x' NXDOMAIN and not.
+ * nothing, `!' SERVFAIL, `n' NXDOMAIN and signed, `x' NXDOMAIN and not, `m'
+ * without EDNS and not signed, `s' without EDNS and signed.
  */
 /* clang-format off */
 static const struct row {
@@ -59,6 +60,13 @@ static const struct row {
 	    DLV_TRUST_NO, DLV_TRUST_BY_UNSIGNED, 60000 },
 	{ "silence", HB_TRUST_AUTO, NULL, NULL, "127.0.0.1", "0p?",
 	    DLV_TRUST_UNKNOWN, DLV_TRUST_BY_UNANSWERED, 1000 },
+	{ "F-7 no EDNS", HB_TRUST_AUTO, NULL, NULL, "127.0.0.1", "0pm",
+	    DLV_TRUST_UNKNOWN, DLV_TRUST_BY_NO_EDNS, 1000 },
+	{ "F-7 no EDNS, but signed", HB_TRUST_AUTO, NULL, NULL, "127.0.0.1",
+	    "0ps", DLV_TRUST_YES, DLV_TRUST_BY_PASSED, 3600000 },
+	{ "F-7 one without EDNS, one that passed", HB_TRUST_AUTO, NULL, NULL,
+	    "127.0.0.1 ::1", "0pm 1p+", DLV_TRUST_YES, DLV_TRUST_BY_PASSED,
+	    1000 },
 	{ "trouble", HB_TRUST_AUTO, NULL, NULL, "127.0.0.1", "0p!",
 	    DLV_TRUST_UNKNOWN, DLV_TRUST_BY_UNANSWERED, 1000 },
 	{ "signed absence", HB_TRUST_AUTO, "a.test", NULL, "127.0.0.1", "0pn",
@@ -112,6 +120,10 @@ answer_of(char c)
 			.ad = true };
 	case '-':
 		return (struct hb_dns_answer){ .status = HB_DNS_NODATA };
+	case 'm':
+	case 's':
+		return (struct hb_dns_answer){ .status = HB_DNS_OK,
+			.plain = true, .ad = c == 's' };
 	case 'n':
 		return (struct hb_dns_answer){ .status = HB_DNS_NXDOMAIN,
 			.ad = true };
@@ -221,6 +233,7 @@ test_DANE_02_silence_changes_nothing(void **state)
 		enum dlv_trust now;
 	} steps[] = {
 		{ "0p+", DLV_TRUST_YES }, { "0p?", DLV_TRUST_YES },
+		{ "0pm", DLV_TRUST_YES }, /* F-7 */
 		{ "0p!", DLV_TRUST_YES }, { "0p-", DLV_TRUST_NO },
 		{ "0p?", DLV_TRUST_NO }, { "0p+", DLV_TRUST_YES },
 	};

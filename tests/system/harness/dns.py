@@ -57,6 +57,9 @@ class DnsServer:
         self.zone = {}
         self.faults = {}
         self.delays = {}
+        # what questions with EDNS get: None the answer, "drop" silence, or
+        # a code: "formerr" "notimp" "refused" "servfail"
+        self.without_edns = None
         self.signed = set()
         self.signed_alone = set()
         self.queries = collections.deque(maxlen=10000)
@@ -145,11 +148,13 @@ class DnsServer:
                                    self.faults.get((name, None)))
         if pause:
             time.sleep(pause)
+        if self.without_edns and _has_opt(query):
+            kind = self.without_edns
         if kind == "drop":
             return None
         reply = query.reply(ra=1, aa=0)
         reply.header.ad = 0   # it has the question's bits
-        if kind in ("servfail", "refused", "nxdomain"):
+        if kind in ("servfail", "refused", "nxdomain", "formerr", "notimp"):
             reply.header.rcode = getattr(RCODE, kind.upper())
             return reply.pack()
         if kind == "bogus" and not query.header.cd:
@@ -204,6 +209,10 @@ class DnsServer:
         return name in self.signed_alone or any(
             ".".join(labels[i:]) in self.signed
             for i in range(len(labels) + 1))
+
+
+def _has_opt(query):
+    return any(r.rtype == QTYPE.OPT for r in query.ar)
 
 
 def _has_do(query):
