@@ -56,6 +56,7 @@ struct hb_conn {
 	bool more_inside; /* TLS holds bytes that no event will announce */
 	bool lent;        /* the owner is looking at VIEW */
 	size_t max_input;
+	size_t discarded; /* LINGER */
 	struct hb_span view; /* in scratch */
 	struct hb_buf in;
 	struct piece *head, *tail;

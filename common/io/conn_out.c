@@ -21,7 +21,8 @@
 enum {
 	WRITE_PER_TURN = 1 << 20, /* bytes */
 	RECORD = 16 * 1024,       /* plain bytes of one record */
-	LINGER_MS = 2000
+	LINGER_MS = 2000,
+	LINGER_MOST = 1 << 20 /* bytes thrown away: a flood is not waited for */
 };
 
 enum sent { SENT, BLOCKED, BROKEN };
@@ -196,7 +197,10 @@ conn_discard_input(struct hb_conn *c)
 {
 	ssize_t n = recv(c->fd, conn_scratch, CONN_SCRATCH, 0);
 
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+	if (n > 0)
+		c->discarded += (size_t)n;
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) ||
+	    c->discarded > LINGER_MOST)
 		conn_close(c, 0, 0);
 }
 

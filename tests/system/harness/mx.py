@@ -95,6 +95,9 @@ class Mx:
         self.reply = {}
         self.delay = {}
         self.drop = set()
+        # a function of the session that is all of the dialogue
+        self.script = None
+        self.ask_certificate = False  # of the client, which has none
         self.messages = []
         self.connections = 0
         self.open_now = 0
@@ -211,8 +214,11 @@ class Mx:
         return self.accepted()
 
     def context(self):
-        return pki.server_context(self.cert, self.tls_minimum,
+        made = pki.server_context(self.cert, self.tls_minimum,
                                   self.tls_maximum)
+        if self.ask_certificate:
+            made.verify_mode = ssl.CERT_REQUIRED
+        return made
 
 
 class Hangup(Exception):
@@ -302,6 +308,9 @@ class Session:
         self.conn.settimeout(120)
         if self.mx.implicit_tls:
             self.wrap()
+        if self.mx.script:
+            self.mx.script(self)
+            return
         if self.act("greeting", "220 %s ESMTP" % self.mx.name) != 220:
             raise Hangup
         while True:
