@@ -18,7 +18,10 @@ enum {
 	HOST_SIZE = sizeof("mta-sts.") + HB_MAX_DOMAIN,
 	URL_SIZE = HOST_SIZE + 64,
 	HTTPS_PORT = 443,
-	HEAD_MOST = 64 * 1024 /* fields behind the body too: curl keeps all */
+	HEAD_MOST = 64 * 1024, /* fields behind the body too: curl keeps all */
+	/* Of all that comes, as records: handshake, fields, body, and what
+	 * frames it (RFC 9112 s7.1.1), which curl tells nobody of. */
+	WIRE_MOST = 384 * 1024
 };
 
 struct sts_http {
@@ -51,6 +54,7 @@ struct sts_http_get {
 	CURL *easy;
 	struct curl_slist *pin, *connect_to;
 	size_t head; /* bytes of header fields so far */
+	size_t wire; /* of all */
 	struct hb_buf body;
 	bool too_long;
 	char error[CURL_ERROR_SIZE];
@@ -65,6 +69,23 @@ struct sock {
 };
 
 static void reap(struct sts_http *h);
+static void finish(struct sts_http_get *g, enum hb_reason why,
+    const char *text);
+
+/* A callback may end others too. */
+static void
+end_floods(struct sts_http *h)
+{
+	struct sts_http_get *g = h->gets;
+
+	while (g != NULL)
+		if (g->wire > WIRE_MOST) {
+			finish(g, HB_REASON_STS_FETCH_SIZE, NULL);
+			g = h->gets;
+		} else {
+			g = g->next;
+		}
+}
 
 static void
 act(struct sts_http *h, curl_socket_t fd, int what)
@@ -73,6 +94,7 @@ act(struct sts_http *h, curl_socket_t fd, int what)
 
 	curl_multi_socket_action(h->multi, fd, what, &running);
 	reap(h);
+	end_floods(h);
 }
 
 static void
@@ -149,18 +171,34 @@ on_head(char *p, size_t size, size_t n, void *ctx)
 	return g->head <= HEAD_MOST ? size * n : 0;
 }
 
+/* The head of each record says how long it is. */
+static void
+on_record(int written, int version, int type, const void *buf, size_t n,
+    SSL *ssl, void *ctx)
+{
+	const unsigned char *head = buf;
+	struct sts_http_get *g = ctx;
+
+	(void)version;
+	(void)ssl;
+	if (written == 0 && type == SSL3_RT_HEADER && n >= 5)
+		g->wire += n + (size_t)head[3] * 256 + head[4];
+}
+
 /* The roots are shared and already loaded.  Names come from DNS-IDs alone:
  * RFC 8461 s3.3 knows no common names (curl's own check would take one). */
 static CURLcode
 on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
 {
-	const struct sts_http_get *g = ctx;
+	struct sts_http_get *g = ctx;
 	SSL_CTX *c = ssl_ctx;
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(c);
 
 	(void)easy;
 	SSL_CTX_set1_cert_store(c, hb_tls_store(g->h->tls));
 	hb_tls_bound(c);
+	SSL_CTX_set_msg_callback(c, on_record);
+	SSL_CTX_set_msg_callback_arg(c, g);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
 	X509_VERIFY_PARAM_set_hostflags(
 	    param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
@@ -383,7 +421,7 @@ transfer(struct sts_http_get *g)
 	if (g->easy == NULL)
 		HB_BUG("out of memory");
 	g->body = HB_BUF_INIT(HB_MAX_STS_BODY);
-	g->head = 0;
+	g->head = g->wire = 0;
 	g->error[0] = '\0';
 	set_limits(g);
 	set_tls(g);

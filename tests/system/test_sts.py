@@ -340,6 +340,36 @@ def test_STS_18_bad_policy_is_no_policy(world, what):
     assert hb.ctl("sts", "list", json=True) == []
 
 
+CHUNKED = b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\n" \
+          b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("how", ["extension", "chunks", "trailers"])
+@pytest.mark.limit(120)
+def test_A_15_what_frames_a_policy_is_counted(world, how):
+    """Octets without end that are no body end the fetch."""
+    mx = world.domain("far.test")
+    block = {"extension": b";x=" + b"y" * 1000, "trailers": b"X: y\r\n" * 100,
+             "chunks": b"1;" + b"z" * 1000 + b"\r\n\n\r\n"}[how]
+    sent = []
+
+    def raw(tls):
+        tls.sendall(CHUNKED + {"extension": b"5", "chunks": b"",
+                               "trailers": b"0\r\n"}[how])
+        while len(sent) < 20000:
+            tls.sendall(block)
+            sent.append(len(block))
+    world.policy("far.test").raw = raw
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    record = hb.wait_record(ev="policy", domain="far.test",
+                            action="rejected")
+    # a body of single octets, or trailers, may meet another bound before
+    assert record["reason"] in ("sts-fetch-size", "sts-fetch-http")
+    assert sum(sent) < 8 << 20
+
+
 @pytest.mark.parametrize("how", ["name", "untrusted", "expired"])
 def test_STS_14_policy_host_certificate(world, other_ca, how):
     """A policy host without a valid certificate publishes nothing."""

@@ -47,6 +47,7 @@ class Site:
         self.drip = 0
         self.refuse = None   # reset, silence: what a client's hello meets
         self.hold = None     # an Event: nothing is answered before it
+        self.raw = None      # a function of the socket that answers
 
     def context(self):
         return _context(self.cert)
@@ -154,6 +155,9 @@ class PolicyHost:
         time.sleep(site.delay)
         if site.hold is not None:
             site.hold.wait()
+        if site.raw is not None:
+            site.raw(tls)
+            return
         body = site.text.encode()
         head = "HTTP/1.1 %d X\r\nContent-Type: %s\r\nContent-Length: %d\r\n" \
             % (site.status, site.ctype, len(body))
