@@ -81,6 +81,8 @@ struct ctl_cmd {
 	int64_t patience_ms; /* without a sign of life; 0: the usual */
 };
 extern const struct ctl_cmd ctl_cmds[HB_CMD_COUNT];
+/* What its command may wait for long; NULL: nothing. */
+const char *ctl_waits_for(const struct ctl_client *c);
 
 struct ctl_client {
 	TAILQ_ENTRY(ctl_client) link;
@@ -92,6 +94,7 @@ struct ctl_client {
 	struct hb_timer *timer;
 	struct hb_hook *write; /* at the end of the turn */
 	int64_t alive_ms; /* monotonic: last sign of life */
+	unsigned told;	  /* times that it was told what is waited for */
 	struct hb_buf in, out;
 	struct hb_buf text; /* formatted, not in OUT yet */
 	bool leaving;	    /* the exit code is in OUT */
@@ -182,6 +185,7 @@ void ctl_queue_finish(struct ctl_client *c);
 void ctl_show_finish(struct ctl_client *c);
 void ctl_explain_begin(struct ctl_client *c);
 void ctl_explain_finish(struct ctl_client *c);
+const char *ctl_explain_waits_for(const struct ctl_client *c);
 void ctl_sts_list_begin(struct ctl_client *c);
 void ctl_sts_list_element(struct ctl_client *c, json_t *v);
 void ctl_sts_list_finish(struct ctl_client *c);

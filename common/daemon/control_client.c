@@ -4,6 +4,7 @@
 #include "common/daemon/control.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sysexits.h>
@@ -14,6 +15,8 @@
 enum {
 	QUESTION_MS = 10000,  /* to send the question */
 	PATIENCE_MS = 30000,  /* without a sign of life of role or client */
+	TELL_MS = 5000,	      /* until who waits is told what for, and again */
+	TELL_MOST = 30,
 	TEXT_MANY = 32 << 10, /* formatted bytes before they become a piece */
 	DROP_MAX = 32 << 20,  /* unread bytes: the client is let go */
 	READ_SIZE = 16384
@@ -124,6 +127,8 @@ start(struct ctl_client *c)
 	    hb_kv_str(HB_K_ACTION, hb_ctl_cmds[c->cmd_no].words),
 	    hb_kv_int(HB_K_USER, c->uid));
 	c->cmd->begin(c);
+	if (ctl_waits_for(c) != NULL)
+		hb_timer_set(c->timer, TELL_MS);
 }
 
 /* False: the client is gone. */
@@ -247,6 +252,22 @@ on_ready(void *ctx, unsigned what)
 		ctl_client_free(&c);
 }
 
+/* It is no answer: standard error.  The client's life is not prolonged by it
+ * without end. */
+static void
+tell_wait(struct ctl_client *c)
+{
+	const char *what = ctl_waits_for(c);
+	char line[256];
+
+	if (what == NULL || c->leaving || c->told == TELL_MOST)
+		return;
+	snprintf(line, sizeof(line), "still waiting (%u s) for %s",
+	    ++c->told * TELL_MS / 1000, what);
+	ctl_err(c, line);
+	hb_hook_arm(c->write);
+}
+
 /* Time is over where nothing happened for long. */
 static void
 on_timer(void *ctx)
@@ -258,7 +279,9 @@ on_timer(void *ctx)
 	int64_t left = c->alive_ms + patience - hb_mono_ms();
 
 	if (left > 0 && !c->too_slow) {
-		hb_timer_set(c->timer, left);
+		tell_wait(c);
+		hb_timer_set(c->timer, c->told > 0 && left > TELL_MS
+			? TELL_MS : left);
 	} else if (c->leaving || c->cmd == NULL || c->out.n > 0 ||
 	    c->too_slow) {
 		ctl_client_free(&c);

@@ -148,3 +148,13 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_LAB_ADVANCE] = { begin_plain, finish_advance, NULL, 0 },
 	[HB_CMD_STOP] = { begin_plain, ctl_exit_worst, NULL, STOP_MS },
 };
+
+const char *
+ctl_waits_for(const struct ctl_client *c)
+{
+	if (c->cmd == &ctl_cmds[HB_CMD_EXPLAIN])
+		return ctl_explain_waits_for(c);
+	if (c->cmd == &ctl_cmds[HB_CMD_STS_REFRESH])
+		return "DNS, and the host that publishes the policy";
+	return NULL;
+}

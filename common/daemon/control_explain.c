@@ -254,6 +254,17 @@ finish_delivery(struct ctl_client *c)
 	show(c, e);
 }
 
+const char *
+ctl_explain_waits_for(const struct ctl_client *c)
+{
+	if (c->first == NULL)
+		return "the router, which looks the address up in its maps";
+	if (has_option(c, HB_SPAN("--live")))
+		return "DNS (policy, mail hosts, addresses) or a mail host";
+	return "DNS: policy, mail hosts and addresses.  A resolver that does "
+	       "not answer is given up after a minute and a half";
+}
+
 void
 ctl_explain_finish(struct ctl_client *c)
 {

@@ -528,3 +528,13 @@ def test_notice_of_a_refusal(world):
     assert "It said: 550 5.1.1 no such user" in human
     assert "only the people who run that server" in human
     assert "Status: 5.1.1" in raw and "X-Hauberk-Expired" not in raw
+
+
+def test_S_18_says_what_is_waited_for(world):
+    """A name server that is silent: explain says so while it waits."""
+    world.domain("far.test")
+    world.dns.fault("far.test", "drop", qtype="MX")
+    hb = world.server()
+    r = hb.ctl("explain", "x@far.test")
+    assert "still waiting (5 s) for DNS" in r.err
+    assert "still waiting" not in r.out
