@@ -27,7 +27,7 @@ struct hb_addr {
 /*
  * A path at the front of S: "<" [source route ":"] mailbox ">".  The source
  * route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns bytes
- * used; HB_E_SYNTAX; HB_E_RANGE (local part, domain or path too long);
+ * used; HB_E_SYNTAX; HB_E_RANGE (domain or path too long);
  * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8, or in the domain).
  */
 int hb_addr_parse_path(struct hb_span s, unsigned flags,
