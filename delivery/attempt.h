@@ -109,8 +109,8 @@ struct dlv_order {
 	struct dlv_rcpt *rcpt;
 	size_t nrcpt;
 	bool final, flush;
-	const struct hb_conf *conf; /* used by dlv_attempt_start alone */
-	const struct dlv_self *self;
+	/* As it is when it is looked at: a reload may replace it meanwhile. */
+	const struct hb_conf *const *conf;
 };
 
 /* What came of a recipient; strings live as long as the attempt. */
@@ -137,8 +137,7 @@ struct dlv_trial {
 	struct hb_span text;
 };
 
-/* ORDER's strings and structs, but for conf, are borrowed for the attempt's
- * life. */
+/* ORDER's strings and structs are borrowed for the attempt's life. */
 struct dlv_attempt *dlv_attempt_new(const struct dlv_order *order,
     const struct dlv_world *world, void *w);
 void dlv_attempt_free(struct dlv_attempt **a);

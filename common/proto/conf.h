@@ -186,6 +186,8 @@ struct hb_conf {
 #include "common/proto/conf.def"
 #undef CONF_WORD
 	struct hb_strs unbuilt; /* words that were given and have no function yet */
+	/* Of this host, not of the text: the parent tells (here.h). */
+	struct hb_addrs interfaces;
 };
 
 /* Durations are in ms; duration_off: 0 is off. */

@@ -392,12 +392,12 @@ run_row(const struct attempt_row *r)
 	struct sts_policy policy = { .mode = r->mode, .expires_ms = 5000,
 		.mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
 
@@ -506,13 +506,13 @@ run_channel(const struct channel_row *r)
 	struct hb_tls_policy word = { .pattern = pattern_text,
 		.level = r->level };
 	struct hb_conf conf = { .mta_sts = true, .dane = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = r->mx, .tlsa = r->tlsa,
 		.trust = DLV_TRUST_YES,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
@@ -570,13 +570,12 @@ test_RTLS_01_09_a_notice_says_it_where_the_channel_suits(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true, .dane = true };
+		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1, .flags = RTLS };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_self self = { .hostname = "me.test" };
 		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = cases[i].links, .mx = cases[i].mx,
 			.tlsa = cases[i].tlsa, .trust = DLV_TRUST_YES };
 
@@ -637,13 +636,13 @@ static void
 run_route(const struct route_row *r, struct hb_tls_policies words)
 {
 	struct hb_conf conf = { .dane = true, .tls_policies = words };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = hb_span_str(r->sender) };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = hb_span_str(r->route),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
 		.trust = r->trust };
 	const struct dlv_outcome *o;
@@ -733,12 +732,12 @@ run_memory(const struct memory_row *r)
 {
 	struct dlv_seen seen = { .domain = { .best = r->best } };
 	struct hb_conf conf = { .dane = true, .downgrade_memory = r->memory };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
 		.trust = r->trust,
 		.seen = r->best == HB_RANK_COUNT ? NULL : &seen };
@@ -774,12 +773,12 @@ static void
 policy_is_not_waited_for_without_hosts(void **state)
 {
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .no_dns = true };
 
 	(void)state;
@@ -830,15 +829,14 @@ what_dns_denies_and_a_policy_says(void **state)
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(denied); i++) {
 		struct hb_conf conf = { .mta_sts = denied[i].mta_sts };
+		const struct hb_conf *now = &conf;
 		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = "", .mx = denied[i].mx,
 			.trust = denied[i].trust,
 			.policy = denied[i].policy ? &policy : NULL };
@@ -860,12 +858,12 @@ static void
 facts_of_a_dead_connection(void **state)
 {
 	struct hb_conf conf = { .dane = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("smtp://m1.x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "ic" };
 
 	(void)state;
@@ -902,12 +900,12 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
@@ -947,14 +945,14 @@ test_STS_22_29_policy_is_asked_for(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true };
+		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1 };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_self self = { .hostname = "me.test" };
 		struct dlv_order order = {
 			.route = hb_span_str(cases[i].route),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self, .final = cases[i].final };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now,
+			.final = cases[i].final };
 		struct fake f = { .links = "v+" };
 
 		f.a = dlv_attempt_new(&order, &world, &f);
@@ -994,10 +992,10 @@ explain_looks_at_every_host(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
-	struct dlv_self self = { .hostname = "me.test" };
+	const struct hb_conf *now = &conf;
 	struct dlv_order order = { .mode = DLV_EXPLAIN_LIVE,
 		.route = HB_SPAN("mx://x.test"), .domain = HB_SPAN("x.test"),
-		.conf = &conf, .self = &self };
+		.conf = &now };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(hosts); i++) {
@@ -1031,13 +1029,13 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = RTLS,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "V+", .policy = &policy, .mx = 'i',
 		.jump = true };
 
@@ -1084,17 +1082,16 @@ words_that_end_by_a_clock_not_believed(void **state)
 		    true, HB_TLS_MAY, HB_TLS_NONE },
 	};
 	char pattern[] = "x.test";
-	struct dlv_self self = { .hostname = "me.test" };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
 		struct hb_tls_policy word = { .pattern = pattern,
 			.level = ends[i].word, .until_ms = ends[i].until_ms };
 		struct hb_conf conf = { .tls_policies = { &word, 1 } };
+		const struct hb_conf *now = &conf;
 		struct dlv_order order = { .mode = DLV_EXPLAIN,
 			.route = hb_span_str(ends[i].route),
-			.domain = HB_SPAN("y.test"), .conf = &conf,
-			.self = &self };
+			.domain = HB_SPAN("y.test"), .conf = &now };
 		struct fake f = { .links = "", .mx = 'i', .explains = true,
 			.clock_implausible = ends[i].doubt,
 			.good_ms = ends[i].good_ms };
