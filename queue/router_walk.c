@@ -406,7 +406,9 @@ ask_user(struct rt_walk *w, struct step *s, const struct names *n)
 {
 	w->waiting = s;
 	w->answered = false;
-	if (rt_is_mailbox_name(n->bare))
+	if (rt_is_mailbox_name(n->bare) &&
+	    !(w->conf->local_users.passwd &&
+		hb_conf_is_own_account(w->conf, n->bare)))
 		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
 	else
 		on_user(w, RT_NOTFOUND);
