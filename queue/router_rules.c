@@ -3,6 +3,8 @@
 
 #include "common/base/err.h"
 #include "common/proto/address.h"
+#include "common/proto/domain.h"
+#include "common/proto/here.h"
 
 const struct rt_verdict rt_accept = { HB_ACTION_ACCEPT, 250, "2.1.5",
 	HB_REASON_OK, "Ok" };
@@ -158,6 +160,30 @@ rt_check_sender(const struct hb_conf *c, const struct ipc_check *q)
 }
 
 struct rt_verdict
+/* RFC 5321 s3.6.1 knows no routes in a local part; a site that takes mail for
+ * a domain may have an old server behind it that does. */
+static bool
+is_routed(const struct ipc_check *q, struct hb_span local)
+{
+	for (size_t i = 0; i < local.n; i++)
+		if (memchr("%!@", local.p[i], 3) != NULL)
+			return true;
+	return q->routed;
+}
+
+static bool
+is_relay_domain(const struct hb_conf *c, struct hb_span domain)
+{
+	for (size_t i = 0; i < c->relay_domains.n; i++) {
+		struct hb_span name = hb_span_str(c->relay_domains.v[i]);
+
+		if (hb_domain_eq(domain, name) ||
+		    hb_domain_is_below(domain, name))
+			return true;
+	}
+	return false;
+}
+
 rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 {
 	static const struct rt_verdict denied = { HB_ACTION_REJECT, 550,
@@ -167,7 +193,7 @@ rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 	if (q->user.n > 0 || rt_may_relay(c, q))
 		return rt_accept;
 	hb_addr_split(q->rcpt, &local, &domain);
-	if (hb_conf_has_name(&c->relay_domains, domain))
+	if (is_relay_domain(c, domain) && !is_routed(q, local))
 		return rt_accept;
 	return denied;
 }

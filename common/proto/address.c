@@ -199,6 +199,7 @@ hb_addr_parse_path(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (r < 0)
 		return r;
 	n += (size_t)r;
+	out->routed = r > 0;
 	r = take_mailbox(hb_span_from(s, n), flags, out);
 	if (r < 0)
 		return r;

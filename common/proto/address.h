@@ -22,6 +22,7 @@ struct hb_addr {
 	bool quoted;	       /* local is a quoted string */
 	bool literal;	       /* domain is an address literal */
 	bool utf8;	       /* local has bytes above 127 */
+	bool routed;	       /* a source route stood in front */
 };
 
 /*
