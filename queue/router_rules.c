@@ -14,7 +14,7 @@ rt_is_local_domain(const struct hb_conf *c, struct hb_span domain)
 {
 	const struct hb_conf_route *r;
 
-	if (domain.n == 0 || hb_conf_has_name(&c->domains, domain))
+	if (hb_here_is_domain(c, domain))
 		return true;
 	r = hb_conf_route(c, domain);
 	return r != NULL && strcmp(r->route, "local") == 0;
@@ -26,16 +26,15 @@ static int
 literal_route(const struct hb_conf *c, struct hb_span domain,
     struct hb_buf *out)
 {
-	struct hb_span text = hb_span(domain.p + 1, domain.n - 2);
 	struct hb_netaddr addr;
+	char text[HB_NETADDR_TEXT];
 	struct hb_route r = { .kind = HB_ROUTE_SMTP, .literal = true,
 		.port = (uint16_t)c->smtp_port };
 
-	if (hb_span_has_prefix_nocase(text, HB_SPAN("IPv6:")))
-		text = hb_span_from(text, 5);
-	if (hb_netaddr_parse(text, &addr) < 0)
+	if (!hb_domain_literal(domain, &addr))
 		return HB_E_SYNTAX;
-	r.host = text;
+	hb_netaddr_format(&addr, text);
+	r.host = hb_span_str(text);
 	return hb_route_format(&r, out);
 }
 
@@ -63,6 +62,8 @@ rt_rule(const struct hb_conf *c, struct hb_span domain, struct hb_buf *out)
 	if (domain.n > 0 && hb_conf_has_name(&c->domains, domain)) {
 		hb_buf_adds(out, "domain ");
 		hb_buf_add(out, domain);
+	} else if (domain.n > 0 && hb_here_is_domain(c, domain)) {
+		hb_buf_adds(out, "this host");
 	} else if (domain.n > 0 && row != NULL) {
 		hb_buf_addf(out, "route %s %s", row->pattern, row->route);
 	} else if (domain.n > 0 && c->smarthost.route != NULL) {
@@ -159,7 +160,6 @@ rt_check_sender(const struct hb_conf *c, const struct ipc_check *q)
 	return refused;
 }
 
-struct rt_verdict
 /* RFC 5321 s3.6.1 knows no routes in a local part; a site that takes mail for
  * a domain may have an old server behind it that does. */
 static bool
@@ -184,6 +184,7 @@ is_relay_domain(const struct hb_conf *c, struct hb_span domain)
 	return false;
 }
 
+struct rt_verdict
 rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 {
 	static const struct rt_verdict denied = { HB_ACTION_REJECT, 550,

@@ -381,10 +381,8 @@ found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
 		push_targets(w, s, hb_buf_span(&value), s->owner, true);
 	else if (r == HB_E_TEMP)
 		fail_temp(w, "The aliases cannot be read now");
-	else if (hb_addr_is_postmaster(n.bare)) /* RFC 5321 s4.5.1 */
-		add_user(w, s, HB_SPAN("postmaster"));
 	else
-		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+		found_nobody(w, s, &n);
 	hb_buf_free(&value);
 }
 
@@ -421,6 +419,39 @@ walk_local(struct rt_walk *w, struct step *s)
 	struct names n;
 	struct hb_span name;
 	int r;
+
+/*
+ * Names that exist at each local domain, RFC 5321 s4.5.1, RFC 2142.  Where
+ * nobody has them, abuse and MAILER-DAEMON are the postmaster by other names,
+ * and he has what root's alias says, or a mailbox.
+ */
+static void
+found_nobody(struct rt_walk *w, const struct step *s, const struct names *n)
+{
+	bool postmaster = hb_addr_is_postmaster(n->bare);
+	struct hb_buf value = HB_BUF_INIT(0);
+	int r = HB_E_NOTFOUND;
+
+	if (!postmaster && !hb_addr_is_role(n->bare)) {
+		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+		return;
+	}
+	if (!s->final)
+		r = w->ops->alias(w->ctx, postmaster ? HB_SPAN("root")
+					: HB_SPAN("postmaster"), &value);
+	if (w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value), s->owner, true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else if (postmaster || s->final)
+		add_user(w, s, HB_SPAN("postmaster"));
+	else
+		push(w, s, join(w, HB_SPAN("postmaster"), "@", n->domain),
+		    s->owner, false);
+	hb_buf_free(&value);
+}
 
 	get_names(w, s, &n);
 	r = s->final ? HB_E_NOTFOUND : find_alias(w, &n, &name, &value);

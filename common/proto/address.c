@@ -287,6 +287,13 @@ hb_addr_split(struct hb_span text, struct hb_span *local,
 }
 
 bool
+hb_addr_is_role(struct hb_span local)
+{
+	return hb_span_eq_nocase(local, HB_SPAN("abuse")) ||
+	    hb_span_eq_nocase(local, HB_SPAN("mailer-daemon"));
+}
+
+bool
 hb_addr_is_postmaster(struct hb_span local)
 {
 	return hb_span_eq_nocase(local, HB_SPAN("postmaster"));

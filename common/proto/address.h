@@ -54,6 +54,9 @@ void hb_addr_split(struct hb_span text, struct hb_span *local,
  */
 int hb_addr_unquote(struct hb_span local, struct hb_buf *out) HB_MUSTCHECK;
 
+/* Is it abuse or MAILER-DAEMON, in any case: the postmaster by other names? */
+bool hb_addr_is_role(struct hb_span local);
+
 /* Is it the postmaster, in any case (RFC 5321 s4.5.1)? */
 bool hb_addr_is_postmaster(struct hb_span local);
 
