@@ -73,10 +73,35 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 	w->found = found;
 }
 
+static unsigned files_read;
+
 static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
 	(void)ctx;
+	files_read++;
+	if (hb_span_eq(path, HB_SPAN("/outer"))) {
+		hb_buf_adds(content, "\xef\xbb\xbf"
+		    "ann\n:include:/inner\n");
+		return 0;
+	}
+	if (hb_span_eq(path, HB_SPAN("/inner"))) {
+		hb_buf_adds(content, "ann\nbob\n:include:/outer\n");
+		return 0;
+	}
+	if (hb_span_has_prefix_nocase(path, HB_SPAN("/deep/"))) {
+		hb_buf_addf(content, ":include:%.*s0\n", HB_SPAN_ARG(path));
+		return 0;
+	}
+	if (hb_span_eq(path, HB_SPAN("/gap"))) {
+		hb_buf_adds(content, ":include:\nann\n:include:/nothing\n");
+		return 0;
+	}
+	if (hb_span_has_prefix_nocase(path, HB_SPAN("/wide"))) {
+		for (unsigned i = 0; i < 2 * HB_MAX_INCLUDES; i++)
+			hb_buf_addf(content, ":include:/wide/%u\n", i);
+		return 0;
+	}
 	if (!hb_span_eq(path, HB_SPAN("/list")))
 		return HB_E_TEMP;
 	hb_buf_adds(content, "# members\nann\n\n|/bin/evil\nbob, far@away.test\n");
@@ -326,6 +351,103 @@ test_A_13_own_accounts_are_unknown(void **state)
 	hb_conf_free(&c);
 }
 
+/* Targets as people copy them out of header fields. */
+static void
+test_F_13_targets_as_header_addresses(void **state)
+{
+	static const struct pair map[] = {
+		{ "a", "Ann Lee <ann@site.test>, bob (at home, mostly)" },
+		{ "b", "<bob@away.test>, \"Last, First\" <x@away.test>" },
+		{ "c", "|\"/bin/x -y, z\"" },
+		{ "d", "\"| /bin/x \\\"-y\\\"\"" },
+		{ "e", "ann <ann@site.test> bob" },
+		{ "f", ":include:\"/list\"" },
+		{ "g", "ann, (nobody else)" },
+		{ "h", "x y" },
+		{ NULL, NULL },
+	};
+	static const char *const rows[][2] = {
+		{ "a@site.test", "ann@site.test>local:ann;"
+		    "bob@site.test>local:bob;=ok 2.1.5" },
+		{ "b@site.test", "bob@away.test>mx://away.test;"
+		    "x@away.test>mx://away.test;=ok 2.1.5" },
+		{ "c@site.test", "c@site.test>pipe:-:/bin/x -y, z;=ok 2.1.5" },
+		{ "d@site.test",
+		    "d@site.test>pipe:-:/bin/x \"-y\";=ok 2.1.5" },
+		{ "e@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
+		{ "f@site.test", "f@site.test>error:5.3.5 An alias holds a "
+		    "target that cannot be used;ann@site.test>local:ann;"
+		    "bob@site.test>local:bob;far@away.test>mx://away.test;"
+		    "=ok 2.1.5" },
+		{ "g@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
+		{ "h@site.test", "x y>error:5.1.3 "
+		    "Malformed address in an alias;=ok 2.1.5" },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n");
+
+	(void)state;
+	run_walks(c, map, rows, HB_ARRAY_LEN(rows));
+	hb_conf_free(&c);
+}
+
+/* Lists nest, and may name each other.  F-24: a list's file may begin with a
+ * byte order mark. */
+static void
+test_E_2_F_24_lists_in_lists(void **state)
+{
+	static const struct pair map[] = {
+		{ "outer", ":include:/outer" },
+		{ "owner-outer", "ann" },
+		{ "deep", ":include:/deep/0" },
+		{ "wide", ":include:/wide" },
+		{ "gap", ":include:/gap" },
+		{ NULL, NULL },
+	};
+	static const char *const rows[][2] = {
+		{ "outer@site.test",
+		    "ann@site.test>local:ann^owner-outer@site.test;"
+		    "bob@site.test>local:bob^owner-outer@site.test;"
+		    "=ok 2.1.5" },
+		{ "deep@site.test", "=fail 5.4.6" },
+		{ "wide@site.test", "=defer 4.3.0" },
+		{ "gap@site.test", "=defer 4.3.0" },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n");
+
+	(void)state;
+	files_read = 0;
+	run_walks(c, map, rows, 1);
+	assert_int_equal(files_read, 2);
+	run_walks(c, map, rows + 1, 1);
+	assert_in_range(files_read, 3, 2 + HB_MAX_ALIAS_DEPTH);
+	files_read = 0;
+	run_walks(c, map, rows + 2, 1);
+	assert_int_equal(files_read, HB_MAX_INCLUDES);
+	run_walks(c, map, rows + 3, 1);
+	hb_conf_free(&c);
+}
+
+/* The longest path, of a list whose alias has an owner, fits its records. */
+static void
+test_F_10_long_names(void **state)
+{
+	char name[HB_MAX_PATH], owner[HB_MAX_PATH + 8], in[HB_MAX_PATH + 16];
+	const struct pair map[] = { { name, "ann" }, { owner, "ann" },
+		{ NULL, NULL } };
+	struct hb_conf *c = conf_of("domain site.test\n");
+	struct world w = { map, users, .got = HB_BUF_INIT(0) };
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[HB_MAX_PATH - 2 - strlen("@site.test")] = '\0';
+	snprintf(owner, sizeof(owner), "owner-%s", name);
+	snprintf(in, sizeof(in), "%s@site.test", name);
+	rt_walk(c, hb_span_str(in), &ops, &w);
+	assert_span(hb_buf_span(&w.got), "ann@site.test>local:ann;=ok 2.1.5");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
 /* smtp-port is where a literal is served too. */
 static void
 port_of_a_literal(void **state)
@@ -569,6 +691,9 @@ main(void)
 		cmocka_unit_test(test_S_5_F_1_own_names_are_local),
 		cmocka_unit_test(test_S_5_names_that_exist),
 		cmocka_unit_test(test_A_13_own_accounts_are_unknown),
+		cmocka_unit_test(test_F_13_targets_as_header_addresses),
+		cmocka_unit_test(test_E_2_F_24_lists_in_lists),
+		cmocka_unit_test(test_F_10_long_names),
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
 		cmocka_unit_test(existence_does_not_follow_targets),
