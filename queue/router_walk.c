@@ -28,7 +28,7 @@ struct seen {
 };
 
 struct rt_walk {
-	const struct hb_conf *conf;
+	const struct hb_conf *const *conf; /* a reload replaces it */
 	const struct rt_walk_ops *ops;
 	void *ctx;
 	struct hb_arena *arena;
@@ -170,9 +170,9 @@ qualify(struct rt_walk *w, struct hb_span text)
 	struct hb_span local, domain;
 
 	hb_addr_split(text, &local, &domain);
-	if (domain.n > 0 || w->conf->domains.n == 0)
+	if (domain.n > 0 || (*w->conf)->domains.n == 0)
 		return text;
-	domain = hb_span_str(w->conf->domains.v[0]);
+	domain = hb_span_str((*w->conf)->domains.v[0]);
 	if (local.n + 1 + domain.n > HB_MAX_PATH) /* it is local without */
 		return text;
 	return join(w, text, "@", domain);
@@ -188,7 +188,7 @@ names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
 	hb_addr_split(text, &local, &domain);
 	hb_addr_split(s->text, &own, &own_domain);
 	return hb_span_eq_nocase(local, own) &&
-	    rt_is_local_domain(w->conf, domain);
+	    rt_is_local_domain(*w->conf, domain);
 }
 
 /* The address that TEXT, a target of an alias, means: as in an envelope, or
@@ -367,7 +367,7 @@ get_names(struct rt_walk *w, const struct step *s, struct names *n)
 	for (size_t i = 0; i < plain.n; i++)
 		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
 	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
-	n->bare = rt_without_detail(w->conf, n->local);
+	n->bare = rt_without_detail(*w->conf, n->local);
 	n->full = s->text;
 	hb_buf_free(&plain);
 }
@@ -399,7 +399,7 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 	struct hb_span owner = join(w, HB_SPAN("owner-"), "", name);
 
 	if (domain.n == 0)
-		domain = hb_span_str(w->conf->hostname);
+		domain = hb_span_str((*w->conf)->hostname);
 	if (hb_span_has_prefix_nocase(name, HB_SPAN("owner-")) ||
 	    owner.n + 1 + domain.n > HB_MAX_PATH ||
 	    w->ops->alias(w->ctx, owner, &value) != 0)
@@ -414,7 +414,7 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 static void
 add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
 {
-	const struct hb_deliver *d = &w->conf->deliver;
+	const struct hb_deliver *d = &(*w->conf)->deliver;
 
 	if (d->kind != HB_DELIVER_LMTP)
 		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
@@ -504,8 +504,8 @@ ask_user(struct rt_walk *w, struct step *s, const struct names *n)
 	w->waiting = s;
 	w->answered = false;
 	if (rt_is_mailbox_name(n->bare) &&
-	    !(w->conf->local_users.passwd &&
-		hb_conf_is_own_account(w->conf, n->bare)))
+	    !((*w->conf)->local_users.passwd &&
+		hb_conf_is_own_account(*w->conf, n->bare)))
 		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
 	else
 		on_user(w, RT_NOTFOUND);
@@ -542,9 +542,9 @@ walk_step(struct rt_walk *w, struct step *s)
 	hb_addr_split(s->text, &local, &domain);
 	if (s->include.n > 0)
 		walk_include(w, s);
-	else if (rt_is_local_domain(w->conf, domain))
+	else if (rt_is_local_domain(*w->conf, domain))
 		walk_local(w, s);
-	else if (rt_remote_route(w->conf, domain, &route) == 0)
+	else if (rt_remote_route(*w->conf, domain, &route) == 0)
 		add_item(w, s, hb_buf_span(&route));
 	else
 		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
@@ -612,7 +612,7 @@ run(struct rt_walk *w)
 }
 
 static struct rt_walk *
-walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
+walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = HB_NEW(struct rt_walk);
 
@@ -625,7 +625,7 @@ walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
 }
 
 void
-rt_walk(const struct hb_conf *conf, struct hb_span address,
+rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);
@@ -635,7 +635,7 @@ rt_walk(const struct hb_conf *conf, struct hb_span address,
 }
 
 void
-rt_exists(const struct hb_conf *conf, struct hb_span address,
+rt_exists(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);

@@ -205,12 +205,13 @@ walks(void **state)
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n"
 	    "route .gw.test smtp://gw\nroute here.test local\n");
+	const struct hb_conf *now = c;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(c, hb_span_str(rows[i].in), &ops, &w);
+		rt_walk(&now, hb_span_str(rows[i].in), &ops, &w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strncmp((char *)w.got.p, rows[i].want,
 			strlen(rows[i].want)) != 0)
@@ -224,10 +225,12 @@ static void
 run_walks(struct hb_conf *c, const struct pair *map,
     const char *const rows[][2], size_t n)
 {
+	const struct hb_conf *now = c;
+
 	for (size_t i = 0; i < n; i++) {
 		struct world w = { map, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(c, hb_span_str(rows[i][0]), &ops, &w);
+		rt_walk(&now, hb_span_str(rows[i][0]), &ops, &w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strcmp((char *)w.got.p, rows[i][1]) != 0)
 			fail_msg("%s: %s", rows[i][0], w.got.p);
@@ -314,13 +317,14 @@ test_S_5_names_that_exist(void **state)
 		{ down, unknown, HB_ARRAY_LEN(unknown) },
 	};
 	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { no_alias, users, .got = HB_BUF_INIT(0) };
 	int got = -1;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(all); i++)
 		run_walks(c, all[i].map, all[i].rows, all[i].n);
-	rt_exists(c, HB_SPAN("abuse@localhost"), &ops, &w, keep_found, &got);
+	rt_exists(&now, HB_SPAN("abuse@localhost"), &ops, &w, keep_found, &got);
 	assert_int_equal(got, RT_FOUND);
 	hb_conf_free(&c);
 }
@@ -336,6 +340,7 @@ test_A_13_own_accounts_are_unknown(void **state)
 		"_hauberkq", "_hauberkw", "bob", "team", NULL };
 	struct hb_conf *c = conf_of("domain site.test\nuser queue bob\n"
 	    "user local team\n");
+	const struct hb_conf *now = c;
 	struct world w = { no_alias, there, .got = HB_BUF_INIT(0) };
 	int got;
 
@@ -343,10 +348,10 @@ test_A_13_own_accounts_are_unknown(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++) {
 		print_message("%s\n", own[i]);
 		got = -1;
-		rt_exists(c, hb_span_str(own[i]), &ops, &w, keep_found, &got);
+		rt_exists(&now, hb_span_str(own[i]), &ops, &w, keep_found, &got);
 		assert_int_equal(got, RT_NOTFOUND);
 	}
-	rt_exists(c, HB_SPAN("team@site.test"), &ops, &w, keep_found, &got);
+	rt_exists(&now, HB_SPAN("team@site.test"), &ops, &w, keep_found, &got);
 	assert_int_equal(got, RT_FOUND);
 	hb_conf_free(&c);
 }
@@ -435,6 +440,7 @@ test_F_10_long_names(void **state)
 	const struct pair map[] = { { name, "ann" }, { owner, "ann" },
 		{ NULL, NULL } };
 	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { map, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
@@ -442,7 +448,7 @@ test_F_10_long_names(void **state)
 	name[HB_MAX_PATH - 2 - strlen("@site.test")] = '\0';
 	snprintf(owner, sizeof(owner), "owner-%s", name);
 	snprintf(in, sizeof(in), "%s@site.test", name);
-	rt_walk(c, hb_span_str(in), &ops, &w);
+	rt_walk(&now, hb_span_str(in), &ops, &w);
 	assert_span(hb_buf_span(&w.got), "ann@site.test>local:ann;=ok 2.1.5");
 	hb_buf_free(&w.got);
 	hb_conf_free(&c);
@@ -454,10 +460,11 @@ port_of_a_literal(void **state)
 {
 	struct hb_conf *c = conf_of("domain site.test\nlab on\n"
 	    "smtp-port 2525\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
+	rt_walk(&now, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
 	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
 	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
 	hb_buf_free(&w.got);
@@ -468,15 +475,37 @@ static void
 a_walk_waits_for_an_answer(void **state)
 {
 	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
 		.async = true };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("root@site.test"), &ops, &w);
+	rt_walk(&now, HB_SPAN("root@site.test"), &ops, &w);
 	assert_int_equal(w.got.n, 0);
 	w.cb(w.cb_ctx, w.found);
 	assert_span(hb_buf_span(&w.got),
 	    "ann@site.test>local:ann;=ok 2.1.5");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
+/* A reload while a walk waits: what is new counts, what is old is gone. */
+static void
+a_walk_outlives_its_configuration(void **state)
+{
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
+		.async = true };
+
+	(void)state;
+	rt_walk(&now, HB_SPAN("ann@site.test"), &ops, &w);
+	assert_int_equal(w.got.n, 0);
+	hb_conf_free(&c);
+	now = c = conf_of("domain site.test\ndeliver lmtp lmtp:/run/lmtp\n");
+	w.cb(w.cb_ctx, w.found);
+	assert_span(hb_buf_span(&w.got),
+	    "ann@site.test>lmtp:/run/lmtp;=ok 2.1.5");
 	hb_buf_free(&w.got);
 	hb_conf_free(&c);
 }
@@ -498,18 +527,19 @@ existence_does_not_follow_targets(void **state)
 		{ "a/b@site.test", RT_NOTFOUND },
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 	int got;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		got = -1;
-		rt_exists(c, hb_span_str(rows[i].in), &ops, &w, keep_found,
+		rt_exists(&now, hb_span_str(rows[i].in), &ops, &w, keep_found,
 		    &got);
 		assert_int_equal(got, rows[i].want);
 	}
 	w.users_down = true;
-	rt_exists(c, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
+	rt_exists(&now, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
 	assert_int_equal(got, RT_TEMP);
 	hb_conf_free(&c);
 }
@@ -696,6 +726,7 @@ main(void)
 		cmocka_unit_test(test_F_10_long_names),
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
+		cmocka_unit_test(a_walk_outlives_its_configuration),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
