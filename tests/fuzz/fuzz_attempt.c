@@ -372,7 +372,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct hb_tls_policy word = { .pattern = name,
 		.level = (enum hb_tls_level)(take(&f) % 6) };
 	uint8_t how = take(&f);
+	struct hb_listen everywhere = { .addr = { .port = 25 }, .any = true };
+	struct hb_netaddr ours = { 4, { 10, 0, 0, 1 }, 0 };
 	struct hb_conf conf = { .mta_sts = how & 1, .dane = how & 2,
+		.listens = { &everywhere, how >> 7 },
+		.interfaces = { &ours, 1 },
 		.downgrade_memory = (enum hb_downgrade)(take(&f) % 3),
 		.tls_policies = { &word, how >> 2 & 1 } };
 	const struct hb_conf *now = &conf;
