@@ -42,6 +42,7 @@ struct dlv_target {
 	bool demanded;		 /* clear text is not allowed */
 	bool require_tls;	 /* made for messages with REQUIRETLS */
 	bool lmtp;
+	bool may_loop;		 /* one that bears our name is ourselves */
 	bool fresh;		 /* no pooled connection: one just failed */
 	/* Not NULL: a handshake failed before, this time without TLS. */
 	const struct hb_tls_facts *facts;

@@ -249,6 +249,8 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 		    false);
 	else if (what == 'f' || what == 'F' || what == 'R')
 		report(f, DLV_LINK_CLOSED, HB_REASON_TLS_HANDSHAKE, false);
+	else if (what == 's')
+		report(f, DLV_LINK_CLOSED, HB_REASON_MX_SELF, false);
 	else if (what == 'l' || what == 'i')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, false);
 	else
@@ -375,6 +377,8 @@ static const struct attempt_row rows[] = {
 	{ "STS-24 none listed: not connected to", STS_MODE_ENFORCE, "y.test", "", "", HB_RESULT_DEFER, HB_REASON_MX_MISMATCH, 0, false },
 	{ "STS-27 testing delivers", STS_MODE_TESTING, "y.test", "n+", "1", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "STS-28 none", STS_MODE_NONE, "", "n+", "1", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
+	{ "F-2 it bears our name: nobody who is worse", STS_MODE_COUNT, "", "s", "1", HB_RESULT_DEFER, HB_REASON_MX_SELF, 0, false },
+	{ "F-2 we are the backup", STS_MODE_COUNT, "", "cs", "12", HB_RESULT_DEFER, HB_REASON_CONNECT_REFUSED, 0, false },
 	{ "nobody answers", STS_MODE_COUNT, "", "cc", "12", HB_RESULT_DEFER, HB_REASON_CONNECT_REFUSED, 0, true },
 	{ "lost: the next", STS_MODE_COUNT, "", "lv+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "MAIL refused for now: the next", STS_MODE_COUNT, "", "v4v+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
