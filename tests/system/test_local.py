@@ -1,6 +1,7 @@
 """Local delivery: Maildir, mbox, aliases and who exists."""
 
 import os
+import pwd
 import socket
 import stat
 import subprocess
@@ -287,3 +288,26 @@ def test_F_10_F_16_long_and_odd_addresses(make_server):
     sender = head(hb.wait_mail("bob")[0])["return-path"]
     assert sender == ["<%s@odd_client.test>" % long]
     hb.wait_mail("alice")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words, name", [
+    (["local-users passwd"], "hbtwin"), (["user local _hauberkk"], "alice")])
+def test_A_13_nothing_runs_as_a_role(make_server, words, name):
+    """Neither an account of a role's uid under another name, nor one that the
+    operator names: the mail waits."""
+    number = pwd.getpwnam("_hauberkk").pw_uid
+    with open("/etc/passwd") as f:
+        before = f.read()
+    try:
+        with open("/etc/passwd", "a") as f:
+            f.write("hbtwin:x:%d:%d::/nonexistent:/bin/sh\n" %
+                    (number, number))
+        hb = make_server(["lab on", *words])
+        os.chmod(hb.mail, 0o1777)
+        hb.send("a@client.test", name + "@hb.test", client.text("no"))
+        assert hb.wait_reason("helper-failed")
+        assert os.listdir(hb.mail) == []
+    finally:
+        with open("/etc/passwd", "w") as f:
+            f.write(before)
