@@ -288,6 +288,27 @@ def test_F_10_F_16_long_and_odd_addresses(make_server):
     sender = head(hb.wait_mail("bob")[0])["return-path"]
     assert sender == ["<%s@odd_client.test>" % long]
     hb.wait_mail("alice")
+    assert hb.sendmail("-f", long + "@odd_client.test", "bob@hb.test",
+                       message=client.text("command")).code == 0
+    hb.wait_mail("bob", 2)
+
+
+def test_A_11_E_4_strangers_and_relay_domains(make_server):
+    """A relay-domain and what is below it; no routes in what they send."""
+    hb = make_server(["relay-from 192.0.2.0/24", "relay-domain partner.test"])
+    with hb.client() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@client.test>")
+        for rcpt, code in (("x@partner.test", 250), ("x@a.Partner.test", 250),
+                           ("x@xpartner.test", 550),
+                           ("x%far.test@partner.test", 550),
+                           ("far.test!x@partner.test", 550),
+                           ('"x@far.test"@partner.test', 550),
+                           ("@far.test:x@partner.test", 550),
+                           ("@hb.test:alice@hb.test", 250),
+                           ("alice%far.test@hb.test", 550),
+                           ("x@far.test", 550)):
+            assert c.cmd("RCPT TO:<%s>" % rcpt).code == code, rcpt
 
 
 @pytest.mark.root
