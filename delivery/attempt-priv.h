@@ -25,6 +25,7 @@ struct dlv_attempt {
 	struct hb_arena *arena;
 
 	struct hb_route route;
+	bool given; /* the route is the operator's word */
 	char policy_domain[HB_MAX_DOMAIN + 1];
 	struct sts_channel channel;
 	/* When the policy was learnt, and it was in force.  It is judged by for

@@ -42,6 +42,7 @@ struct dlv_target {
 	bool demanded;		 /* clear text is not allowed */
 	bool require_tls;	 /* made for messages with REQUIRETLS */
 	bool lmtp;
+	bool may_loop;		 /* one that bears our name is ourselves */
 	bool fresh;		 /* no pooled connection: one just failed */
 	/* Not NULL: a handshake failed before, this time without TLS. */
 	const struct hb_tls_facts *facts;
@@ -111,8 +112,8 @@ struct dlv_order {
 	struct dlv_rcpt *rcpt;
 	size_t nrcpt;
 	bool final, flush;
-	const struct hb_conf *conf; /* used by dlv_attempt_start alone */
-	const struct dlv_self *self;
+	/* As it is when it is looked at: a reload may replace it meanwhile. */
+	const struct hb_conf *const *conf;
 };
 
 /* What came of a recipient; strings live as long as the attempt. */
@@ -139,8 +140,7 @@ struct dlv_trial {
 	struct hb_span text;
 };
 
-/* ORDER's strings and structs, but for conf, are borrowed for the attempt's
- * life. */
+/* ORDER's strings and structs are borrowed for the attempt's life. */
 struct dlv_attempt *dlv_attempt_new(const struct dlv_order *order,
     const struct dlv_world *world, void *w);
 void dlv_attempt_free(struct dlv_attempt **a);

@@ -23,8 +23,8 @@ default_port(const struct dlv_attempt *a)
 
 	if (a->route.port != 0)
 		return a->route.port;
-	if (a->route.kind == HB_ROUTE_MX && a->order.conf->lab)
-		return (uint16_t)a->order.conf->smtp_port;
+	if (a->route.kind == HB_ROUTE_MX && (*a->order.conf)->lab)
+		return (uint16_t)(*a->order.conf)->smtp_port;
 	return ports[a->route.kind];
 }
 
@@ -137,7 +137,7 @@ add_demand(struct dlv_attempt *a, const struct hb_tls_policy *p)
 static void
 set_channel(struct dlv_attempt *a)
 {
-	const struct hb_conf *conf = a->order.conf;
+	const struct hb_conf *conf = *a->order.conf;
 	int64_t now = a->world->least_ms(a->w);
 	bool believed = !a->world->clock_implausible(a->w);
 	const struct hb_tls_policy *p;
@@ -177,6 +177,7 @@ dlv_learn_route(struct dlv_attempt *a)
 	    !hb_route_is_remote(a->route.kind) ||
 	    a->route.host.n > HB_MAX_DOMAIN)
 		return false;
+	a->given = hb_conf_says_route(*a->order.conf, a->order.route);
 	set_channel(a);
 	return true;
 }
@@ -258,7 +259,7 @@ take_literal(struct dlv_attempt *a)
 	h->addr[0].port = a->port;
 }
 
-/* A named host: hosts-file before DNS; no MX look-up, no check for self. */
+/* A named host: hosts-file before DNS; no MX look-up. */
 static void
 take_host(struct dlv_attempt *a)
 {
@@ -312,9 +313,9 @@ is_contradicted(const struct dlv_attempt *a)
 static bool
 is_hop_unfit(const struct dlv_attempt *a)
 {
-	return a->mx.result == HB_RESULT_FAIL && !a->route.literal &&
-	    (a->route.kind != HB_ROUTE_MX ||
-		hb_conf_says_route(a->order.conf, a->order.route));
+	return a->mx.result == HB_RESULT_FAIL &&
+	    ((a->route.kind != HB_ROUTE_MX && !a->route.literal) ||
+		a->given);
 }
 
 static enum hb_reason
@@ -344,8 +345,8 @@ dlv_learned(struct dlv_attempt *a)
 	a->channel.clock_implausible = a->world->clock_implausible(a->w);
 	a->channel.mx_secure = a->trust == DLV_TRUST_YES &&
 	    a->mx.records.known && a->mx.records.ad;
-	dlv_mx_finish(&a->mx,
-	    a->route.kind == HB_ROUTE_MX ? a->order.self : NULL);
+	dlv_mx_finish(&a->mx, *a->order.conf,
+	    a->route.kind == HB_ROUTE_MX ? DLV_OWN_MX : DLV_OWN_HOP);
 	if (is_hop_unfit(a))
 		dlv_end_with(a, HB_RESULT_DEFER, why_unfit(m), 451, "4.4.4");
 	else if (is_contradicted(a))

@@ -1,6 +1,8 @@
 /* Hosts, connections and their judgement.  Floor 2. */
 #include "delivery/attempt-priv.h"
 
+enum { SMTP = 25 };
+
 /* --- trying ------------------------------------------------------------- */
 
 static void
@@ -91,6 +93,8 @@ open_link(struct dlv_attempt *a)
 		.path = a->route.rest, .policy_domain = a->policy_domain,
 		.mx = h->name, .tls = tls_use(a), .lmtp = dlv_is_lmtp(a),
 		.require_tls = a->channel.require_tls,
+		/* behind another port a second server may have our name */
+		.may_loop = a->route.kind == HB_ROUTE_MX && a->port == SMTP,
 		/* what a host shows now is what is to be explained */
 		.fresh = a->fresh || a->order.mode == DLV_EXPLAIN_LIVE,
 		.facts = a->plain ? &a->facts : NULL };
@@ -287,6 +291,21 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
 		next_address(a);
 }
 
+/*
+ * An address that is ours though no interface has it (behind NAT): neither
+ * this host nor one that is not better gets the message, RFC 5321 s5.1.  What
+ * was said in clear may be forged: it waits.
+ */
+static void
+found_self(struct dlv_attempt *a, const struct dlv_link_report *r)
+{
+	if (a->host == 0) /* else what kept the better ones counts */
+		dlv_note_trouble(a, r->failure);
+	if (a->order.mode == DLV_SEND)
+		a->mx.n = a->host + 1;
+	next_host(a);
+}
+
 /* Takes what the client decided; returns how many are still open. */
 static size_t
 take_results(struct dlv_attempt *a, bool dsn)
@@ -399,6 +418,8 @@ closed(struct dlv_attempt *a, const struct dlv_link_report *r)
 	} else if (mailing) {
 		closed_in_mail(a, r);
 		a->txn.nrcpt = 0;
+	} else if (r->failure->reason == HB_REASON_MX_SELF) {
+		found_self(a, r);
 	} else {
 		closed_early(a, r);
 	}

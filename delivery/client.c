@@ -66,6 +66,7 @@ struct dlv_client {
 	struct hb_tls_facts facts;
 	uint32_t offered; /* 1 << enum extension */
 	uint64_t size_limit; /* 0: none said */
+	bool is_self;
 
 	struct hb_buf out; /* bytes of the SEND acts that wait */
 	struct act acts[MAX_ACTS];
@@ -349,6 +350,17 @@ offers(const struct dlv_client *c, enum extension e)
 	return (c->offered >> e & 1) != 0;
 }
 
+/* The first line of an EHLO reply bears the server's name, RFC 5321
+ * s4.1.1.1. */
+static void
+note_name(struct dlv_client *c, struct hb_span line)
+{
+	struct hb_span name = hb_span_word(&line);
+
+	c->is_self = c->conf.may_loop &&
+	    hb_span_eq_nocase(name, hb_span_str(c->conf.helo));
+}
+
 /* One line of an EHLO reply; keywords are case-blind, RFC 5321 s4.1.1.1. */
 static void
 note_extension(struct dlv_client *c, struct hb_span line)
@@ -400,6 +412,10 @@ on_ehlo(struct dlv_client *c)
 {
 	if (hb_reply_class(&c->reply) != 2) {
 		on_ehlo_refused(c);
+		return;
+	}
+	if (c->is_self) {
+		break_off(c, HB_REASON_MX_SELF, "4.4.6");
 		return;
 	}
 	/* RFC 8689 s4.2.1: what was said in clear is worth nothing */
@@ -1026,6 +1042,8 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 		used += (size_t)n;
 		if (c->state == S_EHLO && c->reply.lines > 1)
 			note_extension(c, c->reply.line);
+		else if (c->state == S_EHLO)
+			note_name(c, c->reply.line);
 		if (!c->reply.done)
 			continue;
 		take_reply(c, used < in.n);

@@ -42,6 +42,7 @@ struct dlv_client_conf {
 	bool lmtp;
 	enum dlv_tls_use tls;
 	bool demanded; /* clear text will not do: no HELO */
+	bool may_loop; /* a server that calls itself `helo' is ourselves */
 	int64_t reply_ms;
 };
 

@@ -49,26 +49,6 @@ make_tls(const struct hb_role_env *env, struct hb_buf *err)
 	return hb_tls_client_new(bundles, n, env->conf->tls_min_version, err);
 }
 
-/* Own name and listening addresses, against mail loops. */
-static void
-learn_self(struct dlv_worker *w)
-{
-	const struct hb_listens *l = &w->env->conf->listens;
-	struct hb_netaddr *addr;
-
-	hb_arena_reset(w->self_arena);
-	addr = hb_arena_alloc(w->self_arena, (l->n + 1) * sizeof(*addr));
-	for (size_t i = 0; i < l->n; i++) {
-		addr[i] = l->v[i].addr;
-		if (l->v[i].any)
-			addr[i].family = 0;
-	}
-	w->self = (struct dlv_self){
-		.hostname = hb_arena_cstr(w->self_arena,
-		    hb_span_str(w->env->conf->hostname)),
-		.addr = addr, .naddr = l->n };
-}
-
 static const struct dlv_endpoint_ops endpoint_ops = {
 	.ask = dlv_endpoint_ask,
 	.forget = dlv_endpoint_forget,
@@ -122,7 +102,6 @@ free_worker(struct dlv_worker *w)
 	hb_timer_free(&w->stop_timer);
 	hb_buf_free(&w->hosts);
 	hb_buf_free(&w->resolv);
-	hb_arena_free(&w->self_arena);
 	free(w);
 }
 
@@ -157,9 +136,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	w->jobs = dlv_jobs_new(w);
 	w->explains = dlv_explains_new(w);
 	w->endpoints = dlv_endpoints_new();
-	w->self_arena = hb_arena_new();
 	env->ctx = w;
-	learn_self(w);
 	r = make_adaptors(w, err);
 	if (r < 0) {
 		free_worker(w);
@@ -220,7 +197,6 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 		return HB_E_IO;
 	}
 	copy_file(env, HB_FILE_HOSTS, &w->hosts);
-	learn_self(w);
 	w->dns = dns;
 	w->tls = tls;
 	sts_reconf(w->sts, env->conf, dns, tls);

@@ -36,8 +36,6 @@ struct dlv_worker {
 	struct dlv_probe *probe;
 	struct hb_buf hosts;	/* hosts-file */
 	struct hb_buf resolv;	/* resolv.conf */
-	struct dlv_self self;
-	struct hb_arena *self_arena;
 	struct hb_timer *stop_timer;
 	bool stopping;
 };

@@ -231,8 +231,7 @@ dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
 {
 	struct dlv_order o = *order;
 
-	o.conf = t->worker->env->conf;
-	o.self = &t->worker->self;
+	o.conf = &t->worker->env->conf;
 	t->body = *body;
 	t->attempt = dlv_attempt_new(&o, &world, t);
 	dlv_probe_start(t->worker->probe, t);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/proto/here.h"
 
 static void
 refuse(struct dlv_mx *m, enum hb_result result, enum hb_reason reason,
@@ -226,40 +227,44 @@ dlv_mx_address(struct dlv_mx *m, size_t i, const struct hb_dns_answer *answer,
 }
 
 static bool
-is_own_address(const struct dlv_self *self, const struct hb_netaddr *a)
+is_self(const struct hb_conf *c, enum dlv_own own, const struct dlv_host *h)
 {
-	for (size_t i = 0; i < self->naddr; i++) {
-		const struct hb_netaddr *own = &self->addr[i];
+	if (own == DLV_OWN_MX && hb_here_is_name(c, hb_span_str(h->name)))
+		return true;
+	for (size_t i = 0; i < h->naddr; i++) {
+		struct hb_netaddr a = h->addr[i];
 
-		if (own->port != a->port)
-			continue;
-		if (own->family == 0 ? hb_netaddr_is_loopback(a)
-				     : hb_netaddr_eq(own, a))
+		(void)hb_netaddr_unmap(&a);
+		if (hb_here_is_endpoint(c, &a))
 			return true;
 	}
 	return false;
 }
 
-static bool
-is_self(const struct dlv_self *self, const struct dlv_host *h)
+/* ::ffff:192.0.2.1 is how a program writes an IPv4 address; no network has a
+ * host there. */
+static void
+drop_mapped(struct dlv_host *h)
 {
-	if (hb_span_eq_nocase(hb_span_str(h->name),
-		hb_span_str(self->hostname)))
-		return true;
-	for (size_t i = 0; i < h->naddr; i++)
-		if (is_own_address(self, &h->addr[i]))
-			return true;
-	return false;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->naddr; i++) {
+		struct hb_netaddr a = h->addr[i];
+
+		if (!hb_netaddr_unmap(&a))
+			h->addr[kept++] = a;
+	}
+	h->naddr = kept;
 }
 
 /* The list is sorted: cuts it at the first host of this host's preference. */
 static void
-drop_self(struct dlv_mx *m, const struct dlv_self *self)
+drop_self(struct dlv_mx *m, const struct hb_conf *c, enum dlv_own how)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		uint16_t own = m->hosts[i].preference;
 
-		if (!is_self(self, &m->hosts[i]))
+		if (!is_self(c, how, &m->hosts[i]))
 			continue;
 		while (i > 0 && m->hosts[i - 1].preference == own)
 			i--;
@@ -294,16 +299,17 @@ part_homeless(struct dlv_mx *m)
 }
 
 void
-dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self)
+dlv_mx_finish(struct dlv_mx *m, const struct hb_conf *conf, enum dlv_own own)
 {
 	bool unknown = false;
 
-	if (self != NULL)
-		drop_self(m, self);
+	drop_self(m, conf, own);
 	if (m->result != HB_RESULT_OK)
 		return;
-	for (size_t i = 0; i < m->n; i++)
+	for (size_t i = 0; i < m->n; i++) {
 		unknown = unknown || m->hosts[i].unknown;
+		drop_mapped(&m->hosts[i]);
+	}
 	m->incomplete = m->incomplete || m->n < m->known || unknown;
 	m->listed = m->n;
 	m->n = part_homeless(m);

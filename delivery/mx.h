@@ -10,6 +10,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/mem.h"
+#include "common/proto/conf.h"
 #include "common/proto/dnsmsg.h"
 #include "common/proto/envelope.h"
 #include "common/proto/netaddr.h"
@@ -47,12 +48,12 @@ struct dlv_mx {
 	const char *status;
 };
 
-/* Who is "this host" (RFC 5321 s5.1: mail must not loop). */
-struct dlv_self {
-	const char *hostname;
-	/* Where it listens, with ports; family 0: every address. */
-	const struct hb_netaddr *addr;
-	size_t naddr;
+/* How a host is known to be this one: mail must not loop. */
+enum dlv_own {
+	DLV_OWN_MX, /* by name or address, RFC 5321 s5.1 */
+	/* By address: the operator may call another server on another port
+	 * of this host by the name of it. */
+	DLV_OWN_HOP
 };
 
 /* Below N, evenly. */
@@ -72,7 +73,8 @@ void dlv_mx_address(struct dlv_mx *m, size_t i,
  * use; the addresses of the new hosts are wanted. */
 bool dlv_mx_more(struct dlv_mx *m);
 /* Drops this host and what is not better, and moves hosts without address
- * behind those that have one.  SELF NULL: nothing is this host. */
-void dlv_mx_finish(struct dlv_mx *m, const struct dlv_self *self);
+ * behind those that have one. */
+void dlv_mx_finish(struct dlv_mx *m, const struct hb_conf *conf,
+    enum dlv_own own);
 
 #endif

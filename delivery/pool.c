@@ -567,6 +567,7 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	struct dlv_link *l = HB_NEW(struct dlv_link);
 	struct dlv_client_conf cc = { .helo = p->env.conf->hostname,
 		.lmtp = t->lmtp, .tls = t->tls, .demanded = t->demanded,
+		.may_loop = t->may_loop,
 		.reply_ms = p->env.conf->reply_timeout };
 
 	l->pool = p;

@@ -147,7 +147,7 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)fd;
 	r->expansions++;
-	rt_walk(env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
+	rt_walk(&env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
 }
 
 /* smtpd: CHECK */
@@ -212,7 +212,7 @@ check_rcpt(struct asked *a, const struct ipc_check *q)
 
 	hb_addr_split(q->rcpt, &local, &domain);
 	if (rt_is_local_domain(c, domain)) {
-		rt_exists(c, q->rcpt, &expand_ops, a, rcpt_known, a);
+		rt_exists(&a->router->env->conf, q->rcpt, &expand_ops, a, rcpt_known, a);
 		return;
 	}
 	v = rt_check_relay(c, q);
@@ -348,7 +348,7 @@ explain(struct hb_role_env *env, struct hb_peer *control,
 	    hb_addr_format(&addr, &canonical) < 0)
 		hb_ctl_end(&c, 1, "not an address or domain");
 	else
-		rt_walk(env->conf, hb_buf_span(&canonical), &explain_ops,
+		rt_walk(&env->conf, hb_buf_span(&canonical), &explain_ops,
 		    asked_new(env->ctx, control, q->ref));
 	hb_buf_free(&text);
 	hb_buf_free(&canonical);

@@ -3,6 +3,8 @@
 
 #include "common/base/err.h"
 #include "common/proto/address.h"
+#include "common/proto/domain.h"
+#include "common/proto/here.h"
 
 const struct rt_verdict rt_accept = { HB_ACTION_ACCEPT, 250, "2.1.5",
 	HB_REASON_OK, "Ok" };
@@ -12,7 +14,7 @@ rt_is_local_domain(const struct hb_conf *c, struct hb_span domain)
 {
 	const struct hb_conf_route *r;
 
-	if (domain.n == 0 || hb_conf_has_name(&c->domains, domain))
+	if (hb_here_is_domain(c, domain))
 		return true;
 	r = hb_conf_route(c, domain);
 	return r != NULL && strcmp(r->route, "local") == 0;
@@ -24,16 +26,15 @@ static int
 literal_route(const struct hb_conf *c, struct hb_span domain,
     struct hb_buf *out)
 {
-	struct hb_span text = hb_span(domain.p + 1, domain.n - 2);
 	struct hb_netaddr addr;
+	char text[HB_NETADDR_TEXT];
 	struct hb_route r = { .kind = HB_ROUTE_SMTP, .literal = true,
 		.port = (uint16_t)c->smtp_port };
 
-	if (hb_span_has_prefix_nocase(text, HB_SPAN("IPv6:")))
-		text = hb_span_from(text, 5);
-	if (hb_netaddr_parse(text, &addr) < 0)
+	if (!hb_domain_literal(domain, &addr))
 		return HB_E_SYNTAX;
-	r.host = text;
+	hb_netaddr_format(&addr, text);
+	r.host = hb_span_str(text);
 	return hb_route_format(&r, out);
 }
 
@@ -61,6 +62,8 @@ rt_rule(const struct hb_conf *c, struct hb_span domain, struct hb_buf *out)
 	if (domain.n > 0 && hb_conf_has_name(&c->domains, domain)) {
 		hb_buf_adds(out, "domain ");
 		hb_buf_add(out, domain);
+	} else if (domain.n > 0 && hb_here_is_domain(c, domain)) {
+		hb_buf_adds(out, "this host");
 	} else if (domain.n > 0 && row != NULL) {
 		hb_buf_addf(out, "route %s %s", row->pattern, row->route);
 	} else if (domain.n > 0 && c->smarthost.route != NULL) {
@@ -157,6 +160,30 @@ rt_check_sender(const struct hb_conf *c, const struct ipc_check *q)
 	return refused;
 }
 
+/* RFC 5321 s3.6.1 knows no routes in a local part; a site that takes mail for
+ * a domain may have an old server behind it that does. */
+static bool
+is_routed(const struct ipc_check *q, struct hb_span local)
+{
+	for (size_t i = 0; i < local.n; i++)
+		if (memchr("%!@", local.p[i], 3) != NULL)
+			return true;
+	return q->routed;
+}
+
+static bool
+is_relay_domain(const struct hb_conf *c, struct hb_span domain)
+{
+	for (size_t i = 0; i < c->relay_domains.n; i++) {
+		struct hb_span name = hb_span_str(c->relay_domains.v[i]);
+
+		if (hb_domain_eq(domain, name) ||
+		    hb_domain_is_below(domain, name))
+			return true;
+	}
+	return false;
+}
+
 struct rt_verdict
 rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 {
@@ -167,7 +194,7 @@ rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 	if (q->user.n > 0 || rt_may_relay(c, q))
 		return rt_accept;
 	hb_addr_split(q->rcpt, &local, &domain);
-	if (hb_conf_has_name(&c->relay_domains, domain))
+	if (is_relay_domain(c, domain) && !is_routed(q, local))
 		return rt_accept;
 	return denied;
 }

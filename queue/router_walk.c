@@ -8,6 +8,7 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/proto/address.h"
+#include "common/proto/addrlist.h"
 #include "common/proto/maptext.h"
 #include "common/proto/route.h"
 
@@ -16,6 +17,7 @@ struct step {
 	struct step *next;
 	struct hb_span text;
 	struct hb_span owner; /* return path of the list it came from */
+	struct hb_span include; /* a list's file, whose lines are walked */
 	unsigned depth;
 	bool final; /* "\name": no aliases */
 };
@@ -26,12 +28,13 @@ struct seen {
 };
 
 struct rt_walk {
-	const struct hb_conf *conf;
+	const struct hb_conf *const *conf; /* a reload replaces it */
 	const struct rt_walk_ops *ops;
 	void *ctx;
 	struct hb_arena *arena;
 	struct step *todo, **tail;
 	struct seen *seen;
+	unsigned includes; /* files read */
 	struct rt_item *items;
 	size_t n, room;
 	struct hb_outcome outcome;
@@ -116,34 +119,47 @@ refuse(struct rt_walk *w, const struct step *s, const char *status,
 		    join(w, hb_span_str(status), " ", hb_span_str(text))));
 }
 
-static void
-push(struct rt_walk *w, const struct step *parent, struct hb_span text,
-    struct hb_span owner, bool final)
+/* A step below PARENT for what KEY names, which is walked once, or AGAIN.
+ * NULL: it was, or there are too many. */
+static struct step *
+add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
+    bool again)
 {
 	struct seen *seen;
 	struct step *s;
 
-	HASH_FIND(hh, w->seen, text.p, text.n, seen);
-	if (seen != NULL && !final)
-		return;
+	HASH_FIND(hh, w->seen, key.p, key.n, seen);
+	if (seen != NULL && !again)
+		return NULL;
 	if (HASH_COUNT(w->seen) >= HB_MAX_ALIAS_TARGETS ||
 	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
 		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
 		    "Alias too deep or too large");
-		return;
+		return NULL;
 	}
-	s = hb_arena_alloc(w->arena, sizeof(*s));
-	s->text = hb_arena_span(w->arena, text);
-	s->owner = owner;
-	s->depth = parent != NULL ? parent->depth + 1 : 0;
-	s->final = final;
-	*w->tail = s;
-	w->tail = &s->next;
 	if (seen == NULL) {
 		seen = hb_arena_alloc(w->arena, sizeof(*seen));
-		seen->text = s->text;
+		seen->text = hb_arena_span(w->arena, key);
 		HASH_ADD_KEYPTR(hh, w->seen, seen->text.p, seen->text.n, seen);
 	}
+	s = hb_arena_alloc(w->arena, sizeof(*s));
+	s->text = seen->text;
+	s->depth = parent != NULL ? parent->depth + 1 : 0;
+	*w->tail = s;
+	w->tail = &s->next;
+	return s;
+}
+
+static void
+push(struct rt_walk *w, const struct step *parent, struct hb_span text,
+    struct hb_span owner, bool final)
+{
+	struct step *s = add_step(w, parent, text, final);
+
+	if (s == NULL)
+		return;
+	s->owner = owner;
+	s->final = final;
 }
 
 /* LOCAL without domain is one of ours: it gets our first domain, so that it
@@ -154,9 +170,12 @@ qualify(struct rt_walk *w, struct hb_span text)
 	struct hb_span local, domain;
 
 	hb_addr_split(text, &local, &domain);
-	if (domain.n > 0 || w->conf->domains.n == 0)
+	if (domain.n > 0 || (*w->conf)->domains.n == 0)
 		return text;
-	return join(w, text, "@", hb_span_str(w->conf->domains.v[0]));
+	domain = hb_span_str((*w->conf)->domains.v[0]);
+	if (local.n + 1 + domain.n > HB_MAX_PATH) /* it is local without */
+		return text;
+	return join(w, text, "@", domain);
 }
 
 /* Does the alias of S name itself?  Then it means the mailbox, as sendmail
@@ -169,57 +188,72 @@ names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
 	hb_addr_split(text, &local, &domain);
 	hb_addr_split(s->text, &own, &own_domain);
 	return hb_span_eq_nocase(local, own) &&
-	    rt_is_local_domain(w->conf, domain);
+	    rt_is_local_domain(*w->conf, domain);
+}
+
+/* The address that TEXT, a target of an alias, means: as in an envelope, or
+ * as in a header field ("Name <address>", comments).  1 an address, 0 none,
+ * HB_E_*. */
+static int
+read_address(struct hb_span text, struct hb_buf *out)
+{
+	struct hb_addrlist list = hb_addrlist(text);
+	struct hb_buf more = HB_BUF_INIT(0);
+	struct hb_addr a;
+	int r = hb_addr_parse(text, HB_ADDR_LOCAL, &a);
+
+	if (r == 0)
+		return hb_addr_format(&a, out) < 0 ? HB_E_RANGE : 1;
+	r = hb_addrlist_next(&list, out);
+	if (r > 0 && (hb_addrlist_next(&list, &more) != 0 ||
+	    hb_addr_parse(hb_buf_span(out), HB_ADDR_LOCAL, &a) < 0))
+		r = HB_E_SYNTAX;
+	hb_buf_free(&more);
+	return r;
+}
+
+static void
+refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text)
+{
+	struct step bad = *s;
+
+	bad.text = hb_arena_span(w->arena, hb_span_head(text, HB_MAX_PATH));
+	bad.depth++;
+	refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
+	    "Malformed address in an alias");
 }
 
 static void
 push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
     struct hb_span owner, bool final)
 {
-	struct hb_addr a;
 	struct hb_buf canonical = HB_BUF_INIT(0);
+	int r = read_address(text, &canonical);
 
-	if (hb_addr_parse(text, HB_ADDR_LOCAL, &a) < 0 ||
-	    hb_addr_format(&a, &canonical) < 0) {
-		struct step bad = *s;
-
-		bad.text = hb_arena_span(w->arena,
-		    hb_span_head(text, HB_MAX_PATH));
-		bad.depth++;
-		refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
-		    "Malformed address in an alias");
-	} else {
+	if (r > 0) {
 		struct hb_span full = qualify(w, hb_buf_span(&canonical));
 
 		push(w, s, full, owner, final || names_itself(w, s, full));
+	} else if (r < 0) {
+		refuse_address(w, s, text);
 	}
 	hb_buf_free(&canonical);
 }
 
-static void push_targets(struct rt_walk *w, const struct step *s,
-    struct hb_span value, struct hb_span owner, bool may_run);
-
-/* One target a line, '#' for comments.  A list's file is data: no commands
- * and files from it. */
+/* The members of a list's file in place of S.  A file that was read is not
+ * read again: lists may name each other. */
 static void
-include(struct rt_walk *w, const struct step *s, struct hb_span path,
+push_include(struct rt_walk *w, const struct step *s, struct hb_span path,
     struct hb_span owner)
 {
-	struct hb_buf content = HB_BUF_INIT(0);
-	struct hb_span rest, line;
+	struct step *list = add_step(w, s, join(w, HB_SPAN(":include:"), "",
+	    path), false);
 
-	if (s->depth >= HB_MAX_ALIAS_DEPTH ||
-	    w->ops->include(w->ctx, path, &content) < 0) {
-		fail_temp(w, "A list's file cannot be read");
-	} else {
-		rest = hb_buf_span(&content);
-		while (rest.n > 0) {
-			line = hb_span_trim(hb_span_cut(&rest, '\n'));
-			if (line.n > 0 && line.p[0] != '#')
-				push_targets(w, s, line, owner, false);
-		}
-	}
-	hb_buf_free(&content);
+	if (list == NULL)
+		return;
+	list->include = hb_arena_span(w->arena, path);
+	list->text = s->text;
+	list->owner = owner;
 }
 
 static void
@@ -261,17 +295,24 @@ push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
 	struct hb_span rest;
 	enum rt_target_kind kind = rt_target_kind(text, &rest);
 	struct step own = *s;
+	struct hb_buf plain = HB_BUF_INIT(0);
 
 	own.depth++;
 	own.owner = owner;
+	/* |"command" and :include:"file" as well as "|command" */
+	if (kind == RT_TARGET_PIPE || kind == RT_TARGET_INCLUDE) {
+		hb_alias_unquote(rest, &plain);
+		rest = hb_span_trim(hb_buf_span(&plain));
+	}
 	if (kind == RT_TARGET_ADDRESS || kind == RT_TARGET_FINAL)
 		push_address(w, s, rest, owner, kind == RT_TARGET_FINAL);
-	else if (kind == RT_TARGET_INCLUDE && may_run)
-		include(w, s, rest, owner);
+	else if (kind == RT_TARGET_INCLUDE && rest.n > 0)
+		push_include(w, s, rest, owner);
 	else if (kind == RT_TARGET_INCLUDE ||
 	    !end_target(w, &own, kind, text, rest, may_run))
 		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
 		    "An alias holds a target that cannot be used");
+	hb_buf_free(&plain);
 }
 
 static void
@@ -289,6 +330,29 @@ push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
 	hb_buf_free(&target);
 }
 
+/* One target a line, '#' for comments.  A list's file is data: no commands
+ * and files from it. */
+static void
+walk_include(struct rt_walk *w, const struct step *s)
+{
+	struct hb_buf content = HB_BUF_INIT(0);
+	struct hb_span rest, line;
+
+	if (++w->includes > HB_MAX_INCLUDES) {
+		fail_temp(w, "Too many lists in one another");
+	} else if (w->ops->include(w->ctx, s->include, &content) < 0) {
+		fail_temp(w, "A list's file cannot be read");
+	} else {
+		rest = hb_span_markless(hb_buf_span(&content));
+		while (rest.n > 0) {
+			line = hb_span_trim(hb_span_cut(&rest, '\n'));
+			if (line.n > 0 && line.p[0] != '#')
+				push_targets(w, s, line, s->owner, false);
+		}
+	}
+	hb_buf_free(&content);
+}
+
 /* Aliases, users and mailboxes are named without regard to case, as sendmail
  * does: Ann has one mailbox. */
 static void
@@ -303,7 +367,7 @@ get_names(struct rt_walk *w, const struct step *s, struct names *n)
 	for (size_t i = 0; i < plain.n; i++)
 		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
 	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
-	n->bare = rt_without_detail(w->conf, n->local);
+	n->bare = rt_without_detail(*w->conf, n->local);
 	n->full = s->text;
 	hb_buf_free(&plain);
 }
@@ -334,12 +398,14 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 	struct hb_buf value = HB_BUF_INIT(0);
 	struct hb_span owner = join(w, HB_SPAN("owner-"), "", name);
 
+	if (domain.n == 0)
+		domain = hb_span_str((*w->conf)->hostname);
 	if (hb_span_has_prefix_nocase(name, HB_SPAN("owner-")) ||
+	    owner.n + 1 + domain.n > HB_MAX_PATH ||
 	    w->ops->alias(w->ctx, owner, &value) != 0)
 		owner = s->owner;
 	else
-		owner = join(w, owner, "@", domain.n > 0 ? domain
-					: hb_span_str(w->conf->hostname));
+		owner = join(w, owner, "@", domain);
 	hb_buf_free(&value);
 	return owner;
 }
@@ -348,12 +414,45 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 static void
 add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
 {
-	const struct hb_deliver *d = &w->conf->deliver;
+	const struct hb_deliver *d = &(*w->conf)->deliver;
 
 	if (d->kind != HB_DELIVER_LMTP)
 		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
 	else
 		add_item(w, s, hb_span_str(d->arg));
+}
+
+/*
+ * Names that exist at each local domain, RFC 5321 s4.5.1, RFC 2142.  Where
+ * nobody has them, abuse and MAILER-DAEMON are the postmaster by other names,
+ * and he has what root's alias says, or a mailbox.
+ */
+static void
+found_nobody(struct rt_walk *w, const struct step *s, const struct names *n)
+{
+	bool postmaster = hb_addr_is_postmaster(n->bare);
+	struct hb_buf value = HB_BUF_INIT(0);
+	int r = HB_E_NOTFOUND;
+
+	if (!postmaster && !hb_addr_is_role(n->bare)) {
+		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+		return;
+	}
+	if (!s->final)
+		r = w->ops->alias(w->ctx, postmaster ? HB_SPAN("root")
+					: HB_SPAN("postmaster"), &value);
+	if (w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value), s->owner, true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else if (postmaster || s->final)
+		add_user(w, s, HB_SPAN("postmaster"));
+	else
+		push(w, s, join(w, HB_SPAN("postmaster"), "@", n->domain),
+		    s->owner, false);
+	hb_buf_free(&value);
 }
 
 static void
@@ -381,10 +480,8 @@ found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
 		push_targets(w, s, hb_buf_span(&value), s->owner, true);
 	else if (r == HB_E_TEMP)
 		fail_temp(w, "The aliases cannot be read now");
-	else if (hb_addr_is_postmaster(n.bare)) /* RFC 5321 s4.5.1 */
-		add_user(w, s, HB_SPAN("postmaster"));
 	else
-		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+		found_nobody(w, s, &n);
 	hb_buf_free(&value);
 }
 
@@ -406,7 +503,9 @@ ask_user(struct rt_walk *w, struct step *s, const struct names *n)
 {
 	w->waiting = s;
 	w->answered = false;
-	if (rt_is_mailbox_name(n->bare))
+	if (rt_is_mailbox_name(n->bare) &&
+	    !((*w->conf)->local_users.passwd &&
+		hb_conf_is_own_account(*w->conf, n->bare)))
 		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
 	else
 		on_user(w, RT_NOTFOUND);
@@ -441,9 +540,11 @@ walk_step(struct rt_walk *w, struct step *s)
 	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
 
 	hb_addr_split(s->text, &local, &domain);
-	if (rt_is_local_domain(w->conf, domain))
+	if (s->include.n > 0)
+		walk_include(w, s);
+	else if (rt_is_local_domain(*w->conf, domain))
 		walk_local(w, s);
-	else if (rt_remote_route(w->conf, domain, &route) == 0)
+	else if (rt_remote_route(*w->conf, domain, &route) == 0)
 		add_item(w, s, hb_buf_span(&route));
 	else
 		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
@@ -511,7 +612,7 @@ run(struct rt_walk *w)
 }
 
 static struct rt_walk *
-walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
+walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = HB_NEW(struct rt_walk);
 
@@ -524,7 +625,7 @@ walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
 }
 
 void
-rt_walk(const struct hb_conf *conf, struct hb_span address,
+rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);
@@ -534,7 +635,7 @@ rt_walk(const struct hb_conf *conf, struct hb_span address,
 }
 
 void
-rt_exists(const struct hb_conf *conf, struct hb_span address,
+rt_exists(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);

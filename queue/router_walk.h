@@ -41,15 +41,16 @@ struct rt_walk_ops {
 	    const struct hb_outcome *outcome);
 };
 
-/* Starts; done may be called before this returns. */
-void rt_walk(const struct hb_conf *conf, struct hb_span address,
+/* Starts; done may be called before this returns.  CONF is looked at anew
+ * after each wait: a reload may have replaced it. */
+void rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx);
 
 /*
  * Would the address be delivered here?  The first steps of the walk, without
  * its targets: for RCPT.  CB: RT_FOUND, RT_NOTFOUND, RT_TEMP.
  */
-void rt_exists(const struct hb_conf *conf, struct hb_span address,
+void rt_exists(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx);
 
 #endif

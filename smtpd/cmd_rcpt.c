@@ -24,6 +24,7 @@ smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
 							 : SMTPD_R_BAD_RCPT);
 		return;
 	}
+	s->txn.asked_routed = path.routed;
 	r = hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params);
 	if (r == 0 && hb_addr_format(&path, &s->txn.asked) == 0)
 		smtpd_ask(s, HB_STAGE_RCPT);

@@ -53,6 +53,7 @@ struct smtpd_txn {
 	struct hb_buf rcpts;  /* canonical addresses, one after the other */
 	struct hb_buf ends;   /* uint32_t: where each of them ends */
 	struct hb_buf asked;  /* recipient that router is asked about */
+	bool asked_routed;    /* it came with a source route */
 	uint32_t n_rcpts;     /* for queue */
 	uint32_t n_taken;     /* answered with 250: n_rcpts and discarded ones */
 	uint32_t body;

@@ -134,6 +134,7 @@ smtpd_ask(struct smtpd_session *s, enum hb_stage stage)
 	c->user = hb_span_str(s->user);
 	c->sender = hb_buf_span(&s->txn.sender);
 	c->rcpt = hb_buf_span(&s->txn.asked);
+	c->routed = s->txn.asked_routed;
 	c->listen = s->rules->listen;
 	c->tls = s->tls;
 	smtpd_set_timer(s, ASK_MS);

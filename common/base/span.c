@@ -59,6 +59,14 @@ hb_span_has_prefix_nocase(struct hb_span s, struct hb_span prefix)
 	return true;
 }
 
+struct hb_span
+hb_span_markless(struct hb_span s)
+{
+	struct hb_span mark = HB_SPAN("\xEF\xBB\xBF");
+
+	return hb_span_has_prefix_nocase(s, mark) ? hb_span_from(s, mark.n) : s;
+}
+
 int
 hb_span_cmp(struct hb_span a, struct hb_span b)
 {

@@ -258,7 +258,7 @@ on_reload_signal(void *ctx, int signo)
 	hb_buf_free(&why);
 }
 
-/* resolv.conf often comes to be after us. */
+/* resolv.conf, and addresses, often come to be after us. */
 static void
 on_watch(void *ctx)
 {
@@ -268,7 +268,7 @@ on_watch(void *ctx)
 		pd_load_watched(pd);
 		for (size_t i = 0; i < pd->nprocs; i++)
 			if (pd->procs[i].state != PD_DOWN &&
-			    pd_file_is_for(HB_FILE_RESOLV, pd->procs[i].role))
+			    pd_is_watching(pd->procs[i].role))
 				pd_send_conf(&pd->procs[i]);
 	}
 	hb_timer_set(pd->watch_timer, WATCH_MS);

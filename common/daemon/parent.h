@@ -187,8 +187,11 @@ void pd_free_files(struct pd_files *files);
  * none. */
 void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
 bool pd_file_is_for(enum hb_file_kind kind, enum hb_role role);
-/* True when a watched file (resolv.conf, hosts-file) changed. */
+/* True when a watched file (resolv.conf, hosts-file) or an address of this
+ * host changed. */
 bool pd_files_changed(struct pd_parent *pd);
+/* Does ROLE get any of these? */
+bool pd_is_watching(enum hb_role role);
 /* Reads the watched files again. */
 void pd_load_watched(struct pd_parent *pd);
 

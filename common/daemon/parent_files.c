@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #include "common/daemon/conf_load.h"
 #include "common/daemon/parent.h"
 #include "common/io/sandbox.h"
+#include "common/io/sock.h"
 
 enum { LOCK_TRIES = 50, LOCK_WAIT_MS = 100 };
 
@@ -34,6 +36,7 @@ static const uint32_t readers[HB_FILE_COUNT] = {
 	[HB_FILE_RESOLV] = HB_TO(DELIVERY) | HB_TO(SMTPD),
 	[HB_FILE_HOSTS] = HB_TO(DELIVERY),
 	[HB_FILE_AUTH] = HB_TO(DELIVERY),
+	[HB_FILE_INTERFACES] = HB_TO(ROUTER) | HB_TO(DELIVERY),
 };
 
 static const char resolv_conf[] = "/etc/resolv.conf";
@@ -444,10 +447,55 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path, strerror(-r));
 }
 
-/* Files of the system that may come or change without a word to us. */
+/* fe80::/10: they stand in no MX record, and come and go with each
+ * container. */
+static bool
+is_link_local(const struct hb_netaddr *a)
+{
+	return a->family == 6 && a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
+
+/* The addresses of this host but for 127.0.0.0/8, one a line.  False: they
+ * cannot be had now. */
+static bool
+list_interfaces(struct hb_buf *out)
+{
+	struct ifaddrs *list;
+	char text[HB_NETADDR_TEXT];
+
+	if (getifaddrs(&list) != 0)
+		return false;
+	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+		struct hb_netaddr a;
+
+		if (!hb_sock_of_interface(i->ifa_addr, &a) ||
+		    hb_netaddr_is_loopback(&a) || is_link_local(&a))
+			continue;
+		hb_netaddr_format(&a, text);
+		hb_buf_addf(out, "%s\n", text);
+	}
+	freeifaddrs(list);
+	return true;
+}
+
+static void
+load_interfaces(struct loading *l)
+{
+	struct pd_file *f = &l->out->v[l->out->n++];
+
+	HB_ASSERT(l->out->n <= PD_FILES_MAX);
+	*f = (struct pd_file){ .kind = HB_FILE_INTERFACES };
+	if (!list_interfaces(&f->bytes))
+		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_TEXT,
+		    "the addresses of this host cannot be read"),
+		    hb_kv_str(HB_K_ERROR, strerror(errno)));
+}
+
+/* What the system may change without a word to us. */
 static void
 load_watched(struct loading *l, const struct hb_conf *conf)
 {
+	load_interfaces(l);
 	load(l, HB_FILE_RESOLV, 0, resolv_conf, false);
 	if (conf->hosts_file != NULL)
 		load(l, HB_FILE_HOSTS, 0, conf->hosts_file, false);
@@ -531,6 +579,23 @@ state_of(const char *path)
 	    (int64_t)st.st_ino * 31 + st.st_size;
 }
 
+static bool
+is_watched(enum hb_file_kind kind)
+{
+	return kind == HB_FILE_RESOLV || kind == HB_FILE_HOSTS ||
+	    kind == HB_FILE_INTERFACES;
+}
+
+bool
+pd_is_watching(enum hb_role role)
+{
+	for (int k = 0; k < HB_FILE_COUNT; k++)
+		if (is_watched((enum hb_file_kind)k) &&
+		    pd_file_is_for((enum hb_file_kind)k, role))
+			return true;
+	return false;
+}
+
 /* All others stay as they were loaded: a certificate that is being replaced
  * must not come without its key, nor before the reload. */
 void
@@ -543,13 +608,28 @@ pd_load_watched(struct pd_parent *pd)
 	for (size_t i = 0; i < files->n; i++) {
 		struct pd_file *f = &files->v[i];
 
-		if (f->kind == HB_FILE_RESOLV || f->kind == HB_FILE_HOSTS)
+		if (is_watched(f->kind))
 			hb_buf_free(&f->bytes);
 		else
 			files->v[kept++] = *f;
 	}
 	files->n = kept;
 	load_watched(&l, pd->now.conf);
+}
+
+static bool
+interfaces_changed(const struct pd_parent *pd)
+{
+	const struct pd_files *files = &pd->now.files;
+	struct hb_buf now = HB_BUF_INIT(0);
+	bool changed = false, known = list_interfaces(&now);
+
+	for (size_t i = 0; known && i < files->n; i++)
+		if (files->v[i].kind == HB_FILE_INTERFACES)
+			changed = !hb_span_eq(hb_buf_span(&now),
+			    hb_buf_span(&files->v[i].bytes));
+	hb_buf_free(&now);
+	return changed;
 }
 
 bool
@@ -560,5 +640,5 @@ pd_files_changed(struct pd_parent *pd)
 	bool changed = now != pd->watched;
 
 	pd->watched = now;
-	return changed;
+	return interfaces_changed(pd) || changed;
 }

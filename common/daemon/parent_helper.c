@@ -80,16 +80,31 @@ reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* NULL when it cannot be found now. */
-static struct passwd *
-find_account(const char *account)
+/* Does a role run as UID, under whatever name? */
+static bool
+is_of_role(const struct hb_conf *conf, uid_t uid)
 {
-	struct passwd *pw = getpwnam(account);
+	for (int r = HB_ROLE_PARENT + 1; r < HB_ROLE_HELPER; r++) {
+		const struct passwd *pw =
+		    getpwnam(hb_conf_account(conf, (enum hb_role)r));
 
-	if ((pw == NULL && strcmp(account, "postmaster") == 0) ||
-	    (pw != NULL && pw->pw_uid == 0))
-		pw = getpwnam(no_rights);
-	return pw;
+		if (pw != NULL && pw->pw_uid == uid)
+			return true;
+	}
+	return false;
+}
+
+/* NULL when it cannot be found now, or is one of ours. */
+static struct passwd *
+find_account(const struct hb_conf *conf, const char *account)
+{
+	const struct passwd *pw = getpwnam(account);
+
+	if (pw == NULL ? strcmp(account, "postmaster") == 0 : pw->pw_uid == 0)
+		account = no_rights;
+	else if (pw == NULL || is_of_role(conf, pw->pw_uid))
+		return NULL;
+	return getpwnam(account); /* again: the roles took its place */
 }
 
 /*
@@ -110,7 +125,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	umask(077);
 	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
 	alarm(LOOKUP_S);
-	pw = pd->privileged ? find_account(account) : getpwuid(geteuid());
+	pw = pd->privileged ? find_account(pd->now.conf, account) : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
 	if (pw == NULL ||
@@ -174,6 +189,8 @@ account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 	if (hb_span_eq(user, HB_SPAN("-")))
 		user = hb_span_str(strcmp(fixed,
 		    hb_role_account(HB_ROLE_HELPER)) != 0 ? fixed : no_rights);
+	if (hb_conf_is_own_account(pd->now.conf, user))
+		return EPERM;
 	return user.n > 0 && hb_span_copy(user, dst, ACCOUNT_MAX) == 0
 	    ? 0 : EINVAL;
 }

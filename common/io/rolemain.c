@@ -16,6 +16,7 @@
 #include "common/io/ctlreply.h"
 #include "common/io/logsink.h"
 #include "common/io/sandbox.h"
+#include "common/proto/here.h"
 #include "common/proto/stats.h"
 
 enum {
@@ -417,10 +418,12 @@ on_file_part(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	f->whole = m->last != 0;
 }
 
-/* Returns owned, or NULL with ERR filled. */
+/* The configuration that has come.  Returns owned, or NULL with ERR filled. */
 static struct hb_conf *
-parse_text(const struct role_priv *priv, struct hb_buf *err)
+make_conf(const struct hb_role_env *env, struct hb_buf *err)
 {
+	const struct role_priv *priv = priv_of(env);
+	struct hb_span interfaces;
 	struct hb_conf_source src = { .file = "(parent)", .dir = "/",
 		.text = hb_buf_span(&priv->text) };
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
@@ -429,6 +432,8 @@ parse_text(const struct role_priv *priv, struct hb_buf *err)
 	if (report.errors > 0) {
 		hb_buf_add(err, hb_span_trim(hb_buf_span(&report.text)));
 		hb_conf_free(&conf);
+	} else if (hb_role_file(env, HB_FILE_INTERFACES, 0, &interfaces)) {
+		hb_here_set_interfaces(conf, interfaces);
 	}
 	hb_buf_free(&report.text);
 	return conf;
@@ -440,7 +445,7 @@ start(struct hb_role_env *env, struct hb_buf *err)
 	struct role_priv *priv = priv_of(env);
 	int r;
 
-	priv->conf = parse_text(priv, err);
+	priv->conf = make_conf(env, err);
 	if (priv->conf == NULL)
 		return HB_E_SYNTAX;
 	env->conf = priv->conf;
@@ -459,7 +464,7 @@ static int
 reload(struct hb_role_env *env, struct hb_buf *err)
 {
 	struct role_priv *priv = priv_of(env);
-	struct hb_conf *old = priv->conf, *conf = parse_text(priv, err);
+	struct hb_conf *old = priv->conf, *conf = make_conf(env, err);
 	int r = 0;
 
 	if (conf == NULL)

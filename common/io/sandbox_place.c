@@ -7,10 +7,7 @@
 const char *
 hb_sandbox_account(enum hb_role role, const struct hb_conf *conf)
 {
-	for (size_t i = 0; i < conf->users.n; i++)
-		if (strcmp(conf->users.v[i].role, hb_role_name(role)) == 0)
-			return conf->users.v[i].account;
-	return hb_role_account(role);
+	return hb_conf_account(conf, role);
 }
 
 const char *

@@ -76,6 +76,20 @@ hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
 	return false;
 }
 
+bool
+hb_sock_of_interface(const struct sockaddr *sa, struct hb_netaddr *out)
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	size_t len = sa == NULL		      ? 0
+	    : sa->sa_family == AF_INET	      ? sizeof(struct sockaddr_in)
+	    : sa->sa_family == AF_INET6	      ? sizeof(struct sockaddr_in6)
+					      : 0;
+
+	if (len > 0)
+		memcpy(&ss, sa, len);
+	return hb_sock_to_netaddr(&ss, (socklen_t)len, out);
+}
+
 int
 hb_sock_stream(const struct hb_netaddr *like)
 {

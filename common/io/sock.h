@@ -17,6 +17,9 @@ socklen_t hb_sock_from_netaddr(const struct hb_netaddr *a,
 bool hb_sock_to_netaddr(const struct sockaddr_storage *ss, socklen_t len,
     struct hb_netaddr *out);
 
+/* The same for an address as getifaddrs tells it, perhaps NULL; no port. */
+bool hb_sock_of_interface(const struct sockaddr *sa, struct hb_netaddr *out);
+
 /* Each returns a descriptor (close-on-exec, non-blocking), or -errno. */
 int hb_sock_stream(const struct hb_netaddr *like) HB_MUSTCHECK;
 /* Bound and listening; an IPv6 socket takes no IPv4. */

@@ -113,7 +113,7 @@ take_local(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (r < 0)
 		return r;
 	out->local = hb_span_head(s, (size_t)r);
-	return out->local.n > HB_MAX_LOCAL_PART ? HB_E_RANGE : r;
+	return r;
 }
 
 /* Domain or literal, up to the first byte that cannot belong to one. */
@@ -128,8 +128,8 @@ take_domain(struct hb_span s, struct hb_addr *out)
 		n += n < s.n;
 	}
 	while (!literal && n < s.n &&
-	    (hb_is_alnum(s.p[n]) || s.p[n] == '-' || s.p[n] == '.' ||
-		s.p[n] >= 128))
+	    (hb_is_alnum(s.p[n]) || s.p[n] == '-' || s.p[n] == '_' ||
+		s.p[n] == '.' || s.p[n] >= 128))
 		n++;
 	s = hb_span_head(s, n);
 	if (n > HB_MAX_DOMAIN)
@@ -137,7 +137,7 @@ take_domain(struct hb_span s, struct hb_addr *out)
 	for (size_t i = 0; i < n; i++)
 		if (s.p[i] >= 128)
 			return HB_E_UNSUPPORTED;
-	if (literal ? !hb_domain_is_literal(s) : !hb_domain_is_name(s))
+	if (literal ? !hb_domain_is_literal(s) : !hb_domain_is_dns_name(s))
 		return HB_E_SYNTAX;
 	out->domain = s;
 	out->literal = literal;
@@ -153,9 +153,13 @@ take_mailbox(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (r < 0)
 		return r;
 	n = (size_t)r;
+	if (n + 2 > HB_MAX_PATH) /* a path has brackets */
+		return HB_E_RANGE;
 	if (n == s.n || s.p[n] != '@')
 		return (flags & HB_ADDR_LOCAL) != 0 ? r : HB_E_SYNTAX;
 	d = take_domain(hb_span_from(s, n + 1), out);
+	if (d >= 0 && n + 1 + (size_t)d + 2 > HB_MAX_PATH)
+		return HB_E_RANGE;
 	return d < 0 ? d : r + 1 + d;
 }
 
@@ -195,6 +199,7 @@ hb_addr_parse_path(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (r < 0)
 		return r;
 	n += (size_t)r;
+	out->routed = r > 0;
 	r = take_mailbox(hb_span_from(s, n), flags, out);
 	if (r < 0)
 		return r;
@@ -279,6 +284,13 @@ hb_addr_split(struct hb_span text, struct hb_span *local,
 	}
 	*local = text;
 	*domain = HB_SPAN_NONE;
+}
+
+bool
+hb_addr_is_role(struct hb_span local)
+{
+	return hb_span_eq_nocase(local, HB_SPAN("abuse")) ||
+	    hb_span_eq_nocase(local, HB_SPAN("mailer-daemon"));
 }
 
 bool

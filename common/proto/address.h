@@ -22,12 +22,13 @@ struct hb_addr {
 	bool quoted;	       /* local is a quoted string */
 	bool literal;	       /* domain is an address literal */
 	bool utf8;	       /* local has bytes above 127 */
+	bool routed;	       /* a source route stood in front */
 };
 
 /*
  * A path at the front of S: "<" [source route ":"] mailbox ">".  The source
  * route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns bytes
- * used; HB_E_SYNTAX; HB_E_RANGE (local part, domain or path too long);
+ * used; HB_E_SYNTAX; HB_E_RANGE (domain or path too long);
  * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8, or in the domain).
  */
 int hb_addr_parse_path(struct hb_span s, unsigned flags,
@@ -52,6 +53,9 @@ void hb_addr_split(struct hb_span text, struct hb_span *local,
  * Returns 0, or HB_E_LIMIT (the buffer's).
  */
 int hb_addr_unquote(struct hb_span local, struct hb_buf *out) HB_MUSTCHECK;
+
+/* Is it abuse or MAILER-DAEMON, in any case: the postmaster by other names? */
+bool hb_addr_is_role(struct hb_span local);
 
 /* Is it the postmaster, in any case (RFC 5321 s4.5.1)? */
 bool hb_addr_is_postmaster(struct hb_span local);

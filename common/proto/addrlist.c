@@ -16,10 +16,8 @@ struct element {
 	bool bad;
 };
 
-/* RFC 5322 s3.2.2.  How long the comment at the front of S is; 0: it does
- * not end, or is nested beyond reason. */
-static size_t
-comment(struct hb_span s)
+size_t
+hb_comment_length(struct hb_span s)
 {
 	unsigned depth = 0;
 
@@ -108,7 +106,7 @@ take_token(struct element *e, struct hb_span s)
 	size_t n;
 
 	if (hb_is_blank(c) || c == '(') {
-		n = c == '(' ? comment(s) : 1;
+		n = c == '(' ? hb_comment_length(s) : 1;
 		e->blank = true;
 		e->bad = e->bad || n == 0;
 	} else if (c == '"' || c == '[') {

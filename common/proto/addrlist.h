@@ -7,6 +7,10 @@
 
 #include "common/base/buf.h"
 
+/* RFC 5322 s3.2.2.  How long the comment at the front of S is; 0: it does
+ * not end, or is nested beyond reason. */
+size_t hb_comment_length(struct hb_span s);
+
 struct hb_addrlist {
 	struct hb_span rest;
 };

@@ -328,6 +328,7 @@ read_line(struct reader *r, const char *file, unsigned number,
 static void
 read_text(struct reader *r, const char *file, struct hb_span text)
 {
+	text = hb_span_markless(text);
 	for (unsigned number = 1; text.n > 0; number++)
 		read_line(r, file, number, hb_span_cut(&text, '\n'));
 }

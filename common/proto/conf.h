@@ -186,6 +186,8 @@ struct hb_conf {
 #include "common/proto/conf.def"
 #undef CONF_WORD
 	struct hb_strs unbuilt; /* words that were given and have no function yet */
+	/* Of this host, not of the text: the parent tells (here.h). */
+	struct hb_addrs interfaces;
 };
 
 /* Durations are in ms; duration_off: 0 is off. */
@@ -226,6 +228,11 @@ const struct hb_strs *hb_strs_keep(
     const struct hb_strs *from, struct hb_arena *arena);
 /* Is DOMAIN (any case) one of NAMES? */
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
+/* The account of ROLE: `user`, or its own. */
+const char *hb_conf_account(const struct hb_conf *c, enum hb_role role);
+/* Is NAME (any case) the account of a role?  Nobody gets mail there, and
+ * nothing runs as it but the role. */
+bool hb_conf_is_own_account(const struct hb_conf *c, struct hb_span name);
 const char *hb_tls_level_word(enum hb_tls_level level);
 /* Pattern "name", ".name" (subdomains) or "*" against DOMAIN. */
 bool hb_pattern_match(const char *pattern, struct hb_span domain);

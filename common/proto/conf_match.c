@@ -46,6 +46,28 @@ hb_pattern_match(const char *pattern, struct hb_span domain)
 	return match_weight(pattern, domain) > 0;
 }
 
+const char *
+hb_conf_account(const struct hb_conf *c, enum hb_role role)
+{
+	for (size_t i = 0; i < c->users.n; i++)
+		if (strcmp(c->users.v[i].role, hb_role_name(role)) == 0)
+			return c->users.v[i].account;
+	return hb_role_account(role);
+}
+
+bool
+hb_conf_is_own_account(const struct hb_conf *c, struct hb_span name)
+{
+	/* those that a later build asks for may be there already */
+	if (hb_span_has_prefix_nocase(name, HB_SPAN("_hauberk")))
+		return true;
+	for (int r = HB_ROLE_PARENT + 1; r < HB_ROLE_HELPER; r++)
+		if (hb_span_eq_nocase(name,
+			hb_span_str(hb_conf_account(c, (enum hb_role)r))))
+			return true;
+	return false;
+}
+
 const struct hb_conf_route *
 hb_conf_route(const struct hb_conf *c, struct hb_span domain)
 {

@@ -169,7 +169,7 @@ names_of_file(struct hb_conf_line *l, const char *path, struct hb_strs *list)
 	e = l->src->read(l->src->ctx, hb_conf_path(l, path), &content);
 	if (e != 0)
 		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
-	rest = hb_buf_span(&content);
+	rest = hb_span_markless(hb_buf_span(&content));
 	while (rest.n > 0) {
 		char *name;
 

@@ -49,9 +49,8 @@ hb_domain_is_dns_name(struct hb_span s)
 }
 
 bool
-hb_domain_is_literal(struct hb_span s)
+hb_domain_literal(struct hb_span s, struct hb_netaddr *out)
 {
-	struct hb_netaddr a;
 	bool v6;
 
 	if (s.n < 3 || s.p[0] != '[' || s.p[s.n - 1] != ']')
@@ -60,7 +59,17 @@ hb_domain_is_literal(struct hb_span s)
 	v6 = hb_span_has_prefix_nocase(s, HB_SPAN("IPv6:"));
 	if (v6)
 		s = hb_span_from(s, 5);
-	return hb_netaddr_parse(s, &a) == 0 && a.family == (v6 ? 6 : 4);
+	/* a mapped address is an IPv6 address as text and an IPv4 as value */
+	return (hb_span_find(s, ':') < s.n) == v6 &&
+	    hb_netaddr_parse(s, out) == 0;
+}
+
+bool
+hb_domain_is_literal(struct hb_span s)
+{
+	struct hb_netaddr a;
+
+	return hb_domain_literal(s, &a);
 }
 
 bool

@@ -9,13 +9,18 @@
 #include "common/base/limits.h"
 #include "common/base/span.h"
 
+struct hb_netaddr;
+
 /* Labels of letters, digits and inner hyphens, at most 63 bytes each, 253 in
  * all; one trailing dot is taken.  One label is enough. */
 bool hb_domain_is_name(struct hb_span s);
-/* The same with underscores anywhere in a label: DNS owners, HELO names. */
+/* The same with underscores anywhere in a label: DNS owners, HELO names, and
+ * what stands behind the "@": containers and Windows hosts have such names. */
 bool hb_domain_is_dns_name(struct hb_span s);
 /* "[192.0.2.1]", "[IPv6:2001:db8::1]": an address literal, RFC 5321 s4.1.3. */
 bool hb_domain_is_literal(struct hb_span s);
+/* The same, with its address in *OUT; a mapped one as IPv4. */
+bool hb_domain_literal(struct hb_span s, struct hb_netaddr *out);
 
 /* Without one trailing dot. */
 static inline struct hb_span

@@ -21,6 +21,7 @@ enum hb_file_kind {
 	HB_FILE_RESOLV, /* delivery: resolv.conf */
 	HB_FILE_HOSTS,	/* delivery: hosts-file */
 	HB_FILE_AUTH,	/* delivery: smarthost auth=FILE */
+	HB_FILE_INTERFACES, /* router, delivery: their addresses, one a line */
 	HB_FILE_COUNT
 };
 enum hb_stage {

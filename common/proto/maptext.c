@@ -2,12 +2,13 @@
 #include "common/proto/maptext.h"
 
 #include "common/base/err.h"
+#include "common/proto/addrlist.h"
 
 void
 hb_maptext_init(struct hb_maptext *m, struct hb_span text,
     enum hb_map_syntax syntax)
 {
-	*m = (struct hb_maptext){ .rest = text, .syntax = syntax,
+	*m = (struct hb_maptext){ .rest = hb_span_markless(text), .syntax = syntax,
 		.next_line = 1, .value = HB_BUF_INIT(0) };
 }
 
@@ -108,28 +109,45 @@ hb_maptext_next(struct hb_maptext *m, struct hb_span *key,
 	return 1;
 }
 
-/* Where the target at the front of S ends; s.n + 1 for an open quote. */
+/* Where the target at the front of S ends; s.n + 1 for an open quote.  A
+ * comma in a quoted string or a comment ends nothing. */
 static size_t
 target_end(struct hb_span s)
 {
 	bool quoted = false;
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < s.n && (quoted || s.p[i] != ','); i++) {
+	while (i < s.n && (quoted || s.p[i] != ',')) {
+		size_t skip = 0;
+
 		if (s.p[i] == '\\' && quoted && i + 1 < s.n)
-			i++;
+			skip = 2;
 		else if (s.p[i] == '"')
 			quoted = !quoted;
+		else if (s.p[i] == '(' && !quoted)
+			skip = hb_comment_length(hb_span_from(s, i));
+		i += skip > 0 ? skip : 1;
 	}
 	return quoted ? s.n + 1 : i;
 }
 
-static void
-put_unquoted(struct hb_span s, struct hb_buf *out)
+/* Is all of S one quoted string? */
+static bool
+is_quoted(struct hb_span s)
 {
-	bool whole = s.n >= 2 && s.p[0] == '"' && s.p[s.n - 1] == '"';
+	size_t i = 1;
 
-	if (!whole) {
+	if (s.n < 2 || s.p[0] != '"')
+		return false;
+	while (i < s.n && s.p[i] != '"')
+		i += s.p[i] == '\\' ? 2 : 1;
+	return i + 1 == s.n;
+}
+
+void
+hb_alias_unquote(struct hb_span s, struct hb_buf *out)
+{
+	if (!is_quoted(s)) {
 		hb_buf_add(out, s);
 		return;
 	}
@@ -156,6 +174,6 @@ hb_alias_next(struct hb_span *rest, struct hb_buf *out)
 		*rest = hb_span_from(*rest, end + 1);
 	} while (target.n == 0);
 	hb_buf_clear(out);
-	put_unquoted(target, out);
+	hb_alias_unquote(target, out);
 	return 1;
 }

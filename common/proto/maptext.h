@@ -35,10 +35,13 @@ void hb_maptext_free(struct hb_maptext *m);
 int hb_maptext_next(struct hb_maptext *m, struct hb_span *key,
     struct hb_span *value) HB_MUSTCHECK;
 
+/* Appends S, without its quotes where all of it is one quoted string. */
+void hb_alias_unquote(struct hb_span s, struct hb_buf *out);
+
 /*
- * One target of an alias value: cut at commas outside quotes.  Surrounding
- * blanks and, when all of it is quoted, the quotes are gone (OUT is filled).
- * 1 a target, 0 none left, HB_E_SYNTAX (an open quote).
+ * One target of an alias value: cut at commas outside quotes and comments.
+ * Surrounding blanks and, when all of it is quoted, the quotes are gone (OUT
+ * is filled).  1 a target, 0 none left, HB_E_SYNTAX (an open quote).
  */
 int hb_alias_next(struct hb_span *rest, struct hb_buf *out) HB_MUSTCHECK;
 

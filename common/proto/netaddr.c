@@ -79,13 +79,18 @@ parse_v6(struct hb_span s, uint8_t *b)
 	return 0;
 }
 
-static bool
-is_mapped(const uint8_t *b)
+bool
+hb_netaddr_unmap(struct hb_netaddr *a)
 {
 	static const uint8_t prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff,
 		0xff };
 
-	return memcmp(b, prefix, sizeof(prefix)) == 0;
+	if (a->family != 6 || memcmp(a->b, prefix, sizeof(prefix)) != 0)
+		return false;
+	a->family = 4;
+	memmove(a->b, a->b + 12, 4);
+	memset(a->b + 4, 0, 12);
+	return true;
 }
 
 int
@@ -97,11 +102,8 @@ hb_netaddr_parse(struct hb_span s, struct hb_netaddr *out)
 	if (hb_span_find(s, ':') < s.n) {
 		a.family = 6;
 		r = s.n > 45 ? HB_E_SYNTAX : parse_v6(s, a.b);
-		if (r == 0 && is_mapped(a.b)) {
-			a.family = 4;
-			memmove(a.b, a.b + 12, 4);
-			memset(a.b + 4, 0, 12);
-		}
+		if (r == 0)
+			(void)hb_netaddr_unmap(&a);
 	} else {
 		a.family = 4;
 		r = parse_v4(s, a.b);
@@ -253,6 +255,15 @@ hb_netaddr_is_loopback(const struct hb_netaddr *a)
 	if (a->family == 4)
 		return a->b[0] == 127;
 	return a->family == 6 && memcmp(a->b, v6, sizeof(v6)) == 0;
+}
+
+bool
+hb_netaddr_is_unspecified(const struct hb_netaddr *a)
+{
+	static const unsigned char zero[16] = { 0 };
+
+	return a->family != 0 &&
+	    memcmp(a->b, zero, a->family == 4 ? 4 : 16) == 0;
 }
 
 bool

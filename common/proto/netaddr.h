@@ -34,6 +34,10 @@ void hb_cidr_format(const struct hb_cidr *c, char dst[HB_NETADDR_TEXT]);
 bool hb_netaddr_eq(const struct hb_netaddr *a, const struct hb_netaddr *b); /* ports too */
 /* 127.0.0.0/8, ::1 */
 bool hb_netaddr_is_loopback(const struct hb_netaddr *a);
+/* 0.0.0.0, :: */
+bool hb_netaddr_is_unspecified(const struct hb_netaddr *a);
+/* ::ffff:a.b.c.d becomes a.b.c.d; true when A was such a one. */
+bool hb_netaddr_unmap(struct hb_netaddr *a);
 bool hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a);
 
 #endif

@@ -373,9 +373,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct hb_tls_policy word = { .pattern = name,
 		.level = (enum hb_tls_level)(take(&f) % 6) };
 	uint8_t how = take(&f);
+	struct hb_listen everywhere = { .addr = { .port = 25 }, .any = true };
+	struct hb_netaddr ours = { 4, { 10, 0, 0, 1 }, 0 };
 	struct hb_conf conf = { .mta_sts = how & 1, .dane = how & 2,
+		.listens = { &everywhere, how >> 7 },
+		.interfaces = { &ours, 1 },
 		.downgrade_memory = (enum hb_downgrade)(take(&f) % 3),
 		.tls_policies = { &word, how >> 2 & 1 } };
+	const struct hb_conf *now = &conf;
 	struct dlv_seen seen = {
 		.domain = { .best = (enum hb_rank)(take(&f) % 6) } };
 	struct hb_env env = { .id = 1, .flags = (how & 8 ? HB_ENV_REQUIRETLS
@@ -384,9 +389,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct dlv_rcpt rcpt[RCPTS] = { { .address = HB_SPAN("a@x.test") },
 		{ .address = HB_SPAN("b@x.test") },
 		{ .address = HB_SPAN("c@x.test") } };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .domain = HB_SPAN("x.test"), .env = &env,
-		.rcpt = rcpt, .nrcpt = RCPTS, .conf = &conf, .self = &self,
+		.rcpt = rcpt, .nrcpt = RCPTS, .conf = &now,
 		.final = how & 64 };
 
 	order.route = hb_span_str(paths[take(&f) % 8]);

@@ -1,6 +1,8 @@
 """MX selection and what DNS trouble does to mail."""
 
+import os
 import struct
+import subprocess
 
 import pytest
 
@@ -379,3 +381,48 @@ def test_unsigned_denial_against_the_operators_demand(world, level, lie):
     hb = world.server(["tls-policy bank.test " + level])
     send(hb, "bank.test")
     hb.wait_record(ev="delivery", result="defer", reason="dns-contradicted")
+
+
+def test_F_2_own_addresses(make_server, dns):
+    """Mail hosts that are this host by an address of an interface, also one
+    that comes later, or by an address that means no host: the loop ends at the
+    first round."""
+    port = free_port()
+    hb = make_server(["listen *:%d smtp" % port, "smtp-port %d" % port,
+                      "resolver %s" % dns])
+    hb.port = port
+    for name, kind, address in (("zero", "A", "0.0.0.0"),
+                                ("none", "AAAA", "::"),
+                                ("mapped", "AAAA", "::ffff:7f00:1"),
+                                ("loop", "A", "127.0.0.9"),
+                                ("late", "A", "192.0.2.77")):
+        dns.set(name + ".test", "MX", "10 mx.%s.test" % name)
+        dns.set("mx.%s.test" % name, kind, address)
+    domains = ["zero", "none", "mapped", "loop"]
+    if os.geteuid() == 0:  # in a network of our own
+        subprocess.run(["ip", "addr", "add", "192.0.2.77/32", "dev", "lo"],
+                       check=True)
+        domains.append("late")
+        until(lambda: "mx-self" in hb.ctl("explain", "late.test").out, 20,
+              "the new address is not known")
+    for name in domains:
+        hb.send("a@client.test", "x@%s.test" % name, client.text(name))
+    hb.wait_empty()
+    if os.geteuid() == 0:
+        subprocess.run(["ip", "addr", "del", "192.0.2.77/32", "dev", "lo"],
+                       check=True)
+    assert [r["reason"] for r in hb.records(ev="delivery", result="fail")
+            if r["rcpt"].startswith("x@")] == ["mx-self"] * len(domains)
+    taken = [r for r in hb.records(ev="accept") if r["from"] != ""]
+    assert len(taken) == len(domains)
+
+
+def test_F_2_a_smarthost_that_is_ourselves(make_server):
+    """The operator's mistake waits and is told; nobody gets it back."""
+    hb = make_server(start=False)
+    hb.configure(["smarthost smtp://127.0.0.1:%d" % hb.port])
+    hb.start()
+    hb.send("a@client.test", "x@far.test", client.text("round"))
+    record = hb.wait_record(ev="delivery")
+    assert (record["result"], record["reason"]) == ("defer", "mx-self")
+    assert len(hb.records(ev="accept")) == 1

@@ -1,6 +1,7 @@
 """Local delivery: Maildir, mbox, aliases and who exists."""
 
 import os
+import pwd
 import socket
 import stat
 import subprocess
@@ -233,3 +234,101 @@ def test_helper_waits_for_its_job():
     assert helper.poll() is None
     ours.close()
     assert helper.wait(5) != 0
+
+
+def test_F_1_S_5_the_host_itself(make_server, dns):
+    """The host's own name, localhost and its literals need no line and no
+    DNS; the notice about mail of a `@localhost` sender arrives too."""
+    hb = make_server(["domain site.test", "resolver %s" % dns])
+    there = ("alice@mx.hb.test", "alice@localhost",
+             "alice@localhost.localdomain", "alice@[127.0.0.1]",
+             "alice@[IPv6:::1]", "alice@[IPv6:::ffff:127.0.0.1]")
+    for number, rcpt in enumerate(there):
+        hb.send("a@client.test", rcpt, client.text("n%d" % number))
+    hb.wait_mail("alice", len(there))
+    for rcpt in ("nobody-here@localhost", "nobody-here@[0.0.0.0]"):
+        with hb.client() as c:
+            c.ehlo()
+            assert c.envelope("a@client.test", rcpt)[1].code == 550
+    for name in ("abuse", "MAILER-DAEMON", "postmaster"):
+        with hb.client() as c:
+            c.ehlo()
+            assert c.envelope("", name + "@mx.hb.test")[1].code == 250
+    dns.set("gone.test", "MX", "0 .")
+    hb.send("bob@localhost", "x@gone.test", client.text("back"))
+    assert b"x@gone.test" in hb.wait_mail("bob")[0]
+    assert not [q for q in dns.queries
+                if "localhost" in q.name or "hb.test" in q.name]
+
+
+@pytest.mark.root
+def test_A_13_accounts_of_the_roles(make_server):
+    """Nothing is delivered as an account that a role runs as."""
+    hb = make_server(["local-users passwd", "user local hbalice"])
+    with hb.client() as c:
+        c.ehlo()
+        for name in ("_hauberk", "_hauberkk", "_HAUBERKQ+x"):
+            assert c.envelope("a@client.test",
+                              name + "@hb.test")[1].code == 550
+            c.cmd("RSET")
+        assert c.envelope("a@client.test", "hbbob@hb.test")[1].code == 250
+
+
+def test_F_10_F_16_long_and_odd_addresses(make_server):
+    """A long local part and an underscore in the domain are taken, of senders
+    and of recipients."""
+    long = "srs0=" + "x" * 200
+    hb = make_server(["domain hb.test app_web_1.app_default",
+                      "aliases text:aliases"], start=False)
+    hb.write("aliases", "%s: alice\n" % long)
+    hb.start()
+    hb.send("%s@odd_client.test" % long,
+            [long + "@hb.test", "bob@app_web_1.app_default"],
+            client.text("odd"))
+    sender = head(hb.wait_mail("bob")[0])["return-path"]
+    assert sender == ["<%s@odd_client.test>" % long]
+    hb.wait_mail("alice")
+    assert hb.sendmail("-f", long + "@odd_client.test", "bob@hb.test",
+                       message=client.text("command")).code == 0
+    hb.wait_mail("bob", 2)
+
+
+def test_A_11_E_4_strangers_and_relay_domains(make_server):
+    """A relay-domain and what is below it; no routes in what they send."""
+    hb = make_server(["relay-from 192.0.2.0/24", "relay-domain partner.test"])
+    with hb.client() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@client.test>")
+        for rcpt, code in (("x@partner.test", 250), ("x@a.Partner.test", 250),
+                           ("x@xpartner.test", 550),
+                           ("x%far.test@partner.test", 550),
+                           ("far.test!x@partner.test", 550),
+                           ('"x@far.test"@partner.test', 550),
+                           ("@far.test:x@partner.test", 550),
+                           ("@hb.test:alice@hb.test", 250),
+                           ("alice%far.test@hb.test", 550),
+                           ("x@far.test", 550)):
+            assert c.cmd("RCPT TO:<%s>" % rcpt).code == code, rcpt
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words, name", [
+    (["local-users passwd"], "hbtwin"), (["user local _hauberkk"], "alice")])
+def test_A_13_nothing_runs_as_a_role(make_server, words, name):
+    """Neither an account of a role's uid under another name, nor one that the
+    operator names: the mail waits."""
+    number = pwd.getpwnam("_hauberkk").pw_uid
+    with open("/etc/passwd") as f:
+        before = f.read()
+    try:
+        with open("/etc/passwd", "a") as f:
+            f.write("hbtwin:x:%d:%d::/nonexistent:/bin/sh\n" %
+                    (number, number))
+        hb = make_server(["lab on", *words])
+        os.chmod(hb.mail, 0o1777)
+        hb.send("a@client.test", name + "@hb.test", client.text("no"))
+        assert hb.wait_reason("helper-failed")
+        assert os.listdir(hb.mail) == []
+    finally:
+        with open("/etc/passwd", "w") as f:
+            f.write(before)

@@ -4,6 +4,7 @@
 
 #include "common/proto/address.h"
 #include "common/proto/domain.h"
+#include "common/proto/netaddr.h"
 
 #define L64 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg"
 #define D63 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
@@ -34,6 +35,13 @@ static const struct row paths[] = {
 	{ "<>", HB_ADDR_NULL, 0, "" },
 	{ "<Postmaster>", HB_ADDR_LOCAL, 0, "Postmaster" },
 	{ "<" L64 "@b>", 0, 0, L64 "@b" },
+	{ "<" L64 "h@b>", 0, 0, L64 "h@b" },
+	{ "<" L64 L64 L64 L64 "@b.example>", 0, 0,
+	  L64 L64 L64 L64 "@b.example" },
+	{ "<\"" L64 " h\"@b>", 0, 0, "\"" L64 " h\"@b" },
+	{ "<root@app_web_1.app_Default>", 0, 0, "root@app_web_1.app_default" },
+	{ "<a@_b>", 0, 0, "a@_b" },
+	{ "<a@[IPv6:::ffff:192.0.2.1]>", 0, 0, "a@[ipv6:::ffff:192.0.2.1]" },
 	{ "<a@" D253 ">", 0, 0, "a@" D253 },
 	{ "<\xc3\xa9@b>", HB_ADDR_UTF8, 0, "\xc3\xa9@b" },
 	{ "<\"\xc3\xa9 x\"@b>", HB_ADDR_UTF8, 0, "\"\xc3\xa9 x\"@b" },
@@ -61,7 +69,7 @@ static const struct row paths[] = {
 	{ "<a@b-.c>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@b..c>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@.b>", 0, HB_E_SYNTAX, NULL },
-	{ "<a@b_c>", 0, HB_E_SYNTAX, NULL },
+	{ "<a@b c>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@[192.0.2.256]>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@[2001:db8::1]>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@[192.0.2.1>", 0, HB_E_SYNTAX, NULL },
@@ -69,7 +77,9 @@ static const struct row paths[] = {
 	{ "<@x.example a@b>", 0, HB_E_SYNTAX, NULL },
 	{ "<@x.example,a@b>", 0, HB_E_SYNTAX, NULL },
 	{ "<@x.example,:a@b>", 0, HB_E_SYNTAX, NULL },
-	{ "<" L64 "h@b>", 0, HB_E_RANGE, NULL },
+	/* the path: 512 with its brackets */
+	{ "<" L64 L64 L64 L64 L64 L64 L64 L64 "@b>", 0, HB_E_RANGE, NULL },
+	{ "<" L64 L64 L64 L64 "h@" D253 ">", 0, HB_E_RANGE, NULL },
 	{ "<a@" D253 ".c>", 0, HB_E_SYNTAX, NULL },
 	{ "<a@" D253 "." D63 ">", 0, HB_E_RANGE, NULL },
 	{ "<a@" D63 "h.c>", 0, HB_E_SYNTAX, NULL },
@@ -101,6 +111,7 @@ check_text(const struct hb_addr *a, const char *want)
 	hb_buf_free(&out);
 }
 
+/* F-10, F-16, F-20 too */
 static void
 smtp_03_paths(void **state)
 {
@@ -247,6 +258,50 @@ domain_names(void **state)
 	assert_false(hb_domain_is_dns_name(hb_span("a\0b", 3)));
 }
 
+/* All the forms of RFC 5321 s4.1.3. */
+static void
+test_F_20_literals(void **state)
+{
+	static const struct {
+		const char *in, *addr; /* NULL: none */
+	} rows[] = {
+		{ "[192.0.2.1]", "192.0.2.1" },
+		{ "[IPv6:2001:db8:0:0:0:0:0:1]", "2001:db8::1" },
+		{ "[ipv6:2001:db8::1]", "2001:db8::1" },
+		{ "[IPv6:::]", "::" },
+		{ "[IPv6:::1]", "::1" },
+		{ "[IPv6:1::]", "1::" },
+		{ "[IPv6:0:0:0:0:0:ffff:192.0.2.1]", "192.0.2.1" },
+		{ "[IPv6:::ffff:192.0.2.1]", "192.0.2.1" },
+		{ "[IPv6:::FFFF:c000:0201]", "192.0.2.1" },
+		{ "[IPv6:64:ff9b::192.0.2.33]", "64:ff9b::c000:221" },
+		{ "[IPv6:192.0.2.1]", NULL },
+		{ "[::ffff:192.0.2.1]", NULL },
+		{ "[2001:db8::1]", NULL },
+		{ "[IPv6:::ffff:192.0.2]", NULL },
+		{ "[IPv6:::ffff:192.0.2.1", NULL },
+		{ "[IPv6:fe80::1%eth0]", NULL },
+		{ "[IPv6:]", NULL },
+		{ "[]", NULL },
+		{ "192.0.2.1", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span in = at_page_end(hb_span_str(rows[i].in));
+		char text[HB_NETADDR_TEXT];
+		struct hb_netaddr a;
+
+		print_message("%s\n", rows[i].in);
+		assert_int_equal(hb_domain_is_literal(in),
+		    rows[i].addr != NULL);
+		if (!hb_domain_literal(in, &a))
+			continue;
+		hb_netaddr_format(&a, text);
+		assert_string_equal(text, rows[i].addr);
+	}
+}
+
 static void
 domains_compared(void **state)
 {
@@ -272,6 +327,7 @@ main(void)
 		cmocka_unit_test(split_at_the_last_at),
 		cmocka_unit_test(smtp_04_postmaster),
 		cmocka_unit_test(domain_names),
+		cmocka_unit_test(test_F_20_literals),
 		cmocka_unit_test(domains_compared),
 	};
 

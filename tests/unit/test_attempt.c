@@ -252,6 +252,8 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 		    false);
 	else if (what == 'f' || what == 'F' || what == 'R')
 		report(f, DLV_LINK_CLOSED, HB_REASON_TLS_HANDSHAKE, false);
+	else if (what == 's')
+		report(f, DLV_LINK_CLOSED, HB_REASON_MX_SELF, false);
 	else if (what == 'l' || what == 'i')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, false);
 	else
@@ -380,6 +382,8 @@ static const struct attempt_row rows[] = {
 	{ "STS-24 none listed: not connected to", STS_MODE_ENFORCE, "y.test", "", "", HB_RESULT_DEFER, HB_REASON_MX_MISMATCH, 0, false },
 	{ "STS-27 testing delivers", STS_MODE_TESTING, "y.test", "n+", "1", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "STS-28 none", STS_MODE_NONE, "", "n+", "1", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
+	{ "F-2 it bears our name: nobody who is worse", STS_MODE_COUNT, "", "s", "1", HB_RESULT_DEFER, HB_REASON_MX_SELF, 0, false },
+	{ "F-2 we are the backup", STS_MODE_COUNT, "", "cs", "12", HB_RESULT_DEFER, HB_REASON_CONNECT_REFUSED, 0, false },
 	{ "nobody answers", STS_MODE_COUNT, "", "cc", "12", HB_RESULT_DEFER, HB_REASON_CONNECT_REFUSED, 0, true },
 	{ "lost: the next", STS_MODE_COUNT, "", "lv+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "MAIL refused for now: the next", STS_MODE_COUNT, "", "v4v+", "12", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
@@ -401,12 +405,12 @@ run_row(const struct attempt_row *r)
 	struct sts_policy policy = { .mode = r->mode, .expires_ms = 5000,
 		.mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
 
@@ -429,12 +433,12 @@ static void
 test_S_9_memory_keeps_the_reason(void **state)
 {
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .down = HB_REASON_CONNECT_TIMEOUT };
 	const struct dlv_result *res;
 
@@ -539,13 +543,13 @@ run_channel(const struct channel_row *r)
 	struct hb_tls_policy word = { .pattern = pattern_text,
 		.level = r->level };
 	struct hb_conf conf = { .mta_sts = true, .dane = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = r->mx, .tlsa = r->tlsa,
 		.trust = DLV_TRUST_YES,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
@@ -603,13 +607,12 @@ test_RTLS_01_09_a_notice_says_it_where_the_channel_suits(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true, .dane = true };
+		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1, .flags = RTLS };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_self self = { .hostname = "me.test" };
 		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = cases[i].links, .mx = cases[i].mx,
 			.tlsa = cases[i].tlsa, .trust = DLV_TRUST_YES };
 
@@ -670,13 +673,13 @@ static void
 run_route(const struct route_row *r, struct hb_tls_policies words)
 {
 	struct hb_conf conf = { .dane = true, .tls_policies = words };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = hb_span_str(r->sender) };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = hb_span_str(r->route),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
 		.trust = r->trust };
 	const struct dlv_outcome *o;
@@ -766,12 +769,12 @@ run_memory(const struct memory_row *r)
 {
 	struct dlv_seen seen = { .domain = { .best = r->best } };
 	struct hb_conf conf = { .dane = true, .downgrade_memory = r->memory };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
 		.trust = r->trust,
 		.seen = r->best == HB_RANK_COUNT ? NULL : &seen };
@@ -807,12 +810,12 @@ static void
 policy_is_not_waited_for_without_hosts(void **state)
 {
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .no_dns = true };
 
 	(void)state;
@@ -863,15 +866,14 @@ what_dns_denies_and_a_policy_says(void **state)
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(denied); i++) {
 		struct hb_conf conf = { .mta_sts = denied[i].mta_sts };
+		const struct hb_conf *now = &conf;
 		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = "", .mx = denied[i].mx,
 			.trust = denied[i].trust,
 			.policy = denied[i].policy ? &policy : NULL };
@@ -893,12 +895,12 @@ static void
 facts_of_a_dead_connection(void **state)
 {
 	struct hb_conf conf = { .dane = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("smtp://m1.x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "ic" };
 
 	(void)state;
@@ -935,12 +937,12 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
@@ -980,14 +982,14 @@ test_STS_22_29_policy_is_asked_for(void **state)
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true };
+		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1 };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_self self = { .hostname = "me.test" };
 		struct dlv_order order = {
 			.route = hb_span_str(cases[i].route),
 			.domain = HB_SPAN("x.test"), .env = &env,
-			.rcpt = &rcpt, .nrcpt = 1, .conf = &conf,
-			.self = &self, .final = cases[i].final };
+			.rcpt = &rcpt, .nrcpt = 1, .conf = &now,
+			.final = cases[i].final };
 		struct fake f = { .links = "v+" };
 
 		f.a = dlv_attempt_new(&order, &world, &f);
@@ -1027,10 +1029,10 @@ explain_looks_at_every_host(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
-	struct dlv_self self = { .hostname = "me.test" };
+	const struct hb_conf *now = &conf;
 	struct dlv_order order = { .mode = DLV_EXPLAIN_LIVE,
 		.route = HB_SPAN("mx://x.test"), .domain = HB_SPAN("x.test"),
-		.conf = &conf, .self = &self };
+		.conf = &now };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(hosts); i++) {
@@ -1064,13 +1066,13 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 	struct sts_policy policy = { .mode = STS_MODE_ENFORCE,
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1, .flags = RTLS,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_self self = { .hostname = "me.test" };
 	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
-		.nrcpt = 1, .conf = &conf, .self = &self };
+		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "V+", .policy = &policy, .mx = 'i',
 		.jump = true };
 
@@ -1117,17 +1119,16 @@ words_that_end_by_a_clock_not_believed(void **state)
 		    true, HB_TLS_MAY, HB_TLS_NONE },
 	};
 	char pattern[] = "x.test";
-	struct dlv_self self = { .hostname = "me.test" };
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
 		struct hb_tls_policy word = { .pattern = pattern,
 			.level = ends[i].word, .until_ms = ends[i].until_ms };
 		struct hb_conf conf = { .tls_policies = { &word, 1 } };
+		const struct hb_conf *now = &conf;
 		struct dlv_order order = { .mode = DLV_EXPLAIN,
 			.route = hb_span_str(ends[i].route),
-			.domain = HB_SPAN("y.test"), .conf = &conf,
-			.self = &self };
+			.domain = HB_SPAN("y.test"), .conf = &now };
 		struct fake f = { .links = "", .mx = 'i', .explains = true,
 			.clock_implausible = ends[i].doubt,
 			.good_ms = ends[i].good_ms };

@@ -297,6 +297,14 @@ static const struct script scripts[] = {
 	  "S 250 PIPELINING\nR\n" GROUP "S 250 ok\nS 250 ok\nS 250 ok\n"
 	  "S 354 go\nB\nS 250 ok\nS 452 full\nD\n", "od", 0, 2, DLV_TLS_NEVER,
 	  true, false, HB_TLSF_UNKNOWN, false },
+	{ "F-2 a server of our name is ourselves", HELLO
+	  "S 250-Me.Test hello\nS 250 PIPELINING\nX mx-self\n", "-", 0, 1,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_UNKNOWN, false },
+	{ "F-2 inside TLS", STARTED "C EHLO me.test\nS 250 me.test\nX mx-self\n",
+	  "-", 0, 1, DLV_TLS_OFFERED, false, false, HB_TLSF_DONE, false },
+	{ "F-2 LMTP of this host", "S 220 l\nC LHLO me.test\nS 250 me.test\nR\n"
+	  MAIL1 "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\n", "o", 0, 1,
+	  DLV_TLS_NEVER, true, false, HB_TLSF_UNKNOWN, false },
 	{ "RTLS-01, RTLS-04 listed inside TLS", STARTED "C EHLO me.test\n"
 	  "S 250-mx\nS 250 requiretls\nR\nC MAIL FROM:<a@b.test> REQUIRETLS\n"
 	  "S 450 no\nD\n", "d", HB_ENV_REQUIRETLS, 1, DLV_TLS_OFFERED, false,
@@ -438,7 +446,8 @@ begin_script(struct play *p, const struct script *s)
 	static const char *const addresses[MAX_RCPTS] = { "r0@x.test",
 		"r1@x.test", "r2@x.test", "r3@x.test" };
 	struct dlv_client_conf conf = { .helo = "me.test", .lmtp = s->lmtp,
-		.tls = s->tls, .demanded = s->demanded, .reply_ms = 1000 };
+		.tls = s->tls, .demanded = s->demanded, .may_loop = !s->lmtp,
+		.reply_ms = 1000 };
 
 	p->env = (struct hb_env){ .sender = HB_SPAN("a@b.test"),
 		.flags = s->flags, .size = 100 };

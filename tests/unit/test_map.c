@@ -163,6 +163,41 @@ alias_targets_are_cut(void **state)
 	hb_buf_free(&out);
 }
 
+static void
+test_F_13_comments_and_quotes_of_targets(void **state)
+{
+	static const char *const want[] = { "Ann Lee <ann@x>",
+		"bob (at home, mostly)", "\"Last, First\" <c@x>",
+		"|\"/bin/x -y, z\"", "(odd", "\"a\" \"b\"" };
+	struct hb_span rest = at_page_end(HB_SPAN("Ann Lee <ann@x>,"
+	    "bob (at home, mostly), \"Last, First\" <c@x>,"
+	    "|\"/bin/x -y, z\", (odd, \"a\" \"b\""));
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(want); i++) {
+		assert_int_equal(hb_alias_next(&rest, &out), 1);
+		assert_span(hb_buf_span(&out), want[i]);
+	}
+	assert_int_equal(hb_alias_next(&rest, &out), 0);
+	hb_buf_free(&out);
+}
+
+/* The first key of a file is found whatever editor wrote it. */
+static void
+test_F_24_a_byte_order_mark(void **state)
+{
+	struct hb_mapspec spec = { HB_MAP_TEXT, file };
+	struct hb_map *m;
+
+	(void)state;
+	write_file("\xef\xbb\xbf" "ann: lee\nbob: ray\n", 0);
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_get(m, "ann", "lee");
+	assert_get(m, "bob", "ray");
+	hb_map_close(&m);
+}
+
 static int
 make_dir(void **state)
 {
@@ -194,6 +229,8 @@ main(void)
 		cmocka_unit_test(a_built_map_is_used_when_newer),
 		cmocka_unit_test(mistakes_are_told_and_nothing_is_built),
 		cmocka_unit_test(alias_targets_are_cut),
+		cmocka_unit_test(test_F_13_comments_and_quotes_of_targets),
+		cmocka_unit_test(test_F_24_a_byte_order_mark),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

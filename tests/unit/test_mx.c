@@ -1,6 +1,7 @@
 /* The list of mail hosts out of DNS answers: SMTP-09, STS-31, DANE-01. */
 #include "unit.h"
 
+#include "common/proto/here.h"
 #include "delivery/mx.h"
 
 static uint32_t
@@ -10,8 +11,10 @@ first(uint32_t n)
 	return 0;
 }
 
-static const struct dlv_self self = { .hostname = "me.test",
-	.addr = &(struct hb_netaddr){ 4, { 10, 0, 0, 1 }, 25 }, .naddr = 1 };
+static char own_name[] = "me.test";
+static struct hb_listen own_listen = { .addr = { 4, { 10, 0, 0, 1 }, 25 } };
+static const struct hb_conf self = { .hostname = own_name,
+	.listens = { &own_listen, 1 } };
 
 struct mx_row {
 	const char *name;
@@ -110,7 +113,7 @@ test_SMTP_09_hosts(void **state)
 		a.n = a.status == HB_DNS_OK ? w.n : 0;
 		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
 		give_addresses(&m, &w);
-		dlv_mx_finish(&m, &self);
+		dlv_mx_finish(&m, &self, DLV_OWN_MX);
 		assert_int_equal(m.result, rows[i].result);
 		if (m.result != HB_RESULT_OK)
 			hb_buf_adds(&got, hb_reason_word(m.reason));
@@ -204,7 +207,7 @@ test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
 		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
 		dlv_mx_address(&m, 0, &found, 25);
 		dlv_mx_address(&m, 1, hole ? &lost : &none, 25);
-		dlv_mx_finish(&m, NULL);
+		dlv_mx_finish(&m, &self, DLV_OWN_HOP);
 		assert_int_equal(m.result, HB_RESULT_OK);
 		assert_int_equal(m.n, 1);
 		assert_int_equal(m.listed, 2);
@@ -251,6 +254,7 @@ test_RTLS_06_a_list_that_was_cut_is_incomplete(void **state)
 static unsigned
 look_up(struct dlv_mx *m, size_t from)
 {
+	const struct hb_conf nobody = { .hostname = NULL };
 	unsigned char ip[4] = { 10, 0, 0, 2 };
 	struct hb_dns_rr addr = { .type = HB_DNS_A, .data = { ip, 4 } };
 	struct hb_dns_answer found = { .status = HB_DNS_OK, .rr = &addr,
@@ -263,7 +267,7 @@ look_up(struct dlv_mx *m, size_t from)
 		for (; i < m->n; i++)
 			dlv_mx_address(m, i, i >= from ? &found : &none, 25);
 	} while (dlv_mx_more(m));
-	dlv_mx_finish(m, NULL);
+	dlv_mx_finish(m, &nobody, DLV_OWN_MX);
 	return rounds;
 }
 
@@ -303,12 +307,136 @@ test_F_28_hosts_without_address_do_not_count(void **state)
 	hb_arena_free(&arena);
 }
 
+struct own_row {
+	const char *name, *listen;
+	enum dlv_own own;
+	const char *hosts; /* "PREF NAME ADDR,ADDR ..." */
+	const char *want;  /* "NAME=ADDR,ADDR ...", or the reason */
+};
+
+// clang-format off
+static const struct own_row own_rows[] = {
+	{ "by an interface", "*:25", DLV_OWN_MX,
+	  "10 best.test 192.0.2.7 20 next.test 192.0.2.9", "mx-self" },
+	{ "a worse one by an interface", "*:25", DLV_OWN_MX,
+	  "10 best.test 192.0.2.9 20 we.test 2001:db8::7 30 c.test 192.0.2.10",
+	  "best.test=192.0.2.9" },
+	{ "unspecified", "127.0.0.1:25", DLV_OWN_MX, "10 a.test 0.0.0.0", "mx-self" },
+	{ "unspecified IPv6", "127.0.0.1:25", DLV_OWN_MX, "10 a.test ::", "mx-self" },
+	{ "unspecified, on another port", "127.0.0.1:2525", DLV_OWN_MX,
+	  "10 a.test 0.0.0.0", "mx-self" },
+	{ "own and mapped", "127.0.0.1:25", DLV_OWN_MX,
+	  "10 a.test ::ffff:127.0.0.1", "mx-self" },
+	{ "mapped, and another's", "127.0.0.1:25", DLV_OWN_MX,
+	  "10 a.test ::ffff:192.0.2.9,192.0.2.10", "a.test=192.0.2.10" },
+	{ "mapped alone", "127.0.0.1:25", DLV_OWN_MX,
+	  "10 a.test ::ffff:192.0.2.9", "dns-no-address" },
+	{ "loopback, listening everywhere", "*:25", DLV_OWN_MX,
+	  "10 a.test 127.3.4.5", "mx-self" },
+	{ "loopback of another server", "127.0.0.1:25", DLV_OWN_MX,
+	  "10 a.test 127.3.4.5", "a.test=127.3.4.5" },
+	{ "another port of ours", "*:587", DLV_OWN_MX,
+	  "10 a.test 192.0.2.7", "a.test=192.0.2.7" },
+	{ "localhost", "*:587", DLV_OWN_MX, "10 localhost 127.0.0.1", "mx-self" },
+	{ "a smarthost that is ourselves", "*:25", DLV_OWN_HOP,
+	  "0 hub.test 192.0.2.7", "mx-self" },
+	{ "another server under our name", "127.0.0.1:587", DLV_OWN_HOP,
+	  "0 me.test 127.0.0.1", "me.test=127.0.0.1" },
+};
+// clang-format on
+
+static void
+add_own_addresses(struct dlv_mx *m, size_t i, struct hb_span list)
+{
+	while (list.n > 0) {
+		struct hb_span one = hb_span_cut(&list, ',');
+		unsigned char b[16] = { [10] = 0xff, [11] = 0xff };
+		struct hb_netaddr a;
+		struct hb_dns_rr rr = { .type = HB_DNS_A, .data = { b, 4 } };
+		struct hb_dns_answer answer = { .status = HB_DNS_OK,
+			.rr = &rr, .n = 1 };
+
+		assert_int_equal(hb_netaddr_parse(one, &a), 0);
+		memcpy(b, a.b, a.family == 4 ? 4 : 16);
+		if (hb_span_find(one, ':') < one.n) {
+			rr = (struct hb_dns_rr){ .type = HB_DNS_AAAA,
+				.data = { b, 16 } };
+			if (a.family == 4) { /* mapped */
+				memset(b, 0, 16);
+				memset(b + 10, 0xff, 2);
+				memcpy(b + 12, a.b, 4);
+			}
+		}
+		dlv_mx_address(m, i, &answer, 25);
+	}
+}
+
+static void
+show_hosts(const struct dlv_mx *m, struct hb_buf *got)
+{
+	char text[HB_NETADDR_TEXT];
+
+	if (m->result != HB_RESULT_OK)
+		hb_buf_adds(got, hb_reason_word(m->reason));
+	for (size_t i = 0; i < m->n; i++) {
+		hb_buf_addf(got, "%s%s=", i > 0 ? " " : "", m->hosts[i].name);
+		for (size_t k = 0; k < m->hosts[i].naddr; k++) {
+			hb_netaddr_format(&m->hosts[i].addr[k], text);
+			hb_buf_addf(got, "%s%s", k > 0 ? "," : "", text);
+		}
+	}
+}
+
+static void
+run_own_row(const struct own_row *r)
+{
+	struct hb_listen l = { .any = r->listen[0] == '*' };
+	struct hb_conf c = { .arena = hb_arena_new(), .hostname = own_name,
+		.listens = { &l, 1 } };
+	struct hb_span rest = hb_span_str(r->hosts), pref, addr[4];
+	struct hb_dns_rr rr[4];
+	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = rr };
+	struct hb_buf got = HB_BUF_INIT(0);
+	struct dlv_mx m;
+	uint64_t v;
+
+	assert_int_equal(hb_netaddr_parse_port(hb_span_str(r->listen),
+	    &l.addr), 0);
+	hb_here_set_interfaces(&c, HB_SPAN("192.0.2.7\n2001:db8::7\n"));
+	while ((pref = hb_span_word(&rest)).n > 0) {
+		assert_int_equal(hb_span_u64(pref, 65535, &v), 0);
+		rr[a.n] = (struct hb_dns_rr){ .type = HB_DNS_MX,
+			.preference = (uint16_t)v,
+			.name = hb_span_word(&rest) };
+		addr[a.n++] = hb_span_word(&rest);
+	}
+	dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, c.arena);
+	for (size_t i = 0; i < a.n; i++)
+		add_own_addresses(&m, i, addr[i]);
+	dlv_mx_finish(&m, &c, r->own);
+	show_hosts(&m, &got);
+	assert_span(hb_buf_span(&got), r->want);
+	hb_buf_free(&got);
+	hb_arena_free(&c.arena);
+}
+
+static void
+test_F_2_own_addresses(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(own_rows); i++) {
+		print_message("%s\n", own_rows[i].name);
+		run_own_row(&own_rows[i]);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_SMTP_09_hosts),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_F_2_own_addresses),
 		cmocka_unit_test(test_DANE_03_04_records_as_they_came),
 		cmocka_unit_test(
 		    test_RTLS_06_a_list_with_a_hole_is_incomplete),

@@ -1,7 +1,8 @@
 /* Addresses and networks as text and values. */
 #include "tests/unit/unit.h"
 
-#include "common/proto/netaddr.h"
+#include "common/proto/domain.h"
+#include "common/proto/here.h"
 
 static void
 addresses(void **state)
@@ -116,6 +117,81 @@ networks(void **state)
 	}
 }
 
+/* What this host is.  IS: d a domain of it, n its name, a one of its
+ * addresses, e reached on port 25. */
+struct here_row {
+	const char *conf, *what, *is;
+};
+
+// clang-format off
+static const struct here_row here_rows[] = {
+	{ "127.0.0.1:25", "mx.site.test", "dn" },
+	{ "127.0.0.1:25", "MX.Site.Test", "dn" },
+	{ "127.0.0.1:25", "site.test", "d" },
+	{ "127.0.0.1:25", "localhost", "dn" },
+	{ "127.0.0.1:25", "LocalHost.localdomain", "dn" },
+	{ "127.0.0.1:25", "x.localhost", "" },
+	{ "127.0.0.1:25", "far.test", "" },
+	{ "127.0.0.1:25", "", "d" },
+	{ "127.0.0.1:25", "[127.0.0.1]", "dae" },
+	{ "127.0.0.1:25", "[127.0.0.2]", "" },
+	{ "127.0.0.1:2525", "[127.0.0.1]", "da" },
+	{ "127.0.0.1:25", "[IPv6:::1]", "da" },
+	{ "127.0.0.1:25", "[IPv6:::ffff:127.0.0.1]", "dae" },
+	{ "127.0.0.1:25", "[0.0.0.0]", "dae" },
+	{ "127.0.0.1:25", "[IPv6:::]", "dae" },
+	{ "127.0.0.1:25", "[192.0.2.7]", "da" }, /* of an interface */
+	{ "127.0.0.1:25", "[IPv6:2001:db8::7]", "da" },
+	{ "127.0.0.1:25", "[192.0.2.8]", "" },
+	{ "192.0.2.8:25", "[192.0.2.8]", "dae" },
+	{ "*:25", "[192.0.2.7]", "dae" },
+	{ "*:25", "[IPv6:::ffff:192.0.2.7]", "dae" },
+	{ "*:25", "[IPv6:2001:db8::7]", "dae" },
+	{ "*:25", "[127.9.9.9]", "dae" },
+	{ "*:25", "[IPv6:::1]", "dae" },
+	{ "*:25", "[192.0.2.8]", "" },
+	{ "*:587", "[192.0.2.7]", "da" },
+	{ "0.0.0.0:25", "[192.0.2.7]", "dae" },
+};
+// clang-format on
+
+static void
+test_F_1_F_2_what_is_here(void **state)
+{
+	char host[] = "mx.site.test", domain[] = "site.test", *domains[] = {
+		domain };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(here_rows); i++) {
+		const struct here_row *r = &here_rows[i];
+		struct hb_listen l = { .any = r->conf[0] == '*' };
+		struct hb_conf c = { .arena = hb_arena_new(),
+			.hostname = host, .domains = { domains, 1 },
+			.listens = { &l, 1 } };
+		struct hb_span what = hb_span_str(r->what);
+		struct hb_netaddr a = { 0 };
+		char got[8] = "", *p = got;
+
+		print_message("%s %s\n", r->conf, r->what);
+		assert_int_equal(hb_netaddr_parse_port(hb_span_str(r->conf),
+		    &l.addr), 0);
+		hb_here_set_interfaces(&c, HB_SPAN("192.0.2.7\n\nnonsense\n"
+		    "2001:db8::7"));
+		(void)hb_domain_literal(what, &a);
+		a.port = 25;
+		if (hb_here_is_domain(&c, what))
+			*p++ = 'd';
+		if (hb_here_is_name(&c, what))
+			*p++ = 'n';
+		if (a.family != 0 && hb_here_is_address(&c, &a))
+			*p++ = 'a';
+		if (a.family != 0 && hb_here_is_endpoint(&c, &a))
+			*p++ = 'e';
+		assert_string_equal(got, r->is);
+		hb_arena_free(&c.arena);
+	}
+}
+
 int
 main(void)
 {
@@ -123,6 +199,7 @@ main(void)
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(ports),
 		cmocka_unit_test(networks),
+		cmocka_unit_test(test_F_1_F_2_what_is_here),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/proto/conf.h"
+#include "common/proto/here.h"
 #include "queue/router_lookup.h"
 #include "queue/router_walk.h"
 
@@ -73,10 +73,35 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 	w->found = found;
 }
 
+static unsigned files_read;
+
 static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
 	(void)ctx;
+	files_read++;
+	if (hb_span_eq(path, HB_SPAN("/outer"))) {
+		hb_buf_adds(content, "\xef\xbb\xbf"
+		    "ann\n:include:/inner\n");
+		return 0;
+	}
+	if (hb_span_eq(path, HB_SPAN("/inner"))) {
+		hb_buf_adds(content, "ann\nbob\n:include:/outer\n");
+		return 0;
+	}
+	if (hb_span_has_prefix_nocase(path, HB_SPAN("/deep/"))) {
+		hb_buf_addf(content, ":include:%.*s0\n", HB_SPAN_ARG(path));
+		return 0;
+	}
+	if (hb_span_eq(path, HB_SPAN("/gap"))) {
+		hb_buf_adds(content, ":include:\nann\n:include:/nothing\n");
+		return 0;
+	}
+	if (hb_span_has_prefix_nocase(path, HB_SPAN("/wide"))) {
+		for (unsigned i = 0; i < 2 * HB_MAX_INCLUDES; i++)
+			hb_buf_addf(content, ":include:/wide/%u\n", i);
+		return 0;
+	}
 	if (!hb_span_eq(path, HB_SPAN("/list")))
 		return HB_E_TEMP;
 	hb_buf_adds(content, "# members\nann\n\n|/bin/evil\nbob, far@away.test\n");
@@ -100,6 +125,12 @@ on_done(void *ctx, const struct rt_item *items, size_t n,
 
 static const struct rt_walk_ops ops = { op_alias, op_user, op_include,
 	on_done };
+
+static void
+keep_found(void *ctx, enum rt_found found)
+{
+	*(int *)ctx = (int)found;
+}
 
 static const struct pair aliases[] = {
 	{ "root", "ann" },
@@ -133,7 +164,7 @@ walks(void **state)
 		{ "ann@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
 		{ "ann+x@site.test", "ann+x@site.test>local:ann;=ok 2.1.5" },
 		{ "nosuch@site.test", "=fail 5.1.1" },
-		{ "Postmaster", "Postmaster@site.test>local:postmaster;=ok 2.1.5" },
+		{ "Postmaster", "ann@site.test>local:ann;=ok 2.1.5" },
 		{ "root@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
 		{ "FULL@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
 		{ "full@two.test", "ann@site.test>local:ann;=ok 2.1.5" },
@@ -164,19 +195,23 @@ walks(void **state)
 		{ "x@away.test", "x@away.test>mx://away.test;=ok 2.1.5" },
 		{ "x@sub.gw.test", "x@sub.gw.test>smtp://gw;=ok 2.1.5" },
 		{ "x@[192.0.2.1]", "x@[192.0.2.1]>smtp://192.0.2.1;=ok 2.1.5" },
-		{ "x@[IPv6:::1]", "x@[IPv6:::1]>smtp://[::1];=ok 2.1.5" },
+		{ "x@[IPv6:2001:db8::1]", "x@[IPv6:2001:db8::1]>"
+		    "smtp://[2001:db8::1];=ok 2.1.5" },
+		{ "x@[ipv6:::ffff:192.0.2.1]", "x@[ipv6:::ffff:192.0.2.1]>"
+		    "smtp://192.0.2.1;=ok 2.1.5" },
 		{ "x@[nonsense]", "=fail 5.1.2" },
 		{ "ann@here.test", "ann@here.test>local:ann;=ok 2.1.5" },
 		{ "ANN@site.test", "ANN@site.test>local:ann;=ok 2.1.5" },
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n"
 	    "route .gw.test smtp://gw\nroute here.test local\n");
+	const struct hb_conf *now = c;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(c, hb_span_str(rows[i].in), &ops, &w);
+		rt_walk(&now, hb_span_str(rows[i].in), &ops, &w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strncmp((char *)w.got.p, rows[i].want,
 			strlen(rows[i].want)) != 0)
@@ -186,16 +221,250 @@ walks(void **state)
 	hb_conf_free(&c);
 }
 
+static void
+run_walks(struct hb_conf *c, const struct pair *map,
+    const char *const rows[][2], size_t n)
+{
+	const struct hb_conf *now = c;
+
+	for (size_t i = 0; i < n; i++) {
+		struct world w = { map, users, .got = HB_BUF_INIT(0) };
+
+		rt_walk(&now, hb_span_str(rows[i][0]), &ops, &w);
+		hb_buf_add(&w.got, hb_span("", 1));
+		if (strcmp((char *)w.got.p, rows[i][1]) != 0)
+			fail_msg("%s: %s", rows[i][0], w.got.p);
+		hb_buf_free(&w.got);
+	}
+}
+
+/* The host's own names and literals need no line, and no DNS. */
+static void
+test_S_5_F_1_own_names_are_local(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "ann@mx.site.test", "ann@mx.site.test>local:ann;=ok 2.1.5" },
+		{ "root@localhost", "ann@site.test>local:ann;=ok 2.1.5" },
+		{ "ann@LocalHost", "ann@LocalHost>local:ann;=ok 2.1.5" },
+		{ "ann@localhost.localdomain",
+		    "ann@localhost.localdomain>local:ann;=ok 2.1.5" },
+		{ "ann@[127.0.0.1]", "ann@[127.0.0.1]>local:ann;=ok 2.1.5" },
+		{ "ann@[ipv6:::1]", "ann@[ipv6:::1]>local:ann;=ok 2.1.5" },
+		{ "ann@[192.0.2.7]", "ann@[192.0.2.7]>local:ann;=ok 2.1.5" },
+		{ "ann@[ipv6:::ffff:127.0.0.1]",
+		    "ann@[ipv6:::ffff:127.0.0.1]>local:ann;=ok 2.1.5" },
+		{ "x@[127.0.0.1]", "=fail 5.1.1" },
+		{ "x@[0.0.0.0]", "=fail 5.1.1" },
+		{ "x@[192.0.2.8]", "x@[192.0.2.8]>smtp://hub.test;=ok 2.1.5" },
+		{ "x@site.test.far.test",
+		    "x@site.test.far.test>smtp://hub.test;=ok 2.1.5" },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n"
+	    "smarthost smtp://hub.test\nroute * smtp://hub.test\n");
+
+	(void)state;
+	hb_here_set_interfaces(c, HB_SPAN("192.0.2.7\n"));
+	run_walks(c, aliases, rows, HB_ARRAY_LEN(rows));
+	hb_conf_free(&c);
+}
+
+struct map_rows {
+	const struct pair *map;
+	const char *const (*rows)[2];
+	size_t n;
+};
+
+static const struct pair no_alias[] = { { NULL, NULL } };
+
+/* postmaster, abuse and MAILER-DAEMON exist at every local domain. */
+static void
+test_S_5_names_that_exist(void **state)
+{
+	static const struct pair root[] = { { "root", "ann, postmaster" },
+		{ NULL, NULL } };
+	static const struct pair master[] = { { "postmaster", "abuse, bob" },
+		{ NULL, NULL } };
+	static const struct pair down[] = { { "postmaster", NULL },
+		{ NULL, NULL } };
+	static const char *const without[][2] = {
+		{ "postmaster@localhost",
+		    "postmaster@localhost>local:postmaster;=ok 2.1.5" },
+		{ "Abuse@site.test",
+		    "postmaster@site.test>local:postmaster;=ok 2.1.5" },
+		{ "MAILER-DAEMON@mx.site.test",
+		    "postmaster@mx.site.test>local:postmaster;=ok 2.1.5" },
+		{ "webmaster@site.test", "=fail 5.1.1" },
+	};
+	static const char *const by_root[][2] = {
+		{ "abuse@site.test", "ann@site.test>local:ann;"
+		    "postmaster@site.test>local:postmaster;=ok 2.1.5" },
+		{ "root@site.test", "ann@site.test>local:ann;"
+		    "postmaster@site.test>local:postmaster;=ok 2.1.5" },
+	};
+	static const char *const by_master[][2] = {
+		{ "mailer-daemon@site.test", "bob@site.test>local:bob;"
+		    "abuse@site.test>local:postmaster;=ok 2.1.5" },
+		{ "abuse@site.test", "abuse@site.test>local:postmaster;"
+		    "bob@site.test>local:bob;=ok 2.1.5" },
+	};
+	static const char *const unknown[][2] = {
+		{ "abuse@site.test", "=defer 4.3.0" },
+	};
+	static const struct map_rows all[] = {
+		{ no_alias, without, HB_ARRAY_LEN(without) },
+		{ root, by_root, HB_ARRAY_LEN(by_root) },
+		{ master, by_master, HB_ARRAY_LEN(by_master) },
+		{ down, unknown, HB_ARRAY_LEN(unknown) },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { no_alias, users, .got = HB_BUF_INIT(0) };
+	int got = -1;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(all); i++)
+		run_walks(c, all[i].map, all[i].rows, all[i].n);
+	rt_exists(&now, HB_SPAN("abuse@localhost"), &ops, &w, keep_found, &got);
+	assert_int_equal(got, RT_FOUND);
+	hb_conf_free(&c);
+}
+
+/* The accounts of the roles get no mail, whatever they are called. */
+static void
+test_A_13_own_accounts_are_unknown(void **state)
+{
+	static const char *const own[] = { "_hauberk@site.test",
+		"_hauberkk@site.test", "_HAUBERKQ+x@localhost",
+		"_hauberkw@site.test", "bob@site.test" };
+	static const char *const there[] = { "_hauberk", "_hauberkk",
+		"_hauberkq", "_hauberkw", "bob", "team", NULL };
+	struct hb_conf *c = conf_of("domain site.test\nuser queue bob\n"
+	    "user local team\n");
+	const struct hb_conf *now = c;
+	struct world w = { no_alias, there, .got = HB_BUF_INIT(0) };
+	int got;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++) {
+		print_message("%s\n", own[i]);
+		got = -1;
+		rt_exists(&now, hb_span_str(own[i]), &ops, &w, keep_found, &got);
+		assert_int_equal(got, RT_NOTFOUND);
+	}
+	rt_exists(&now, HB_SPAN("team@site.test"), &ops, &w, keep_found, &got);
+	assert_int_equal(got, RT_FOUND);
+	hb_conf_free(&c);
+}
+
+/* Targets as people copy them out of header fields. */
+static void
+test_F_13_targets_as_header_addresses(void **state)
+{
+	static const struct pair map[] = {
+		{ "a", "Ann Lee <ann@site.test>, bob (at home, mostly)" },
+		{ "b", "<bob@away.test>, \"Last, First\" <x@away.test>" },
+		{ "c", "|\"/bin/x -y, z\"" },
+		{ "d", "\"| /bin/x \\\"-y\\\"\"" },
+		{ "e", "ann <ann@site.test> bob" },
+		{ "f", ":include:\"/list\"" },
+		{ "g", "ann, (nobody else)" },
+		{ "h", "x y" },
+		{ NULL, NULL },
+	};
+	static const char *const rows[][2] = {
+		{ "a@site.test", "ann@site.test>local:ann;"
+		    "bob@site.test>local:bob;=ok 2.1.5" },
+		{ "b@site.test", "bob@away.test>mx://away.test;"
+		    "x@away.test>mx://away.test;=ok 2.1.5" },
+		{ "c@site.test", "c@site.test>pipe:-:/bin/x -y, z;=ok 2.1.5" },
+		{ "d@site.test",
+		    "d@site.test>pipe:-:/bin/x \"-y\";=ok 2.1.5" },
+		{ "e@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
+		{ "f@site.test", "f@site.test>error:5.3.5 An alias holds a "
+		    "target that cannot be used;ann@site.test>local:ann;"
+		    "bob@site.test>local:bob;far@away.test>mx://away.test;"
+		    "=ok 2.1.5" },
+		{ "g@site.test", "ann@site.test>local:ann;=ok 2.1.5" },
+		{ "h@site.test", "x y>error:5.1.3 "
+		    "Malformed address in an alias;=ok 2.1.5" },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n");
+
+	(void)state;
+	run_walks(c, map, rows, HB_ARRAY_LEN(rows));
+	hb_conf_free(&c);
+}
+
+/* Lists nest, and may name each other.  F-24: a list's file may begin with a
+ * byte order mark. */
+static void
+test_E_2_F_24_lists_in_lists(void **state)
+{
+	static const struct pair map[] = {
+		{ "outer", ":include:/outer" },
+		{ "owner-outer", "ann" },
+		{ "deep", ":include:/deep/0" },
+		{ "wide", ":include:/wide" },
+		{ "gap", ":include:/gap" },
+		{ NULL, NULL },
+	};
+	static const char *const rows[][2] = {
+		{ "outer@site.test",
+		    "ann@site.test>local:ann^owner-outer@site.test;"
+		    "bob@site.test>local:bob^owner-outer@site.test;"
+		    "=ok 2.1.5" },
+		{ "deep@site.test", "=fail 5.4.6" },
+		{ "wide@site.test", "=defer 4.3.0" },
+		{ "gap@site.test", "=defer 4.3.0" },
+	};
+	struct hb_conf *c = conf_of("domain site.test\n");
+
+	(void)state;
+	files_read = 0;
+	run_walks(c, map, rows, 1);
+	assert_int_equal(files_read, 2);
+	run_walks(c, map, rows + 1, 1);
+	assert_in_range(files_read, 3, 2 + HB_MAX_ALIAS_DEPTH);
+	files_read = 0;
+	run_walks(c, map, rows + 2, 1);
+	assert_int_equal(files_read, HB_MAX_INCLUDES);
+	run_walks(c, map, rows + 3, 1);
+	hb_conf_free(&c);
+}
+
+/* The longest path, of a list whose alias has an owner, fits its records. */
+static void
+test_F_10_long_names(void **state)
+{
+	char name[HB_MAX_PATH], owner[HB_MAX_PATH + 8], in[HB_MAX_PATH + 16];
+	const struct pair map[] = { { name, "ann" }, { owner, "ann" },
+		{ NULL, NULL } };
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { map, users, .got = HB_BUF_INIT(0) };
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[HB_MAX_PATH - 2 - strlen("@site.test")] = '\0';
+	snprintf(owner, sizeof(owner), "owner-%s", name);
+	snprintf(in, sizeof(in), "%s@site.test", name);
+	rt_walk(&now, hb_span_str(in), &ops, &w);
+	assert_span(hb_buf_span(&w.got), "ann@site.test>local:ann;=ok 2.1.5");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
 /* smtp-port is where a literal is served too. */
 static void
 port_of_a_literal(void **state)
 {
 	struct hb_conf *c = conf_of("domain site.test\nlab on\n"
 	    "smtp-port 2525\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
+	rt_walk(&now, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
 	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
 	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
 	hb_buf_free(&w.got);
@@ -206,11 +475,12 @@ static void
 a_walk_waits_for_an_answer(void **state)
 {
 	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
 		.async = true };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("root@site.test"), &ops, &w);
+	rt_walk(&now, HB_SPAN("root@site.test"), &ops, &w);
 	assert_int_equal(w.got.n, 0);
 	w.cb(w.cb_ctx, w.found);
 	assert_span(hb_buf_span(&w.got),
@@ -219,10 +489,25 @@ a_walk_waits_for_an_answer(void **state)
 	hb_conf_free(&c);
 }
 
+/* A reload while a walk waits: what is new counts, what is old is gone. */
 static void
-keep_found(void *ctx, enum rt_found found)
+a_walk_outlives_its_configuration(void **state)
 {
-	*(int *)ctx = (int)found;
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
+		.async = true };
+
+	(void)state;
+	rt_walk(&now, HB_SPAN("ann@site.test"), &ops, &w);
+	assert_int_equal(w.got.n, 0);
+	hb_conf_free(&c);
+	now = c = conf_of("domain site.test\ndeliver lmtp lmtp:/run/lmtp\n");
+	w.cb(w.cb_ctx, w.found);
+	assert_span(hb_buf_span(&w.got),
+	    "ann@site.test>lmtp:/run/lmtp;=ok 2.1.5");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
 }
 
 static void
@@ -242,22 +527,24 @@ existence_does_not_follow_targets(void **state)
 		{ "a/b@site.test", RT_NOTFOUND },
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n");
+	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 	int got;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		got = -1;
-		rt_exists(c, hb_span_str(rows[i].in), &ops, &w, keep_found,
+		rt_exists(&now, hb_span_str(rows[i].in), &ops, &w, keep_found,
 		    &got);
 		assert_int_equal(got, rows[i].want);
 	}
 	w.users_down = true;
-	rt_exists(c, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
+	rt_exists(&now, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
 	assert_int_equal(got, RT_TEMP);
 	hb_conf_free(&c);
 }
 
+/* A-11, E-4 too */
 static void
 relaying_and_senders(void **state)
 {
@@ -276,6 +563,15 @@ relaying_and_senders(void **state)
 		{ "192.0.2.1", "ann@else.test", "Ann@else.test", "b@far.test", 1, 250, 250 },
 		{ "192.0.2.1", "ann", "", "b@far.test", 1, 250, 250 },
 		{ "garbage", "", "a@x", "b@far.test", 0, 550, 250 },
+		/* E-4 */
+		{ "192.0.2.1", "", "a@x", "b@sub.Partner.test", 0, 250, 250 },
+		{ "192.0.2.1", "", "a@x", "b@xpartner.test", 0, 550, 250 },
+		/* */
+		{ "192.0.2.1", "", "a@x", "x%far.test@partner.test", 0, 550, 250 },
+		{ "192.0.2.1", "", "a@x", "far.test!x@partner.test", 0, 550, 250 },
+		{ "192.0.2.1", "", "a@x", "\"x@far.test\"@partner.test", 0, 550, 250 },
+		{ "192.0.2.1", "", "a@x", "\"@far.test:x\"@a.partner.test", 0, 550, 250 },
+		{ "127.0.0.1", "", "a@x", "x%far.test@partner.test", 0, 250, 250 },
 	};
 	struct hb_conf *c = conf_of("domain site.test\n"
 	    "relay-domain partner.test\nlisten 127.0.0.1:25 smtp\n"
@@ -292,6 +588,10 @@ relaying_and_senders(void **state)
 		assert_int_equal(rt_check_relay(c, &q).code, rows[i].rcpt_code);
 		assert_int_equal(rt_check_sender(c, &q).code,
 		    rows[i].mail_code);
+		q.routed = 1; /* <@far.test:b@partner.test> */
+		assert_int_equal(rt_check_relay(c, &q).code,
+		    strcmp(rows[i].client, "127.0.0.1") != 0 &&
+			rows[i].user[0] == '\0' ? 550 : 250);
 	}
 	hb_conf_free(&c);
 }
@@ -397,6 +697,8 @@ rules_that_decide(void **state)
 		    "domain a.test" },
 		{ "route * local", "b.test", "route * local" },
 		{ "route * local", "", "" },
+		{ "route * mx://c.test", "localhost", "this host" },
+		{ "domain a.test", "mx.site.test", "this host" },
 	};
 
 	(void)state;
@@ -416,8 +718,15 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(walks),
+		cmocka_unit_test(test_S_5_F_1_own_names_are_local),
+		cmocka_unit_test(test_S_5_names_that_exist),
+		cmocka_unit_test(test_A_13_own_accounts_are_unknown),
+		cmocka_unit_test(test_F_13_targets_as_header_addresses),
+		cmocka_unit_test(test_E_2_F_24_lists_in_lists),
+		cmocka_unit_test(test_F_10_long_names),
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
+		cmocka_unit_test(a_walk_outlives_its_configuration),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
