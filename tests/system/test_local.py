@@ -233,3 +233,15 @@ def test_helper_waits_for_its_job():
     assert helper.poll() is None
     ours.close()
     assert helper.wait(5) != 0
+
+
+def test_F_9_dev_null(make_server):
+    """/dev/null as the target of an alias throws mail away, and says so."""
+    hb = make_server(start=False)
+    aliases(hb, "trash: /dev/null\nboth: /dev/null, alice\n")
+    for name in ("trash", "both"):
+        hb.send("a@client.test", name + "@hb.test", client.text(name))
+    hb.wait_mail("alice")
+    hb.wait_empty()
+    assert len(hb.records(ev="delivery", result="ok", reason="discarded")) == 2
+    assert not hb.records(ev="delivery", result="defer")
