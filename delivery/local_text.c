@@ -122,50 +122,85 @@ local_from_line(const struct hb_env *env, int64_t now_ms, struct hb_buf *out)
 void
 local_filter_init(struct local_filter *f, bool mbox)
 {
-	*f = (struct local_filter){ .mbox = mbox };
+	*f = (struct local_filter){ .mbox = mbox, .header = true };
 }
 
-/* The start of a line is decided: gives out what was held back. */
+static const char return_path[] = "Return-Path";
+
+/* May what is held and C become "From "? */
+static bool
+may_be_from(const struct local_filter *f, unsigned char c)
+{
+	static const unsigned char from[] = "From ";
+
+	return f->mbox && f->n_start < sizeof(from) - 1 &&
+	    memcmp(f->start, from, f->n_start) == 0 && c == from[f->n_start];
+}
+
+/* May what is held and C become "Return-Path:"? */
+static bool
+may_be_return_path(const struct local_filter *f, unsigned char c)
+{
+	struct hb_span name = hb_span_str(return_path);
+	struct hb_span held = hb_span(f->start, f->n_start);
+
+	if (!f->header || f->quotes > 0 || f->n_start + 1 >= LOCAL_HOLD ||
+	    !hb_span_has_prefix_nocase(name, hb_span_head(held, name.n)))
+		return false;
+	if (held.n >= name.n)
+		return c == ':' || c == ' ' || c == '\t';
+	return hb_lower(c) == hb_lower(name.p[held.n]);
+}
+
+/* The start of a line is decided, and is no Return-Path: gives out what was
+ * held back. */
 static void
 release_start(struct local_filter *f, struct hb_buf *out)
 {
 	struct hb_span held = hb_span(f->start, f->n_start);
 
-	if (held.n > 0 && held.p[0] == '.')
-		held = hb_span_from(held, 1);
 	if (f->mbox && hb_span_eq(held, HB_SPAN("From ")))
 		hb_buf_adds(out, ">");
 	for (; f->quotes > 0; f->quotes--)
 		hb_buf_adds(out, ">");
 	hb_buf_add(out, held);
 	f->n_start = 0;
+	f->drop = f->field = false;
 	f->in_line = true;
 }
 
-/* Holds back as long as the line may still become "From ".  Returns true
- * when C was taken. */
+/* Holds back as long as the line may still become "From " or "Return-Path:".
+ * Returns true when C was taken. */
 static bool
 hold(struct local_filter *f, unsigned char c, struct hb_buf *out)
 {
-	static const unsigned char from[] = "From ";
+	bool first = f->n_start == 0 && f->quotes == 0;
 
-	if (f->n_start == 0 && c == '.' && f->quotes == 0) {
-		f->start[f->n_start++] = c; /* stuffed: dropped */
-		release_start(f, out);
+	if (first && c == '.' && !f->dot) {
+		f->dot = true; /* stuffed: dropped */
 		return true;
+	}
+	if (first && f->header && (c == ' ' || c == '\t')) {
+		f->field = true; /* folded: as the line before */
+		f->in_line = true;
+		return false;
 	}
 	if (f->mbox && f->n_start == 0 && c == '>') {
 		f->quotes++;
 		return true;
 	}
-	if (f->mbox && c == from[f->n_start]) {
-		f->start[f->n_start++] = c;
-		if (f->n_start == sizeof(from) - 1)
-			release_start(f, out);
-		return true;
+	if (!may_be_from(f, c) && !may_be_return_path(f, c)) {
+		release_start(f, out);
+		return false;
 	}
-	release_start(f, out);
-	return false;
+	f->start[f->n_start++] = c;
+	if (c == ':') {
+		f->drop = f->field = f->in_line = true;
+		f->n_start = 0;
+	} else if (f->n_start == 5 && c == ' ') {
+		release_start(f, out);
+	}
+	return true;
 }
 
 static void
@@ -173,8 +208,13 @@ end_line(struct local_filter *f, struct hb_buf *out)
 {
 	if (!f->in_line)
 		release_start(f, out);
-	hb_buf_adds(out, "\n");
-	f->in_line = f->saw_cr = false;
+	if (!f->drop)
+		hb_buf_adds(out, "\n");
+	/* An empty line ends the header, and so does one that is no field:
+	 * what follows may be the text of a message without a header. */
+	if (!f->field)
+		f->header = false;
+	f->in_line = f->saw_cr = f->dot = false;
 }
 
 /* The rest of a line, up to a CR that may end it. */
@@ -183,7 +223,10 @@ copy_line(struct local_filter *f, struct hb_span in, struct hb_buf *out)
 {
 	size_t cr = hb_span_find(in, '\r');
 
-	hb_buf_add(out, hb_span_head(in, cr));
+	if (!f->drop)
+		hb_buf_add(out, hb_span_head(in, cr));
+	if (f->header && !f->field)
+		f->field = hb_span_find(hb_span_head(in, cr), ':') < cr;
 	if (cr == in.n)
 		return cr;
 	f->saw_cr = true;
@@ -203,7 +246,10 @@ local_filter_feed(struct local_filter *f, struct hb_span in,
 			if (c == '\n') {
 				end_line(f, out);
 			} else {
-				hb_buf_adds(out, "\r");
+				if (!f->in_line)
+					release_start(f, out);
+				if (!f->drop)
+					hb_buf_adds(out, "\r");
 				used = 0;
 			}
 		} else if (f->in_line) {
@@ -220,6 +266,7 @@ local_filter_feed(struct local_filter *f, struct hb_span in,
 void
 local_filter_end(struct local_filter *f, struct hb_buf *out)
 {
-	if (f->in_line || f->n_start > 0 || f->quotes > 0 || f->saw_cr)
+	if (f->in_line || f->n_start > 0 || f->quotes > 0 || f->saw_cr ||
+	    f->dot)
 		end_line(f, out);
 }

@@ -42,14 +42,21 @@ void local_from_line(const struct hb_env *env, int64_t now_ms,
 
 /*
  * Turns wire form (CRLF, stuffed dots) into what mailboxes hold (LF), and for
- * mbox quotes lines that begin with any number of ">" and "From ".  Fed in
- * pieces of any size.
+ * mbox quotes lines that begin with any number of ">" and "From ".  Leaves out
+ * each Return-Path of the header section, folded lines and all: final delivery
+ * writes the one that is true (RFC 5321 s4.4).  Delivered-To stays: loops are
+ * found by it.  Fed in pieces of any size.
  */
+enum { LOCAL_HOLD = 32 }; /* bytes: "Return-Path" and blanks before the colon */
 struct local_filter {
 	bool mbox;
+	bool header;	/* no empty line yet */
+	bool field;	/* this line of the header has a colon, or is folded */
+	bool drop;	/* this line is left out */
 	bool in_line;	/* past the first bytes of a line */
+	bool dot;	/* its stuffed dot is gone */
 	bool saw_cr;
-	unsigned char start[8]; /* first bytes of a line, not decided yet */
+	unsigned char start[LOCAL_HOLD]; /* first bytes of a line, not decided */
 	size_t n_start;
 	unsigned long quotes; /* leading '>' already passed on hold */
 };

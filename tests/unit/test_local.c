@@ -94,6 +94,58 @@ messages_take_mailbox_form(void **state)
 }
 
 static void
+test_F_25_one_return_path(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "Return-Path: <x@y>\r\na: b\r\n\r\nt\r\n", "a: b\n\nt\n" },
+		{ "a: b\r\nRETURN-path \t:\r\n <x@y>\r\n\tz\r\nc: d\r\n e\r\n\r\n",
+		    "a: b\nc: d\n e\n\n" },
+		{ "Return-Path: a\r\nreturn-path:b\r\n\r\n"
+		  "Return-Path: c\r\n d\r\n",
+		    "\nReturn-Path: c\n d\n" },
+		/* a dot that the sender stuffed hides nothing */
+		{ ".Return-Path: a\r\n. folded\r\nb: c\r\n\r\n", "b: c\n\n" },
+		/* others of its kind stay */
+		{ "Return-Paths: a\r\nReturn-Pat\r\n", "Return-Paths: a\nReturn-Pat\n" },
+		{ "Return-Path a\r\nx: y\r\n", "Return-Path a\nx: y\n" },
+		{ "X-Return-Path: a\r\nDelivered-To: b\r\n",
+		    "X-Return-Path: a\nDelivered-To: b\n" },
+		{ " Return-Path: a\r\n", " Return-Path: a\n" },
+		/* no header at all: a body */
+		{ "hello\r\nReturn-Path: a\r\n", "hello\nReturn-Path: a\n" },
+		{ "Return-Path: \ra\r\r\n\rb: c\r\nd: e\r\n",
+		    "\rb: c\nd: e\n" },
+		{ "a: b\r\nReturn-Path: no end", "a: b\n" },
+		{ "a: b\r\nReturn-Path", "a: b\nReturn-Path\n" },
+		{ "Return-Path                         : x\r\n",
+		    "Return-Path                         : x\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		filter_rows(false, rows[i].in, rows[i].want);
+		filter_rows(true, rows[i].in, rows[i].want);
+	}
+	/* A line that some programs write in front, and what they quote. */
+	filter_rows(true, "From a@b Mon 10:00:00\r\n>Return-Path: <x>\r\n"
+	    "Return-Path: <x>\r\nFrom: y\r\n",
+	    ">From a@b Mon 10:00:00\n>Return-Path: <x>\nFrom: y\n");
+}
+
+/* A stuffed dot in front of "From " makes no other message of the rest. */
+static void
+a_stuffed_dot_hides_no_from_line(void **state)
+{
+	(void)state;
+	filter_rows(true, "a\r\n.From x\r\n.>From y\r\n..From z\r\n.",
+	    "a\n>From x\n>>From y\n.From z\n\n");
+	filter_rows(false, ".From x\r\n", "From x\n");
+	filter_rows(true, "Fro\rm\r\n\r>\r\n", "Fro\rm\n\r>\n");
+}
+
+static void
 lines_in_front(void **state)
 {
 	struct hb_env env = { .sender = HB_SPAN("a@b.test") };
@@ -316,6 +368,8 @@ main(void)
 		cmocka_unit_test(templates),
 		cmocka_unit_test(no_value_leaves_its_folder),
 		cmocka_unit_test(messages_take_mailbox_form),
+		cmocka_unit_test(test_F_25_one_return_path),
+		cmocka_unit_test(a_stuffed_dot_hides_no_from_line),
 		cmocka_unit_test(lines_in_front),
 		cmocka_unit_test(maildir_is_made_and_filled),
 		cmocka_unit_test(mbox_is_appended),
