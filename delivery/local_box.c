@@ -76,7 +76,7 @@ write_tmp(const struct local_message *m, const char *tmp)
 
 	if (fd < 0)
 		return -errno;
-	r = local_write(fd, m, false);
+	r = local_write(fd, m, HB_SPAN_NONE, false);
 	if (r == 0 && fsync(fd) != 0)
 		r = -errno;
 	if (close(fd) != 0 && r == 0)

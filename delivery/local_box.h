@@ -16,6 +16,7 @@ struct local_message {
 	int fd;		     /* a large body, -1 without */
 	const char *hostname;
 	const char *home;
+	int lock_tries; /* for a locked mailbox */
 };
 
 /* Each fills OUT: result, code, status, reason, text (into TEXT). */

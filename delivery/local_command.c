@@ -86,7 +86,7 @@ message_file(const struct local_message *m)
 
 	if (fd < 0)
 		return -errno;
-	r = local_write(fd, m, false);
+	r = local_write(fd, m, HB_SPAN_NONE, false);
 	if (r == 0 && lseek(fd, 0, SEEK_SET) != 0)
 		r = -errno;
 	if (r < 0)

@@ -20,7 +20,14 @@
 #include "common/proto/ipc.h"
 #include "delivery/local_box.h"
 
-enum { CHANNEL = 3, PIECE = 65536, COMMAND_MS = 600000, WORDS_MAX = 64 };
+enum {
+	CHANNEL = 3,
+	PIECE = 65536,
+	COMMAND_MS = 600000,
+	WORDS_MAX = 64,
+	/* Ten seconds: mail for others waits for our place. */
+	LOCK_TRIES = 100
+};
 
 struct job {
 	struct hb_arena *arena;
@@ -193,7 +200,7 @@ deliver(struct job *j, struct hb_outcome *out, struct hb_buf *text)
 	const char *home = getenv("HOME");
 	struct local_message m = { &j->env, &j->rcpt, hb_buf_span(&j->body),
 		j->fd, hb_arena_cstr(j->arena, j->frame.hostname),
-		home != NULL ? home : "/" };
+		home != NULL ? home : "/", LOCK_TRIES };
 	struct local_vars v = { .user = j->frame.user,
 		.home = hb_span_str(m.home), .address = j->rcpt.address };
 	struct hb_span local;

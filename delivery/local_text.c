@@ -270,3 +270,89 @@ local_filter_end(struct local_filter *f, struct hb_buf *out)
 	    f->dot)
 		end_line(f, out);
 }
+
+/* Lock files. */
+
+static const char our_mark[] = "hauberk";
+
+/* "PID" or "PID:HOST" */
+static void
+parse_pid(struct hb_span line, struct local_holder *h)
+{
+	struct hb_span rest = hb_span_trim(line);
+	struct hb_span digits = hb_span_cut(&rest, ':');
+
+	if (hb_span_u64(digits, INT32_MAX, &h->pid) < 0)
+		h->pid = 0;
+	h->host = rest;
+}
+
+static void
+parse_writing(struct hb_span text, struct local_holder *h)
+{
+	struct hb_span line = hb_span_cut(&text, '\n');
+
+	h->writing = hb_span_u64(hb_span_word(&line), UINT64_MAX,
+	    &h->device) == 0 &&
+	    hb_span_u64(hb_span_word(&line), UINT64_MAX, &h->inode) == 0 &&
+	    hb_span_u64(hb_span_word(&line), INT64_MAX, &h->size) == 0 &&
+	    hb_span_find(text, '\n') + 1 == text.n;
+	h->first = h->writing ? text : HB_SPAN_NONE;
+}
+
+void
+local_holder_parse(struct hb_span text, struct local_holder *h)
+{
+	struct hb_span line;
+
+	*h = (struct local_holder){ 0 };
+	parse_pid(hb_span_cut(&text, '\n'), h);
+	line = hb_span_cut(&text, '\n');
+	if (h->pid == 0 || !hb_span_eq(hb_span_word(&line),
+	    hb_span_str(our_mark)))
+		return;
+	h->ours = true;
+	h->host = hb_span_word(&line);
+	h->boot = hb_span_word(&line);
+	parse_writing(text, h);
+}
+
+void
+local_holder_put(const struct local_holder *h, struct hb_buf *out)
+{
+	hb_buf_addf(out, "%llu\n%s %.*s %.*s\n", (unsigned long long)h->pid,
+	    our_mark, HB_SPAN_ARG(h->host), HB_SPAN_ARG(h->boot));
+	if (h->writing)
+		hb_buf_addf(out, "%llu %llu %llu\n%.*s",
+		    (unsigned long long)h->device,
+		    (unsigned long long)h->inode, (unsigned long long)h->size,
+		    HB_SPAN_ARG(h->first));
+}
+
+static void
+scan_byte(struct local_scan *s, unsigned char c)
+{
+	static const unsigned char from[] = "From ";
+	unsigned char last = s->matched > 0 ? from[s->matched - 1] : s->before;
+
+	if (c != from[s->matched]) {
+		s->before = c == from[0] ? last : c;
+		s->matched = c == from[0] ? 1 : 0;
+		return;
+	}
+	if (++s->matched < sizeof(from) - 1)
+		return;
+	s->foreign |= s->before != '>';
+	s->before = ' ';
+	s->matched = 0;
+}
+
+void
+local_scan_feed(struct local_scan *s, struct hb_span in)
+{
+	for (size_t i = 0; i < in.n && !s->foreign; i++)
+		if (s->at < s->first.n)
+			s->foreign = in.p[i] != s->first.p[s->at++];
+		else
+			scan_byte(s, in.p[i]);
+}

@@ -66,4 +66,46 @@ void local_filter_feed(struct local_filter *f, struct hb_span in,
 /* Ends the last line if it has no end. */
 void local_filter_end(struct local_filter *f, struct hb_buf *out);
 
+/*
+ * What a lock file says.  Others write their process number, "PID" or
+ * "PID:HOST", or nothing.  Ours goes on where they stop reading:
+ *
+ *	PID
+ *	hauberk HOST BOOT
+ *	DEVICE INODE SIZE
+ *	From sender date
+ *
+ * The last two lines are there while a message is written: the mailbox, its
+ * size before, and the line that the message begins with.
+ */
+enum { LOCAL_HOLDER_MAX = 2048 }; /* bytes of it that are read */
+struct local_holder {
+	uint64_t pid; /* 0: it does not say */
+	bool ours;
+	struct hb_span host; /* empty: it does not say */
+	struct hb_span boot; /* ours: tells the lives of the machine apart */
+	bool writing;
+	uint64_t device, inode, size;
+	struct hb_span first; /* with its line end */
+};
+/* Spans point into TEXT.  What cannot be understood is as good as absent. */
+void local_holder_parse(struct hb_span text, struct local_holder *h);
+/* For a lock of ours. */
+void local_holder_put(const struct local_holder *h, struct hb_buf *out);
+
+/*
+ * Is what stands behind the old end of an mbox the work of one delivery of
+ * ours, and nobody else's?  It begins with the line FIRST, and no other "From "
+ * is in it but those that we quote.  To be asked before it is cut off: another
+ * program may have added a message to the half one.
+ */
+struct local_scan {
+	struct hb_span first;
+	size_t at;	      /* bytes of it seen */
+	size_t matched;	      /* of "From " */
+	unsigned char before; /* the byte in front of the match */
+	bool foreign;
+};
+void local_scan_feed(struct local_scan *s, struct hb_span in);
+
 #endif

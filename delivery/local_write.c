@@ -38,7 +38,14 @@ local_trouble(struct hb_outcome *out, struct hb_buf *text, const char *what,
 
 	local_outcome(out, HB_RESULT_DEFER, full ? 452 : 451,
 	    full ? "4.2.2" : "4.3.0", HB_REASON_MAILBOX_TEMP);
-	hb_buf_addf(text, "%s: %s", what, strerror(err));
+	if (text->n == 0)
+		hb_buf_addf(text, "%s: %s", what, strerror(err));
+}
+
+bool
+local_is_ours(const struct stat *st)
+{
+	return st->st_uid == geteuid() || st->st_uid == 0;
 }
 
 int64_t
@@ -50,9 +57,8 @@ local_clock_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* 0 or -errno */
-static int
-write_all(int fd, struct hb_span s)
+int
+local_write_all(int fd, struct hb_span s)
 {
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
@@ -75,7 +81,7 @@ write_filtered(int fd, struct local_filter *f, struct hb_span in)
 	while (in.n > 0 && r == 0) {
 		hb_buf_clear(&out);
 		local_filter_feed(f, hb_span_head(in, PIECE), &out);
-		r = write_all(fd, hb_buf_span(&out));
+		r = local_write_all(fd, hb_buf_span(&out));
 		in = hb_span_from(in, PIECE);
 	}
 	hb_buf_free(&out);
@@ -106,17 +112,17 @@ write_large(int fd, struct local_filter *f, int from)
 }
 
 int
-local_write(int fd, const struct local_message *m, bool mbox)
+local_write(int fd, const struct local_message *m, struct hb_span first,
+    bool mbox)
 {
 	struct local_filter f;
 	struct hb_buf text = HB_BUF_INIT(0);
 	int r;
 
 	local_filter_init(&f, mbox);
-	if (mbox)
-		local_from_line(m->env, local_clock_us() / 1000, &text);
+	hb_buf_add(&text, first);
 	local_head(m->env, m->rcpt, &text);
-	r = write_all(fd, hb_buf_span(&text));
+	r = local_write_all(fd, hb_buf_span(&text));
 	if (r == 0)
 		r = m->fd >= 0 ? write_large(fd, &f, m->fd)
 			       : write_filtered(fd, &f, m->body);
@@ -125,7 +131,7 @@ local_write(int fd, const struct local_message *m, bool mbox)
 	if (mbox)
 		hb_buf_adds(&text, "\n");
 	if (r == 0)
-		r = write_all(fd, hb_buf_span(&text));
+		r = local_write_all(fd, hb_buf_span(&text));
 	hb_buf_free(&text);
 	return r;
 }

@@ -3,7 +3,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "delivery/local_box.h"
 
@@ -181,7 +184,7 @@ message(void)
 {
 	return (struct local_message){ &test_env, &test_rcpt,
 		HB_SPAN("Subject: x\r\n\r\n..hello\r\nFrom me\r\n"), -1,
-		"host.test", dir };
+		"host.test", dir, 1 };
 }
 
 static size_t
@@ -262,6 +265,347 @@ mbox_is_appended(void **state)
 	assert_int_equal(symlink(path, link), 0);
 	local_mbox(&m, link, &out, &said);
 	assert_int_equal(out.result, HB_RESULT_DEFER);
+	hb_buf_free(&said);
+}
+
+/* A path in the test's folder that nothing has yet. */
+static const char *
+fresh(const char *suffix)
+{
+	static char path[300];
+	static int n;
+
+	if (suffix == NULL)
+		n++;
+	snprintf(path, sizeof(path), "%s/box%d%s", dir, n,
+	    suffix != NULL ? suffix : "");
+	return path;
+}
+
+static void
+write_file(const char *path, const char *text, int age_s)
+{
+	struct timespec then[2];
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	clock_gettime(CLOCK_REALTIME, &then[0]);
+	then[0].tv_sec -= age_s;
+	then[1] = then[0];
+	assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
+}
+
+static enum hb_result
+deliver_mbox(const char *path, struct hb_outcome *out, struct hb_buf *said)
+{
+	struct local_message m = message();
+
+	local_mbox(&m, path, out, said);
+	return (enum hb_result)out->result;
+}
+
+static unsigned long
+a_dead_process(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return (unsigned long)pid;
+}
+
+/* A lock is broken when its process is dead or nobody touches it; a live one
+ * is waited for, and named. */
+static void
+test_F_3_stale_locks_are_broken(void **state)
+{
+	static const struct {
+		const char *name;
+		enum { NOBODY, DEAD, LIVE } who;
+		const char *text; /* behind the process number */
+		int age_s;
+		enum hb_result result;
+	} rows[] = {
+		{ "dead", DEAD, "\n", 0, HB_RESULT_OK },
+		{ "live", LIVE, "\n", 0, HB_RESULT_DEFER },
+		{ "live and old", LIVE, "", 400, HB_RESULT_DEFER },
+		{ "number in use again", LIVE, "", 2000, HB_RESULT_OK },
+		{ "empty", NOBODY, "", 200, HB_RESULT_DEFER },
+		{ "empty and old", NOBODY, "", 400, HB_RESULT_OK },
+		{ "from the future", NOBODY, "", -400, HB_RESULT_OK },
+		{ "procmail's", NOBODY, "0", 400, HB_RESULT_OK },
+		{ "another host's", DEAD, ":far.test\n", 200,
+		    HB_RESULT_DEFER },
+		{ "another host's, old", LIVE, ":far.test\n", 400,
+		    HB_RESULT_OK },
+		{ "ours of another host", DEAD, "\nhauberk far.test b\n",
+		    400, HB_RESULT_DEFER },
+		{ "ours of another host, old", DEAD,
+		    "\nhauberk far.test b\n", 2000, HB_RESULT_OK },
+		{ "no number", NOBODY, "hello", 200, HB_RESULT_DEFER },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], lock[300], text[100];
+
+		print_message("%s\n", rows[i].name);
+		strcpy(box, fresh(NULL));
+		strcpy(lock, fresh(".lock"));
+		snprintf(text, sizeof(text), "%lu%s", rows[i].who == DEAD
+		    ? a_dead_process() : (unsigned long)getppid(),
+		    rows[i].text);
+		if (rows[i].who == NOBODY)
+			snprintf(text, sizeof(text), "%s", rows[i].text);
+		write_file(lock, text, rows[i].age_s);
+		assert_int_equal(deliver_mbox(box, &out, &said),
+		    rows[i].result);
+		assert_int_equal(access(lock, F_OK) == 0,
+		    rows[i].result != HB_RESULT_OK);
+		if (rows[i].result == HB_RESULT_OK)
+			continue;
+		assert_int_equal(out.reason, HB_REASON_MAILBOX_LOCKED);
+		assert_non_null(memmem(said.p, said.n, lock, strlen(lock)));
+	}
+	hb_buf_free(&said);
+}
+
+/* The machine was started since: no process of then lives. */
+static void
+test_F_3_lock_of_another_life(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char host[65] = "", box[300], text[200];
+
+	(void)state;
+	gethostname(host, sizeof(host) - 1);
+	strcpy(box, fresh(NULL));
+	snprintf(text, sizeof(text), "%d\nhauberk %s another-boot\n",
+	    (int)getppid(), host);
+	write_file(fresh(".lock"), text, 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	hb_buf_free(&said);
+}
+
+/* Many who find the same stale lock: one breaks it, each message arrives
+ * whole. */
+static void
+test_F_3_breakers_race(void **state)
+{
+	enum { MANY = 12 };
+	struct hb_buf said = HB_BUF_INIT(0);
+	char box[300], lock[300], text[8192], *p = text;
+	int status, n = 0;
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(lock, fresh(".lock"));
+	snprintf(text, sizeof(text), "%lu\n", a_dead_process());
+	write_file(lock, text, 0);
+	for (int i = 0; i < MANY; i++)
+		if (fork() == 0) {
+			struct local_message m = message();
+			struct hb_outcome out = { 0 };
+
+			m.lock_tries = 600;
+			local_mbox(&m, box, &out, &said);
+			_exit(out.result == HB_RESULT_OK ? 0 : 1);
+		}
+	for (int i = 0; i < MANY; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_true(read_file(box, text, sizeof(text)) < sizeof(text) - 1);
+	for (; (p = strstr(p, "\n\n.hello\n>From me\n\n")) != NULL; p++)
+		n++;
+	assert_int_equal(n, MANY);
+	assert_int_equal(access(lock, F_OK), -1);
+	hb_buf_free(&said);
+}
+
+/* What is no lock file cannot be judged, and is not removed. */
+static void
+test_F_3_a_strange_lock_stays(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	assert_int_equal(mkfifo(fresh(".lock"), 0600), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
+	assert_int_equal(out.reason, HB_REASON_MAILBOX_LOCKED);
+	assert_int_equal(access(fresh(".lock"), F_OK), 0);
+	hb_buf_free(&said);
+}
+
+/* A message begins behind an empty line, however the last one ended. */
+static void
+test_F_12_an_mbox_without_its_last_line(void **state)
+{
+	static const struct {
+		const char *before, *between;
+	} rows[] = {
+		{ "", "" },
+		{ "\n", "" },
+		{ "x", "\n\n" },
+		{ "From a\nb: c\n\nhalf a li", "\n\n" },
+		{ "From a\nb: c\n\na line\n", "\n" },
+		{ "From a\nb: c\n\na line\n\n", "" },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], text[4096], want[300];
+
+		strcpy(box, fresh(NULL));
+		write_file(box, rows[i].before, 0);
+		assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+		read_file(box, text, sizeof(text));
+		snprintf(want, sizeof(want), "%s%sFrom s@x.test ",
+		    rows[i].before, rows[i].between);
+		assert_memory_equal(text, want, strlen(want));
+	}
+	hb_buf_free(&said);
+}
+
+/* What a killed helper left is cut off, when it is sure that it is that. */
+static void
+test_F_12_half_a_message_is_cut(void **state)
+{
+	static const char whole[] = "From a\nb: c\n\nx\n\n";
+	static const char first[] = "From s@x.test Thu Feb 29 12:34:56 2024\n";
+	static const struct {
+		const char *name, *behind; /* the size that is told of */
+		bool cut, other_file;
+	} rows[] = {
+		{ "part of its first line", "From s@x.t", true, false },
+		{ "half", "From s@x.test Thu Feb 29 12:34:56 2024\nSubject: "
+		  "hal\n\n>From x", true, false },
+		{ "another file", "From s@x.test Thu Feb 29 12:34:56 2024\nSu",
+		    false, true },
+		{ "somebody rewrote it", "b: c\n\nother\n\n", false, false },
+		{ "somebody added one", "From s@x.test Thu Feb 29 12:34:56 2024"
+		  "\nSubject: hal\nFrom z\nc: d\n\n", false, false },
+		{ "somebody added one to a line", "From s@x.test Thu Feb 29 "
+		  "12:34:56 2024\nSubject: halFrom z\nc: d\n\n", false,
+		    false },
+		{ "nothing", "", true, false },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+	char host[65] = "";
+
+	(void)state;
+	gethostname(host, sizeof(host) - 1);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], text[4096], lock[512];
+		size_t had = strlen(whole) + strlen(rows[i].behind);
+		struct stat st;
+
+		print_message("%s\n", rows[i].name);
+		strcpy(box, fresh(NULL));
+		snprintf(text, sizeof(text), "%s%s", whole, rows[i].behind);
+		write_file(box, text, 0);
+		assert_int_equal(stat(box, &st), 0);
+		snprintf(lock, sizeof(lock), "%lu\nhauberk %s boot\n"
+		    "%lu %lu %zu\n%s", a_dead_process(), host,
+		    (unsigned long)st.st_dev,
+		    (unsigned long)st.st_ino + rows[i].other_file,
+		    strlen(whole), first);
+		write_file(fresh(".lock"), lock, 0);
+		assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+		read_file(box, text, sizeof(text));
+		assert_memory_equal(text, whole, strlen(whole));
+		if (rows[i].cut)
+			assert_memory_equal(text + strlen(whole),
+			    "From s@x.test ", 14);
+		if (rows[i].cut)
+			assert_null(strstr(text, "2024"));
+		else
+			assert_memory_equal(text + strlen(whole),
+			    rows[i].behind, had - strlen(whole));
+	}
+	hb_buf_free(&said);
+}
+
+/* A helper that dies while it writes leaves what the next one needs. */
+static void
+test_F_12_a_helper_is_killed(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	struct local_message m = message();
+	char box[300], lock[300], text[4096];
+	int fds[2];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(lock, fresh(".lock"));
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	/* The limit of file sizes ends the process in the middle. */
+	if (fork() == 0) {
+		struct rlimit limit = { 200, 200 };
+
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+		setrlimit(RLIMIT_FSIZE, &limit);
+		local_mbox(&m, box, &out, &said);
+		_exit(0);
+	}
+	wait(NULL);
+	assert_int_equal(access(lock, F_OK), 0);
+	assert_int_equal(read_file(box, text, sizeof(text)), 200);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	assert_int_equal(access(lock, F_OK), -1);
+	fds[0] = (int)read_file(box, text, sizeof(text));
+	assert_int_equal(fds[0], 2 * (int)strlen(strstr(text + 1,
+	    "\n\nFrom s@x.test") + 2));
+	hb_buf_free(&said);
+}
+
+/* What stands under the mailbox's name but is not its owner's file. */
+static void
+test_A_10_what_is_no_mailbox(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300], other[300];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(other, fresh("-two"));
+	write_file(box, "", 0);
+	assert_int_equal(link(box, other), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "2 names", 7));
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	assert_int_equal(mkdir(fresh(NULL), 0700), 0);
+	assert_int_equal(deliver_mbox(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a folder", 8));
+	assert_int_equal(mkfifo(fresh(NULL), 0600), 0);
+	assert_int_equal(deliver_mbox(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a named pipe", 12));
+	assert_int_equal(deliver_mbox("/dev/full", &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a device", 8));
+	if (geteuid() == 0) {
+		assert_int_equal(chown(box, 12345, 12345), 0);
+		assert_int_equal(deliver_mbox(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "uid 12345", 9));
+	}
 	hb_buf_free(&said);
 }
 
@@ -373,6 +717,14 @@ main(void)
 		cmocka_unit_test(lines_in_front),
 		cmocka_unit_test(maildir_is_made_and_filled),
 		cmocka_unit_test(mbox_is_appended),
+		cmocka_unit_test(test_F_3_stale_locks_are_broken),
+		cmocka_unit_test(test_F_3_lock_of_another_life),
+		cmocka_unit_test(test_F_3_breakers_race),
+		cmocka_unit_test(test_F_3_a_strange_lock_stays),
+		cmocka_unit_test(test_F_12_an_mbox_without_its_last_line),
+		cmocka_unit_test(test_F_12_half_a_message_is_cut),
+		cmocka_unit_test(test_F_12_a_helper_is_killed),
+		cmocka_unit_test(test_A_10_what_is_no_mailbox),
 		cmocka_unit_test(a_large_body_comes_from_its_file),
 		cmocka_unit_test(commands_are_judged_by_exit),
 	};
