@@ -1,6 +1,6 @@
 /*
  * Writes one message into a mailbox or to a command, as the recipient:
- * local_box.c into a Maildir, local_mbox.c into an mbox; local_command.c runs
+ * local_maildir.c into a Maildir, local_mbox.c into an mbox; local_command.c runs
  * a command; local_write.c has what they share.
  * Floor 3, blocking: each helper process does one delivery.
  */

@@ -609,6 +609,66 @@ test_A_10_what_is_no_mailbox(void **state)
 	hb_buf_free(&said);
 }
 
+static enum hb_result
+deliver_maildir(const char *path, struct hb_outcome *out, struct hb_buf *said)
+{
+	struct local_message m = message();
+
+	local_maildir(&m, path, out, said);
+	return (enum hb_result)out->result;
+}
+
+/* Folders of somebody else in a Maildir's place, and links to them. */
+static void
+test_A_10_what_is_no_maildir(void **state)
+{
+	static const char *const subs[] = { "", "/tmp", "/new", "/cur" };
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300], link[300], away[600], sub[600], file[1024];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(link, fresh("-link"));
+	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
+	/* an owner's own link is the owner's wish */
+	assert_int_equal(symlink(box, link), 0);
+	assert_int_equal(deliver_maildir(link, &out, &said), HB_RESULT_OK);
+	snprintf(sub, sizeof(sub), "%s/new", box);
+	assert_int_equal(entries(sub, file, sizeof(file)), 2);
+	for (size_t i = 1; i < HB_ARRAY_LEN(subs); i++) {
+		snprintf(sub, sizeof(sub), "%s%s", box, subs[i]);
+		snprintf(away, sizeof(away), "%s-away%zu", box, i);
+		assert_int_equal(rename(sub, away), 0);
+		assert_int_equal(symlink(away, sub), 0);
+		assert_int_equal(deliver_maildir(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, sub, strlen(sub)));
+		assert_int_equal(unlink(sub), 0);
+		assert_int_equal(rename(away, sub), 0);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(subs) && geteuid() == 0; i++) {
+		snprintf(sub, sizeof(sub), "%s%s", box, subs[i]);
+		assert_int_equal(chown(sub, 12345, 12345), 0);
+		assert_int_equal(deliver_maildir(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "uid 12345", 9));
+		assert_int_equal(chown(sub, 0, 0), 0);
+	}
+	if (geteuid() == 0) {
+		assert_int_equal(lchown(link, 12345, 12345), 0);
+		assert_int_equal(deliver_maildir(link, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "symbolic link", 13));
+	}
+	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
+	write_file(fresh(NULL), "", 0);
+	assert_int_equal(deliver_maildir(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "Not a directory", 15));
+	hb_buf_free(&said);
+}
+
 static void
 a_large_body_comes_from_its_file(void **state)
 {
@@ -725,6 +785,7 @@ main(void)
 		cmocka_unit_test(test_F_12_half_a_message_is_cut),
 		cmocka_unit_test(test_F_12_a_helper_is_killed),
 		cmocka_unit_test(test_A_10_what_is_no_mailbox),
+		cmocka_unit_test(test_A_10_what_is_no_maildir),
 		cmocka_unit_test(a_large_body_comes_from_its_file),
 		cmocka_unit_test(commands_are_judged_by_exit),
 	};
