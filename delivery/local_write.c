@@ -38,8 +38,11 @@ local_trouble(struct hb_outcome *out, struct hb_buf *text, const char *what,
 
 	local_outcome(out, HB_RESULT_DEFER, full ? 452 : 451,
 	    full ? "4.2.2" : "4.3.0", HB_REASON_MAILBOX_TEMP);
-	if (text->n == 0)
-		hb_buf_addf(text, "%s: %s", what, strerror(err));
+	if (text->n > 0)
+		return;
+	hb_buf_addf(text, "%s: %s", what, strerror(err));
+	if (err == EACCES || err == EPERM)
+		hb_buf_addf(text, " (as uid %u)", (unsigned)geteuid());
 }
 
 bool

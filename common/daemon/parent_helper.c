@@ -80,27 +80,34 @@ reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* NULL when it cannot be found now. */
+/* The account to become, and AS: what the helper is told of it.  NULL: not
+ * even nobody. */
 static struct passwd *
-find_account(const char *account)
+find_account(const char *account, const char **as)
 {
 	struct passwd *pw = getpwnam(account);
 
-	if ((pw == NULL && strcmp(account, "postmaster") == 0) ||
-	    (pw != NULL && pw->pw_uid == 0))
-		pw = getpwnam(no_rights);
-	return pw;
+	if (pw == NULL && strcmp(account, "postmaster") != 0)
+		*as = HB_HELPER_LOST;
+	else if (pw == NULL || pw->pw_uid == 0 ||
+	    strcmp(pw->pw_name, no_rights) == 0)
+		*as = HB_HELPER_NOBODY;
+	else
+		return pw;
+	return getpwnam(no_rights);
 }
 
 /*
  * The child: looks the account up here, where a slow name service keeps
- * nobody else waiting.  What fails closes the channel, and queue tries later.
+ * nobody else waiting.  One that is not there is told to the helper, which can
+ * say so; what else fails closes the channel, and queue tries later.
  */
 static void HB_NORETURN
 run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 {
 	static char name[] = "nobody", home[] = "/";
 	static struct passwd unknown = { .pw_name = name, .pw_dir = home };
+	const char *as = HB_HELPER_OWN;
 	struct passwd *pw;
 	char path[PATH_MAX];
 
@@ -110,7 +117,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	umask(077);
 	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
 	alarm(LOOKUP_S);
-	pw = pd->privileged ? find_account(account) : getpwuid(geteuid());
+	pw = pd->privileged ? find_account(account, &as) : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
 	if (pw == NULL ||
@@ -121,7 +128,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	set_environment(pw);
 	snprintf(path, sizeof(path), "%s/hauberk-local", pd->libexec);
 	alarm(DELIVERY_S);
-	execl(path, path, (char *)NULL);
+	execl(path, path, as, (char *)NULL);
 	_exit(EX_OSFILE);
 }
 

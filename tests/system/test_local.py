@@ -313,3 +313,34 @@ def test_A_10_mbox_of_another_user(make_server):
     record = hb.wait_record(ev="delivery", result="defer")
     assert "belongs to uid 7102" in record["text"]
     assert os.path.getsize(box) == 0
+
+
+@pytest.mark.root
+def test_E_7_mail_for_root(make_server):
+    """No helper is root: without an alias root's mail waits, and the log says
+    what is to be done."""
+    hb = make_server(start=False, drop=("local-users",))
+    hb.configure(["deliver maildir ~/Maildir"])
+    hb.start()
+    hb.send("a@client.test", "root@hb.test", client.text("root"))
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert record["reason"] == "no-account"
+    assert "root: you" in record["text"]
+
+
+@pytest.mark.root
+def test_home_that_is_missing(make_server, space):
+    """A home that is not there, not mounted perhaps, is named, not made."""
+    hb = make_server(start=False, drop=("local-users",))
+    hb.configure(["deliver maildir ~/Maildir"])
+    hb.start()
+    home = os.path.join(space.homes(), "hbalice")
+    os.rename(home, home + "-away")
+    try:
+        hb.send("a@client.test", "hbalice@hb.test", client.text("home"))
+        record = hb.wait_record(ev="delivery", result="defer")
+        assert "the home folder" in record["text"]
+        assert home in record["text"]
+        assert not os.path.exists(home)
+    finally:
+        os.rename(home + "-away", home)
