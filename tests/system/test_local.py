@@ -344,3 +344,20 @@ def test_home_that_is_missing(make_server, space):
         assert not os.path.exists(home)
     finally:
         os.rename(home + "-away", home)
+
+
+def test_E_1_exit_codes(make_server):
+    """A code of no meaning returns the message with the program's words; a
+    program that is not there is the operator's mistake."""
+    hb = make_server(start=False)
+    aliases(hb, 'odd: "|echo no such list; exit 1"\n'
+            'gone: "|/no/such/program -x"\n')
+    for name in ("odd", "gone"):
+        hb.send("alice@hb.test", name + "@hb.test", client.text(name))
+    notice = hb.wait_mail("alice")[0]
+    assert b"exit code 1: no such list" in notice.replace(b"\n ", b" ")
+    assert b"Status: 5.3.0" in notice
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert record["reason"] == "command-failed"
+    assert "exit code 127 (not found)" in record["text"]
+    assert len(hb.queue()) == 1

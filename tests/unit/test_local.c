@@ -697,31 +697,69 @@ a_large_body_comes_from_its_file(void **state)
 	hb_buf_free(&said);
 }
 
+/* Sysexits as sendmail reads them; codes of no meaning are final, signals and
+ * what the operator has to mend are not. */
 static void
-commands_are_judged_by_exit(void **state)
+test_E_1_commands_are_judged_by_exit(void **state)
 {
+	enum { LONG = 30000, SHORT = 700 };
 	static const struct {
 		const char *script;
 		enum hb_result result;
-		const char *status, *text;
+		const char *status;
+		enum hb_reason reason;
+		const char *text;
 		int64_t limit_ms;
 	} rows[] = {
 		{ "grep -q '^Delivered-To: ann@y.test'", HB_RESULT_OK, "2.0.0",
-		    "delivered to command", 30000 },
+		    HB_REASON_OK, "delivered to command", LONG },
 		{ "test \"$SENDER $RECIPIENT\" = 's@x.test ann@y.test'",
-		    HB_RESULT_OK, "2.0.0", "delivered to command", 30000 },
-		{ "exit 67", HB_RESULT_FAIL, "5.1.1", "command failed",
-		    30000 },
-		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0", "full",
-		    30000 },
-		{ "exit 1", HB_RESULT_DEFER, "4.3.0", "command failed",
-		    30000 },
-		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0", "command failed",
-		    30000 },
-		{ "/no/such/program", HB_RESULT_DEFER, "4.3.0", NULL,
-		    30000 },
-		{ "sleep 60", HB_RESULT_DEFER, "4.3.0",
-		    "the command took too long", 700 },
+		    HB_RESULT_OK, "2.0.0", HB_REASON_OK,
+		    "delivered to command", LONG },
+		{ "printf ' a\n\tb\\000\303\251 '", HB_RESULT_OK, "2.0.0",
+		    HB_REASON_OK, "a b???", LONG },
+		{ "exit 67", HB_RESULT_FAIL, "5.1.1", HB_REASON_MAILBOX_FAIL,
+		    "the command ended with exit code 67 (no such user)",
+		    LONG },
+		{ "exit 70", HB_RESULT_FAIL, "5.3.0", HB_REASON_MAILBOX_FAIL,
+		    "the command ended with exit code 70 (internal error)",
+		    LONG },
+		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 75 (try later): full", LONG },
+		{ "exit 78", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 78 (configuration error)", LONG },
+		{ "echo no such list; echo bye; exit 1", HB_RESULT_FAIL,
+		    "5.3.0", HB_REASON_COMMAND_FAILED, "the command ended "
+		    "with exit code 1: no such list bye", LONG },
+		{ "exit 255", HB_RESULT_FAIL, "5.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command ended with exit code 255", LONG },
+		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command was ended by signal 9 (Killed)", LONG },
+		{ "sh -c 'kill -15 $$'; exit $?", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command was ended by signal 15 (Terminated): "
+		    "Terminated", LONG },
+		{ "/no/such/program", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, NULL, LONG },
+		{ "/etc/passwd", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, NULL, LONG },
+		{ "echo hm; sleep 60", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, "the command took too long and "
+		    "was ended after 0 seconds: hm", SHORT },
+		/* what it leaves behind is not waited for */
+		{ "sleep 5 &", HB_RESULT_OK, "2.0.0",
+		    HB_REASON_OK, "delivered to command", LONG },
+		/* but it is, though nothing more is heard of it */
+		{ "exec >&- 2>&-; sleep 0.3; exit 67", HB_RESULT_FAIL,
+		    "5.1.1", HB_REASON_MAILBOX_FAIL, NULL, LONG },
+		{ "exec >&- 2>&-; sleep 60", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, NULL, SHORT },
+		{ "yes | head -c 100000; exit 67", HB_RESULT_FAIL, "5.1.1",
+		    HB_REASON_MAILBOX_FAIL, NULL, LONG },
 	};
 	struct local_message m = message();
 
@@ -736,10 +774,40 @@ commands_are_judged_by_exit(void **state)
 		print_message("%s\n", rows[i].script);
 		assert_int_equal(out.result, rows[i].result);
 		assert_span(out.status, rows[i].status);
+		assert_int_equal(out.reason, rows[i].reason);
+		assert_true(said.n <= HB_MAX_REPLY_TEXT);
 		if (rows[i].text != NULL)
 			assert_span(hb_buf_span(&said), rows[i].text);
 		hb_buf_free(&said);
 		free(script);
+	}
+}
+
+/* A command without a shell that is not there, or is no program. */
+static void
+test_S_10_commands_that_cannot_be_run(void **state)
+{
+	static const struct {
+		const char *path, *text;
+	} rows[] = {
+		{ "/no/such/program", "the command ended with exit code 127 "
+		  "(not found): /no/such/program: No such file or directory" },
+		{ "/etc/passwd", "the command ended with exit code 126 "
+		  "(cannot be run): /etc/passwd: Permission denied" },
+	};
+	struct local_message m = message();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		char *path = hb_strdup(rows[i].path), *argv[] = { path, NULL };
+		struct hb_buf said = HB_BUF_INIT(0);
+		struct hb_outcome out = { 0 };
+
+		local_command(&m, argv, 30000, &out, &said);
+		assert_int_equal(out.result, HB_RESULT_DEFER);
+		assert_span(hb_buf_span(&said), rows[i].text);
+		hb_buf_free(&said);
+		free(path);
 	}
 }
 
@@ -787,7 +855,8 @@ main(void)
 		cmocka_unit_test(test_A_10_what_is_no_mailbox),
 		cmocka_unit_test(test_A_10_what_is_no_maildir),
 		cmocka_unit_test(a_large_body_comes_from_its_file),
-		cmocka_unit_test(commands_are_judged_by_exit),
+		cmocka_unit_test(test_E_1_commands_are_judged_by_exit),
+		cmocka_unit_test(test_S_10_commands_that_cannot_be_run),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
