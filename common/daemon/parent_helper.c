@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -205,12 +206,29 @@ pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		close(channel);
 }
 
+/* One that lost its channel was not needed any more. */
+static void
+log_end(const struct pd_parent *pd, pid_t pid, int status)
+{
+	if (pd->phase == PD_STOPPING || (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_IOERR ||
+		WEXITSTATUS(status) == EX_PROTOCOL)))
+		return;
+	HB_LOG(HB_LOG_WARN, HB_EV_ROLE, hb_kv_str(HB_K_NAME, "local"),
+	    hb_kv_str(HB_K_STATE, "died"), hb_kv_int(HB_K_PID, pid),
+	    hb_kv_if(WIFSIGNALED(status),
+		hb_kv_int(HB_K_SIGNAL, WTERMSIG(status))),
+	    hb_kv_if(WIFEXITED(status),
+		hb_kv_int(HB_K_EXIT, WEXITSTATUS(status))));
+}
+
 bool
-pd_helper_ended(struct pd_parent *pd, pid_t pid)
+pd_helper_ended(struct pd_parent *pd, pid_t pid, int status)
 {
 	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
 		if (pd->helpers[i] == pid) {
 			pd->helpers[i] = 0;
+			log_end(pd, pid, status);
 			return true;
 		}
 	return false;

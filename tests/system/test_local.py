@@ -361,3 +361,14 @@ def test_E_1_exit_codes(make_server):
     assert record["reason"] == "command-failed"
     assert "exit code 127 (not found)" in record["text"]
     assert len(hb.queue()) == 1
+
+
+def test_S_10_helper_that_dies(make_server):
+    """How a helper ended is in the log, and its mail waits."""
+    hb = make_server(start=False)
+    aliases(hb, 'killer: "|kill -9 $PPID"\n')
+    hb.send("a@client.test", "killer@hb.test", client.text("dies"))
+    record = hb.wait_record(ev="role", name="local", state="died")
+    assert record["signal"] == "9"
+    hb.killed.add(int(record["pid"]))
+    hb.wait_reason("helper-failed")
