@@ -131,6 +131,7 @@ run_command(const struct local_message *m, char *const argv[], int in, int out)
 	env[n++] = (char *)rcpt.p;
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
 		_exit(EX_TEMPFAIL);
 	close_range(3, ~0U, 0);

@@ -321,6 +321,7 @@ main(int argc, char *argv[])
 	int r = EX_PROTOCOL;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* write(2) says it too */
 	umask(077);
 	/* It was made as one that never blocks.  The job may come later than
 	 * we, and there is nothing to do but wait for it. */

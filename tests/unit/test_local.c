@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -572,6 +573,40 @@ test_F_12_a_helper_is_killed(void **state)
 	hb_buf_free(&said);
 }
 
+/* No more fits: nothing of the message stays, and the mailbox is named. */
+static void
+a_full_mailbox_stays_as_it_was(void **state)
+{
+	static const char before[] = "From a\nb: c\n\n0123456789012345678901"
+	    "2345678901234567890123456789012345678901234567890123456789012345"
+	    "6789012345678901234567890123456789012345678901234567890 hal";
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	struct rlimit limit, small;
+	char box[300], text[4096];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	write_file(box, before, 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = 200; /* a lock file still fits */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	deliver_mbox(box, &out, &said);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	if (out.result == HB_RESULT_OK)
+		fail_msg("it fits");
+	assert_int_equal(out.code, 452);
+	assert_span(out.status, "4.2.2");
+	assert_non_null(memmem(said.p, said.n, box, strlen(box)));
+	read_file(box, text, sizeof(text));
+	assert_string_equal(text, before);
+	assert_int_equal(access(fresh(".lock"), F_OK), -1);
+	hb_buf_free(&said);
+}
+
 /* What stands under the mailbox's name but is not its owner's file. */
 static void
 test_A_10_what_is_no_mailbox(void **state)
@@ -852,6 +887,7 @@ main(void)
 		cmocka_unit_test(test_F_12_an_mbox_without_its_last_line),
 		cmocka_unit_test(test_F_12_half_a_message_is_cut),
 		cmocka_unit_test(test_F_12_a_helper_is_killed),
+		cmocka_unit_test(a_full_mailbox_stays_as_it_was),
 		cmocka_unit_test(test_A_10_what_is_no_mailbox),
 		cmocka_unit_test(test_A_10_what_is_no_maildir),
 		cmocka_unit_test(a_large_body_comes_from_its_file),
