@@ -9,6 +9,8 @@
 
 #include "delivery/local_text.h"
 
+#define LOCAL_FULL "4.2.2" /* status: there is no room */
+
 struct local_message {
 	const struct hb_env *env;
 	const struct hb_rcpt *rcpt;

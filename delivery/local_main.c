@@ -203,8 +203,13 @@ deliver_path(struct job *j, const struct local_message *m,
 			: local_expand(j->frame.target, v, true, &path);
 	char name[4096];
 
-	if (r < 0 || hb_span_copy(hb_buf_span(&path), name, sizeof(name)) < 0 ||
-	    name[0] != '/')
+	if (r == HB_E_UNSUPPORTED || (r == 0 && path.n > 0 &&
+	    *hb_buf_span(&path).p != '/'))
+		refuse(out, text, HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_HELPER_FAILED, "the configured path cannot be "
+		    "used");
+	else if (r < 0 || hb_span_copy(hb_buf_span(&path), name,
+	    sizeof(name)) < 0)
 		refuse(out, text, HB_RESULT_FAIL, "5.1.3",
 		    HB_REASON_ADDRESS_SYNTAX, "no mailbox has such a name");
 	else if (!is_home_there(m->home, name, out, text))
@@ -224,7 +229,8 @@ explain_nobody(const struct job *j, struct hb_outcome *out,
 {
 	if (strcmp(j->as, HB_HELPER_NOBODY) != 0 || j->frame.user.n == 0 ||
 	    hb_span_eq(j->frame.user, HB_SPAN("nobody")) ||
-	    out->reason != HB_REASON_MAILBOX_TEMP)
+	    out->reason != HB_REASON_MAILBOX_TEMP ||
+	    hb_span_eq(out->status, HB_SPAN(LOCAL_FULL)))
 		return;
 	out->status = HB_SPAN("4.3.5");
 	out->reason = HB_REASON_NO_ACCOUNT;

@@ -37,7 +37,7 @@ put_var(unsigned char c, const struct local_vars *v, bool is_path,
 		value = v->address;
 		break;
 	default:
-		return HB_E_SYNTAX;
+		return HB_E_UNSUPPORTED;
 	}
 	if (is_path && !is_name(value))
 		return HB_E_SYNTAX;
@@ -61,7 +61,7 @@ local_expand(struct hb_span t, const struct local_vars *v, bool is_path,
 		if (at == t.n || r < 0)
 			break;
 		if (at + 1 == t.n)
-			return HB_E_SYNTAX;
+			return HB_E_UNSUPPORTED;
 		r = put_var(t.p[at + 1], v, is_path, out);
 		t = hb_span_from(t, at + 2);
 	}

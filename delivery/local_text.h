@@ -17,8 +17,8 @@ struct local_vars {
 /*
  * Replaces %u %d %h %a, %% and a leading ~ of TEMPLATE; appends to OUT.  In a
  * path (IS_PATH) user, domain and address must be single names: HB_E_SYNTAX
- * when one holds a slash or control byte or begins with a dot, or for an
- * unknown %; HB_E_LIMIT (the buffer's).
+ * when one holds a slash or control byte or begins with a dot; for an unknown
+ * %, the operator's mistake, HB_E_UNSUPPORTED; HB_E_LIMIT (the buffer's).
  */
 int local_expand(struct hb_span template, const struct local_vars *vars,
     bool is_path, struct hb_buf *out) HB_MUSTCHECK;

@@ -37,7 +37,7 @@ local_trouble(struct hb_outcome *out, struct hb_buf *text, const char *what,
 	bool full = err == ENOSPC || err == EDQUOT || err == EFBIG;
 
 	local_outcome(out, HB_RESULT_DEFER, full ? 452 : 451,
-	    full ? "4.2.2" : "4.3.0", HB_REASON_MAILBOX_TEMP);
+	    full ? LOCAL_FULL : "4.3.0", HB_REASON_MAILBOX_TEMP);
 	if (text->n > 0)
 		return;
 	hb_buf_addf(text, "%s: %s", what, strerror(err));
