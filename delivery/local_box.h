@@ -1,11 +1,15 @@
 /*
- * Writes one message into a mailbox or to a command, as the recipient.
+ * Writes one message into a mailbox or to a command, as the recipient:
+ * local_maildir.c into a Maildir, local_mbox.c into an mbox; local_command.c runs
+ * a command; local_write.c has what they share.
  * Floor 3, blocking: each helper process does one delivery.
  */
 #ifndef DELIVERY_LOCAL_BOX_H
 #define DELIVERY_LOCAL_BOX_H
 
 #include "delivery/local_text.h"
+
+#define LOCAL_FULL "4.2.2" /* status: there is no room */
 
 struct local_message {
 	const struct hb_env *env;
@@ -14,6 +18,7 @@ struct local_message {
 	int fd;		     /* a large body, -1 without */
 	const char *hostname;
 	const char *home;
+	int lock_tries; /* for a locked mailbox */
 };
 
 /* Each fills OUT: result, code, status, reason, text (into TEXT). */

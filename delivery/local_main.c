@@ -1,7 +1,8 @@
 /*
  * hauberk-local: one local delivery, as the recipient.  Floor 4, libc only,
  * blocking.  Descriptor 3 is the channel to queue: LOCAL_JOB, the body
- * (JOB_BODY or JOB_FILE), JOB_START; it answers JOB_RESULT and JOB_DONE.
+ * (JOB_BODY or JOB_FILE), JOB_START; it answers JOB_RESULT and JOB_DONE.  Its
+ * one word of argument is HB_HELPER_*.
  */
 #include "config.h"
 
@@ -20,9 +21,17 @@
 #include "common/proto/ipc.h"
 #include "delivery/local_box.h"
 
-enum { CHANNEL = 3, PIECE = 65536, COMMAND_MS = 600000, WORDS_MAX = 64 };
+enum {
+	CHANNEL = 3,
+	PIECE = 65536,
+	COMMAND_MS = 600000,
+	WORDS_MAX = 64,
+	/* Ten seconds: mail for others waits for our place. */
+	LOCK_TRIES = 100
+};
 
 struct job {
+	const char *as;	/* HB_HELPER_* */
 	struct hb_arena *arena;
 	struct hb_buf in, body;
 	int fd, pending_fd;
@@ -166,6 +175,24 @@ deliver_command(struct job *j, const struct local_message *m,
 	local_command(m, argv, COMMAND_MS, out, text);
 }
 
+/* A home that is missing, or not mounted, is not made: a mailbox below it
+ * would be lost under the real one. */
+static bool
+is_home_there(const char *home, const char *path, struct hb_outcome *out,
+    struct hb_buf *text)
+{
+	size_t n = strlen(home);
+	struct stat st;
+	bool below = n > 1 && strncmp(path, home, n) == 0 && path[n] == '/';
+
+	if (!below || stat(home, &st) == 0)
+		return true;
+	refuse(out, text, HB_RESULT_DEFER, "4.3.0", HB_REASON_MAILBOX_TEMP,
+	    "the home folder ");
+	hb_buf_addf(text, "%s: %s", home, strerror(errno));
+	return false;
+}
+
 static void
 deliver_path(struct job *j, const struct local_message *m,
     const struct local_vars *v, struct hb_outcome *out, struct hb_buf *text)
@@ -176,15 +203,40 @@ deliver_path(struct job *j, const struct local_message *m,
 			: local_expand(j->frame.target, v, true, &path);
 	char name[4096];
 
-	if (r < 0 || hb_span_copy(hb_buf_span(&path), name, sizeof(name)) < 0 ||
-	    name[0] != '/')
+	if (r == HB_E_UNSUPPORTED || (r == 0 && path.n > 0 &&
+	    *hb_buf_span(&path).p != '/'))
+		refuse(out, text, HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_HELPER_FAILED, "the configured path cannot be "
+		    "used");
+	else if (r < 0 || hb_span_copy(hb_buf_span(&path), name,
+	    sizeof(name)) < 0)
 		refuse(out, text, HB_RESULT_FAIL, "5.1.3",
 		    HB_REASON_ADDRESS_SYNTAX, "no mailbox has such a name");
+	else if (!is_home_there(m->home, name, out, text))
+		;
 	else if (j->frame.kind == HB_LOCAL_MAILDIR)
 		local_maildir(m, name, out, text);
 	else
 		local_mbox(m, name, out, text);
 	hb_buf_free(&path);
+}
+
+/* Where nobody may write, the operator has to name somebody who may: root's
+ * mail without an alias is the usual case. */
+static void
+explain_nobody(const struct job *j, struct hb_outcome *out,
+    struct hb_buf *text)
+{
+	if (strcmp(j->as, HB_HELPER_NOBODY) != 0 || j->frame.user.n == 0 ||
+	    hb_span_eq(j->frame.user, HB_SPAN("nobody")) ||
+	    out->reason != HB_REASON_MAILBOX_TEMP ||
+	    hb_span_eq(out->status, HB_SPAN(LOCAL_FULL)))
+		return;
+	out->status = HB_SPAN("4.3.5");
+	out->reason = HB_REASON_NO_ACCOUNT;
+	hb_buf_addf(text, "; mail for %.*s is written as nobody: aliases can "
+	    "name somebody (%.*s: you)", HB_SPAN_ARG(j->frame.user),
+	    HB_SPAN_ARG(j->frame.user));
 }
 
 static void
@@ -193,17 +245,24 @@ deliver(struct job *j, struct hb_outcome *out, struct hb_buf *text)
 	const char *home = getenv("HOME");
 	struct local_message m = { &j->env, &j->rcpt, hb_buf_span(&j->body),
 		j->fd, hb_arena_cstr(j->arena, j->frame.hostname),
-		home != NULL ? home : "/" };
+		home != NULL ? home : "/", LOCK_TRIES };
 	struct local_vars v = { .user = j->frame.user,
 		.home = hb_span_str(m.home), .address = j->rcpt.address };
 	struct hb_span local;
 
+	if (strcmp(j->as, HB_HELPER_LOST) == 0) {
+		refuse(out, text, HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_NO_ACCOUNT, "the account that writes this mail "
+		    "cannot be found now");
+		return;
+	}
 	hb_addr_split(j->rcpt.address, &local, &v.domain);
 	switch ((enum hb_local_kind)j->frame.kind) {
 	case HB_LOCAL_MAILDIR:
 	case HB_LOCAL_MBOX:
 	case HB_LOCAL_FILE:
 		deliver_path(j, &m, &v, out, text);
+		explain_nobody(j, out, text);
 		return;
 	case HB_LOCAL_COMMAND:
 		deliver_command(j, &m, &v, true, out, text);
@@ -257,9 +316,10 @@ report(struct job *j, struct hb_outcome *out, struct hb_buf *text)
 }
 
 int
-main(void)
+main(int argc, char *argv[])
 {
-	struct job j = { .in = HB_BUF_INIT(HB_MAX_IPC_FRAME + PIECE),
+	struct job j = { .as = argc > 1 ? argv[1] : HB_HELPER_OWN,
+		.in = HB_BUF_INIT(HB_MAX_IPC_FRAME + PIECE),
 		.body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE), .fd = -1,
 		.pending_fd = -1 };
 	struct hb_outcome out = { 0 };
@@ -267,6 +327,7 @@ main(void)
 	int r = EX_PROTOCOL;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* write(2) says it too */
 	umask(077);
 	/* It was made as one that never blocks.  The job may come later than
 	 * we, and there is nothing to do but wait for it. */

@@ -47,7 +47,7 @@ ends_here(struct q *q, struct q_rcpt *r, const struct hb_route *route)
 {
 	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms() };
 
-	if (route->kind == HB_ROUTE_DISCARD) {
+	if (q_rule_discards(q->env->conf, route)) {
 		o.result = HB_RESULT_OK;
 		o.reason = HB_REASON_DISCARDED;
 		o.status = HB_SPAN("2.0.0");

@@ -6,6 +6,7 @@
 
 #include "queue/role.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -147,7 +148,12 @@ q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		return;
 	}
 	if (fd < 0) {
-		helper_failed(w, strerror((int)m->error));
+		char why[128];
+
+		snprintf(why, sizeof(why), "the process that writes into "
+		    "mailboxes cannot be started: %s",
+		    strerror((int)m->error));
+		helper_failed(w, why);
 		return;
 	}
 	w->helper = hb_peer_new(q->loop, fd, HB_ROLE_QUEUE, HB_ROLE_HELPER, 0,

@@ -118,6 +118,19 @@ q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
 
 /* Local deliveries. */
 
+bool
+q_rule_discards(const struct hb_conf *conf, const struct hb_route *route)
+{
+	static const char nowhere[] = "/dev/null";
+
+	if (route->kind == HB_ROUTE_FILE)
+		return hb_span_eq(route->rest, hb_span_str(nowhere));
+	if (route->kind == HB_ROUTE_LOCAL)
+		return conf->deliver.kind == HB_DELIVER_MBOX &&
+		    strcmp(conf->deliver.arg, nowhere) == 0;
+	return route->kind == HB_ROUTE_DISCARD;
+}
+
 static void
 rule_deliver(const struct hb_conf *conf, const struct hb_route *route,
     struct q_local *l)

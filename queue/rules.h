@@ -30,6 +30,10 @@ void q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 size_t q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
     struct hb_rcpt *items, size_t n);
 
+/* Is mail by ROUTE (parsed) to be thrown away?  /dev/null, as the target of an
+ * alias or of `deliver mbox', is no file that a helper could append to. */
+bool q_rule_discards(const struct hb_conf *conf, const struct hb_route *route);
+
 /* What the parent and the helper are told; spans of the configuration and the
  * route. */
 struct q_local {

@@ -18,9 +18,11 @@
  * JOB; for each recipient q_sched_done, _defer or _fail, then
  * q_sched_job_end; q_sched_forget when none is left.
  *
- * A worker has a bounded number of jobs.  One that takes its time, because a
- * host or a policy host does not answer, stops counting, up to another bound:
- * hundreds of destinations that hang do not keep mail from the others.
+ * A worker has a bounded number of jobs, and so have the helpers that write
+ * local mail.  One that takes its time, because a host or a policy host does
+ * not answer, a mailbox is locked or a program is slow, stops counting, up to
+ * another bound: hundreds of destinations that hang do not keep mail from the
+ * others.  One mailbox has Q_LOCAL_WINDOW helpers at most.
  *
  * Every event costs O(log n) at most, but for those said to walk a message.
  */
@@ -41,7 +43,8 @@ enum {
 	Q_OLD_MS = 5000,	/* a job that takes longer makes place */
 	Q_WORKER_BYTES = 32 << 20,
 	Q_LARGE_WEIGHT = 64 << 10, /* of a body that goes as a descriptor */
-	Q_LOCAL_JOBS = 16,	/* helpers at a time */
+	Q_LOCAL_JOBS = 16,	/* helpers at a time, but for old ones */
+	Q_LOCAL_MOST = 128,	/* with old ones; fewer than HB_MAX_HELPERS */
 	Q_LOCAL_WINDOW = 2,	/* of one local destination */
 	Q_FIRST_WINDOW = 5,	/* connections to a destination not known yet */
 	Q_SPILL = 5,		/* jobs before a destination uses more workers */

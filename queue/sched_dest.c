@@ -288,16 +288,26 @@ q_sched_worker(struct q_sched *s, unsigned worker, bool usable)
 		s->workers[worker].usable = usable;
 }
 
+/* Local helpers are a worker with bounds of its own. */
+static unsigned
+young_most(const struct q_sched *s, unsigned i)
+{
+	return i == s->conf.workers ? Q_LOCAL_JOBS : Q_WORKER_JOBS;
+}
+
+static unsigned
+jobs_most(const struct q_sched *s, unsigned i)
+{
+	return i == s->conf.workers ? Q_LOCAL_MOST : Q_WORKER_MOST;
+}
+
 static bool
 has_room(const struct q_sched *s, unsigned i)
 {
 	const struct q_worker *w = &s->workers[i];
-	bool local = i == s->conf.workers;
 
-	if (!w->usable || w->bytes >= Q_WORKER_BYTES)
-		return false;
-	return local ? w->jobs < Q_LOCAL_JOBS
-		     : w->young < Q_WORKER_JOBS && w->jobs < Q_WORKER_MOST;
+	return w->usable && w->bytes < Q_WORKER_BYTES &&
+	    w->young < young_most(s, i) && w->jobs < jobs_most(s, i);
 }
 
 /* The worker for D's next job: its home, unless D has no domain of its own
@@ -393,11 +403,11 @@ q_dest_wake(const struct q_sched *s)
 {
 	int64_t ms = INT64_MAX;
 
-	for (unsigned i = 0; i < s->conf.workers; i++) {
+	for (unsigned i = 0; i <= s->conf.workers; i++) {
 		const struct q_worker *w = &s->workers[i];
 
-		if (w->head != NULL && w->young >= Q_WORKER_JOBS &&
-		    w->jobs < Q_WORKER_MOST && w->eldest->old_ms < ms)
+		if (w->head != NULL && w->young >= young_most(s, i) &&
+		    w->jobs < jobs_most(s, i) && w->eldest->old_ms < ms)
 			ms = w->eldest->old_ms;
 	}
 	return ms;

@@ -488,7 +488,7 @@ pd_on_child(void *ctx, int signo)
 
 	(void)signo;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pd_helper_ended(pd, pid))
+		if (pd_helper_ended(pd, pid, status))
 			continue;
 		for (size_t i = 0; i < pd->nprocs; i++) {
 			struct pd_proc *pr = &pd->procs[i];

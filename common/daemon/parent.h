@@ -223,7 +223,7 @@ void pd_log_lost(void *ctx);
 void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* True when PID was a helper. */
-bool pd_helper_ended(struct pd_parent *pd, pid_t pid);
+bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
 void pd_kill_helpers(struct pd_parent *pd);
 
 /* spawn.c: descriptors of a child */

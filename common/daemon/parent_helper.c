@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -94,28 +95,36 @@ is_of_role(const struct hb_conf *conf, uid_t uid)
 	return false;
 }
 
-/* NULL when it cannot be found now, or is one of ours. */
+/* The account to become, and AS: what the helper is told of it.  NULL: it is
+ * one of ours, or there is not even nobody. */
 static struct passwd *
-find_account(const struct hb_conf *conf, const char *account)
+find_account(const struct hb_conf *conf, const char *account, const char **as)
 {
 	const struct passwd *pw = getpwnam(account);
 
-	if (pw == NULL ? strcmp(account, "postmaster") == 0 : pw->pw_uid == 0)
-		account = no_rights;
-	else if (pw == NULL || is_of_role(conf, pw->pw_uid))
+	if (pw == NULL && strcmp(account, "postmaster") != 0)
+		*as = HB_HELPER_LOST;
+	else if (pw == NULL || pw->pw_uid == 0 ||
+	    strcmp(pw->pw_name, no_rights) == 0)
+		*as = HB_HELPER_NOBODY;
+	else if (is_of_role(conf, pw->pw_uid))
 		return NULL;
-	return getpwnam(account); /* again: the roles took its place */
+	else
+		return getpwnam(account); /* again: the roles took its place */
+	return getpwnam(no_rights);
 }
 
 /*
  * The child: looks the account up here, where a slow name service keeps
- * nobody else waiting.  What fails closes the channel, and queue tries later.
+ * nobody else waiting.  One that is not there is told to the helper, which can
+ * say so; what else fails closes the channel, and queue tries later.
  */
 static void HB_NORETURN
 run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 {
 	static char name[] = "nobody", home[] = "/";
 	static struct passwd unknown = { .pw_name = name, .pw_dir = home };
+	const char *as = HB_HELPER_OWN;
 	struct passwd *pw;
 	char path[PATH_MAX];
 
@@ -125,7 +134,8 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	umask(077);
 	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
 	alarm(LOOKUP_S);
-	pw = pd->privileged ? find_account(pd->now.conf, account) : getpwuid(geteuid());
+	pw = pd->privileged ? find_account(pd->now.conf, account, &as)
+			    : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
 	if (pw == NULL ||
@@ -136,7 +146,7 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	set_environment(pw);
 	snprintf(path, sizeof(path), "%s/hauberk-local", pd->libexec);
 	alarm(DELIVERY_S);
-	execl(path, path, (char *)NULL);
+	execl(path, path, as, (char *)NULL);
 	_exit(EX_OSFILE);
 }
 
@@ -215,12 +225,29 @@ pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		close(channel);
 }
 
+/* One that lost its channel was not needed any more. */
+static void
+log_end(const struct pd_parent *pd, pid_t pid, int status)
+{
+	if (pd->phase == PD_STOPPING || (WIFEXITED(status) &&
+	    (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_IOERR ||
+		WEXITSTATUS(status) == EX_PROTOCOL)))
+		return;
+	HB_LOG(HB_LOG_WARN, HB_EV_ROLE, hb_kv_str(HB_K_NAME, "local"),
+	    hb_kv_str(HB_K_STATE, "died"), hb_kv_int(HB_K_PID, pid),
+	    hb_kv_if(WIFSIGNALED(status),
+		hb_kv_int(HB_K_SIGNAL, WTERMSIG(status))),
+	    hb_kv_if(WIFEXITED(status),
+		hb_kv_int(HB_K_EXIT, WEXITSTATUS(status))));
+}
+
 bool
-pd_helper_ended(struct pd_parent *pd, pid_t pid)
+pd_helper_ended(struct pd_parent *pd, pid_t pid, int status)
 {
 	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
 		if (pd->helpers[i] == pid) {
 			pd->helpers[i] = 0;
+			log_end(pd, pid, status);
 			return true;
 		}
 	return false;

@@ -82,11 +82,36 @@ joined(struct hb_conf_line *l)
 	return all;
 }
 
+/* Does the helper know each % of S?  False after reporting. */
+static bool
+is_template(struct hb_conf_line *l, const char *s)
+{
+	for (; (s = strchr(s, '%')) != NULL; s += 2)
+		if (s[1] == '\0' || strchr("udha%", s[1]) == NULL) {
+			hb_conf_error(l, "'%%' stands before u, d, h, a or "
+			    "another '%%', not in '%s'", s);
+			return false;
+		}
+	return true;
+}
+
+/* A path from the root, or below the home.  NULL after reporting. */
+static char *
+mailbox_path(struct hb_conf_line *l, const char *s)
+{
+	if ((s[0] == '~' && (s[1] == '/' || s[1] == '\0')) ||
+	    strncmp(s, "%h", 2) == 0)
+		return hb_arena_cstr(l->arena, hb_span_str(s));
+	if (s[0] != '~')
+		return hb_conf_path(l, s);
+	hb_conf_error(l, "'~' is the home of who gets the mail: '~/...'");
+	return NULL;
+}
+
 static void
 parse_deliver(struct hb_conf_line *l, void *field)
 {
 	TYPE(deliver, field);
-	bool path;
 	int kind = hb_conf_choose(l, &deliver_kinds, l->v[0]);
 
 	if (kind < 0)
@@ -96,13 +121,14 @@ parse_deliver(struct hb_conf_line *l, void *field)
 		hb_conf_bad_option(l, l->v[0]);
 		return;
 	}
-	path = v->kind == HB_DELIVER_MAILDIR || v->kind == HB_DELIVER_MBOX;
 	if (v->kind == HB_DELIVER_LMTP)
 		v->arg = lmtp_word(l, l->v[1]);
-	else if (path && l->v[1][0] != '~' && l->v[1][0] != '%')
-		v->arg = hb_conf_path(l, l->v[1]);
-	else
+	else if (v->kind == HB_DELIVER_COMMAND)
 		v->arg = joined(l);
+	else
+		v->arg = mailbox_path(l, l->v[1]);
+	if (v->kind != HB_DELIVER_LMTP && v->arg != NULL)
+		(void)is_template(l, v->arg);
 }
 
 static void

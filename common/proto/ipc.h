@@ -49,6 +49,11 @@ enum hb_local_kind {
 	HB_LOCAL_PIPE, /* an alias "|command": given to the shell, no template */
 	HB_LOCAL_COUNT
 };
+/* Words for the helper of a local delivery, of the account that it has. */
+#define HB_HELPER_OWN "own"
+#define HB_HELPER_NOBODY "nobody" /* for want of another */
+#define HB_HELPER_LOST "lost"	  /* the one it should have cannot be found */
+
 enum hb_table {
 	HB_TABLE_POLICY,
 	HB_TABLE_LEDGER,

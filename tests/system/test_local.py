@@ -332,3 +332,140 @@ def test_A_13_nothing_runs_as_a_role(make_server, words, name):
     finally:
         with open("/etc/passwd", "w") as f:
             f.write(before)
+def test_F_9_dev_null(make_server):
+    """/dev/null as the target of an alias throws mail away, and says so."""
+    hb = make_server(start=False)
+    aliases(hb, "trash: /dev/null\nboth: /dev/null, alice\n")
+    for name in ("trash", "both"):
+        hb.send("a@client.test", name + "@hb.test", client.text(name))
+    hb.wait_mail("alice")
+    hb.wait_empty()
+    assert len(hb.records(ev="delivery", result="ok", reason="discarded")) == 2
+    assert not hb.records(ev="delivery", result="defer")
+
+
+def mbox_server(make_server):
+    """A server whose mailboxes are files, and the path of alice's."""
+    hb = make_server(start=False)
+    hb.configure(["deliver mbox %s/%%u" % hb.mail])
+    hb.start()
+    return hb, os.path.join(hb.mail, "alice")
+
+
+def test_F_3_stale_lock(make_server):
+    """A lock that a dead process left is broken, and so is an old one."""
+    hb, box = mbox_server(make_server)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for text, age in (("%d\n" % dead.pid, 0), ("", 400)):
+        with open(box + ".lock", "w", encoding="ascii") as f:
+            f.write(text)
+        then = time.time() - age
+        os.utime(box + ".lock", (then, then))
+        hb.send("a@client.test", "alice@hb.test", client.text("locked"))
+        hb.wait_empty()
+        assert not os.path.exists(box + ".lock")
+    assert not hb.records(ev="delivery", result="defer")
+    with open(box, "rb") as f:
+        assert f.read().count(b"Subject: locked") == 2
+
+
+def test_F_12_mbox_that_ends_in_half_a_line(make_server):
+    """The next message begins behind an empty line."""
+    hb, box = mbox_server(make_server)
+    hb.send("a@client.test", "alice@hb.test", client.text("one"))
+    hb.wait_empty()
+    with open(box, "ab") as f:
+        f.write(b"From x Thu Feb 29 12:34:56 2024\nSubject: half\n\nhal")
+    hb.send("a@client.test", "alice@hb.test", client.text("two"))
+    hb.wait_empty()
+    with open(box, "rb") as f:
+        text = f.read()
+    assert b"\n\nhal\n\nFrom a@client.test " in text
+
+
+def test_A_10_mbox_of_another(make_server):
+    """A link in a mailbox's place is not followed, and the log says it."""
+    hb, box = mbox_server(make_server)
+    trap = hb.write("mail/trap", "")
+    os.symlink(trap, box)
+    hb.send("a@client.test", "alice@hb.test", client.text("trap"))
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert "is a symbolic link" in record["text"]
+    assert os.path.getsize(trap) == 0
+    os.unlink(box)
+
+
+@pytest.mark.root
+def test_A_10_mbox_of_another_user(make_server):
+    """Nor is a file of somebody else's, however it may be written."""
+    hb = make_server(start=False, drop=("local-users",))
+    hb.configure(["deliver mbox %s/%%u" % hb.mail])
+    os.chmod(hb.mail, 0o1777)
+    hb.start()
+    box = hb.write("mail/hbalice", "")
+    os.chown(box, 7102, 7102)
+    os.chmod(box, 0o666)
+    hb.send("a@client.test", "hbalice@hb.test", client.text("trap"))
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert "belongs to uid 7102" in record["text"]
+    assert os.path.getsize(box) == 0
+
+
+@pytest.mark.root
+def test_E_7_mail_for_root(make_server):
+    """No helper is root: without an alias root's mail waits, and the log says
+    what is to be done."""
+    hb = make_server(start=False, drop=("local-users",))
+    hb.configure(["deliver maildir ~/Maildir"])
+    hb.start()
+    hb.send("a@client.test", "root@hb.test", client.text("root"))
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert record["reason"] == "no-account"
+    assert "root: you" in record["text"]
+
+
+@pytest.mark.root
+def test_home_that_is_missing(make_server, space):
+    """A home that is not there, not mounted perhaps, is named, not made."""
+    hb = make_server(start=False, drop=("local-users",))
+    hb.configure(["deliver maildir ~/Maildir"])
+    hb.start()
+    home = os.path.join(space.homes(), "hbalice")
+    os.rename(home, home + "-away")
+    try:
+        hb.send("a@client.test", "hbalice@hb.test", client.text("home"))
+        record = hb.wait_record(ev="delivery", result="defer")
+        assert "the home folder" in record["text"]
+        assert home in record["text"]
+        assert not os.path.exists(home)
+    finally:
+        os.rename(home + "-away", home)
+
+
+def test_E_1_exit_codes(make_server):
+    """A code of no meaning returns the message with the program's words; a
+    program that is not there is the operator's mistake."""
+    hb = make_server(start=False)
+    aliases(hb, 'odd: "|echo no such list; exit 1"\n'
+            'gone: "|/no/such/program -x"\n')
+    for name in ("odd", "gone"):
+        hb.send("alice@hb.test", name + "@hb.test", client.text(name))
+    notice = hb.wait_mail("alice")[0]
+    assert b"exit code 1: no such list" in notice.replace(b"\n ", b" ")
+    assert b"Status: 5.3.0" in notice
+    record = hb.wait_record(ev="delivery", result="defer")
+    assert record["reason"] == "command-failed"
+    assert "exit code 127 (not found)" in record["text"]
+    assert len(hb.queue()) == 1
+
+
+def test_S_10_helper_that_dies(make_server):
+    """How a helper ended is in the log, and its mail waits."""
+    hb = make_server(start=False)
+    aliases(hb, 'killer: "|kill -9 $PPID"\n')
+    hb.send("a@client.test", "killer@hb.test", client.text("dies"))
+    record = hb.wait_record(ev="role", name="local", state="died")
+    assert record["signal"] == "9"
+    hb.killed.add(int(record["pid"]))
+    hb.wait_reason("helper-failed")

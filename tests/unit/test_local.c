@@ -3,7 +3,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "delivery/local_box.h"
 
@@ -33,7 +37,7 @@ templates(void **state)
 		    &vars, true, &b);
 
 		if (rows[i].want == NULL) {
-			assert_int_equal(r, HB_E_SYNTAX);
+			assert_int_equal(r, HB_E_UNSUPPORTED);
 		} else {
 			assert_int_equal(r, 0);
 			assert_span(hb_buf_span(&b), rows[i].want);
@@ -94,6 +98,58 @@ messages_take_mailbox_form(void **state)
 }
 
 static void
+test_F_25_one_return_path(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "Return-Path: <x@y>\r\na: b\r\n\r\nt\r\n", "a: b\n\nt\n" },
+		{ "a: b\r\nRETURN-path \t:\r\n <x@y>\r\n\tz\r\nc: d\r\n e\r\n\r\n",
+		    "a: b\nc: d\n e\n\n" },
+		{ "Return-Path: a\r\nreturn-path:b\r\n\r\n"
+		  "Return-Path: c\r\n d\r\n",
+		    "\nReturn-Path: c\n d\n" },
+		/* a dot that the sender stuffed hides nothing */
+		{ ".Return-Path: a\r\n. folded\r\nb: c\r\n\r\n", "b: c\n\n" },
+		/* others of its kind stay */
+		{ "Return-Paths: a\r\nReturn-Pat\r\n", "Return-Paths: a\nReturn-Pat\n" },
+		{ "Return-Path a\r\nx: y\r\n", "Return-Path a\nx: y\n" },
+		{ "X-Return-Path: a\r\nDelivered-To: b\r\n",
+		    "X-Return-Path: a\nDelivered-To: b\n" },
+		{ " Return-Path: a\r\n", " Return-Path: a\n" },
+		/* no header at all: a body */
+		{ "hello\r\nReturn-Path: a\r\n", "hello\nReturn-Path: a\n" },
+		{ "Return-Path: \ra\r\r\n\rb: c\r\nd: e\r\n",
+		    "\rb: c\nd: e\n" },
+		{ "a: b\r\nReturn-Path: no end", "a: b\n" },
+		{ "a: b\r\nReturn-Path", "a: b\nReturn-Path\n" },
+		{ "Return-Path                         : x\r\n",
+		    "Return-Path                         : x\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		filter_rows(false, rows[i].in, rows[i].want);
+		filter_rows(true, rows[i].in, rows[i].want);
+	}
+	/* A line that some programs write in front, and what they quote. */
+	filter_rows(true, "From a@b Mon 10:00:00\r\n>Return-Path: <x>\r\n"
+	    "Return-Path: <x>\r\nFrom: y\r\n",
+	    ">From a@b Mon 10:00:00\n>Return-Path: <x>\nFrom: y\n");
+}
+
+/* A stuffed dot in front of "From " makes no other message of the rest. */
+static void
+a_stuffed_dot_hides_no_from_line(void **state)
+{
+	(void)state;
+	filter_rows(true, "a\r\n.From x\r\n.>From y\r\n..From z\r\n.",
+	    "a\n>From x\n>>From y\n.From z\n\n");
+	filter_rows(false, ".From x\r\n", "From x\n");
+	filter_rows(true, "Fro\rm\r\n\r>\r\n", "Fro\rm\n\r>\n");
+}
+
+static void
 lines_in_front(void **state)
 {
 	struct hb_env env = { .sender = HB_SPAN("a@b.test") };
@@ -129,7 +185,7 @@ message(void)
 {
 	return (struct local_message){ &test_env, &test_rcpt,
 		HB_SPAN("Subject: x\r\n\r\n..hello\r\nFrom me\r\n"), -1,
-		"host.test", dir };
+		"host.test", dir, 1 };
 }
 
 static size_t
@@ -213,6 +269,441 @@ mbox_is_appended(void **state)
 	hb_buf_free(&said);
 }
 
+/* A path in the test's folder that nothing has yet. */
+static const char *
+fresh(const char *suffix)
+{
+	static char path[300];
+	static int n;
+
+	if (suffix == NULL)
+		n++;
+	snprintf(path, sizeof(path), "%s/box%d%s", dir, n,
+	    suffix != NULL ? suffix : "");
+	return path;
+}
+
+static void
+write_file(const char *path, const char *text, int age_s)
+{
+	struct timespec then[2];
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	clock_gettime(CLOCK_REALTIME, &then[0]);
+	then[0].tv_sec -= age_s;
+	then[1] = then[0];
+	assert_int_equal(utimensat(AT_FDCWD, path, then, 0), 0);
+}
+
+static enum hb_result
+deliver_mbox(const char *path, struct hb_outcome *out, struct hb_buf *said)
+{
+	struct local_message m = message();
+
+	local_mbox(&m, path, out, said);
+	return (enum hb_result)out->result;
+}
+
+static unsigned long
+a_dead_process(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return (unsigned long)pid;
+}
+
+/* A lock is broken when its process is dead or nobody touches it; a live one
+ * is waited for, and named. */
+static void
+test_F_3_stale_locks_are_broken(void **state)
+{
+	static const struct {
+		const char *name;
+		enum { NOBODY, DEAD, LIVE } who;
+		const char *text; /* behind the process number */
+		int age_s;
+		enum hb_result result;
+	} rows[] = {
+		{ "dead", DEAD, "\n", 0, HB_RESULT_OK },
+		{ "live", LIVE, "\n", 0, HB_RESULT_DEFER },
+		{ "live and old", LIVE, "", 400, HB_RESULT_DEFER },
+		{ "number in use again", LIVE, "", 2000, HB_RESULT_OK },
+		{ "empty", NOBODY, "", 200, HB_RESULT_DEFER },
+		{ "empty and old", NOBODY, "", 400, HB_RESULT_OK },
+		{ "from the future", NOBODY, "", -400, HB_RESULT_OK },
+		{ "procmail's", NOBODY, "0", 400, HB_RESULT_OK },
+		{ "another host's", DEAD, ":far.test\n", 200,
+		    HB_RESULT_DEFER },
+		{ "another host's, old", LIVE, ":far.test\n", 400,
+		    HB_RESULT_OK },
+		{ "ours of another host", DEAD, "\nhauberk far.test b\n",
+		    400, HB_RESULT_DEFER },
+		{ "ours of another host, old", DEAD,
+		    "\nhauberk far.test b\n", 2000, HB_RESULT_OK },
+		{ "no number", NOBODY, "hello", 200, HB_RESULT_DEFER },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], lock[300], text[100];
+
+		print_message("%s\n", rows[i].name);
+		strcpy(box, fresh(NULL));
+		strcpy(lock, fresh(".lock"));
+		snprintf(text, sizeof(text), "%lu%s", rows[i].who == DEAD
+		    ? a_dead_process() : (unsigned long)getppid(),
+		    rows[i].text);
+		if (rows[i].who == NOBODY)
+			snprintf(text, sizeof(text), "%s", rows[i].text);
+		write_file(lock, text, rows[i].age_s);
+		assert_int_equal(deliver_mbox(box, &out, &said),
+		    rows[i].result);
+		assert_int_equal(access(lock, F_OK) == 0,
+		    rows[i].result != HB_RESULT_OK);
+		if (rows[i].result == HB_RESULT_OK)
+			continue;
+		assert_int_equal(out.reason, HB_REASON_MAILBOX_LOCKED);
+		assert_non_null(memmem(said.p, said.n, lock, strlen(lock)));
+	}
+	hb_buf_free(&said);
+}
+
+/* The machine was started since: no process of then lives. */
+static void
+test_F_3_lock_of_another_life(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char host[65] = "", box[300], text[200];
+
+	(void)state;
+	gethostname(host, sizeof(host) - 1);
+	strcpy(box, fresh(NULL));
+	snprintf(text, sizeof(text), "%d\nhauberk %s another-boot\n",
+	    (int)getppid(), host);
+	write_file(fresh(".lock"), text, 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	hb_buf_free(&said);
+}
+
+/* Many who find the same stale lock: one breaks it, each message arrives
+ * whole. */
+static void
+test_F_3_breakers_race(void **state)
+{
+	enum { MANY = 12 };
+	struct hb_buf said = HB_BUF_INIT(0);
+	char box[300], lock[300], text[8192], *p = text;
+	int status, n = 0;
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(lock, fresh(".lock"));
+	snprintf(text, sizeof(text), "%lu\n", a_dead_process());
+	write_file(lock, text, 0);
+	for (int i = 0; i < MANY; i++)
+		if (fork() == 0) {
+			struct local_message m = message();
+			struct hb_outcome out = { 0 };
+
+			m.lock_tries = 600;
+			local_mbox(&m, box, &out, &said);
+			_exit(out.result == HB_RESULT_OK ? 0 : 1);
+		}
+	for (int i = 0; i < MANY; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_true(read_file(box, text, sizeof(text)) < sizeof(text) - 1);
+	for (; (p = strstr(p, "\n\n.hello\n>From me\n\n")) != NULL; p++)
+		n++;
+	assert_int_equal(n, MANY);
+	assert_int_equal(access(lock, F_OK), -1);
+	hb_buf_free(&said);
+}
+
+/* What is no lock file cannot be judged, and is not removed. */
+static void
+test_F_3_a_strange_lock_stays(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	assert_int_equal(mkfifo(fresh(".lock"), 0600), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
+	assert_int_equal(out.reason, HB_REASON_MAILBOX_LOCKED);
+	assert_int_equal(access(fresh(".lock"), F_OK), 0);
+	hb_buf_free(&said);
+}
+
+/* A message begins behind an empty line, however the last one ended. */
+static void
+test_F_12_an_mbox_without_its_last_line(void **state)
+{
+	static const struct {
+		const char *before, *between;
+	} rows[] = {
+		{ "", "" },
+		{ "\n", "" },
+		{ "x", "\n\n" },
+		{ "From a\nb: c\n\nhalf a li", "\n\n" },
+		{ "From a\nb: c\n\na line\n", "\n" },
+		{ "From a\nb: c\n\na line\n\n", "" },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], text[4096], want[300];
+
+		strcpy(box, fresh(NULL));
+		write_file(box, rows[i].before, 0);
+		assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+		read_file(box, text, sizeof(text));
+		snprintf(want, sizeof(want), "%s%sFrom s@x.test ",
+		    rows[i].before, rows[i].between);
+		assert_memory_equal(text, want, strlen(want));
+	}
+	hb_buf_free(&said);
+}
+
+/* What a killed helper left is cut off, when it is sure that it is that. */
+static void
+test_F_12_half_a_message_is_cut(void **state)
+{
+	static const char whole[] = "From a\nb: c\n\nx\n\n";
+	static const char first[] = "From s@x.test Thu Feb 29 12:34:56 2024\n";
+	static const struct {
+		const char *name, *behind; /* the size that is told of */
+		bool cut, other_file;
+	} rows[] = {
+		{ "part of its first line", "From s@x.t", true, false },
+		{ "half", "From s@x.test Thu Feb 29 12:34:56 2024\nSubject: "
+		  "hal\n\n>From x", true, false },
+		{ "another file", "From s@x.test Thu Feb 29 12:34:56 2024\nSu",
+		    false, true },
+		{ "somebody rewrote it", "b: c\n\nother\n\n", false, false },
+		{ "somebody added one", "From s@x.test Thu Feb 29 12:34:56 2024"
+		  "\nSubject: hal\nFrom z\nc: d\n\n", false, false },
+		{ "somebody added one to a line", "From s@x.test Thu Feb 29 "
+		  "12:34:56 2024\nSubject: halFrom z\nc: d\n\n", false,
+		    false },
+		{ "nothing", "", true, false },
+	};
+	struct hb_buf said = HB_BUF_INIT(0);
+	char host[65] = "";
+
+	(void)state;
+	gethostname(host, sizeof(host) - 1);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_outcome out = { 0 };
+		char box[300], text[4096], lock[512];
+		size_t had = strlen(whole) + strlen(rows[i].behind);
+		struct stat st;
+
+		print_message("%s\n", rows[i].name);
+		strcpy(box, fresh(NULL));
+		snprintf(text, sizeof(text), "%s%s", whole, rows[i].behind);
+		write_file(box, text, 0);
+		assert_int_equal(stat(box, &st), 0);
+		snprintf(lock, sizeof(lock), "%lu\nhauberk %s boot\n"
+		    "%lu %lu %zu\n%s", a_dead_process(), host,
+		    (unsigned long)st.st_dev,
+		    (unsigned long)st.st_ino + rows[i].other_file,
+		    strlen(whole), first);
+		write_file(fresh(".lock"), lock, 0);
+		assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+		read_file(box, text, sizeof(text));
+		assert_memory_equal(text, whole, strlen(whole));
+		if (rows[i].cut)
+			assert_memory_equal(text + strlen(whole),
+			    "From s@x.test ", 14);
+		if (rows[i].cut)
+			assert_null(strstr(text, "2024"));
+		else
+			assert_memory_equal(text + strlen(whole),
+			    rows[i].behind, had - strlen(whole));
+	}
+	hb_buf_free(&said);
+}
+
+/* A helper that dies while it writes leaves what the next one needs. */
+static void
+test_F_12_a_helper_is_killed(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	struct local_message m = message();
+	char box[300], lock[300], text[4096];
+	int fds[2];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(lock, fresh(".lock"));
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	/* The limit of file sizes ends the process in the middle. */
+	if (fork() == 0) {
+		struct rlimit limit = { 200, 200 };
+
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+		setrlimit(RLIMIT_FSIZE, &limit);
+		local_mbox(&m, box, &out, &said);
+		_exit(0);
+	}
+	wait(NULL);
+	assert_int_equal(access(lock, F_OK), 0);
+	assert_int_equal(read_file(box, text, sizeof(text)), 200);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	assert_int_equal(access(lock, F_OK), -1);
+	fds[0] = (int)read_file(box, text, sizeof(text));
+	assert_int_equal(fds[0], 2 * (int)strlen(strstr(text + 1,
+	    "\n\nFrom s@x.test") + 2));
+	hb_buf_free(&said);
+}
+
+/* No more fits: nothing of the message stays, and the mailbox is named. */
+static void
+a_full_mailbox_stays_as_it_was(void **state)
+{
+	static const char before[] = "From a\nb: c\n\n0123456789012345678901"
+	    "2345678901234567890123456789012345678901234567890123456789012345"
+	    "6789012345678901234567890123456789012345678901234567890 hal";
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	struct rlimit limit, small;
+	char box[300], text[4096];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	write_file(box, before, 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = 200; /* a lock file still fits */
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	deliver_mbox(box, &out, &said);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	if (out.result == HB_RESULT_OK)
+		fail_msg("it fits");
+	assert_int_equal(out.code, 452);
+	assert_span(out.status, "4.2.2");
+	assert_non_null(memmem(said.p, said.n, box, strlen(box)));
+	read_file(box, text, sizeof(text));
+	assert_string_equal(text, before);
+	assert_int_equal(access(fresh(".lock"), F_OK), -1);
+	hb_buf_free(&said);
+}
+
+/* What stands under the mailbox's name but is not its owner's file. */
+static void
+test_A_10_what_is_no_mailbox(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300], other[300];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(other, fresh("-two"));
+	write_file(box, "", 0);
+	assert_int_equal(link(box, other), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "2 names", 7));
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	assert_int_equal(mkdir(fresh(NULL), 0700), 0);
+	assert_int_equal(deliver_mbox(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a folder", 8));
+	assert_int_equal(mkfifo(fresh(NULL), 0600), 0);
+	assert_int_equal(deliver_mbox(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a named pipe", 12));
+	assert_int_equal(deliver_mbox("/dev/full", &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "a device", 8));
+	if (geteuid() == 0) {
+		assert_int_equal(chown(box, 12345, 12345), 0);
+		assert_int_equal(deliver_mbox(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "uid 12345", 9));
+	}
+	hb_buf_free(&said);
+}
+
+static enum hb_result
+deliver_maildir(const char *path, struct hb_outcome *out, struct hb_buf *said)
+{
+	struct local_message m = message();
+
+	local_maildir(&m, path, out, said);
+	return (enum hb_result)out->result;
+}
+
+/* Folders of somebody else in a Maildir's place, and links to them. */
+static void
+test_A_10_what_is_no_maildir(void **state)
+{
+	static const char *const subs[] = { "", "/tmp", "/new", "/cur" };
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char box[300], link[300], away[600], sub[600], file[1024];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(link, fresh("-link"));
+	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
+	/* an owner's own link is the owner's wish */
+	assert_int_equal(symlink(box, link), 0);
+	assert_int_equal(deliver_maildir(link, &out, &said), HB_RESULT_OK);
+	snprintf(sub, sizeof(sub), "%s/new", box);
+	assert_int_equal(entries(sub, file, sizeof(file)), 2);
+	for (size_t i = 1; i < HB_ARRAY_LEN(subs); i++) {
+		snprintf(sub, sizeof(sub), "%s%s", box, subs[i]);
+		snprintf(away, sizeof(away), "%s-away%zu", box, i);
+		assert_int_equal(rename(sub, away), 0);
+		assert_int_equal(symlink(away, sub), 0);
+		assert_int_equal(deliver_maildir(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, sub, strlen(sub)));
+		assert_int_equal(unlink(sub), 0);
+		assert_int_equal(rename(away, sub), 0);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(subs) && geteuid() == 0; i++) {
+		snprintf(sub, sizeof(sub), "%s%s", box, subs[i]);
+		assert_int_equal(chown(sub, 12345, 12345), 0);
+		assert_int_equal(deliver_maildir(box, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "uid 12345", 9));
+		assert_int_equal(chown(sub, 0, 0), 0);
+	}
+	if (geteuid() == 0) {
+		assert_int_equal(lchown(link, 12345, 12345), 0);
+		assert_int_equal(deliver_maildir(link, &out, &said),
+		    HB_RESULT_DEFER);
+		assert_non_null(memmem(said.p, said.n, "symbolic link", 13));
+	}
+	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
+	write_file(fresh(NULL), "", 0);
+	assert_int_equal(deliver_maildir(fresh(""), &out, &said),
+	    HB_RESULT_DEFER);
+	assert_non_null(memmem(said.p, said.n, "Not a directory", 15));
+	hb_buf_free(&said);
+}
+
 static void
 a_large_body_comes_from_its_file(void **state)
 {
@@ -241,31 +732,69 @@ a_large_body_comes_from_its_file(void **state)
 	hb_buf_free(&said);
 }
 
+/* Sysexits as sendmail reads them; codes of no meaning are final, signals and
+ * what the operator has to mend are not. */
 static void
-commands_are_judged_by_exit(void **state)
+test_E_1_commands_are_judged_by_exit(void **state)
 {
+	enum { LONG = 30000, SHORT = 700 };
 	static const struct {
 		const char *script;
 		enum hb_result result;
-		const char *status, *text;
+		const char *status;
+		enum hb_reason reason;
+		const char *text;
 		int64_t limit_ms;
 	} rows[] = {
 		{ "grep -q '^Delivered-To: ann@y.test'", HB_RESULT_OK, "2.0.0",
-		    "delivered to command", 30000 },
+		    HB_REASON_OK, "delivered to command", LONG },
 		{ "test \"$SENDER $RECIPIENT\" = 's@x.test ann@y.test'",
-		    HB_RESULT_OK, "2.0.0", "delivered to command", 30000 },
-		{ "exit 67", HB_RESULT_FAIL, "5.1.1", "command failed",
-		    30000 },
-		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0", "full",
-		    30000 },
-		{ "exit 1", HB_RESULT_DEFER, "4.3.0", "command failed",
-		    30000 },
-		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0", "command failed",
-		    30000 },
-		{ "/no/such/program", HB_RESULT_DEFER, "4.3.0", NULL,
-		    30000 },
-		{ "sleep 60", HB_RESULT_DEFER, "4.3.0",
-		    "the command took too long", 700 },
+		    HB_RESULT_OK, "2.0.0", HB_REASON_OK,
+		    "delivered to command", LONG },
+		{ "printf ' a\n\tb\\000\303\251 '", HB_RESULT_OK, "2.0.0",
+		    HB_REASON_OK, "a b???", LONG },
+		{ "exit 67", HB_RESULT_FAIL, "5.1.1", HB_REASON_MAILBOX_FAIL,
+		    "the command ended with exit code 67 (no such user)",
+		    LONG },
+		{ "exit 70", HB_RESULT_FAIL, "5.3.0", HB_REASON_MAILBOX_FAIL,
+		    "the command ended with exit code 70 (internal error)",
+		    LONG },
+		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 75 (try later): full", LONG },
+		{ "exit 78", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 78 (configuration error)", LONG },
+		{ "echo no such list; echo bye; exit 1", HB_RESULT_FAIL,
+		    "5.3.0", HB_REASON_COMMAND_FAILED, "the command ended "
+		    "with exit code 1: no such list bye", LONG },
+		{ "exit 255", HB_RESULT_FAIL, "5.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command ended with exit code 255", LONG },
+		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command was ended by signal 9 (Killed)", LONG },
+		{ "sh -c 'kill -15 $$'; exit $?", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED,
+		    "the command was ended by signal 15 (Terminated): "
+		    "Terminated", LONG },
+		{ "/no/such/program", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, NULL, LONG },
+		{ "/etc/passwd", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, NULL, LONG },
+		{ "echo hm; sleep 60", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, "the command took too long and "
+		    "was ended after 0 seconds: hm", SHORT },
+		/* what it leaves behind is not waited for */
+		{ "sleep 5 &", HB_RESULT_OK, "2.0.0",
+		    HB_REASON_OK, "delivered to command", LONG },
+		/* but it is, though nothing more is heard of it */
+		{ "exec >&- 2>&-; sleep 0.3; exit 67", HB_RESULT_FAIL,
+		    "5.1.1", HB_REASON_MAILBOX_FAIL, NULL, LONG },
+		{ "exec >&- 2>&-; sleep 60", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, NULL, SHORT },
+		{ "yes | head -c 100000; exit 67", HB_RESULT_FAIL, "5.1.1",
+		    HB_REASON_MAILBOX_FAIL, NULL, LONG },
 	};
 	struct local_message m = message();
 
@@ -280,10 +809,40 @@ commands_are_judged_by_exit(void **state)
 		print_message("%s\n", rows[i].script);
 		assert_int_equal(out.result, rows[i].result);
 		assert_span(out.status, rows[i].status);
+		assert_int_equal(out.reason, rows[i].reason);
+		assert_true(said.n <= HB_MAX_REPLY_TEXT);
 		if (rows[i].text != NULL)
 			assert_span(hb_buf_span(&said), rows[i].text);
 		hb_buf_free(&said);
 		free(script);
+	}
+}
+
+/* A command without a shell that is not there, or is no program. */
+static void
+test_S_10_commands_that_cannot_be_run(void **state)
+{
+	static const struct {
+		const char *path, *text;
+	} rows[] = {
+		{ "/no/such/program", "the command ended with exit code 127 "
+		  "(not found): /no/such/program: No such file or directory" },
+		{ "/etc/passwd", "the command ended with exit code 126 "
+		  "(cannot be run): /etc/passwd: Permission denied" },
+	};
+	struct local_message m = message();
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		char *path = hb_strdup(rows[i].path), *argv[] = { path, NULL };
+		struct hb_buf said = HB_BUF_INIT(0);
+		struct hb_outcome out = { 0 };
+
+		local_command(&m, argv, 30000, &out, &said);
+		assert_int_equal(out.result, HB_RESULT_DEFER);
+		assert_span(hb_buf_span(&said), rows[i].text);
+		hb_buf_free(&said);
+		free(path);
 	}
 }
 
@@ -316,11 +875,24 @@ main(void)
 		cmocka_unit_test(templates),
 		cmocka_unit_test(no_value_leaves_its_folder),
 		cmocka_unit_test(messages_take_mailbox_form),
+		cmocka_unit_test(test_F_25_one_return_path),
+		cmocka_unit_test(a_stuffed_dot_hides_no_from_line),
 		cmocka_unit_test(lines_in_front),
 		cmocka_unit_test(maildir_is_made_and_filled),
 		cmocka_unit_test(mbox_is_appended),
+		cmocka_unit_test(test_F_3_stale_locks_are_broken),
+		cmocka_unit_test(test_F_3_lock_of_another_life),
+		cmocka_unit_test(test_F_3_breakers_race),
+		cmocka_unit_test(test_F_3_a_strange_lock_stays),
+		cmocka_unit_test(test_F_12_an_mbox_without_its_last_line),
+		cmocka_unit_test(test_F_12_half_a_message_is_cut),
+		cmocka_unit_test(test_F_12_a_helper_is_killed),
+		cmocka_unit_test(a_full_mailbox_stays_as_it_was),
+		cmocka_unit_test(test_A_10_what_is_no_mailbox),
+		cmocka_unit_test(test_A_10_what_is_no_maildir),
 		cmocka_unit_test(a_large_body_comes_from_its_file),
-		cmocka_unit_test(commands_are_judged_by_exit),
+		cmocka_unit_test(test_E_1_commands_are_judged_by_exit),
+		cmocka_unit_test(test_S_10_commands_that_cannot_be_run),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

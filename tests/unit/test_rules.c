@@ -125,6 +125,41 @@ local_routes_say_who_does_what(void **state)
 }
 
 static void
+test_F_9_dev_null_throws_away(void **state)
+{
+	static const struct {
+		const char *route;
+		enum hb_deliver_kind kind;
+		const char *arg;
+		bool discards;
+	} rows[] = {
+		{ "discard:", HB_DELIVER_MBOX, "/m/%u", true },
+		{ "file:/dev/null@-", HB_DELIVER_MBOX, "/m/%u", true },
+		{ "file:/dev/nul@-", HB_DELIVER_MBOX, "/m/%u", false },
+		{ "file:/dev/null/x@-", HB_DELIVER_MBOX, "/m/%u", false },
+		{ "local:bob", HB_DELIVER_MBOX, "/m/%u", false },
+		{ "local:bob", HB_DELIVER_MBOX, "/dev/null", true },
+		{ "local:bob", HB_DELIVER_MAILDIR, "/dev/null", false },
+		{ "pipe:bob:/dev/null", HB_DELIVER_MBOX, "/dev/null", false },
+		{ "mx://h.test", HB_DELIVER_MBOX, "/dev/null", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		char *arg = hb_strdup(rows[i].arg);
+		struct hb_conf conf = { .deliver = { rows[i].kind, arg } };
+		struct hb_route route;
+
+		print_message("%s %s\n", rows[i].route, arg);
+		assert_int_equal(hb_route_parse(hb_span_str(rows[i].route),
+		    &route), 0);
+		assert_int_equal(q_rule_discards(&conf, &route),
+		    rows[i].discards);
+		free(arg);
+	}
+}
+
+static void
 repeated_recipients_are_dropped(void **state)
 {
 	struct hb_rcpt have[] = {
@@ -232,6 +267,7 @@ main(void)
 		cmocka_unit_test(recipients_travel_together_by_route_and_owner),
 		cmocka_unit_test(recipients_with_a_word_travel_alone),
 		cmocka_unit_test(local_routes_say_who_does_what),
+		cmocka_unit_test(test_F_9_dev_null_throws_away),
 		cmocka_unit_test(repeated_recipients_are_dropped),
 		cmocka_unit_test(drop_head_round_trips_and_detects_damage),
 		cmocka_unit_test(dropped_recipients_are_read_to_their_end),

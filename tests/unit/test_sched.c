@@ -578,14 +578,14 @@ bytes_on_their_way_to_a_worker_are_bounded(void **state)
 
 /* Starts jobs to domains of their own, up to MOST; how many could be. */
 static unsigned
-fill_worker(struct q_batch **v, unsigned most)
+fill_worker(struct q_batch **v, unsigned most, const char *kind)
 {
 	static uint64_t id;
 	unsigned n = 0;
 	char to[32];
 
 	while (n < most) {
-		snprintf(to, sizeof(to), "mx://%u.%u", (unsigned)now, n);
+		snprintf(to, sizeof(to), "%s%u.%u", kind, (unsigned)now, n);
 		add(++id, 1);
 		if ((v[n] = next_job(to)) == NULL)
 			break;
@@ -594,40 +594,50 @@ fill_worker(struct q_batch **v, unsigned most)
 	return n;
 }
 
+/* Destinations that hang, of a worker that has YOUNG jobs and MOST with old
+ * ones, up to its bounds. */
 static void
-what_hangs_makes_place(void **state)
+makes_place(const char *kind, const char *to, unsigned young, unsigned most)
 {
 	static struct q_batch *v[Q_WORKER_MOST + 1];
 	struct q_sched_conf c = conf();
 	unsigned n, more;
 
-	(void)state;
 	q_sched_free(&s);
 	c.workers = 1;
 	start(&c);
-	n = fill_worker(v, Q_WORKER_MOST + 1);
-	assert_int_equal(n, Q_WORKER_JOBS);
+	n = fill_worker(v, most + 1, kind);
+	assert_int_equal(n, young);
 	assert_int_equal(q_sched_wake(s), now + Q_OLD_MS);
 	end_ok(v[--n]); /* one that is fast */
-	v[n++] = next_job("mx://a");
+	v[n++] = next_job(to);
 	assert_non_null(v[n - 1]);
-	while (n < Q_WORKER_MOST) {
+	while (n < most) {
 		now += Q_OLD_MS - 1;
-		assert_null(next_job("mx://a"));
+		assert_null(next_job(to));
 		now++;
-		more = fill_worker(v + n, Q_WORKER_MOST + 1 - n);
+		more = fill_worker(v + n, most + 1 - n, kind);
 		assert_int_not_equal(more, 0);
 		n += more;
 	}
-	assert_int_equal(n, Q_WORKER_MOST);
+	assert_int_equal(n, most);
 	now += Q_OLD_MS;
-	assert_null(next_job("mx://a"));
+	assert_null(next_job(to));
 	assert_int_not_equal(q_sched_wake(s), now);
 	end_ok(v[0]); /* an old one, a young one */
 	end_ok(v[n - 1]);
-	assert_non_null(next_job("mx://a"));
-	assert_non_null(next_job("mx://a"));
-	assert_null(next_job("mx://a"));
+	assert_non_null(next_job(to));
+	assert_non_null(next_job(to));
+	assert_null(next_job(to));
+}
+
+static void
+what_hangs_makes_place(void **state)
+{
+	(void)state;
+	makes_place("mx://", "mx://a", Q_WORKER_JOBS, Q_WORKER_MOST);
+	makes_place("local:", "local:a", Q_LOCAL_JOBS, Q_LOCAL_MOST);
+	assert_true((int)Q_LOCAL_MOST < (int)HB_MAX_HELPERS);
 }
 
 static void

@@ -317,7 +317,7 @@ has_room(unsigned i)
 
 	return k->usable && k->bytes < Q_WORKER_BYTES &&
 	       (i == WORKERS
-		       ? k->jobs < Q_LOCAL_JOBS
+		       ? k->young < Q_LOCAL_JOBS && k->jobs < Q_LOCAL_MOST
 		       : k->young < Q_WORKER_JOBS && k->jobs < Q_WORKER_MOST);
 }
 
