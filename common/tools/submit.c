@@ -36,6 +36,7 @@
 #include "common/base/hash.h"
 #include "common/daemon/conf_load.h"
 #include "common/proto/maildrop.h"
+#include "common/proto/wire.h"
 
 enum { BLOCK = 65536, NAME_BYTES = 64, HARD_MAX_RCPTS = 100000 };
 
@@ -44,6 +45,7 @@ struct submit {
 	struct hb_buf record;	  /* envelope and recipients */
 	struct hb_buf env;	  /* envelope with our stamp */
 	uint32_t crc_in, crc_out;
+	struct hb_wire wire; /* of the body so far */
 	int dir, fd;
 	char tmp[NAME_BYTES + 1], name[NAME_BYTES];
 };
@@ -318,6 +320,21 @@ put(struct submit *s, struct hb_span b)
 	}
 }
 
+/* Nothing is left of what is refused. */
+static void HB_NORETURN
+refuse_data(const struct submit *s, const char *why)
+{
+	(void)unlinkat(s->dir, s->tmp, 0);
+	fail(EX_DATAERR, "%s", why);
+}
+
+static void
+check_wire(const struct submit *s, unsigned seen)
+{
+	if ((seen & HB_WIRE_FAULTS) != 0)
+		refuse_data(s, hb_wire_fault(seen));
+}
+
 static void
 copy_body(struct submit *s)
 {
@@ -331,10 +348,9 @@ copy_body(struct submit *s)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) {
-			(void)unlinkat(s->dir, s->tmp, 0);
-			fail(EX_DATAERR, "the record is cut short");
-		}
+		if (n <= 0)
+			refuse_data(s, "the record is cut short");
+		check_wire(s, hb_wire_feed(&s->wire, got));
 		s->crc_in = hb_crc32c(s->crc_in, got);
 		s->crc_out = hb_crc32c(s->crc_out, got);
 		put(s, got);
@@ -347,10 +363,9 @@ check_end(struct submit *s)
 {
 	char more;
 
-	if (s->crc_in == s->head.crc && read(STDIN_FILENO, &more, 1) == 0)
-		return;
-	(void)unlinkat(s->dir, s->tmp, 0);
-	fail(EX_DATAERR, "the record is damaged");
+	if (s->crc_in != s->head.crc || read(STDIN_FILENO, &more, 1) != 0)
+		refuse_data(s, "the record is damaged");
+	check_wire(s, hb_wire_end(&s->wire));
 }
 
 static void
@@ -405,6 +420,7 @@ main(int argc, char **argv)
 		fail(EX_USAGE, "usage: hauberk-submit [-C /FILE]");
 	sane_process();
 	s.record = s.env = HB_BUF_INIT(0);
+	hb_wire_init(&s.wire);
 	path = maildrop_of(file, &max_size);
 	s.dir = open_maildrop(path);
 	read_head(&s);
