@@ -22,6 +22,7 @@
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
 #include "common/proto/maildrop.h"
+#include "common/proto/wire.h"
 #include "queue/rules.h"
 
 enum {
@@ -50,6 +51,7 @@ struct q_drop {
 	struct hb_buf body; /* all of it, or a slice of a large one */
 	int large;	    /* -1: none */
 	uint32_t crc, body_crc;
+	struct hb_wire wire;
 	uint64_t left;
 	bool busy, again;
 };
@@ -88,14 +90,14 @@ remove_file(struct q_drop *d)
 }
 
 static void
-set_aside(struct q_drop *d, int err)
+set_aside(struct q_drop *d, const char *why)
 {
 	char from[4352], to[4352];
 
 	path_of(d, d->dir, from, sizeof(from));
 	path_of(d, d->corrupt, to, sizeof(to));
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, d->name),
-	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	    hb_kv_str(HB_K_ERROR, why));
 	(void)mkdir(d->corrupt, 0700);
 	if (rename(from, to) < 0)
 		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, to),
@@ -149,12 +151,16 @@ commit(struct q_drop *d)
 	struct q_body b = { .bytes = hb_buf_span(&d->body),
 		.large = d->large >= 0, .size = d->env.size,
 		.crc = d->body_crc };
+	unsigned seen = hb_wire_end(&d->wire);
 	int err;
 
-	if (d->crc != d->head.crc) {
-		set_aside(d, HB_E_CORRUPT);
+	if (d->crc != d->head.crc || (seen & HB_WIRE_FAULTS) != 0) {
+		set_aside(d, d->crc != d->head.crc
+			? hb_strerror(HB_E_CORRUPT) : hb_wire_fault(seen));
 		return;
 	}
+	d->env.flags |= ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
+	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0);
 	if (b.large) {
 		b.bytes = HB_SPAN_NONE;
 		d->env.flags |= HB_ENV_LARGE;
@@ -198,13 +204,14 @@ copy_slice(struct q_drop *d)
 	int err = read_bytes(d, n, &d->body);
 
 	if (err < 0) {
-		set_aside(d, err);
+		set_aside(d, hb_strerror(err));
 		return;
 	}
 	got = hb_span_from(hb_buf_span(&d->body), from);
 	d->crc = hb_crc32c(d->crc, got);
 	d->body_crc = hb_crc32c(d->body_crc, got);
 	d->left -= n;
+	(void)hb_wire_feed(&d->wire, got);
 	if (d->large >= 0) {
 		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
@@ -239,6 +246,7 @@ start_body(struct q_drop *d, uid_t uid)
 	int err = 0;
 
 	put_received(d, uid);
+	hb_wire_init(&d->wire);
 	d->left = d->head.body_n;
 	if (d->env.size > HB_MAX_LARGE_MESSAGE)
 		err = q_spool_large_create(d->q->spool, d->env.id, &d->large);
@@ -261,8 +269,7 @@ complete_env(struct q_drop *d, uid_t uid)
 	q_stamp_env(d->q, e);
 	e->parent = 0;
 	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
-	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL | HB_ENV_8BIT |
-	    HB_ENV_DOTTED)) | HB_ENV_LOCAL;
+	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)) | HB_ENV_LOCAL;
 	if (e->user.n == 0)
 		e->user = hb_arena_span(d->arena, hb_span_str(user));
 	e->client = e->helo = e->tls = HB_SPAN_NONE;
@@ -326,18 +333,18 @@ take_file(struct q_drop *d)
 	int err;
 
 	if (fstat(d->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		set_aside(d, HB_E_SYNTAX);
+		set_aside(d, "no plain file");
 		return;
 	}
 	d->arena = hb_arena_new();
 	d->body = HB_BUF_INIT(0);
 	err = take_records(d, (uint64_t)st.st_size);
 	if (err < 0) {
-		set_aside(d, err);
+		set_aside(d, hb_strerror(err));
 		return;
 	}
 	if (d->head.body_n > d->q->env->conf->max_message_size) {
-		set_aside(d, HB_E_LIMIT);
+		set_aside(d, "larger than max-message-size");
 		return;
 	}
 	complete_env(d, st.st_uid);
@@ -371,7 +378,7 @@ next_file(struct q_drop *d)
 	else if (errno == ENOENT)
 		end_file(d);
 	else
-		set_aside(d, HB_E_PERM);
+		set_aside(d, strerror(errno));
 }
 
 static void

@@ -6,13 +6,16 @@
 
 #include "queue/role.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/table.h"
+#include "common/proto/wire.h"
 #include "queue/rules.h"
+#include "queue/spool_io.h"
 
 enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };
 
@@ -35,6 +38,7 @@ struct q_txn {
 	struct hb_rcpt *kept;  /* in the arena, from the commit on */
 	size_t n, cap;
 	struct hb_buf body;
+	struct hb_wire wire; /* of the body so far */
 	size_t charged; /* of q->txn_bytes */
 	bool large, committed;
 	bool listed; /* in q->txns: not when its channel is gone */
@@ -113,8 +117,10 @@ refuse(struct q_txn *t, int err)
 		return;
 	if (full)
 		answer(p, no, 452, "4.3.1", HB_REASON_NOSPACE);
-	else
+	else if (err == HB_E_CORRUPT)
 		answer(p, no, 451, "4.3.0", HB_REASON_BODY_DAMAGED);
+	else
+		answer(p, no, 451, "4.3.0", HB_REASON_STORE_FAILED);
 }
 
 static void
@@ -154,6 +160,7 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->env.parent = 0;
 	copy_env(t->arena, &t->env);
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
+	hb_wire_init(&t->wire);
 	t->listed = true;
 	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
 	if (!charge(t, TXN_COST + m->env.n))
@@ -201,6 +208,20 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->n++;
 }
 
+/* smtpd refuses such bytes itself: one that passes them on is broken, or not
+ * ours any more.  No other mail of it is harmed by that. */
+static bool
+is_wire(const struct q_txn *t, unsigned seen)
+{
+	if ((seen & HB_WIRE_FAULTS) == 0)
+		return true;
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, t->env.id),
+	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_SMTPD)),
+	    hb_kv_int(HB_K_INSTANCE, (int64_t)t->key.instance),
+	    hb_kv_str(HB_K_ERROR, hb_wire_fault(seen)));
+	return false;
+}
+
 void
 q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
@@ -214,7 +235,9 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "body bytes that belong into the file");
 		return;
 	}
-	if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
+	if (!is_wire(t, hb_wire_feed(&t->wire, m->bytes)))
+		refuse(t, HB_E_CORRUPT);
+	else if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
 		refuse(t, HB_E_LIMIT);
 }
 
@@ -224,8 +247,16 @@ q_write_all(int fd, struct hb_span s)
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
 
-		if (n <= 0)
-			return HB_E_NOSPACE;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int e = n < 0 ? errno : EIO;
+
+			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
+			    hb_kv_str(HB_K_ACTION, "write"),
+			    hb_kv_str(HB_K_ERROR, strerror(e)));
+			return q_io_error(-e);
+		}
 		s = hb_span_from(s, (size_t)n);
 	}
 	return 0;
@@ -274,10 +305,11 @@ on_durable(void *ctx, int err)
 }
 
 static bool
-is_as_said(const struct q_txn *t, const struct ipc_txn_commit *m)
+is_as_said(struct q_txn *t, const struct ipc_txn_commit *m)
 {
 	return t->n > 0 && (t->large || (t->body.n == m->size &&
-	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc));
+	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
+	    is_wire(t, hb_wire_end(&t->wire))));
 }
 
 static void

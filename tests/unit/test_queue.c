@@ -4,8 +4,10 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include "common/base/hash.h"
 #include "common/proto/maildrop.h"
@@ -688,8 +690,9 @@ post_rcpt(const char *address, uint32_t idx)
 	hb_buf_free(&rec);
 }
 
-static const char body_text[] = "Subject: test\r\nMessage-ID: <1@there>\r\n"
-				"\r\nHello\r\n..dot\r\n";
+#define body_text                                                              \
+	"Subject: test\r\nMessage-ID: <1@there>\r\n"                            \
+	"\r\nHello\r\n..dot\r\n"
 
 static void
 post_body(struct hb_span body)
@@ -1365,23 +1368,31 @@ write_file(const char *name, struct hb_span s)
 }
 
 static void
+make_drop_of(const struct hb_env *e, const struct hb_rcpt *r,
+    struct hb_span body, struct hb_buf *out)
+{
+	struct hb_buf records = HB_BUF_INIT(0);
+	struct hb_drop_head h = { .body_n = body.n };
+
+	assert_int_equal(hb_tlv_encode(&hb_env_record, e, &records), 0);
+	h.env_n = (uint32_t)records.n;
+	assert_int_equal(hb_drop_rcpt_put(r, &records), 0);
+	h.rcpts_n = (uint32_t)records.n - h.env_n;
+	hb_buf_add(&records, body);
+	h.crc = hb_crc32c(0, hb_buf_span(&records));
+	hb_drop_head_put(&h, out);
+	hb_buf_add(out, hb_buf_span(&records));
+	hb_buf_free(&records);
+}
+
+static void
 make_drop(struct hb_buf *out)
 {
 	struct hb_env e = { .sender = HB_SPAN("a@here.example"),
 		.flags = w.flags };
 	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
-	struct hb_buf records = HB_BUF_INIT(0);
-	struct hb_drop_head h = { .body_n = sizeof(body_text) - 1 };
 
-	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &records), 0);
-	h.env_n = (uint32_t)records.n;
-	assert_int_equal(hb_drop_rcpt_put(&r, &records), 0);
-	h.rcpts_n = (uint32_t)records.n - h.env_n;
-	hb_buf_adds(&records, body_text);
-	h.crc = hb_crc32c(0, hb_buf_span(&records));
-	hb_drop_head_put(&h, out);
-	hb_buf_add(out, hb_buf_span(&records));
-	hb_buf_free(&records);
+	make_drop_of(&e, &r, HB_SPAN(body_text), out);
 }
 
 static bool
@@ -1413,6 +1424,129 @@ dropped_message_is_taken_up(void **state)
 	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
 	assert_int_equal(access(path, F_OK), 0);
 	assert_true(queue_is_empty());
+	hb_buf_free(&b);
+}
+
+/* A body of smtpd, or of a file in maildrop/, that could end early; the mail
+ * after it is none the worse.  F-26: with NUL too. */
+static const struct hb_span early_ends[] = {
+	HB_SPAN_INIT("a: b\r\n\r\nx\r\n.\r\nMAIL FROM:<x@y.example>\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx\n.\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx\r.\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\n.\0\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx"),
+};
+
+static void
+test_A_1_bodies_of_smtpd_are_checked(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
+		answers_before = w.answers;
+		post_env("a@here.example");
+		post_rcpt("b@x.example", 0);
+		post_body(early_ends[i]);
+		next_txn++;
+		run_until(answered);
+		assert_int_equal(w.code, 451);
+		assert_true(queue_is_empty());
+	}
+	send_mail("a@here.example", "b@x.example");
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+}
+
+/* The file of a large body: smtpd writes it, and its checksum. */
+static void
+test_A_1_large_bodies_of_smtpd_are_checked(void **state)
+{
+	struct ipc_txn_large l = { .txn = next_txn };
+	struct ipc_txn_commit c = { .txn = next_txn };
+
+	(void)state;
+	answers_before = w.answers;
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	large_rest = early_ends[0];
+	c.size = large_rest.n;
+	c.crc = hb_crc32c(0, large_rest);
+	hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
+	run_for(30);
+	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+	next_txn++;
+	run_until(answered);
+	assert_int_equal(w.code, 451);
+	run_for(20);
+	assert_true(queue_is_empty());
+}
+
+/* File 2 is set aside, and nothing comes of it. */
+static void
+set_aside(const struct hb_buf *b)
+{
+	char path[128];
+
+	write_file("2", hb_buf_span(b));
+	run_until(file_is_gone);
+	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_true(queue_is_empty());
+}
+
+/* A full pipe that a signal empties: the write that it interrupts goes on. */
+static int full_pipe[2];
+
+static void
+on_alarm(int sig)
+{
+	static char block[4096];
+
+	(void)sig;
+	while (read(full_pipe[0], block, sizeof(block)) > 0)
+		;
+}
+
+static void
+test_F_30_only_a_full_disk_is_no_space(void **state)
+{
+	static const char byte = 'x';
+	struct sigaction act = { .sa_handler = on_alarm };
+	struct itimerval soon = { .it_value = { .tv_usec = 10000 } };
+	int full = open("/dev/full", O_WRONLY);
+
+	(void)state;
+	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_NOSPACE);
+	close(full);
+	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_IO);
+	assert_int_equal(pipe2(full_pipe, O_NONBLOCK), 0);
+	while (write(full_pipe[1], &byte, 1) == 1)
+		;
+	assert_int_equal(fcntl(full_pipe[1], F_SETFL, 0), 0);
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	assert_int_equal(q_write_all(full_pipe[1], HB_SPAN("x")), 0);
+	close(full_pipe[0]);
+	close(full_pipe[1]);
+}
+
+static void
+test_A_1_bodies_of_drops_are_checked(void **state)
+{
+	struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
+		hb_buf_clear(&b);
+		make_drop_of(&e, &r, early_ends[i], &b);
+		set_aside(&b);
+	}
+	hb_buf_clear(&b);
+	make_drop(&b);
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
 	hb_buf_free(&b);
 }
 
@@ -1695,6 +1829,10 @@ main(void)
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
+		T(test_A_1_bodies_of_smtpd_are_checked),
+		T(test_A_1_large_bodies_of_smtpd_are_checked),
+		T(test_A_1_bodies_of_drops_are_checked),
+		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_RTLS_02_07_tags_of_a_message),
 		T(test_RTLS_02_07_tags_of_a_dropped_message),
