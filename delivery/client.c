@@ -712,7 +712,10 @@ is_unfit(const struct dlv_client *c, struct dlv_result *why)
 {
 	const struct hb_env *e = c->txn.env;
 
-	if (txn_is_unsafe(&c->txn))
+	if (c->txn.damaged)
+		*why = own_result(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED, 451,
+		    "4.3.0");
+	else if (txn_is_unsafe(&c->txn))
 		*why = own_result(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX,
 		    553, "5.1.3");
 	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
@@ -862,6 +865,18 @@ dlv_client_lost(struct dlv_client *c)
 		c->facts.cut = true;
 	}
 	break_off(c, HB_REASON_CONNECTION_LOST, "4.4.2");
+}
+
+void
+dlv_client_damaged(struct dlv_client *c)
+{
+	struct dlv_result why = own_result(HB_RESULT_DEFER,
+	    HB_REASON_BODY_DAMAGED, 451, "4.3.0");
+
+	/* no other host is tried with it: it would be no better there */
+	if (c->state != S_CLOSED)
+		settle(c, &why);
+	close_with(c, why);
 }
 
 /* --- life --------------------------------------------------------------- */
