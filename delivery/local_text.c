@@ -131,8 +131,6 @@ release_start(struct local_filter *f, struct hb_buf *out)
 {
 	struct hb_span held = hb_span(f->start, f->n_start);
 
-	if (held.n > 0 && held.p[0] == '.')
-		held = hb_span_from(held, 1);
 	if (f->mbox && hb_span_eq(held, HB_SPAN("From ")))
 		hb_buf_adds(out, ">");
 	for (; f->quotes > 0; f->quotes--)
@@ -149,9 +147,8 @@ hold(struct local_filter *f, unsigned char c, struct hb_buf *out)
 {
 	static const unsigned char from[] = "From ";
 
-	if (f->n_start == 0 && c == '.' && f->quotes == 0) {
-		f->start[f->n_start++] = c; /* stuffed: dropped */
-		release_start(f, out);
+	if (f->n_start == 0 && c == '.' && f->quotes == 0 && !f->dot) {
+		f->dot = true; /* stuffed: dropped */
 		return true;
 	}
 	if (f->mbox && f->n_start == 0 && c == '>') {
@@ -174,20 +171,25 @@ end_line(struct local_filter *f, struct hb_buf *out)
 	if (!f->in_line)
 		release_start(f, out);
 	hb_buf_adds(out, "\n");
-	f->in_line = f->saw_cr = false;
+	f->in_line = f->saw_cr = f->dot = false;
 }
 
-/* The rest of a line, up to a CR that may end it. */
+/* The rest of a line, up to a CR that may end it.  A bare LF should not be
+ * there; as it ends a line in the mailbox, it does so here. */
 static size_t
 copy_line(struct local_filter *f, struct hb_span in, struct hb_buf *out)
 {
 	size_t cr = hb_span_find(in, '\r');
+	size_t lf = hb_span_find(hb_span_head(in, cr), '\n');
 
-	hb_buf_add(out, hb_span_head(in, cr));
-	if (cr == in.n)
-		return cr;
-	f->saw_cr = true;
-	return cr + 1;
+	hb_buf_add(out, hb_span_head(in, lf));
+	if (lf == in.n)
+		return lf;
+	if (lf < cr)
+		end_line(f, out);
+	else
+		f->saw_cr = true;
+	return lf + 1;
 }
 
 void
@@ -220,6 +222,7 @@ local_filter_feed(struct local_filter *f, struct hb_span in,
 void
 local_filter_end(struct local_filter *f, struct hb_buf *out)
 {
-	if (f->in_line || f->n_start > 0 || f->quotes > 0 || f->saw_cr)
+	if (f->in_line || f->n_start > 0 || f->quotes > 0 || f->saw_cr ||
+	    f->dot)
 		end_line(f, out);
 }

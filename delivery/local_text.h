@@ -48,6 +48,7 @@ void local_from_line(const struct hb_env *env, int64_t now_ms,
 struct local_filter {
 	bool mbox;
 	bool in_line;	/* past the first bytes of a line */
+	bool dot;	/* a stuffed dot began the line */
 	bool saw_cr;
 	unsigned char start[8]; /* first bytes of a line, not decided yet */
 	size_t n_start;

@@ -88,6 +88,11 @@ messages_take_mailbox_form(void **state)
 	    ">Fro\r\n..From q\r\nFrom ", "a\n>From x\n>>From y\n>>>From z\n"
 	    "Fromage\n>Fro\n.From q\n>From \n");
 	filter_rows(true, "no end", "no end\n");
+	/* the line that it is without its dot; a bare LF */
+	filter_rows(true, ".From x\r\n.>From y\r\n.\r\n.",
+	    ">From x\n>>From y\n\n\n");
+	filter_rows(true, "x\nFrom y\n\nFrom z\r\n",
+	    "x\n>From y\n\n>From z\n");
 	filter_rows(true, ">", ">\n");
 	filter_rows(false, "bare\rcr\r\n", "bare\rcr\n");
 	filter_rows(false, "", "");
