@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/proto/intake.h"
 #include "common/proto/reply.h"
+#include "common/proto/xtext.h"
 
 enum { MAX_ACTS = 16, QUIT_MS = 10000 };
 
@@ -685,24 +687,16 @@ static void (*const on_reply[S_COUNT])(struct dlv_client *) = {
 
 /* --- messages ----------------------------------------------------------- */
 
-/* A byte that could end or split a command. */
-static bool
-is_unsafe(struct hb_span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < ' ' || s.p[i] == 0x7f)
-			return true;
-	return false;
-}
-
+/* Could a text end or split a command, or add a word to it? */
 static bool
 txn_is_unsafe(const struct dlv_txn *t)
 {
-	bool bad = is_unsafe(t->env->sender) || is_unsafe(t->env->envid);
+	bool bad = !hb_intake_is_path(t->env->sender) ||
+	    !hb_xtext_is_valid(t->env->envid);
 
 	for (size_t i = 0; i < t->nrcpt && !bad; i++)
-		bad = is_unsafe(t->rcpt[i].address) ||
-		    is_unsafe(t->rcpt[i].orcpt);
+		bad = !hb_intake_is_path(t->rcpt[i].address) ||
+		    !hb_intake_is_orcpt(t->rcpt[i].orcpt);
 	return bad;
 }
 

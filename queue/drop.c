@@ -21,6 +21,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
+#include "common/proto/intake.h"
 #include "common/proto/maildrop.h"
 #include "common/proto/wire.h"
 #include "queue/rules.h"
@@ -270,25 +271,27 @@ complete_env(struct q_drop *d, uid_t uid)
 	e->parent = 0;
 	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
 	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)) | HB_ENV_LOCAL;
-	if (e->user.n == 0)
-		e->user = hb_arena_span(d->arena, hb_span_str(user));
-	e->client = e->helo = e->tls = HB_SPAN_NONE;
+	/* the owner of the file, whatever stands in it */
+	e->user = hb_arena_span(d->arena, hb_span_str(user));
+	e->client = e->helo = e->tls = e->mail_auth = HB_SPAN_NONE;
 	e->with = HB_SPAN("local");
 }
 
 static int
 take_rcpts(struct q_drop *d, struct hb_span s)
 {
-	size_t cap = 16;
+	size_t cap = 16, most = d->q->env->conf->max_recipients;
 	struct hb_rcpt *v = hb_calloc(cap, sizeof(*v)), r;
-	int got;
+	int got, err = 0;
 
 	d->nrcpt = 0;
-	while ((got = hb_drop_rcpt(&s, &r)) > 0) {
+	while (err == 0 && (got = hb_drop_rcpt(&s, &r)) > 0) {
 		if (d->nrcpt == cap)
 			v = hb_realloc(v, (cap *= 2) * sizeof(*v));
-		v[d->nrcpt++] = (struct hb_rcpt){ .address = r.address,
-			.notify = r.notify, .orcpt = r.orcpt };
+		err = d->nrcpt == most ? HB_E_LIMIT
+		    : hb_intake_rcpt(&r, d->arena, &v[d->nrcpt],
+			  &d->env.flags);
+		d->nrcpt += err == 0;
 	}
 	d->nrcpt = q_rule_merge(NULL, 0, 0, v, d->nrcpt);
 	d->rcpts = hb_arena_alloc(d->arena, d->nrcpt * sizeof(*v));
@@ -296,7 +299,9 @@ take_rcpts(struct q_drop *d, struct hb_span s)
 	for (size_t i = 0; i < d->nrcpt; i++)
 		d->rcpts[i].idx = (uint32_t)i;
 	free(v);
-	return got < 0 ? got : d->nrcpt == 0 ? HB_E_SYNTAX : 0;
+	if (err == 0 && got < 0)
+		err = got;
+	return err < 0 ? err : d->nrcpt == 0 ? HB_E_SYNTAX : 0;
 }
 
 /* Head, envelope and recipients. */
@@ -319,6 +324,8 @@ take_records(struct q_drop *d, uint64_t size)
 		d->crc = hb_crc32c(0, hb_buf_span(&b));
 		all = hb_arena_span(d->arena, hb_buf_span(&b));
 		err = hb_drop_env(hb_span_head(all, d->head.env_n), &d->env);
+		if (err == 0)
+			err = hb_intake_env(&d->env, d->arena);
 		if (err == 0)
 			err = take_rcpts(d, hb_span_from(all, d->head.env_n));
 	}

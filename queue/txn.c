@@ -13,6 +13,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/table.h"
+#include "common/proto/intake.h"
 #include "common/proto/wire.h"
 #include "queue/rules.h"
 #include "queue/spool_io.h"
@@ -123,30 +124,19 @@ refuse(struct q_txn *t, int err)
 		answer(p, no, 451, "4.3.0", HB_REASON_STORE_FAILED);
 }
 
-static void
-copy_env(struct hb_arena *a, struct hb_env *e)
-{
-	e->sender = hb_arena_span(a, e->sender);
-	e->envid = hb_arena_span(a, e->envid);
-	e->client = hb_arena_span(a, e->client);
-	e->helo = hb_arena_span(a, e->helo);
-	e->user = hb_arena_span(a, e->user);
-	e->with = hb_arena_span(a, e->with);
-	e->tls = hb_arena_span(a, e->tls);
-	e->mail_auth = hb_arena_span(a, e->mail_auth);
-}
-
 void
 q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct q *q = q_of(ctx);
 	const struct ipc_txn_begin *m = msg;
+	struct hb_arena *arena = hb_arena_new();
 	struct q_txn *t;
 	struct hb_env env;
 
 	(void)fd;
 	if (hb_tlv_decode(&hb_env_record, m->env, &env) < 0 || env.id == 0 ||
-	    find(q, p, m->txn) != NULL) {
+	    hb_intake_env(&env, arena) < 0 || find(q, p, m->txn) != NULL) {
+		hb_arena_free(&arena);
 		hb_peer_violation(p, "malformed begin of a message");
 		return;
 	}
@@ -154,11 +144,10 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->q = q;
 	t->peer = p;
 	t->key = (struct key){ hb_peer_instance(p), m->txn };
-	t->arena = hb_arena_new();
+	t->arena = arena;
 	t->env = env;
 	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
 	t->env.parent = 0;
-	copy_env(t->arena, &t->env);
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
 	hb_wire_init(&t->wire);
 	t->listed = true;
@@ -181,13 +170,14 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_txn_rcpt *m = msg;
 	struct q_txn *t = open_txn(ctx, p, m->txn);
-	struct hb_rcpt r;
+	struct hb_rcpt r, kept;
 
 	(void)fd;
 	if (t == NULL)
 		return;
 	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
-	    r.address.n == 0 || t->n == RCPTS_SLACK) {
+	    t->n == RCPTS_SLACK ||
+	    hb_intake_rcpt(&r, t->arena, &kept, &t->env.flags) < 0) {
 		hb_peer_violation(p, "malformed recipient");
 		return;
 	}
@@ -199,13 +189,8 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		t->cap = t->cap > 0 ? t->cap * 2 : 4;
 		t->rcpts = hb_realloc(t->rcpts, t->cap * sizeof(*t->rcpts));
 	}
-	t->rcpts[t->n] = (struct hb_rcpt){
-		.idx = (uint32_t)t->n,
-		.address = hb_arena_span(t->arena, r.address),
-		.notify = r.notify,
-		.orcpt = hb_arena_span(t->arena, r.orcpt),
-	};
-	t->n++;
+	kept.idx = (uint32_t)t->n;
+	t->rcpts[t->n++] = kept;
 }
 
 /* smtpd refuses such bytes itself: one that passes them on is broken, or not

@@ -35,12 +35,16 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/daemon/conf_load.h"
+#include "common/proto/intake.h"
 #include "common/proto/maildrop.h"
 #include "common/proto/wire.h"
 
-enum { BLOCK = 65536, NAME_BYTES = 64, HARD_MAX_RCPTS = 100000 };
+enum { BLOCK = 65536, NAME_BYTES = 64 };
 
 struct submit {
+	uint64_t max_size;
+	size_t max_rcpts;
+	struct hb_arena *arena;	  /* what is looked at */
 	struct hb_drop_head head; /* as the caller says */
 	struct hb_buf record;	  /* envelope and recipients */
 	struct hb_buf env;	  /* envelope with our stamp */
@@ -144,9 +148,9 @@ read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 	return pd_read_file(path, content);
 }
 
-/* The spool's folder maildrop/, owned. */
+/* The spool's folder maildrop/, owned; and the limits. */
 static char *
-maildrop_of(const char *file, uint64_t *max_size)
+maildrop_of(const char *file, struct submit *s)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	struct hb_buf text = HB_BUF_INIT(0), path = HB_BUF_INIT(0);
@@ -159,7 +163,8 @@ maildrop_of(const char *file, uint64_t *max_size)
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);
 	hb_buf_addf(&path, "%s/maildrop%c", conf->spool, '\0');
-	*max_size = conf->max_message_size;
+	s->max_size = conf->max_message_size;
+	s->max_rcpts = conf->max_recipients;
 	hb_conf_free(&conf);
 	hb_buf_free(&report.text);
 	hb_buf_free(&text);
@@ -236,13 +241,19 @@ static void
 check_recipients(const struct submit *s)
 {
 	struct hb_span rest = recipients(s);
-	struct hb_rcpt rcpt;
+	struct hb_rcpt rcpt, clean;
+	uint32_t flags = 0;
 	size_t n = 0;
 	int r;
 
-	while ((r = hb_drop_rcpt(&rest, &rcpt)) > 0)
-		if (++n > HARD_MAX_RCPTS)
-			fail(EX_USAGE, "too many recipients");
+	while ((r = hb_drop_rcpt(&rest, &rcpt)) > 0) {
+		if (++n > s->max_rcpts)
+			fail(EX_UNAVAILABLE, "more than %zu recipients",
+			    s->max_rcpts);
+		r = hb_intake_rcpt(&rcpt, s->arena, &clean, &flags);
+		if (r < 0)
+			break;
+	}
 	if (r < 0)
 		fail(EX_DATAERR, "bad recipient: %s", hb_strerror(r));
 	if (n == 0)
@@ -258,6 +269,8 @@ stamp(struct submit *s)
 	int r = hb_drop_env(hb_span_head(hb_buf_span(&s->record),
 				s->head.env_n), &env);
 
+	if (r == 0)
+		r = hb_intake_env(&env, s->arena);
 	if (r < 0)
 		fail(EX_DATAERR, "bad envelope: %s", hb_strerror(r));
 	snprintf(user, sizeof(user), "uid:%u", (unsigned)getuid());
@@ -410,7 +423,6 @@ main(int argc, char **argv)
 {
 	static struct submit s;
 	const char *file = HB_CONF_FILE;
-	uint64_t max_size;
 	char *path;
 
 	if (argc == 3 && hb_span_eq(hb_span_str(argv[1]), HB_SPAN("-C")) &&
@@ -421,12 +433,13 @@ main(int argc, char **argv)
 	sane_process();
 	s.record = s.env = HB_BUF_INIT(0);
 	hb_wire_init(&s.wire);
-	path = maildrop_of(file, &max_size);
+	s.arena = hb_arena_new();
+	path = maildrop_of(file, &s);
 	s.dir = open_maildrop(path);
 	read_head(&s);
-	if (s.head.body_n > max_size)
+	if (s.head.body_n > s.max_size)
 		fail(EX_UNAVAILABLE, "the message is larger than %llu bytes",
-		    (unsigned long long)max_size);
+		    (unsigned long long)s.max_size);
 	read_record(&s);
 	check_recipients(&s);
 	stamp(&s);
@@ -435,6 +448,7 @@ main(int argc, char **argv)
 	write_file(&s);
 	make_durable(&s, path);
 	printf("ok %s\n", s.name);
+	hb_arena_free(&s.arena);
 	free(path);
 	return EX_OK;
 }

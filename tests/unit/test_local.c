@@ -123,6 +123,26 @@ lines_in_front(void **state)
 	hb_buf_free(&b);
 }
 
+/* A line end would begin a line of the sender's own. */
+static void
+test_A_3_line_ends_are_no_head(void **state)
+{
+	static const struct hb_span bad[] = { HB_SPAN_INIT("a@b.test>\nX: y"),
+		HB_SPAN_INIT("a\r@b.test"), HB_SPAN_INIT("a@b.test\0") };
+	struct hb_env env = { .sender = HB_SPAN("a@b.test") };
+	struct hb_rcpt rcpt = { .address = HB_SPAN("ann@site.test") };
+
+	(void)state;
+	assert_true(local_may_be_head(&env, &rcpt));
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		struct hb_env e = { .sender = bad[i] };
+		struct hb_rcpt r = { .address = bad[i] };
+
+		assert_false(local_may_be_head(&e, &rcpt));
+		assert_false(local_may_be_head(&env, &r));
+	}
+}
+
 /* real boxes */
 
 static char dir[] = "/tmp/hblocalXXXXXX";
@@ -322,6 +342,7 @@ main(void)
 		cmocka_unit_test(no_value_leaves_its_folder),
 		cmocka_unit_test(messages_take_mailbox_form),
 		cmocka_unit_test(lines_in_front),
+		cmocka_unit_test(test_A_3_line_ends_are_no_head),
 		cmocka_unit_test(maildir_is_made_and_filled),
 		cmocka_unit_test(mbox_is_appended),
 		cmocka_unit_test(a_large_body_comes_from_its_file),

@@ -1550,6 +1550,42 @@ test_A_1_bodies_of_drops_are_checked(void **state)
 	hb_buf_free(&b);
 }
 
+/* Any octet may stand in a file that a user leaves. */
+static void
+test_A_3_addresses_of_drops_are_parsed(void **state)
+{
+	static const struct hb_span bad[] = {
+		HB_SPAN_INIT("a@b.example>\r\nX: y"),
+		HB_SPAN_INIT("a@b.example> NOTIFY=NEVER"),
+		HB_SPAN_INIT("a\0@b.example"), HB_SPAN_INIT("nobody"),
+		HB_SPAN_INIT("|/bin/sh"), HB_SPAN_INIT("/etc/passwd") };
+	struct hb_env good = { .sender = HB_SPAN("a@HERE.example"),
+		.user = HB_SPAN("uid:0"), .mail_auth = HB_SPAN("x") };
+	struct hb_rcpt to = { .address = HB_SPAN("b@X.example") };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(bad); i++) {
+		struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+		struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+
+		if (i % 2 == 0)
+			e.sender = bad[i / 2];
+		else
+			r.address = bad[i / 2];
+		hb_buf_clear(&b);
+		make_drop_of(&e, &r, HB_SPAN(body_text), &b);
+		set_aside(&b);
+	}
+	hb_buf_clear(&b);
+	make_drop_of(&good, &to, HB_SPAN(body_text), &b);
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	assert_string_equal(w.jobs[0].sender, "a@here.example");
+	run_until(queue_is_empty);
+	hb_buf_free(&b);
+}
+
 /* Each file comes at the moment the one before it is gone: its notice meets
  * the step that the end of that one asked for. */
 static struct hb_buf next_drop;
@@ -1832,6 +1868,7 @@ main(void)
 		T(test_A_1_bodies_of_smtpd_are_checked),
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
 		T(test_A_1_bodies_of_drops_are_checked),
+		T(test_A_3_addresses_of_drops_are_parsed),
 		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_RTLS_02_07_tags_of_a_message),

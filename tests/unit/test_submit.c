@@ -28,7 +28,8 @@ make_place(void **state)
 	f = fopen(conf, "w");
 	if (f == NULL || mkdir(path, 0700) != 0 || mkdir(drop, 0700) != 0)
 		return -1;
-	fprintf(f, "hostname h.test\nspool spool\nmax-message-size 1024\n");
+	fprintf(f, "hostname h.test\nspool spool\nmax-message-size 1024\n"
+	    "max-recipients 5\n");
 	return fclose(f);
 }
 
@@ -66,16 +67,17 @@ remove_place(void **state)
 }
 
 static void
-make_record_of(struct hb_buf *out, struct hb_span body, bool with_rcpt)
+make_record_from(struct hb_buf *out, struct hb_span sender,
+    struct hb_span address, size_t rcpts, struct hb_span body)
 {
 	struct hb_env env = { .id = 7, .arrived_ms = 9, .parent = 5,
-		.sender = HB_SPAN("a@b.test"), .user = HB_SPAN("root") };
-	struct hb_rcpt rcpt = { .address = HB_SPAN("c@d.test") };
+		.sender = sender, .user = HB_SPAN("root") };
+	struct hb_rcpt rcpt = { .address = address };
 	struct hb_buf e = HB_BUF_INIT(0), r = HB_BUF_INIT(0);
 	struct hb_drop_head h = { .body_n = body.n };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &env, &e), 0);
-	if (with_rcpt)
+	while (rcpts-- > 0)
 		assert_int_equal(hb_drop_rcpt_put(&rcpt, &r), 0);
 	h.env_n = (uint32_t)e.n;
 	h.rcpts_n = (uint32_t)r.n;
@@ -88,6 +90,13 @@ make_record_of(struct hb_buf *out, struct hb_span body, bool with_rcpt)
 	hb_buf_add(out, body);
 	hb_buf_free(&e);
 	hb_buf_free(&r);
+}
+
+static void
+make_record_of(struct hb_buf *out, struct hb_span body, bool with_rcpt)
+{
+	make_record_from(out, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"),
+	    with_rcpt, body);
 }
 
 static void
@@ -224,6 +233,49 @@ test_A_1_only_wire_form_is_kept(void **state)
 }
 
 static void
+test_A_3_addresses_are_parsed(void **state)
+{
+	static const struct hb_span bad[] = {
+		HB_SPAN_INIT("a@b.test>\r\nX: y"),
+		HB_SPAN_INIT("a@b.test> NOTIFY=NEVER"),
+		HB_SPAN_INIT("a@b.test\0"), HB_SPAN_INIT("nobody") };
+	struct hb_buf in = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		hb_buf_clear(&in);
+		make_record_from(&in, bad[i], HB_SPAN("c@d.test"), 1,
+		    HB_SPAN("x\r\n"));
+		refused(hb_buf_span(&in), EX_DATAERR);
+		hb_buf_clear(&in);
+		make_record_from(&in, HB_SPAN("a@b.test"), bad[i], 1,
+		    HB_SPAN("x\r\n"));
+		refused(hb_buf_span(&in), EX_DATAERR);
+	}
+	hb_buf_free(&in);
+}
+
+/* max-recipients holds here too. */
+static void
+test_A_2_recipients_have_a_bound(void **state)
+{
+	struct hb_buf in = HB_BUF_INIT(0);
+	char path[512];
+
+	(void)state;
+	make_record_from(&in, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"), 5,
+	    HB_SPAN("x\r\n"));
+	assert_int_equal(submit(hb_buf_span(&in)), EX_OK);
+	only_file(path, sizeof(path));
+	assert_int_equal(unlink(path), 0);
+	hb_buf_clear(&in);
+	make_record_from(&in, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"), 6,
+	    HB_SPAN("x\r\n"));
+	refused(hb_buf_span(&in), EX_UNAVAILABLE);
+	hb_buf_free(&in);
+}
+
+static void
 bounds(void **state)
 {
 	static char body[1026];
@@ -253,6 +305,8 @@ main(void)
 		cmocka_unit_test(good_record_is_kept_and_stamped),
 		cmocka_unit_test(damaged_records_are_refused),
 		cmocka_unit_test(test_A_1_only_wire_form_is_kept),
+		cmocka_unit_test(test_A_3_addresses_are_parsed),
+		cmocka_unit_test(test_A_2_recipients_have_a_bound),
 		cmocka_unit_test(bounds),
 	};
 
