@@ -7,14 +7,12 @@
  */
 #include "config.h"
 
-#include "queue/role.h"
+#include "queue/drop-priv.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,47 +20,17 @@
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
 #include "common/proto/intake.h"
-#include "common/proto/maildrop.h"
-#include "common/proto/wire.h"
 #include "queue/rules.h"
 
 enum {
-	SCAN_MS = 1000,	 /* without inotify */
-	IDLE_MS = 30000, /* with it, for what it did not tell */
 	SLICE = 1 << 20,
-	NAMES = 1000 /* taken from one look at the folder */
+	OTHERS_ROOM = 2 << 20 /* bytes that local mail leaves to other mail */
 };
 
-struct q_drop {
-	struct q *q;
-	int notify;
-	struct hb_io *io;
-	struct hb_timer *scan, *copy;
-	char *dir, *corrupt;
-	char **names; /* found, to be taken up */
-	size_t n, at;
-	/* the file in work */
-	int fd;
-	char name[72];
-	struct hb_drop_head head;
-	struct hb_arena *arena;
-	struct hb_env env;
-	struct hb_rcpt *rcpts;
-	size_t nrcpt;
-	struct hb_buf body; /* all of it, or a slice of a large one */
-	int large;	    /* -1: none */
-	uint32_t crc, body_crc;
-	struct hb_wire wire;
-	uint64_t left;
-	bool busy, again;
-};
-
-static void next_file(struct q_drop *d);
-
-static void
-path_of(const struct q_drop *d, const char *dir, char *out, size_t size)
+void
+q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH])
 {
-	snprintf(out, size, "%s/%s", dir, d->name);
+	snprintf(out, Q_DROP_PATH, "%s/%s", dir, name);
 }
 
 static void
@@ -76,15 +44,15 @@ end_file(struct q_drop *d)
 	hb_buf_free(&d->body);
 	hb_arena_free(&d->arena);
 	d->busy = false;
-	hb_timer_set(d->copy, 0);
+	hb_timer_set(d->step, 0);
 }
 
 static void
 remove_file(struct q_drop *d)
 {
-	char path[4352];
+	char path[Q_DROP_PATH];
 
-	path_of(d, d->dir, path, sizeof(path));
+	q_drop_path(d->dir, d->name, path);
 	if (unlink(path) < 0)
 		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
@@ -93,10 +61,11 @@ remove_file(struct q_drop *d)
 static void
 set_aside(struct q_drop *d, const char *why)
 {
-	char from[4352], to[4352];
+	char from[Q_DROP_PATH], to[Q_DROP_PATH];
 
-	path_of(d, d->dir, from, sizeof(from));
-	path_of(d, d->corrupt, to, sizeof(to));
+	q_drop_path(d->dir, d->name, from);
+	q_drop_path(d->corrupt, d->name, to);
+	d->n_corrupt++;
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, d->name),
 	    hb_kv_str(HB_K_ERROR, why));
 	(void)mkdir(d->corrupt, 0700);
@@ -115,9 +84,8 @@ leave_for_later(struct q_drop *d, int err)
 	HB_LOG(HB_LOG_WARN, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, d->name),
 	    hb_kv_str(HB_K_STATE, "waits"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
-	d->at = d->n;
 	end_file(d);
-	hb_timer_set(d->scan, SCAN_MS);
+	q_drop_pause(d);
 }
 
 static void
@@ -221,7 +189,7 @@ copy_slice(struct q_drop *d)
 		q_spool_large_discard(d->q->spool, d->env.id);
 		leave_for_later(d, err);
 	} else if (d->left > 0) {
-		hb_timer_set(d->copy, 0);
+		hb_timer_set(d->step, 0);
 	} else {
 		commit(d);
 	}
@@ -354,6 +322,10 @@ take_file(struct q_drop *d)
 		set_aside(d, "larger than max-message-size");
 		return;
 	}
+	if (q_spool_space(d->q->spool) < d->head.body_n + OTHERS_ROOM) {
+		leave_for_later(d, HB_E_NOSPACE);
+		return;
+	}
 	complete_env(d, st.st_uid);
 	err = start_body(d, st.st_uid);
 	if (err < 0)
@@ -362,22 +334,12 @@ take_file(struct q_drop *d)
 		copy_slice(d);
 }
 
-static void
-next_file(struct q_drop *d)
+void
+q_drop_take(struct q_drop *d)
 {
-	char path[4352];
-	char *name;
+	char path[Q_DROP_PATH];
 
-	if (d->at == d->n) {
-		if (d->again)
-			hb_timer_set(d->scan, 0);
-		return;
-	}
-	name = d->names[d->at];
-	d->names[d->at++] = NULL;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	free(name);
-	path_of(d, d->dir, path, sizeof(path));
+	q_drop_path(d->dir, d->name, path);
 	d->busy = true;
 	d->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (d->fd >= 0)
@@ -388,137 +350,14 @@ next_file(struct q_drop *d)
 		set_aside(d, strerror(errno));
 }
 
-static void
-forget_names(struct q_drop *d)
-{
-	for (size_t i = 0; i < d->n; i++)
-		free(d->names[i]);
-	free(d->names);
-	d->names = NULL;
-	d->n = d->at = 0;
-}
-
-static void
-read_names(struct q_drop *d, DIR *dir)
-{
-	struct dirent *e;
-
-	d->names = hb_calloc(NAMES, sizeof(char *));
-	while ((e = readdir(dir)) != NULL && d->n < NAMES)
-		if (hb_drop_is_name(hb_span_str(e->d_name)))
-			d->names[d->n++] = hb_strdup(e->d_name);
-	d->again = d->n == NAMES;
-}
-
-static void
-look(void *ctx)
-{
-	struct q_drop *d = ctx;
-	DIR *dir;
-
-	hb_timer_set(d->scan, d->notify >= 0 ? IDLE_MS : SCAN_MS);
-	/* A step to come would else meet a file that is in work already. */
-	if (d->busy || d->at < d->n || hb_timer_is_set(d->copy) ||
-	    d->q->stopping) {
-		d->again = true;
-		return;
-	}
-	forget_names(d);
-	dir = opendir(d->dir);
-	if (dir == NULL)
-		return;
-	read_names(d, dir);
-	closedir(dir);
-	next_file(d);
-}
-
-static void
-on_notify(void *ctx, unsigned what)
-{
-	struct q_drop *d = ctx;
-	char events[4096];
-
-	(void)what;
-	while (read(d->notify, events, sizeof(events)) > 0)
-		;
-	look(d);
-}
-
 /* The next slice, or the next file. */
-static void
-on_copy(void *ctx)
+void
+q_drop_step(void *ctx)
 {
 	struct q_drop *d = ctx;
 
 	if (d->busy)
 		copy_slice(d);
 	else
-		next_file(d);
-}
-
-struct q_drop *
-q_drop_new(struct hb_loop *loop, const char *dir)
-{
-	struct q_drop *d = HB_NEW(struct q_drop);
-
-	d->fd = d->large = -1;
-	d->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (d->notify >= 0 &&
-	    inotify_add_watch(d->notify, dir, IN_MOVED_TO) < 0) {
-		close(d->notify);
-		d->notify = -1;
-	}
-	if (d->notify >= 0)
-		d->io = hb_io_new(loop, d->notify, on_notify, d);
-	d->scan = hb_timer_new(loop, look, d);
-	d->copy = hb_timer_new(loop, on_copy, d);
-	return d;
-}
-
-static char *
-join(const char *root, const char *name)
-{
-	struct hb_buf b = HB_BUF_INIT(0);
-	bool slash = root[strlen(root) - 1] == '/';
-
-	hb_buf_addf(&b, slash ? "%s%s" : "%s/%s", root, name);
-	hb_buf_add(&b, hb_span("", 1));
-	return (char *)b.p;
-}
-
-void
-q_drop_start(struct q *q, struct q_drop *d, const char *root)
-{
-	d->q = q;
-	q->drop = d;
-	d->dir = join(root, "maildrop");
-	d->corrupt = join(root, "corrupt");
-	if (d->io != NULL)
-		hb_io_want(d->io, HB_IO_READ);
-	hb_timer_set(d->scan, 0);
-}
-
-void
-q_drop_free(struct q_drop **dp)
-{
-	struct q_drop *d = *dp;
-
-	*dp = NULL;
-	if (d == NULL)
-		return;
-	forget_names(d);
-	if (d->fd >= 0)
-		close(d->fd);
-	if (d->large >= 0)
-		close(d->large);
-	hb_buf_free(&d->body);
-	hb_arena_free(&d->arena);
-	hb_io_free(&d->io);
-	if (d->notify >= 0)
-		close(d->notify);
-	hb_timer_free(&d->scan);
-	hb_timer_free(&d->copy);
-	free(d->dir);
-	free(d->corrupt);
-	free(d);
+		q_drop_next(d);
 }

@@ -27,8 +27,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -39,7 +41,12 @@
 #include "common/proto/maildrop.h"
 #include "common/proto/wire.h"
 
-enum { BLOCK = 65536, NAME_BYTES = 64 };
+enum {
+	BLOCK = 65536,
+	NAME_BYTES = 64,
+	KEEP_BYTES = 4 << 20, /* left for what is not local */
+	KEEP_FILES = 20 /* one of so many */
+};
 
 struct submit {
 	uint64_t max_size;
@@ -307,6 +314,19 @@ fail_writing(const struct submit *s, const char *what)
 	    strerror(saved));
 }
 
+/* The disk is full of local mail before it is full for others. */
+static void
+check_room(const struct submit *s)
+{
+	struct statvfs v;
+
+	if (fstatvfs(s->dir, &v) != 0)
+		return;
+	if ((uint64_t)v.f_bavail * v.f_frsize < KEEP_BYTES + s->head.body_n ||
+	    v.f_favail < v.f_files / KEEP_FILES)
+		fail(EX_TEMPFAIL, "there is no room for the message now");
+}
+
 /* The queue reads it as "others": the folder keeps all others out. */
 static void
 create(struct submit *s)
@@ -317,6 +337,8 @@ create(struct submit *s)
 		fail(errno == ENOSPC || errno == EDQUOT ? EX_TEMPFAIL
 							: EX_CANTCREAT,
 		    "maildrop: %s", strerror(errno));
+	/* while it is held the file is not taken for a dead one's */
+	(void)flock(s->fd, LOCK_EX | LOCK_NB);
 }
 
 static void
@@ -443,6 +465,7 @@ main(int argc, char **argv)
 	read_record(&s);
 	check_recipients(&s);
 	stamp(&s);
+	check_room(&s);
 	choose_names(&s);
 	create(&s);
 	write_file(&s);

@@ -5,9 +5,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <time.h>
 
 #include "common/base/hash.h"
 #include "common/proto/maildrop.h"
@@ -1586,6 +1588,91 @@ test_A_3_addresses_of_drops_are_parsed(void **state)
 	hb_buf_free(&b);
 }
 
+/* An unfinished file of AGE seconds; its descriptor, locked. */
+static int
+unfinished(const char *name, time_t age, char path[128])
+{
+	struct timespec at[2] = { { .tv_sec = time(NULL) - age },
+		{ .tv_sec = time(NULL) - age } };
+	int fd;
+
+	snprintf(path, 128, "%s/maildrop/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0604);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(futimens(fd, at), 0);
+	return fd;
+}
+
+/* What a killed submit left goes after an hour; one that lives keeps its
+ * file, as does what is none of ours. */
+static void
+test_A_9_unfinished_files_are_removed_and_shown(void **state)
+{
+	char old[128], held[128], fresh[128], other[128], bad[128];
+	const char *shown;
+	int fd;
+
+	(void)state;
+	close(unfinished(".1a.1", 4000, old));
+	close(unfinished(".1b.1", 3000, fresh));
+	close(unfinished(".not-ours", 4000, other));
+	fd = unfinished(".1c.1", 4000, held);
+	snprintf(bad, sizeof(bad), "%s/corrupt/x", dir);
+	close(open(bad, O_WRONLY | O_CREAT, 0600));
+	queue_down();
+	queue_up();
+	claims_end();
+	run_for(50);
+	assert_int_not_equal(access(old, F_OK), 0);
+	assert_int_equal(access(held, F_OK), 0);
+	assert_int_equal(access(fresh, F_OK), 0);
+	assert_int_equal(access(other, F_OK), 0);
+	ask(HB_CTL_STATUS, "");
+	run_for(20);
+	w.ended = true; /* its object is control's to end */
+	shown = said();
+	assert_non_null(strstr(shown, "maildrop_unfinished=2\n"));
+	assert_non_null(strstr(shown, "corrupt=1\n"));
+	close(fd);
+}
+
+/* Files of no use cost nobody else a turn: each is set aside at once. */
+static void
+test_A_1_what_is_no_drop_is_set_aside(void **state)
+{
+	char path[128], aside[128];
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	make_drop(&b);
+	snprintf(path, sizeof(path), "%s/maildrop/2", dir);
+	snprintf(aside, sizeof(aside), "%s/corrupt/2", dir);
+	for (int kind = 0; kind < 4; kind++) {
+		static const char *const names[] = { "fifo", "link", "dir",
+			"empty" };
+		char from[128];
+
+		snprintf(from, sizeof(from), "%s/maildrop/.%s", dir,
+		    names[kind]);
+		if (kind == 0)
+			assert_int_equal(mkfifo(from, 0666), 0);
+		else if (kind == 1)
+			assert_int_equal(symlink("/etc/passwd", from), 0);
+		else if (kind == 2)
+			assert_int_equal(mkdir(from, 0777), 0);
+		else
+			close(open(from, O_WRONLY | O_CREAT, 0666));
+		assert_int_equal(rename(from, path), 0);
+		run_until(file_is_gone);
+		assert_int_equal(remove(aside), 0);
+	}
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+	hb_buf_free(&b);
+}
+
 /* Each file comes at the moment the one before it is gone: its notice meets
  * the step that the end of that one asked for. */
 static struct hb_buf next_drop;
@@ -1869,6 +1956,8 @@ main(void)
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
 		T(test_A_1_bodies_of_drops_are_checked),
 		T(test_A_3_addresses_of_drops_are_parsed),
+		T(test_A_9_unfinished_files_are_removed_and_shown),
+		T(test_A_1_what_is_no_drop_is_set_aside),
 		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_RTLS_02_07_tags_of_a_message),
