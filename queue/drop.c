@@ -58,19 +58,31 @@ remove_file(struct q_drop *d)
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 }
 
-static void
-set_aside(struct q_drop *d, const char *why)
+/* Into corrupt/; what is no plain file holds no mail and is removed. */
+static int
+move_aside(struct q_drop *d)
 {
 	char from[Q_DROP_PATH], to[Q_DROP_PATH];
+	struct stat st;
 
 	q_drop_path(d->dir, d->name, from);
 	q_drop_path(d->corrupt, d->name, to);
+	if (lstat(from, &st) == 0 && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? rmdir(from) : unlink(from);
 	d->n_corrupt++;
+	(void)mkdir(d->corrupt, 0700);
+	return rename(from, to);
+}
+
+static void
+set_aside(struct q_drop *d, const char *why)
+{
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, d->name),
 	    hb_kv_str(HB_K_ERROR, why));
-	(void)mkdir(d->corrupt, 0700);
-	if (rename(from, to) < 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, to),
+	if (move_aside(d) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT,
+		    hb_kv_str(HB_K_FILE, d->name),
+		    hb_kv_str(HB_K_ACTION, "move"),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 	if (d->large >= 0)
 		q_spool_large_discard(d->q->spool, d->env.id);

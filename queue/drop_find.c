@@ -162,6 +162,7 @@ q_drop_next(struct q_drop *d)
 		return;
 	q_turns_rate(d->turns, rate->count, rate->per_ms);
 	if (q_turns_next(d->turns, hb_mono_ms(), d->name)) {
+		d->n_waiting -= d->n_waiting > 0;
 		q_drop_take(d);
 		return;
 	}
@@ -175,10 +176,12 @@ q_drop_next(struct q_drop *d)
 static void
 on_event(struct q_drop *d, const struct inotify_event *e)
 {
-	if ((e->mask & IN_Q_OVERFLOW) != 0)
+	if ((e->mask & IN_Q_OVERFLOW) != 0) {
 		hb_timer_set(d->look, 0);
-	else if (e->len > 0 && hb_drop_is_name(hb_span_str(e->name)))
+	} else if (e->len > 0 && hb_drop_is_name(hb_span_str(e->name))) {
 		found(d, e->name);
+		d->n_waiting++;
+	}
 }
 
 static void
