@@ -293,7 +293,7 @@ detail_of(const struct hb_outcome *o)
 	struct hb_span why =
 	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
 
-	for (size_t i = 0; i + why.n <= o->text.n; i++)
+	for (size_t i = 0; why.n > 0 && i + why.n <= o->text.n; i++)
 		if (hb_span_eq(hb_span(o->text.p + i, why.n), why))
 			return hb_span_trim(
 			    hb_span_from(o->text, i + why.n));

@@ -1,0 +1,98 @@
+/*
+ * What queue passes to the helper, and what the helper writes: the first
+ * lines are ours, each message of an mbox begins with the one From line, and
+ * a Maildir file holds the body as it was.  Input: lengths and bytes of the
+ * envelope and recipient records, then the body.
+ */
+#include <stdlib.h>
+
+#include "delivery/local_text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void
+must(bool good)
+{
+	if (!good)
+		abort();
+}
+
+static struct hb_span
+part(struct hb_span *in)
+{
+	size_t n = in->n > 0 ? in->p[0] : 0;
+	struct hb_span s = hb_span_head(hb_span_from(*in, 1), n);
+
+	*in = hb_span_from(*in, n + 1);
+	return s;
+}
+
+static void
+check_head(struct hb_span out)
+{
+	must(hb_span_has_prefix_nocase(hb_span_cut(&out, '\n'),
+	    HB_SPAN("From ")));
+	must(hb_span_has_prefix_nocase(hb_span_cut(&out, '\n'),
+	    HB_SPAN("Return-Path: <")));
+	must(hb_span_has_prefix_nocase(hb_span_cut(&out, '\n'),
+	    HB_SPAN("Delivered-To: ")));
+	must(out.n == 0);
+}
+
+static void
+check_record(struct hb_span env, struct hb_span rcpt)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+	struct hb_env e;
+	struct hb_rcpt r;
+
+	if (hb_tlv_decode(&hb_env_record, env, &e) < 0 ||
+	    hb_tlv_decode(&hb_rcpt_record, rcpt, &r) < 0 ||
+	    !local_may_be_head(&e, &r))
+		return;
+	local_from_line(&e, 1000, &out);
+	local_head(&e, &r, &out);
+	check_head(hb_buf_span(&out));
+	hb_buf_free(&out);
+}
+
+static void
+filter(struct hb_span body, bool mbox, size_t step, struct hb_buf *out)
+{
+	struct local_filter f;
+
+	local_filter_init(&f, mbox);
+	for (; body.n > 0; body = hb_span_from(body, step))
+		local_filter_feed(&f, hb_span_head(body, step), out);
+	local_filter_end(&f, out);
+}
+
+static void
+check_body(struct hb_span body, bool mbox)
+{
+	struct hb_buf all = HB_BUF_INIT(0), cut = HB_BUF_INIT(0);
+	struct hb_span rest;
+
+	filter(body, mbox, body.n + 1, &all);
+	filter(body, mbox, 1, &cut);
+	rest = hb_buf_span(&all);
+	must(hb_span_eq(rest, hb_buf_span(&cut)));
+	must(rest.n == 0 || rest.p[rest.n - 1] == '\n');
+	while (mbox && rest.n > 0)
+		must(!hb_span_eq(hb_span_head(hb_span_cut(&rest, '\n'), 5),
+		    HB_SPAN("From ")));
+	hb_buf_free(&all);
+	hb_buf_free(&cut);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+	struct hb_span in = hb_span(data, n);
+	struct hb_span env = part(&in), rcpt = part(&in);
+
+	check_record(env, rcpt);
+	check_body(in, true);
+	check_body(in, false);
+	return 0;
+}
