@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/proto/intake.h"
 #include "common/proto/reply.h"
+#include "common/proto/xtext.h"
 
 enum { MAX_ACTS = 16, QUIT_MS = 10000 };
 
@@ -807,24 +809,16 @@ static void (*const on_reply[S_COUNT])(struct dlv_client *) = {
 
 /* --- messages ----------------------------------------------------------- */
 
-/* A byte that could end or split a command. */
-static bool
-is_unsafe(struct hb_span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < ' ' || s.p[i] == 0x7f)
-			return true;
-	return false;
-}
-
+/* Could a text end or split a command, or add a word to it? */
 static bool
 txn_is_unsafe(const struct dlv_txn *t)
 {
-	bool bad = is_unsafe(t->env->sender) || is_unsafe(t->env->envid);
+	bool bad = !hb_intake_is_path(t->env->sender) ||
+	    !hb_xtext_is_valid(t->env->envid);
 
 	for (size_t i = 0; i < t->nrcpt && !bad; i++)
-		bad = is_unsafe(t->rcpt[i].address) ||
-		    is_unsafe(t->rcpt[i].orcpt);
+		bad = !hb_intake_is_path(t->rcpt[i].address) ||
+		    !hb_intake_is_orcpt(t->rcpt[i].orcpt);
 	return bad;
 }
 
@@ -834,7 +828,10 @@ is_unfit(const struct dlv_client *c, struct dlv_result *why)
 {
 	const struct hb_env *e = c->txn.env;
 
-	if (txn_is_unsafe(&c->txn))
+	if (c->txn.damaged)
+		*why = own_result(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED, 451,
+		    "4.3.0");
+	else if (txn_is_unsafe(&c->txn))
 		*why = own_result(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX,
 		    553, "5.1.3");
 	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
@@ -1098,6 +1095,18 @@ dlv_client_lost(struct dlv_client *c, const char *tls_error)
 		c->facts.cut = true;
 	}
 	break_off(c, HB_REASON_CONNECTION_LOST, "4.4.2");
+}
+
+void
+dlv_client_damaged(struct dlv_client *c)
+{
+	struct dlv_result why = own_result(HB_RESULT_DEFER,
+	    HB_REASON_BODY_DAMAGED, 451, "4.3.0");
+
+	/* no other host is tried with it: it would be no better there */
+	if (c->state != S_CLOSED)
+		settle(c, &why);
+	close_with(c, why);
 }
 
 /* --- life --------------------------------------------------------------- */

@@ -78,6 +78,7 @@ struct dlv_txn {
 	/* The message is tagged and the channel suits REQUIRETLS: say it where
 	 * the server lists it. */
 	bool requiretls;
+	bool damaged; /* the body must not be sent: it could end early */
 };
 
 enum dlv_act_kind {
@@ -115,6 +116,8 @@ void dlv_client_timeout(struct dlv_client *c);
 /* TLS_ERROR: of the session that broke, an alert of the server's perhaps; ""
  * where there is none. */
 void dlv_client_lost(struct dlv_client *c, const char *tls_error);
+/* It was closed by us: the rest of the body could end the message early. */
+void dlv_client_damaged(struct dlv_client *c);
 /* Only while ready.  VERDICT must say STS_PROCEED. */
 void dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict);

@@ -85,7 +85,8 @@ take_job(struct job *j, const struct ipc_local_job *m)
 	for (size_t i = 0; i < HB_ARRAY_LEN(spans); i++)
 		*spans[i] = hb_arena_span(j->arena, *spans[i]);
 	return hb_tlv_decode(&hb_env_record, j->frame.env, &j->env) == 0 &&
-	    hb_tlv_decode(&hb_rcpt_record, j->frame.rcpt, &j->rcpt) == 0;
+	    hb_tlv_decode(&hb_rcpt_record, j->frame.rcpt, &j->rcpt) == 0 &&
+	    local_may_be_head(&j->env, &j->rcpt);
 }
 
 static bool

@@ -2,7 +2,9 @@
 #include "delivery/local_text.h"
 
 #include "common/base/err.h"
+#include "common/base/mem.h"
 #include "common/base/timefmt.h"
+#include "common/proto/intake.h"
 
 /* May S be one name of a path? */
 static bool
@@ -84,10 +86,18 @@ local_unique(int64_t now_us, int pid, uint64_t random, const char *host,
 			hb_buf_addf(out, "%c", *host);
 }
 
+bool
+local_may_be_head(const struct hb_env *env, const struct hb_rcpt *rcpt)
+{
+	return hb_intake_is_text(env->sender) &&
+	    hb_intake_is_text(rcpt->address);
+}
+
 void
 local_head(const struct hb_env *env, const struct hb_rcpt *rcpt,
     struct hb_buf *out)
 {
+	HB_ASSERT(local_may_be_head(env, rcpt));
 	hb_buf_adds(out, "Return-Path: <");
 	hb_buf_add(out, env->sender);
 	hb_buf_adds(out, ">\nDelivered-To: ");
@@ -109,6 +119,7 @@ local_from_line(const struct hb_env *env, int64_t now_ms, struct hb_buf *out)
 	mon = hb_span_word(&rest);
 	year = hb_span_word(&rest);
 	clock = hb_span_word(&rest);
+	HB_ASSERT(hb_intake_is_text(env->sender));
 	hb_buf_adds(out, "From ");
 	/* The line ends at its first blank: a quoted local part may hold one. */
 	if (env->sender.n == 0 || hb_span_find(env->sender, ' ') < env->sender.n)
@@ -217,20 +228,26 @@ end_line(struct local_filter *f, struct hb_buf *out)
 	f->in_line = f->saw_cr = f->dot = false;
 }
 
-/* The rest of a line, up to a CR that may end it. */
+/* The rest of a line, up to a CR that may end it.  A bare LF should not be
+ * there; as it ends a line in the mailbox, it does so here. */
 static size_t
 copy_line(struct local_filter *f, struct hb_span in, struct hb_buf *out)
 {
 	size_t cr = hb_span_find(in, '\r');
+	size_t lf = hb_span_find(hb_span_head(in, cr), '\n');
+	struct hb_span text = hb_span_head(in, lf);
 
 	if (!f->drop)
-		hb_buf_add(out, hb_span_head(in, cr));
+		hb_buf_add(out, text);
 	if (f->header && !f->field)
-		f->field = hb_span_find(hb_span_head(in, cr), ':') < cr;
-	if (cr == in.n)
-		return cr;
-	f->saw_cr = true;
-	return cr + 1;
+		f->field = hb_span_find(text, ':') < text.n;
+	if (lf == in.n)
+		return lf;
+	if (lf < cr)
+		end_line(f, out);
+	else
+		f->saw_cr = true;
+	return lf + 1;
 }
 
 void

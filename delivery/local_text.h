@@ -31,6 +31,8 @@ int local_expand(struct hb_span template, const struct local_vars *vars,
 void local_unique(int64_t now_us, int pid, uint64_t random, const char *host,
     struct hb_buf *out);
 
+/* Do sender and recipient fit into lines?  Else they must not be written. */
+bool local_may_be_head(const struct hb_env *env, const struct hb_rcpt *rcpt);
 /* The lines in front of the message: Return-Path and Delivered-To (RFC 5321
  * s4.4), line ends LF. */
 void local_head(const struct hb_env *env, const struct hb_rcpt *rcpt,

@@ -12,6 +12,7 @@
 
 #include "common/base/err.h"
 #include "common/base/table.h"
+#include "common/proto/wire.h"
 
 enum {
 	MAX_IDLE = 64,
@@ -256,7 +257,7 @@ send_body(struct dlv_link *l)
 
 	hb_conn_write(l->conn, b->bytes);
 	if (b->fd >= 0)
-		hb_conn_write_file(l->conn, b->fd, 0, b->len);
+		hb_conn_write_body(l->conn, b->fd, 0, b->len);
 	else if (b->bytes.n > 0 && !hb_span_eq(tail, HB_SPAN("\r\n")))
 		hb_conn_write(l->conn, HB_SPAN("\r\n"));
 	hb_conn_write(l->conn, HB_SPAN(".\r\n"));
@@ -456,7 +457,6 @@ on_close(void *ctx, int err, int syserr)
 {
 	struct dlv_link *l = ctx;
 
-	(void)err;
 	l->lost = true;
 	if (l->state == L_CONNECTING) {
 		no_connect(l, connect_reason(syserr));
@@ -466,7 +466,10 @@ on_close(void *ctx, int err, int syserr)
 		free_link(l);
 		return;
 	}
-	dlv_client_lost(l->client, hb_conn_tls_error(l->conn));
+	if (err == HB_E_CORRUPT)
+		dlv_client_damaged(l->client);
+	else
+		dlv_client_lost(l->client, hb_conn_tls_error(l->conn));
 	drive(l);
 }
 
@@ -670,12 +673,28 @@ dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
 		begin(l, full);
 }
 
+/* The body was looked at where it came in, and yet: one that ended early here
+ * would let its sender speak in our session, and shift the replies to the
+ * mail of others.  The end of a last line is no matter, see send_body. */
+static bool
+is_damaged(const struct dlv_body *body)
+{
+	struct hb_wire w;
+
+	hb_wire_init(&w);
+	(void)hb_wire_feed(&w, body->bytes);
+	return (hb_wire_end(&w) & HB_WIRE_UNSAFE) != 0;
+}
+
 void
 dlv_link_mail(struct dlv_link *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body)
 {
+	struct dlv_txn checked = *txn;
+
 	l->body = *body;
-	dlv_client_mail(l->client, txn, verdict);
+	checked.damaged = is_damaged(body);
+	dlv_client_mail(l->client, &checked, verdict);
 	drive(l);
 }
 

@@ -660,6 +660,8 @@ status(struct q *q, const struct hb_ctl *c)
 	hb_ctl_int(c, "jobs", s.jobs);
 	hb_ctl_int(c, "clock_off_s", q_stamp(q).off_ms / 1000);
 	hb_ctl_int(c, "spool_free", (int64_t)q_spool_space(q->spool));
+	if (q->drop != NULL)
+		q_drop_status(q->drop, c);
 	hb_ctl_int(c, "accepted_total", (int64_t)q->accepted);
 	hb_ctl_int(c, "delivered_total", (int64_t)hb_stat_sum(HB_STAT_DELIVERED_LOCAL));
 	hb_ctl_int(c, "deferred_total", (int64_t)hb_stats[HB_STAT_DEFERRED]);

@@ -7,59 +7,30 @@
  */
 #include "config.h"
 
-#include "queue/role.h"
+#include "queue/drop-priv.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
-#include "common/proto/maildrop.h"
+#include "common/proto/intake.h"
 #include "queue/rules.h"
 
 enum {
-	SCAN_MS = 1000,	 /* without inotify */
-	IDLE_MS = 30000, /* with it, for what it did not tell */
 	SLICE = 1 << 20,
-	NAMES = 1000 /* taken from one look at the folder */
+	OTHERS_ROOM = 2 << 20 /* bytes that local mail leaves to other mail */
 };
 
-struct q_drop {
-	struct q *q;
-	int notify;
-	struct hb_io *io;
-	struct hb_timer *scan, *copy;
-	char *dir, *corrupt;
-	char **names; /* found, to be taken up */
-	size_t n, at;
-	/* the file in work */
-	int fd;
-	char name[72];
-	struct hb_drop_head head;
-	struct hb_arena *arena;
-	struct hb_env env;
-	struct hb_rcpt *rcpts;
-	size_t nrcpt;
-	struct hb_buf body; /* all of it, or a slice of a large one */
-	int large;	    /* -1: none */
-	uint32_t crc, body_crc;
-	uint64_t left;
-	bool busy, again;
-};
-
-static void next_file(struct q_drop *d);
-
-static void
-path_of(const struct q_drop *d, const char *dir, char *out, size_t size)
+void
+q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH])
 {
-	snprintf(out, size, "%s/%s", dir, d->name);
+	snprintf(out, Q_DROP_PATH, "%s/%s", dir, name);
 }
 
 static void
@@ -73,32 +44,45 @@ end_file(struct q_drop *d)
 	hb_buf_free(&d->body);
 	hb_arena_free(&d->arena);
 	d->busy = false;
-	hb_timer_set(d->copy, 0);
+	hb_timer_set(d->step, 0);
 }
 
 static void
 remove_file(struct q_drop *d)
 {
-	char path[4352];
+	char path[Q_DROP_PATH];
 
-	path_of(d, d->dir, path, sizeof(path));
+	q_drop_path(d->dir, d->name, path);
 	if (unlink(path) < 0)
 		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 }
 
-static void
-set_aside(struct q_drop *d, int err)
+/* Into corrupt/; what is no plain file holds no mail and is removed. */
+static int
+move_aside(struct q_drop *d)
 {
-	char from[4352], to[4352];
+	char from[Q_DROP_PATH], to[Q_DROP_PATH];
+	struct stat st;
 
-	path_of(d, d->dir, from, sizeof(from));
-	path_of(d, d->corrupt, to, sizeof(to));
-	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, d->name),
-	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	q_drop_path(d->dir, d->name, from);
+	q_drop_path(d->corrupt, d->name, to);
+	if (lstat(from, &st) == 0 && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? rmdir(from) : unlink(from);
+	d->n_corrupt++;
 	(void)mkdir(d->corrupt, 0700);
-	if (rename(from, to) < 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, to),
+	return rename(from, to);
+}
+
+static void
+set_aside(struct q_drop *d, const char *why)
+{
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, d->name),
+	    hb_kv_str(HB_K_ERROR, why));
+	if (move_aside(d) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT,
+		    hb_kv_str(HB_K_FILE, d->name),
+		    hb_kv_str(HB_K_ACTION, "move"),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 	if (d->large >= 0)
 		q_spool_large_discard(d->q->spool, d->env.id);
@@ -112,9 +96,8 @@ leave_for_later(struct q_drop *d, int err)
 	HB_LOG(HB_LOG_WARN, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, d->name),
 	    hb_kv_str(HB_K_STATE, "waits"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
-	d->at = d->n;
 	end_file(d);
-	hb_timer_set(d->scan, SCAN_MS);
+	q_drop_pause(d);
 }
 
 static void
@@ -149,12 +132,16 @@ commit(struct q_drop *d)
 	struct q_body b = { .bytes = hb_buf_span(&d->body),
 		.large = d->large >= 0, .size = d->env.size,
 		.crc = d->body_crc };
+	unsigned seen = hb_wire_end(&d->wire);
 	int err;
 
-	if (d->crc != d->head.crc) {
-		set_aside(d, HB_E_CORRUPT);
+	if (d->crc != d->head.crc || (seen & HB_WIRE_FAULTS) != 0) {
+		set_aside(d, d->crc != d->head.crc
+			? hb_strerror(HB_E_CORRUPT) : hb_wire_fault(seen));
 		return;
 	}
+	d->env.flags |= ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
+	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0);
 	if (b.large) {
 		b.bytes = HB_SPAN_NONE;
 		d->env.flags |= HB_ENV_LARGE;
@@ -198,13 +185,14 @@ copy_slice(struct q_drop *d)
 	int err = read_bytes(d, n, &d->body);
 
 	if (err < 0) {
-		set_aside(d, err);
+		set_aside(d, hb_strerror(err));
 		return;
 	}
 	got = hb_span_from(hb_buf_span(&d->body), from);
 	d->crc = hb_crc32c(d->crc, got);
 	d->body_crc = hb_crc32c(d->body_crc, got);
 	d->left -= n;
+	(void)hb_wire_feed(&d->wire, got);
 	if (d->large >= 0) {
 		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
@@ -213,7 +201,7 @@ copy_slice(struct q_drop *d)
 		q_spool_large_discard(d->q->spool, d->env.id);
 		leave_for_later(d, err);
 	} else if (d->left > 0) {
-		hb_timer_set(d->copy, 0);
+		hb_timer_set(d->step, 0);
 	} else {
 		commit(d);
 	}
@@ -239,6 +227,7 @@ start_body(struct q_drop *d, uid_t uid)
 	int err = 0;
 
 	put_received(d, uid);
+	hb_wire_init(&d->wire);
 	d->left = d->head.body_n;
 	if (d->env.size > HB_MAX_LARGE_MESSAGE)
 		err = q_spool_large_create(d->q->spool, d->env.id, &d->large);
@@ -261,27 +250,28 @@ complete_env(struct q_drop *d, uid_t uid)
 	q_stamp_env(d->q, e);
 	e->parent = 0;
 	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
-	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL | HB_ENV_8BIT |
-	    HB_ENV_DOTTED)) | HB_ENV_LOCAL;
-	if (e->user.n == 0)
-		e->user = hb_arena_span(d->arena, hb_span_str(user));
-	e->client = e->helo = e->tls = HB_SPAN_NONE;
+	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)) | HB_ENV_LOCAL;
+	/* the owner of the file, whatever stands in it */
+	e->user = hb_arena_span(d->arena, hb_span_str(user));
+	e->client = e->helo = e->tls = e->mail_auth = HB_SPAN_NONE;
 	e->with = HB_SPAN("local");
 }
 
 static int
 take_rcpts(struct q_drop *d, struct hb_span s)
 {
-	size_t cap = 16;
+	size_t cap = 16, most = d->q->env->conf->max_recipients;
 	struct hb_rcpt *v = hb_calloc(cap, sizeof(*v)), r;
-	int got;
+	int got, err = 0;
 
 	d->nrcpt = 0;
-	while ((got = hb_drop_rcpt(&s, &r)) > 0) {
+	while (err == 0 && (got = hb_drop_rcpt(&s, &r)) > 0) {
 		if (d->nrcpt == cap)
 			v = hb_realloc(v, (cap *= 2) * sizeof(*v));
-		v[d->nrcpt++] = (struct hb_rcpt){ .address = r.address,
-			.notify = r.notify, .orcpt = r.orcpt };
+		err = d->nrcpt == most ? HB_E_LIMIT
+		    : hb_intake_rcpt(&r, d->arena, &v[d->nrcpt],
+			  &d->env.flags);
+		d->nrcpt += err == 0;
 	}
 	d->nrcpt = q_rule_merge(NULL, 0, 0, v, d->nrcpt);
 	d->rcpts = hb_arena_alloc(d->arena, d->nrcpt * sizeof(*v));
@@ -289,7 +279,9 @@ take_rcpts(struct q_drop *d, struct hb_span s)
 	for (size_t i = 0; i < d->nrcpt; i++)
 		d->rcpts[i].idx = (uint32_t)i;
 	free(v);
-	return got < 0 ? got : d->nrcpt == 0 ? HB_E_SYNTAX : 0;
+	if (err == 0 && got < 0)
+		err = got;
+	return err < 0 ? err : d->nrcpt == 0 ? HB_E_SYNTAX : 0;
 }
 
 /* Head, envelope and recipients. */
@@ -313,6 +305,8 @@ take_records(struct q_drop *d, uint64_t size)
 		all = hb_arena_span(d->arena, hb_buf_span(&b));
 		err = hb_drop_env(hb_span_head(all, d->head.env_n), &d->env);
 		if (err == 0)
+			err = hb_intake_env(&d->env, d->arena);
+		if (err == 0)
 			err = take_rcpts(d, hb_span_from(all, d->head.env_n));
 	}
 	hb_buf_free(&b);
@@ -326,18 +320,22 @@ take_file(struct q_drop *d)
 	int err;
 
 	if (fstat(d->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		set_aside(d, HB_E_SYNTAX);
+		set_aside(d, "no plain file");
 		return;
 	}
 	d->arena = hb_arena_new();
 	d->body = HB_BUF_INIT(0);
 	err = take_records(d, (uint64_t)st.st_size);
 	if (err < 0) {
-		set_aside(d, err);
+		set_aside(d, hb_strerror(err));
 		return;
 	}
 	if (d->head.body_n > d->q->env->conf->max_message_size) {
-		set_aside(d, HB_E_LIMIT);
+		set_aside(d, "larger than max-message-size");
+		return;
+	}
+	if (q_spool_space(d->q->spool) < d->head.body_n + OTHERS_ROOM) {
+		leave_for_later(d, HB_E_NOSPACE);
 		return;
 	}
 	complete_env(d, st.st_uid);
@@ -348,22 +346,12 @@ take_file(struct q_drop *d)
 		copy_slice(d);
 }
 
-static void
-next_file(struct q_drop *d)
+void
+q_drop_take(struct q_drop *d)
 {
-	char path[4352];
-	char *name;
+	char path[Q_DROP_PATH];
 
-	if (d->at == d->n) {
-		if (d->again)
-			hb_timer_set(d->scan, 0);
-		return;
-	}
-	name = d->names[d->at];
-	d->names[d->at++] = NULL;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	free(name);
-	path_of(d, d->dir, path, sizeof(path));
+	q_drop_path(d->dir, d->name, path);
 	d->busy = true;
 	d->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (d->fd >= 0)
@@ -371,140 +359,17 @@ next_file(struct q_drop *d)
 	else if (errno == ENOENT)
 		end_file(d);
 	else
-		set_aside(d, HB_E_PERM);
-}
-
-static void
-forget_names(struct q_drop *d)
-{
-	for (size_t i = 0; i < d->n; i++)
-		free(d->names[i]);
-	free(d->names);
-	d->names = NULL;
-	d->n = d->at = 0;
-}
-
-static void
-read_names(struct q_drop *d, DIR *dir)
-{
-	struct dirent *e;
-
-	d->names = hb_calloc(NAMES, sizeof(char *));
-	while ((e = readdir(dir)) != NULL && d->n < NAMES)
-		if (hb_drop_is_name(hb_span_str(e->d_name)))
-			d->names[d->n++] = hb_strdup(e->d_name);
-	d->again = d->n == NAMES;
-}
-
-static void
-look(void *ctx)
-{
-	struct q_drop *d = ctx;
-	DIR *dir;
-
-	hb_timer_set(d->scan, d->notify >= 0 ? IDLE_MS : SCAN_MS);
-	/* A step to come would else meet a file that is in work already. */
-	if (d->busy || d->at < d->n || hb_timer_is_set(d->copy) ||
-	    d->q->stopping) {
-		d->again = true;
-		return;
-	}
-	forget_names(d);
-	dir = opendir(d->dir);
-	if (dir == NULL)
-		return;
-	read_names(d, dir);
-	closedir(dir);
-	next_file(d);
-}
-
-static void
-on_notify(void *ctx, unsigned what)
-{
-	struct q_drop *d = ctx;
-	char events[4096];
-
-	(void)what;
-	while (read(d->notify, events, sizeof(events)) > 0)
-		;
-	look(d);
+		set_aside(d, strerror(errno));
 }
 
 /* The next slice, or the next file. */
-static void
-on_copy(void *ctx)
+void
+q_drop_step(void *ctx)
 {
 	struct q_drop *d = ctx;
 
 	if (d->busy)
 		copy_slice(d);
 	else
-		next_file(d);
-}
-
-struct q_drop *
-q_drop_new(struct hb_loop *loop, const char *dir)
-{
-	struct q_drop *d = HB_NEW(struct q_drop);
-
-	d->fd = d->large = -1;
-	d->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (d->notify >= 0 &&
-	    inotify_add_watch(d->notify, dir, IN_MOVED_TO) < 0) {
-		close(d->notify);
-		d->notify = -1;
-	}
-	if (d->notify >= 0)
-		d->io = hb_io_new(loop, d->notify, on_notify, d);
-	d->scan = hb_timer_new(loop, look, d);
-	d->copy = hb_timer_new(loop, on_copy, d);
-	return d;
-}
-
-static char *
-join(const char *root, const char *name)
-{
-	struct hb_buf b = HB_BUF_INIT(0);
-	bool slash = root[strlen(root) - 1] == '/';
-
-	hb_buf_addf(&b, slash ? "%s%s" : "%s/%s", root, name);
-	hb_buf_add(&b, hb_span("", 1));
-	return (char *)b.p;
-}
-
-void
-q_drop_start(struct q *q, struct q_drop *d, const char *root)
-{
-	d->q = q;
-	q->drop = d;
-	d->dir = join(root, "maildrop");
-	d->corrupt = join(root, "corrupt");
-	if (d->io != NULL)
-		hb_io_want(d->io, HB_IO_READ);
-	hb_timer_set(d->scan, 0);
-}
-
-void
-q_drop_free(struct q_drop **dp)
-{
-	struct q_drop *d = *dp;
-
-	*dp = NULL;
-	if (d == NULL)
-		return;
-	forget_names(d);
-	if (d->fd >= 0)
-		close(d->fd);
-	if (d->large >= 0)
-		close(d->large);
-	hb_buf_free(&d->body);
-	hb_arena_free(&d->arena);
-	hb_io_free(&d->io);
-	if (d->notify >= 0)
-		close(d->notify);
-	hb_timer_free(&d->scan);
-	hb_timer_free(&d->copy);
-	free(d->dir);
-	free(d->corrupt);
-	free(d);
+		q_drop_next(d);
 }

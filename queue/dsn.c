@@ -23,6 +23,8 @@ static const struct {
 static void
 put_text(struct hb_buf *out, struct hb_span s, size_t column)
 {
+	bool blank = false;
+
 	for (size_t i = 0; i < s.n; i++, column++) {
 		unsigned char c = s.p[i];
 
@@ -30,7 +32,11 @@ put_text(struct hb_buf *out, struct hb_span s, size_t column)
 			c = '?';
 		else if (c < 0x20)
 			c = ' ';
-		if (c == ' ' && column >= FOLD_AT) {
+		/* a folded line of blanks alone would end the header */
+		if (c == ' ' && blank)
+			continue;
+		blank = c == ' ';
+		if (blank && column >= FOLD_AT) {
 			hb_buf_adds(out, "\r\n");
 			column = 0;
 		} else if (column >= FOLD_AT * 10) {
@@ -152,6 +158,51 @@ put_boundary(struct hb_buf *out, const struct q_dsn *d)
 {
 	hb_buf_addf(out, "=_%016llx_%016llx", (unsigned long long)d->id,
 	    (unsigned long long)d->parent);
+	if (d->salt > 0)
+		hb_buf_addf(out, "_%u", d->salt);
+}
+
+static bool
+contains(struct hb_span s, struct hb_span what)
+{
+	while (s.n >= what.n) {
+		s = hb_span_from(s, hb_span_find(s, what.p[0]));
+		if (hb_span_eq(hb_span_head(s, what.n), what))
+			return true;
+		s = hb_span_from(s, 1);
+	}
+	return false;
+}
+
+/* Our ids can be guessed: the message that is returned may hold boundaries
+ * made for it. */
+static unsigned
+free_salt(const struct q_dsn *d)
+{
+	struct q_dsn try = *d;
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	put_boundary(&b, &try);
+	while (contains(d->message, hb_buf_span(&b))) {
+		try.salt++;
+		hb_buf_clear(&b);
+		put_boundary(&b, &try);
+	}
+	hb_buf_free(&b);
+	return try.salt;
+}
+
+/* An address as it came; it was parsed there, and yet nothing of it may end
+ * the line. */
+static void
+put_path(struct hb_buf *out, struct hb_span path)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		unsigned char c = path.p[i];
+
+		c = c < ' ' || c >= 0x7f ? '?' : c;
+		hb_buf_add(out, hb_span(&c, 1));
+	}
 }
 
 static void
@@ -173,7 +224,7 @@ put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
 	hb_buf_add(out, d->hostname);
 	hb_buf_adds(out, ">\r\n");
 	hb_buf_adds(out, "To: <");
-	add_plain(out, d->to);
+	put_path(out, d->to);
 	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
 	    kinds[d->kind].subject, (unsigned long long)d->id);
 	hb_buf_add(out, d->hostname);
@@ -242,7 +293,7 @@ detail_of(const struct hb_outcome *o)
 	struct hb_span why =
 	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
 
-	for (size_t i = 0; i + why.n <= o->text.n; i++)
+	for (size_t i = 0; why.n > 0 && i + why.n <= o->text.n; i++)
 		if (hb_span_eq(hb_span(o->text.p + i, why.n), why))
 			return hb_span_trim(
 			    hb_span_from(o->text, i + why.n));
@@ -462,6 +513,19 @@ put_quoted(struct hb_buf *out, struct hb_span s)
 	}
 }
 
+/* Where only the beginning is there it may end anywhere: in CRLF, or behind
+ * the first of two dots. */
+static struct hb_span
+whole_dots(struct hb_span s)
+{
+	if (s.n > 0 && s.p[s.n - 1] == '\r')
+		s.n--;
+	if (s.n > 0 && s.p[s.n - 1] == '.' &&
+	    (s.n == 1 || s.p[s.n - 2] == '\n'))
+		s.n--;
+	return s;
+}
+
 /* The message is in wire form already: its dots are stuffed. */
 static void
 put_original(const struct q_dsn *d, bool whole, struct hb_span original,
@@ -476,18 +540,21 @@ put_original(const struct q_dsn *d, bool whole, struct hb_span original,
 	}
 	hb_buf_adds(out, "\r\n");
 	hb_buf_add(out, original);
-	if (original.n < 2 || original.p[original.n - 1] != '\n')
+	if (original.n == 0 || original.p[original.n - 1] != '\n')
 		hb_buf_adds(out, "\r\n");
 }
 
 uint32_t
-q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
+q_dsn_write(const struct q_dsn *notice, struct hb_buf *out)
 {
+	struct q_dsn salted = *notice;
+	const struct q_dsn *d = &salted;
 	struct hb_span headers = q_dsn_headers(d->message);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
 	bool whole = d->whole && !has_high_bytes(d->message);
-	struct hb_span original = whole ? d->message : headers;
+	struct hb_span original = whole_dots(whole ? d->message : headers);
 
+	salted.salt = free_salt(notice);
 	put_head(d, headers, out);
 	put_human(d, out);
 	put_status_part(d, out);

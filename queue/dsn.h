@@ -33,6 +33,7 @@ struct q_dsn {
 	 * the headers of it are returned, or all of it. */
 	struct hb_span message;
 	bool whole; /* return all if it is 7bit: message is complete */
+	unsigned salt; /* the writer's: of a boundary not found in MESSAGE */
 };
 
 /*

@@ -9,7 +9,8 @@
  *	job.c      jobs at delivery workers; outcome.c what comes of them
  *	local.c    jobs at helpers
  *	bounce.c   notices
- *	drop.c     messages from the maildrop
+ *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
+ *	           next
  *	storage.c  STORE_* of delivery
  *	ctl.c      questions of control; trace.c recent events of a message
  *	main.c     the role
@@ -233,9 +234,11 @@ void q_on_store_list(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* drop.c */
 /* DIR: maildrop as seen now, before any chroot. */
+struct hb_ctl;
 struct q_drop *q_drop_new(struct hb_loop *loop, const char *dir);
 void q_drop_start(struct q *q, struct q_drop *d, const char *root);
 void q_drop_free(struct q_drop **d);
+void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
 
 /* ctl.c */
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);

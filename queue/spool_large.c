@@ -11,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
+#include "common/proto/wire.h"
 #include "queue/spool-priv.h"
 
 enum { SLICE = 1 << 20 };
@@ -20,6 +21,7 @@ struct large_job {
 	struct q_spool *s;
 	uint64_t id, size, at;
 	uint32_t crc, want;
+	struct hb_wire wire;
 	int fd, err; /* HB_E_* */
 	struct q_rec *rec; /* to be appended; NULL: to be sent */
 	q_body_fn cb;
@@ -30,6 +32,13 @@ void
 q_large_path(uint64_t id, char dst[Q_LARGE_PATH])
 {
 	snprintf(dst, Q_LARGE_PATH, "large/%016llx", (unsigned long long)id);
+}
+
+static void
+look_at_slice(struct large_job *l, struct hb_span s)
+{
+	l->crc = hb_crc32c(l->crc, s);
+	hb_wire_feed(&l->wire, s);
 }
 
 static void
@@ -46,7 +55,7 @@ check_slice(struct large_job *l)
 	else if ((size_t)got < n)
 		l->err = HB_E_CORRUPT;
 	else
-		l->crc = hb_crc32c(l->crc, hb_span(bytes, n));
+		look_at_slice(l, hb_span(bytes, n));
 	l->at += n;
 	free(bytes);
 }
@@ -56,7 +65,10 @@ check_end(struct large_job *l)
 {
 	const struct q_io *io = l->s->io;
 
-	if (l->crc != l->want)
+	/* The writer may be a role that was broken into: the checksum is its
+	 * own word. */
+	if (l->crc != l->want ||
+	    (hb_wire_end(&l->wire) & HB_WIRE_FAULTS) != 0)
 		l->err = HB_E_CORRUPT;
 	else if (l->rec != NULL && (io->sync(io->ctx, l->fd) < 0 ||
 	    io->sync_dir(io->ctx, "large") < 0))
@@ -126,6 +138,14 @@ fetch_done(struct large_job *l)
 }
 
 static void
+tell_fault(const struct large_job *l)
+{
+	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
+		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
+}
+
+static void
 check_done(struct q_job *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
@@ -136,6 +156,7 @@ check_done(struct q_job *j)
 		return;
 	}
 	s->jobs--;
+	tell_fault(l);
 	if (l->rec == NULL) {
 		fetch_done(l);
 	} else {
@@ -155,6 +176,7 @@ start(struct q_spool *s, const struct large_job *from)
 
 	*l = *from;
 	l->s = s;
+	hb_wire_init(&l->wire);
 	l->job.run = check_run;
 	l->job.done = check_done;
 	s->jobs++;

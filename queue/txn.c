@@ -6,13 +6,17 @@
 
 #include "queue/role.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/table.h"
+#include "common/proto/intake.h"
+#include "common/proto/wire.h"
 #include "queue/rules.h"
+#include "queue/spool_io.h"
 
 enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };
 
@@ -35,6 +39,7 @@ struct q_txn {
 	struct hb_rcpt *kept;  /* in the arena, from the commit on */
 	size_t n, cap;
 	struct hb_buf body;
+	struct hb_wire wire; /* of the body so far */
 	size_t charged; /* of q->txn_bytes */
 	bool large, committed;
 	bool listed; /* in q->txns: not when its channel is gone */
@@ -113,21 +118,10 @@ refuse(struct q_txn *t, int err)
 		return;
 	if (full)
 		answer(p, no, 452, "4.3.1", HB_REASON_NOSPACE);
-	else
+	else if (err == HB_E_CORRUPT)
 		answer(p, no, 451, "4.3.0", HB_REASON_BODY_DAMAGED);
-}
-
-static void
-copy_env(struct hb_arena *a, struct hb_env *e)
-{
-	e->sender = hb_arena_span(a, e->sender);
-	e->envid = hb_arena_span(a, e->envid);
-	e->client = hb_arena_span(a, e->client);
-	e->helo = hb_arena_span(a, e->helo);
-	e->user = hb_arena_span(a, e->user);
-	e->with = hb_arena_span(a, e->with);
-	e->tls = hb_arena_span(a, e->tls);
-	e->mail_auth = hb_arena_span(a, e->mail_auth);
+	else
+		answer(p, no, 451, "4.3.0", HB_REASON_STORE_FAILED);
 }
 
 void
@@ -135,12 +129,14 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct q *q = q_of(ctx);
 	const struct ipc_txn_begin *m = msg;
+	struct hb_arena *arena = hb_arena_new();
 	struct q_txn *t;
 	struct hb_env env;
 
 	(void)fd;
 	if (hb_tlv_decode(&hb_env_record, m->env, &env) < 0 || env.id == 0 ||
-	    find(q, p, m->txn) != NULL) {
+	    hb_intake_env(&env, arena) < 0 || find(q, p, m->txn) != NULL) {
+		hb_arena_free(&arena);
 		hb_peer_violation(p, "malformed begin of a message");
 		return;
 	}
@@ -148,12 +144,12 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->q = q;
 	t->peer = p;
 	t->key = (struct key){ hb_peer_instance(p), m->txn };
-	t->arena = hb_arena_new();
+	t->arena = arena;
 	t->env = env;
 	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
 	t->env.parent = 0;
-	copy_env(t->arena, &t->env);
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
+	hb_wire_init(&t->wire);
 	t->listed = true;
 	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
 	if (!charge(t, TXN_COST + m->env.n))
@@ -174,13 +170,14 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_txn_rcpt *m = msg;
 	struct q_txn *t = open_txn(ctx, p, m->txn);
-	struct hb_rcpt r;
+	struct hb_rcpt r, kept;
 
 	(void)fd;
 	if (t == NULL)
 		return;
 	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
-	    r.address.n == 0 || t->n == RCPTS_SLACK) {
+	    t->n == RCPTS_SLACK ||
+	    hb_intake_rcpt(&r, t->arena, &kept, &t->env.flags) < 0) {
 		hb_peer_violation(p, "malformed recipient");
 		return;
 	}
@@ -192,13 +189,22 @@ q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		t->cap = t->cap > 0 ? t->cap * 2 : 4;
 		t->rcpts = hb_realloc(t->rcpts, t->cap * sizeof(*t->rcpts));
 	}
-	t->rcpts[t->n] = (struct hb_rcpt){
-		.idx = (uint32_t)t->n,
-		.address = hb_arena_span(t->arena, r.address),
-		.notify = r.notify,
-		.orcpt = hb_arena_span(t->arena, r.orcpt),
-	};
-	t->n++;
+	kept.idx = (uint32_t)t->n;
+	t->rcpts[t->n++] = kept;
+}
+
+/* smtpd refuses such bytes itself: one that passes them on is broken, or not
+ * ours any more.  No other mail of it is harmed by that. */
+static bool
+is_wire(const struct q_txn *t, unsigned seen)
+{
+	if ((seen & HB_WIRE_FAULTS) == 0)
+		return true;
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, t->env.id),
+	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_SMTPD)),
+	    hb_kv_int(HB_K_INSTANCE, (int64_t)t->key.instance),
+	    hb_kv_str(HB_K_ERROR, hb_wire_fault(seen)));
+	return false;
 }
 
 void
@@ -214,7 +220,9 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "body bytes that belong into the file");
 		return;
 	}
-	if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
+	if (!is_wire(t, hb_wire_feed(&t->wire, m->bytes)))
+		refuse(t, HB_E_CORRUPT);
+	else if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
 		refuse(t, HB_E_LIMIT);
 }
 
@@ -224,8 +232,16 @@ q_write_all(int fd, struct hb_span s)
 	while (s.n > 0) {
 		ssize_t n = write(fd, s.p, s.n);
 
-		if (n <= 0)
-			return HB_E_NOSPACE;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int e = n < 0 ? errno : EIO;
+
+			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
+			    hb_kv_str(HB_K_ACTION, "write"),
+			    hb_kv_str(HB_K_ERROR, strerror(e)));
+			return q_io_error(-e);
+		}
 		s = hb_span_from(s, (size_t)n);
 	}
 	return 0;
@@ -274,10 +290,11 @@ on_durable(void *ctx, int err)
 }
 
 static bool
-is_as_said(const struct q_txn *t, const struct ipc_txn_commit *m)
+is_as_said(struct q_txn *t, const struct ipc_txn_commit *m)
 {
 	return t->n > 0 && (t->large || (t->body.n == m->size &&
-	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc));
+	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
+	    is_wire(t, hb_wire_end(&t->wire))));
 }
 
 static void

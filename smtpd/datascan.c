@@ -29,36 +29,6 @@ line_length(struct hb_span s)
 	}
 }
 
-static bool
-has_high_byte(struct hb_span s)
-{
-	unsigned char all = 0;
-
-	for (size_t i = 0; i < s.n; i++)
-		all |= s.p[i];
-	return all >= 128;
-}
-
-/* TEXT is (a part of) a line without its CRLF. */
-static void
-look_at_text(struct smtpd_datascan *d, struct hb_span text)
-{
-	if (hb_span_find(text, '\r') < text.n ||
-	    hb_span_find(text, '\n') < text.n)
-		d->seen |= SMTPD_BODY_BARE;
-	if (has_high_byte(text))
-		d->seen |= SMTPD_BODY_8BIT;
-	if (!d->mid_line && text.n > 0 && text.p[0] == '.') {
-		d->seen |= SMTPD_BODY_DOTTED;
-		d->dots++;
-	}
-	if (d->mid_line && !d->headers_over)
-		hb_tlsrequired_more(&d->tls_required, text);
-	d->line += text.n;
-	if (d->line + 2 > HB_MAX_TEXT_LINE)
-		d->seen |= SMTPD_BODY_LONG;
-}
-
 static void
 count_field(struct smtpd_datascan *d, struct hb_span line)
 {
@@ -125,6 +95,14 @@ partial_length(const struct smtpd_datascan *d, struct hb_span s)
 	return n > 0 && s.p[n - 1] == '\r' ? n - 1 : n;
 }
 
+/* TEXT may be the next part of a long header line. */
+static void
+go_on_with_field(struct smtpd_datascan *d, struct hb_span text)
+{
+	if (d->mid_line && !d->headers_over)
+		hb_tlsrequired_more(&d->tls_required, text);
+}
+
 static void
 take_partial(struct smtpd_datascan *d, struct hb_span s,
     struct smtpd_piece *out)
@@ -133,7 +111,7 @@ take_partial(struct smtpd_datascan *d, struct hb_span s,
 
 	if (n == 0)
 		return;
-	look_at_text(d, hb_span_head(s, n));
+	go_on_with_field(d, hb_span_head(s, n));
 	d->mid_line = true;
 	out->body += n;
 }
@@ -159,12 +137,12 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 			take_partial(d, s, &out);
 			break;
 		}
-		look_at_text(d, hb_span_head(s, n - 2));
+		go_on_with_field(d, hb_span_head(s, n - 2));
 		d->mid_line = false;
-		d->line = 0;
 		out.body += n;
 	}
 	out.used = out.body + (out.end ? 3 : 0);
 	d->bytes += out.body;
+	hb_wire_feed(&d->wire, hb_span_head(in, out.body));
 	return out;
 }

@@ -1,8 +1,8 @@
 /*
  * The bytes behind DATA, as they come.  Floor 2: pure.  RFC 5321 s4.1.1.4,
  * s4.5.2: only CRLF ends a line, only CRLF.CRLF ends the message.  A bare CR
- * or LF never ends anything; it is remembered, and the message refused when
- * its true end has come.
+ * or LF never ends anything; it is remembered with all else that is wrong
+ * (wire.h), and the message refused when its true end has come.
  *
  * Each call takes a piece of the input and says how many of its bytes belong
  * to the message.  Bytes that may be the beginning of the end, and in the
@@ -13,22 +13,16 @@
 
 #include "common/base/span.h"
 #include "common/proto/tlsrequired.h"
-
-#define SMTPD_BODY_BARE 1u     /* a bare CR or LF */
-#define SMTPD_BODY_LONG 2u     /* a line above HB_MAX_TEXT_LINE */
-#define SMTPD_BODY_8BIT 4u     /* a byte above 127 */
-#define SMTPD_BODY_DOTTED 8u   /* a line that begins with a dot */
+#include "common/proto/wire.h"
 
 struct smtpd_datascan {
-	unsigned seen; /* SMTPD_BODY_* */
+	struct hb_wire wire; /* of what was taken */
 	bool mid_line; /* the last byte taken did not end a line */
 	bool headers_over;
 	bool has_date, has_message_id;
 	unsigned hops;	 /* Received fields */
 	struct hb_tlsrequired tls_required;
-	uint64_t dots;	 /* stuffed ones */
 	uint64_t bytes;	 /* taken */
-	size_t line;	 /* bytes of the line under way */
 };
 
 struct smtpd_piece {

@@ -139,7 +139,12 @@ write_file(struct smtpd_client *c, struct hb_span data)
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0) {
-			give_up(c, r < 0 && is_full(errno));
+			int e = r < 0 ? errno : EIO;
+
+			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
+			    hb_kv_str(HB_K_ACTION, "write"),
+			    hb_kv_str(HB_K_ERROR, strerror(e)));
+			give_up(c, is_full(e));
 			return;
 		}
 		data = hb_span_from(data, (size_t)r);

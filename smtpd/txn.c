@@ -148,11 +148,15 @@ judge(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
 
-	if ((t->scan.seen & SMTPD_BODY_BARE) != 0)
+	unsigned seen = t->scan.wire.seen;
+
+	if ((seen & (HB_WIRE_CR | HB_WIRE_LF | HB_WIRE_DOT)) != 0)
 		smtpd_txn_fail(s, SMTPD_R_BODY_BARE);
-	else if ((t->scan.seen & SMTPD_BODY_LONG) != 0)
+	else if ((seen & HB_WIRE_NUL) != 0)
+		smtpd_txn_fail(s, SMTPD_R_BODY_NUL);
+	else if ((seen & HB_WIRE_LONG) != 0)
 		smtpd_txn_fail(s, SMTPD_R_BODY_LONG);
-	else if (t->scan.bytes - t->scan.dots > s->rules->max_size)
+	else if (t->scan.bytes - t->scan.wire.dots > s->rules->max_size)
 		smtpd_txn_fail(s, SMTPD_R_TOO_BIG); /* RFC 1870 s6.3 */
 	else if (t->scan.hops > s->rules->max_hops)
 		smtpd_txn_fail(s, SMTPD_R_HOPS); /* RFC 5321 s6.3 */
@@ -269,8 +273,10 @@ reply_accepted(struct smtpd_session *s)
 static uint32_t
 flags_of_body(const struct smtpd_txn *t)
 {
-	return ((t->scan.seen & SMTPD_BODY_8BIT) != 0 ? HB_ENV_8BIT : 0) |
-	    ((t->scan.seen & SMTPD_BODY_DOTTED) != 0 ? HB_ENV_DOTTED : 0) |
+	unsigned seen = t->scan.wire.seen;
+
+	return ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
+	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0) |
 	    (hb_tlsrequired_is_no(&t->scan.tls_required)
 		    ? HB_ENV_TLS_OPTIONAL
 		    : 0);

@@ -134,6 +134,28 @@ add_moved(struct ctl_client *c, json_int_t off_s)
 	    "its age\n", by, off_s > 0 ? "ahead of" : "behind");
 }
 
+/* Local mail that waits, and what nobody will take any more. */
+static void
+add_maildrop(struct ctl_client *c, const json_t *queue)
+{
+	static const struct {
+		const char *key, *what;
+	} rows[] = {
+		{ "maildrop_waiting", "maildrop: waiting " },
+		{ "maildrop_unfinished", "maildrop: unfinished " },
+		{ "corrupt", "set aside in corrupt/: " },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		if (json_integer_value(json_object_get(queue, rows[i].key))
+		    == 0)
+			continue;
+		ctl_add(c, rows[i].what);
+		ctl_add_member(c, queue, rows[i].key);
+		ctl_add(c, "\n");
+	}
+}
+
 static void
 add_queue(struct ctl_client *c, const json_t *queue)
 {
@@ -150,6 +172,7 @@ add_queue(struct ctl_client *c, const json_t *queue)
 		ctl_add_member(c, queue, counts[i]);
 	}
 	ctl_add(c, "\n");
+	add_maildrop(c, queue);
 	add_moved(c, json_integer_value(json_object_get(queue,
 	    "clock_off_s")));
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "common/io/conn.h"
+#include "common/proto/wire.h"
 
 enum {
 	CONN_SCRATCH = 64 * 1024,
@@ -25,13 +26,14 @@ enum state {
 	CLOSED
 };
 
-/* Output: BYTES, then LEFT bytes of FILE from AT. */
+/* Output: BYTES, then LEFT bytes of FILE from AT, a body in wire form. */
 struct piece {
 	struct piece *next;
 	struct hb_buf bytes;
 	int file;
 	off_t at;
 	uint64_t left;
+	struct hb_wire wire; /* of what was read of FILE */
 };
 
 struct hb_conn {

@@ -56,9 +56,14 @@ void hb_conn_pause(struct hb_conn *c, bool pause);
 /* Queues bytes; written at the end of the turn in one go. */
 void hb_conn_write(struct hb_conn *c, struct hb_span s);
 size_t hb_conn_pending(const struct hb_conn *c);
-/* Sends LEN bytes of FD from OFFSET behind what is queued; FD is borrowed
- * until on_drain (sendfile on a plain connection). */
-void hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset,
+/*
+ * Sends LEN bytes of FD from OFFSET, the body of a message, behind what is
+ * queued; FD is borrowed until on_drain.  The bytes are looked at as they
+ * leave, for others may still write into the file: before one that could end
+ * the message early (HB_WIRE_UNSAFE) the connection is closed, on_close with
+ * HB_E_CORRUPT.
+ */
+void hb_conn_write_body(struct hb_conn *c, int fd, uint64_t offset,
     uint64_t len);
 /* Ends the connection after all output is written (TLS: close_notify first):
  * no more input is told of, and on_close with ERR 0 says that it is done.

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,21 +69,32 @@ conn_send_raw(struct hb_conn *c)
 	(void)send_bytes(c, &c->raw, 0);
 }
 
+/*
+ * The next bytes of a piece's file become its bytes.  What was looked at is
+ * what goes out: the file is not read again.
+ */
 static enum sent
-send_file(struct hb_conn *c, struct piece *p)
+read_file(struct piece *p)
 {
-	size_t most =
-	    p->left < WRITE_PER_TURN ? (size_t)p->left : WRITE_PER_TURN;
-	ssize_t n = sendfile(c->fd, p->file, &p->at, most);
+	size_t most = p->left < CONN_SCRATCH ? (size_t)p->left : CONN_SCRATCH;
+	ssize_t n = pread(p->file, conn_scratch, most, p->at);
+	struct hb_span s = hb_span(conn_scratch, n > 0 ? (size_t)n : 0);
 
-	if (n < 0)
-		return not_sent(errno);
-	if (n == 0) { /* shorter than it was said to be */
-		errno = EIO;
+	if (n <= 0) { /* 0: shorter than it was said to be */
+		errno = n == 0 ? EIO : errno;
 		return BROKEN;
 	}
-	p->left -= (uint64_t)n;
-	return p->left > 0 ? BLOCKED : SENT;
+	p->at += (off_t)s.n;
+	p->left -= s.n;
+	(void)hb_wire_feed(&p->wire, s);
+	if (p->left == 0)
+		(void)hb_wire_end(&p->wire);
+	if ((p->wire.seen & HB_WIRE_UNSAFE) != 0) {
+		errno = EBADMSG;
+		return BROKEN;
+	}
+	hb_buf_add(&p->bytes, s);
+	return SENT;
 }
 
 void
@@ -107,7 +117,7 @@ send_piece(struct hb_conn *c)
 	enum sent r = send_bytes(c, &p->bytes, more ? MSG_MORE : 0);
 
 	if (r == SENT && p->left > 0)
-		r = send_file(c, p);
+		return read_file(p);
 	if (r == SENT)
 		conn_drop_piece(c);
 	return r;
@@ -118,28 +128,16 @@ static enum sent
 make_record(struct hb_conn *c)
 {
 	struct piece *p = c->head;
-	struct hb_span s = hb_span_head(hb_buf_span(&p->bytes), RECORD);
+	struct hb_span s;
 
-	if (s.n == 0) {
-		size_t most = p->left < RECORD ? (size_t)p->left : RECORD;
-		ssize_t n = pread(p->file, conn_scratch, most, p->at);
-
-		if (n <= 0) {
-			errno = n == 0 ? EIO : errno;
-			return BROKEN;
-		}
-		s = hb_span(conn_scratch, (size_t)n);
-	}
+	if (p->bytes.n == 0 && read_file(p) != SENT)
+		return BROKEN;
+	s = hb_span_head(hb_buf_span(&p->bytes), RECORD);
 	if (hb_tls_session_write(c->tls, s) != HB_TLS_STEP_OK) {
 		errno = EPROTO;
 		return BROKEN;
 	}
-	if (p->bytes.n > 0) {
-		hb_buf_consume(&p->bytes, s.n);
-	} else {
-		p->at += (off_t)s.n;
-		p->left -= s.n;
-	}
+	hb_buf_consume(&p->bytes, s.n);
 	if (p->bytes.n == 0 && p->left == 0)
 		conn_drop_piece(c);
 	return SENT;
@@ -177,6 +175,10 @@ static void
 write_broken(struct hb_conn *c, int e)
 {
 	conn_drop_output(c);
+	if (e == EBADMSG) {
+		conn_close(c, HB_E_CORRUPT, e);
+		return;
+	}
 	conn_read(c);
 	if (!c->dead)
 		conn_close(c, HB_E_IO, e);
@@ -297,7 +299,7 @@ hb_conn_write(struct hb_conn *c, struct hb_span s)
 }
 
 void
-hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset, uint64_t len)
+hb_conn_write_body(struct hb_conn *c, int fd, uint64_t offset, uint64_t len)
 {
 	struct piece *p = len > 0 ? open_piece(c) : NULL;
 
@@ -306,4 +308,5 @@ hb_conn_write_file(struct hb_conn *c, int fd, uint64_t offset, uint64_t len)
 	p->file = fd;
 	p->at = (off_t)offset;
 	p->left = len;
+	hb_wire_init(&p->wire);
 }

@@ -112,6 +112,9 @@ change_root(enum hb_role role, const struct hb_conf *conf, const char *root,
 	(LL_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                             \
 	    LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |   \
 	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG)
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
 #define LL_FIRST_VERSION ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
 static int
@@ -131,20 +134,28 @@ landlock_allow(int set, uint64_t what)
 	return r;
 }
 
-/* Kernels without landlock (or with it switched off) have the rest. */
+/*
+ * Kernels without landlock (or with it switched off) have the rest.  Who
+ * writes moves files between folders too (corrupt/): the first version of
+ * landlock forbids that to everybody, so that he is better off without.
+ */
 static int
 restrict_files(enum files files, struct hb_buf *err)
 {
 	static const uint64_t rights[] = {
 		[FILES_NONE] = 0, [FILES_READ] = LL_READ,
-		[FILES_WRITE] = LL_WRITE
+		[FILES_WRITE] = LL_WRITE | LANDLOCK_ACCESS_FS_REFER
 	};
 	struct landlock_ruleset_attr attr = {
-		.handled_access_fs = LL_FIRST_VERSION
+		.handled_access_fs = LL_FIRST_VERSION | rights[files]
 	};
-	int set = (int)syscall(SYS_landlock_create_ruleset, &attr,
-	    sizeof(attr.handled_access_fs), 0), r;
+	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+	    LANDLOCK_CREATE_RULESET_VERSION), set, r;
 
+	if (files == FILES_WRITE && version == 1)
+		return 0;
+	set = (int)syscall(SYS_landlock_create_ruleset, &attr,
+	    sizeof(attr.handled_access_fs), 0);
 	if (set < 0)
 		return errno == ENOSYS || errno == EOPNOTSUPP
 		    ? 0 : failed(err, "landlock", "rules");

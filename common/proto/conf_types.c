@@ -565,7 +565,10 @@ parse_rate(struct hb_conf_line *l, void *field)
 	struct hb_span count = hb_span_cut(&time, '/');
 	uint64_t n;
 
-	if (!hb_conf_one_value(l) || strcmp(l->v[0], "off") == 0)
+	if (!hb_conf_one_value(l))
+		return;
+	v->count = 0;
+	if (strcmp(l->v[0], "off") == 0)
 		return;
 	if (hb_span_u64(count, 1000000, &n) < 0 || n == 0 ||
 	    hb_duration_parse(time, &v->per_ms) < 0 || v->per_ms < 1000 ||

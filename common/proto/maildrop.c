@@ -6,8 +6,6 @@
 
 static const char magic[] = "HBDROP1\n";
 
-enum { NAME_MAX_BYTES = 64 };
-
 static uint64_t
 get(struct hb_span s, size_t at, unsigned n)
 {
@@ -107,7 +105,7 @@ hb_drop_rcpt_put(const struct hb_rcpt *r, struct hb_buf *out)
 bool
 hb_drop_is_name(struct hb_span name)
 {
-	if (name.n == 0 || name.n > NAME_MAX_BYTES || name.p[0] == '.')
+	if (name.n == 0 || name.n > HB_DROP_NAME_MAX || name.p[0] == '.')
 		return false;
 	for (size_t i = 0; i < name.n; i++)
 		if (!hb_is_alnum(name.p[i]) && name.p[i] != '.')

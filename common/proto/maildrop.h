@@ -23,6 +23,7 @@
 
 enum {
 	HB_DROP_HEAD = 32,
+	HB_DROP_NAME_MAX = 64,
 	HB_DROP_ENV_MAX = 8192,
 	HB_DROP_RCPTS_MAX = 16 << 20
 };

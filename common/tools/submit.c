@@ -27,23 +27,36 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/daemon/conf_load.h"
+#include "common/proto/intake.h"
 #include "common/proto/maildrop.h"
+#include "common/proto/wire.h"
 
-enum { BLOCK = 65536, NAME_BYTES = 64, HARD_MAX_RCPTS = 100000 };
+enum {
+	BLOCK = 65536,
+	NAME_BYTES = 64,
+	KEEP_BYTES = 4 << 20, /* left for what is not local */
+	KEEP_FILES = 20 /* one of so many */
+};
 
 struct submit {
+	uint64_t max_size;
+	size_t max_rcpts;
+	struct hb_arena *arena;	  /* what is looked at */
 	struct hb_drop_head head; /* as the caller says */
 	struct hb_buf record;	  /* envelope and recipients */
 	struct hb_buf env;	  /* envelope with our stamp */
 	uint32_t crc_in, crc_out;
+	struct hb_wire wire; /* of the body so far */
 	int dir, fd;
 	char tmp[NAME_BYTES + 1], name[NAME_BYTES];
 };
@@ -142,9 +155,9 @@ read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 	return pd_read_file(path, content);
 }
 
-/* The spool's folder maildrop/, owned. */
+/* The spool's folder maildrop/, owned; and the limits. */
 static char *
-maildrop_of(const char *file, uint64_t *max_size)
+maildrop_of(const char *file, struct submit *s)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	struct hb_buf text = HB_BUF_INIT(0), path = HB_BUF_INIT(0);
@@ -157,7 +170,8 @@ maildrop_of(const char *file, uint64_t *max_size)
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);
 	hb_buf_addf(&path, "%s/maildrop%c", conf->spool, '\0');
-	*max_size = conf->max_message_size;
+	s->max_size = conf->max_message_size;
+	s->max_rcpts = conf->max_recipients;
 	hb_conf_free(&conf);
 	hb_buf_free(&report.text);
 	hb_buf_free(&text);
@@ -234,13 +248,19 @@ static void
 check_recipients(const struct submit *s)
 {
 	struct hb_span rest = recipients(s);
-	struct hb_rcpt rcpt;
+	struct hb_rcpt rcpt, clean;
+	uint32_t flags = 0;
 	size_t n = 0;
 	int r;
 
-	while ((r = hb_drop_rcpt(&rest, &rcpt)) > 0)
-		if (++n > HARD_MAX_RCPTS)
-			fail(EX_USAGE, "too many recipients");
+	while ((r = hb_drop_rcpt(&rest, &rcpt)) > 0) {
+		if (++n > s->max_rcpts)
+			fail(EX_UNAVAILABLE, "more than %zu recipients",
+			    s->max_rcpts);
+		r = hb_intake_rcpt(&rcpt, s->arena, &clean, &flags);
+		if (r < 0)
+			break;
+	}
 	if (r < 0)
 		fail(EX_DATAERR, "bad recipient: %s", hb_strerror(r));
 	if (n == 0)
@@ -256,6 +276,8 @@ stamp(struct submit *s)
 	int r = hb_drop_env(hb_span_head(hb_buf_span(&s->record),
 				s->head.env_n), &env);
 
+	if (r == 0)
+		r = hb_intake_env(&env, s->arena);
 	if (r < 0)
 		fail(EX_DATAERR, "bad envelope: %s", hb_strerror(r));
 	snprintf(user, sizeof(user), "uid:%u", (unsigned)getuid());
@@ -292,6 +314,19 @@ fail_writing(const struct submit *s, const char *what)
 	    strerror(saved));
 }
 
+/* The disk is full of local mail before it is full for others. */
+static void
+check_room(const struct submit *s)
+{
+	struct statvfs v;
+
+	if (fstatvfs(s->dir, &v) != 0)
+		return;
+	if ((uint64_t)v.f_bavail * v.f_frsize < KEEP_BYTES + s->head.body_n ||
+	    v.f_favail < v.f_files / KEEP_FILES)
+		fail(EX_TEMPFAIL, "there is no room for the message now");
+}
+
 /* The queue reads it as "others": the folder keeps all others out. */
 static void
 create(struct submit *s)
@@ -302,6 +337,8 @@ create(struct submit *s)
 		fail(errno == ENOSPC || errno == EDQUOT ? EX_TEMPFAIL
 							: EX_CANTCREAT,
 		    "maildrop: %s", strerror(errno));
+	/* while it is held the file is not taken for a dead one's */
+	(void)flock(s->fd, LOCK_EX | LOCK_NB);
 }
 
 static void
@@ -318,6 +355,21 @@ put(struct submit *s, struct hb_span b)
 	}
 }
 
+/* Nothing is left of what is refused. */
+static void HB_NORETURN
+refuse_data(const struct submit *s, const char *why)
+{
+	(void)unlinkat(s->dir, s->tmp, 0);
+	fail(EX_DATAERR, "%s", why);
+}
+
+static void
+check_wire(const struct submit *s, unsigned seen)
+{
+	if ((seen & HB_WIRE_FAULTS) != 0)
+		refuse_data(s, hb_wire_fault(seen));
+}
+
 static void
 copy_body(struct submit *s)
 {
@@ -331,10 +383,9 @@ copy_body(struct submit *s)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) {
-			(void)unlinkat(s->dir, s->tmp, 0);
-			fail(EX_DATAERR, "the record is cut short");
-		}
+		if (n <= 0)
+			refuse_data(s, "the record is cut short");
+		check_wire(s, hb_wire_feed(&s->wire, got));
 		s->crc_in = hb_crc32c(s->crc_in, got);
 		s->crc_out = hb_crc32c(s->crc_out, got);
 		put(s, got);
@@ -347,10 +398,9 @@ check_end(struct submit *s)
 {
 	char more;
 
-	if (s->crc_in == s->head.crc && read(STDIN_FILENO, &more, 1) == 0)
-		return;
-	(void)unlinkat(s->dir, s->tmp, 0);
-	fail(EX_DATAERR, "the record is damaged");
+	if (s->crc_in != s->head.crc || read(STDIN_FILENO, &more, 1) != 0)
+		refuse_data(s, "the record is damaged");
+	check_wire(s, hb_wire_end(&s->wire));
 }
 
 static void
@@ -395,7 +445,6 @@ main(int argc, char **argv)
 {
 	static struct submit s;
 	const char *file = HB_CONF_FILE;
-	uint64_t max_size;
 	char *path;
 
 	if (argc == 3 && hb_span_eq(hb_span_str(argv[1]), HB_SPAN("-C")) &&
@@ -405,20 +454,24 @@ main(int argc, char **argv)
 		fail(EX_USAGE, "usage: hauberk-submit [-C /FILE]");
 	sane_process();
 	s.record = s.env = HB_BUF_INIT(0);
-	path = maildrop_of(file, &max_size);
+	hb_wire_init(&s.wire);
+	s.arena = hb_arena_new();
+	path = maildrop_of(file, &s);
 	s.dir = open_maildrop(path);
 	read_head(&s);
-	if (s.head.body_n > max_size)
+	if (s.head.body_n > s.max_size)
 		fail(EX_UNAVAILABLE, "the message is larger than %llu bytes",
-		    (unsigned long long)max_size);
+		    (unsigned long long)s.max_size);
 	read_record(&s);
 	check_recipients(&s);
 	stamp(&s);
+	check_room(&s);
 	choose_names(&s);
 	create(&s);
 	write_file(&s);
 	make_durable(&s, path);
 	printf("ok %s\n", s.name);
+	hb_arena_free(&s.arena);
 	free(path);
 	return EX_OK;
 }

@@ -94,7 +94,9 @@ static void
 make_body(uint64_t id, unsigned char *dst, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		dst[i] = (unsigned char)(id * 31 + i * 7);
+		dst[i] = (unsigned char)('0' + (id * 31 + i * 7) % 64);
+	if (n >= 2)
+		memcpy(dst + n - 2, "\r\n", 2);
 }
 
 static bool

@@ -59,6 +59,82 @@ walk_changes(struct q_list l)
 			again(&c);
 }
 
+/* A payload that was read, written again from its parts. */
+static void
+message_again(const struct q_message *m, struct hb_span in)
+{
+	struct q_message_info info = { .large = m->large, .crc = m->crc,
+		.size = m->size };
+	struct hb_buf out = HB_BUF_INIT(0);
+	struct q_message_writer w;
+	struct q_list rcpts = m->rcpts, changes = m->changes;
+	struct q_message back;
+	struct hb_span item;
+
+	q_message_begin(&w, &out, &info, m->env);
+	while (q_list_next(&rcpts, &item) > 0)
+		q_message_item(&w, item);
+	q_message_changes(&w);
+	while (q_list_next(&changes, &item) > 0)
+		q_message_item(&w, item);
+	q_message_end(&w, m->body);
+	if (q_message_decode(hb_buf_span(&out), &back) < 0 ||
+	    !hb_span_eq(back.env, m->env) || !hb_span_eq(back.body, m->body) ||
+	    back.large != m->large ||
+	    (m->large && (back.crc != m->crc || back.size != m->size)) ||
+	    out.n > in.n)
+		abort();
+	hb_buf_free(&out);
+}
+
+static void
+finished_again(const struct q_finished *f)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+	struct q_finished back;
+
+	q_finished_begin(f->upto, &out);
+	for (size_t i = 0; i < f->ngens; i++)
+		q_finished_gen(q_u32_at(f->gens, i), &out);
+	if (q_finished_decode(hb_buf_span(&out), &back) < 0 ||
+	    back.upto != f->upto || !hb_span_eq(back.gens, f->gens))
+		abort();
+	hb_buf_free(&out);
+}
+
+static void
+header_again(const struct q_header *h)
+{
+	static unsigned char bytes[Q_SEG_START];
+	struct q_header back;
+
+	q_header_encode(h, bytes);
+	if (q_header_decode(hb_span(bytes, sizeof(bytes)), &back) < 0 ||
+	    back.gen != h->gen || back.size != h->size ||
+	    memcmp(back.key, h->key, sizeof(back.key)) != 0)
+		abort();
+}
+
+/* Any bytes are a payload: what is written is found and read again. */
+static void
+record_again(struct hb_span in)
+{
+	struct q_rec_head h = { .len = (uint32_t)in.n, .gen = 7,
+		.type = Q_REC_CHANGES, .seq = 3, .id = 9 }, back;
+	struct hb_buf out = HB_BUF_INIT(0);
+	struct hb_span all, payload;
+
+	q_rec_append(&h, key, in, &out);
+	all = hb_buf_span(&out);
+	if (all.n != q_rec_total(h.len) ||
+	    q_rec_head_decode(all, key, 7, &back) < 0 ||
+	    q_rec_check(all, key, &back, &payload) < 0 ||
+	    !hb_span_eq(payload, in) || back.seq != 3 || back.id != 9 ||
+	    q_rec_search(all, 0, 7) != 0)
+		abort();
+	hb_buf_free(&out);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -70,17 +146,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	uint32_t end;
 
 	walk_records(in);
-	if (q_header_decode(in, &header) == 0 && header.gen == 0)
-		abort();
+	record_again(in);
+	if (q_header_decode(in, &header) == 0) {
+		if (header.gen == 0)
+			abort();
+		header_again(&header);
+	}
 	if (q_message_decode(in, &m) == 0) {
 		if (m.body_at + m.body.n != n)
 			abort();
+		message_again(&m, in);
 		walk_changes(m.changes);
 	}
 	if (q_changes_decode(in, &l) == 0)
 		walk_changes(l);
-	if (q_finished_decode(in, &f) == 0 && f.ngens > 0)
-		(void)q_u32_at(f.gens, f.ngens - 1);
+	if (q_finished_decode(in, &f) == 0)
+		finished_again(&f);
 	(void)q_seals_find(in, 1, &end);
 	return 0;
 }

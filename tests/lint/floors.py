@@ -31,6 +31,7 @@ FLOORS = (
     ("queue/last.*", 2),
     ("queue/pool.*", 2), ("queue/router_rules.*", 2),
     ("queue/router_walk.*", 2), ("queue/rules.*", 2), ("queue/sched*", 2),
+    ("queue/turns.*", 2),
     ("queue/flush.*", 3), ("queue/router_lookup.*", 3),
     ("queue/router_work.*", 3), ("queue/segment.*", 3), ("queue/spool*", 3),
     ("queue/store.*", 3),

@@ -207,6 +207,17 @@ pattern_new(size_t n)
 	return p;
 }
 
+/* The same of printable bytes: a body, as far as a connection minds. */
+static inline unsigned char *
+text_new(size_t n)
+{
+	unsigned char *p = pattern_new(n);
+
+	for (size_t i = 0; i < n; i++)
+		p[i] = (unsigned char)('!' + p[i] % 90);
+	return p;
+}
+
 static int
 loop_setup(void **state)
 {

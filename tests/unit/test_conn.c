@@ -174,16 +174,16 @@ files_keep_their_place(void **state)
 {
 	struct side a = { 0 }, b = { 0 };
 	size_t n = 3 << 20;
-	unsigned char *data = pattern_new(n);
+	unsigned char *data = text_new(n);
 	int fd = make_file(data, n);
 
 	(void)state;
 	connect_sides(&a, &b, 65536);
 	hb_conn_write(a.c, HB_SPAN("head"));
-	hb_conn_write_file(a.c, fd, 1000, n - 1000);
+	hb_conn_write_body(a.c, fd, 1000, n - 1000);
 	hb_conn_write(a.c, HB_SPAN("middle"));
-	hb_conn_write_file(a.c, fd, 0, 1000);
-	hb_conn_write_file(a.c, fd, 5, 1);
+	hb_conn_write_body(a.c, fd, 0, 1000);
+	hb_conn_write_body(a.c, fd, 5, 1);
 	hb_conn_write(a.c, HB_SPAN("tail"));
 	assert_int_equal(hb_conn_pending(a.c), n + 15);
 	run_until(b.got.n == n + 15 && a.drained == 1);
@@ -207,12 +207,49 @@ a_short_file_closes(void **state)
 
 	(void)state;
 	connect_sides(&a, &b, 100);
-	hb_conn_write_file(a.c, fd, 0, 4);
+	hb_conn_write_body(a.c, fd, 0, 4);
 	run_until(a.closed == 1);
 	assert_int_equal(a.err, HB_E_IO);
 	side_end(&a);
 	side_end(&b);
 	close(fd);
+}
+
+/* Bytes that could end the message early stay here, wherever they stand in
+ * the file and whoever wrote them there. */
+static void
+test_A_1_a_body_that_ends_early_closes(void **state)
+{
+	static const char *const bad[] = { "\r\n.\r\nMAIL FROM:<a@b>\r\n",
+		"\n.\r\n", "\r.\r\n", "x\r" };
+	static const size_t before[] = { 0, 65535, 65536, 200001 };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad) * HB_ARRAY_LEN(before); i++) {
+		size_t n = before[i % HB_ARRAY_LEN(before)];
+		struct hb_span end = hb_span_str(bad[i / HB_ARRAY_LEN(before)]);
+		struct side a = { 0 }, b = { 0 };
+		struct hb_buf data = HB_BUF_INIT(0);
+		unsigned char *text = text_new(n + 1);
+		int fd;
+
+		hb_buf_add(&data, hb_span(text, n));
+		hb_buf_add(&data, end);
+		fd = make_file(data.p, data.n);
+		connect_sides(&a, &b, 1 << 20);
+		hb_conn_write_body(a.c, fd, 0, data.n);
+		hb_conn_write(a.c, HB_SPAN(".\r\n"));
+		run_until(a.closed == 1);
+		assert_int_equal(a.err, HB_E_CORRUPT);
+		side_end(&a);
+		run_until(b.closed == 1);
+		assert_true(b.got.n <= n + 2);
+		assert_null(memchr(b.got.p, '\n', b.got.n));
+		side_end(&b);
+		close(fd);
+		free(text);
+		hb_buf_free(&data);
+	}
 }
 
 static void
@@ -361,6 +398,7 @@ main(void)
 		cmocka_unit_test(pause_stops_reading),
 		cmocka_unit_test(what_is_not_consumed_stays),
 		cmocka_unit_test(files_keep_their_place),
+		cmocka_unit_test(test_A_1_a_body_that_ends_early_closes),
 		cmocka_unit_test(a_short_file_closes),
 		cmocka_unit_test(half_close_leaves_output_open),
 		cmocka_unit_test(shutdown_sends_all_first),

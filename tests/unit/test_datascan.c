@@ -12,9 +12,10 @@ struct row {
 
 #define NO "TLS-Required: No\r\n"
 
-#define BARE SMTPD_BODY_BARE
-#define DOTTED SMTPD_BODY_DOTTED
-#define HIGH SMTPD_BODY_8BIT
+#define CR HB_WIRE_CR
+#define LF HB_WIRE_LF
+#define DOTTED HB_WIRE_DOTTED
+#define HIGH HB_WIRE_8BIT
 
 /* clang-format off */
 static const struct row rows[] = {
@@ -24,13 +25,13 @@ static const struct row rows[] = {
 	{ "x\r\n..\r\n.\r\n", "x\r\n..\r\n", DOTTED, 0, false },
 	{ ".x\r\n.\r\n", ".x\r\n", DOTTED, 0, false },
 	{ "x\xff\r\n.\r\n", "x\xff\r\n", HIGH, 0, false },
-	{ "a\n.\n\r\n.\r\n", "a\n.\n\r\n", BARE, 0, false },
-	{ "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", BARE, 0, false },
-	{ "a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", BARE, 0, false },
-	{ "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", BARE | DOTTED, 0, false },
-	{ "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", BARE | DOTTED, 0, false },
-	{ "a\r\r\n.\r\n", "a\r\r\n", BARE, 0, false },
-	{ "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", BARE, 0, false },
+	{ "a\n.\n\r\n.\r\n", "a\n.\n\r\n", LF, 0, false },
+	{ "a\n.\r\nb\r\n.\r\n", "a\n.\r\nb\r\n", LF, 0, false },
+	{ "a\r.\r\nb\r\n.\r\n", "a\r.\r\nb\r\n", CR, 0, false },
+	{ "a\r\n.\nb\r\n.\r\n", "a\r\n.\nb\r\n", LF | DOTTED, 0, false },
+	{ "a\r\n.\rb\r\n.\r\n", "a\r\n.\rb\r\n", CR | DOTTED, 0, false },
+	{ "a\r\r\n.\r\n", "a\r\r\n", CR, 0, false },
+	{ "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", CR, 0, false },
 	{ "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n.\r\n", "Received: a\r\n b\r\nRECEIVED:\r\n\r\nReceived: c\r\n", 0, 2, false },
 	{ "From me\r\nReceived: a\r\n\r\n.\r\n", "From me\r\nReceived: a\r\n\r\n", 0, 1, false },
 	{ "no header\r\nReceived: a\r\n.\r\n", "no header\r\nReceived: a\r\n", 0, 0, false },
@@ -84,7 +85,7 @@ smtp_01_rtls_07_the_end_is_found_in_pieces(void **state)
 			assert_span(hb_buf_span(&body), rows[i].body);
 			assert_int_equal(used, body.n + 3);
 			assert_int_equal(d.bytes, body.n);
-			assert_int_equal(d.seen, rows[i].seen);
+			assert_int_equal(d.wire.seen, rows[i].seen);
 			assert_int_equal(d.hops, rows[i].hops);
 			assert_int_equal(
 			    hb_tlsrequired_is_no(&d.tls_required),
@@ -108,7 +109,7 @@ seen_of_line(size_t n)
 	scan(hb_buf_span(&in), 4000, &d, &body, &used);
 	hb_buf_free(&in);
 	hb_buf_free(&body);
-	return d.seen;
+	return d.wire.seen;
 }
 
 static void
@@ -117,7 +118,7 @@ smtp_05_long_lines(void **state)
 	(void)state;
 	assert_int_equal(seen_of_line(1000), 0);
 	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE), 0);
-	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE + 1), SMTPD_BODY_LONG);
+	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE + 1), HB_WIRE_LONG);
 }
 
 /* A field as long as no honest one is, which comes in parts. */

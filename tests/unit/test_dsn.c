@@ -1,6 +1,7 @@
 /* Notices, byte for byte. */
 #include "tests/unit/unit.h"
 
+#include "common/proto/wire.h"
 #include "queue/dsn.h"
 
 static const char message[] =
@@ -372,6 +373,99 @@ headers_end_at_the_empty_line(void **state)
 	}
 }
 
+/* Nothing in TEXT is a lone dot line, and no line ends in but CRLF. */
+static void
+is_wire(const char *text)
+{
+	struct hb_wire w;
+
+	hb_wire_init(&w);
+	(void)hb_wire_feed(&w, hb_span_str(text));
+	assert_int_equal(hb_wire_end(&w) & HB_WIRE_FAULTS, 0);
+}
+
+static void
+test_A_3_addresses_begin_no_line(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *text;
+
+	(void)state;
+	d.to = HB_SPAN("a@b.test>\r\nBcc: <c@d.test");
+	r.address = HB_SPAN("x@y.test\nX-Mine: 1\r\nX-Mine: 2");
+	text = written(&d, &flags);
+	assert_null(strstr(text, "\nBcc:"));
+	assert_null(strstr(text, "\nX-Mine:"));
+	assert_non_null(strstr(text, "To: <a@b.test>??Bcc: <c@d.test>\r\n"));
+	is_wire(text);
+	free(text);
+}
+
+/* Only the beginning of the message is there, and it ends anywhere. */
+static void
+test_A_1_a_cut_header_has_whole_dots(void **state)
+{
+	static const char head[] = "Subject: x\r\n..\r\n...y\r\nTo: z\r\n";
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+
+	(void)state;
+	for (size_t n = 0; n < sizeof(head); n++) {
+		uint32_t flags;
+		char *text;
+
+		d.message = hb_span_head(hb_span_str(head), n);
+		text = written(&d, &flags);
+		is_wire(text);
+		free(text);
+	}
+}
+
+/* Ids can be guessed: the message holds the boundaries that come first. */
+static void
+test_A_3_the_boundary_is_not_in_the_message(void **state)
+{
+	static const char guess[] = "Subject: x\r\n\r\n"
+	    "--=_0000000000000002_0000000000000001\r\n"
+	    "--=_0000000000000002_0000000000000001_1--\r\n";
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	uint32_t flags;
+	char *text;
+
+	(void)state;
+	d.message = hb_span_str(guess);
+	d.whole = true;
+	text = written(&d, &flags);
+	assert_non_null(strstr(text, "boundary=\"="
+	    "_0000000000000002_0000000000000001_2\""));
+	assert_non_null(strstr(text,
+	    "\r\n--=_0000000000000002_0000000000000001_2--\r\n"));
+	free(text);
+}
+
+/* A folded line of blanks would be taken for the end of the header. */
+static void
+test_A_3_blanks_make_no_empty_line(void **state)
+{
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	char blanks[400];
+	uint32_t flags;
+	char *text;
+
+	(void)state;
+	memset(blanks, ' ', sizeof(blanks));
+	blanks[0] = 'a';
+	blanks[sizeof(blanks) - 1] = 'z';
+	r.outcome.text = hb_span(blanks, sizeof(blanks));
+	text = written(&d, &flags);
+	assert_non_null(strstr(text, "smtp; 550 a z\r\n"));
+	free(text);
+}
+
 int
 main(void)
 {
@@ -386,6 +480,10 @@ main(void)
 		cmocka_unit_test(long_texts_are_folded),
 		cmocka_unit_test(test_F_5_notices_are_7bit),
 		cmocka_unit_test(headers_end_at_the_empty_line),
+		cmocka_unit_test(test_A_3_addresses_begin_no_line),
+		cmocka_unit_test(test_A_1_a_cut_header_has_whole_dots),
+		cmocka_unit_test(test_A_3_the_boundary_is_not_in_the_message),
+		cmocka_unit_test(test_A_3_blanks_make_no_empty_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,11 @@ messages_take_mailbox_form(void **state)
 	    ">Fro\r\n..From q\r\nFrom ", "a\n>From x\n>>From y\n>>>From z\n"
 	    "Fromage\n>Fro\n.From q\n>From \n");
 	filter_rows(true, "no end", "no end\n");
+	/* the line that it is without its dot; a bare LF */
+	filter_rows(true, ".From x\r\n.>From y\r\n.\r\n.",
+	    ">From x\n>>From y\n\n\n");
+	filter_rows(true, "x\nFrom y\n\nFrom z\r\n",
+	    "x\n>From y\n\n>From z\n");
 	filter_rows(true, ">", ">\n");
 	filter_rows(false, "bare\rcr\r\n", "bare\rcr\n");
 	filter_rows(false, "", "");
@@ -172,6 +177,26 @@ lines_in_front(void **state)
 	assert_span(hb_buf_span(&b),
 	    "1709210096.M000789P42R0000000000000abc.a\\057b\\072c");
 	hb_buf_free(&b);
+}
+
+/* A line end would begin a line of the sender's own. */
+static void
+test_A_3_line_ends_are_no_head(void **state)
+{
+	static const struct hb_span bad[] = { HB_SPAN_INIT("a@b.test>\nX: y"),
+		HB_SPAN_INIT("a\r@b.test"), HB_SPAN_INIT("a@b.test\0") };
+	struct hb_env env = { .sender = HB_SPAN("a@b.test") };
+	struct hb_rcpt rcpt = { .address = HB_SPAN("ann@site.test") };
+
+	(void)state;
+	assert_true(local_may_be_head(&env, &rcpt));
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		struct hb_env e = { .sender = bad[i] };
+		struct hb_rcpt r = { .address = bad[i] };
+
+		assert_false(local_may_be_head(&e, &rcpt));
+		assert_false(local_may_be_head(&env, &r));
+	}
 }
 
 /* real boxes */
@@ -878,6 +903,7 @@ main(void)
 		cmocka_unit_test(test_F_25_one_return_path),
 		cmocka_unit_test(a_stuffed_dot_hides_no_from_line),
 		cmocka_unit_test(lines_in_front),
+		cmocka_unit_test(test_A_3_line_ends_are_no_head),
 		cmocka_unit_test(maildir_is_made_and_filled),
 		cmocka_unit_test(mbox_is_appended),
 		cmocka_unit_test(test_F_3_stale_locks_are_broken),

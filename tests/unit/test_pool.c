@@ -298,12 +298,125 @@ not_used_again_after_a_reload(void **state)
 	hb_loop_free(&w.loop);
 }
 
+/* --- bodies that would end early ---------------------------------------- */
+
+static void
+on_outcome(void *ctx, const struct dlv_link_report *r)
+{
+	struct world *w = ctx;
+
+	w->last = r->event;
+	w->over = true;
+	if (r->event != DLV_LINK_READY)
+		dlv_link_release(&w->link, r->event == DLV_LINK_DONE);
+}
+
+/* All that the peer gets until it is silent, or the end. */
+static void
+hear(struct world *w, struct hb_buf *out)
+{
+	static char block[65536];
+
+	for (int idle = 0; idle < 3;) {
+		ssize_t n = recv(w->peer, block, sizeof(block), MSG_DONTWAIT);
+
+		if (n == 0)
+			return;
+		if (n > 0)
+			hb_buf_add(out, hb_span(block, (size_t)n));
+		else
+			idle++;
+		pump(w, 10);
+	}
+}
+
+/* The mail of BODY is given to a server that takes all: HEARD is what it
+ * hears of it. */
+static void
+send_damaged(const struct dlv_body *body, struct hb_buf *heard)
+{
+	static const struct dlv_endpoint_ops ops = { ask, forget };
+	static const struct sts_verdict proceed = { .action = STS_PROCEED };
+	static const struct dlv_target t = { .policy_domain = "a.test",
+		.mx = "mx.test" };
+	char hostname[] = "me.test";
+	struct hb_conf conf = { .hostname = hostname, .reply_timeout = 5000,
+		.connect_timeout = 5000, .max_messages_per_connection = 100,
+		.max_connections_per_destination = 100 };
+	struct hb_env env = { .id = 1, .size = body->len };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct world w = { .loop = hb_loop_new(), .txn = { .env = &env,
+		.rcpt = &rcpt, .nrcpt = 1 } };
+	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
+		.endpoints = &ops, .ctx = &w };
+	struct dlv_pool *pool = dlv_pool_new(&pe);
+	int pair[2];
+
+	w.timer = hb_timer_new(w.loop, stop, &w);
+	dlv_pool_open(pool, &t, &w.link, on_outcome, &w);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	dlv_link_endpoint(w.asked, pair[0], 0);
+	w.peer = pair[1];
+	get_ready(&w);
+	w.over = false;
+	dlv_link_mail(w.link, &w.txn, &proceed, body);
+	if (!w.over) {
+		say(&w, "250 ok\r\n");
+		say(&w, "250 ok\r\n");
+		say(&w, "354 go\r\n");
+		hear(&w, heard);
+	}
+	assert_true(w.over);
+	assert_int_equal(rcpt.result.result, HB_RESULT_DEFER);
+	assert_int_equal(rcpt.result.reason, HB_REASON_BODY_DAMAGED);
+	hear(&w, heard);
+	close(w.peer);
+	dlv_pool_free(&pool);
+	hb_timer_free(&w.timer);
+	hb_loop_free(&w.loop);
+}
+
+static const char early[] = "a: b\r\n\r\nx\r\n.\r\nMAIL FROM:<x@y.test>\r\n";
+
+/* A body in memory: nothing of its message is said. */
+static void
+test_A_1_a_body_that_ends_early_is_not_sent(void **state)
+{
+	struct dlv_body body = { .bytes = hb_span_str(early), .fd = -1 };
+	struct hb_buf heard = HB_BUF_INIT(0);
+
+	(void)state;
+	send_damaged(&body, &heard);
+	assert_int_equal(heard.n, strlen("EHLO me.test\r\n"));
+	hb_buf_free(&heard);
+}
+
+/* A file that changed after all checks: the connection ends before it. */
+static void
+test_A_1_a_file_that_ends_early_is_cut_off(void **state)
+{
+	int fd = file_of('A');
+	struct dlv_body body = { .fd = fd, .len = BODY };
+	struct hb_buf heard = HB_BUF_INIT(0);
+
+	(void)state;
+	assert_int_equal(pwrite(fd, early, strlen(early), BODY / 2),
+	    strlen(early));
+	send_damaged(&body, &heard);
+	assert_in_range(heard.n, 1, BODY / 2 + 1000);
+	assert_null(memmem(heard.p, heard.n, ".\r\n", 3));
+	hb_buf_free(&heard);
+	close(fd);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused_before_the_body_is_out),
 		cmocka_unit_test(test_no_reply_before_the_body_is_out),
+		cmocka_unit_test(test_A_1_a_body_that_ends_early_is_not_sent),
+		cmocka_unit_test(test_A_1_a_file_that_ends_early_is_cut_off),
 		cmocka_unit_test(test_RTLS_12_pool_keeps_requirements_apart),
 		cmocka_unit_test(not_used_again_after_a_reload),
 	};

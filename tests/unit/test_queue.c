@@ -4,8 +4,12 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <time.h>
 
 #include "common/base/hash.h"
 #include "common/proto/maildrop.h"
@@ -688,8 +692,9 @@ post_rcpt(const char *address, uint32_t idx)
 	hb_buf_free(&rec);
 }
 
-static const char body_text[] = "Subject: test\r\nMessage-ID: <1@there>\r\n"
-				"\r\nHello\r\n..dot\r\n";
+#define body_text                                                              \
+	"Subject: test\r\nMessage-ID: <1@there>\r\n"                            \
+	"\r\nHello\r\n..dot\r\n"
 
 static void
 post_body(struct hb_span body)
@@ -1365,23 +1370,31 @@ write_file(const char *name, struct hb_span s)
 }
 
 static void
+make_drop_of(const struct hb_env *e, const struct hb_rcpt *r,
+    struct hb_span body, struct hb_buf *out)
+{
+	struct hb_buf records = HB_BUF_INIT(0);
+	struct hb_drop_head h = { .body_n = body.n };
+
+	assert_int_equal(hb_tlv_encode(&hb_env_record, e, &records), 0);
+	h.env_n = (uint32_t)records.n;
+	assert_int_equal(hb_drop_rcpt_put(r, &records), 0);
+	h.rcpts_n = (uint32_t)records.n - h.env_n;
+	hb_buf_add(&records, body);
+	h.crc = hb_crc32c(0, hb_buf_span(&records));
+	hb_drop_head_put(&h, out);
+	hb_buf_add(out, hb_buf_span(&records));
+	hb_buf_free(&records);
+}
+
+static void
 make_drop(struct hb_buf *out)
 {
 	struct hb_env e = { .sender = HB_SPAN("a@here.example"),
 		.flags = w.flags };
 	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
-	struct hb_buf records = HB_BUF_INIT(0);
-	struct hb_drop_head h = { .body_n = sizeof(body_text) - 1 };
 
-	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &records), 0);
-	h.env_n = (uint32_t)records.n;
-	assert_int_equal(hb_drop_rcpt_put(&r, &records), 0);
-	h.rcpts_n = (uint32_t)records.n - h.env_n;
-	hb_buf_adds(&records, body_text);
-	h.crc = hb_crc32c(0, hb_buf_span(&records));
-	hb_drop_head_put(&h, out);
-	hb_buf_add(out, hb_buf_span(&records));
-	hb_buf_free(&records);
+	make_drop_of(&e, &r, HB_SPAN(body_text), out);
 }
 
 static bool
@@ -1413,6 +1426,250 @@ dropped_message_is_taken_up(void **state)
 	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
 	assert_int_equal(access(path, F_OK), 0);
 	assert_true(queue_is_empty());
+	hb_buf_free(&b);
+}
+
+/* A body of smtpd, or of a file in maildrop/, that could end early; the mail
+ * after it is none the worse.  F-26: with NUL too. */
+static const struct hb_span early_ends[] = {
+	HB_SPAN_INIT("a: b\r\n\r\nx\r\n.\r\nMAIL FROM:<x@y.example>\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx\n.\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx\r.\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\n.\0\r\n"),
+	HB_SPAN_INIT("a: b\r\n\r\nx"),
+};
+
+static void
+test_A_1_bodies_of_smtpd_are_checked(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
+		answers_before = w.answers;
+		post_env("a@here.example");
+		post_rcpt("b@x.example", 0);
+		post_body(early_ends[i]);
+		next_txn++;
+		run_until(answered);
+		assert_int_equal(w.code, 451);
+		assert_true(queue_is_empty());
+	}
+	send_mail("a@here.example", "b@x.example");
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+}
+
+/* The file of a large body: smtpd writes it, and its checksum. */
+static void
+test_A_1_large_bodies_of_smtpd_are_checked(void **state)
+{
+	struct ipc_txn_large l = { .txn = next_txn };
+	struct ipc_txn_commit c = { .txn = next_txn };
+
+	(void)state;
+	answers_before = w.answers;
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	large_rest = early_ends[0];
+	c.size = large_rest.n;
+	c.crc = hb_crc32c(0, large_rest);
+	hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
+	run_for(30);
+	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+	next_txn++;
+	run_until(answered);
+	assert_int_equal(w.code, 451);
+	run_for(20);
+	assert_true(queue_is_empty());
+}
+
+/* File 2 is set aside, and nothing comes of it. */
+static void
+set_aside(const struct hb_buf *b)
+{
+	char path[128];
+
+	write_file("2", hb_buf_span(b));
+	run_until(file_is_gone);
+	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
+	assert_int_equal(unlink(path), 0);
+	assert_true(queue_is_empty());
+}
+
+/* A full pipe that a signal empties: the write that it interrupts goes on. */
+static int full_pipe[2];
+
+static void
+on_alarm(int sig)
+{
+	static char block[4096];
+
+	(void)sig;
+	while (read(full_pipe[0], block, sizeof(block)) > 0)
+		;
+}
+
+static void
+test_F_30_only_a_full_disk_is_no_space(void **state)
+{
+	static const char byte = 'x';
+	struct sigaction act = { .sa_handler = on_alarm };
+	struct itimerval soon = { .it_value = { .tv_usec = 10000 } };
+	int full = open("/dev/full", O_WRONLY);
+
+	(void)state;
+	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_NOSPACE);
+	close(full);
+	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_IO);
+	assert_int_equal(pipe2(full_pipe, O_NONBLOCK), 0);
+	while (write(full_pipe[1], &byte, 1) == 1)
+		;
+	assert_int_equal(fcntl(full_pipe[1], F_SETFL, 0), 0);
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	assert_int_equal(q_write_all(full_pipe[1], HB_SPAN("x")), 0);
+	close(full_pipe[0]);
+	close(full_pipe[1]);
+}
+
+static void
+test_A_1_bodies_of_drops_are_checked(void **state)
+{
+	struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
+		hb_buf_clear(&b);
+		make_drop_of(&e, &r, early_ends[i], &b);
+		set_aside(&b);
+	}
+	hb_buf_clear(&b);
+	make_drop(&b);
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+	hb_buf_free(&b);
+}
+
+/* Any octet may stand in a file that a user leaves. */
+static void
+test_A_3_addresses_of_drops_are_parsed(void **state)
+{
+	static const struct hb_span bad[] = {
+		HB_SPAN_INIT("a@b.example>\r\nX: y"),
+		HB_SPAN_INIT("a@b.example> NOTIFY=NEVER"),
+		HB_SPAN_INIT("a\0@b.example"), HB_SPAN_INIT("nobody"),
+		HB_SPAN_INIT("|/bin/sh"), HB_SPAN_INIT("/etc/passwd") };
+	struct hb_env good = { .sender = HB_SPAN("a@HERE.example"),
+		.user = HB_SPAN("uid:0"), .mail_auth = HB_SPAN("x") };
+	struct hb_rcpt to = { .address = HB_SPAN("b@X.example") };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(bad); i++) {
+		struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+		struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+
+		if (i % 2 == 0)
+			e.sender = bad[i / 2];
+		else
+			r.address = bad[i / 2];
+		hb_buf_clear(&b);
+		make_drop_of(&e, &r, HB_SPAN(body_text), &b);
+		set_aside(&b);
+	}
+	hb_buf_clear(&b);
+	make_drop_of(&good, &to, HB_SPAN(body_text), &b);
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	assert_string_equal(w.jobs[0].sender, "a@here.example");
+	run_until(queue_is_empty);
+	hb_buf_free(&b);
+}
+
+/* An unfinished file of AGE seconds; its descriptor, locked. */
+static int
+unfinished(const char *name, time_t age, char path[128])
+{
+	struct timespec at[2] = { { .tv_sec = time(NULL) - age },
+		{ .tv_sec = time(NULL) - age } };
+	int fd;
+
+	snprintf(path, 128, "%s/maildrop/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0604);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(futimens(fd, at), 0);
+	return fd;
+}
+
+/* What a killed submit left goes after an hour; one that lives keeps its
+ * file, as does what is none of ours. */
+static void
+test_A_9_unfinished_files_are_removed_and_shown(void **state)
+{
+	char old[128], held[128], fresh[128], other[128], bad[128];
+	const char *shown;
+	int fd;
+
+	(void)state;
+	close(unfinished(".1a.1", 4000, old));
+	close(unfinished(".1b.1", 3000, fresh));
+	close(unfinished(".not-ours", 4000, other));
+	fd = unfinished(".1c.1", 4000, held);
+	snprintf(bad, sizeof(bad), "%s/corrupt/x", dir);
+	close(open(bad, O_WRONLY | O_CREAT, 0600));
+	queue_down();
+	queue_up();
+	claims_end();
+	run_for(50);
+	assert_int_not_equal(access(old, F_OK), 0);
+	assert_int_equal(access(held, F_OK), 0);
+	assert_int_equal(access(fresh, F_OK), 0);
+	assert_int_equal(access(other, F_OK), 0);
+	ask(HB_CTL_STATUS, "");
+	run_for(20);
+	w.ended = true; /* its object is control's to end */
+	shown = said();
+	assert_non_null(strstr(shown, "maildrop_unfinished=2\n"));
+	assert_non_null(strstr(shown, "corrupt=1\n"));
+	close(fd);
+}
+
+/* Files of no use cost nobody else a turn: each is set aside at once. */
+static void
+test_A_1_what_is_no_drop_is_set_aside(void **state)
+{
+	char path[128], aside[128];
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	make_drop(&b);
+	snprintf(path, sizeof(path), "%s/maildrop/2", dir);
+	snprintf(aside, sizeof(aside), "%s/corrupt/2", dir);
+	for (int kind = 0; kind < 4; kind++) {
+		static const char *const names[] = { "fifo", "link", "dir",
+			"empty" };
+		char from[128];
+
+		snprintf(from, sizeof(from), "%s/maildrop/.%s", dir,
+		    names[kind]);
+		if (kind == 0)
+			assert_int_equal(mkfifo(from, 0666), 0);
+		else if (kind == 1)
+			assert_int_equal(symlink("/etc/passwd", from), 0);
+		else if (kind == 2)
+			assert_int_equal(mkdir(from, 0777), 0);
+		else
+			close(open(from, O_WRONLY | O_CREAT, 0666));
+		assert_int_equal(rename(from, path), 0);
+		run_until(file_is_gone);
+		assert_int_equal(remove(aside) == 0, kind == 3);
+	}
+	write_file("3", hb_buf_span(&b));
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
 	hb_buf_free(&b);
 }
 
@@ -1695,6 +1952,13 @@ main(void)
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
+		T(test_A_1_bodies_of_smtpd_are_checked),
+		T(test_A_1_large_bodies_of_smtpd_are_checked),
+		T(test_A_1_bodies_of_drops_are_checked),
+		T(test_A_3_addresses_of_drops_are_parsed),
+		T(test_A_9_unfinished_files_are_removed_and_shown),
+		T(test_A_1_what_is_no_drop_is_set_aside),
+		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_RTLS_02_07_tags_of_a_message),
 		T(test_RTLS_02_07_tags_of_a_dropped_message),

@@ -310,22 +310,34 @@ envelopes_are_loaded_with_added_recipients(void **state)
 }
 
 static int
-add_large(struct fix *f, uint64_t id, size_t size, uint32_t spoil)
+add_file(struct fix *f, uint64_t id, struct hb_span body, uint32_t spoil)
 {
-	struct hb_env env = { .id = id, .flags = HB_ENV_LARGE, .size = size };
+	struct hb_env env = { .id = id, .flags = HB_ENV_LARGE,
+		.size = body.n };
 	struct hb_rcpt rcpt = { .address = HB_SPAN("r@y.example") };
-	unsigned char *bytes = malloc(size);
-	struct q_body b = { .large = true, .size = size };
+	struct q_body b = { .large = true, .size = body.n,
+		.crc = hb_crc32c(0, body) ^ spoil };
 	int fd, r;
 
-	memset(bytes, 'L', size);
-	b.crc = hb_crc32c(0, hb_span(bytes, size)) ^ spoil;
 	assert_int_equal(q_spool_large_create(f->spool, id, &fd), 0);
-	assert_int_equal(write(fd, bytes, size), size);
+	assert_int_equal(write(fd, body.p, body.n), body.n);
 	close(fd);
-	free(bytes);
 	r = q_spool_add(f->spool, &env, &rcpt, 1, &b, on_durable, f);
 	f->waiting += r == 0;
+	return r;
+}
+
+static int
+add_large(struct fix *f, uint64_t id, size_t size, uint32_t spoil)
+{
+	unsigned char *bytes = malloc(size);
+	int r;
+
+	memset(bytes, 'L', size);
+	for (size_t end = size; end > 1; end -= end < 1000 ? end : 1000)
+		memcpy(bytes + end - 2, "\r\n", 2);
+	r = add_file(f, id, hb_span(bytes, size), spoil);
+	free(bytes);
 	return r;
 }
 
@@ -369,6 +381,23 @@ large_messages_are_checked_and_removed(void **state)
 	assert_int_equal(wait_all(f), 0);
 	reopen(f);
 	assert_int_equal(large_files(f), 0);
+}
+
+/* Whoever wrote the file made the checksum too. */
+static void
+test_A_1_large_bodies_have_wire_form(void **state)
+{
+	static const char *const bad[] = { "x\r\n.\r\nQUIT\r\n", "x\n.\r\n",
+		"x\r.\r\n", "x", "x\r" };
+	struct fix *f = *state;
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		assert_int_equal(add_file(f, 1, hb_span_str(bad[i]), 0), 0);
+		assert_int_equal(wait_all(f), HB_E_CORRUPT);
+		reopen(f);
+		assert_int_equal(large_files(f), 0);
+		assert_int_equal(f->nseen, 0);
+	}
 }
 
 static void
@@ -514,6 +543,7 @@ main(void)
 		T(messages_survive_a_restart),
 		T(envelopes_are_loaded_with_added_recipients),
 		T(large_messages_are_checked_and_removed),
+		T(test_A_1_large_bodies_have_wire_form),
 		T(an_altered_large_file_is_set_aside),
 		T(an_altered_body_is_never_handed_out),
 		T(a_small_spool_stays_small),

@@ -28,7 +28,8 @@ make_place(void **state)
 	f = fopen(conf, "w");
 	if (f == NULL || mkdir(path, 0700) != 0 || mkdir(drop, 0700) != 0)
 		return -1;
-	fprintf(f, "hostname h.test\nspool spool\nmax-message-size 1024\n");
+	fprintf(f, "hostname h.test\nspool spool\nmax-message-size 1024\n"
+	    "max-recipients 5\n");
 	return fclose(f);
 }
 
@@ -66,28 +67,42 @@ remove_place(void **state)
 }
 
 static void
-make_record(struct hb_buf *out, const char *body, bool with_rcpt)
+make_record_from(struct hb_buf *out, struct hb_span sender,
+    struct hb_span address, size_t rcpts, struct hb_span body)
 {
 	struct hb_env env = { .id = 7, .arrived_ms = 9, .parent = 5,
-		.sender = HB_SPAN("a@b.test"), .user = HB_SPAN("root") };
-	struct hb_rcpt rcpt = { .address = HB_SPAN("c@d.test") };
+		.sender = sender, .user = HB_SPAN("root") };
+	struct hb_rcpt rcpt = { .address = address };
 	struct hb_buf e = HB_BUF_INIT(0), r = HB_BUF_INIT(0);
-	struct hb_drop_head h = { .body_n = strlen(body) };
+	struct hb_drop_head h = { .body_n = body.n };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &env, &e), 0);
-	if (with_rcpt)
+	while (rcpts-- > 0)
 		assert_int_equal(hb_drop_rcpt_put(&rcpt, &r), 0);
 	h.env_n = (uint32_t)e.n;
 	h.rcpts_n = (uint32_t)r.n;
 	h.crc = hb_crc32c(0, hb_buf_span(&e));
 	h.crc = hb_crc32c(h.crc, hb_buf_span(&r));
-	h.crc = hb_crc32c(h.crc, hb_span_str(body));
+	h.crc = hb_crc32c(h.crc, body);
 	hb_drop_head_put(&h, out);
 	hb_buf_add(out, hb_buf_span(&e));
 	hb_buf_add(out, hb_buf_span(&r));
-	hb_buf_adds(out, body);
+	hb_buf_add(out, body);
 	hb_buf_free(&e);
 	hb_buf_free(&r);
+}
+
+static void
+make_record_of(struct hb_buf *out, struct hb_span body, bool with_rcpt)
+{
+	make_record_from(out, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"),
+	    with_rcpt, body);
+}
+
+static void
+make_record(struct hb_buf *out, const char *body, bool with_rcpt)
+{
+	make_record_of(out, hb_span_str(body), with_rcpt);
 }
 
 /* Runs the program with INPUT; its exit code. */
@@ -192,6 +207,74 @@ damaged_records_are_refused(void **state)
 	hb_buf_free(&in);
 }
 
+/* What would end a message early at the next server is not kept (F-26: nor
+ * what would at a server that drops NUL). */
+static void
+test_A_1_only_wire_form_is_kept(void **state)
+{
+	static const struct hb_span bodies[] = {
+		HB_SPAN_INIT("a: b\r\n\r\nx\r\n.\r\nMAIL FROM:<x@y>\r\n"),
+		HB_SPAN_INIT(".\r\n"),
+		HB_SPAN_INIT("a: b\r\n\r\nx\n.\r\n"),
+		HB_SPAN_INIT("a: b\r\n\r\nx\r.\r\n"),
+		HB_SPAN_INIT("a: b\r\n\r\n.\0\r\n"),
+		HB_SPAN_INIT("a: b\r\n\r\nx"),
+		HB_SPAN_INIT("a: b\r\n\r\nx\r"),
+	};
+	struct hb_buf in = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(bodies); i++) {
+		hb_buf_clear(&in);
+		make_record_of(&in, bodies[i], true);
+		refused(hb_buf_span(&in), EX_DATAERR);
+	}
+	hb_buf_free(&in);
+}
+
+static void
+test_A_3_addresses_are_parsed(void **state)
+{
+	static const struct hb_span bad[] = {
+		HB_SPAN_INIT("a@b.test>\r\nX: y"),
+		HB_SPAN_INIT("a@b.test> NOTIFY=NEVER"),
+		HB_SPAN_INIT("a@b.test\0"), HB_SPAN_INIT("nobody") };
+	struct hb_buf in = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		hb_buf_clear(&in);
+		make_record_from(&in, bad[i], HB_SPAN("c@d.test"), 1,
+		    HB_SPAN("x\r\n"));
+		refused(hb_buf_span(&in), EX_DATAERR);
+		hb_buf_clear(&in);
+		make_record_from(&in, HB_SPAN("a@b.test"), bad[i], 1,
+		    HB_SPAN("x\r\n"));
+		refused(hb_buf_span(&in), EX_DATAERR);
+	}
+	hb_buf_free(&in);
+}
+
+/* max-recipients holds here too. */
+static void
+test_A_2_recipients_have_a_bound(void **state)
+{
+	struct hb_buf in = HB_BUF_INIT(0);
+	char path[512];
+
+	(void)state;
+	make_record_from(&in, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"), 5,
+	    HB_SPAN("x\r\n"));
+	assert_int_equal(submit(hb_buf_span(&in)), EX_OK);
+	only_file(path, sizeof(path));
+	assert_int_equal(unlink(path), 0);
+	hb_buf_clear(&in);
+	make_record_from(&in, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"), 6,
+	    HB_SPAN("x\r\n"));
+	refused(hb_buf_span(&in), EX_UNAVAILABLE);
+	hb_buf_free(&in);
+}
+
 static void
 bounds(void **state)
 {
@@ -207,7 +290,7 @@ bounds(void **state)
 	make_record(&in, body, true);
 	refused(hb_buf_span(&in), EX_UNAVAILABLE);
 	hb_buf_clear(&in);
-	body[1024] = '\0';
+	memcpy(body + 1022, "\r\n", 3);
 	make_record(&in, body, true);
 	assert_int_equal(submit(hb_buf_span(&in)), EX_OK);
 	only_file(path, sizeof(path));
@@ -221,6 +304,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(good_record_is_kept_and_stamped),
 		cmocka_unit_test(damaged_records_are_refused),
+		cmocka_unit_test(test_A_1_only_wire_form_is_kept),
+		cmocka_unit_test(test_A_3_addresses_are_parsed),
+		cmocka_unit_test(test_A_2_recipients_have_a_bound),
 		cmocka_unit_test(bounds),
 	};
 

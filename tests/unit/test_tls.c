@@ -398,7 +398,7 @@ old_versions_are_refused_sts34(void **state)
 static void
 large_transfer(struct side *from, struct side *to)
 {
-	unsigned char *data = pattern_new(LARGE);
+	unsigned char *data = text_new(LARGE);
 	char name[] = "/tmp/hb-tls-XXXXXX";
 	int fd = mkstemp(name);
 
@@ -407,7 +407,7 @@ large_transfer(struct side *from, struct side *to)
 	assert_int_equal(write(fd, data, LARGE), LARGE);
 	hb_buf_clear(&to->got);
 	hb_conn_write(from->c, hb_span(data, LARGE));
-	hb_conn_write_file(from->c, fd, 100, LARGE - 100);
+	hb_conn_write_body(from->c, fd, 100, LARGE - 100);
 	hb_conn_write(from->c, HB_SPAN("."));
 	run_until(to->got.n == 2 * (size_t)LARGE - 99);
 	assert_memory_equal(to->got.p, data, LARGE);

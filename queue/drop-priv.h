@@ -1,0 +1,56 @@
+/*
+ * Inside of the maildrop: for drop.c (one file) and drop_find.c (which file
+ * is next) alone.  Floor 4.
+ */
+#ifndef QUEUE_DROP_PRIV_H
+#define QUEUE_DROP_PRIV_H
+
+#include <dirent.h>
+
+#include "common/proto/maildrop.h"
+#include "common/proto/wire.h"
+#include "queue/role.h"
+#include "queue/turns.h"
+
+enum { Q_DROP_PATH = 4352 };
+
+struct q_drop {
+	struct q *q;
+	int notify;
+	struct hb_io *io;
+	struct hb_timer *look, *step;
+	char *dir, *corrupt;
+	/* which one is next */
+	struct q_turns *turns;
+	DIR *scan;	    /* under way, or NULL */
+	bool scans_corrupt; /* its second half */
+	bool again;	    /* there may be files that TURNS does not know */
+	bool paused;	    /* no room, until the next look */
+	size_t seen, seen_unfinished; /* by the scan under way */
+	size_t n_waiting, n_unfinished, n_corrupt; /* as was seen last */
+	/* the file in work */
+	int fd;
+	char name[Q_TURN_NAME];
+	struct hb_drop_head head;
+	struct hb_arena *arena;
+	struct hb_env env;
+	struct hb_rcpt *rcpts;
+	size_t nrcpt;
+	struct hb_buf body; /* all of it, or a slice of a large one */
+	int large;	    /* -1: none */
+	uint32_t crc, body_crc;
+	struct hb_wire wire;
+	uint64_t left;
+	bool busy;
+};
+
+/* drop.c */
+void q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH]);
+void q_drop_take(struct q_drop *d); /* the file NAME */
+void q_drop_step(void *ctx);
+
+/* drop_find.c */
+void q_drop_next(struct q_drop *d);
+void q_drop_pause(struct q_drop *d);
+
+#endif
