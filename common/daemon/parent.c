@@ -203,16 +203,30 @@ connect_all(struct pd_proc *pr)
 	}
 }
 
+/* Its own part of the table, then those of the others to read. */
+static void
+send_counters(struct pd_proc *pr)
+{
+	const struct hb_counters *c = pr->pd->counters;
+	struct ipc_counters m = { .size = hb_counters_size(c) };
+	unsigned n = hb_counters_workers(c);
+
+	for (unsigned i = 0; i < n; i++) {
+		m.part = (pr->instance + i) % n;
+		pd_post(pr, HB_IPC_COUNTERS, &m,
+		    hb_counters_fd(c, m.part, pr->instance));
+	}
+}
+
 static void
 send_descriptors(struct pd_proc *pr)
 {
 	struct pd_parent *pd = pr->pd;
-	struct ipc_counters counters = { .size = pd->counters_size };
 	struct ipc_listen control = { .index = 0 };
 
 	pd_send_log(pr);
 	if (pr->role == HB_ROLE_SMTPD)
-		pd_post(pr, HB_IPC_COUNTERS, &counters, pd->counters_fd);
+		send_counters(pr);
 	if (pr->role == HB_ROLE_CONTROL)
 		pd_post(pr, HB_IPC_LISTEN, &control, pd->control_fd);
 	connect_all(pr);
@@ -452,7 +466,7 @@ act_on_end(struct pd_proc *pr)
 	pr->state = PD_DOWN;
 	pd_clock_done(pd);
 	if (pr->role == HB_ROLE_SMTPD)
-		hb_counters_forget(pd->counters, pr->instance);
+		hb_counters_forget(pd->counters, pr->instance, pr->broke);
 	switch (pd->phase) {
 	case PD_STARTING:
 		fail_start(pr);

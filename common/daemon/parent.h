@@ -30,6 +30,7 @@ struct pd_proc {
 	unsigned instance;
 	enum pd_state state;
 	pid_t pid; /* 0: none */
+	bool broke; /* it was ended because it broke a protocol */
 	bool ended; /* it has; what it said last is heard before we act */
 	int status; /* of its end */
 	struct hb_peer *peer;
@@ -105,8 +106,6 @@ struct pd_parent {
 
 	struct pd_proc *procs;
 	size_t nprocs;
-	int counters_fd;
-	uint64_t counters_size;
 	struct hb_counters *counters;
 	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
 
