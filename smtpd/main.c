@@ -61,7 +61,7 @@ queue_lost(struct smtpd_client *c)
 	c->txn = 0;
 	smtpd_session_queue_lost(c->session);
 	c->paused = false;
-	if (c->conn != NULL)
+	if (c->conn != NULL && c->tls_ms == 0)
 		hb_conn_pause(c->conn, false);
 	smtpd_client_run(c);
 }
@@ -116,6 +116,10 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	hb_ctl_int(&c, "sessions_total", (int64_t)w->sessions);
 	hb_ctl_int(&c, "accepted", (int64_t)hb_stat_sum(HB_STAT_ACCEPTED_SMTP));
 	hb_ctl_int(&c, "rejected", (int64_t)hb_stat_sum(HB_STAT_REFUSED_CONNECT));
+	hb_ctl_int(&c, "logins_failed",
+	    (int64_t)hb_stats[HB_STAT_LOGIN_FAIL]);
+	hb_ctl_int(&c, "tries_delayed",
+	    (int64_t)hb_stat_sum(HB_STAT_DELAYED_LOGIN));
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
 }
