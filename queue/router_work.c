@@ -105,26 +105,39 @@ same_text(const char *a, const char *b)
 	return d == 0;
 }
 
+/* Does crypt(3) take HASH, and does PASSWORD give it?  -1: it does not take
+ * it, and has cost no time. */
+static int
+try_hash(const char *password, struct hb_span hash, struct crypt_data *data)
+{
+	char text[513];
+	const char *got;
+
+	if (hash.n == 0 || hb_span_copy(hash, text, sizeof(text)) < 0)
+		return -1;
+	got = crypt_r(password, text, data);
+	if (got == NULL || got[0] == '*')
+		return -1;
+	return same_text(got, text) ? 1 : 0;
+}
+
 static enum rt_found
 check_password(const struct rt_work *w)
 {
-	char password[1025], hash[513];
+	char password[1025];
 	struct crypt_data *data;
-	enum rt_found found = RT_NOTFOUND;
-	bool known = w->hash.n > 0;
-	const char *got;
+	int right;
 
-	if (hb_span_copy(w->password, password, sizeof(password)) < 0 ||
-	    hb_span_copy(w->hash, hash, sizeof(hash)) < 0)
+	if (hb_span_copy(w->password, password, sizeof(password)) < 0)
 		return RT_NOTFOUND;
 	data = HB_NEW(struct crypt_data);
-	got = crypt_r(password, known ? hash : no_such_login, data);
-	if (known && got != NULL && got[0] != '*' && same_text(got, hash))
-		found = RT_FOUND;
+	right = try_hash(password, w->hash, data);
+	if (right < 0 && try_hash(password, w->usual, data) < 0)
+		(void)try_hash(password, hb_span_str(no_such_login), data);
 	hb_wipe(password, sizeof(password));
 	hb_wipe(data, sizeof(*data));
 	free(data);
-	return found;
+	return right == 1 ? RT_FOUND : RT_NOTFOUND;
 }
 
 /* Closes all but the standard descriptors and FD: a channel kept open here
@@ -379,11 +392,11 @@ rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb, void *ctx)
 }
 
 void
-rt_pool_password(struct rt_pool *p, struct hb_span password,
-    struct hb_span hash, rt_found_fn cb, void *ctx)
+rt_pool_password(struct rt_pool *p, const struct rt_password *q,
+    rt_found_fn cb, void *ctx)
 {
-	struct rt_work w = { .kind = RT_WORK_PASSWORD, .password = password,
-		.hash = hash };
+	struct rt_work w = { .kind = RT_WORK_PASSWORD,
+		.password = q->password, .hash = q->hash, .usual = q->usual };
 
 	ask(p, &w, cb, ctx);
 }

@@ -24,10 +24,14 @@ void rt_pool_free(struct rt_pool **p);
 void rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb,
     void *ctx);
 /*
- * Is PASSWORD the one of HASH (crypt(5))?  An empty HASH costs as much time
- * and is never right, so that nobody learns which logins exist.
+ * Is PASSWORD the one of HASH (crypt(5))?  Where HASH is none, or locked, the
+ * password is checked against USUAL (or a method of ours), which takes as
+ * long and is never right: nobody learns which logins exist.
  */
-void rt_pool_password(struct rt_pool *p, struct hb_span password,
-    struct hb_span hash, rt_found_fn cb, void *ctx);
+struct rt_password {
+	struct hb_span password, hash, usual;
+};
+void rt_pool_password(struct rt_pool *p, const struct rt_password *q,
+    rt_found_fn cb, void *ctx);
 
 #endif
