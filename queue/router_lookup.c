@@ -166,8 +166,8 @@ known_new(struct rt_lookup *k, struct hb_span name)
 }
 
 static void
-system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
-    void *ctx)
+system_user(struct rt_lookup *k, unsigned lane, struct hb_span name,
+    rt_found_fn cb, void *ctx)
 {
 	struct known *e = NULL;
 	struct asker *a;
@@ -185,7 +185,7 @@ system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
 	*a = (struct asker){ cb, ctx, e->askers };
 	e->askers = a;
 	if (ask)
-		rt_pool_user(k->user_pool, name, user_answered, e);
+		rt_pool_user(k->user_pool, lane, name, user_answered, e);
 }
 
 /* A map of users has keys LOCAL@DOMAIN, LOCAL, or @DOMAIN for all of it. */
@@ -210,13 +210,13 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 }
 
 void
-rt_lookup_user(struct rt_lookup *k, struct hb_span local,
+rt_lookup_user(struct rt_lookup *k, unsigned lane, struct hb_span local,
     struct hb_span domain, rt_found_fn cb, void *ctx)
 {
 	if (k->users != NULL)
 		cb(ctx, map_user(k, local, domain));
 	else
-		system_user(k, local, cb, ctx);
+		system_user(k, lane, local, cb, ctx);
 }
 
 int
@@ -255,8 +255,8 @@ find_usual(struct rt_lookup *k)
 }
 
 void
-rt_lookup_password(struct rt_lookup *k, struct hb_span user,
-    struct hb_span password, rt_found_fn cb, void *ctx)
+rt_lookup_password(struct rt_lookup *k, unsigned lane,
+    struct hb_span user, struct hb_span password, rt_found_fn cb, void *ctx)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
 	int r = HB_E_NOTFOUND;
@@ -271,7 +271,7 @@ rt_lookup_password(struct rt_lookup *k, struct hb_span user,
 			.hash = rt_hash_of(hb_buf_span(&value)),
 			.usual = hb_buf_span(&k->usual) };
 
-		rt_pool_password(k->password_pool, &q, cb, ctx);
+		rt_pool_password(k->password_pool, lane, &q, cb, ctx);
 	}
 	hb_buf_wipe(&value);
 }

@@ -14,6 +14,11 @@
 
 struct rt_pool;
 
+/* Questions wait in the lane of the process that asked, and the lanes have
+ * their turns: a listener that asks without end waits for itself.  One that
+ * finds a thousand before it in its lane is answered RT_TEMP. */
+enum { RT_LANE_OWN = 64, RT_LANES };
+
 /* CHILDREN processes, each question answered within TIMEOUT_MS. */
 struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
     int64_t timeout_ms);
@@ -21,8 +26,8 @@ void rt_pool_free(struct rt_pool **p);
 
 /* Does the system know the account NAME?  CB runs once, perhaps before this
  * returns. */
-void rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb,
-    void *ctx);
+void rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
+    rt_found_fn cb, void *ctx);
 /*
  * Is PASSWORD the one of HASH (crypt(5))?  Where HASH is none, or locked, the
  * password is checked against USUAL (or a method of ours), which takes as
@@ -31,7 +36,7 @@ void rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb,
 struct rt_password {
 	struct hb_span password, hash, usual;
 };
-void rt_pool_password(struct rt_pool *p, const struct rt_password *q,
-    rt_found_fn cb, void *ctx);
+void rt_pool_password(struct rt_pool *p, unsigned lane,
+    const struct rt_password *q, rt_found_fn cb, void *ctx);
 
 #endif

@@ -330,28 +330,28 @@ children_answer(void **state)
 	struct rt_password q = { .hash = hash };
 
 	(void)state;
-	rt_pool_user(p, HB_SPAN("root"), on_found, &a);
+	rt_pool_user(p, 0, HB_SPAN("root"), on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_FOUND);
 	a.n = 0;
-	rt_pool_user(p, HB_SPAN("no-such-user"), on_found, &a);
+	rt_pool_user(p, 0, HB_SPAN("no-such-user"), on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	a.n = 0;
 	q.password = HB_SPAN("wrong");
-	rt_pool_password(p, &q, on_found, &a);
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	a.n = 0;
 	q.password = HB_SPAN("secret");
-	rt_pool_password(p, &q, on_found, &a);
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_FOUND);
 	a.n = 0;
 	/* the usual hash is never right */
 	q.usual = q.hash;
 	q.hash = HB_SPAN_NONE;
-	rt_pool_password(p, &q, on_found, &a);
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	rt_pool_free(&p);
@@ -423,7 +423,7 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 		struct answers a = { .loop = loop, .want = 1 };
 
 		memset(asked, 0, sizeof(*asked));
-		rt_lookup_password(k, hb_span_str(rows[i].user),
+		rt_lookup_password(k, 0, hb_span_str(rows[i].user),
 		    HB_SPAN("secret"), on_found, &a);
 		assert_int_equal(a.n, 0);
 		assert_int_equal(hb_loop_run(loop), 0);
@@ -481,7 +481,7 @@ children_start_when_they_can(void **state)
 	none.rlim_cur = 3;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	for (int i = 0; i < a.want; i++)
-		rt_pool_user(p, HB_SPAN("root"), on_found, &a);
+		rt_pool_user(p, 0, HB_SPAN("root"), on_found, &a);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	hb_timer_set(t, 3000);
 	assert_int_equal(hb_loop_run(a.loop), 0);
@@ -490,6 +490,31 @@ children_start_when_they_can(void **state)
 	rt_pool_free(&p);
 	hb_timer_free(&t);
 	hb_loop_free(&a.loop);
+}
+
+/* A listener that asks without end waits for itself: who comes behind it is
+ * answered after one of its questions, not after all. */
+static void
+test_A_6_each_listener_has_its_turn(void **state)
+{
+	struct hb_loop *loop = hb_loop_new();
+	struct rt_pool *p = rt_pool_new(loop, 1, 60000);
+	struct answers flood = { .loop = loop, .want = -1 },
+		       other = { .loop = loop, .want = 1 };
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		rt_pool_user(p, 3, HB_SPAN("root"), on_found, &flood);
+	/* one is asked, a thousand wait, the others are told at once */
+	assert_int_equal(flood.n, 999);
+	assert_int_equal(flood.last, RT_TEMP);
+	rt_pool_user(p, 1, HB_SPAN("root"), on_found, &other);
+	assert_int_equal(hb_loop_run(loop), 0);
+	assert_int_equal(other.last, RT_FOUND);
+	assert_true(flood.n <= 999 + 3);
+	rt_pool_free(&p);
+	assert_int_equal(flood.n, 2000);
+	hb_loop_free(&loop);
 }
 
 /* The line that counts, for a person. */
@@ -538,6 +563,7 @@ main(void)
 		cmocka_unit_test(usual_hashes),
 		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),
 		cmocka_unit_test(children_start_when_they_can),
+		cmocka_unit_test(test_A_6_each_listener_has_its_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
