@@ -11,6 +11,20 @@ worker_of(const struct hb_role_env *env)
 	return env->ctx;
 }
 
+/* Without a word to the parent there would be no TLS here any more. */
+static void
+keyagent_broken(void *ctx, const char *why)
+{
+	struct hb_role_env *env = ctx;
+	struct ipc_peer_lost m = { .role = HB_ROLE_KEYAGENT,
+		.why = hb_span_str(why) };
+
+	HB_LOG(HB_LOG_ERROR, HB_EV_PEER, hb_kv_str(HB_K_STATE, "broken"),
+	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_KEYAGENT)),
+	    hb_kv_str(HB_K_ERROR, why));
+	hb_peer_post(env->parent, HB_IPC_PEER_LOST, &m, -1);
+}
+
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -19,6 +33,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	env->ctx = w;
 	w->env = env;
 	w->keys = hb_keyclient_new();
+	hb_keyclient_on_broken(w->keys, keyagent_broken, env);
 	w->site.now_ms = hb_now_ms();
 	w->site.space = UINT64_MAX;
 	w->site.ids.instance = (uint8_t)env->instance;

@@ -30,6 +30,9 @@ struct pd_proc {
 	unsigned instance;
 	enum pd_state state;
 	pid_t pid; /* 0: none */
+	pid_t accuser; /* less trusted, that blamed it last; 0: none */
+	unsigned blames; /* of others, by it, since blames_ms */
+	int64_t blames_ms;
 	bool broke; /* it was ended because it broke a protocol */
 	bool ended; /* it has; what it said last is heard before we act */
 	int status; /* of its end */
