@@ -290,6 +290,10 @@ on_ready(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	const struct ipc_ready *m = msg;
 
 	(void)fd;
+	if (m->generation > pd->generation) {
+		hb_peer_violation(p, "ready for what it was not given");
+		return;
+	}
 	pr->generation = m->generation;
 	if (m->error.n > 0)
 		could_not_use(pr, m->generation, m->error);
