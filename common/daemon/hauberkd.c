@@ -266,6 +266,7 @@ on_watch(void *ctx)
 			    pd_file_is_for(HB_FILE_RESOLV, pd->procs[i].role))
 				pd_send_conf(&pd->procs[i]);
 	}
+	pd_ping(pd);
 	hb_timer_set(pd->watch_timer, WATCH_MS);
 }
 

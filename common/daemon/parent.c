@@ -373,6 +373,14 @@ on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 static void
+on_pong(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)msg;
+	(void)fd;
+	proc_of(ctx, p)->unanswered = 0;
+}
+
+static void
 on_log_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	(void)p;
@@ -404,6 +412,7 @@ static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_CLOCK_SET] = pd_on_clock_set,
 	[HB_IPC_PEER_LOST] = on_peer_lost,
 	[HB_IPC_LOG_LOST] = on_log_lost,
+	[HB_IPC_PONG] = on_pong,
 	[HB_IPC_HELPER_START] = pd_on_helper_start,
 	[HB_IPC_ENDPOINT_GET] = pd_on_endpoint_get,
 	[HB_IPC_CTL] = pd_on_ctl,
@@ -453,6 +462,7 @@ start_proc(struct pd_proc *pr)
 	pr->state = PD_STARTED;
 	pr->broke = false;
 	pr->accuser = 0;
+	pr->unanswered = 0;
 	pr->blames = 0;
 	pr->started_ms = hb_boot_ms();
 	pr->peer = hb_peer_new(pd->loop, fd[0], HB_ROLE_PARENT, pr->role,

@@ -30,6 +30,7 @@ struct pd_proc {
 	unsigned instance;
 	enum pd_state state;
 	pid_t pid; /* 0: none */
+	unsigned unanswered; /* pings */
 	pid_t accuser; /* less trusted, that blamed it last; 0: none */
 	unsigned blames; /* of others, by it, since blames_ms */
 	int64_t blames_ms;
@@ -170,6 +171,10 @@ int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
 int pd_pause(struct pd_parent *pd, struct hb_span what, bool on,
     struct hb_buf *why);
 void pd_send_pause(struct pd_proc *pr);
+
+/* parent_ping.c: every five seconds; a role that does not answer for long is
+ * ended, so that a new one comes */
+void pd_ping(struct pd_parent *pd);
 
 /* parent_ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
