@@ -9,6 +9,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
+#include "queue/router_usual.h"
 
 enum {
 	CHILDREN = 4,
@@ -41,6 +42,8 @@ struct rt_lookup {
 	const struct hb_conf *conf;
 	struct hb_map *aliases, *users;
 	struct hb_map **logins;
+	uint64_t *login_versions;
+	struct hb_buf usual; /* the hash for a login that does not exist */
 	struct rt_pool *user_pool, *password_pool;
 	struct known *known;
 	unsigned generation;
@@ -56,6 +59,7 @@ open_maps(struct rt_lookup *k)
 	if (!c->local_users.passwd)
 		k->users = hb_map_open(&c->local_users.map, HB_MAPSYN_TABLE);
 	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
+	k->login_versions = hb_calloc(c->auth.n, sizeof(*k->login_versions));
 	for (size_t i = 0; i < c->auth.n; i++) {
 		struct hb_mapspec spec = { HB_MAP_TEXT, c->auth.v[i].arg };
 
@@ -71,7 +75,9 @@ close_maps(struct rt_lookup *k, size_t n_logins)
 	for (size_t i = 0; i < n_logins; i++)
 		hb_map_close(&k->logins[i]);
 	free(k->logins);
+	free(k->login_versions);
 	k->logins = NULL;
+	k->login_versions = NULL;
 }
 
 struct rt_lookup *
@@ -160,8 +166,8 @@ known_new(struct rt_lookup *k, struct hb_span name)
 }
 
 static void
-system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
-    void *ctx)
+system_user(struct rt_lookup *k, unsigned lane, struct hb_span name,
+    rt_found_fn cb, void *ctx)
 {
 	struct known *e = NULL;
 	struct asker *a;
@@ -179,7 +185,7 @@ system_user(struct rt_lookup *k, struct hb_span name, rt_found_fn cb,
 	*a = (struct asker){ cb, ctx, e->askers };
 	e->askers = a;
 	if (ask)
-		rt_pool_user(k->user_pool, name, user_answered, e);
+		rt_pool_user(k->user_pool, lane, name, user_answered, e);
 }
 
 /* A map of users has keys LOCAL@DOMAIN, LOCAL, or @DOMAIN for all of it. */
@@ -204,13 +210,13 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 }
 
 void
-rt_lookup_user(struct rt_lookup *k, struct hb_span local,
+rt_lookup_user(struct rt_lookup *k, unsigned lane, struct hb_span local,
     struct hb_span domain, rt_found_fn cb, void *ctx)
 {
 	if (k->users != NULL)
 		cb(ctx, map_user(k, local, domain));
 	else
-		system_user(k, local, cb, ctx);
+		system_user(k, lane, local, cb, ctx);
 }
 
 int
@@ -221,26 +227,51 @@ rt_lookup_alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
 	return hb_map_get(k->aliases, key, value);
 }
 
+static void
+count_usual(void *ctx, struct hb_span value)
+{
+	rt_usual_count(ctx, value);
+}
+
+/* Once for each content of the login files. */
+static void
+find_usual(struct rt_lookup *k)
+{
+	struct rt_usual u = { .n = 0 };
+	bool changed = false;
+
+	for (size_t i = 0; i < k->conf->auth.n; i++) {
+		uint64_t v = hb_map_version(k->logins[i]);
+
+		changed = changed || v != k->login_versions[i];
+		k->login_versions[i] = v;
+	}
+	if (!changed)
+		return;
+	for (size_t i = 0; i < k->conf->auth.n; i++)
+		hb_map_walk(k->logins[i], count_usual, &u);
+	hb_buf_clear(&k->usual);
+	hb_buf_add(&k->usual, rt_usual_hash(&u));
+}
+
 void
-rt_lookup_password(struct rt_lookup *k, struct hb_span user,
-    struct hb_span password, rt_found_fn cb, void *ctx)
+rt_lookup_password(struct rt_lookup *k, unsigned lane,
+    struct hb_span user, struct hb_span password, rt_found_fn cb, void *ctx)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
-	struct hb_span rest, hash = HB_SPAN_NONE;
 	int r = HB_E_NOTFOUND;
 
+	find_usual(k);
 	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++)
 		r = hb_map_get(k->logins[i], user, &value);
 	if (r == HB_E_TEMP) {
 		cb(ctx, RT_TEMP);
 	} else {
-		/* "HASH" or "HASH:more fields", as in passwd files; doveadm
-		 * writes a scheme in braces in front. */
-		rest = hb_buf_span(&value);
-		hash = hb_span_trim(hb_span_cut(&rest, ':'));
-		if (hash.n > 0 && hash.p[0] == '{')
-			hash = hb_span_from(hash, hb_span_find(hash, '}') + 1);
-		rt_pool_password(k->password_pool, password, hash, cb, ctx);
+		struct rt_password q = { .password = password,
+			.hash = rt_hash_of(hb_buf_span(&value)),
+			.usual = hb_buf_span(&k->usual) };
+
+		rt_pool_password(k->password_pool, lane, &q, cb, ctx);
 	}
 	hb_buf_wipe(&value);
 }

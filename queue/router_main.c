@@ -67,6 +67,12 @@ answer(struct asked *a, enum hb_ipc_type type, const void *msg)
 		hb_peer_post(p, type, msg, -1);
 }
 
+static unsigned
+lane_of(const struct asked *a)
+{
+	return a->role == HB_ROLE_SMTPD ? a->instance : RT_LANE_OWN;
+}
+
 /* walk operations */
 
 static int
@@ -83,7 +89,8 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 {
 	struct asked *a = ctx;
 
-	rt_lookup_user(a->router->lookup, local, domain, cb, cb_ctx);
+	rt_lookup_user(a->router->lookup, lane_of(a), local, domain, cb,
+	    cb_ctx);
 }
 
 static int
@@ -277,7 +284,8 @@ on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)fd;
 	r->logins++;
 	hb_buf_add(&a->user, m->user);
-	rt_lookup_password(r->lookup, m->user, m->password, password_known, a);
+	rt_lookup_password(r->lookup, lane_of(a), m->user, m->password,
+	    password_known, a);
 }
 
 /* control: EXPLAIN answers the routes of an address */

@@ -19,7 +19,7 @@
 #include "common/proto/tlv.h"
 
 enum { RT_WORK_USER = 1, RT_WORK_PASSWORD = 2 };
-enum { WORK_MAX = 4096, WAITING_MAX = 10000 };
+enum { WORK_MAX = 4096, WAITING_MAX = 1000 };
 
 #define R_BEGIN(SYM, name) struct rt_##name {
 #define R_U32(name, tag, field, most) uint32_t field;
@@ -58,13 +58,19 @@ struct child {
 	struct question *at; /* NULL: idle */
 };
 
+/* The questions of one process: it waits for itself alone. */
+struct lane {
+	TAILQ_HEAD(, question) waiting;
+	size_t n;
+};
+
 struct rt_pool {
 	struct hb_loop *loop;
 	int64_t timeout_ms;
 	struct child *child;
 	unsigned n;
-	TAILQ_HEAD(, question) waiting;
-	size_t n_waiting;
+	struct lane lane[RT_LANES];
+	unsigned turn; /* the lane that is looked at first */
 	struct hb_timer *sweep; /* answers what waited too long */
 };
 
@@ -105,26 +111,39 @@ same_text(const char *a, const char *b)
 	return d == 0;
 }
 
+/* Does crypt(3) take HASH, and does PASSWORD give it?  -1: it does not take
+ * it, and has cost no time. */
+static int
+try_hash(const char *password, struct hb_span hash, struct crypt_data *data)
+{
+	char text[513];
+	const char *got;
+
+	if (hash.n == 0 || hb_span_copy(hash, text, sizeof(text)) < 0)
+		return -1;
+	got = crypt_r(password, text, data);
+	if (got == NULL || got[0] == '*')
+		return -1;
+	return same_text(got, text) ? 1 : 0;
+}
+
 static enum rt_found
 check_password(const struct rt_work *w)
 {
-	char password[1025], hash[513];
+	char password[1025];
 	struct crypt_data *data;
-	enum rt_found found = RT_NOTFOUND;
-	bool known = w->hash.n > 0;
-	const char *got;
+	int right;
 
-	if (hb_span_copy(w->password, password, sizeof(password)) < 0 ||
-	    hb_span_copy(w->hash, hash, sizeof(hash)) < 0)
+	if (hb_span_copy(w->password, password, sizeof(password)) < 0)
 		return RT_NOTFOUND;
 	data = HB_NEW(struct crypt_data);
-	got = crypt_r(password, known ? hash : no_such_login, data);
-	if (known && got != NULL && got[0] != '*' && same_text(got, hash))
-		found = RT_FOUND;
+	right = try_hash(password, w->hash, data);
+	if (right < 0 && try_hash(password, w->usual, data) < 0)
+		(void)try_hash(password, hb_span_str(no_such_login), data);
 	hb_wipe(password, sizeof(password));
 	hb_wipe(data, sizeof(*data));
 	free(data);
-	return found;
+	return right == 1 ? RT_FOUND : RT_NOTFOUND;
 }
 
 /* Closes all but the standard descriptors and FD: a channel kept open here
@@ -195,22 +214,47 @@ finish(struct question *q, enum rt_found found)
 	cb(ctx, found);
 }
 
+/* The lane whose turn it is of those that wait, or NULL. */
+static struct lane *
+next_lane(struct rt_pool *p)
+{
+	for (unsigned i = 0; i < RT_LANES; i++) {
+		struct lane *l = &p->lane[(p->turn + i) % RT_LANES];
+
+		if (l->n == 0)
+			continue;
+		p->turn = (p->turn + i) % RT_LANES;
+		return l;
+	}
+	return NULL;
+}
+
+static struct question *
+take(struct lane *l)
+{
+	struct question *q = TAILQ_FIRST(&l->waiting);
+
+	TAILQ_REMOVE(&l->waiting, q, link);
+	l->n--;
+	return q;
+}
+
 /* Hands the next waiting question to C. */
 static void
 feed(struct child *c)
 {
 	struct rt_pool *p = c->pool;
-	struct question *q = TAILQ_FIRST(&p->waiting);
+	struct lane *l = next_lane(p);
+	struct question *q;
 
-	if (q == NULL || c->at != NULL)
+	if (l == NULL || c->at != NULL)
 		return;
 	if (c->pid <= 0)
 		start_child(c);
 	if (c->pid <= 0)
 		return;
-	TAILQ_REMOVE(&p->waiting, q, link);
-	p->n_waiting--;
-	c->at = q;
+	p->turn++;
+	q = c->at = take(l);
 	hb_timer_set(c->timer, p->timeout_ms);
 	if (send(c->fd, q->bytes.p + q->bytes.off, q->bytes.n,
 		MSG_NOSIGNAL) < 0)
@@ -284,7 +328,7 @@ start_child(struct child *c)
 static void
 feed_all(struct rt_pool *p)
 {
-	for (unsigned i = 0; i < p->n && !TAILQ_EMPTY(&p->waiting); i++)
+	for (unsigned i = 0; i < p->n && next_lane(p) != NULL; i++)
 		feed(&p->child[i]);
 }
 
@@ -293,16 +337,16 @@ static void
 on_sweep(void *ctx)
 {
 	struct rt_pool *p = ctx;
-	struct question *q;
 
-	while ((q = TAILQ_FIRST(&p->waiting)) != NULL &&
-	    hb_mono_ms() - q->asked_ms >= p->timeout_ms) {
-		TAILQ_REMOVE(&p->waiting, q, link);
-		p->n_waiting--;
-		finish(q, RT_TEMP);
+	for (unsigned i = 0; i < RT_LANES; i++) {
+		struct lane *l = &p->lane[i];
+
+		while (l->n > 0 && hb_mono_ms() -
+			TAILQ_FIRST(&l->waiting)->asked_ms >= p->timeout_ms)
+			finish(take(l), RT_TEMP);
 	}
 	feed_all(p);
-	if (!TAILQ_EMPTY(&p->waiting))
+	if (next_lane(p) != NULL)
 		hb_timer_set(p->sweep, 500);
 }
 
@@ -316,7 +360,8 @@ rt_pool_new(struct hb_loop *l, unsigned children, int64_t timeout_ms)
 	p->n = children;
 	p->child = hb_calloc(children, sizeof(*p->child));
 	p->sweep = hb_timer_new(l, on_sweep, p);
-	TAILQ_INIT(&p->waiting);
+	for (unsigned i = 0; i < RT_LANES; i++)
+		TAILQ_INIT(&p->lane[i].waiting);
 	for (unsigned i = 0; i < children; i++) {
 		p->child[i].pool = p;
 		p->child[i].timer = hb_timer_new(l, on_late, &p->child[i]);
@@ -327,7 +372,7 @@ rt_pool_new(struct hb_loop *l, unsigned children, int64_t timeout_ms)
 void
 rt_pool_free(struct rt_pool **p)
 {
-	struct question *q;
+	struct lane *l;
 
 	if (*p == NULL)
 		return;
@@ -339,10 +384,8 @@ rt_pool_free(struct rt_pool **p)
 		if (c->at != NULL)
 			finish(c->at, RT_TEMP);
 	}
-	while ((q = TAILQ_FIRST(&(*p)->waiting)) != NULL) {
-		TAILQ_REMOVE(&(*p)->waiting, q, link);
-		finish(q, RT_TEMP);
-	}
+	while ((l = next_lane(*p)) != NULL)
+		finish(take(l), RT_TEMP);
 	hb_timer_free(&(*p)->sweep);
 	free((*p)->child);
 	free(*p);
@@ -350,40 +393,43 @@ rt_pool_free(struct rt_pool **p)
 }
 
 static void
-ask(struct rt_pool *p, const struct rt_work *w, rt_found_fn cb, void *ctx)
+ask(struct rt_pool *p, unsigned lane, const struct rt_work *w, rt_found_fn cb,
+    void *ctx)
 {
+	struct lane *l = &p->lane[lane % RT_LANES];
 	struct question *q = HB_NEW(struct question);
 
 	q->cb = cb;
 	q->ctx = ctx;
 	q->asked_ms = hb_mono_ms();
 	q->bytes = HB_BUF_INIT(WORK_MAX);
-	if (p->n_waiting >= WAITING_MAX ||
+	if (l->n >= WAITING_MAX ||
 	    hb_tlv_encode(&work_record, w, &q->bytes) < 0) {
 		finish(q, RT_TEMP);
 		return;
 	}
-	TAILQ_INSERT_TAIL(&p->waiting, q, link);
-	p->n_waiting++;
+	TAILQ_INSERT_TAIL(&l->waiting, q, link);
+	l->n++;
 	feed_all(p);
-	if (!TAILQ_EMPTY(&p->waiting) && !hb_timer_is_set(p->sweep))
+	if (next_lane(p) != NULL && !hb_timer_is_set(p->sweep))
 		hb_timer_set(p->sweep, 500);
 }
 
 void
-rt_pool_user(struct rt_pool *p, struct hb_span name, rt_found_fn cb, void *ctx)
+rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
+    rt_found_fn cb, void *ctx)
 {
 	struct rt_work w = { .kind = RT_WORK_USER, .name = name };
 
-	ask(p, &w, cb, ctx);
+	ask(p, lane, &w, cb, ctx);
 }
 
 void
-rt_pool_password(struct rt_pool *p, struct hb_span password,
-    struct hb_span hash, rt_found_fn cb, void *ctx)
+rt_pool_password(struct rt_pool *p, unsigned lane,
+    const struct rt_password *q, rt_found_fn cb, void *ctx)
 {
-	struct rt_work w = { .kind = RT_WORK_PASSWORD, .password = password,
-		.hash = hash };
+	struct rt_work w = { .kind = RT_WORK_PASSWORD,
+		.password = q->password, .hash = q->hash, .usual = q->usual };
 
-	ask(p, &w, cb, ctx);
+	ask(p, lane, &w, cb, ctx);
 }

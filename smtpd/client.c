@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/io/sock.h"
+#include "common/proto/stats.h"
 #include "smtpd/worker.h"
 
 enum { CLOSE_MS = 10000 }; /* for the last words to leave */
@@ -81,8 +82,10 @@ start_tls(struct smtpd_client *c)
 	struct hb_tls *tls = c->worker->tls;
 
 	c->tls_due = false;
+	c->tls_ms = 0;
 	if (c->conn == NULL)
 		return;
+	hb_conn_pause(c->conn, false);
 	if (tls == NULL || hb_conn_tls_server(c->conn, tls) < 0) {
 		HB_LOG(HB_LOG_INFO, HB_EV_TLS,
 		    hb_kv_str(HB_K_ERROR,
@@ -92,12 +95,69 @@ start_tls(struct smtpd_client *c)
 	}
 }
 
+/* How long T has to wait; negative: it is not to be done. */
+static int64_t
+wait_for(struct smtpd_client *c, const struct hb_try *t)
+{
+	static const enum hb_stat delayed[] = {
+		[HB_TRY_LOGIN] = HB_STAT_DELAYED_LOGIN,
+		[HB_TRY_RCPT] = HB_STAT_DELAYED_RCPT,
+		[HB_TRY_TLS] = HB_STAT_DELAYED_TLS,
+	};
+	int64_t ms = 0;
+
+	if (c->worker->counters != NULL)
+		ms = hb_penalty_begin(c->worker->counters, t, hb_mono_ms());
+	if (ms != 0)
+		hb_stat(ms > 0 ? delayed[t->kind] : HB_STAT_TRIES_REFUSED);
+	return ms;
+}
+
+static struct hb_try
+try_of(const struct smtpd_client *c, const struct smtpd_try *a)
+{
+	return (struct hb_try){
+		.kind = a->is_login ? HB_TRY_LOGIN : HB_TRY_RCPT,
+		.client = &c->addr,
+		.login = a->login,
+	};
+}
+
+static void
+begin_try(struct smtpd_client *c, const struct smtpd_try *a)
+{
+	struct hb_try t = try_of(c, a);
+
+	smtpd_session_turn(c->session, wait_for(c, &t));
+}
+
+static void
+end_try(struct smtpd_client *c, const struct smtpd_try *a)
+{
+	static const enum hb_try_end ends[] = {
+		[SMTPD_TRIED_DONE] = HB_TRY_DONE,
+		[SMTPD_TRIED_BAD] = HB_TRY_BAD,
+		[SMTPD_TRIED_OPEN] = HB_TRY_OPEN,
+	};
+	struct hb_try t = try_of(c, a);
+
+	if (c->worker->counters != NULL)
+		hb_penalty_end(c->worker->counters, &t, ends[a->end],
+		    hb_mono_ms());
+}
+
 static void
 act(struct smtpd_client *c, const struct smtpd_act *a)
 {
 	switch (a->kind) {
 	case SMTPD_ACT_STARTTLS:
 		c->tls_due = true;
+		return;
+	case SMTPD_ACT_TRY:
+		begin_try(c, &a->attempt);
+		return;
+	case SMTPD_ACT_TRIED:
+		end_try(c, &a->attempt);
 		return;
 	case SMTPD_ACT_CLOSE:
 		if (c->conn != NULL)
@@ -148,6 +208,25 @@ take_acts(struct smtpd_client *c)
 	return any;
 }
 
+/* Each handshake costs a signature.  One that has to wait is not read. */
+static void
+tls_turn(struct smtpd_client *c)
+{
+	struct hb_try t = { .kind = HB_TRY_TLS, .client = &c->addr };
+	int64_t ms = c->conn != NULL && hb_conn_input(c->conn).n == 0
+	    ? wait_for(c, &t) : 0;
+
+	if (ms == 0) {
+		start_tls(c);
+	} else if (ms > 0) {
+		c->tls_ms = hb_mono_ms() + ms;
+		hb_conn_pause(c->conn, true);
+	} else {
+		c->tls_due = false;
+		smtpd_session_closed(c->session);
+	}
+}
+
 /* Replies are not read, or queue cannot take more: this one waits until its
  * connection or queue's channel is drained. */
 static bool
@@ -179,8 +258,8 @@ feed(struct smtpd_client *c)
 		acted = take_acts(c);
 		if (used > 0)
 			hb_conn_consume(c->conn, used);
-		if (c->tls_due) {
-			start_tls(c);
+		if (c->tls_due && c->tls_ms == 0) {
+			tls_turn(c);
 			take_acts(c);
 		}
 	} while (used > 0 || acted);
@@ -205,7 +284,9 @@ smtpd_client_tick(struct smtpd_client *c)
 {
 	int64_t now = hb_mono_ms();
 
-	if (c->deadline_ms != 0 && now >= c->deadline_ms) {
+	if (c->tls_ms != 0 && now >= c->tls_ms) {
+		start_tls(c);
+	} else if (c->deadline_ms != 0 && now >= c->deadline_ms) {
 		c->deadline_ms = 0;
 		if (smtpd_session_is_over(c->session)) {
 			smtpd_client_free(c);
@@ -311,6 +392,15 @@ greeting(struct smtpd_client *c, int fd)
 	return how;
 }
 
+static bool
+may_relay(const struct hb_conf *conf, const struct hb_netaddr *addr)
+{
+	for (size_t i = 0; i < conf->relay_from.n; i++)
+		if (hb_cidr_has(&conf->relay_from.v[i], addr))
+			return true;
+	return false;
+}
+
 void
 smtpd_client_new(struct smtpd_listener *l, int fd,
     const struct hb_netaddr *addr)
@@ -333,6 +423,8 @@ smtpd_client_new(struct smtpd_listener *l, int fd,
 	hb_netaddr_format(addr, text);
 	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
 	    addr->family == 6);
+	if (may_relay(w->env->conf, addr))
+		smtpd_session_trust(c->session);
 	hb_sock_set_nodelay(fd);
 	c->conn = hb_conn_accept(w->env->loop, fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);

@@ -1,13 +1,14 @@
 /*
  * AUTH PLAIN and LOGIN, only inside TLS.  Floor 2.  RFC 4954 s4, RFC 4616.
- * A bad password is answered late, the later the more there were, and some
- * of them end the session (RFC 4954 s9).
+ * A login waits for its turn before it is checked, right or wrong (try.c),
+ * and some bad ones end the session (RFC 4954 s9).
  */
 #include "common/base/err.h"
 #include "common/proto/base64.h"
+#include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
 
-enum { FAILURES_MAX = 5, FAILURE_DELAY_MS = 1000 };
+enum { FAILURES_MAX = 5 };
 
 bool
 smtpd_auth_is_offered(const struct smtpd_session *s)
@@ -31,43 +32,53 @@ end_bad(struct smtpd_session *s, enum smtpd_reply_id why)
 	smtpd_reply_bad(s, why);
 }
 
+/* One record for each login, for those who watch the log. */
 static void
-log_auth(const struct smtpd_session *s, struct hb_span user,
-    const char *result)
+end_login(struct smtpd_session *s, enum hb_stat result, enum hb_reason reason,
+    enum smtpd_reply_id reply)
 {
-	HB_LOG(HB_LOG_INFO, HB_EV_AUTH, hb_kv_span(HB_K_USER, user),
+	hb_stat(result);
+	HB_LOG(HB_LOG_INFO, HB_EV_AUTH,
+	    hb_kv_span(HB_K_LOGIN, hb_buf_span(&s->login)),
 	    hb_kv_str(HB_K_CLIENT, s->client),
-	    hb_kv_str(HB_K_RESULT, result));
-}
-
-static void
-refuse(struct smtpd_session *s)
-{
-	log_auth(s, s->auth_user, "refused");
+	    hb_kv_str(HB_K_MECH, s->auth_mech),
+	    hb_kv_str(HB_K_RESULT, hb_stat_info(result).value),
+	    hb_kv_if(reason != HB_REASON_NONE,
+		hb_kv_str(HB_K_REASON, hb_reason_word(reason))));
 	smtpd_auth_end(s);
-	s->wait = SMTPD_W_DELAY;
-	smtpd_set_timer(s, ++s->auth_failures * (int64_t)FAILURE_DELAY_MS);
-}
-
-void
-smtpd_auth_delay_over(struct smtpd_session *s)
-{
-	smtpd_reply(s, s->auth_failures < FAILURES_MAX
-		? SMTPD_R_AUTH_REFUSED
-		: SMTPD_R_AUTH_FAILURES);
+	smtpd_reply(s, reply);
 	s->wait = SMTPD_W_NOTHING;
 }
 
-/* Who and password are known and could be true. */
 static void
-check(struct smtpd_session *s)
+fail(struct smtpd_session *s, enum hb_reason reason,
+    enum smtpd_reply_id reply)
+{
+	smtpd_tried(s, SMTPD_TRIED_BAD);
+	end_login(s, HB_STAT_LOGIN_FAIL, reason,
+	    ++s->auth_failures < FAILURES_MAX ? reply : SMTPD_R_AUTH_FAILURES);
+}
+
+/* The whole exchange is there.  USABLE: it could be true. */
+static void
+check(struct smtpd_session *s, bool usable)
 {
 	struct hb_span u = s->auth_user, p = s->auth_password;
 	bool nul = hb_span_find(u, '\0') < u.n || hb_span_find(p, '\0') < p.n;
 
 	s->auth_step = SMTPD_A_NONE;
-	if (u.n == 0 || u.n > 256 || p.n == 0 || p.n > 1024 || nul)
-		refuse(s);
+	s->auth_usable = usable && u.n > 0 && u.n <= 256 && p.n > 0 &&
+	    p.n <= 1024 && !nul;
+	smtpd_try(s, true);
+}
+
+void
+smtpd_auth_turn(struct smtpd_session *s, bool late)
+{
+	if (late)
+		fail(s, HB_REASON_PENALTY, SMTPD_R_AUTH_LATE);
+	else if (!s->auth_usable)
+		fail(s, HB_REASON_AUTH_FAILED, SMTPD_R_AUTH_REFUSED);
 	else
 		smtpd_ask_auth(s);
 }
@@ -81,10 +92,7 @@ plain(struct smtpd_session *s, size_t from)
 
 	s->auth_user = hb_span_cut(&rest, '\0');
 	s->auth_password = rest;
-	if (as.n > 0 && !hb_span_eq(as, s->auth_user))
-		refuse(s);
-	else
-		check(s);
+	check(s, as.n == 0 || hb_span_eq(as, s->auth_user));
 }
 
 /* The whole of SECRET is user, then password, from FROM on. */
@@ -101,7 +109,7 @@ login_step(struct smtpd_session *s, size_t from)
 	}
 	s->auth_user = hb_span_head(all, from); /* it may have moved */
 	s->auth_password = hb_span_from(all, from);
-	check(s);
+	check(s, true);
 }
 
 static void
@@ -136,6 +144,7 @@ start(struct smtpd_session *s, struct hb_span mechanism,
 		smtpd_reply_bad(s, SMTPD_R_AUTH_MECHANISM);
 		return;
 	}
+	s->auth_mech = is_plain ? "PLAIN" : "LOGIN";
 	s->auth_step = is_plain ? SMTPD_A_PLAIN : SMTPD_A_LOGIN_USER;
 	if (initial.n > 0)
 		response(s, hb_span_eq(initial, HB_SPAN("=")) ? HB_SPAN_NONE
@@ -168,23 +177,22 @@ smtpd_auth_done(struct smtpd_session *s, const struct ipc_auth_result *r)
 {
 	struct hb_span user = r->user.n > 0 ? r->user : s->auth_user;
 
-	s->wait = SMTPD_W_NOTHING;
 	switch ((enum hb_auth)r->result) {
 	case HB_AUTH_OK:
 		if (hb_span_copy(user, s->user, sizeof(s->user)) < 0)
 			break;
-		log_auth(s, user, "ok");
-		smtpd_auth_end(s);
-		smtpd_reply(s, SMTPD_R_AUTH_OK);
+		smtpd_tried(s, SMTPD_TRIED_DONE);
+		end_login(s, HB_STAT_LOGIN_OK, HB_REASON_NONE,
+		    SMTPD_R_AUTH_OK);
 		return;
 	case HB_AUTH_REFUSED:
-		refuse(s);
+		fail(s, HB_REASON_AUTH_FAILED, SMTPD_R_AUTH_REFUSED);
 		return;
 	case HB_AUTH_TEMP:
 	case HB_AUTH_COUNT:
 		break;
 	}
-	log_auth(s, s->auth_user, "temp");
-	smtpd_auth_end(s);
-	smtpd_reply(s, SMTPD_R_AUTH_TEMP);
+	smtpd_tried(s, SMTPD_TRIED_OPEN);
+	end_login(s, HB_STAT_LOGIN_TEMP, HB_REASON_LOOKUP_TEMP,
+	    SMTPD_R_AUTH_TEMP);
 }

@@ -26,10 +26,24 @@ smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
 	}
 	s->txn.asked_routed = path.routed;
 	r = hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params);
-	if (r == 0 && hb_addr_format(&path, &s->txn.asked) == 0)
+	if (r < 0 || hb_addr_format(&path, &s->txn.asked) < 0)
+		smtpd_reply_bad(s, SMTPD_R_PARAMETER);
+	else if (smtpd_is_known(s))
 		smtpd_ask(s, HB_STAGE_RCPT);
 	else
-		smtpd_reply_bad(s, SMTPD_R_PARAMETER);
+		smtpd_try(s, false);
+}
+
+void
+smtpd_rcpt_turn(struct smtpd_session *s, bool late)
+{
+	s->wait = SMTPD_W_NOTHING;
+	if (!late) {
+		smtpd_ask(s, HB_STAGE_RCPT);
+		return;
+	}
+	smtpd_reply(s, SMTPD_R_RCPT_LATE);
+	hb_buf_clear(&s->txn.asked);
 }
 
 void
@@ -37,6 +51,9 @@ smtpd_rcpt_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 {
 	bool accept = v->action == HB_ACTION_ACCEPT;
 
+	smtpd_tried(s, v->action == HB_ACTION_REJECT ? SMTPD_TRIED_BAD
+		: v->action == HB_ACTION_TEMPFAIL ? SMTPD_TRIED_OPEN
+						  : SMTPD_TRIED_DONE);
 	if (accept || v->action == HB_ACTION_DISCARD) {
 		s->txn.n_taken++;
 		if (accept)

@@ -312,14 +312,10 @@ static void
 on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct smtpd_worker *w = worker_of(ctx);
-	uint64_t size = ((const struct ipc_counters *)msg)->size;
+	const struct ipc_counters *m = msg;
 
-	if (w->counters != NULL) {
-		close(fd);
-		return;
-	}
-	w->counters = hb_counters_map(fd, size, w->env->instance);
-	if (w->counters == NULL)
+	if (hb_counters_add(&w->counters, fd, m->size, m->part,
+		w->env->instance) < 0)
 		hb_peer_violation(p, "COUNTERS is no table");
 }
 

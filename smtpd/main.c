@@ -11,6 +11,20 @@ worker_of(const struct hb_role_env *env)
 	return env->ctx;
 }
 
+/* Without a word to the parent there would be no TLS here any more. */
+static void
+keyagent_broken(void *ctx, const char *why)
+{
+	struct hb_role_env *env = ctx;
+	struct ipc_peer_lost m = { .role = HB_ROLE_KEYAGENT,
+		.why = hb_span_str(why) };
+
+	HB_LOG(HB_LOG_ERROR, HB_EV_PEER, hb_kv_str(HB_K_STATE, "broken"),
+	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_KEYAGENT)),
+	    hb_kv_str(HB_K_ERROR, why));
+	hb_peer_post(env->parent, HB_IPC_PEER_LOST, &m, -1);
+}
+
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -19,6 +33,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	env->ctx = w;
 	w->env = env;
 	w->keys = hb_keyclient_new();
+	hb_keyclient_on_broken(w->keys, keyagent_broken, env);
 	w->site.now_ms = hb_now_ms();
 	w->site.space = UINT64_MAX;
 	w->site.ids.instance = (uint8_t)env->instance;
@@ -61,7 +76,7 @@ queue_lost(struct smtpd_client *c)
 	c->txn = 0;
 	smtpd_session_queue_lost(c->session);
 	c->paused = false;
-	if (c->conn != NULL)
+	if (c->conn != NULL && c->tls_ms == 0)
 		hb_conn_pause(c->conn, false);
 	smtpd_client_run(c);
 }
@@ -116,6 +131,10 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	hb_ctl_int(&c, "sessions_total", (int64_t)w->sessions);
 	hb_ctl_int(&c, "accepted", (int64_t)hb_stat_sum(HB_STAT_ACCEPTED_SMTP));
 	hb_ctl_int(&c, "rejected", (int64_t)hb_stat_sum(HB_STAT_REFUSED_CONNECT));
+	hb_ctl_int(&c, "logins_failed",
+	    (int64_t)hb_stats[HB_STAT_LOGIN_FAIL]);
+	hb_ctl_int(&c, "tries_delayed",
+	    (int64_t)hb_stat_sum(HB_STAT_DELAYED_LOGIN));
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
 }

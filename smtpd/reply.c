@@ -47,7 +47,7 @@ stage_of(const struct smtpd_session *s)
 	case SMTPD_S_HELLO:
 		return HB_STAT_REFUSED_HELO;
 	case SMTPD_S_READY:
-		return s->wait == SMTPD_W_AUTH || s->wait == SMTPD_W_DELAY
+		return s->wait == SMTPD_W_AUTH || s->wait == SMTPD_W_TURN
 		    ? HB_STAT_REFUSED_AUTH
 		    : HB_STAT_REFUSED_MAIL;
 	case SMTPD_S_MAIL:
@@ -82,6 +82,27 @@ log_refusal(struct smtpd_session *s, const struct smtpd_words *w)
 	    hb_kv_span(HB_K_TEXT, w->text));
 }
 
+/* A client that is refused again and again is a stranger who guesses, or
+ * broken.  What was pipelined behind a refused MAIL could not know of it; what
+ * is said about a message has its own bounds. */
+static void
+count_refusal(struct smtpd_session *s, const struct smtpd_words *w)
+{
+	if (s->state == SMTPD_S_DATA || w->code == 421)
+		return;
+	if (w->code == 503 && s->spare > 0) {
+		s->spare--;
+		return;
+	}
+	if (s->state == SMTPD_S_READY && w->code != 503)
+		s->spare = HB_MAX_PIPELINED;
+	if (w->code >= 500)
+		s->refused++;
+	if (s->refused >= (smtpd_is_known(s) ? HB_MAX_REFUSED_KNOWN
+				 : 2 * HB_MAX_REFUSED))
+		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+}
+
 void
 smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *w)
 {
@@ -99,6 +120,8 @@ smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *w)
 	smtpd_set_timer(s, s->rules->command_ms);
 	if (w->code == 421)
 		smtpd_close(s);
+	else if (w->code >= 400)
+		count_refusal(s, w);
 }
 
 void

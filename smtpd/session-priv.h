@@ -33,7 +33,7 @@ enum smtpd_wait {
 	SMTPD_W_AUTH,
 	SMTPD_W_LARGE,
 	SMTPD_W_RESULT,
-	SMTPD_W_DELAY /* before the reply to a bad password */
+	SMTPD_W_TURN /* a login or recipient is not looked at yet */
 };
 
 enum smtpd_auth_step {
@@ -41,6 +41,12 @@ enum smtpd_auth_step {
 	SMTPD_A_PLAIN,
 	SMTPD_A_LOGIN_USER,
 	SMTPD_A_LOGIN_PASS
+};
+
+enum smtpd_try_state {
+	SMTPD_T_NONE,
+	SMTPD_T_LATE, /* it is refused when the time is over */
+	SMTPD_T_BEGUN /* its end has to be told */
 };
 
 enum { SMTPD_ACTS_MAX = 16, SMTPD_ACTS_PER_STEP = 8 };
@@ -98,8 +104,17 @@ struct smtpd_session {
 	bool gone;
 	enum smtpd_reply_id last_word; /* after the commit; NONE: go on */
 	unsigned bad_commands;
+	unsigned refused; /* commands, since a message was taken */
+	unsigned spare;	  /* pipelined ones behind a refused MAIL */
+	bool trusted;	  /* the client may relay */
+
+	enum smtpd_try_state try_state;
+	bool try_login; /* else a recipient */
+	struct hb_buf login; /* of the try */
 
 	enum smtpd_auth_step auth_step;
+	const char *auth_mech;
+	bool auth_usable; /* it could be true */
 	unsigned auth_failures;
 	struct hb_buf secret; /* decoded response; wiped */
 	struct hb_span auth_user, auth_password; /* in it */
@@ -133,6 +148,16 @@ void smtpd_ask(struct smtpd_session *s, enum hb_stage stage);
 void smtpd_ask_auth(struct smtpd_session *s);
 void smtpd_close(struct smtpd_session *s);
 
+/* Tries, try.c: waits for the turn, then smtpd_auth_turn or smtpd_rcpt_turn
+ * is called. */
+void smtpd_try(struct smtpd_session *s, bool is_login);
+/* It may relay, it has logged in, or it is a mail server's LMTP client. */
+bool smtpd_is_known(const struct smtpd_session *s);
+void smtpd_try_over(struct smtpd_session *s); /* the wait for the turn */
+void smtpd_tried(struct smtpd_session *s, enum smtpd_tried end);
+void smtpd_auth_turn(struct smtpd_session *s, bool late);
+void smtpd_rcpt_turn(struct smtpd_session *s, bool late);
+
 /* The transaction, txn.c. */
 void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
 void smtpd_txn_free(struct smtpd_txn *t);
@@ -154,7 +179,6 @@ void smtpd_trace_missing(struct smtpd_session *s, struct hb_buf *out);
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
 void smtpd_auth_done(struct smtpd_session *s,
     const struct ipc_auth_result *r);
-void smtpd_auth_delay_over(struct smtpd_session *s);
 void smtpd_auth_end(struct smtpd_session *s); /* wipes */
 bool smtpd_auth_is_offered(const struct smtpd_session *s);
 bool smtpd_tls_is_offered(const struct smtpd_session *s);

@@ -54,9 +54,16 @@ smtpd_session_free(struct smtpd_session **s)
 		return;
 	hb_buf_free(&(*s)->out);
 	hb_buf_wipe(&(*s)->secret);
+	hb_buf_free(&(*s)->login);
 	smtpd_txn_free(&(*s)->txn);
 	free(*s);
 	*s = NULL;
+}
+
+void
+smtpd_session_trust(struct smtpd_session *s)
+{
+	s->trusted = true;
 }
 
 /* Acts, timers, output. */
@@ -112,6 +119,8 @@ smtpd_close(struct smtpd_session *s)
 {
 	if (s->state == SMTPD_S_OVER)
 		return;
+	/* a login is not tried for nothing by going away before the answer */
+	smtpd_tried(s, s->try_login ? SMTPD_TRIED_BAD : SMTPD_TRIED_OPEN);
 	smtpd_txn_reset(s);
 	smtpd_auth_end(s);
 	s->state = SMTPD_S_OVER;
@@ -494,8 +503,8 @@ smtpd_session_timeout(struct smtpd_session *s)
 	case SMTPD_W_AUTH:
 		smtpd_auth_done(s, &no_answer);
 		return;
-	case SMTPD_W_DELAY:
-		smtpd_auth_delay_over(s);
+	case SMTPD_W_TURN:
+		smtpd_try_over(s);
 		return;
 	case SMTPD_W_RESULT:
 		smtpd_session_queue_lost(s);

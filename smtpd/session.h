@@ -59,7 +59,16 @@ enum smtpd_act_kind {
 	SMTPD_ACT_LARGE,    /* ask queue for a file */
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
+	SMTPD_ACT_TRY,	    /* smtpd_session_turn says when it may begin */
+	SMTPD_ACT_TRIED,    /* how the try ended */
 	SMTPD_ACT_CLOSE	    /* after the output is written */
+};
+/* What a stranger may not try as often as he likes. */
+enum smtpd_tried { SMTPD_TRIED_DONE, SMTPD_TRIED_BAD, SMTPD_TRIED_OPEN };
+struct smtpd_try {
+	bool is_login; /* else a recipient */
+	struct hb_span login;
+	enum smtpd_tried end; /* SMTPD_ACT_TRIED */
 };
 struct smtpd_act {
 	enum smtpd_act_kind kind;
@@ -69,6 +78,7 @@ struct smtpd_act {
 		struct hb_env begin; /* then smtpd_session_rcpt */
 		struct hb_span data;
 		struct ipc_txn_commit commit;
+		struct smtpd_try attempt;
 	};
 };
 
@@ -78,6 +88,8 @@ struct smtpd_session;
 struct smtpd_session *smtpd_session_new(const struct smtpd_rules *rules,
     struct smtpd_site *site, struct hb_span client, bool client_is_v6);
 void smtpd_session_free(struct smtpd_session **s);
+/* The client may relay: it is no stranger. */
+void smtpd_session_trust(struct smtpd_session *s);
 
 /* How to greet. */
 enum smtpd_greeting {
@@ -101,6 +113,8 @@ void smtpd_session_verdict(struct smtpd_session *s,
     const struct ipc_verdict *v);
 void smtpd_session_auth(struct smtpd_session *s,
     const struct ipc_auth_result *r);
+/* The try that was asked for may begin in MS; negative: not at all. */
+void smtpd_session_turn(struct smtpd_session *s, int64_t ms);
 void smtpd_session_large(struct smtpd_session *s); /* the file is there */
 void smtpd_session_result(struct smtpd_session *s,
     const struct ipc_txn_result *r);

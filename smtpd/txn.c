@@ -388,6 +388,7 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w)
 		return;
 	}
 	if (ok) {
+		s->refused = 0;
 		log_accept(s, s->txn.size);
 		reply_accepted(s);
 	} else {

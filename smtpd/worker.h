@@ -7,6 +7,7 @@
 
 #include "common/io/conn.h"
 #include "common/io/counters.h"
+#include "common/io/penalty.h"
 #include "common/io/rolemain.h"
 #include "smtpd/session.h"
 
@@ -39,6 +40,7 @@ struct smtpd_client {
 	bool counted, paused, busy, tls_due;
 	uint32_t counter; /* slot in the shared table */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
+	int64_t tls_ms; /* the handshake waits until then; 0: it does not */
 };
 
 struct smtpd_worker {

@@ -184,20 +184,15 @@ static int
 make_counters(struct pd_parent *pd, struct hb_buf *err)
 {
 	unsigned n = 0;
-	int copy;
 
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (pd->procs[i].role == HB_ROLE_SMTPD)
 			n++;
-	pd->counters_fd = hb_counters_create(n, pd->now.conf->max_sessions,
-	    &pd->counters_size);
-	copy = pd->counters_fd < 0 ? -1
-	    : fcntl(pd->counters_fd, F_DUPFD_CLOEXEC, 3);
-	if (copy >= 0)
-		pd->counters = hb_counters_map(copy, pd->counters_size, 0);
+	pd->counters = hb_counters_create(n, pd->now.conf->max_sessions);
 	if (pd->counters != NULL)
 		return 0;
-	hb_buf_adds(err, "cannot make the table of counters");
+	hb_buf_addf(err, "cannot make the table of counters: %s",
+	    strerror(errno));
 	return EX_OSERR;
 }
 
@@ -271,6 +266,7 @@ on_watch(void *ctx)
 			    pd_is_watching(pd->procs[i].role))
 				pd_send_conf(&pd->procs[i]);
 	}
+	pd_ping(pd);
 	hb_timer_set(pd->watch_timer, WATCH_MS);
 }
 
@@ -341,8 +337,7 @@ int
 main(int argc, char **argv)
 {
 	static struct pd_parent pd = { .control_fd = -1, .lock_fd = -1,
-		.log = { .fd = -1 }, .log_read_fd = -1, .starter_fd = -1,
-		.counters_fd = -1 };
+		.log = { .fd = -1 }, .log_read_fd = -1, .starter_fd = -1 };
 	struct options o = read_options(argc, argv);
 	char *full = realpath(o.file, NULL);
 	int code;

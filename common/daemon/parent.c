@@ -20,6 +20,9 @@ enum {
 	STEADY_MS = 2000, /* a role that lived so long restarts at once */
 	FIRST_DELAY_MS = 100,
 	LONGEST_DELAY_MS = 30000,
+	BLAME_MS = 60000, /* in which a role may blame others */
+	BLAMES_MAX = 8,	  /* so often */
+	MOST_DOUBTED = 2, /* of trust[] */
 	HEARING_MS = 5 /* for frames that wait when a role has ended */
 };
 
@@ -203,16 +206,30 @@ connect_all(struct pd_proc *pr)
 	}
 }
 
+/* Its own part of the table, then those of the others to read. */
+static void
+send_counters(struct pd_proc *pr)
+{
+	const struct hb_counters *c = pr->pd->counters;
+	struct ipc_counters m = { .size = hb_counters_size(c) };
+	unsigned n = hb_counters_workers(c);
+
+	for (unsigned i = 0; i < n; i++) {
+		m.part = (pr->instance + i) % n;
+		pd_post(pr, HB_IPC_COUNTERS, &m,
+		    hb_counters_fd(c, m.part, pr->instance));
+	}
+}
+
 static void
 send_descriptors(struct pd_proc *pr)
 {
 	struct pd_parent *pd = pr->pd;
-	struct ipc_counters counters = { .size = pd->counters_size };
 	struct ipc_listen control = { .index = 0 };
 
 	pd_send_log(pr);
 	if (pr->role == HB_ROLE_SMTPD)
-		pd_post(pr, HB_IPC_COUNTERS, &counters, pd->counters_fd);
+		send_counters(pr);
 	if (pr->role == HB_ROLE_CONTROL)
 		pd_post(pr, HB_IPC_LISTEN, &control, pd->control_fd);
 	connect_all(pr);
@@ -273,6 +290,10 @@ on_ready(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	const struct ipc_ready *m = msg;
 
 	(void)fd;
+	if (m->generation > pd->generation) {
+		hb_peer_violation(p, "ready for what it was not given");
+		return;
+	}
 	pr->generation = m->generation;
 	if (m->error.n > 0)
 		could_not_use(pr, m->generation, m->error);
@@ -286,8 +307,43 @@ on_ready(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	pd_reload_done(pd);
 }
 
+static void
+kill_broken(struct pd_proc *pr)
+{
+	pr->broke = true;
+	pd_kill(pr);
+}
+
+/* The key agent keeps nothing, so a new one costs little: two processes that
+ * were less trusted, one after the other, are enough to have it replaced. */
+static bool
+is_doubted(struct pd_proc *of, const struct pd_proc *by)
+{
+	bool again = of->accuser != 0 && of->accuser != by->pid;
+
+	of->accuser = by->pid;
+	return again && of->role == HB_ROLE_KEYAGENT;
+}
+
+/* Roles that handle strangers' bytes and blame others again and again are
+ * themselves what is wrong. */
+static bool
+blames_often(struct pd_proc *by)
+{
+	int64_t now = hb_mono_ms();
+
+	if (trust[by->role] > MOST_DOUBTED)
+		return false;
+	if (now - by->blames_ms >= BLAME_MS) {
+		by->blames_ms = now;
+		by->blames = 0;
+	}
+	return ++by->blames > BLAMES_MAX;
+}
+
 /* A role says that another broke the protocol.  The less trusted one of the
- * two is replaced: a broken listener cannot have queue ended. */
+ * two is replaced: a broken listener cannot have queue ended.  Who has no
+ * channel to the other cannot know, and has broken the protocol itself. */
 static void
 on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
@@ -297,15 +353,31 @@ on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		       *of = pd_find(pd, (enum hb_role)m->role, m->instance);
 
 	(void)fd;
+	if (!hb_role_may_talk(by->role, (enum hb_role)m->role)) {
+		hb_peer_violation(p, "blames a role that it cannot know");
+		return;
+	}
 	if (of == NULL)
 		return;
 	HB_LOG(HB_LOG_ERROR, HB_EV_PEER, hb_kv_str(HB_K_STATE, "broken"),
 	    hb_kv_str(HB_K_NAME, hb_role_name(of->role)),
 	    hb_kv_str(HB_K_PEER, hb_role_name(by->role)),
 	    hb_kv_span(HB_K_ERROR, m->why));
-	if (trust[of->role] > trust[by->role])
-		of = by;
-	pd_kill(of);
+	if (trust[of->role] <= trust[by->role] && !blames_often(by)) {
+		kill_broken(of);
+		return;
+	}
+	if (is_doubted(of, by))
+		kill_broken(of);
+	kill_broken(by);
+}
+
+static void
+on_pong(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	(void)msg;
+	(void)fd;
+	proc_of(ctx, p)->unanswered = 0;
 }
 
 static void
@@ -330,6 +402,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 		    hb_kv_str(HB_K_NAME, hb_role_name(pr->role)),
 		    hb_kv_str(HB_K_PEER, "parent"),
 		    hb_kv_str(HB_K_ERROR, why));
+	pr->broke = pr->broke || hb_peer_broke(p);
 	pr->peer = NULL;
 	pd_kill(pr);
 }
@@ -339,6 +412,7 @@ static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_CLOCK_SET] = pd_on_clock_set,
 	[HB_IPC_PEER_LOST] = on_peer_lost,
 	[HB_IPC_LOG_LOST] = on_log_lost,
+	[HB_IPC_PONG] = on_pong,
 	[HB_IPC_HELPER_START] = pd_on_helper_start,
 	[HB_IPC_ENDPOINT_GET] = pd_on_endpoint_get,
 	[HB_IPC_CTL] = pd_on_ctl,
@@ -386,6 +460,10 @@ start_proc(struct pd_proc *pr)
 		return;
 	}
 	pr->state = PD_STARTED;
+	pr->broke = false;
+	pr->accuser = 0;
+	pr->unanswered = 0;
+	pr->blames = 0;
 	pr->started_ms = hb_boot_ms();
 	pr->peer = hb_peer_new(pd->loop, fd[0], HB_ROLE_PARENT, pr->role,
 	    pr->instance, &peer_ops, pd);
@@ -452,7 +530,7 @@ act_on_end(struct pd_proc *pr)
 	pr->state = PD_DOWN;
 	pd_clock_done(pd);
 	if (pr->role == HB_ROLE_SMTPD)
-		hb_counters_forget(pd->counters, pr->instance);
+		hb_counters_forget(pd->counters, pr->instance, pr->broke);
 	switch (pd->phase) {
 	case PD_STARTING:
 		fail_start(pr);

@@ -30,6 +30,11 @@ struct pd_proc {
 	unsigned instance;
 	enum pd_state state;
 	pid_t pid; /* 0: none */
+	unsigned unanswered; /* pings */
+	pid_t accuser; /* less trusted, that blamed it last; 0: none */
+	unsigned blames; /* of others, by it, since blames_ms */
+	int64_t blames_ms;
+	bool broke; /* it was ended because it broke a protocol */
 	bool ended; /* it has; what it said last is heard before we act */
 	int status; /* of its end */
 	struct hb_peer *peer;
@@ -105,8 +110,6 @@ struct pd_parent {
 
 	struct pd_proc *procs;
 	size_t nprocs;
-	int counters_fd;
-	uint64_t counters_size;
 	struct hb_counters *counters;
 	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
 
@@ -168,6 +171,10 @@ int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
 int pd_pause(struct pd_parent *pd, struct hb_span what, bool on,
     struct hb_buf *why);
 void pd_send_pause(struct pd_proc *pr);
+
+/* parent_ping.c: every five seconds; a role that does not answer for long is
+ * ended, so that a new one comes */
+void pd_ping(struct pd_parent *pd);
 
 /* parent_ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);

@@ -1,16 +1,17 @@
 /*
  * The shared table of session counts.  Floor 3.
  *
- * Layout: a head, then for each worker its part: the number of sessions and
- * a hash table of clients in buckets of eight.  A client without a free place
- * in its bucket is counted in the total alone.
+ * Each worker's part has the number of its sessions and a hash table of
+ * clients in buckets of eight.  A client without a free place in its bucket
+ * is counted in the total alone.
  */
 #include "config.h"
 
-#include "common/io/counters.h"
+#include "common/io/counters-priv.h"
 
 #include <errno.h>
-#include <stdatomic.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,57 +22,16 @@
 #include "common/io/loop.h"
 
 enum {
-	BUCKET = 8,
 	MIN_PLACES = 1024,
 	MAX_PLACES = 1 << 20,
-	MAX_WORKERS = 256,
-	MAGIC = 0x48624374
-};
-
-struct place {
-	_Atomic uint64_t client; /* keyed hash of the address; 0: free */
-	_Atomic uint32_t sessions;
-	_Atomic uint32_t started; /* new sessions since window_ms */
-	_Atomic int64_t window_ms;
-};
-
-struct part {
-	_Atomic uint32_t sessions;
-	uint32_t unused;
-	struct place place[];
-};
-
-struct head {
-	uint32_t magic, workers, places, unused;
-	unsigned char key[16];
-};
-
-struct hb_counters {
-	struct head *head;
-	size_t size;
-	unsigned self;
-	uint32_t workers, places; /* as found once, checked */
-	unsigned char key[16];
+	MAX_BELIEVED = 1 << 20, /* of what another part says */
+	MAGIC = 0x48624375
 };
 
 static size_t
 part_size(uint32_t places)
 {
-	return sizeof(struct part) + places * sizeof(struct place);
-}
-
-static size_t
-table_size(unsigned workers, uint32_t places)
-{
-	return sizeof(struct head) + workers * part_size(places);
-}
-
-static struct part *
-part_of(const struct hb_counters *c, unsigned worker)
-{
-	unsigned char *p = (unsigned char *)(c->head + 1);
-
-	return (struct part *)(void *)(p + worker * part_size(c->places));
+	return sizeof(struct hb_part) + places * sizeof(struct hb_place);
 }
 
 static uint32_t
@@ -84,82 +44,190 @@ places_for(unsigned max_sessions)
 	return n;
 }
 
-static int
-write_head(int fd, unsigned workers, uint32_t places)
+static struct hb_counters *
+counters_new(unsigned workers, unsigned self, uint32_t places)
 {
-	struct head h = {
-		.magic = MAGIC, .workers = workers, .places = places
-	};
+	struct hb_counters *c = HB_NEW(struct hb_counters);
 
-	hb_random(h.key, sizeof(h.key));
-	if (ftruncate(fd, (off_t)table_size(workers, places)) != 0)
-		return -errno;
-	return pwrite(fd, &h, sizeof(h), 0) == (ssize_t)sizeof(h) ? 0 : -EIO;
-}
-
-int
-hb_counters_create(unsigned workers, unsigned max_sessions, uint64_t *size)
-{
-	uint32_t places = places_for(max_sessions);
-	int fd, r;
-
-	if (workers == 0 || workers > MAX_WORKERS)
-		return -EINVAL;
-	fd = memfd_create("hauberk-counters", MFD_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = write_head(fd, workers, places);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	*size = table_size(workers, places);
-	return fd;
-}
-
-static bool
-is_sound(const struct head *h, uint64_t size, unsigned self)
-{
-	return h->magic == MAGIC && h->workers > 0 &&
-	    h->workers <= MAX_WORKERS && self < h->workers &&
-	    h->places >= MIN_PLACES && h->places <= MAX_PLACES &&
-	    (h->places & (h->places - 1)) == 0 &&
-	    table_size(h->workers, h->places) == size;
-}
-
-struct hb_counters *
-hb_counters_map(int fd, uint64_t size, unsigned self)
-{
-	struct hb_counters *c = NULL;
-	struct head *h = MAP_FAILED;
-	struct stat st;
-
-	if (size >= sizeof(struct head) && fstat(fd, &st) == 0 &&
-	    (uint64_t)st.st_size == size)
-		h = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (h == MAP_FAILED)
-		return NULL;
-	if (!is_sound(h, size, self)) {
-		munmap(h, size);
-		return NULL;
-	}
-	c = HB_NEW(struct hb_counters);
-	*c = (struct hb_counters){ .head = h, .size = size, .self = self,
-		.workers = h->workers, .places = h->places };
-	memcpy(c->key, h->key, sizeof(c->key));
+	c->workers = workers;
+	c->self = self;
+	c->places = places;
+	c->size = part_size(places);
+	for (unsigned i = 0; i < HB_COUNTERS_WORKERS; i++)
+		c->fd[i] = c->read_fd[i] = -1;
 	return c;
 }
 
+/* The parent's side. */
+
+/* A descriptor that cannot write, of a file that cannot be opened again. */
+static int
+open_for_reading(int fd)
+{
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	r = open(path, O_RDONLY | O_CLOEXEC);
+	return r >= 0 && fchmod(fd, 0) != 0 ? -1 : r;
+}
+
+static void
+put_head(struct hb_counters *c, struct hb_part *part)
+{
+	part->magic = MAGIC;
+	part->places = c->places;
+	memcpy(part->key, c->key, sizeof(part->key));
+}
+
+static int
+make_part(struct hb_counters *c, unsigned worker)
+{
+	int fd = memfd_create("hauberk-counters",
+	    MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *at;
+
+	c->fd[worker] = fd;
+	/* a file cut short would end whoever reads it */
+	if (fd < 0 || ftruncate(fd, (off_t)c->size) != 0 ||
+	    fcntl(fd, F_ADD_SEALS,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+		return -errno;
+	c->read_fd[worker] = open_for_reading(fd);
+	if (c->read_fd[worker] < 0)
+		return -errno;
+	at = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	c->part[worker] = at;
+	put_head(c, at);
+	return 0;
+}
+
+struct hb_counters *
+hb_counters_create(unsigned workers, unsigned max_sessions)
+{
+	struct hb_counters *c;
+
+	if (workers == 0 || workers > HB_COUNTERS_WORKERS)
+		return NULL;
+	c = counters_new(workers, 0, places_for(max_sessions));
+	hb_random(c->key, sizeof(c->key));
+	for (unsigned i = 0; i < workers && c != NULL; i++)
+		if (make_part(c, i) < 0)
+			hb_counters_free(&c);
+	return c;
+}
+
+unsigned
+hb_counters_workers(const struct hb_counters *c)
+{
+	return c->workers;
+}
+
+int
+hb_counters_fd(const struct hb_counters *c, unsigned part, unsigned reader)
+{
+	return part == reader ? c->fd[part] : c->read_fd[part];
+}
+
+uint64_t
+hb_counters_size(const struct hb_counters *c)
+{
+	return c->size;
+}
+
 void
-hb_counters_unmap(struct hb_counters **c)
+hb_counters_forget(struct hb_counters *c, unsigned worker, bool all)
+{
+	struct hb_part *part = worker < c->workers ? c->part[worker] : NULL;
+
+	if (part == NULL)
+		return;
+	if (all)
+		memset(part->mark, 0, sizeof(part->mark) + sizeof(part->good));
+	atomic_store(&part->sessions, 0);
+	memset(part->place, 0, c->places * sizeof(struct hb_place));
+	put_head(c, part);
+}
+
+/* A worker's side. */
+
+static bool
+is_sound(const struct hb_part *p, uint64_t size)
+{
+	uint32_t places = p->places;
+
+	return p->magic == MAGIC && places >= MIN_PLACES &&
+	    places <= MAX_PLACES && (places & (places - 1)) == 0 &&
+	    part_size(places) == size;
+}
+
+static struct hb_part *
+map_part(int fd, uint64_t size, bool own)
+{
+	struct hb_part *p = MAP_FAILED;
+	struct stat st;
+
+	if (size >= sizeof(struct hb_part) && fstat(fd, &st) == 0 &&
+	    (uint64_t)st.st_size == size)
+		p = mmap(NULL, size, own ? PROT_READ | PROT_WRITE : PROT_READ,
+		    MAP_SHARED, fd, 0);
+	close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* The number of places follows from SIZE, which the parent says; the head of
+ * another's part is not believed. */
+static bool
+take_own(struct hb_counters **c, const struct hb_part *p, uint64_t size,
+    unsigned self)
+{
+	if (!is_sound(p, size))
+		return false;
+	*c = counters_new(0, self, p->places);
+	memcpy((*c)->key, p->key, sizeof((*c)->key));
+	return true;
+}
+
+int
+hb_counters_add(struct hb_counters **c, int fd, uint64_t size, unsigned part,
+    unsigned self)
+{
+	struct hb_part *p = map_part(fd, size, part == self);
+
+	if (p == NULL)
+		return -EINVAL;
+	if (part >= HB_COUNTERS_WORKERS || (*c == NULL && part != self) ||
+	    (*c == NULL && !take_own(c, p, size, self)) ||
+	    (*c)->size != size || (*c)->part[part] != NULL) {
+		munmap(p, size);
+		return -EINVAL;
+	}
+	(*c)->part[part] = p;
+	if (part >= (*c)->workers)
+		(*c)->workers = part + 1;
+	return 0;
+}
+
+void
+hb_counters_free(struct hb_counters **c)
 {
 	if (*c == NULL)
 		return;
-	munmap((*c)->head, (*c)->size);
+	for (unsigned i = 0; i < HB_COUNTERS_WORKERS; i++) {
+		if ((*c)->part[i] != NULL)
+			munmap((*c)->part[i], (*c)->size);
+		if ((*c)->fd[i] >= 0)
+			close((*c)->fd[i]);
+		if ((*c)->read_fd[i] >= 0)
+			close((*c)->read_fd[i]);
+	}
 	free(*c);
 	*c = NULL;
 }
+
+/* Sessions. */
 
 /* Never 0, which marks a free place. */
 static uint64_t
@@ -170,32 +238,36 @@ client_key(const struct hb_counters *c, const struct hb_netaddr *a)
 	return hb_siphash(c->key, hb_span(a->b, n)) | 1;
 }
 
-static struct place *
+static struct hb_place *
 bucket(const struct hb_counters *c, unsigned worker, uint64_t key)
 {
-	uint64_t at = (key >> 1) & (c->places - 1) & ~(uint64_t)(BUCKET - 1);
+	uint64_t at = (key >> 1) & (c->places - 1) &
+	    ~(uint64_t)(HB_COUNTERS_BUCKET - 1);
 
-	return &part_of(c, worker)->place[at];
+	return &c->part[worker]->place[at];
 }
 
-static struct place *
+static struct hb_place *
 find(const struct hb_counters *c, unsigned worker, uint64_t key)
 {
-	struct place *b = bucket(c, worker, key);
+	struct hb_place *b;
 
-	for (int i = 0; i < BUCKET; i++)
+	if (c->part[worker] == NULL)
+		return NULL;
+	b = bucket(c, worker, key);
+	for (int i = 0; i < HB_COUNTERS_BUCKET; i++)
 		if (atomic_load(&b[i].client) == key)
 			return &b[i];
 	return NULL;
 }
 
 /* The place with the oldest window among those without sessions, or NULL. */
-static struct place *
-idle_place(struct place *b)
+static struct hb_place *
+idle_place(struct hb_place *b)
 {
-	struct place *best = NULL;
+	struct hb_place *best = NULL;
 
-	for (int i = 0; i < BUCKET; i++) {
+	for (int i = 0; i < HB_COUNTERS_BUCKET; i++) {
 		if (atomic_load(&b[i].sessions) != 0)
 			continue;
 		if (best == NULL ||
@@ -205,10 +277,10 @@ idle_place(struct place *b)
 	return best;
 }
 
-static struct place *
+static struct hb_place *
 find_or_take(struct hb_counters *c, uint64_t key)
 {
-	struct place *p = find(c, c->self, key);
+	struct hb_place *p = find(c, c->self, key);
 
 	if (p != NULL)
 		return p;
@@ -221,16 +293,23 @@ find_or_take(struct hb_counters *c, uint64_t key)
 	return p;
 }
 
+/* What another part says may be anything. */
+static unsigned
+believed(uint32_t n)
+{
+	return n < MAX_BELIEVED ? n : MAX_BELIEVED;
+}
+
 static unsigned
 client_sessions(const struct hb_counters *c, uint64_t key)
 {
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++) {
-		struct place *p = find(c, w, key);
+		struct hb_place *p = find(c, w, key);
 
 		if (p != NULL)
-			n += atomic_load(&p->sessions);
+			n += believed(atomic_load(&p->sessions));
 	}
 	return n;
 }
@@ -238,7 +317,7 @@ client_sessions(const struct hb_counters *c, uint64_t key)
 /* A window begins with a session, not by the clock: a burst is never counted
  * in two halves. */
 static bool
-is_over(struct place *p, const struct hb_rate *rate, int64_t now_ms)
+is_over(struct hb_place *p, const struct hb_rate *rate, int64_t now_ms)
 {
 	int64_t age = now_ms - atomic_load(&p->window_ms);
 
@@ -253,16 +332,16 @@ client_started(const struct hb_counters *c, uint64_t key,
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++) {
-		struct place *p = find(c, w, key);
+		struct hb_place *p = find(c, w, key);
 
 		if (p != NULL && !is_over(p, rate, now_ms))
-			n += atomic_load(&p->started);
+			n += believed(atomic_load(&p->started));
 	}
 	return n;
 }
 
 static void
-count_start(struct place *p, const struct hb_rate *rate, int64_t now_ms)
+count_start(struct hb_place *p, const struct hb_rate *rate, int64_t now_ms)
 {
 	if (atomic_load(&p->started) == 0 || is_over(p, rate, now_ms)) {
 		atomic_store(&p->window_ms, now_ms);
@@ -294,15 +373,15 @@ hb_counters_enter(struct hb_counters *c, const struct hb_netaddr *client,
     const struct hb_conf *limits, int64_t now_ms, uint32_t *slot)
 {
 	uint64_t key = client->family != 0 ? client_key(c, client) : 0;
-	struct place *p = key != 0 ? find_or_take(c, key) : NULL;
+	struct hb_place *p = key != 0 ? find_or_take(c, key) : NULL;
 	enum hb_admit got;
 
-	atomic_fetch_add(&part_of(c, c->self)->sessions, 1);
+	atomic_fetch_add(&c->part[c->self]->sessions, 1);
 	*slot = UINT32_MAX;
 	if (p != NULL) {
 		atomic_fetch_add(&p->sessions, 1);
 		count_start(p, &limits->max_rate_per_client, now_ms);
-		*slot = (uint32_t)(p - part_of(c, c->self)->place);
+		*slot = (uint32_t)(p - c->part[c->self]->place);
 	}
 	got = judge(c, p != NULL ? key : 0, limits, now_ms);
 	if (got != HB_ADMIT_OK)
@@ -313,7 +392,7 @@ hb_counters_enter(struct hb_counters *c, const struct hb_netaddr *client,
 void
 hb_counters_leave(struct hb_counters *c, uint32_t slot)
 {
-	struct part *own = part_of(c, c->self);
+	struct hb_part *own = c->part[c->self];
 
 	atomic_fetch_sub(&own->sessions, 1);
 	if (slot < c->places)
@@ -326,13 +405,7 @@ hb_counters_sessions(const struct hb_counters *c)
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++)
-		n += atomic_load(&part_of(c, w)->sessions);
+		if (c->part[w] != NULL)
+			n += believed(atomic_load(&c->part[w]->sessions));
 	return n;
-}
-
-void
-hb_counters_forget(struct hb_counters *c, unsigned worker)
-{
-	if (worker < c->workers)
-		memset(part_of(c, worker), 0, part_size(c->places));
 }

@@ -20,13 +20,17 @@
 #include "common/base/mem.h"
 #include "common/io/loop.h"
 
-enum { WAIT_MS = 200, CHUNK = 4096 };
+enum { WAIT_MS = 200, DEAD_MS = 10000, CHUNK = 4096 };
 
 struct hb_keyclient {
 	unsigned refs;
 	int fd;
 	uint32_t ref; /* of the last question */
 	bool due;     /* its answer has not come */
+	int64_t asked_ms;
+	const char *wrong; /* what the agent did */
+	void (*broken)(void *ctx, const char *why);
+	void *ctx;
 	struct hb_buf in;
 };
 
@@ -39,6 +43,14 @@ hb_keyclient_new(void)
 	k->fd = -1;
 	k->in = HB_BUF_INIT(HB_MAX_IPC_FRAME);
 	return k;
+}
+
+void
+hb_keyclient_on_broken(struct hb_keyclient *k,
+    void (*broken)(void *ctx, const char *why), void *ctx)
+{
+	k->broken = broken;
+	k->ctx = ctx;
 }
 
 void
@@ -153,8 +165,10 @@ take_answer(struct hb_keyclient *k, struct hb_buf *sig)
 	if (used == 0)
 		return HB_E_MORE;
 	if (used < 0 || type != HB_IPC_SIGNATURE ||
-	    msg.signature.ref != k->ref || k->in.n != (size_t)used)
+	    msg.signature.ref != k->ref || k->in.n != (size_t)used) {
+		k->wrong = "answers what was not asked";
 		return HB_E_IO;
+	}
 	if (msg.signature.bytes.n == 0)
 		r = HB_E_PERM;
 	else if (sig != NULL)
@@ -196,9 +210,22 @@ ask(struct hb_keyclient *k, struct ipc_sign *req, struct hb_buf *sig)
 		if (r < 0)
 			r = HB_E_IO;
 		k->due = true;
+		k->asked_ms = mono_ms();
 	}
 	hb_buf_free(&frame);
 	return r < 0 ? r : await_answer(k, sig, end_ms);
+}
+
+/* An agent that has just ended is replaced without our word. */
+static void
+give_up(struct hb_keyclient *k)
+{
+	const char *why = k->wrong;
+
+	k->wrong = NULL;
+	hb_keyclient_set_fd(k, -1);
+	if (why != NULL && k->broken != NULL)
+		k->broken(k->ctx, why);
 }
 
 int
@@ -211,12 +238,16 @@ hb_keyclient_sign(
 		return HB_E_TEMP;
 	if (k->due) {
 		r = await_answer(k, NULL, 0);
-		if (r == HB_E_TIMEOUT)
+		if (r == HB_E_TIMEOUT && mono_ms() - k->asked_ms < DEAD_MS)
 			return HB_E_TEMP;
+		if (r == HB_E_TIMEOUT) {
+			k->wrong = "does not answer";
+			r = HB_E_IO;
+		}
 	}
 	if (r != HB_E_IO)
 		r = ask(k, req, sig);
 	if (r == HB_E_IO)
-		hb_keyclient_set_fd(k, -1);
+		give_up(k);
 	return r;
 }

@@ -40,6 +40,7 @@ struct hb_map {
 	char *text_path, *db_path;
 	bool loaded, from_db;
 	struct version version; /* of what is loaded */
+	uint64_t loads;
 	struct hb_arena *arena; /* of a text file */
 	struct entry *entries;
 	DB *db;
@@ -260,7 +261,22 @@ refresh(struct hb_map *m)
 	m->loaded = true;
 	m->from_db = db;
 	m->version = v;
+	m->loads++;
 	return 0;
+}
+
+uint64_t
+hb_map_version(struct hb_map *m)
+{
+	return refresh(m) == 0 ? m->loads : 0;
+}
+
+void
+hb_map_walk(const struct hb_map *m, void (*row)(void *ctx,
+    struct hb_span value), void *ctx)
+{
+	for (struct entry *e = m->entries; e != NULL; e = e->hh.next)
+		row(ctx, e->value);
 }
 
 /* sendmail's newaliases counts the NUL at the end of keys and values. */

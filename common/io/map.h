@@ -22,6 +22,13 @@ void hb_map_close(struct hb_map **m);
 int hb_map_get(struct hb_map *m, struct hb_span key,
     struct hb_buf *value) HB_MUSTCHECK;
 
+/* Tells one content of the file from the next; 0: it cannot be read now. */
+uint64_t hb_map_version(struct hb_map *m);
+/* Calls ROW for each entry of a map of text that hb_map_version has seen, in
+ * the file's order; the spans live until the map is asked again. */
+void hb_map_walk(const struct hb_map *m, void (*row)(void *ctx,
+    struct hb_span value), void *ctx);
+
 /*
  * Builds the Berkeley DB file FILE.db from TEXT; readers see the old one or
  * the new one, never half.  Entries with the same key: the first counts and

@@ -343,6 +343,17 @@ on_clock(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 static void
+on_ping(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct ipc_pong m = { 0 };
+
+	(void)ctx;
+	(void)msg;
+	(void)fd;
+	hb_peer_post(p, HB_IPC_PONG, &m, -1);
+}
+
+static void
 on_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct hb_role_env *env = ctx;
@@ -631,6 +642,7 @@ fill_handlers(struct role_priv *priv)
 		{ HB_IPC_LOGFD, on_logfd },
 		{ HB_IPC_CLOCK, on_clock },
 		{ HB_IPC_STOP, on_stop },
+		{ HB_IPC_PING, on_ping },
 	};
 	static const struct {
 		enum hb_ipc_type type;

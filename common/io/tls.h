@@ -21,6 +21,10 @@ struct hb_keyclient;
 struct hb_keyclient *hb_keyclient_new(void);
 void hb_keyclient_set_fd(struct hb_keyclient *k, int fd); /* takes; -1: down */
 void hb_keyclient_free(struct hb_keyclient **k);
+/* BROKEN is told when the agent answers what was not asked, or not at all for
+ * ten seconds: another one is needed. */
+void hb_keyclient_on_broken(struct hb_keyclient *k,
+    void (*broken)(void *ctx, const char *why), void *ctx);
 
 /* Server side: certificate chains in PEM; the key of chain I is key I of the
  * key agent.  Returns NULL with ERR filled. */

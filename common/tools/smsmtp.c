@@ -80,6 +80,8 @@ take_act(struct talk *t, const struct smtpd_act *a)
 		t->flags = a->commit.flags;
 		t->committed = true;
 		break;
+	case SMTPD_ACT_TRY: /* of a stranger, or to log in */
+	case SMTPD_ACT_TRIED:
 	case SMTPD_ACT_AUTH:
 	case SMTPD_ACT_STARTTLS:
 	case SMTPD_ACT_ABORT:
@@ -236,6 +238,7 @@ sm_smtp(struct sm *s)
 	set_clock(&t);
 	t.session = smtpd_session_new(&t.rules, &t.site,
 	    HB_SPAN("127.0.0.1"), false);
+	smtpd_session_trust(t.session);
 	smtpd_session_start(t.session, SMTPD_GREET_OK);
 	code = talk(&t);
 	smtpd_session_free(&t.session);

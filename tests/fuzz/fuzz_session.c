@@ -81,6 +81,9 @@ event(struct run *r, unsigned what)
 		smtpd_session_write_failed(r->s, true);
 		break;
 	default:
+		/* who tries waits: not at all, some time, or in vain */
+		smtpd_session_turn(r->s, what == 10 ? 5 : what == 11 ? -1 : 0);
+		take(r);
 		smtpd_session_verdict(r->s, &v);
 		take(r);
 		smtpd_session_auth(r->s, &auth);

@@ -224,6 +224,29 @@ def check_refused_reload(p):
     wait_for(lambda: count("state=new name=third.example.org") >= 7)
 
 
+def test_A_6_who_may_blame_whom(p):
+    """A role is believed about its peers alone, and a less trusted one not
+    about a more trusted one; two of them end the key agent."""
+    rows = [("smtpd", "delivery", "smtpd"), ("smtpd", "smtpd", "smtpd"),
+            ("smtpd", "queue", "smtpd"), ("delivery", "router", "delivery"),
+            ("queue", "delivery", "delivery"),
+            ("control", "smtpd", "smtpd"),
+            ("smtpd", "keyagent", "smtpd"),
+            ("smtpd", "keyagent", "smtpd keyagent")]
+    for by, of, ended in rows:
+        before = {r: p.role_pids(r) for r in ROLES}
+        p.write_conf(name=f"{by}-blames-{of}.example.org")
+        os.kill(p.pid_before, signal.SIGHUP)
+        wait_for(lambda: all(p.role_pids(r) != before[r]
+                             for r in ended.split()))
+        wait_for(lambda: all(is_alive(x) for x in all_pids(p)))
+        for role in set(ROLES) - set(ended.split()):
+            assert p.role_pids(role) == before[role], (by, of, role)
+        for role in ended.split():
+            assert len(set(p.role_pids(role)) - set(before[role])) == 1
+    p.write_conf()
+
+
 def check_stop(p, pid, pids):
     os.kill(pid, signal.SIGTERM)
     took = measured(lambda: not is_alive(pid), lambda: pids)
@@ -277,10 +300,10 @@ def main():
         check_restarts(p)
         check_second_start(p)
         check_backoff(p)
-        pids = all_pids(p)
         check_reload(p)
         check_refused_reload(p)
-        check_stop(p, p.pid_before, pids)
+        test_A_6_who_may_blame_whom(p)
+        check_stop(p, p.pid_before, all_pids(p))
         check_orphans(p)
         p.pid_before = p.pid()
         check_stop(p, p.pid_before, all_pids(p))

@@ -53,6 +53,27 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 	    hb_kv_int(HB_K_INSTANCE, hb_peer_instance(p)));
 }
 
+/* A host named A-blames-B.example.org: the last process of A says that the
+ * first one of B broke the protocol. */
+static void
+blame(const struct hb_role_env *env)
+{
+	struct hb_span rest = hb_span_str(env->conf->hostname);
+	struct hb_span by = hb_span_cut(&rest, '-'),
+		       verb = hb_span_cut(&rest, '-'),
+		       of = hb_span_cut(&rest, '.');
+	struct ipc_peer_lost m = { .why = HB_SPAN("as asked") };
+
+	if (!hb_span_eq(verb, HB_SPAN("blames")) ||
+	    !hb_span_eq(by, hb_span_str(hb_role_name(env->role))) ||
+	    env->instance != (env->role == HB_ROLE_SMTPD ? 1u : 0u))
+		return;
+	while (m.role < HB_ROLE_COUNT && !hb_span_eq(of,
+		hb_span_str(hb_role_name((enum hb_role)m.role))))
+		m.role++;
+	hb_peer_post(env->parent, HB_IPC_PEER_LOST, &m, -1);
+}
+
 static int
 on_reload(struct hb_role_env *env, const struct hb_conf *old,
     struct hb_buf *err)
@@ -65,6 +86,7 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	}
 	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "new"),
 	    hb_kv_str(HB_K_NAME, env->conf->hostname));
+	blame(env);
 	return 0;
 }
 

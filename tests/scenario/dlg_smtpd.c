@@ -4,6 +4,9 @@
  *
  *	rules KIND [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-recipients=N] [max-hops=N]     before the first event
+ *	turn MS           how long each try has to wait from now on; negative:
+ *	                  it is refused.  With it tries are acts, too
+ *	trust             the client may relay
  *	auto on|off       router accepts, queue answers 250 by themselves
  *	start [early|busy|too-many|too-fast]
  *	C: TEXT           input with CRLF
@@ -38,6 +41,8 @@ struct play {
 	struct hb_buf input, output, body, log;
 	char acts[ACTS_MAX][512];
 	size_t n_acts, next_act;
+	bool show_tries;
+	int64_t turn_ms;
 	bool automatic, ask_pending, commit_pending, file_pending;
 	int64_t timer_ms;
 };
@@ -128,6 +133,22 @@ note_begin(struct play *p, const struct hb_env *e)
 }
 
 static void
+note_try(struct play *p, const struct smtpd_act *a)
+{
+	static const char *const ends[] = { "done", "bad", "open" };
+	bool begins = a->kind == SMTPD_ACT_TRY;
+
+	if (p->show_tries)
+		add_act(p, "%s %s%s%.*s%s%s", begins ? "try" : "tried",
+		    a->attempt.is_login ? "login" : "rcpt",
+		    a->attempt.is_login ? " " : "",
+		    HB_SPAN_ARG(a->attempt.login), begins ? "" : " ",
+		    begins ? "" : ends[a->attempt.end]);
+	if (begins)
+		smtpd_session_turn(p->session, p->turn_ms);
+}
+
+static void
 note_act(struct play *p, const struct smtpd_act *a)
 {
 	switch (a->kind) {
@@ -160,6 +181,10 @@ note_act(struct play *p, const struct smtpd_act *a)
 		break;
 	case SMTPD_ACT_ABORT:
 		add_act(p, "abort");
+		break;
+	case SMTPD_ACT_TRY:
+	case SMTPD_ACT_TRIED:
+		note_try(p, a);
 		break;
 	case SMTPD_ACT_CLOSE:
 		add_act(p, "close");
@@ -278,6 +303,13 @@ cmd_rules(struct play *p, char **rest)
 	p->rules.implicit_tls = p->rules.kind == HB_LISTEN_SUBMISSIONS;
 	while (*(w = word(rest)) != '\0')
 		one_rule(p, w);
+}
+
+static void
+cmd_turn(struct play *p, char **rest)
+{
+	p->show_tries = true;
+	p->turn_ms = strtoll(word(rest), NULL, 10);
 }
 
 static void
@@ -550,6 +582,10 @@ play_line(struct play *p, char *line)
 		cmd_rules(p, &rest);
 	else if (strcmp(w, "auto") == 0)
 		p->automatic = strcmp(word(&rest), "on") == 0;
+	else if (strcmp(w, "turn") == 0)
+		cmd_turn(p, &rest);
+	else if (strcmp(w, "trust") == 0)
+		smtpd_session_trust(p->session);
 	else if (strcmp(w, "start") == 0)
 		cmd_start(p, &rest);
 	else if (strcmp(w, "ev") == 0)

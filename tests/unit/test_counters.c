@@ -1,7 +1,10 @@
 /* Session counts shared by several processes. */
 #include "unit.h"
 
-#include "common/io/counters.h"
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/io/penalty.h"
 
 static struct hb_conf limits(unsigned total, unsigned client, unsigned rate)
 {
@@ -23,30 +26,31 @@ addr(const char *s)
 
 /* Two workers over one table, as after COUNTERS. */
 struct pair {
-	struct hb_counters *w[2];
+	struct hb_counters *parent, *w[2];
 };
 
 static struct pair
 make_pair(void)
 {
-	struct pair p;
-	uint64_t size = 0;
-	int fd = hb_counters_create(2, 100, &size);
+	struct pair p = { .parent = hb_counters_create(2, 100) };
 
-	assert_true(fd >= 0);
-	for (unsigned i = 0; i < 2; i++) {
-		p.w[i] = hb_counters_map(dup(fd), size, i);
-		assert_non_null(p.w[i]);
+	assert_non_null(p.parent);
+	for (unsigned i = 0; i < 4; i++) {
+		unsigned self = i / 2, part = i % 2 == 0 ? self : 1 - self;
+
+		assert_int_equal(hb_counters_add(&p.w[self],
+		    dup(hb_counters_fd(p.parent, part, self)),
+		    hb_counters_size(p.parent), part, self), 0);
 	}
-	close(fd);
 	return p;
 }
 
 static void
 free_pair(struct pair *p)
 {
-	hb_counters_unmap(&p->w[0]);
-	hb_counters_unmap(&p->w[1]);
+	hb_counters_free(&p->w[0]);
+	hb_counters_free(&p->w[1]);
+	hb_counters_free(&p->parent);
 }
 
 static void
@@ -143,7 +147,7 @@ a_dead_worker_is_forgotten(void **state)
 	(void)state;
 	assert_int_equal(hb_counters_enter(p.w[1], &a, &c, 0, &slot), 0);
 	assert_int_equal(hb_counters_enter(p.w[1], &b, &c, 0, &slot), 0);
-	hb_counters_forget(p.w[0], 1);
+	hb_counters_forget(p.parent, 1, false);
 	assert_int_equal(hb_counters_sessions(p.w[0]), 0);
 	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 0, &slot), 0);
 	free_pair(&p);
@@ -171,20 +175,298 @@ many_clients_fit(void **state)
 static void
 a_strange_table_is_refused(void **state)
 {
-	uint64_t size = 0;
-	int fd = hb_counters_create(2, 100, &size), pipes[2];
+	struct hb_counters *parent = hb_counters_create(2, 100), *c = NULL;
+	uint64_t size = hb_counters_size(parent);
+	int pipes[2], own = hb_counters_fd(parent, 0, 0);
 
 	(void)state;
-	assert_null(hb_counters_map(dup(fd), size - 1, 0));
-	assert_null(hb_counters_map(dup(fd), 8, 0));
-	assert_null(hb_counters_map(dup(fd), size, 2));
-	assert_int_equal(pwrite(fd, "xxxx", 4, 0), 4);
-	assert_null(hb_counters_map(fd, size, 0));
+	assert_true(hb_counters_add(&c, dup(own), size - 1, 0, 0) < 0);
+	assert_true(hb_counters_add(&c, dup(own), 8, 0, 0) < 0);
+	assert_true(hb_counters_add(&c, dup(own), size, 256, 256) < 0);
+	/* its own part comes first, and once */
+	assert_true(hb_counters_add(&c, dup(own), size, 0, 1) < 0);
+	assert_int_equal(hb_counters_add(&c, dup(own), size, 0, 0), 0);
+	assert_true(hb_counters_add(&c, dup(own), size, 0, 0) < 0);
+	hb_counters_free(&c);
+	assert_int_equal(pwrite(own, "xxxx", 4, 0), 4);
+	assert_true(hb_counters_add(&c, dup(own), size, 0, 0) < 0);
 	assert_int_equal(pipe(pipes), 0);
 	close(pipes[1]);
-	assert_null(hb_counters_map(pipes[0], size, 0));
-	assert_true(hb_counters_create(0, 100, &size) < 0);
-	assert_true(hb_counters_create(1000, 100, &size) < 0);
+	assert_true(hb_counters_add(&c, pipes[0], size, 0, 0) < 0);
+	assert_null(c);
+	hb_counters_free(&parent);
+	assert_null(hb_counters_create(0, 100));
+	assert_null(hb_counters_create(1000, 100));
+}
+
+/* A listener that was taken over has the part of another as a file that it
+ * can neither write nor map for writing, open again or cut short. */
+static void
+test_A_6_the_part_of_another_cannot_be_written(void **state)
+{
+	struct hb_counters *parent = hb_counters_create(2, 100);
+	uint64_t size = hb_counters_size(parent);
+	int own = hb_counters_fd(parent, 0, 0),
+	    other = hb_counters_fd(parent, 1, 0);
+
+	(void)state;
+	assert_true(pwrite(other, "x", 1, 0) < 0);
+	assert_ptr_equal(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	    other, 0), MAP_FAILED);
+	assert_true(ftruncate(own, 0) < 0);
+	assert_true(ftruncate(other, 0) < 0);
+	assert_true(pwrite(own, "x", 1, (off_t)size - 1) == 1);
+	hb_counters_free(&parent);
+}
+
+/* What it writes into its own part closes nobody's sums over. */
+static void
+test_A_6_a_scribbled_part_is_bounded(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_conf c = limits(1 << 30, 1 << 30, 0);
+	struct hb_netaddr a = addr("192.0.2.1");
+	unsigned char *bytes = mmap(NULL, hb_counters_size(p.parent),
+	    PROT_READ | PROT_WRITE, MAP_SHARED,
+	    hb_counters_fd(p.parent, 1, 1), 0);
+	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
+	uint32_t slot;
+	int64_t ms;
+
+	(void)state;
+	assert_ptr_not_equal(bytes, MAP_FAILED);
+	memset(bytes, 0xff, hb_counters_size(p.parent));
+	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 0, &slot), 0);
+	assert_true(hb_counters_sessions(p.w[0]) > 1);
+	ms = hb_penalty_begin(p.w[0], &t, 0);
+	assert_true(ms >= 0 && ms <= 45000);
+	munmap(bytes, hb_counters_size(p.parent));
+	hb_counters_forget(p.parent, 1, true);
+	assert_int_equal(hb_counters_sessions(p.w[0]), 1);
+	hb_penalty_end(p.w[0], &t, HB_TRY_OPEN, 0);
+	assert_int_equal(hb_penalty_begin(p.w[0], &t, 0), 0);
+	free_pair(&p);
+}
+
+/* Patience with strangers. */
+
+/* One login after the other, each at the moment that its turn was; returns
+ * when the next could come. */
+static int64_t
+guess(struct hb_counters *c, struct hb_try *t, unsigned n, int64_t now)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int64_t ms = hb_penalty_begin(c, t, now);
+
+		assert_true(ms >= 0);
+		now += ms;
+		hb_penalty_end(c, t, HB_TRY_BAD, now);
+	}
+	return now;
+}
+
+static void
+test_A_4_guesses_are_slower_and_slower(void **state)
+{
+	static const int64_t want[] = { 0, 0, 0, 1000, 2000, 4000, 8000,
+		16000, 30000, 30000, 30000 };
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1");
+	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
+	int64_t now = 1000000;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		/* another process has its part in it */
+		int64_t next = guess(p.w[i % 2], &t, 1, now);
+
+		assert_int_equal(next - now, want[i]);
+		now = next;
+	}
+	/* it is forgotten with time */
+	now += 3600000 + 900000;
+	assert_int_equal(hb_penalty_begin(p.w[0], &t, now), 0);
+	free_pair(&p);
+}
+
+/* Fifty sessions at once over two processes: no faster than one. */
+static void
+test_A_4_parallel_guesses_wait_for_each_other(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1");
+	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
+	int64_t now = guess(p.w[0], &t, 9, 1000000);
+	unsigned begun = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++) {
+		int64_t ms = hb_penalty_begin(p.w[i % 2], &t, now);
+
+		if (ms < 0)
+			continue;
+		assert_true(ms >= 30000 * (int64_t)(begun + 1));
+		begun++;
+	}
+	assert_int_equal(begun, 1); /* a second one would wait too long */
+	free_pair(&p);
+}
+
+static void
+test_A_4_a_fresh_burst_is_bounded(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1");
+	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
+	unsigned at_once = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 50; i++)
+		if (hb_penalty_begin(p.w[i % 2], &t, 1000000) == 0)
+			at_once++;
+	assert_true(at_once >= 3 && at_once <= 12);
+	free_pair(&p);
+}
+
+/* Many networks guess at one login: they have their turn one after the
+ * other; who logged in before from his network does not notice. */
+static void
+test_A_4_a_botnet_does_not_lock_the_owner_out(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr home = addr("198.51.100.7"),
+			  moved = addr("198.51.100.99"), bot = addr("10.0.0.1");
+	struct hb_try owner = { HB_TRY_LOGIN, &home, HB_SPAN("Alice") },
+		      t = { HB_TRY_LOGIN, &bot, HB_SPAN("alice") };
+	int64_t now = 1000000;
+	unsigned begun = 0;
+
+	(void)state;
+	assert_int_equal(hb_penalty_begin(p.w[0], &owner, now), 0);
+	hb_penalty_end(p.w[0], &owner, HB_TRY_DONE, now);
+	for (unsigned i = 0; i < 5000; i++) {
+		bot.b[1] = (uint8_t)(i >> 8);
+		bot.b[2] = (uint8_t)i;
+		if (hb_penalty_begin(p.w[i % 2], &t, now) < 0)
+			continue;
+		begun++;
+		hb_penalty_end(p.w[i % 2], &t, HB_TRY_BAD, now);
+	}
+	assert_true(begun < 30);
+	owner.client = &moved; /* of the same network, at another process */
+	assert_int_equal(hb_penalty_begin(p.w[1], &owner, now), 0);
+	free_pair(&p);
+}
+
+/* A broken device at home slows its own login, nobody else's there. */
+static void
+test_A_4_a_known_login_has_its_own_count(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("198.51.100.7");
+	struct hb_try broken = { HB_TRY_LOGIN, &a, HB_SPAN("printer") },
+		      other = { HB_TRY_LOGIN, &a, HB_SPAN("bob") };
+	int64_t now = 1000000;
+
+	(void)state;
+	assert_int_equal(hb_penalty_begin(p.w[0], &broken, now), 0);
+	hb_penalty_end(p.w[0], &broken, HB_TRY_DONE, now);
+	now = guess(p.w[0], &broken, 12, now);
+	assert_true(hb_penalty_begin(p.w[0], &broken, now) != 0);
+	assert_int_equal(hb_penalty_begin(p.w[0], &other, now), 0);
+	free_pair(&p);
+}
+
+/* New IPv6 addresses without end: of one /64, and of one /48. */
+static void
+test_A_4_a_flood_of_addresses_wins_nothing(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("2001:db8:0:1::1"), bad = a;
+	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") },
+		      own = { HB_TRY_LOGIN, &bad, HB_SPAN("v") };
+	int64_t now = guess(p.w[0], &own, 9, 1000000);
+	unsigned begun = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		int64_t ms;
+
+		a.b[7] = (uint8_t)i;
+		a.b[6] = (uint8_t)(i >> 8);
+		a.b[15] = (uint8_t)(i >> 3);
+		t.login = hb_span(&i, sizeof(i)); /* never the same */
+		ms = hb_penalty_begin(p.w[0], &t, now);
+		if (ms < 0)
+			continue;
+		begun++;
+		hb_penalty_end(p.w[0], &t, HB_TRY_BAD, now);
+	}
+	assert_true(begun < 60);
+	assert_true(hb_penalty_begin(p.w[0], &own, now) != 0);
+	free_pair(&p);
+}
+
+static void
+test_A_7_dictionaries_are_slow_across_sessions(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1"), b = addr("192.0.2.2");
+	struct hb_try t = { HB_TRY_RCPT, &a, HB_SPAN_NONE },
+		      other = { HB_TRY_RCPT, &b, HB_SPAN_NONE },
+		      login = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
+	int64_t now = 1000000;
+
+	(void)state;
+	assert_int_equal(guess(p.w[0], &t, 20, now), now);
+	now = guess(p.w[1], &t, 1, now);
+	assert_int_equal(now, 1000000 + 500);
+	now = guess(p.w[1], &t, 20, now);
+	assert_true(hb_penalty_begin(p.w[0], &t, now) == 5000);
+	assert_int_equal(hb_penalty_begin(p.w[0], &other, now), 0);
+	assert_int_equal(hb_penalty_begin(p.w[0], &login, now), 0);
+	free_pair(&p);
+}
+
+/* Good recipients never add up. */
+static void
+test_A_7_a_mail_server_is_not_slow(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1");
+	struct hb_try t = { HB_TRY_RCPT, &a, HB_SPAN_NONE };
+
+	(void)state;
+	for (unsigned i = 0; i < 10000; i++) {
+		assert_int_equal(hb_penalty_begin(p.w[0], &t, 1000000), 0);
+		hb_penalty_end(p.w[0], &t, i % 1000 == 0 ? HB_TRY_BAD
+							  : HB_TRY_DONE,
+		    1000000);
+	}
+	free_pair(&p);
+}
+
+static void
+test_A_12_handshakes_of_one_address_have_a_rate(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1"), b = addr("192.0.2.2");
+	struct hb_try t = { HB_TRY_TLS, &a, HB_SPAN_NONE },
+		      other = { HB_TRY_TLS, &b, HB_SPAN_NONE };
+	int64_t last = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 60; i++) {
+		int64_t ms = hb_penalty_begin(p.w[i % 2], &t, 1000000);
+
+		assert_true(ms >= last);
+		last = ms;
+	}
+	assert_int_equal(last, 40 * 50);
+	assert_int_equal(hb_penalty_begin(p.w[0], &other, 1000000), 0);
+	/* and at that rate nobody waits longer and longer */
+	assert_int_equal(hb_penalty_begin(p.w[0], &t, 1000000 + 5000), 0);
+	free_pair(&p);
 }
 
 int
@@ -198,6 +480,17 @@ main(void)
 		cmocka_unit_test(a_dead_worker_is_forgotten),
 		cmocka_unit_test(many_clients_fit),
 		cmocka_unit_test(a_strange_table_is_refused),
+		cmocka_unit_test(test_A_6_the_part_of_another_cannot_be_written),
+		cmocka_unit_test(test_A_6_a_scribbled_part_is_bounded),
+		cmocka_unit_test(test_A_4_guesses_are_slower_and_slower),
+		cmocka_unit_test(test_A_4_parallel_guesses_wait_for_each_other),
+		cmocka_unit_test(test_A_4_a_fresh_burst_is_bounded),
+		cmocka_unit_test(test_A_4_a_botnet_does_not_lock_the_owner_out),
+		cmocka_unit_test(test_A_4_a_known_login_has_its_own_count),
+		cmocka_unit_test(test_A_4_a_flood_of_addresses_wins_nothing),
+		cmocka_unit_test(test_A_7_dictionaries_are_slow_across_sessions),
+		cmocka_unit_test(test_A_7_a_mail_server_is_not_slow),
+		cmocka_unit_test(test_A_12_handshakes_of_one_address_have_a_rate),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

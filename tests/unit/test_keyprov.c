@@ -211,10 +211,20 @@ a_new_agent_takes_over(void **state)
 	assert_int_equal(plain_try(NULL).state, HB_TLSF_DONE);
 }
 
-/* An answer with another number, or another frame, is no signature. */
 static void
-false_answers_close_the_channel(void **state)
+note_broken(void *ctx, const char *why)
 {
+	assert_non_null(why);
+	++*(unsigned *)ctx;
+}
+
+/* An answer with another number, or another frame, is no signature, and
+ * somebody is told: TLS would be gone for good. */
+static void
+test_A_6_false_answers_close_the_channel(void **state)
+{
+	unsigned told = 0;
+
 	static const struct ipc_signature wrong = { .ref = 77,
 		.bytes = { (const unsigned char *)"forged", 6 } };
 	static const struct ipc_stop stop;
@@ -222,6 +232,7 @@ false_answers_close_the_channel(void **state)
 	int real;
 
 	(void)state;
+	hb_keyclient_on_broken(keys, note_broken, &told);
 	assert_int_equal(
 	    hb_ipc_encode(HB_IPC_SIGNATURE, &wrong, &frames[0]), 0);
 	assert_int_equal(hb_ipc_encode(HB_IPC_STOP, &stop, &frames[1]), 0);
@@ -239,8 +250,16 @@ false_answers_close_the_channel(void **state)
 			;
 		close(fd[1]);
 		hb_buf_free(&frames[i]);
+		assert_int_equal(told, i + 1);
 	}
+	/* one that has only ended is replaced without that */
 	agent_end(agent);
+	agent = agent_start(pkeys, KEYS, &real);
+	hb_keyclient_set_fd(keys, real);
+	agent_end(agent);
+	assert_int_equal(plain_try(NULL).state, HB_TLSF_FAILED);
+	assert_int_equal(told, HB_ARRAY_LEN(frames));
+	hb_keyclient_on_broken(keys, NULL, NULL);
 	agent = agent_start(pkeys, KEYS, &real);
 	hb_keyclient_set_fd(keys, real);
 }
@@ -441,7 +460,7 @@ main(void)
 		cmocka_unit_test(every_kind_of_key_signs),
 		cmocka_unit_test(a_stopped_agent_costs_one_wait),
 		cmocka_unit_test(a_new_agent_takes_over),
-		cmocka_unit_test(false_answers_close_the_channel),
+		cmocka_unit_test(test_A_6_false_answers_close_the_channel),
 		cmocka_unit_test(only_listed_signatures_are_made),
 		cmocka_unit_test(unfit_keys_are_refused),
 		cmocka_unit_test(a_key_fits_its_own_certificate_alone),

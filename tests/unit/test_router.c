@@ -1,11 +1,16 @@
 /* The router's rules, its walk through aliases, its children. */
 #include "tests/unit/unit.h"
 
+#include <crypt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/proto/here.h"
 #include "queue/router_lookup.h"
+#include "queue/router_usual.h"
 #include "queue/router_walk.h"
 
 static struct hb_conf *
@@ -622,29 +627,137 @@ children_answer(void **state)
 	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1");
 	struct answers a = { .loop = hb_loop_new(), .want = 1 };
 	struct rt_pool *p = rt_pool_new(a.loop, 2, 5000);
+	struct rt_password q = { .hash = hash };
 
 	(void)state;
-	rt_pool_user(p, HB_SPAN("root"), on_found, &a);
+	rt_pool_user(p, 0, HB_SPAN("root"), on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_FOUND);
 	a.n = 0;
-	rt_pool_user(p, HB_SPAN("no-such-user"), on_found, &a);
+	rt_pool_user(p, 0, HB_SPAN("no-such-user"), on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	a.n = 0;
-	rt_pool_password(p, HB_SPAN("wrong"), hash, on_found, &a);
+	q.password = HB_SPAN("wrong");
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	a.n = 0;
-	rt_pool_password(p, HB_SPAN("secret"), hash, on_found, &a);
+	q.password = HB_SPAN("secret");
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_FOUND);
 	a.n = 0;
-	rt_pool_password(p, HB_SPAN(""), HB_SPAN_NONE, on_found, &a);
+	/* the usual hash is never right */
+	q.usual = q.hash;
+	q.hash = HB_SPAN_NONE;
+	rt_pool_password(p, 0, &q, on_found, &a);
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_NOTFOUND);
 	rt_pool_free(&p);
 	hb_loop_free(&a.loop);
+}
+
+/* What crypt_r was asked in a child, in place of libcrypt's. */
+static char (*asked)[2][512];
+
+char *
+crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
+{
+	size_t at;
+
+	if (asked == NULL)
+		return crypt_rn(phrase, setting, data, sizeof(*data));
+	at = (*asked)[0][0] != '\0';
+	if (hb_span_copy(hb_span_str(setting), (*asked)[at],
+		sizeof((*asked)[at])) < 0 || setting[0] != '$')
+		return NULL;
+	snprintf(data->output, sizeof(data->output), "%s",
+	    strstr(setting, "right") != NULL ? setting : "$other");
+	return data->output;
+}
+
+static void
+write_logins(const char *file, const char *text)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* A login that does not exist, or is locked, costs what most of the file
+ * cost: as many calls of crypt, with the method and cost of the most. */
+static void
+test_A_8_nobody_costs_what_the_file_costs(void **state)
+{
+	static const struct {
+		const char *user, *asked[2];
+		enum rt_found found;
+	} rows[] = {
+		{ "alice", { "$6$salt$right", "" }, RT_FOUND },
+		{ "bob", { "$2b$12$saltbob", "" }, RT_NOTFOUND },
+		{ "nobody", { "$2b$12$saltbob", "" }, RT_NOTFOUND },
+		{ "locked", { "!", "$2b$12$saltbob" }, RT_NOTFOUND },
+		{ "none", { "$2b$12$saltbob", "" }, RT_NOTFOUND },
+	};
+	char file[] = "/tmp/test_router.XXXXXX", conf[128];
+	int fd = mkstemp(file);
+	struct hb_conf *c;
+	struct hb_loop *loop = hb_loop_new();
+	struct rt_lookup *k;
+
+	(void)state;
+	assert_true(fd >= 0 && close(fd) == 0);
+	write_logins(file, "alice: $6$salt$right\nbob: $2b$12$saltbob\n"
+	    "carol: {BLF-CRYPT}$2b$12$saltcarol:1:2\ndave: $2b$05$saltdave\n"
+	    "locked: !\nnone: :x\n");
+	snprintf(conf, sizeof(conf), "auth passwd-file %s", file);
+	asked = mmap(NULL, sizeof(*asked), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(asked, MAP_FAILED);
+	c = conf_of(conf);
+	k = rt_lookup_new(loop, c);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct answers a = { .loop = loop, .want = 1 };
+
+		memset(asked, 0, sizeof(*asked));
+		rt_lookup_password(k, 0, hb_span_str(rows[i].user),
+		    HB_SPAN("secret"), on_found, &a);
+		assert_int_equal(a.n, 0);
+		assert_int_equal(hb_loop_run(loop), 0);
+		assert_string_equal((*asked)[0], rows[i].asked[0]);
+		assert_string_equal((*asked)[1], rows[i].asked[1]);
+		assert_int_equal(a.last, rows[i].found);
+	}
+	assert_int_equal(unlink(file), 0);
+}
+
+static void
+usual_hashes(void **state)
+{
+	static const struct {
+		const char *hashes[4], *want;
+	} rows[] = {
+		{ { "$6$a$b", "$6$c$d", "$2b$12$e" }, "$6$a$b" },
+		{ { "$6$a$b", "$6$rounds=9$a$b", "$6$rounds=9$c$d" },
+		    "$6$rounds=9$a$b" },
+		{ { "$2b$05$a", "$2b$12$b", "$2b$12$c" }, "$2b$12$b" },
+		{ { "$y$j9T$a$b", "$y$jCT$a$b", "$y$jCT$c$d" }, "$y$jCT$a$b" },
+		{ { "{SHA512-CRYPT}$6$a$b:x" }, "$6$a$b" },
+		{ { "", "!", "x", "$" }, "" },
+		{ { "$", "$$", "$$$", "$6$a$b" }, "$6$a$b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct rt_usual u = { .n = 0 };
+
+		for (size_t j = 0; j < 4 && rows[i].hashes[j] != NULL; j++)
+			rt_usual_count(&u, hb_span_str(rows[i].hashes[j]));
+		assert_span(rt_usual_hash(&u), rows[i].want);
+	}
 }
 
 static void
@@ -668,7 +781,7 @@ children_start_when_they_can(void **state)
 	none.rlim_cur = 3;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	for (int i = 0; i < a.want; i++)
-		rt_pool_user(p, HB_SPAN("root"), on_found, &a);
+		rt_pool_user(p, 0, HB_SPAN("root"), on_found, &a);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	hb_timer_set(t, 3000);
 	assert_int_equal(hb_loop_run(a.loop), 0);
@@ -677,6 +790,31 @@ children_start_when_they_can(void **state)
 	rt_pool_free(&p);
 	hb_timer_free(&t);
 	hb_loop_free(&a.loop);
+}
+
+/* A listener that asks without end waits for itself: who comes behind it is
+ * answered after one of its questions, not after all. */
+static void
+test_A_6_each_listener_has_its_turn(void **state)
+{
+	struct hb_loop *loop = hb_loop_new();
+	struct rt_pool *p = rt_pool_new(loop, 1, 60000);
+	struct answers flood = { .loop = loop, .want = -1 },
+		       other = { .loop = loop, .want = 1 };
+
+	(void)state;
+	for (int i = 0; i < 2000; i++)
+		rt_pool_user(p, 3, HB_SPAN("root"), on_found, &flood);
+	/* one is asked, a thousand wait, the others are told at once */
+	assert_int_equal(flood.n, 999);
+	assert_int_equal(flood.last, RT_TEMP);
+	rt_pool_user(p, 1, HB_SPAN("root"), on_found, &other);
+	assert_int_equal(hb_loop_run(loop), 0);
+	assert_int_equal(other.last, RT_FOUND);
+	assert_true(flood.n <= 999 + 3);
+	rt_pool_free(&p);
+	assert_int_equal(flood.n, 2000);
+	hb_loop_free(&loop);
 }
 
 /* The line that counts, for a person. */
@@ -731,7 +869,10 @@ main(void)
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
+		cmocka_unit_test(usual_hashes),
+		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),
 		cmocka_unit_test(children_start_when_they_can),
+		cmocka_unit_test(test_A_6_each_listener_has_its_turn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
