@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "queue/spool-priv.h"
+
+enum { HEAVY = 64 << 10 /* bytes before a body */ };
 
 /* P's bytes as they are on the disk. */
 static int
@@ -56,7 +59,7 @@ q_base_read(struct q_spool *s, const struct q_msg *m, struct hb_buf *bytes,
 	struct hb_span payload;
 	int r;
 
-	if (m->cached != NULL)
+	if (m->cached != NULL && !m->cached->body)
 		return q_message_decode(hb_buf_span(&m->cached->payload), out);
 	r = q_piece_read(s, &m->base, m->id, bytes, &payload);
 	return r < 0 ? r : q_message_decode(payload, out);
@@ -101,6 +104,37 @@ q_set_aside_piece(struct q_spool *s, const struct q_piece *p, uint64_t id,
 
 /* bodies */
 
+/* One job of many asks for the body of a message with many recipients: it is
+ * kept without them. */
+static void
+keep_body(struct q_spool *s, struct q_msg *m, const struct q_message *msg)
+{
+	struct hb_buf body = HB_BUF_INIT(0);
+	struct q_cached *c;
+
+	if (msg->body.n > s->cfg.cache_bytes / 4)
+		return;
+	hb_buf_add(&body, msg->body);
+	q_cache_drop(&s->cache, m);
+	c = q_cache_put(&s->cache, m, &body);
+	c->body = true;
+	c->info = (struct q_message_info){ msg->large, msg->crc, msg->size };
+	q_cache_trim(&s->cache, s->cfg.cache_bytes);
+}
+
+static bool
+take_kept(const struct q_msg *m, struct q_message *msg)
+{
+	const struct q_cached *c = m->cached;
+
+	if (c == NULL || !c->body)
+		return false;
+	*msg = (struct q_message){ .large = c->info.large,
+		.crc = c->info.crc, .size = c->info.size,
+		.body = hb_buf_span(&c->payload) };
+	return true;
+}
+
 void
 q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
 {
@@ -114,7 +148,11 @@ q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
 		cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE, -1);
 		return;
 	}
-	r = q_base_read(s, m, &bytes, &msg);
+	r = take_kept(m, &msg) ? 0 : q_base_read(s, m, &bytes, &msg);
+	if (r == 0 && msg.body_at > HEAVY) {
+		keep_body(s, m, &msg);
+		(void)take_kept(m, &msg);
+	}
 	if (r == HB_E_CORRUPT)
 		q_set_aside_piece(s, &m->base, id, name);
 	if (r < 0)
