@@ -22,7 +22,6 @@
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
 #include "common/proto/maildrop.h"
-#include "queue/rules.h"
 
 enum {
 	SCAN_MS = 1000,	 /* without inotify */
@@ -283,11 +282,9 @@ take_rcpts(struct q_drop *d, struct hb_span s)
 		v[d->nrcpt++] = (struct hb_rcpt){ .address = r.address,
 			.notify = r.notify, .orcpt = r.orcpt };
 	}
-	d->nrcpt = q_rule_merge(NULL, 0, 0, v, d->nrcpt);
+	d->nrcpt = q_rcpts_unique(v, d->nrcpt);
 	d->rcpts = hb_arena_alloc(d->arena, d->nrcpt * sizeof(*v));
 	memcpy(d->rcpts, v, d->nrcpt * sizeof(*v));
-	for (size_t i = 0; i < d->nrcpt; i++)
-		d->rcpts[i].idx = (uint32_t)i;
 	free(v);
 	return got < 0 ? got : d->nrcpt == 0 ? HB_E_SYNTAX : 0;
 }

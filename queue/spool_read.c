@@ -196,6 +196,16 @@ load_added(struct load *l, const struct hb_rcpt *rcpt)
 	return r;
 }
 
+/* Where a recipient that is done has its copy. */
+static void
+load_place(struct load *l, const struct q_change *c)
+{
+	const struct hb_rcpt *r = hb_rcpt_find(l->rcpts, l->n, c->idx);
+
+	if (r != NULL && c->route.n > 0)
+		l->rcpts[r - l->rcpts].route = hb_arena_span(l->a, c->route);
+}
+
 static int
 load_changes(struct load *l, struct q_list list)
 {
@@ -209,6 +219,8 @@ load_changes(struct load *l, struct q_list list)
 			return HB_E_CORRUPT;
 		if (c.kind == Q_CHANGE_RCPT && load_added(l, c.rcpt) < 0)
 			return HB_E_CORRUPT;
+		if (c.kind == Q_CHANGE_DONE)
+			load_place(l, &c);
 	}
 	return r;
 }
@@ -287,6 +299,25 @@ load_base(struct q_spool *s, const struct q_msg *m, struct load *l,
 	return r;
 }
 
+static int
+by_idx(const void *a, const void *b)
+{
+	const struct hb_rcpt *x = a, *y = b;
+
+	return x->idx < y->idx ? -1 : x->idx > y->idx;
+}
+
+/* A change that could not be written at first stands behind later ones. */
+static void
+sort_rcpts(struct load *l)
+{
+	for (size_t i = 1; i < l->n; i++)
+		if (l->rcpts[i].idx < l->rcpts[i - 1].idx) {
+			qsort(l->rcpts, l->n, sizeof(*l->rcpts), by_idx);
+			return;
+		}
+}
+
 int
 q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n)
@@ -304,6 +335,7 @@ q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
 		r = load_chain(s, m, &l);
 	if (r == 0 && m->pending > 0)
 		r = load_pending(s, id, &l);
+	sort_rcpts(&l);
 	*rcpts = l.rcpts;
 	*n = l.n;
 	return r;
