@@ -20,20 +20,30 @@ struct step {
 	bool final; /* "\name": no aliases */
 };
 
+/* A list's file that is being read. */
+struct source {
+	struct source *next;
+	struct step from;
+	struct hb_span owner;
+	struct hb_buf content;
+	struct hb_span rest, line; /* of them what is not read yet */
+};
+
 struct seen {
 	UT_hash_handle hh;
 	struct hb_span text;
 };
 
 struct rt_walk {
-	const struct hb_conf *conf;
+	const struct hb_conf *const *conf;
 	const struct rt_walk_ops *ops;
 	void *ctx;
 	struct hb_arena *arena;
 	struct step *todo, **tail;
+	struct source *sources, **last_source;
 	struct seen *seen;
 	struct rt_item *items;
-	size_t n, room;
+	size_t n, room, given;
 	struct hb_outcome outcome;
 	struct step *waiting; /* for the answer about a user */
 	bool running, answered;
@@ -42,6 +52,11 @@ struct rt_walk {
 	bool only_exists;
 	rt_found_fn exists_cb;
 	void *exists_ctx;
+};
+
+enum {
+	SLICE = 200,	/* addresses, or members of a list, in a turn */
+	PART = 500	/* items of an answer in a turn */
 };
 
 /* What a local address is looked up as, most exact first. */
@@ -126,7 +141,7 @@ push(struct rt_walk *w, const struct step *parent, struct hb_span text,
 	HASH_FIND(hh, w->seen, text.p, text.n, seen);
 	if (seen != NULL && !final)
 		return;
-	if (HASH_COUNT(w->seen) >= HB_MAX_ALIAS_TARGETS ||
+	if (HASH_COUNT(w->seen) > HB_MAX_ALIAS_TARGETS ||
 	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
 		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
 		    "Alias too deep or too large");
@@ -154,9 +169,9 @@ qualify(struct rt_walk *w, struct hb_span text)
 	struct hb_span local, domain;
 
 	hb_addr_split(text, &local, &domain);
-	if (domain.n > 0 || w->conf->domains.n == 0)
+	if (domain.n > 0 || (*w->conf)->domains.n == 0)
 		return text;
-	return join(w, text, "@", hb_span_str(w->conf->domains.v[0]));
+	return join(w, text, "@", hb_span_str((*w->conf)->domains.v[0]));
 }
 
 /* Does the alias of S name itself?  Then it means the mailbox, as sendmail
@@ -169,7 +184,7 @@ names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
 	hb_addr_split(text, &local, &domain);
 	hb_addr_split(s->text, &own, &own_domain);
 	return hb_span_eq_nocase(local, own) &&
-	    rt_is_local_domain(w->conf, domain);
+	    rt_is_local_domain(*w->conf, domain);
 }
 
 static void
@@ -185,6 +200,7 @@ push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 
 		bad.text = hb_arena_span(w->arena,
 		    hb_span_head(text, HB_MAX_PATH));
+		bad.owner = owner;
 		bad.depth++;
 		refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
 		    "Malformed address in an alias");
@@ -196,30 +212,25 @@ push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 	hb_buf_free(&canonical);
 }
 
-static void push_targets(struct rt_walk *w, const struct step *s,
-    struct hb_span value, struct hb_span owner, bool may_run);
-
 /* One target a line, '#' for comments.  A list's file is data: no commands
  * and files from it. */
 static void
 include(struct rt_walk *w, const struct step *s, struct hb_span path,
     struct hb_span owner)
 {
-	struct hb_buf content = HB_BUF_INIT(0);
-	struct hb_span rest, line;
+	struct source *f = hb_arena_alloc(w->arena, sizeof(*f));
 
+	*f = (struct source){ .from = *s, .owner = owner,
+		.content = HB_BUF_INIT(0) };
 	if (s->depth >= HB_MAX_ALIAS_DEPTH ||
-	    w->ops->include(w->ctx, path, &content) < 0) {
+	    w->ops->include(w->ctx, path, &f->content) < 0) {
+		hb_buf_free(&f->content);
 		fail_temp(w, "A list's file cannot be read");
-	} else {
-		rest = hb_buf_span(&content);
-		while (rest.n > 0) {
-			line = hb_span_trim(hb_span_cut(&rest, '\n'));
-			if (line.n > 0 && line.p[0] != '#')
-				push_targets(w, s, line, owner, false);
-		}
+		return;
 	}
-	hb_buf_free(&content);
+	f->rest = hb_buf_span(&f->content);
+	*w->last_source = f;
+	w->last_source = &f->next;
 }
 
 static void
@@ -274,19 +285,53 @@ push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
 		    "An alias holds a target that cannot be used");
 }
 
+/* False: no more targets in VALUE. */
+static bool
+push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_buf target = HB_BUF_INIT(0);
+	int r = hb_alias_next(value, &target);
+	struct step own = *s;
+
+	if (r > 0)
+		push_target(w, s, hb_buf_span(&target), owner, may_run);
+	if (r < 0) { /* of a list, that line fails alone */
+		own.owner = owner;
+		own.depth += owner.n > 0 || !may_run;
+		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
+		    "An alias holds a quote that is not closed");
+	}
+	hb_buf_free(&target);
+	return r > 0;
+}
+
 static void
 push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
     struct hb_span owner, bool may_run)
 {
-	struct hb_buf target = HB_BUF_INIT(0);
-	int r;
+	while (push_next(w, s, &value, owner, may_run))
+		continue;
+}
 
-	while ((r = hb_alias_next(&value, &target)) > 0)
-		push_target(w, s, hb_buf_span(&target), owner, may_run);
-	if (r < 0)
-		refuse(w, s, "5.3.5", HB_REASON_ALIAS_ERROR,
-		    "An alias holds a quote that is not closed");
-	hb_buf_free(&target);
+/* The next member of the first list's file, or its next line. */
+static void
+read_source(struct rt_walk *w)
+{
+	struct source *f = w->sources;
+
+	if (push_next(w, &f->from, &f->line, f->owner, false))
+		return;
+	if (f->rest.n > 0) {
+		f->line = hb_span_trim(hb_span_cut(&f->rest, '\n'));
+		if (f->line.n > 0 && f->line.p[0] == '#')
+			f->line.n = 0;
+		return;
+	}
+	w->sources = f->next;
+	if (w->sources == NULL)
+		w->last_source = &w->sources;
+	hb_buf_free(&f->content);
 }
 
 /* Aliases, users and mailboxes are named without regard to case, as sendmail
@@ -303,7 +348,7 @@ get_names(struct rt_walk *w, const struct step *s, struct names *n)
 	for (size_t i = 0; i < plain.n; i++)
 		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
 	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
-	n->bare = rt_without_detail(w->conf, n->local);
+	n->bare = rt_without_detail(*w->conf, n->local);
 	n->full = s->text;
 	hb_buf_free(&plain);
 }
@@ -339,7 +384,7 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 		owner = s->owner;
 	else
 		owner = join(w, owner, "@", domain.n > 0 ? domain
-					: hb_span_str(w->conf->hostname));
+					: hb_span_str((*w->conf)->hostname));
 	hb_buf_free(&value);
 	return owner;
 }
@@ -348,7 +393,7 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 static void
 add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
 {
-	const struct hb_deliver *d = &w->conf->deliver;
+	const struct hb_deliver *d = &(*w->conf)->deliver;
 
 	if (d->kind != HB_DELIVER_LMTP)
 		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
@@ -441,14 +486,43 @@ walk_step(struct rt_walk *w, struct step *s)
 	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
 
 	hb_addr_split(s->text, &local, &domain);
-	if (rt_is_local_domain(w->conf, domain))
+	if (rt_is_local_domain(*w->conf, domain))
 		walk_local(w, s);
-	else if (rt_remote_route(w->conf, domain, &route) == 0)
+	else if (rt_remote_route(*w->conf, domain, &route) == 0)
 		add_item(w, s, hb_buf_span(&route));
 	else
 		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
 		    "Malformed domain");
 	hb_buf_free(&route);
+}
+
+static void
+walk_free(struct rt_walk *w)
+{
+	for (struct source *f = w->sources; f != NULL; f = f->next)
+		hb_buf_free(&f->content);
+	HASH_CLEAR(hh, w->seen);
+	hb_arena_free(&w->arena);
+	free(w->items);
+	free(w);
+}
+
+/* The items of a good answer, in parts. */
+static void
+give(void *ctx)
+{
+	struct rt_walk *w = ctx;
+	size_t left = w->n - w->given;
+	size_t n = left < PART ? left : PART;
+
+	if (n > 0 && w->ops->part(w->ctx, w->items + w->given, n))
+		w->given += n;
+	if (w->given < w->n) {
+		w->ops->later(w->ctx, give, w);
+		return;
+	}
+	w->ops->done(w->ctx, NULL, 0, &w->outcome);
+	walk_free(w);
 }
 
 static void
@@ -459,18 +533,20 @@ finish(struct rt_walk *w)
 		    "The alias leads to nobody");
 	if (w->outcome.result == HB_RESULT_NONE)
 		succeed(w);
+	if (w->outcome.result != HB_RESULT_OK)
+		w->n = 0;
+	if (!w->only_exists && w->ops->part != NULL) {
+		give(w);
+		return;
+	}
 	if (w->only_exists)
 		w->exists_cb(w->exists_ctx,
 		    w->outcome.result == HB_RESULT_OK	    ? RT_FOUND
 			: w->outcome.result == HB_RESULT_FAIL ? RT_NOTFOUND
 							    : RT_TEMP);
 	else
-		w->ops->done(w->ctx, w->items,
-		    w->outcome.result == HB_RESULT_OK ? w->n : 0, &w->outcome);
-	HASH_CLEAR(hh, w->seen);
-	hb_arena_free(&w->arena);
-	free(w->items);
-	free(w);
+		w->ops->done(w->ctx, w->items, w->n, &w->outcome);
+	walk_free(w);
 }
 
 /* Is the answer clear before all is walked? */
@@ -484,10 +560,32 @@ is_settled(const struct rt_walk *w)
 }
 
 static void
+go_on(void *ctx)
+{
+	run(ctx);
+}
+
+/* One address, or one member of a list's file. */
+static void
+walk_next(struct rt_walk *w)
+{
+	struct step *s = w->todo;
+
+	if (w->sources != NULL) {
+		read_source(w);
+		return;
+	}
+	w->todo = s->next;
+	if (w->todo == NULL)
+		w->tail = &w->todo;
+	walk_step(w, s);
+}
+
+static void
 run(struct rt_walk *w)
 {
 	w->running = true;
-	for (;;) {
+	for (unsigned work = 0;; work++) {
 		struct step *s = w->waiting;
 
 		if (s != NULL) {
@@ -497,21 +595,21 @@ run(struct rt_walk *w)
 			found_user(w, s, w->answer);
 			continue;
 		}
-		s = w->todo;
-		if (is_settled(w) || s == NULL) {
+		if (is_settled(w) || (w->todo == NULL && w->sources == NULL)) {
 			finish(w);
 			return;
 		}
-		w->todo = s->next;
-		if (w->todo == NULL)
-			w->tail = &w->todo;
-		walk_step(w, s);
+		if (work >= SLICE) {
+			w->ops->later(w->ctx, go_on, w);
+			break;
+		}
+		walk_next(w);
 	}
 	w->running = false;
 }
 
 static struct rt_walk *
-walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
+walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = HB_NEW(struct rt_walk);
 
@@ -520,11 +618,12 @@ walk_new(const struct hb_conf *conf, const struct rt_walk_ops *ops, void *ctx)
 	w->ctx = ctx;
 	w->arena = hb_arena_new();
 	w->tail = &w->todo;
+	w->last_source = &w->sources;
 	return w;
 }
 
 void
-rt_walk(const struct hb_conf *conf, struct hb_span address,
+rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);
@@ -534,7 +633,7 @@ rt_walk(const struct hb_conf *conf, struct hb_span address,
 }
 
 void
-rt_exists(const struct hb_conf *conf, struct hb_span address,
+rt_exists(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
 {
 	struct rt_walk *w = walk_new(conf, ops, ctx);

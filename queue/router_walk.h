@@ -39,17 +39,23 @@ struct rt_walk_ops {
 	 * freed after this. */
 	void (*done)(void *ctx, const struct rt_item *items, size_t n,
 	    const struct hb_outcome *outcome);
+	/* Calls GO with ARG in another turn: a long walk gives way. */
+	void (*later)(void *ctx, void (*go)(void *arg), void *arg);
+	/* May be NULL.  Takes items before done, which gets none then: a long
+	 * answer in parts.  False: not now, ask again later. */
+	bool (*part)(void *ctx, const struct rt_item *items, size_t n);
 };
 
-/* Starts; done may be called before this returns. */
-void rt_walk(const struct hb_conf *conf, struct hb_span address,
+/* Starts; done may be called before this returns.  CONF outlives the walk, *CONF
+ * may be another one after each turn. */
+void rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx);
 
 /*
  * Would the address be delivered here?  The first steps of the walk, without
  * its targets: for RCPT.  CB: RT_FOUND, RT_NOTFOUND, RT_TEMP.
  */
-void rt_exists(const struct hb_conf *conf, struct hb_span address,
+void rt_exists(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx);
 
 #endif

@@ -23,6 +23,17 @@ conf_of(const char *text)
 	return c;
 }
 
+static const struct hb_conf *conf_now;
+
+static struct hb_conf *
+walk_conf(const char *text)
+{
+	struct hb_conf *c = conf_of(text);
+
+	conf_now = c;
+	return c;
+}
+
 /* A world of aliases and users for the walk. */
 struct pair {
 	const char *key, *value;
@@ -36,6 +47,11 @@ struct world {
 	rt_found_fn cb;
 	void *cb_ctx;
 	enum rt_found found;
+	unsigned many; /* members of /many */
+	unsigned asked, turns, most; /* most: asked in one turn */
+	void (*go)(void *arg);
+	void *arg;
+	size_t parts, items;
 };
 
 static int
@@ -61,6 +77,9 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 	enum rt_found found = w->users_down ? RT_TEMP : RT_NOTFOUND;
 
 	(void)domain;
+	w->asked++;
+	if (w->many > 0)
+		found = RT_FOUND;
 	for (size_t i = 0; w->users[i] != NULL; i++)
 		if (hb_span_eq(local, hb_span_str(w->users[i])))
 			found = RT_FOUND;
@@ -76,7 +95,14 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
-	(void)ctx;
+	struct world *w = ctx;
+
+	for (unsigned i = 0; i < w->many; i++)
+		hb_buf_addf(content, "u%u%c", i, i % 2 > 0 ? ',' : '\n');
+	if (hb_span_eq(path, HB_SPAN("/broken")))
+		hb_buf_adds(content, "bad line@@\n\"ann\n|/bin/x\nbob\n");
+	if (w->many > 0 || hb_span_eq(path, HB_SPAN("/broken")))
+		return 0;
 	if (!hb_span_eq(path, HB_SPAN("/list")))
 		return HB_E_TEMP;
 	hb_buf_adds(content, "# members\nann\n\n|/bin/evil\nbob, far@away.test\n");
@@ -98,8 +124,32 @@ on_done(void *ctx, const struct rt_item *items, size_t n,
 	    HB_SPAN_ARG(o->status));
 }
 
+static void
+op_later(void *ctx, void (*go)(void *arg), void *arg)
+{
+	struct world *w = ctx;
+
+	w->go = go;
+	w->arg = arg;
+}
+
+static bool
+op_part(void *ctx, const struct rt_item *items, size_t n)
+{
+	struct world *w = ctx;
+
+	(void)items;
+	if (w->turns % 3 == 0)
+		return false; /* the one who asked is slow */
+	w->parts++;
+	w->items += n;
+	return true;
+}
+
 static const struct rt_walk_ops ops = { op_alias, op_user, op_include,
-	on_done };
+	on_done, op_later, NULL };
+static const struct rt_walk_ops part_ops = { op_alias, op_user, op_include,
+	on_done, op_later, op_part };
 
 static const struct pair aliases[] = {
 	{ "root", "ann" },
@@ -115,6 +165,9 @@ static const struct pair aliases[] = {
 	{ "prog", "\"|/bin/x -y, z\"" },
 	{ "mixed", "ann, nosuch, bad@@x" },
 	{ "gone", "error:5.1.6 has moved" },
+	{ "many", ":include:/many" },
+	{ "broken", "\\ann, :include:/broken, x@@y, \"z" },
+	{ "owner-broken", "ann" },
 	{ "esc", "\\team" },
 	{ "open", "\"ann" },
 	{ "temp", NULL },
@@ -169,14 +222,14 @@ walks(void **state)
 		{ "ann@here.test", "ann@here.test>local:ann;=ok 2.1.5" },
 		{ "ANN@site.test", "ANN@site.test>local:ann;=ok 2.1.5" },
 	};
-	struct hb_conf *c = conf_of("domain site.test two.test\n"
+	struct hb_conf *c = walk_conf("domain site.test two.test\n"
 	    "route .gw.test smtp://gw\nroute here.test local\n");
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(c, hb_span_str(rows[i].in), &ops, &w);
+		rt_walk(&conf_now, hb_span_str(rows[i].in), &ops, &w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strncmp((char *)w.got.p, rows[i].want,
 			strlen(rows[i].want)) != 0)
@@ -190,12 +243,12 @@ walks(void **state)
 static void
 port_of_a_literal(void **state)
 {
-	struct hb_conf *c = conf_of("domain site.test\nlab on\n"
+	struct hb_conf *c = walk_conf("domain site.test\nlab on\n"
 	    "smtp-port 2525\n");
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
+	rt_walk(&conf_now, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
 	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
 	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
 	hb_buf_free(&w.got);
@@ -205,17 +258,86 @@ port_of_a_literal(void **state)
 static void
 a_walk_waits_for_an_answer(void **state)
 {
-	struct hb_conf *c = conf_of("domain site.test\n");
+	struct hb_conf *c = walk_conf("domain site.test\n");
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
 		.async = true };
 
 	(void)state;
-	rt_walk(c, HB_SPAN("root@site.test"), &ops, &w);
+	rt_walk(&conf_now, HB_SPAN("root@site.test"), &ops, &w);
 	assert_int_equal(w.got.n, 0);
 	w.cb(w.cb_ctx, w.found);
 	assert_span(hb_buf_span(&w.got),
 	    "ann@site.test>local:ann;=ok 2.1.5");
 	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
+static void
+run_turns(struct world *w)
+{
+	while (w->go != NULL) {
+		void (*go)(void *arg) = w->go;
+		unsigned asked = w->asked;
+
+		w->go = NULL;
+		w->turns++;
+		go(w->arg);
+		if (w->asked - asked > w->most)
+			w->most = w->asked - asked;
+	}
+}
+
+static void
+test_A_2_a_long_walk_gives_way(void **state)
+{
+	struct hb_conf *c = walk_conf("domain site.test\n");
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
+		.many = HB_MAX_ALIAS_TARGETS };
+
+	(void)state;
+	rt_walk(&conf_now, HB_SPAN("many@site.test"), &part_ops, &w);
+	run_turns(&w);
+	assert_span(hb_buf_span(&w.got), "=ok 2.1.5");
+	assert_int_equal(w.items, HB_MAX_ALIAS_TARGETS);
+	assert_in_range(w.most, 1, 500);
+	assert_true(w.turns > HB_MAX_ALIAS_TARGETS / 500);
+	assert_true(w.parts > HB_MAX_ALIAS_TARGETS / 1000);
+	hb_buf_clear(&w.got);
+	w.many++;
+	rt_walk(&conf_now, HB_SPAN("many@site.test"), &part_ops, &w);
+	run_turns(&w);
+	assert_span(hb_buf_span(&w.got), "=fail 5.4.6");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
+static size_t owned;
+
+static void
+count_owned(void *ctx, const struct rt_item *items, size_t n,
+    const struct hb_outcome *o)
+{
+	(void)ctx;
+	assert_int_equal(o->result, HB_RESULT_OK);
+	assert_int_equal(n, 8);
+	for (size_t i = 0; i < n; i++)
+		owned += hb_span_eq(items[i].owner,
+		    HB_SPAN("owner-broken@site.test"));
+}
+
+/* The owner is told of a broken line of his list, nobody else. */
+static void
+test_S_22_broken_lines_are_the_owners(void **state)
+{
+	static const struct rt_walk_ops count_ops = { op_alias, op_user,
+		op_include, count_owned, op_later, NULL };
+	struct hb_conf *c = walk_conf("domain site.test\n");
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
+
+	(void)state;
+	rt_walk(&conf_now, HB_SPAN("broken@site.test"), &count_ops, &w);
+	run_turns(&w);
+	assert_int_equal(owned, 8);
 	hb_conf_free(&c);
 }
 
@@ -241,19 +363,19 @@ existence_does_not_follow_targets(void **state)
 		{ "nosuch@site.test", RT_NOTFOUND },
 		{ "a/b@site.test", RT_NOTFOUND },
 	};
-	struct hb_conf *c = conf_of("domain site.test two.test\n");
+	struct hb_conf *c = walk_conf("domain site.test two.test\n");
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 	int got;
 
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		got = -1;
-		rt_exists(c, hb_span_str(rows[i].in), &ops, &w, keep_found,
+		rt_exists(&conf_now, hb_span_str(rows[i].in), &ops, &w, keep_found,
 		    &got);
 		assert_int_equal(got, rows[i].want);
 	}
 	w.users_down = true;
-	rt_exists(c, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
+	rt_exists(&conf_now, HB_SPAN("nosuch@site.test"), &ops, &w, keep_found, &got);
 	assert_int_equal(got, RT_TEMP);
 	hb_conf_free(&c);
 }
@@ -418,6 +540,8 @@ main(void)
 		cmocka_unit_test(walks),
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
+		cmocka_unit_test(test_A_2_a_long_walk_gives_way),
+		cmocka_unit_test(test_S_22_broken_lines_are_the_owners),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
