@@ -282,76 +282,10 @@ record(struct walk *w, uint64_t id, const struct q_change *c)
 	q_record(w->q, id, c, 1, on_recorded, w->tally);
 }
 
-static bool
-visit_flush(struct walk *w, struct q_msg *m)
-{
-	q_sched_flush(w->q->sched, m, q_now(w->q));
-	return true;
-}
-
-static void
-record_held(struct walk *w, struct q_msg *m)
-{
-	struct q_change c = { .kind = Q_CHANGE_FLAGS,
-		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
-
-	q_trace_add(w->q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
-	record(w, m->id, &c);
-}
-
-/* What is so already is done. */
-static bool
-visit_hold(struct walk *w, struct q_msg *m)
-{
-	if ((m->flags & Q_MF_HELD) != 0)
-		return true;
-	q_sched_hold(w->q->sched, m);
-	record_held(w, m);
-	return true;
-}
-
-static bool
-visit_release(struct walk *w, struct q_msg *m)
-{
-	if ((m->flags & Q_MF_HELD) == 0)
-		return true;
-	q_sched_release(w->q->sched, m, q_now(w->q));
-	record_held(w, m);
-	return true;
-}
-
-static void
-remove_rcpt(struct walk *w, struct q_rcpt *r)
-{
-	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
-		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
-	struct q_change c = { .kind = Q_CHANGE_DONE, .idx = r->idx,
-		.outcome = &o };
-	uint64_t id = r->msg->id;
-
-	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
-	q_trace_add(w->q, id, "removed", r->idx, &o);
-	q_sched_done(w->q->sched, r);
-	record(w, id, &c);
-}
-
-static void
-bounce_rcpt(struct walk *w, struct q_rcpt *r)
-{
-	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
-		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
-		.at_ms = hb_now_ms(),
-		.text = HB_SPAN("returned by the operator") };
-
-	if (r->state != Q_FAILED && r->state != Q_NOTICE)
-		q_outcome(w->q, r, &o);
-}
-
-/* Recipients one by one: a domain's, or all.  Each act may change the list,
- * or end the message. */
+/* Recipients one by one.  Each act may change the list, or end the message. */
 static void
 act_on_rcpts(struct walk *w, struct q_msg *m,
-    void (*act)(struct walk *w, struct q_rcpt *r))
+    void (*act)(struct walk *w, struct q_rcpt *r, bool matches))
 {
 	uint64_t id = w->open_id;
 
@@ -365,12 +299,98 @@ act_on_rcpts(struct walk *w, struct q_msg *m,
 			break;
 		}
 		w->open_rcpt = r->idx + 1;
-		if (rcpt_matches(w, h, r))
-			act(w, r);
+		act(w, r, rcpt_matches(w, h, r));
 		m = q_sched_find(w->q->sched, id);
 	}
 	if (m == NULL)
 		w->open_id = 0;
+}
+
+static void
+flush_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	(void)matches; /* all of a message that does */
+	q_sched_flush(w->q->sched, r, q_now(w->q));
+}
+
+static void
+more_flush(struct walk *w, struct q_msg *m)
+{
+	act_on_rcpts(w, m, flush_rcpt);
+}
+
+static void
+record_held(struct walk *w, struct q_msg *m)
+{
+	struct q_change c = { .kind = Q_CHANGE_FLAGS,
+		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
+
+	q_trace_add(w->q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
+	record(w, m->id, &c);
+}
+
+static void
+follow_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	(void)matches;
+	q_sched_follow(w->q->sched, r, q_now(w->q));
+}
+
+static void
+more_follow(struct walk *w, struct q_msg *m)
+{
+	act_on_rcpts(w, m, follow_rcpt);
+}
+
+/* What is so already is done. */
+static bool
+visit_hold(struct walk *w, struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) != 0)
+		return true;
+	m->flags |= Q_MF_HELD;
+	record_held(w, m);
+	return open_msg(w, m);
+}
+
+static bool
+visit_release(struct walk *w, struct q_msg *m)
+{
+	if ((m->flags & Q_MF_HELD) == 0)
+		return true;
+	m->flags &= ~Q_MF_HELD;
+	record_held(w, m);
+	return open_msg(w, m);
+}
+
+static void
+remove_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
+		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
+	struct q_change c = { .kind = Q_CHANGE_DONE, .idx = r->idx,
+		.outcome = &o };
+	uint64_t id = r->msg->id;
+
+	if (!matches)
+		return;
+	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
+	q_trace_add(w->q, id, "removed", r->idx, &o);
+	q_sched_done(w->q->sched, r);
+	record(w, id, &c);
+}
+
+static void
+bounce_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
+		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
+		.at_ms = hb_now_ms(),
+		.text = HB_SPAN("returned by the operator") };
+
+	q_sched_follow(w->q->sched, r, q_now(w->q));
+	if (matches && r->state != Q_FAILED && r->state != Q_NOTICE)
+		q_outcome(w->q, r, &o);
 }
 
 static void
@@ -388,16 +408,18 @@ more_bounce(struct walk *w, struct q_msg *m)
 static bool
 visit_bounce(struct walk *w, struct q_msg *m)
 {
-	if ((m->flags & Q_MF_HELD) != 0)
-		(void)visit_release(w, m);
+	if ((m->flags & Q_MF_HELD) != 0) {
+		m->flags &= ~Q_MF_HELD;
+		record_held(w, m);
+	}
 	return open_msg(w, m);
 }
 
 static const struct verb verbs[] = {
 	{ HB_CTL_QUEUE, false, visit_list, list_rcpts },
-	{ HB_CTL_FLUSH, false, visit_flush, NULL },
-	{ HB_CTL_HOLD, true, visit_hold, NULL },
-	{ HB_CTL_RELEASE, true, visit_release, NULL },
+	{ HB_CTL_FLUSH, false, open_msg, more_flush },
+	{ HB_CTL_HOLD, true, visit_hold, more_follow },
+	{ HB_CTL_RELEASE, true, visit_release, more_follow },
 	{ HB_CTL_REMOVE, true, open_msg, more_remove },
 	{ HB_CTL_BOUNCE, true, visit_bounce, more_bounce },
 };

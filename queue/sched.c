@@ -699,17 +699,28 @@ q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 /* The operator. */
 
 void
-q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms)
+q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
 {
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext) {
-		if (r->state == Q_NEW) {
-			r->when_ms = now_ms;
-			become_due(s, r);
-		} else if (r->state == Q_READY &&
-		    (r->flags & Q_RF_URGENT) == 0) {
-			q_dest_join(s, r, true);
-		}
-		r->flags |= Q_RF_FLUSH;
+	if (r->state == Q_NEW) {
+		r->when_ms = now_ms;
+		become_due(s, r);
+	} else if (r->state == Q_READY && (r->flags & Q_RF_URGENT) == 0) {
+		q_dest_join(s, r, true);
+	}
+	r->flags |= Q_RF_FLUSH;
+}
+
+void
+q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
+{
+	if ((r->msg->flags & Q_MF_HELD) == 0) {
+		if (r->state == Q_HELD)
+			become_new(s, r, now_ms);
+	} else if (r->state == Q_NEW || r->state == Q_DUE ||
+	    r->state == Q_READY) {
+		q_detach(s, r);
+		q_set_state(s, r, Q_HELD);
+		check_notice(s, r->msg);
 	}
 }
 
@@ -718,12 +729,7 @@ q_sched_hold(struct q_sched *s, struct q_msg *m)
 {
 	m->flags |= Q_MF_HELD;
 	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-		if (r->state == Q_NEW || r->state == Q_DUE ||
-		    r->state == Q_READY) {
-			q_detach(s, r);
-			q_set_state(s, r, Q_HELD);
-		}
-	check_notice(s, m);
+		q_sched_follow(s, r, 0);
 }
 
 void
@@ -731,8 +737,7 @@ q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms)
 {
 	m->flags &= ~Q_MF_HELD;
 	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-		if (r->state == Q_HELD)
-			become_new(s, r, now_ms);
+		q_sched_follow(s, r, now_ms);
 }
 
 void

@@ -250,8 +250,10 @@ int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
 int64_t q_sched_expires(const struct q_sched *s, const struct q_msg *m);
 
-/* The operator's words; each walks the message. */
-void q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms);
+/* The operator's words; each of the last two walks the message. */
+void q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
+/* R becomes what Q_MF_HELD of its message says. */
+void q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
 void q_sched_hold(struct q_sched *s, struct q_msg *m);
 void q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms);
 

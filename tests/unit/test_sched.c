@@ -396,6 +396,13 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 }
 
 static void
+flush(struct q_msg *m)
+{
+	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		q_sched_flush(s, r, now);
+}
+
+static void
 flush_tries_each_that_waits_now(void **state)
 {
 	struct q_batch *v[20];
@@ -408,9 +415,9 @@ flush_tries_each_that_waits_now(void **state)
 	c = add(3, 1);
 	assert_int_equal(jobs_in_flight(v, 20, "mx://b"), 1);
 	end_defer(v[0]);
-	q_sched_flush(s, a, now);
-	q_sched_flush(s, b, now);
-	q_sched_flush(s, c, now);
+	flush(a);
+	flush(b);
+	flush(c);
 	assert_non_null(v[0] = next_job("mx://b"));
 	assert_non_null(v[1] = next_job("mx://b"));
 	assert_null(next_job("mx://b")); /* one probe at a time */
