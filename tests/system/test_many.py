@@ -48,7 +48,6 @@ def check_turns(server):
     """No role worked for long without hearing others."""
     rows = {r["role"]: r.get("longest_turn_ms", 0)
             for r in server.ctl("status", json=True)["roles"]}
-    print(rows)
     assert max(rows.values()) <= TURN_MS, rows
 
 
