@@ -233,3 +233,19 @@ def test_helper_waits_for_its_job():
     assert helper.poll() is None
     ours.close()
     assert helper.wait(5) != 0
+
+
+def test_F_14_E_3_one_mailbox_one_copy(make_server):
+    """However it is written, whatever leads there: one copy."""
+    server = make_server(start=False)
+    server.write("aliases", "team: alice, bob\nall: team, \\\\alice, Bob\n"
+                 "owner-team: bob\nalice: alice\n")
+    server.configure(["aliases text:%s" % server.path("aliases")])
+    server.start()
+    server.send("a@client.test", ["alice@hb.test", "ALICE@HB.test",
+                                  "team@hb.test", "Alice@hb.test",
+                                  "all@hb.test"], client.text("once"))
+    server.wait_mail("alice")
+    server.wait_mail("bob")
+    server.wait_empty()
+    assert len(server.maildir("alice")) == len(server.maildir("bob")) == 1

@@ -106,7 +106,7 @@ def _is_known(server, address):
         return c.cmd("RCPT TO:<%s>" % address).code == 250
 
 
-@pytest.mark.limit(1500)
+@pytest.mark.limit(900)
 def test_A_2_a_long_queue_is_listed_and_removed(make_server, full):
     """Listing, holding and removing a long queue holds up nobody."""
     server = make_server(start=False)
