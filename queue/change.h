@@ -25,6 +25,7 @@ struct q_change {
 	int64_t next_ms;
 	struct q_stamp stamp;
 	const struct hb_outcome *outcome;
+	struct hb_span route; /* DONE: the place that has its copy now */
 };
 
 #endif

@@ -585,6 +585,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	q->timer = hb_timer_new(q->loop, on_timer, q);
 	q->gate = hb_timer_new(q->loop, on_gate, q);
 	q->gated = true;
+	q_asks_init(q);
 	make_scheduler(q);
 	if (open_stores(q, root, err) < 0) {
 		q_free(&q);
@@ -604,6 +605,7 @@ q_reload(struct q *q)
 	struct q_sched_conf c = sched_conf(q->env->conf, q->workers);
 
 	q_sched_set_conf(q->sched, &c);
+	q_hot_reload(q);
 	q_kick(q);
 }
 

@@ -16,7 +16,7 @@
 #include "common/proto/domain.h"
 
 enum {
-	SLICE = 200,		 /* messages at a time */
+	SLICE = 200,		 /* messages at a time, or recipients */
 	PENDING_MAX = 512 << 10, /* output that waits for control */
 	SHOW_RCPTS = 1000,	 /* of one message in `show` */
 	BUSY_MS = 5
@@ -26,7 +26,10 @@ struct walk;
 struct verb {
 	enum hb_ctl_verb verb;
 	bool needs_arg;
+	/* Messages that match.  One with many recipients may be left open:
+	 * MORE goes on with it, from open_rcpt. */
 	bool (*visit)(struct walk *w, struct q_msg *m);
+	void (*more)(struct walk *w, struct q_msg *m);
 };
 
 /* Changes of a walk that are not durable yet.  It outlives the walk when
@@ -48,8 +51,8 @@ struct walk {
 	char name[HB_MAX_PATH + 1]; /* domain or address */
 	uint32_t cursor;
 	int64_t matched;
-	/* A list: the message whose object is open because control has
-	 * enough for now, and its next recipient. */
+	/* The message that is not visited wholly because control has enough
+	 * for now, or others have their turn; and its next recipient. */
 	uint64_t open_id;
 	uint32_t open_rcpt;
 	struct tally *tally;
@@ -218,20 +221,29 @@ static void
 list_rcpts(struct walk *w, struct q_msg *m)
 {
 	struct q_hot *h = m != NULL ? q_hot_get(w->q, m) : NULL;
-	struct q_rcpt *r = h != NULL ? m->rcpts : NULL;
+	struct q_rcpt *r;
 
-	for (; r != NULL; r = r->mnext) {
-		if (r->idx < w->open_rcpt)
-			continue;
-		if (is_full(w)) {
-			w->open_rcpt = r->idx;
+	for (int i = 0; h != NULL; i++) {
+		r = q_sched_next_rcpt(m, w->open_rcpt);
+		if (r == NULL)
+			break;
+		if (i == SLICE || is_full(w))
 			return;
-		}
 		put_rcpt(w->q, &w->c, h, r);
+		w->open_rcpt = r->idx + 1;
 	}
 	hb_ctl_close(&w->c);
 	hb_ctl_close(&w->c);
 	w->open_id = 0;
+}
+
+static bool
+open_msg(struct walk *w, struct q_msg *m)
+{
+	w->open_id = m->id;
+	w->open_rcpt = 0;
+	w->verb->more(w, m);
+	return true;
 }
 
 static bool
@@ -243,10 +255,7 @@ visit_list(struct walk *w, struct q_msg *m)
 		return false;
 	hb_ctl_object(&w->c, NULL);
 	put_msg(&w->c, h, m);
-	w->open_id = m->id;
-	w->open_rcpt = 0;
-	list_rcpts(w, m);
-	return true;
+	return open_msg(w, m);
 }
 
 /* Actions. */
@@ -273,11 +282,41 @@ record(struct walk *w, uint64_t id, const struct q_change *c)
 	q_record(w->q, id, c, 1, on_recorded, w->tally);
 }
 
-static bool
-visit_flush(struct walk *w, struct q_msg *m)
+/* Recipients one by one.  Each act may change the list, or end the message. */
+static void
+act_on_rcpts(struct walk *w, struct q_msg *m,
+    void (*act)(struct walk *w, struct q_rcpt *r, bool matches))
 {
-	q_sched_flush(w->q->sched, m, q_now(w->q));
-	return true;
+	uint64_t id = w->open_id;
+
+	for (int i = 0; m != NULL && i < SLICE; i++) {
+		struct q_hot *h = q_hot_get(w->q, m);
+		struct q_rcpt *r = q_sched_next_rcpt(m, w->open_rcpt);
+
+		if (r == NULL) {
+			q_finish_if_empty(w->q, m);
+			m = NULL;
+			break;
+		}
+		w->open_rcpt = r->idx + 1;
+		act(w, r, rcpt_matches(w, h, r));
+		m = q_sched_find(w->q->sched, id);
+	}
+	if (m == NULL)
+		w->open_id = 0;
+}
+
+static void
+flush_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	(void)matches; /* all of a message that does */
+	q_sched_flush(w->q->sched, r, q_now(w->q));
+}
+
+static void
+more_flush(struct walk *w, struct q_msg *m)
+{
+	act_on_rcpts(w, m, flush_rcpt);
 }
 
 static void
@@ -290,15 +329,28 @@ record_held(struct walk *w, struct q_msg *m)
 	record(w, m->id, &c);
 }
 
+static void
+follow_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+{
+	(void)matches;
+	q_sched_follow(w->q->sched, r, q_now(w->q));
+}
+
+static void
+more_follow(struct walk *w, struct q_msg *m)
+{
+	act_on_rcpts(w, m, follow_rcpt);
+}
+
 /* What is so already is done. */
 static bool
 visit_hold(struct walk *w, struct q_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) != 0)
 		return true;
-	q_sched_hold(w->q->sched, m);
+	m->flags |= Q_MF_HELD;
 	record_held(w, m);
-	return true;
+	return open_msg(w, m);
 }
 
 static bool
@@ -306,13 +358,13 @@ visit_release(struct walk *w, struct q_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) == 0)
 		return true;
-	q_sched_release(w->q->sched, m, q_now(w->q));
+	m->flags &= ~Q_MF_HELD;
 	record_held(w, m);
-	return true;
+	return open_msg(w, m);
 }
 
 static void
-remove_rcpt(struct walk *w, struct q_rcpt *r)
+remove_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
@@ -320,6 +372,8 @@ remove_rcpt(struct walk *w, struct q_rcpt *r)
 		.outcome = &o };
 	uint64_t id = r->msg->id;
 
+	if (!matches)
+		return;
 	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
 	q_trace_add(w->q, id, "removed", r->idx, &o);
 	q_sched_done(w->q->sched, r);
@@ -327,63 +381,47 @@ remove_rcpt(struct walk *w, struct q_rcpt *r)
 }
 
 static void
-bounce_rcpt(struct walk *w, struct q_rcpt *r)
+bounce_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
 		.at_ms = hb_now_ms(),
 		.text = HB_SPAN("returned by the operator") };
 
-	if (r->state != Q_FAILED && r->state != Q_NOTICE)
+	q_sched_follow(w->q->sched, r, q_now(w->q));
+	if (matches && r->state != Q_FAILED && r->state != Q_NOTICE)
 		q_outcome(w->q, r, &o);
 }
 
-/* Recipients one by one: a domain's, or all. */
-static bool
-visit_rcpts(struct walk *w, struct q_msg *m,
-    void (*act)(struct walk *w, struct q_rcpt *r))
+static void
+more_remove(struct walk *w, struct q_msg *m)
 {
-	uint64_t id = m->id;
-	uint32_t from = 0;
-
-	/* each act may change the list, or end the message */
-	while ((m = q_sched_find(w->q->sched, id)) != NULL) {
-		struct q_hot *h = q_hot_get(w->q, m);
-		struct q_rcpt *r = m->rcpts;
-
-		while (r != NULL && (r->idx < from || !rcpt_matches(w, h, r)))
-			r = r->mnext;
-		if (r == NULL)
-			break;
-		from = r->idx + 1;
-		act(w, r);
-	}
-	if (m != NULL)
-		q_finish_if_empty(w->q, m);
-	return true;
+	act_on_rcpts(w, m, remove_rcpt);
 }
 
-static bool
-visit_remove(struct walk *w, struct q_msg *m)
+static void
+more_bounce(struct walk *w, struct q_msg *m)
 {
-	return visit_rcpts(w, m, remove_rcpt);
+	act_on_rcpts(w, m, bounce_rcpt);
 }
 
 static bool
 visit_bounce(struct walk *w, struct q_msg *m)
 {
-	if ((m->flags & Q_MF_HELD) != 0)
-		(void)visit_release(w, m);
-	return visit_rcpts(w, m, bounce_rcpt);
+	if ((m->flags & Q_MF_HELD) != 0) {
+		m->flags &= ~Q_MF_HELD;
+		record_held(w, m);
+	}
+	return open_msg(w, m);
 }
 
 static const struct verb verbs[] = {
-	{ HB_CTL_QUEUE, false, visit_list },
-	{ HB_CTL_FLUSH, false, visit_flush },
-	{ HB_CTL_HOLD, true, visit_hold },
-	{ HB_CTL_RELEASE, true, visit_release },
-	{ HB_CTL_REMOVE, true, visit_remove },
-	{ HB_CTL_BOUNCE, true, visit_bounce },
+	{ HB_CTL_QUEUE, false, visit_list, list_rcpts },
+	{ HB_CTL_FLUSH, false, open_msg, more_flush },
+	{ HB_CTL_HOLD, true, visit_hold, more_follow },
+	{ HB_CTL_RELEASE, true, visit_release, more_follow },
+	{ HB_CTL_REMOVE, true, open_msg, more_remove },
+	{ HB_CTL_BOUNCE, true, visit_bounce, more_bounce },
 };
 
 /* The walk itself. */
@@ -450,11 +488,13 @@ step(void *ctx)
 	struct walk *w = ctx;
 
 	q_kick(w->q);
-	for (int i = 0; i < SLICE && !is_full(w); i++) {
+	for (size_t work = 0; work < SLICE && !is_full(w); work++) {
 		struct q_msg *m;
 
 		if (w->open_id != 0) {
-			list_rcpts(w, q_sched_find(w->q->sched, w->open_id));
+			w->verb->more(w,
+			    q_sched_find(w->q->sched, w->open_id));
+			work += SLICE;
 			continue;
 		}
 		m = next_msg(w);
@@ -462,6 +502,7 @@ step(void *ctx)
 			walk_end(w);
 			return;
 		}
+		work += m->live;
 		visit(w, m);
 	}
 	hb_timer_set(w->timer, is_full(w) ? BUSY_MS : 0);
@@ -587,6 +628,7 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	struct q_msg *m = find_msg(q, c, arg);
 	struct q_hot *h = m != NULL ? q_hot_get(q, m) : NULL;
 	struct shown *kept;
+	struct q_rcpt *r;
 	unsigned n = 0;
 
 	if (m == NULL)
@@ -597,8 +639,8 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	}
 	hb_ctl_object(c, NULL);
 	put_msg(c, h, m);
-	for (struct q_rcpt *r = m->rcpts; r != NULL && n++ < SHOW_RCPTS;
-	     r = r->mnext)
+	for (r = q_sched_next_rcpt(m, 0); r != NULL && n++ < SHOW_RCPTS;
+	     r = q_sched_next_rcpt(m, r->idx + 1))
 		put_rcpt(q, c, h, r);
 	hb_ctl_close(c);
 	put_envelope(c, &h->env);

@@ -20,7 +20,6 @@
 #include "common/base/hash.h"
 #include "common/base/timefmt.h"
 #include "common/proto/intake.h"
-#include "queue/rules.h"
 
 enum {
 	SLICE = 1 << 20,
@@ -273,11 +272,9 @@ take_rcpts(struct q_drop *d, struct hb_span s)
 			  &d->env.flags);
 		d->nrcpt += err == 0;
 	}
-	d->nrcpt = q_rule_merge(NULL, 0, 0, v, d->nrcpt);
+	d->nrcpt = q_rcpts_unique(v, d->nrcpt);
 	d->rcpts = hb_arena_alloc(d->arena, d->nrcpt * sizeof(*v));
 	memcpy(d->rcpts, v, d->nrcpt * sizeof(*v));
-	for (size_t i = 0; i < d->nrcpt; i++)
-		d->rcpts[i].idx = (uint32_t)i;
 	free(v);
 	if (err == 0 && got < 0)
 		err = got;

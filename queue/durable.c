@@ -160,6 +160,7 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		if (c[i].kind == Q_CHANGE_TRIED)
 			r->c[i].stamp = q_stamp(q);
+		r->c[i].route = hb_arena_span(a, c[i].route);
 		if (c[i].rcpt != NULL)
 			copy_rcpt(a, &r->c[i]);
 		if (c[i].outcome != NULL)

@@ -5,7 +5,12 @@
  * unchanged is kept in memory alone: the same question gives the answer again.
  * Any other list is recorded before anything of it is sent, so that no crash
  * expands an alias twice: each entry becomes a recipient of its own, the one
- * that was asked about is done.
+ * that was asked about is done.  A long list is recorded piece by piece; after
+ * a crash between two pieces it is asked for again, and what is recorded is
+ * there already.
+ *
+ * An entry for a place where another recipient of the message goes is dropped
+ * (queue/places.h).
  */
 #include "config.h"
 
@@ -18,6 +23,8 @@
 #include "common/proto/address.h"
 #include "queue/rules.h"
 
+enum { PIECE = 1000 /* entries recorded at a time */ };
+
 /* A question on its way; or an answer on its way to the disk. */
 struct q_ask {
 	UT_hash_handle hh;
@@ -28,6 +35,9 @@ struct q_ask {
 	struct hb_arena *arena; /* owns items */
 	struct hb_rcpt *items;	/* malloc */
 	size_t n, cap;
+	TAILQ_ENTRY(q_ask) link; /* in q->split */
+	size_t at;		 /* the next item to record */
+	uint32_t first, count;	 /* numbers of those being recorded */
 	bool answered;
 };
 
@@ -185,25 +195,85 @@ is_plain(const struct q_ask *a, const struct hb_rcpt *rcpt)
 	    hb_span_eq(a->items[0].address, rcpt->address);
 }
 
-/* Gives each item what it inherits, and its number. */
+/* Gives an item what it inherits, and its number. */
 static void
-complete_items(struct q_ask *a, const struct hb_rcpt *from, uint32_t first)
+complete(struct q_ask *a, struct hb_rcpt *it, const struct hb_rcpt *from,
+    uint32_t idx)
 {
-	for (size_t i = 0; i < a->n; i++) {
-		struct hb_rcpt *it = &a->items[i];
-
-		it->idx = first + (uint32_t)i;
-		it->flags |= HB_RCPT_EXPANDED;
-		it->notify = from->notify;
-		it->orcpt = hb_arena_span(a->arena, from->orcpt);
-		it->original = hb_arena_span(a->arena, from->original.n > 0
-		    ? from->original : from->address);
-		if (it->owner.n == 0)
-			it->owner = hb_arena_span(a->arena, from->owner);
-	}
+	it->idx = idx;
+	it->flags |= HB_RCPT_EXPANDED;
+	it->notify = from->notify;
+	it->orcpt = from->orcpt;
+	it->original = from->original.n > 0 ? from->original : from->address;
+	if (it->owner.n == 0)
+		it->owner = from->owner;
+	a->count++;
 }
 
-/* The answer is on the disk: its recipients come in, the asked one goes. */
+static void
+later(struct q_ask *a)
+{
+	TAILQ_INSERT_TAIL(&a->q->split, a, link);
+	hb_timer_set(a->q->split_timer, 0);
+}
+
+static void on_recorded(void *ctx);
+
+/* The next piece of the answer.  With the last one the asked recipient is
+ * done. */
+static void
+record_piece(struct q_ask *a, struct q_rcpt *r, struct q_hot *h)
+{
+	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
+	const struct hb_rcpt from = *q_hot_rcpt(h, a->idx);
+	size_t end = a->n - a->at > PIECE ? a->at + PIECE : a->n;
+	struct q_change *c = hb_calloc(end - a->at + 1, sizeof(*c));
+	size_t n = 0;
+
+	a->first = r->msg->next_idx;
+	a->count = 0;
+	for (; a->at < end; a->at++) {
+		struct hb_rcpt *it = &a->items[a->at];
+
+		if (q_hot_taken(a->q, h, it, a->idx))
+			continue;
+		complete(a, it, &from, r->msg->next_idx++);
+		q_hot_add(h, it);
+		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
+			.rcpt = it };
+	}
+	if (a->at == a->n)
+		c[n++] = (struct q_change){ .kind = Q_CHANGE_DONE,
+			.idx = a->idx, .outcome = &replaced };
+	if (n > 0)
+		q_record(a->q, a->id, c, n, on_recorded, a);
+	else
+		later(a);
+	free(c);
+}
+
+static void
+split_on(void *ctx)
+{
+	struct q *q = ctx;
+	struct q_ask *a = TAILQ_FIRST(&q->split);
+	struct q_rcpt *r = asked_rcpt(a);
+	struct q_hot *h = r != NULL ? q_hot_get(q, r->msg) : NULL;
+
+	TAILQ_REMOVE(&q->split, a, link);
+	if (!TAILQ_EMPTY(&q->split))
+		hb_timer_set(q->split_timer, 0);
+	if (h != NULL && q_hot_rcpt(h, a->idx) != NULL) {
+		record_piece(a, r, h);
+		return;
+	}
+	if (r != NULL)
+		defer_unreadable(q, r);
+	ask_free(a);
+}
+
+/* A piece is on the disk: its recipients come in; after the last one the
+ * asked one goes. */
 static void
 on_recorded(void *ctx)
 {
@@ -211,35 +281,41 @@ on_recorded(void *ctx)
 	struct q *q = a->q;
 	struct q_msg *m = q_sched_find(q->sched, a->id);
 	struct q_rcpt *r = asked_rcpt(a);
+	struct q_hot *h = m != NULL ? m->user : NULL;
 
-	if (m != NULL && r != NULL) {
-		q_hot_drop(q, m); /* its list is no longer all */
-		for (size_t i = 0; i < a->n; i++)
-			q_sched_rcpt(q->sched, m, a->items[i].idx,
-			    q_now(q));
-		q_sched_done(q->sched, r);
-		q_finish_if_empty(q, m);
-		q_kick(q);
+	if (r == NULL) {
+		ask_free(a);
+		return;
 	}
+	/* read again while this was neither there nor on its way */
+	if (h != NULL && a->count > 0 && q_hot_rcpt(h, a->first) == NULL)
+		q_hot_drop(q, m);
+	for (uint32_t i = 0; i < a->count; i++)
+		q_sched_rcpt(q->sched, m, a->first + i, q_now(q));
+	q_kick(q);
+	if (a->at < a->n) {
+		later(a);
+		return;
+	}
+	q_sched_done(q->sched, r);
+	q_finish_if_empty(q, m);
 	ask_free(a);
 }
 
-static void
-record_items(struct q_ask *a, struct q_rcpt *r)
+/* The recipient as it is, if nobody else of the message goes there. */
+static bool
+send_plain(struct q_ask *a, struct q_rcpt *r, struct q_hot *h,
+    struct hb_rcpt *rcpt)
 {
-	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
-	struct q_change *c = hb_calloc(a->n + 1, sizeof(*c));
+	struct hb_rcpt *it = &a->items[0];
 
-	for (size_t i = 0; i < a->n; i++)
-		c[i] = (struct q_change){ .kind = Q_CHANGE_RCPT,
-			.rcpt = &a->items[i] };
-	c[a->n] = (struct q_change){ .kind = Q_CHANGE_DONE, .idx = a->idx,
-		.outcome = &replaced };
-	r->msg->next_idx += (uint32_t)a->n;
-	HASH_DEL(a->q->asks, a);
-	a->answered = true;
-	q_record(a->q, a->id, c, a->n + 1, on_recorded, a);
-	free(c);
+	if (!is_plain(a, rcpt) ||
+	    (h->n > 1 && q_hot_taken(a->q, h, it, a->idx)))
+		return false;
+	q_hot_routed(h, rcpt, it->route);
+	send_on(a->q, r, rcpt);
+	ask_free(a);
+	return true;
 }
 
 static void
@@ -248,26 +324,21 @@ use_items(struct q_ask *a, struct q_rcpt *r)
 	struct q *q = a->q;
 	struct q_hot *h = q_hot_get(q, r->msg);
 	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, a->idx) : NULL;
-	size_t asked = a->n;
 
 	if (rcpt == NULL) {
 		defer_unreadable(q, r);
 		ask_free(a);
 		return;
 	}
-	a->n = q_rule_merge(h->rcpts, h->n, rcpt->idx, a->items, a->n);
-	if (is_plain(a, rcpt)) {
-		rcpt->route = hb_arena_span(h->arena, a->items[0].route);
-		send_on(q, r, rcpt);
-		ask_free(a);
+	if (send_plain(a, r, h, rcpt))
 		return;
-	}
 	HB_LOG(HB_LOG_INFO, HB_EV_EXPAND, hb_kv_id(HB_K_MSG, a->id),
 	    hb_kv_span(HB_K_RCPT, rcpt->address),
-	    hb_kv_int(HB_K_COUNT, (int64_t)asked));
+	    hb_kv_int(HB_K_COUNT, (int64_t)a->n));
 	q_trace_add(q, a->id, "expanded", a->idx, NULL);
-	complete_items(a, rcpt, r->msg->next_idx);
-	record_items(a, r);
+	HASH_DEL(q->asks, a);
+	a->answered = true;
+	record_piece(a, r, h);
 }
 
 void
@@ -299,6 +370,13 @@ q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
+q_asks_init(struct q *q)
+{
+	TAILQ_INIT(&q->split);
+	q->split_timer = hb_timer_new(q->loop, split_on, q);
+}
+
+void
 q_asks_lost(struct q *q)
 {
 	struct q_ask *a, *tmp;
@@ -319,4 +397,9 @@ q_asks_free(struct q *q)
 
 	HASH_ITER(hh, q->asks, a, tmp)
 		ask_free(a);
+	while ((a = TAILQ_FIRST(&q->split)) != NULL) {
+		TAILQ_REMOVE(&q->split, a, link);
+		ask_free(a);
+	}
+	hb_timer_free(&q->split_timer);
 }

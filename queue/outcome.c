@@ -94,11 +94,16 @@ struct when {
 	bool logged; /* by the delivery worker */
 };
 
+/* An expanded recipient has its route on the disk; another one's is recorded
+ * where one more may lead to the same place. */
 static void
-apply_ok(struct q *q, struct q_rcpt *r, struct hb_span tls,
-    struct q_change *c)
+apply_ok(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
+    struct hb_span tls, struct q_change *c)
 {
 	c->kind = Q_CHANGE_DONE;
+	if (rcpt != NULL && r->msg->next_idx > 1 &&
+	    (rcpt->flags & HB_RCPT_EXPANDED) == 0)
+		c->route = rcpt->route;
 	hb_stat_delivered(tls);
 	q_sched_done(q->sched, r);
 }
@@ -155,7 +160,7 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 		log_delivery(q, m, rcpt, o);
 	q_trace_add(q, m->id, "attempt", r->idx, o);
 	if (o->result == HB_RESULT_OK)
-		apply_ok(q, r, o->tls, c);
+		apply_ok(q, r, rcpt, o->tls, c);
 	else if (o->result == HB_RESULT_FAIL)
 		apply_fail(q, r, rcpt, o, c);
 	else

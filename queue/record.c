@@ -309,7 +309,7 @@ q_message_end(struct q_message_writer *w, struct hb_span body)
 struct flat_change {
 	uint32_t kind, idx, attempts, flags;
 	int64_t next_ms, at_ms, off_ms, ahead_ms;
-	struct hb_span rcpt, outcome;
+	struct hb_span rcpt, outcome, route;
 };
 #define FIELD(tag, type, name, most)                                           \
 	{ (tag), (type), offsetof(struct flat_change, name), (most), #name }
@@ -324,6 +324,7 @@ static const struct hb_field change_fields[] = {
 	FIELD(8, HB_F_I64, at_ms, 0),
 	FIELD(9, HB_F_I64, off_ms, 0),
 	FIELD(10, HB_F_I64, ahead_ms, 0),
+	FIELD(11, HB_F_BYTES, route, HB_MAX_ROUTE),
 };
 static const struct hb_record change_record = { "change", change_fields,
 	HB_ARRAY_LEN(change_fields), sizeof(struct flat_change) };
@@ -334,7 +335,8 @@ q_change_encode(const struct q_change *c, struct hb_buf *out)
 	struct flat_change flat = { .kind = c->kind, .idx = c->idx,
 		.attempts = c->attempts, .flags = c->flags,
 		.next_ms = c->next_ms, .at_ms = c->stamp.at_ms,
-		.off_ms = c->stamp.off_ms, .ahead_ms = c->stamp.ahead_ms };
+		.off_ms = c->stamp.off_ms, .ahead_ms = c->stamp.ahead_ms,
+		.route = c->route };
 	struct hb_buf rcpt = HB_BUF_INIT(0), outcome = HB_BUF_INIT(0);
 	int r = 0;
 
@@ -364,8 +366,8 @@ q_change_decode(struct hb_span in, struct q_change *c,
 		return HB_E_CORRUPT;
 	*c = (struct q_change){ .kind = flat.kind, .idx = flat.idx,
 		.attempts = flat.attempts, .flags = flat.flags,
-		.next_ms = flat.next_ms, .stamp = { flat.at_ms, flat.off_ms,
-		    flat.ahead_ms } };
+		.next_ms = flat.next_ms, .route = flat.route,
+		.stamp = { flat.at_ms, flat.off_ms, flat.ahead_ms } };
 	if (c->kind == Q_CHANGE_RCPT)
 		c->rcpt = &store->rcpt;
 	if (c->kind == Q_CHANGE_TRIED || c->kind == Q_CHANGE_DONE)

@@ -26,6 +26,7 @@
 #include "common/proto/route.h"
 #include "common/proto/stats.h"
 #include "queue/clock.h"
+#include "queue/places.h"
 #include "queue/sched.h"
 #include "queue/spool.h"
 #include "queue/store.h"
@@ -55,7 +56,8 @@ struct q_hot {
 	struct hb_arena *arena; /* owns all below */
 	struct hb_env env;
 	struct hb_rcpt *rcpts; /* in order of idx */
-	size_t n;
+	size_t n, room;
+	struct q_places *places; /* of those with a route; NULL: not made */
 };
 TAILQ_HEAD(q_hots, q_hot);
 
@@ -89,6 +91,7 @@ struct q_delivery {
 
 struct q_recordlist;
 struct q_walks;
+TAILQ_HEAD(q_asklist, q_ask);
 
 struct q {
 	struct hb_role_env *env;
@@ -118,6 +121,8 @@ struct q {
 	struct q_txn *txns;   /* uthash */
 	size_t txn_bytes, txn_max; /* of mail being received */
 	struct q_ask *asks; /* uthash */
+	struct q_asklist split;	/* long answers, recorded piece by piece */
+	struct hb_timer *split_timer;
 	uint32_t next_ref;
 	uint16_t next_id;
 	struct q_recordlist *records;
@@ -169,10 +174,21 @@ void q_hot_put(struct q *q, struct q_msg *m, struct hb_arena *arena,
 /* NULL: the spool cannot give it (damaged).  Borrowed until the next call. */
 struct q_hot *q_hot_get(struct q *q, struct q_msg *m);
 struct hb_rcpt *q_hot_rcpt(const struct q_hot *h, uint32_t idx);
+/* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
+ * of H are void. */
+void q_hot_add(struct q_hot *h, const struct hb_rcpt *r);
+/* Has another recipient than number SELF the place of R already? */
+bool q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
+    uint32_t self);
+/* A recipient of H has a route now. */
+void q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route);
 void q_hot_drop(struct q *q, struct q_msg *m);
+/* `deliver` has changed. */
+void q_hot_reload(struct q *q);
 
 /* expand.c */
 void q_ask(struct q *q, struct q_rcpt *r);
+void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);
 void q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd);

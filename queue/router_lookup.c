@@ -47,17 +47,37 @@ struct rt_lookup {
 	struct rt_pool *user_pool, *password_pool;
 	struct known *known;
 	unsigned generation;
+	struct hb_timer *reading; /* a long map that changed */
 };
+
+/* Opens *M unless it is what SPEC says already.  A long file is read here and
+ * now: before the role serves, or at a reload that names another file. */
+static void
+open_map(struct hb_map **m, const struct hb_mapspec *spec,
+    enum hb_map_syntax syntax)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+
+	if (hb_map_is(*m, spec))
+		return;
+	hb_map_close(m);
+	if (spec->kind == HB_MAP_NONE)
+		return;
+	*m = hb_map_open(spec, syntax);
+	(void)!hb_map_get(*m, HB_SPAN_NONE, &value);
+	hb_buf_free(&value);
+}
 
 static void
 open_maps(struct rt_lookup *k)
 {
+	static const struct hb_mapspec none;
 	const struct hb_conf *c = k->conf;
 
-	if (c->aliases.kind != HB_MAP_NONE)
-		k->aliases = hb_map_open(&c->aliases, HB_MAPSYN_ALIASES);
-	if (!c->local_users.passwd)
-		k->users = hb_map_open(&c->local_users.map, HB_MAPSYN_TABLE);
+	open_map(&k->aliases, &c->aliases, HB_MAPSYN_ALIASES);
+	open_map(&k->users, c->local_users.passwd ? &none
+						  : &c->local_users.map,
+	    HB_MAPSYN_TABLE);
 	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
 	k->login_versions = hb_calloc(c->auth.n, sizeof(*k->login_versions));
 	for (size_t i = 0; i < c->auth.n; i++) {
@@ -68,16 +88,27 @@ open_maps(struct rt_lookup *k)
 }
 
 static void
-close_maps(struct rt_lookup *k, size_t n_logins)
+close_logins(struct rt_lookup *k, size_t n_logins)
 {
-	hb_map_close(&k->aliases);
-	hb_map_close(&k->users);
 	for (size_t i = 0; i < n_logins; i++)
 		hb_map_close(&k->logins[i]);
 	free(k->logins);
 	free(k->login_versions);
 	k->logins = NULL;
 	k->login_versions = NULL;
+}
+
+static void
+read_on(void *ctx)
+{
+	struct rt_lookup *k = ctx;
+	bool more = hb_map_read_on(k->aliases);
+
+	more = hb_map_read_on(k->users) || more;
+	for (size_t i = 0; i < k->conf->auth.n; i++)
+		more = hb_map_read_on(k->logins[i]) || more;
+	if (more)
+		hb_timer_set(k->reading, 0);
 }
 
 struct rt_lookup *
@@ -89,8 +120,17 @@ rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf)
 	k->conf = conf;
 	k->user_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);
 	k->password_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);
+	k->reading = hb_timer_new(l, read_on, k);
 	open_maps(k);
 	return k;
+}
+
+/* After each lookup. */
+static void
+looked_up(struct rt_lookup *k, const struct hb_map *m)
+{
+	if (hb_map_is_reading(m) && !hb_timer_is_set(k->reading))
+		hb_timer_set(k->reading, 0);
 }
 
 /* Forgets what is answered; what is under way is still answered. */
@@ -111,7 +151,7 @@ forget(struct rt_lookup *k, bool all)
 void
 rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 {
-	close_maps(k, k->conf->auth.n);
+	close_logins(k, k->conf->auth.n);
 	k->conf = conf;
 	k->generation++;
 	open_maps(k);
@@ -204,6 +244,7 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 	if (r == HB_E_NOTFOUND && domain.n > 0)
 		r = hb_map_get(k->users, hb_span_from(hb_buf_span(&key),
 		    local.n), &value);
+	looked_up(k, k->users);
 	hb_buf_free(&key);
 	hb_buf_free(&value);
 	return r == 0 ? RT_FOUND : r == HB_E_NOTFOUND ? RT_NOTFOUND : RT_TEMP;
@@ -222,9 +263,13 @@ rt_lookup_user(struct rt_lookup *k, unsigned lane, struct hb_span local,
 int
 rt_lookup_alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
 {
+	int r;
+
 	if (k->aliases == NULL)
 		return HB_E_NOTFOUND;
-	return hb_map_get(k->aliases, key, value);
+	r = hb_map_get(k->aliases, key, value);
+	looked_up(k, k->aliases);
+	return r;
 }
 
 static void
@@ -262,8 +307,10 @@ rt_lookup_password(struct rt_lookup *k, unsigned lane,
 	int r = HB_E_NOTFOUND;
 
 	find_usual(k);
-	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++)
+	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++) {
 		r = hb_map_get(k->logins[i], user, &value);
+		looked_up(k, k->logins[i]);
+	}
 	if (r == HB_E_TEMP) {
 		cb(ctx, RT_TEMP);
 	} else {

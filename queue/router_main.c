@@ -17,7 +17,11 @@
 #include "queue/router_lookup.h"
 #include "queue/router_walk.h"
 
-enum { INCLUDE_MAX = 16 * 1024 * 1024 };
+enum {
+	INCLUDE_MAX = 16 * 1024 * 1024,
+	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
+	PENDING_MS = 2
+};
 
 struct router {
 	struct hb_role_env *env;
@@ -34,6 +38,9 @@ struct asked {
 	struct hb_peer *peer; /* to see that it is still the same channel */
 	uint32_t ref;
 	struct hb_buf user;
+	struct hb_timer *timer; /* of a long walk, or NULL */
+	void (*go)(void *arg);
+	void *arg;
 };
 
 static struct asked *
@@ -54,16 +61,25 @@ static void
 asked_free(struct asked *a)
 {
 	hb_buf_free(&a->user);
+	hb_timer_free(&a->timer);
 	free(a);
 }
 
-/* Sends the answer if the one who asked is still there. */
-static void
-answer(struct asked *a, enum hb_ipc_type type, const void *msg)
+/* The one who asked, if that is still there. */
+static struct hb_peer *
+asker(const struct asked *a)
 {
 	struct hb_peer *p = hb_role_peer(a->router->env, a->role, a->instance);
 
-	if (p != NULL && p == a->peer)
+	return p == a->peer ? p : NULL;
+}
+
+static void
+answer(struct asked *a, enum hb_ipc_type type, const void *msg)
+{
+	struct hb_peer *p = asker(a);
+
+	if (p != NULL)
 		hb_peer_post(p, type, msg, -1);
 }
 
@@ -71,6 +87,14 @@ static unsigned
 lane_of(const struct asked *a)
 {
 	return a->role == HB_ROLE_SMTPD ? a->instance : RT_LANE_OWN;
+}
+
+static bool
+is_full(const struct asked *a)
+{
+	const struct hb_peer *p = asker(a);
+
+	return p != NULL && hb_peer_pending(p) > PENDING_MAX;
 }
 
 /* walk operations */
@@ -117,7 +141,44 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 	return n == 0 ? 0 : HB_E_TEMP;
 }
 
+static void
+on_later(void *ctx)
+{
+	struct asked *a = ctx;
+
+	a->go(a->arg);
+}
+
+static void
+op_later(void *ctx, void (*go)(void *arg), void *arg)
+{
+	struct asked *a = ctx;
+
+	if (a->timer == NULL)
+		a->timer = hb_timer_new(a->router->env->loop, on_later, a);
+	a->go = go;
+	a->arg = arg;
+	hb_timer_set(a->timer, is_full(a) ? PENDING_MS : 0);
+}
+
 /* queue: EXPAND */
+
+static bool
+send_items(void *ctx, const struct rt_item *items, size_t n)
+{
+	struct asked *a = ctx;
+
+	if (is_full(a))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct ipc_expand_item m = { .ref = a->ref,
+			.address = items[i].address, .route = items[i].route,
+			.flags = items[i].flags, .owner = items[i].owner };
+
+		answer(a, HB_IPC_EXPAND_ITEM, &m);
+	}
+	return true;
+}
 
 static void
 expanded(void *ctx, const struct rt_item *items, size_t n,
@@ -127,13 +188,8 @@ expanded(void *ctx, const struct rt_item *items, size_t n,
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct ipc_expand_end end = { .ref = a->ref };
 
-	for (size_t i = 0; i < n; i++) {
-		struct ipc_expand_item m = { .ref = a->ref,
-			.address = items[i].address, .route = items[i].route,
-			.flags = items[i].flags, .owner = items[i].owner };
-
-		answer(a, HB_IPC_EXPAND_ITEM, &m);
-	}
+	(void)items;
+	(void)n;
 	if (hb_tlv_encode(&hb_outcome_record, outcome, &bytes) < 0)
 		HB_BUG("outcome of the walk");
 	end.outcome = hb_buf_span(&bytes);
@@ -143,7 +199,7 @@ expanded(void *ctx, const struct rt_item *items, size_t n,
 }
 
 static const struct rt_walk_ops expand_ops = { op_alias, op_user, op_include,
-	expanded };
+	expanded, op_later, send_items };
 
 static void
 on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -315,10 +371,10 @@ explained(void *ctx, const struct rt_item *items, size_t n,
     const struct hb_outcome *outcome)
 {
 	struct asked *a = ctx;
-	struct hb_peer *p = hb_role_peer(a->router->env, a->role, a->instance);
+	struct hb_peer *p = asker(a);
 	struct hb_ctl c = { p, a->ref };
 
-	if (p == NULL || p != a->peer) {
+	if (p == NULL) {
 		asked_free(a);
 		return;
 	}
@@ -338,7 +394,7 @@ explained(void *ctx, const struct rt_item *items, size_t n,
 }
 
 static const struct rt_walk_ops explain_ops = { op_alias, op_user, op_include,
-	explained };
+	explained, op_later, NULL };
 
 /* "user@domain", or a domain alone: any address there. */
 static void

@@ -22,6 +22,13 @@ struct step {
 	bool final; /* "\name": no aliases */
 };
 
+/* A list's file that is being read. */
+struct source {
+	const struct step *list;
+	struct hb_buf content;
+	struct hb_span rest, line; /* of it what is not read yet */
+};
+
 struct seen {
 	UT_hash_handle hh;
 	struct hb_span text;
@@ -33,10 +40,11 @@ struct rt_walk {
 	void *ctx;
 	struct hb_arena *arena;
 	struct step *todo, **tail;
+	struct source *source; /* before what is to do; NULL: none */
 	struct seen *seen;
-	unsigned includes; /* files read */
+	unsigned lists, includes; /* files named, and read */
 	struct rt_item *items;
-	size_t n, room;
+	size_t n, room, given;
 	struct hb_outcome outcome;
 	struct step *waiting; /* for the answer about a user */
 	bool running, answered;
@@ -45,6 +53,11 @@ struct rt_walk {
 	bool only_exists;
 	rt_found_fn exists_cb;
 	void *exists_ctx;
+};
+
+enum {
+	SLICE = 200,	/* addresses, or members of a list, in a turn */
+	PART = 500	/* items of an answer in a turn */
 };
 
 /* What a local address is looked up as, most exact first. */
@@ -131,7 +144,7 @@ add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
 	HASH_FIND(hh, w->seen, key.p, key.n, seen);
 	if (seen != NULL && !again)
 		return NULL;
-	if (HASH_COUNT(w->seen) >= HB_MAX_ALIAS_TARGETS ||
+	if (HASH_COUNT(w->seen) > HB_MAX_ALIAS_TARGETS + w->lists ||
 	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
 		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
 		    "Alias too deep or too large");
@@ -213,10 +226,12 @@ read_address(struct hb_span text, struct hb_buf *out)
 }
 
 static void
-refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text)
+refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner)
 {
 	struct step bad = *s;
 
+	bad.owner = owner;
 	bad.text = hb_arena_span(w->arena, hb_span_head(text, HB_MAX_PATH));
 	bad.depth++;
 	refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
@@ -235,7 +250,7 @@ push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 
 		push(w, s, full, owner, final || names_itself(w, s, full));
 	} else if (r < 0) {
-		refuse_address(w, s, text);
+		refuse_address(w, s, text, owner);
 	}
 	hb_buf_free(&canonical);
 }
@@ -251,6 +266,7 @@ push_include(struct rt_walk *w, const struct step *s, struct hb_span path,
 
 	if (list == NULL)
 		return;
+	w->lists++;
 	list->include = hb_arena_span(w->arena, path);
 	list->text = s->text;
 	list->owner = owner;
@@ -315,42 +331,73 @@ push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
 	hb_buf_free(&plain);
 }
 
+/* False: no more targets in VALUE. */
+static bool
+push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_buf target = HB_BUF_INIT(0);
+	int r = hb_alias_next(value, &target);
+	struct step own = *s;
+
+	if (r > 0)
+		push_target(w, s, hb_buf_span(&target), owner, may_run);
+	if (r < 0) { /* of a list, that line fails alone */
+		own.owner = owner;
+		own.depth += owner.n > 0 || !may_run;
+		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
+		    "An alias holds a quote that is not closed");
+	}
+	hb_buf_free(&target);
+	return r > 0;
+}
+
 static void
 push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
     struct hb_span owner, bool may_run)
 {
-	struct hb_buf target = HB_BUF_INIT(0);
-	int r;
-
-	while ((r = hb_alias_next(&value, &target)) > 0)
-		push_target(w, s, hb_buf_span(&target), owner, may_run);
-	if (r < 0)
-		refuse(w, s, "5.3.5", HB_REASON_ALIAS_ERROR,
-		    "An alias holds a quote that is not closed");
-	hb_buf_free(&target);
+	while (push_next(w, s, &value, owner, may_run))
+		continue;
 }
 
-/* One target a line, '#' for comments.  A list's file is data: no commands
- * and files from it. */
+/* A list's file is data: no commands and files from it. */
 static void
 walk_include(struct rt_walk *w, const struct step *s)
 {
-	struct hb_buf content = HB_BUF_INIT(0);
-	struct hb_span rest, line;
+	struct source *f;
 
 	if (++w->includes > HB_MAX_INCLUDES) {
 		fail_temp(w, "Too many lists in one another");
-	} else if (w->ops->include(w->ctx, s->include, &content) < 0) {
-		fail_temp(w, "A list's file cannot be read");
-	} else {
-		rest = hb_span_markless(hb_buf_span(&content));
-		while (rest.n > 0) {
-			line = hb_span_trim(hb_span_cut(&rest, '\n'));
-			if (line.n > 0 && line.p[0] != '#')
-				push_targets(w, s, line, s->owner, false);
-		}
+		return;
 	}
-	hb_buf_free(&content);
+	f = hb_arena_alloc(w->arena, sizeof(*f));
+	*f = (struct source){ .list = s, .content = HB_BUF_INIT(0) };
+	if (w->ops->include(w->ctx, s->include, &f->content) < 0) {
+		hb_buf_free(&f->content);
+		fail_temp(w, "A list's file cannot be read");
+		return;
+	}
+	f->rest = hb_span_markless(hb_buf_span(&f->content));
+	w->source = f;
+}
+
+/* The next member of the list's file, or its next line: one target a line,
+ * '#' for comments. */
+static void
+read_source(struct rt_walk *w)
+{
+	struct source *f = w->source;
+
+	if (push_next(w, f->list, &f->line, f->list->owner, false))
+		return;
+	if (f->rest.n > 0) {
+		f->line = hb_span_trim(hb_span_cut(&f->rest, '\n'));
+		if (f->line.n > 0 && f->line.p[0] == '#')
+			f->line.n = 0;
+		return;
+	}
+	hb_buf_free(&f->content);
+	w->source = NULL;
 }
 
 /* Aliases, users and mailboxes are named without regard to case, as sendmail
@@ -553,6 +600,35 @@ walk_step(struct rt_walk *w, struct step *s)
 }
 
 static void
+walk_free(struct rt_walk *w)
+{
+	if (w->source != NULL)
+		hb_buf_free(&w->source->content);
+	HASH_CLEAR(hh, w->seen);
+	hb_arena_free(&w->arena);
+	free(w->items);
+	free(w);
+}
+
+/* The items of a good answer, in parts. */
+static void
+give(void *ctx)
+{
+	struct rt_walk *w = ctx;
+	size_t left = w->n - w->given;
+	size_t n = left < PART ? left : PART;
+
+	if (n > 0 && w->ops->part(w->ctx, w->items + w->given, n))
+		w->given += n;
+	if (w->given < w->n) {
+		w->ops->later(w->ctx, give, w);
+		return;
+	}
+	w->ops->done(w->ctx, NULL, 0, &w->outcome);
+	walk_free(w);
+}
+
+static void
 finish(struct rt_walk *w)
 {
 	if (w->outcome.result == HB_RESULT_NONE && w->n == 0)
@@ -560,18 +636,20 @@ finish(struct rt_walk *w)
 		    "The alias leads to nobody");
 	if (w->outcome.result == HB_RESULT_NONE)
 		succeed(w);
+	if (w->outcome.result != HB_RESULT_OK)
+		w->n = 0;
+	if (!w->only_exists && w->ops->part != NULL) {
+		give(w);
+		return;
+	}
 	if (w->only_exists)
 		w->exists_cb(w->exists_ctx,
 		    w->outcome.result == HB_RESULT_OK	    ? RT_FOUND
 			: w->outcome.result == HB_RESULT_FAIL ? RT_NOTFOUND
 							    : RT_TEMP);
 	else
-		w->ops->done(w->ctx, w->items,
-		    w->outcome.result == HB_RESULT_OK ? w->n : 0, &w->outcome);
-	HASH_CLEAR(hh, w->seen);
-	hb_arena_free(&w->arena);
-	free(w->items);
-	free(w);
+		w->ops->done(w->ctx, w->items, w->n, &w->outcome);
+	walk_free(w);
 }
 
 /* Is the answer clear before all is walked? */
@@ -585,10 +663,32 @@ is_settled(const struct rt_walk *w)
 }
 
 static void
+go_on(void *ctx)
+{
+	run(ctx);
+}
+
+/* One address, or one member of a list's file. */
+static void
+walk_next(struct rt_walk *w)
+{
+	struct step *s = w->todo;
+
+	if (w->source != NULL) {
+		read_source(w);
+		return;
+	}
+	w->todo = s->next;
+	if (w->todo == NULL)
+		w->tail = &w->todo;
+	walk_step(w, s);
+}
+
+static void
 run(struct rt_walk *w)
 {
 	w->running = true;
-	for (;;) {
+	for (unsigned work = 0;; work++) {
 		struct step *s = w->waiting;
 
 		if (s != NULL) {
@@ -598,15 +698,15 @@ run(struct rt_walk *w)
 			found_user(w, s, w->answer);
 			continue;
 		}
-		s = w->todo;
-		if (is_settled(w) || s == NULL) {
+		if (is_settled(w) || (w->todo == NULL && w->source == NULL)) {
 			finish(w);
 			return;
 		}
-		w->todo = s->next;
-		if (w->todo == NULL)
-			w->tail = &w->todo;
-		walk_step(w, s);
+		if (work >= SLICE) {
+			w->ops->later(w->ctx, go_on, w);
+			break;
+		}
+		walk_next(w);
 	}
 	w->running = false;
 }

@@ -39,10 +39,15 @@ struct rt_walk_ops {
 	 * freed after this. */
 	void (*done)(void *ctx, const struct rt_item *items, size_t n,
 	    const struct hb_outcome *outcome);
+	/* Calls GO with ARG in another turn: a long walk gives way. */
+	void (*later)(void *ctx, void (*go)(void *arg), void *arg);
+	/* May be NULL.  Takes items before done, which gets none then: a long
+	 * answer in parts.  False: not now, ask again later. */
+	bool (*part)(void *ctx, const struct rt_item *items, size_t n);
 };
 
-/* Starts; done may be called before this returns.  CONF is looked at anew
- * after each wait: a reload may have replaced it. */
+/* Starts; done may be called before this returns.  CONF outlives the walk and
+ * is looked at anew after each wait: a reload may have replaced *CONF. */
 void rt_walk(const struct hb_conf *const *conf, struct hb_span address,
     const struct rt_walk_ops *ops, void *ctx);
 

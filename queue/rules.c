@@ -1,11 +1,7 @@
 /* Rules of the queue manager.  Floor 2. */
 #include "queue/rules.h"
 
-#include <stdlib.h>
-
 #include "common/base/err.h"
-#include "common/base/hash.h"
-#include "common/base/mem.h"
 #include "common/proto/address.h"
 
 /* Routes. */
@@ -56,64 +52,6 @@ q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 		to->rcpts_n = domain.n;
 	}
 	to->key = hb_buf_span(key);
-}
-
-/* Merging. */
-
-struct set {
-	const struct hb_rcpt **v;
-	size_t mask;
-};
-
-static uint64_t
-hash_rcpt(const struct hb_rcpt *r)
-{
-	static const unsigned char key[16] = "address, route..";
-
-	return hb_siphash(key, r->address) ^ hb_siphash(key, r->route) * 3 ^
-	    hb_siphash(key, r->owner) * 5;
-}
-
-static bool
-same(const struct hb_rcpt *a, const struct hb_rcpt *b)
-{
-	return hb_span_eq(a->address, b->address) &&
-	    hb_span_eq(a->route, b->route) && hb_span_eq(a->owner, b->owner);
-}
-
-/* False when its like was there already. */
-static bool
-set_add(struct set *s, const struct hb_rcpt *r)
-{
-	size_t at = (size_t)hash_rcpt(r) & s->mask;
-
-	for (; s->v[at] != NULL; at = (at + 1) & s->mask)
-		if (same(s->v[at], r))
-			return false;
-	s->v[at] = r;
-	return true;
-}
-
-size_t
-q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
-    struct hb_rcpt *items, size_t n)
-{
-	struct set s = { .mask = 7 };
-	size_t kept = 0;
-
-	while (s.mask < (nhave + n) * 2)
-		s.mask = s.mask * 2 + 1;
-	s.v = hb_calloc(s.mask + 1, sizeof(struct hb_rcpt *));
-	for (size_t i = 0; i < nhave; i++)
-		if (have[i].idx != idx)
-			(void)set_add(&s, &have[i]);
-	for (size_t i = 0; i < n; i++) {
-		items[kept] = items[i];
-		if (set_add(&s, &items[kept]))
-			kept++;
-	}
-	free(s.v);
-	return kept;
 }
 
 /* Local deliveries. */

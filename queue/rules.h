@@ -1,7 +1,6 @@
 /*
  * Rules of the queue manager that need nothing but their arguments: which
- * recipients travel together, which are the same, what a local delivery does.
- * Floor 2.
+ * recipients travel together, what a local delivery does.  Floor 2.
  */
 #ifndef QUEUE_RULES_H
 #define QUEUE_RULES_H
@@ -21,14 +20,6 @@
 void q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
     struct hb_span route, struct hb_span owner, struct hb_span domain,
     struct hb_buf *key, struct q_route *to);
-
-/*
- * Drops from ITEMS those that are in HAVE already (but for number IDX, which
- * they replace), or that come twice: same address, route and owner.  Returns
- * how many stay, moved to the front in their order.
- */
-size_t q_rule_merge(const struct hb_rcpt *have, size_t nhave, uint32_t idx,
-    struct hb_rcpt *items, size_t n);
 
 /* Is mail by ROUTE (parsed) to be thrown away?  /dev/null, as the target of an
  * alias or of `deliver mbox', is no file that a helper could append to. */

@@ -10,6 +10,8 @@
 #define OF_NODE(n)                                                             \
 	((struct q_rcpt *)(void *)((char *)(n) - offsetof(struct q_rcpt, node)))
 
+enum { FEW_RCPTS = 16 }; /* found by a walk */
+
 static const bool state_is_busy[] = {
 #define X(sym, busy) [Q_##sym] = busy,
 	Q_STATES(X)
@@ -60,10 +62,14 @@ void
 q_sched_free(struct q_sched **sp)
 {
 	struct q_sched *s = *sp;
+	uint32_t cursor = 0;
+	struct q_msg *m;
 
 	*sp = NULL;
 	if (s == NULL)
 		return;
+	while ((m = q_sched_walk(s, &cursor)) != NULL)
+		free(m->by_idx);
 	q_dest_free_all(s);
 	q_lasts_free(&s->lasts);
 	q_heap_free(&s->times);
@@ -148,6 +154,97 @@ q_sched_walk(const struct q_sched *s, uint32_t *cursor)
 	return NULL;
 }
 
+/* Recipients of a message: a list, and a table by number where they are
+ * many, so that what ends one of them looks at no other. */
+
+static void
+msg_push(struct q_msg *m, struct q_rcpt *r)
+{
+	r->mprev = m->rcpts_tail;
+	r->mnext = NULL;
+	if (m->rcpts_tail != NULL)
+		m->rcpts_tail->mnext = r;
+	else
+		m->rcpts = r;
+	m->rcpts_tail = r;
+}
+
+static void
+msg_push_front(struct q_msg *m, struct q_rcpt *r)
+{
+	r->mprev = NULL;
+	r->mnext = m->rcpts;
+	if (m->rcpts != NULL)
+		m->rcpts->mprev = r;
+	else
+		m->rcpts_tail = r;
+	m->rcpts = r;
+}
+
+static void
+msg_remove(struct q_msg *m, struct q_rcpt *r)
+{
+	if (r->mprev != NULL)
+		r->mprev->mnext = r->mnext;
+	else
+		m->rcpts = r->mnext;
+	if (r->mnext != NULL)
+		r->mnext->mprev = r->mprev;
+	else
+		m->rcpts_tail = r->mprev;
+}
+
+static void
+index_grow(struct q_msg *m, uint32_t idx)
+{
+	uint32_t old = m->room;
+	size_t cell = sizeof(struct q_rcpt *);
+
+	for (m->room = old > 0 ? old : FEW_RCPTS * 2; m->room <= idx;)
+		m->room *= 2;
+	m->by_idx = hb_realloc(m->by_idx, m->room * cell);
+	memset(m->by_idx + old, 0, (m->room - old) * cell);
+	for (struct q_rcpt *r = old == 0 ? m->rcpts : NULL; r != NULL;
+	     r = r->mnext)
+		m->by_idx[r->idx] = r;
+}
+
+static void
+index_put(struct q_msg *m, struct q_rcpt *r)
+{
+	if (r->idx >= m->room && (m->room > 0 || m->live > FEW_RCPTS))
+		index_grow(m, m->next_idx);
+	if (m->room > 0)
+		m->by_idx[r->idx] = r;
+}
+
+struct q_rcpt *
+q_sched_find_rcpt(const struct q_msg *m, uint32_t idx)
+{
+	struct q_rcpt *r = m->rcpts;
+
+	if (m->room > 0)
+		return idx < m->room ? m->by_idx[idx] : NULL;
+	while (r != NULL && r->idx != idx)
+		r = r->mnext;
+	return r;
+}
+
+struct q_rcpt *
+q_sched_next_rcpt(const struct q_msg *m, uint32_t idx)
+{
+	struct q_rcpt *best = NULL;
+
+	for (; idx < m->room; idx++)
+		if (m->by_idx[idx] != NULL)
+			return m->by_idx[idx];
+	for (struct q_rcpt *r = m->room == 0 ? m->rcpts : NULL; r != NULL;
+	     r = r->mnext)
+		if (r->idx >= idx && (best == NULL || r->idx < best->idx))
+			best = r;
+	return best;
+}
+
 /* States and times. */
 
 int64_t
@@ -189,14 +286,10 @@ queue_notice(struct q_sched *s, struct q_rcpt *r)
 static void
 check_notice(struct q_sched *s, struct q_msg *m)
 {
-	struct q_rcpt *r = m->rcpts;
-
 	if (m->failed == 0 || m->busy > 0)
 		return;
-	while (r != NULL && r->state != Q_FAILED)
-		r = r->mnext;
-	if (r != NULL && (r->flags & Q_RF_QUEUED) == 0)
-		queue_notice(s, r);
+	if ((m->rcpts->flags & Q_RF_QUEUED) == 0)
+		queue_notice(s, m->rcpts);
 }
 
 void
@@ -207,6 +300,13 @@ q_set_state(struct q_sched *s, struct q_rcpt *r, enum q_state state)
 	s->count[r->state]--;
 	m->busy -= state_is_busy[r->state];
 	m->failed -= r->state == Q_FAILED;
+	if ((r->state == Q_FAILED) != (state == Q_FAILED)) {
+		msg_remove(m, r);
+		if (state == Q_FAILED)
+			msg_push_front(m, r);
+		else
+			msg_push(m, r);
+	}
 	r->state = (uint8_t)state;
 	s->count[state]++;
 	m->busy += state_is_busy[state];
@@ -262,26 +362,13 @@ q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
 
 	r->msg = m;
 	r->idx = idx;
-	if (m->rcpts_tail != NULL)
-		m->rcpts_tail->mnext = r;
-	else
-		m->rcpts = r;
-	m->rcpts_tail = r;
+	msg_push(m, r);
 	m->live++;
 	if (idx >= m->next_idx)
 		m->next_idx = idx + 1;
+	index_put(m, r);
 	s->count[Q_NEW]++;
 	become_new(s, r, when_ms);
-	return r;
-}
-
-struct q_rcpt *
-q_sched_find_rcpt(const struct q_msg *m, uint32_t idx)
-{
-	struct q_rcpt *r = m->rcpts;
-
-	while (r != NULL && r->idx != idx)
-		r = r->mnext;
 	return r;
 }
 
@@ -300,13 +387,10 @@ static void
 discard(struct q_sched *s, struct q_rcpt *r)
 {
 	struct q_msg *m = r->msg;
-	struct q_rcpt **at = &m->rcpts, *before = NULL;
 
-	for (; *at != r; at = &before->mnext)
-		before = *at;
-	*at = r->mnext;
-	if (m->rcpts_tail == r)
-		m->rcpts_tail = before;
+	msg_remove(m, r);
+	if (m->room > 0)
+		m->by_idx[r->idx] = NULL;
 	m->live--;
 	m->busy -= state_is_busy[r->state];
 	m->failed -= r->state == Q_FAILED;
@@ -354,6 +438,7 @@ q_sched_forget(struct q_sched *s, struct q_msg *m)
 	while (*at != m)
 		at = &(*at)->hnext;
 	*at = m->hnext;
+	free(m->by_idx);
 	q_pool_put(&s->msgs, m);
 }
 
@@ -416,18 +501,29 @@ q_sched_fail(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o,
 	check_notice(s, r->msg);
 }
 
+static int
+by_number(const void *a, const void *b)
+{
+	const struct q_rcpt *x = *(struct q_rcpt *const *)a;
+	const struct q_rcpt *y = *(struct q_rcpt *const *)b;
+
+	return x->idx < y->idx ? -1 : x->idx > y->idx;
+}
+
 size_t
 q_sched_take_failed(struct q_sched *s, struct q_msg *m, struct q_rcpt **out,
     size_t max)
 {
+	struct q_rcpt *r;
 	size_t n = 0;
 
-	for (struct q_rcpt *r = m->rcpts; r != NULL && n < max; r = r->mnext)
-		if (r->state == Q_FAILED) {
-			q_detach(s, r);
-			q_set_state(s, r, Q_NOTICE);
-			out[n++] = r;
-		}
+	while (n < max && (r = m->rcpts) != NULL && r->state == Q_FAILED) {
+		q_detach(s, r);
+		q_set_state(s, r, Q_NOTICE);
+		out[n++] = r;
+	}
+	if (n > 0)
+		qsort(out, n, sizeof(struct q_rcpt *), by_number);
 	check_notice(s, m);
 	return n;
 }
@@ -605,17 +701,28 @@ q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 /* The operator. */
 
 void
-q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms)
+q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
 {
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext) {
-		if (r->state == Q_NEW) {
-			r->when_ms = now_ms;
-			become_due(s, r);
-		} else if (r->state == Q_READY &&
-		    (r->flags & Q_RF_URGENT) == 0) {
-			q_dest_join(s, r, true);
-		}
-		r->flags |= Q_RF_FLUSH;
+	if (r->state == Q_NEW) {
+		r->when_ms = now_ms;
+		become_due(s, r);
+	} else if (r->state == Q_READY && (r->flags & Q_RF_URGENT) == 0) {
+		q_dest_join(s, r, true);
+	}
+	r->flags |= Q_RF_FLUSH;
+}
+
+void
+q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
+{
+	if ((r->msg->flags & Q_MF_HELD) == 0) {
+		if (r->state == Q_HELD)
+			become_new(s, r, now_ms);
+	} else if (r->state == Q_NEW || r->state == Q_DUE ||
+	    r->state == Q_READY) {
+		q_detach(s, r);
+		q_set_state(s, r, Q_HELD);
+		check_notice(s, r->msg);
 	}
 }
 
@@ -624,12 +731,7 @@ q_sched_hold(struct q_sched *s, struct q_msg *m)
 {
 	m->flags |= Q_MF_HELD;
 	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-		if (r->state == Q_NEW || r->state == Q_DUE ||
-		    r->state == Q_READY) {
-			q_detach(s, r);
-			q_set_state(s, r, Q_HELD);
-		}
-	check_notice(s, m);
+		q_sched_follow(s, r, 0);
 }
 
 void
@@ -637,8 +739,7 @@ q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms)
 {
 	m->flags &= ~Q_MF_HELD;
 	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
-		if (r->state == Q_HELD)
-			become_new(s, r, now_ms);
+		q_sched_follow(s, r, now_ms);
 }
 
 void

@@ -74,7 +74,7 @@ enum q_state {
 #define Q_RF_QUEUED 4u /* FAILED: in the line of notices */
 
 struct q_rcpt {
-	struct q_rcpt *mnext; /* of the same message, in order of idx */
+	struct q_rcpt *mnext, *mprev; /* of the same message: FAILED first */
 	struct q_msg *msg;
 	struct q_dest *dest; /* READY, ACTIVE; else NULL */
 	struct q_last *last; /* NULL: not tried yet */
@@ -101,9 +101,11 @@ struct q_msg {
 	int64_t arrived_ms;
 	uint64_t size;
 	struct q_rcpt *rcpts, *rcpts_tail;
+	struct q_rcpt **by_idx; /* of a message with many, or NULL */
 	void *user; /* the caller's */
 	uint32_t live, busy, failed;
 	uint32_t next_idx; /* above all that were ever used */
+	uint32_t room;	   /* of by_idx */
 	uint32_t flags;
 	uint32_t njobs; /* not ended yet */
 };
@@ -148,8 +150,10 @@ struct q_msg *q_sched_find(const struct q_sched *s, uint64_t id);
 /* A recipient, first tried at WHEN_MS. */
 struct q_rcpt *q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
     int64_t when_ms);
-/* Walks the message. */
 struct q_rcpt *q_sched_find_rcpt(const struct q_msg *m, uint32_t idx);
+/* The first recipient with a number of IDX or above, or NULL: recipients may
+ * come and go between calls. */
+struct q_rcpt *q_sched_next_rcpt(const struct q_msg *m, uint32_t idx);
 /* Restores what a record says (replay). */
 void q_sched_tried(struct q_sched *s, struct q_rcpt *r, uint32_t attempts,
     int64_t next_ms, const struct hb_outcome *o);
@@ -212,7 +216,8 @@ void q_sched_defer(struct q_sched *s, struct q_rcpt *r,
 /* Failed for good.  A NOTICE for its message follows. */
 void q_sched_fail(struct q_sched *s, struct q_rcpt *r,
     const struct hb_outcome *o, int64_t now_ms);
-/* Moves each FAILED recipient of M to NOTICE, at most MAX of them into OUT. */
+/* Moves each FAILED recipient of M to NOTICE, at most MAX of them into OUT, in
+ * order of idx. */
 size_t q_sched_take_failed(struct q_sched *s, struct q_msg *m,
     struct q_rcpt **out, size_t max);
 /* The notice could not be kept: again at WHEN_MS. */
@@ -248,8 +253,10 @@ int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
 int64_t q_sched_expires(const struct q_sched *s, const struct q_msg *m);
 
-/* The operator's words; each walks the message. */
-void q_sched_flush(struct q_sched *s, struct q_msg *m, int64_t now_ms);
+/* The operator's words; each of the last two walks the message. */
+void q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
+/* R becomes what Q_MF_HELD of its message says. */
+void q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
 void q_sched_hold(struct q_sched *s, struct q_msg *m);
 void q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms);
 

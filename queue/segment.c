@@ -232,12 +232,15 @@ static int
 write_zeroes(struct make_job *m)
 {
 	const struct q_io *io = m->s->io;
-	static const unsigned char zero[SLICE];
 	uint64_t left = m->header.size - m->zeroed;
 	size_t n = left < SLICE ? (size_t)left : SLICE;
+	unsigned char *zero = hb_calloc(n, 1);
+	int r;
 
 	m->zeroed += n;
-	return io->pwrite(io->ctx, m->fd, hb_span(zero, n), m->zeroed - n);
+	r = io->pwrite(io->ctx, m->fd, hb_span(zero, n), m->zeroed - n);
+	free(zero);
+	return r;
 }
 
 static int

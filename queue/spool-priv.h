@@ -57,10 +57,13 @@ void q_index_each(struct q_index *ix, void (*fn)(void *arg, struct q_msg *m),
 void q_msg_add_piece(struct q_msg *m, struct q_piece p);
 void q_msg_add_gen(struct q_msg *m, uint32_t gen);
 
-/* Payloads of fresh messages, oldest out first. */
+/* Payloads of fresh messages, and bodies of those with so many recipients that
+ * a job should not read them all again; oldest out first. */
 struct q_cached {
 	TAILQ_ENTRY(q_cached) link;
 	struct q_msg *m;
+	bool body; /* that alone, INFO belongs to it */
+	struct q_message_info info;
 	struct hb_buf payload;
 };
 TAILQ_HEAD(q_cache_list, q_cached);
@@ -68,8 +71,11 @@ struct q_cache {
 	struct q_cache_list list;
 	size_t bytes;
 };
-/* Takes PAYLOAD's memory. */
-void q_cache_put(struct q_cache *c, struct q_msg *m, struct hb_buf *payload);
+/* Takes PAYLOAD's memory.  M has nothing in the cache. */
+struct q_cached *q_cache_put(struct q_cache *c, struct q_msg *m,
+    struct hb_buf *payload);
+/* Drops the oldest until no more than MOST bytes are kept. */
+void q_cache_trim(struct q_cache *c, size_t most);
 void q_cache_drop(struct q_cache *c, struct q_msg *m);
 
 /* A record to be written. */

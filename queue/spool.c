@@ -95,9 +95,8 @@ cache_fresh(struct q_spool *s, struct q_msg *m, struct q_rec *r)
 {
 	if (r->payload.cap > s->cfg.cache_bytes / 4)
 		return;
-	q_cache_put(&s->cache, m, &r->payload);
-	while (s->cache.bytes > s->cfg.cache_bytes)
-		q_cache_drop(&s->cache, TAILQ_FIRST(&s->cache.list)->m);
+	(void)q_cache_put(&s->cache, m, &r->payload);
+	q_cache_trim(&s->cache, s->cfg.cache_bytes);
 }
 
 static void

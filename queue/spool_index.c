@@ -158,7 +158,7 @@ q_msg_add_gen(struct q_msg *m, uint32_t gen)
 	x->gens[x->ngens++] = gen;
 }
 
-void
+struct q_cached *
 q_cache_put(struct q_cache *c, struct q_msg *m, struct hb_buf *payload)
 {
 	struct q_cached *e = HB_NEW(struct q_cached);
@@ -169,6 +169,14 @@ q_cache_put(struct q_cache *c, struct q_msg *m, struct hb_buf *payload)
 	m->cached = e;
 	c->bytes += e->payload.cap;
 	TAILQ_INSERT_TAIL(&c->list, e, link);
+	return e;
+}
+
+void
+q_cache_trim(struct q_cache *c, size_t most)
+{
+	while (c->bytes > most)
+		q_cache_drop(c, TAILQ_FIRST(&c->list)->m);
 }
 
 void

@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "queue/spool-priv.h"
+
+enum { HEAVY = 64 << 10 /* bytes before a body */ };
 
 /* P's bytes as they are on the disk. */
 static int
@@ -56,7 +59,7 @@ q_base_read(struct q_spool *s, const struct q_msg *m, struct hb_buf *bytes,
 	struct hb_span payload;
 	int r;
 
-	if (m->cached != NULL)
+	if (m->cached != NULL && !m->cached->body)
 		return q_message_decode(hb_buf_span(&m->cached->payload), out);
 	r = q_piece_read(s, &m->base, m->id, bytes, &payload);
 	return r < 0 ? r : q_message_decode(payload, out);
@@ -101,6 +104,37 @@ q_set_aside_piece(struct q_spool *s, const struct q_piece *p, uint64_t id,
 
 /* bodies */
 
+/* One job of many asks for the body of a message with many recipients: it is
+ * kept without them. */
+static void
+keep_body(struct q_spool *s, struct q_msg *m, const struct q_message *msg)
+{
+	struct hb_buf body = HB_BUF_INIT(0);
+	struct q_cached *c;
+
+	if (msg->body.n > s->cfg.cache_bytes / 4)
+		return;
+	hb_buf_add(&body, msg->body);
+	q_cache_drop(&s->cache, m);
+	c = q_cache_put(&s->cache, m, &body);
+	c->body = true;
+	c->info = (struct q_message_info){ msg->large, msg->crc, msg->size };
+	q_cache_trim(&s->cache, s->cfg.cache_bytes);
+}
+
+static bool
+take_kept(const struct q_msg *m, struct q_message *msg)
+{
+	const struct q_cached *c = m->cached;
+
+	if (c == NULL || !c->body)
+		return false;
+	*msg = (struct q_message){ .large = c->info.large,
+		.crc = c->info.crc, .size = c->info.size,
+		.body = hb_buf_span(&c->payload) };
+	return true;
+}
+
 void
 q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
 {
@@ -114,7 +148,11 @@ q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
 		cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE, -1);
 		return;
 	}
-	r = q_base_read(s, m, &bytes, &msg);
+	r = take_kept(m, &msg) ? 0 : q_base_read(s, m, &bytes, &msg);
+	if (r == 0 && msg.body_at > HEAVY) {
+		keep_body(s, m, &msg);
+		(void)take_kept(m, &msg);
+	}
 	if (r == HB_E_CORRUPT)
 		q_set_aside_piece(s, &m->base, id, name);
 	if (r < 0)
@@ -158,6 +196,16 @@ load_added(struct load *l, const struct hb_rcpt *rcpt)
 	return r;
 }
 
+/* Where a recipient that is done has its copy. */
+static void
+load_place(struct load *l, const struct q_change *c)
+{
+	const struct hb_rcpt *r = hb_rcpt_find(l->rcpts, l->n, c->idx);
+
+	if (r != NULL && c->route.n > 0)
+		l->rcpts[r - l->rcpts].route = hb_arena_span(l->a, c->route);
+}
+
 static int
 load_changes(struct load *l, struct q_list list)
 {
@@ -171,6 +219,8 @@ load_changes(struct load *l, struct q_list list)
 			return HB_E_CORRUPT;
 		if (c.kind == Q_CHANGE_RCPT && load_added(l, c.rcpt) < 0)
 			return HB_E_CORRUPT;
+		if (c.kind == Q_CHANGE_DONE)
+			load_place(l, &c);
 	}
 	return r;
 }
@@ -249,6 +299,25 @@ load_base(struct q_spool *s, const struct q_msg *m, struct load *l,
 	return r;
 }
 
+static int
+by_idx(const void *a, const void *b)
+{
+	const struct hb_rcpt *x = a, *y = b;
+
+	return x->idx < y->idx ? -1 : x->idx > y->idx;
+}
+
+/* A change that could not be written at first stands behind later ones. */
+static void
+sort_rcpts(struct load *l)
+{
+	for (size_t i = 1; i < l->n; i++)
+		if (l->rcpts[i].idx < l->rcpts[i - 1].idx) {
+			qsort(l->rcpts, l->n, sizeof(*l->rcpts), by_idx);
+			return;
+		}
+}
+
 int
 q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n)
@@ -266,6 +335,7 @@ q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
 		r = load_chain(s, m, &l);
 	if (r == 0 && m->pending > 0)
 		r = load_pending(s, id, &l);
+	sort_rcpts(&l);
 	*rcpts = l.rcpts;
 	*n = l.n;
 	return r;

@@ -15,7 +15,6 @@
 #include "common/base/table.h"
 #include "common/proto/intake.h"
 #include "common/proto/wire.h"
-#include "queue/rules.h"
 #include "queue/spool_io.h"
 
 enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };
@@ -311,11 +310,9 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 		e->arrived_ms = hb_now_ms();
 	q_stamp_env(t->q, e);
 	/* the same recipient twice is one */
-	t->n = q_rule_merge(NULL, 0, 0, t->rcpts, t->n);
+	t->n = q_rcpts_unique(t->rcpts, t->n);
 	t->kept = hb_arena_alloc(t->arena, t->n * sizeof(*t->rcpts));
 	memcpy(t->kept, t->rcpts, t->n * sizeof(*t->rcpts));
-	for (size_t i = 0; i < t->n; i++)
-		t->kept[i].idx = (uint32_t)i;
 }
 
 void

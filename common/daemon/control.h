@@ -37,6 +37,10 @@ struct ctl_tree {
 	/* Not NULL: the outermost value is an array; each of its elements is
 	 * given away (V is borrowed) and forgotten. */
 	void (*element)(void *ctx, json_t *v);
+	/* May be NULL.  An element that is an object with a long array in it
+	 * is shown as it grows, and what the array holds is forgotten; in the
+	 * end element() gets the rest. */
+	void (*part)(void *ctx, json_t *v);
 	void *ctx;
 };
 /* NULL, or what is wrong with the token. */
@@ -79,6 +83,8 @@ struct ctl_cmd {
 	/* A row of a long answer. */
 	void (*element)(struct ctl_client *c, json_t *v);
 	int64_t patience_ms; /* without a sign of life; 0: the usual */
+	/* A part of a long row; the rest comes to element(). */
+	void (*part)(struct ctl_client *c, json_t *v);
 };
 extern const struct ctl_cmd ctl_cmds[HB_CMD_COUNT];
 /* What its command may wait for long; NULL: nothing. */
@@ -109,6 +115,7 @@ struct ctl_client {
 	size_t nasks, waiting;
 	/* what commands keep between their steps */
 	size_t rows;
+	bool row_is_open;     /* parts of it were shown */
 	json_t *first;	      /* explain: the router's answer */
 	struct ctl_trace *trace;
 	void (*free_trace)(struct ctl_trace **t);
@@ -181,6 +188,7 @@ void ctl_status_finish(struct ctl_client *c);
 void ctl_stats_begin(struct ctl_client *c);
 void ctl_stats_finish(struct ctl_client *c);
 void ctl_queue_element(struct ctl_client *c, json_t *v);
+void ctl_queue_part(struct ctl_client *c, json_t *v);
 void ctl_queue_finish(struct ctl_client *c);
 void ctl_show_finish(struct ctl_client *c);
 void ctl_explain_begin(struct ctl_client *c);

@@ -10,17 +10,33 @@
 #include "common/base/err.h"
 
 static void
-on_element(void *ctx, json_t *v)
+on_row(struct ctl_ask *a, json_t *v,
+    void (*show)(struct ctl_client *c, json_t *v))
 {
-	struct ctl_ask *a = ctx;
 	struct ctl_client *c = a->client;
 
 	if (c->too_slow || c->leaving)
 		return;
-	c->cmd->element(c, v);
+	show(c, v);
 	ctl_push(c, false);
 	if (ctl_client_is_full(c))
 		ctl_balance(c->ctl, a->peer);
+}
+
+static void
+on_element(void *ctx, json_t *v)
+{
+	struct ctl_ask *a = ctx;
+
+	on_row(a, v, a->client->cmd->element);
+}
+
+static void
+on_part(void *ctx, json_t *v)
+{
+	struct ctl_ask *a = ctx;
+
+	on_row(a, v, a->client->cmd->part);
 }
 
 static struct ctl_ask *
@@ -122,6 +138,7 @@ ask_peer(struct ctl_client *c, struct hb_peer *p, const struct ipc_ctl *q,
 	a = ask_new(c, hb_peer_role(p), hb_peer_instance(p));
 	if (stream) {
 		a->tree.element = on_element;
+		a->tree.part = c->cmd->part != NULL ? on_part : NULL;
 		a->tree.ctx = a;
 	}
 	send_ask(a, p, q);

@@ -117,7 +117,7 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_STATUS] = { ctl_status_begin, ctl_status_finish, NULL, 0 },
 	[HB_CMD_STATS] = { ctl_stats_begin, ctl_stats_finish, NULL, 0 },
 	[HB_CMD_QUEUE] = { begin_rows, ctl_queue_finish, ctl_queue_element,
-		WALK_MS },
+		WALK_MS, ctl_queue_part },
 	[HB_CMD_SHOW] = { begin_plain, ctl_show_finish, NULL, 0 },
 	[HB_CMD_TRACE] = { ctl_trace_begin, ctl_trace_finish, NULL, 0 },
 	[HB_CMD_FLUSH] = { begin_plain, finish_count, NULL, WALK_MS },

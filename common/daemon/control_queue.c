@@ -3,6 +3,9 @@
 
 #include "common/daemon/control.h"
 
+/* A row as JSON ends with its recipients. */
+#define ROW_END "]}"
+
 static void
 add_sender(struct ctl_client *c, const json_t *msg)
 {
@@ -65,10 +68,8 @@ static void
 add_msg(struct ctl_client *c, const json_t *msg)
 {
 	static const char *const head[] = { "id", "size", "arrived", "state" };
-	const json_t *rcpt;
-	size_t i;
 
-	for (i = 0; i < HB_ARRAY_LEN(head); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(head); i++) {
 		ctl_add_member(c, msg, head[i]);
 		ctl_add(c, "  ");
 	}
@@ -78,16 +79,63 @@ add_msg(struct ctl_client *c, const json_t *msg)
 		ctl_add_member(c, msg, "tls_demand");
 	}
 	ctl_add(c, "\n");
+}
+
+static void
+add_rcpts(struct ctl_client *c, const json_t *msg)
+{
+	const json_t *rcpt;
+	size_t i;
+
 	json_array_foreach(json_object_get(msg, "recipients"), i, rcpt)
 		add_rcpt(c, rcpt);
+}
+
+/* More recipients of the row that is open: they are its last member. */
+static void
+add_more(struct ctl_client *c, const json_t *msg)
+{
+	const json_t *rcpt;
+	size_t i;
+
+	if (!c->q.json) {
+		add_rcpts(c, msg);
+		return;
+	}
+	json_array_foreach(json_object_get(msg, "recipients"), i, rcpt) {
+		ctl_add(c, ",");
+		ctl_add_json(c, rcpt, JSON_COMPACT);
+	}
 }
 
 void
 ctl_queue_element(struct ctl_client *c, json_t *v)
 {
-	if (!c->q.json)
+	if (c->row_is_open) {
+		add_more(c, v);
+		if (c->q.json)
+			ctl_add(c, ROW_END);
+		c->row_is_open = false;
+		return;
+	}
+	if (!c->q.json) {
 		add_msg(c, v);
+		add_rcpts(c, v);
+	}
 	ctl_rows_add(c, v);
+}
+
+void
+ctl_queue_part(struct ctl_client *c, json_t *v)
+{
+	if (c->row_is_open) {
+		add_more(c, v);
+		return;
+	}
+	ctl_queue_element(c, v);
+	if (c->q.json)
+		c->text.n -= sizeof(ROW_END) - 1;
+	c->row_is_open = true;
 }
 
 void
@@ -132,6 +180,7 @@ add_envelope(struct ctl_client *c, const json_t *msg)
 		"tls" };
 
 	add_msg(c, msg);
+	add_rcpts(c, msg);
 	for (size_t i = 0; i < HB_ARRAY_LEN(keys); i++) {
 		if (ctl_member(msg, keys[i]).n == 0)
 			continue;

@@ -10,7 +10,8 @@
 
 #include "common/proto/stats.h"
 
-/* What is now, from the answers to `status', added up over a role. */
+/* What is now, from the answers to `status', added up over a role; without a
+ * role the highest of all. */
 static const struct gauge {
 	enum hb_role role;
 	const char *key, *name, *help;
@@ -30,6 +31,8 @@ static const struct gauge {
 	    "room for new mail" },
 	{ HB_ROLE_DELIVERY, "connections", "outgoing_connections",
 	    "connections to other servers" },
+	{ HB_ROLE_COUNT, "longest_turn_ms", "longest_turn_milliseconds",
+	    "for so long one of the processes heard nobody because it worked" },
 };
 
 struct totals {
@@ -49,8 +52,7 @@ ctl_stats_begin(struct ctl_client *c)
 		return;
 	}
 	ctl_ask_all(c, HB_ANY & ~HB_TO(PARENT), &counted, false);
-	ctl_ask_all(c, HB_TO(PARENT) | HB_TO(QUEUE) | HB_TO(DELIVERY), &now,
-	    false);
+	ctl_ask_all(c, HB_ANY, &now, false);
 }
 
 static void
@@ -68,10 +70,15 @@ add_counted(struct totals *t, const json_t *answer)
 static void
 add_now(struct totals *t, enum hb_role role, const json_t *answer)
 {
-	for (size_t i = 0; i < HB_ARRAY_LEN(gauges); i++)
+	for (size_t i = 0; i < HB_ARRAY_LEN(gauges); i++) {
+		int64_t n = json_integer_value(
+		    json_object_get(answer, gauges[i].key));
+
 		if (gauges[i].role == role)
-			t->now[i] += json_integer_value(
-			    json_object_get(answer, gauges[i].key));
+			t->now[i] += n;
+		else if (gauges[i].role == HB_ROLE_COUNT && n > t->now[i])
+			t->now[i] = n;
+	}
 }
 
 /* An answer to `status' says whose it is. */

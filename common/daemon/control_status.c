@@ -35,7 +35,8 @@ static bool
 is_common(const char *key)
 {
 	static const char *const common[] = { "role", "pid", "instance",
-		"uptime_s", "rss_kb", "log_dropped" };
+		"uptime_s", "rss_kb", "longest_turn_ms",
+		"log_dropped" };
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(common); i++)
 		if (hb_span_eq(hb_span_str(key), hb_span_str(common[i])))

@@ -5,7 +5,11 @@
 #include "common/base/timefmt.h"
 #include "common/daemon/control.h"
 
-enum { TREE_MAX = 64 << 20, ITEM_COST = 100 };
+enum {
+	TREE_MAX = 64 << 20,
+	ITEM_COST = 100,
+	PART = 200 /* of the array of a long row */
+};
 
 size_t
 ctl_utf8(struct hb_span s)
@@ -139,6 +143,20 @@ give_away(struct ctl_tree *t)
 	t->bytes = 0;
 }
 
+/* The array of a row (depth 3: rows, row, array) has grown long. */
+static void
+give_part(struct ctl_tree *t)
+{
+	json_t *in = t->depth == 3 ? t->open[2] : NULL;
+
+	if (t->part == NULL || in == NULL || !json_is_array(in) ||
+	    json_array_size(in) < PART)
+		return;
+	t->part(t->ctx, t->open[1]);
+	json_array_clear(in);
+	t->bytes = 0;
+}
+
 static const char *
 close_innermost(struct ctl_tree *t)
 {
@@ -148,6 +166,7 @@ close_innermost(struct ctl_tree *t)
 		t->whole = true;
 	else
 		give_away(t);
+	give_part(t);
 	return NULL;
 }
 

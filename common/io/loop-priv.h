@@ -12,6 +12,8 @@ struct hb_hooks {
 	struct hb_hook *armed; /* run at the end of this turn */
 };
 
+/* A turn has ended; the first call begins the first one. */
+void hb_turn_ended(void);
 void hb_hooks_run(struct hb_hooks *l);
 void hb_hooks_free(struct hb_hooks *l);
 

@@ -80,6 +80,7 @@ int
 hb_loop_run(struct hb_loop *l)
 {
 	l->stop = false;
+	hb_turn_ended();
 	while (!l->stop) {
 		int flags = EVLOOP_ONCE;
 
@@ -89,6 +90,7 @@ hb_loop_run(struct hb_loop *l)
 			return HB_E_IO;
 		hb_clock_refresh();
 		hb_hooks_run(&l->hooks);
+		hb_turn_ended();
 	}
 	return 0;
 }

@@ -16,6 +16,11 @@ void hb_loop_free(struct hb_loop **l);
 /* Runs until hb_loop_stop.  Returns 0, or HB_E_IO. */
 int hb_loop_run(struct hb_loop *l) HB_MUSTCHECK;
 void hb_loop_stop(struct hb_loop *l);
+/* The longest turn so far, in milliseconds of the processor: for so long did
+ * this process hear nobody. */
+int64_t hb_loop_longest_ms(void);
+/* This turn is the last one that only prepares: what follows counts. */
+void hb_loop_serves(void);
 
 /* Wall clock (ms since 1970; lab shift included) and monotonic clock, read
  * once a turn of the loop. */

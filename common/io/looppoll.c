@@ -229,6 +229,7 @@ int
 hb_loop_run(struct hb_loop *l)
 {
 	l->stop = false;
+	hb_turn_ended();
 	while (!l->stop) {
 		if (poll(l->fds, (nfds_t)l->nfds, wait_ms(l)) < 0 &&
 		    errno != EINTR)
@@ -237,6 +238,7 @@ hb_loop_run(struct hb_loop *l)
 		run_ios(l);
 		run_timers(l);
 		hb_hooks_run(&l->hooks);
+		hb_turn_ended();
 	}
 	return 0;
 }

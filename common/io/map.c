@@ -19,7 +19,11 @@
 #include "common/base/limits.h"
 #include "common/base/table.h"
 
-enum { FILE_MAX = 256 * 1024 * 1024 };
+enum {
+	FILE_MAX = 256 * 1024 * 1024,
+	AT_ONCE = 64 << 10, /* bytes of text that one lookup may wait for */
+	SLICE = 1000	    /* entries of a longer one */
+};
 
 struct entry {
 	UT_hash_handle hh;
@@ -34,6 +38,15 @@ struct version {
 	struct timespec mtime;
 };
 
+/* The entries of a text, while they are read and then. */
+struct content {
+	struct version version;
+	struct hb_buf text;
+	struct hb_maptext mt;
+	struct hb_arena *arena;
+	struct entry *entries;
+};
+
 struct hb_map {
 	enum hb_map_kind kind; /* as configured */
 	enum hb_map_syntax syntax;
@@ -43,6 +56,7 @@ struct hb_map {
 	uint64_t loads;
 	struct hb_arena *arena; /* of a text file */
 	struct entry *entries;
+	struct content *next; /* that is being read, while the old one counts */
 	DB *db;
 };
 
@@ -60,6 +74,13 @@ hb_map_open(const struct hb_mapspec *spec, enum hb_map_syntax syntax)
 	return m;
 }
 
+bool
+hb_map_is(const struct hb_map *m, const struct hb_mapspec *spec)
+{
+	return m != NULL && m->kind == spec->kind &&
+	    strcmp(m->text_path, spec->arg) == 0;
+}
+
 static void
 unload(struct hb_map *m)
 {
@@ -71,11 +92,27 @@ unload(struct hb_map *m)
 	m->loaded = false;
 }
 
+static void
+drop_next(struct hb_map *m)
+{
+	struct content *c = m->next;
+
+	m->next = NULL;
+	if (c == NULL)
+		return;
+	hb_maptext_free(&c->mt);
+	hb_buf_free(&c->text);
+	HASH_CLEAR(hh, c->entries);
+	hb_arena_free(&c->arena);
+	free(c);
+}
+
 void
 hb_map_close(struct hb_map **m)
 {
 	if (*m == NULL)
 		return;
+	drop_next(*m);
 	unload(*m);
 	free((*m)->text_path);
 	free((*m)->db_path);
@@ -159,59 +196,114 @@ lower_key(struct hb_span key, struct hb_buf *out)
 }
 
 static struct entry *
-find_entry(struct hb_map *m, struct hb_span key)
+find_entry(struct entry *entries, struct hb_span key)
 {
 	struct entry *e = NULL;
 
-	HASH_FIND(hh, m->entries, key.p, key.n, e);
+	HASH_FIND(hh, entries, key.p, key.n, e);
 	return e;
 }
 
-/* The first entry of a key counts; a line that is no entry is told and
- * skipped. */
 static void
-load_entries(struct hb_map *m, struct hb_span text)
+add_entry(struct content *c, struct hb_span key, struct hb_span value)
 {
-	struct hb_buf key = HB_BUF_INIT(0);
-	struct hb_maptext mt;
-	struct hb_span k, v;
-	int r;
+	struct hb_buf low = HB_BUF_INIT(0);
+	struct entry *e;
 
-	hb_maptext_init(&mt, text, m->syntax);
-	while ((r = hb_maptext_next(&mt, &k, &v)) != 0) {
-		struct entry *e;
-
-		if (r < 0 || v.n > HB_MAX_MAP_VALUE) {
-			HB_LOG(HB_LOG_WARN, HB_EV_MAP,
-			    hb_kv_str(HB_K_FILE, m->text_path),
-			    hb_kv_int(HB_K_LINE, mt.line),
-			    hb_kv_str(HB_K_ERROR, "not an entry"));
-			continue;
-		}
-		lower_key(k, &key);
-		if (find_entry(m, hb_buf_span(&key)) != NULL)
-			continue;
-		e = hb_arena_alloc(m->arena, sizeof(*e));
-		e->key = hb_arena_span(m->arena, hb_buf_span(&key));
-		e->value = hb_arena_span(m->arena, v);
-		HASH_ADD_KEYPTR(hh, m->entries, e->key.p, e->key.n, e);
+	lower_key(key, &low);
+	if (find_entry(c->entries, hb_buf_span(&low)) == NULL) {
+		e = hb_arena_alloc(c->arena, sizeof(*e));
+		e->key = hb_arena_span(c->arena, hb_buf_span(&low));
+		e->value = hb_arena_span(c->arena, value);
+		HASH_ADD_KEYPTR(hh, c->entries, e->key.p, e->key.n, e);
 	}
-	hb_maptext_free(&mt);
-	hb_buf_free(&key);
+	hb_buf_free(&low);
+}
+
+/* The first entry of a key counts; a line that is no entry is told and
+ * skipped.  False: that was all. */
+static bool
+load_entry(struct hb_map *m)
+{
+	struct content *c = m->next;
+	struct hb_span k, v;
+	int r = hb_maptext_next(&c->mt, &k, &v);
+
+	if (r < 0 || (r > 0 && v.n > HB_MAX_MAP_VALUE))
+		HB_LOG(HB_LOG_WARN, HB_EV_MAP,
+		    hb_kv_str(HB_K_FILE, m->text_path),
+		    hb_kv_int(HB_K_LINE, c->mt.line),
+		    hb_kv_str(HB_K_ERROR, "not an entry"));
+	else if (r > 0)
+		add_entry(c, k, v);
+	return r != 0;
 }
 
 static int
-load_text(struct hb_map *m)
+begin_text(struct hb_map *m, const struct version *v)
 {
-	struct hb_buf text = HB_BUF_INIT(0);
-	int r = read_whole(m->text_path, &text);
+	struct content *c = HB_NEW(struct content);
+	int r;
 
-	if (r == 0) {
-		m->arena = hb_arena_new();
-		load_entries(m, hb_buf_span(&text));
-	}
-	hb_buf_free(&text);
+	m->next = c;
+	c->version = *v;
+	c->text = HB_BUF_INIT(0);
+	c->arena = hb_arena_new();
+	r = read_whole(m->text_path, &c->text);
+	hb_maptext_init(&c->mt, hb_buf_span(&c->text), m->syntax);
+	if (r < 0)
+		drop_next(m);
 	return r;
+}
+
+/* What was read counts from now on. */
+static void
+use_next(struct hb_map *m)
+{
+	struct content *c = m->next;
+
+	unload(m);
+	m->arena = c->arena;
+	m->entries = c->entries;
+	m->version = c->version;
+	m->loads++;
+	m->loaded = true;
+	m->from_db = false;
+	c->arena = NULL;
+	c->entries = NULL;
+	drop_next(m);
+}
+
+bool
+hb_map_read_on(struct hb_map *m)
+{
+	for (int i = 0; i < SLICE && m != NULL && m->next != NULL; i++)
+		if (!load_entry(m))
+			use_next(m);
+	return hb_map_is_reading(m);
+}
+
+bool
+hb_map_is_reading(const struct hb_map *m)
+{
+	return m != NULL && m->next != NULL;
+}
+
+/* A long text is read on by hb_map_read_on, if there is another to serve. */
+static int
+load_text(struct hb_map *m, const struct version *v)
+{
+	int r = 0;
+
+	if (m->next != NULL && !same_version(v, &m->next->version))
+		drop_next(m);
+	if (m->next == NULL)
+		r = begin_text(m, v);
+	if (r < 0)
+		return r;
+	while ((!m->loaded || v->size <= AT_ONCE) && m->next != NULL)
+		(void)hb_map_read_on(m);
+	return 0;
 }
 
 static void
@@ -249,17 +341,18 @@ refresh(struct hb_map *m)
 		return r;
 	if (m->loaded && m->from_db == db && same_version(&v, &m->version))
 		return 0;
-	unload(m);
-	if (db) {
-		m->db = open_db(m->db_path, DB_RDONLY);
-		r = m->db != NULL ? 0 : HB_E_TEMP;
-	} else {
-		r = load_text(m);
-	}
-	if (r < 0)
+	if (!db) {
+		r = load_text(m, &v);
+		if (r < 0)
+			unload(m);
 		return r;
-	m->loaded = true;
-	m->from_db = db;
+	}
+	drop_next(m);
+	unload(m);
+	m->db = open_db(m->db_path, DB_RDONLY);
+	if (m->db == NULL)
+		return HB_E_TEMP;
+	m->loaded = m->from_db = true;
 	m->version = v;
 	m->loads++;
 	return 0;
@@ -320,7 +413,7 @@ hb_map_get(struct hb_map *m, struct hb_span key, struct hb_buf *value)
 	if (m->from_db) {
 		r = db_get(m, hb_buf_span(&low), value);
 	} else {
-		e = find_entry(m, hb_buf_span(&low));
+		e = find_entry(m->entries, hb_buf_span(&low));
 		r = e == NULL ? HB_E_NOTFOUND : hb_buf_put(value, e->value);
 	}
 	hb_buf_free(&low);

@@ -16,7 +16,8 @@ struct hb_map *hb_map_open(const struct hb_mapspec *spec,
     enum hb_map_syntax syntax);
 void hb_map_close(struct hb_map **m);
 /*
- * KEY is looked up in lower case.  A file that changed is read again.
+ * KEY is looked up in lower case.  A file that changed is read again; where
+ * that is long the old entries count until hb_map_read_on has read all.
  * Returns 0 (VALUE filled), HB_E_NOTFOUND, HB_E_TEMP (cannot be read now).
  */
 int hb_map_get(struct hb_map *m, struct hb_span key,
@@ -28,6 +29,11 @@ uint64_t hb_map_version(struct hb_map *m);
  * the file's order; the spans live until the map is asked again. */
 void hb_map_walk(const struct hb_map *m, void (*row)(void *ctx,
     struct hb_span value), void *ctx);
+/* Reads a slice of a long file that changed.  True: there is more. */
+bool hb_map_read_on(struct hb_map *m);
+bool hb_map_is_reading(const struct hb_map *m);
+/* Was M opened with SPEC? */
+bool hb_map_is(const struct hb_map *m, const struct hb_mapspec *spec);
 
 /*
  * Builds the Berkeley DB file FILE.db from TEXT; readers see the old one or

@@ -468,6 +468,7 @@ start(struct hb_role_env *env, struct hb_buf *err)
 	if (priv->spec->started != NULL)
 		priv->spec->started(env);
 	priv->running = true;
+	hb_loop_serves();
 	return 0;
 }
 
@@ -566,6 +567,7 @@ answer_status(struct hb_role_env *env, struct hb_peer *p,
 	hb_ctl_int(&c, "instance", env->instance);
 	hb_ctl_int(&c, "uptime_s", (hb_boot_ms() - priv->started_ms) / 1000);
 	hb_ctl_int(&c, "rss_kb", memory_kb(priv));
+	hb_ctl_int(&c, "longest_turn_ms", hb_loop_longest_ms());
 	hb_ctl_int(&c, "log_dropped", (int64_t)hb_logsink_dropped());
 	if (priv->spec->on_ctl != NULL)
 		priv->spec->on_ctl(env, p, q);

@@ -28,6 +28,8 @@ static struct {
 	int64_t skipped_ms; /* of long sleeps */
 } now;
 
+static int64_t cpu_ns, longest_ns; /* cpu_ns: at the end of the last turn */
+
 static bool
 read_clock(clockid_t id, int64_t *ms)
 {
@@ -53,6 +55,33 @@ hb_clock_refresh(void)
 	slept_ms += now.boot_ms - now.mono_ms;
 	if (slept_ms > SLEEP_MAX_MS)
 		now.skipped_ms += slept_ms - SLEEP_MAX_MS;
+}
+
+/* Time of the processor: what other processes take is not ours, nor is sleep. */
+void
+hb_turn_ended(void)
+{
+	struct timespec ts;
+	int64_t ns;
+
+	if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) != 0)
+		return;
+	ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+	if (cpu_ns > 0 && ns - cpu_ns > longest_ns)
+		longest_ns = ns - cpu_ns;
+	cpu_ns = ns;
+}
+
+void
+hb_loop_serves(void)
+{
+	cpu_ns = longest_ns = 0;
+}
+
+int64_t
+hb_loop_longest_ms(void)
+{
+	return longest_ns / 1000000;
 }
 
 void

@@ -102,3 +102,19 @@ hb_env_tls_demand(uint32_t flags)
 		return "required";
 	return (flags & HB_ENV_TLS_OPTIONAL) != 0 ? "optional" : "";
 }
+
+const struct hb_rcpt *
+hb_rcpt_find(const struct hb_rcpt *v, size_t n, uint32_t idx)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (v[mid].idx < idx)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < n && v[lo].idx == idx ? &v[lo] : NULL;
+}

@@ -89,4 +89,8 @@ extern const struct hb_record hb_outcome_record;
 /* 16 hexadecimal digits and a NUL into DST[17]. */
 void hb_msgid_format(uint64_t id, char dst[17]);
 
+/* By its number in V, N recipients in order of idx; or NULL. */
+const struct hb_rcpt *hb_rcpt_find(const struct hb_rcpt *v, size_t n,
+    uint32_t idx);
+
 #endif

@@ -431,10 +431,13 @@ make_durable(struct submit *s, const char *path)
 {
 	int dir;
 
-	if (fsync(s->fd) != 0 || renameat(s->dir, s->tmp, s->dir, s->name) != 0)
+	if (fdatasync(s->fd) != 0 ||
+	    renameat(s->dir, s->tmp, s->dir, s->name) != 0)
 		fail_writing(s, "maildrop");
+	/* a folder that we may only write to: the file's flush takes its new
+	 * name along, as far as there is a journal */
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if ((dir >= 0 && fsync(dir) != 0) || fsync(s->fd) != 0) {
+	if (fsync(dir >= 0 ? dir : s->fd) != 0) {
 		(void)unlinkat(s->dir, s->name, 0);
 		fail_writing(s, "maildrop");
 	}

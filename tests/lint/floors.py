@@ -28,7 +28,7 @@ FLOORS = (
     ("sts/*", 3),
     ("queue/change.h", 1), ("queue/record.*", 1),
     ("queue/clock.*", 2), ("queue/dsn.*", 2), ("queue/heap.*", 2),
-    ("queue/last.*", 2),
+    ("queue/last.*", 2), ("queue/places.*", 2),
     ("queue/pool.*", 2), ("queue/router_rules.*", 2),
     ("queue/router_usual.*", 2), ("queue/router_walk.*", 2),
     ("queue/rules.*", 2), ("queue/sched*", 2), ("queue/turns.*", 2),

@@ -469,3 +469,19 @@ def test_S_10_helper_that_dies(make_server):
     assert record["signal"] == "9"
     hb.killed.add(int(record["pid"]))
     hb.wait_reason("helper-failed")
+
+
+def test_F_14_E_3_one_mailbox_one_copy(make_server):
+    """However it is written, whatever leads there: one copy."""
+    server = make_server(start=False)
+    server.write("aliases", "team: alice, bob\nall: team, \\\\alice, Bob\n"
+                 "owner-team: bob\nalice: alice\n")
+    server.configure(["aliases text:%s" % server.path("aliases")])
+    server.start()
+    server.send("a@client.test", ["alice@hb.test", "ALICE@HB.test",
+                                  "team@hb.test", "Alice@hb.test",
+                                  "all@hb.test"], client.text("once"))
+    server.wait_mail("alice")
+    server.wait_mail("bob")
+    server.wait_empty()
+    assert len(server.maildir("alice")) == len(server.maildir("bob")) == 1

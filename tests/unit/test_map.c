@@ -220,6 +220,47 @@ remove_dir(void **state)
 	return rmdir(dir);
 }
 
+/* Lookups do not wait for a long file that changed: the old entries count
+ * until all of it is read, slice by slice. */
+static void
+test_A_2_a_long_file_that_changed_is_read_in_slices(void **state)
+{
+	struct hb_buf text = HB_BUF_INIT(0), value = HB_BUF_INIT(0);
+	struct hb_mapspec spec = { HB_MAP_TEXT, file };
+	struct hb_map *m;
+	int slices = 1;
+
+	(void)state;
+	write_file("old: a\n", 100);
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_int_equal(hb_map_get(m, HB_SPAN("old"), &value), 0);
+	assert_false(hb_map_is_reading(m));
+	for (int i = 0; i < 100000; i++)
+		hb_buf_addf(&text, "a%d: b\n", i);
+	hb_buf_add(&text, hb_span("", 1));
+	write_file((const char *)text.p, 50);
+	assert_int_equal(hb_map_get(m, HB_SPAN("old"), &value), 0);
+	assert_true(hb_map_is_reading(m));
+	while (hb_map_read_on(m)) {
+		assert_int_equal(hb_map_get(m, HB_SPAN("old"), &value), 0);
+		slices++;
+	}
+	assert_true(slices > 50);
+	assert_int_equal(hb_map_get(m, HB_SPAN("a99999"), &value), 0);
+	assert_int_equal(hb_map_get(m, HB_SPAN("old"), &value),
+	    HB_E_NOTFOUND);
+	/* one that changes while it is read */
+	write_file((const char *)text.p, 40);
+	assert_int_equal(hb_map_get(m, HB_SPAN("a1"), &value), 0);
+	assert_true(hb_map_is_reading(m));
+	write_file("new: a\n", 30);
+	assert_int_equal(hb_map_get(m, HB_SPAN("new"), &value), 0);
+	assert_false(hb_map_is_reading(m));
+	hb_map_close(&m);
+	hb_buf_free(&text);
+	hb_buf_free(&value);
+}
+
 int
 main(void)
 {
@@ -231,6 +272,7 @@ main(void)
 		cmocka_unit_test(alias_targets_are_cut),
 		cmocka_unit_test(test_F_13_comments_and_quotes_of_targets),
 		cmocka_unit_test(test_F_24_a_byte_order_mark),
+		cmocka_unit_test(test_A_2_a_long_file_that_changed_is_read_in_slices),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

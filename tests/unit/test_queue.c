@@ -30,6 +30,7 @@ struct seen_job {
 	bool final, flush, started, local, file;
 	enum hb_local_kind kind;
 	struct hb_buf body;
+	struct hb_peer *peer;
 };
 
 /* What the other roles saw and how they answer. */
@@ -41,6 +42,8 @@ static struct {
 	/* router: address -> items "address route owner" */
 	const char *expand[8][4];
 	bool router_mute;
+	const char *mute_for; /* of this address it knows nothing yet */
+	unsigned many;	      /* members of many@here.example, thrown away */
 	unsigned asked;
 	/* delivery */
 	struct seen_job jobs[64];
@@ -95,8 +98,9 @@ run_until(bool (*what)(void))
 	assert_int_equal(hb_loop_run(loop), 0);
 	hb_timer_free(&t);
 	if (!what())
-		print_message("answers %u, asked %u, jobs %zu, helpers %u\n",
-		    w.answers, w.asked, w.njobs, w.helpers);
+		print_message("router %d answers %u, asked %u, jobs %zu, helpers %u\n",
+		    q_side[HB_ROLE_ROUTER] != NULL, w.answers, w.asked, w.njobs,
+		    w.helpers);
 	assert_true(what());
 }
 
@@ -184,6 +188,19 @@ send_end(struct hb_peer *p, uint32_t ref, const struct hb_outcome *o)
 	hb_buf_free(&rec);
 }
 
+/* Each tenth member a second time, in another writing. */
+static void
+send_many(struct hb_peer *p, uint32_t ref)
+{
+	char line[100];
+
+	for (unsigned i = 0; i < w.many; i++) {
+		snprintf(line, sizeof(line), "%c%u@here.example discard:",
+		    i % 10 == 9 ? 'U' : 'u', i % 10 == 9 ? i - 1 : i);
+		send_item(p, ref, line);
+	}
+}
+
 /* As configured, or mx://DOMAIN. */
 static void
 on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -196,8 +213,14 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)ctx;
 	(void)fd;
 	w.asked++;
-	if (w.router_mute)
+	if (w.router_mute || (w.mute_for != NULL &&
+	    hb_span_eq(m->address, hb_span_str(w.mute_for))))
 		return;
+	if (hb_span_eq(m->address, HB_SPAN("many@here.example"))) {
+		send_many(p, m->ref);
+		send_end(p, m->ref, &ok);
+		return;
+	}
 	for (size_t i = 0; i < HB_ARRAY_LEN(w.expand); i++)
 		if (w.expand[i][0] != NULL && hb_span_eq(m->address,
 		    hb_span_str(w.expand[i][0]))) {
@@ -380,6 +403,7 @@ on_job_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)ctx;
 	(void)fd;
 	j->started = true;
+	j->peer = p;
 	if (!w.mute)
 		finish_job(p, j);
 }
@@ -401,6 +425,12 @@ on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
 	(void)why;
 	if (p == delivery)
 		delivery = NULL;
+}
+
+static bool
+router_is_gone(void)
+{
+	return q_side[HB_ROLE_ROUTER] == NULL;
 }
 
 static bool
@@ -1147,6 +1177,116 @@ alias_is_expanded_and_merged(void **state)
 						 : "owner-team@here.example");
 	run_until(queue_is_empty);
 	assert_int_equal(w.njobs, 2);
+}
+
+/* The mailbox of alice, however it is written and whatever leads there. */
+static void
+alice_and_team(void)
+{
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "alice@here.example local:alice owner-team@here.example";
+	w.expand[0][2] = "bob@here.example local:bob owner-team@here.example";
+	w.expand[1][0] = "alice@here.example";
+	w.expand[1][1] = "alice@here.example local:alice";
+	w.expand[2][0] = "Alice@here.example";
+	w.expand[2][1] = "Alice@here.example local:alice";
+	w.expand[3][0] = "all@here.example";
+	w.expand[3][1] = "alice@here.example local:alice";
+	w.expand[3][2] = "bob@here.example local:bob";
+}
+
+static void
+test_F_14_E_3_M_15_one_mailbox_gets_one_copy(void **state)
+{
+	static const char *const to[] = {
+		"team@here.example alice@here.example Alice@HERE.example",
+		"Alice@HERE.example all@here.example team@here.example",
+	};
+
+	(void)state;
+	alice_and_team();
+	for (size_t i = 0; i < HB_ARRAY_LEN(to); i++) {
+		w.njobs = 0;
+		send_mail("a@there.example", to[i]);
+		wait_job(2);
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 2);
+		assert_true(strcasecmp(w.jobs[0].rcpts[0],
+		    w.jobs[1].rcpts[0]) != 0);
+	}
+}
+
+/* Alice has her copy when the queue learns, in another life, who is in the
+ * team. */
+static void
+test_E_3_a_copy_that_was_delivered_counts_after_a_restart(void **state)
+{
+	(void)state;
+	alice_and_team();
+	w.mute_for = "team@here.example";
+	send_mail("a@there.example", "alice@here.example team@here.example");
+	assert_string_equal(wait_job(1)->rcpts[0], "alice@here.example");
+	run_until(job_is_over);
+	queue_down();
+	w.mute_for = NULL;
+	queue_up();
+	claims_end();
+	assert_string_equal(wait_job(2)->rcpts[0], "bob@here.example");
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+/* A mailbox that waits, known from its line alone. */
+static void
+test_E_3_a_copy_that_waits_counts(void **state)
+{
+	struct q *q;
+
+	(void)state;
+	alice_and_team();
+	w.mute_for = "team@here.example";
+	w.mute = true;
+	send_mail("a@there.example", "alice@here.example team@here.example");
+	wait_job(1);
+	w.mute_for = NULL;
+	q = env.ctx;
+	q_hot_drop(q, q_sched_find(q->sched, next_id));
+	hb_peer_free(&router);
+	run_until(router_is_gone);
+	router = link_peer(HB_ROLE_ROUTER);
+	w.mute = false;
+	assert_string_equal(wait_job(2)->rcpts[0], "bob@here.example");
+	finish_job(w.jobs[0].peer, &w.jobs[0]);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+static bool
+list_is_split(void)
+{
+	struct q *q = env.ctx;
+
+	return !TAILQ_EMPTY(&q->split);
+}
+
+/* Work that grows with the square of the members would take hours here. */
+static void
+test_A_2_a_list_of_100000_holds_up_nobody(void **state)
+{
+	struct q *q = env.ctx;
+	uint64_t id;
+
+	(void)state;
+	w.many = HB_MAX_ALIAS_TARGETS;
+	id = send_mail("a@there.example", "many@here.example");
+	run_until(list_is_split);
+	send_mail("a@there.example", "b@x.example");
+	/* it was answered in between */
+	assert_non_null(q_sched_find(q->sched, id));
+	wait_job(1);
+	run_until(queue_is_empty);
+	assert_int_equal(w.asked, 2);
+	assert_int_equal(w.njobs, 1);
 }
 
 static void
@@ -1943,6 +2083,10 @@ main(void)
 		T(kept_results_count_after_a_restart),
 		T(failure_recorded_before_a_crash_is_told_after_it),
 		T(alias_is_expanded_and_merged),
+		T(test_F_14_E_3_M_15_one_mailbox_gets_one_copy),
+		T(test_E_3_a_copy_that_was_delivered_counts_after_a_restart),
+		T(test_E_3_a_copy_that_waits_counts),
+		T(test_A_2_a_list_of_100000_holds_up_nobody),
 		T(expansion_survives_a_restart),
 		T(error_route_fails_and_discard_is_silent),
 		T(local_delivery_goes_to_a_helper),

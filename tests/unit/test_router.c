@@ -41,6 +41,11 @@ struct world {
 	rt_found_fn cb;
 	void *cb_ctx;
 	enum rt_found found;
+	unsigned many; /* members of /many */
+	unsigned asked, turns, most; /* most: asked in one turn */
+	void (*go)(void *arg);
+	void *arg;
+	size_t parts, items;
 };
 
 static int
@@ -66,6 +71,9 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 	enum rt_found found = w->users_down ? RT_TEMP : RT_NOTFOUND;
 
 	(void)domain;
+	w->asked++;
+	if (w->many > 0)
+		found = RT_FOUND;
 	for (size_t i = 0; w->users[i] != NULL; i++)
 		if (hb_span_eq(local, hb_span_str(w->users[i])))
 			found = RT_FOUND;
@@ -83,7 +91,8 @@ static unsigned files_read;
 static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
-	(void)ctx;
+	struct world *w = ctx;
+
 	files_read++;
 	if (hb_span_eq(path, HB_SPAN("/outer"))) {
 		hb_buf_adds(content, "\xef\xbb\xbf"
@@ -107,6 +116,12 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 			hb_buf_addf(content, ":include:/wide/%u\n", i);
 		return 0;
 	}
+	for (unsigned i = 0; i < w->many; i++)
+		hb_buf_addf(content, "u%u%c", i, i % 2 > 0 ? ',' : '\n');
+	if (hb_span_eq(path, HB_SPAN("/broken")))
+		hb_buf_adds(content, "bad line@@\n\"ann\n|/bin/x\nbob\n");
+	if (w->many > 0 || hb_span_eq(path, HB_SPAN("/broken")))
+		return 0;
 	if (!hb_span_eq(path, HB_SPAN("/list")))
 		return HB_E_TEMP;
 	hb_buf_adds(content, "# members\nann\n\n|/bin/evil\nbob, far@away.test\n");
@@ -128,8 +143,32 @@ on_done(void *ctx, const struct rt_item *items, size_t n,
 	    HB_SPAN_ARG(o->status));
 }
 
+static void
+op_later(void *ctx, void (*go)(void *arg), void *arg)
+{
+	struct world *w = ctx;
+
+	w->go = go;
+	w->arg = arg;
+}
+
+static bool
+op_part(void *ctx, const struct rt_item *items, size_t n)
+{
+	struct world *w = ctx;
+
+	(void)items;
+	if (w->turns % 3 == 0)
+		return false; /* the one who asked is slow */
+	w->parts++;
+	w->items += n;
+	return true;
+}
+
 static const struct rt_walk_ops ops = { op_alias, op_user, op_include,
-	on_done };
+	on_done, op_later, NULL };
+static const struct rt_walk_ops part_ops = { op_alias, op_user, op_include,
+	on_done, op_later, op_part };
 
 static void
 keep_found(void *ctx, enum rt_found found)
@@ -151,6 +190,9 @@ static const struct pair aliases[] = {
 	{ "prog", "\"|/bin/x -y, z\"" },
 	{ "mixed", "ann, nosuch, bad@@x" },
 	{ "gone", "error:5.1.6 has moved" },
+	{ "many", ":include:/many" },
+	{ "broken", "\\ann, :include:/broken, x@@y, \"z" },
+	{ "owner-broken", "ann" },
 	{ "esc", "\\team" },
 	{ "open", "\"ann" },
 	{ "temp", NULL },
@@ -227,6 +269,21 @@ walks(void **state)
 }
 
 static void
+run_turns(struct world *w)
+{
+	while (w->go != NULL) {
+		void (*go)(void *arg) = w->go;
+		unsigned asked = w->asked;
+
+		w->go = NULL;
+		w->turns++;
+		go(w->arg);
+		if (w->asked - asked > w->most)
+			w->most = w->asked - asked;
+	}
+}
+
+static void
 run_walks(struct hb_conf *c, const struct pair *map,
     const char *const rows[][2], size_t n)
 {
@@ -236,6 +293,7 @@ run_walks(struct hb_conf *c, const struct pair *map,
 		struct world w = { map, users, .got = HB_BUF_INIT(0) };
 
 		rt_walk(&now, hb_span_str(rows[i][0]), &ops, &w);
+		run_turns(&w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strcmp((char *)w.got.p, rows[i][1]) != 0)
 			fail_msg("%s: %s", rows[i][0], w.got.p);
@@ -491,6 +549,62 @@ a_walk_waits_for_an_answer(void **state)
 	assert_span(hb_buf_span(&w.got),
 	    "ann@site.test>local:ann;=ok 2.1.5");
 	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
+static void
+test_A_2_a_long_walk_gives_way(void **state)
+{
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
+		.many = HB_MAX_ALIAS_TARGETS };
+
+	(void)state;
+	rt_walk(&now, HB_SPAN("many@site.test"), &part_ops, &w);
+	run_turns(&w);
+	assert_span(hb_buf_span(&w.got), "=ok 2.1.5");
+	assert_int_equal(w.items, HB_MAX_ALIAS_TARGETS);
+	assert_in_range(w.most, 1, 500);
+	assert_true(w.turns > HB_MAX_ALIAS_TARGETS / 500);
+	assert_true(w.parts > HB_MAX_ALIAS_TARGETS / 1000);
+	hb_buf_clear(&w.got);
+	w.many++;
+	rt_walk(&now, HB_SPAN("many@site.test"), &part_ops, &w);
+	run_turns(&w);
+	assert_span(hb_buf_span(&w.got), "=fail 5.4.6");
+	hb_buf_free(&w.got);
+	hb_conf_free(&c);
+}
+
+static size_t owned;
+
+static void
+count_owned(void *ctx, const struct rt_item *items, size_t n,
+    const struct hb_outcome *o)
+{
+	(void)ctx;
+	assert_int_equal(o->result, HB_RESULT_OK);
+	assert_int_equal(n, 8);
+	for (size_t i = 0; i < n; i++)
+		owned += hb_span_eq(items[i].owner,
+		    HB_SPAN("owner-broken@site.test"));
+}
+
+/* The owner is told of a broken line of his list, nobody else. */
+static void
+test_S_22_broken_lines_are_the_owners(void **state)
+{
+	static const struct rt_walk_ops count_ops = { op_alias, op_user,
+		op_include, count_owned, op_later, NULL };
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
+
+	(void)state;
+	rt_walk(&now, HB_SPAN("broken@site.test"), &count_ops, &w);
+	run_turns(&w);
+	assert_int_equal(owned, 8);
 	hb_conf_free(&c);
 }
 
@@ -865,6 +979,8 @@ main(void)
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
 		cmocka_unit_test(a_walk_outlives_its_configuration),
+		cmocka_unit_test(test_A_2_a_long_walk_gives_way),
+		cmocka_unit_test(test_S_22_broken_lines_are_the_owners),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/proto/maildrop.h"
+#include "queue/places.h"
 #include "queue/rules.h"
 
 static void
@@ -162,28 +163,74 @@ test_F_9_dev_null_throws_away(void **state)
 static void
 repeated_recipients_are_dropped(void **state)
 {
-	struct hb_rcpt have[] = {
-		{ .idx = 0, .address = HB_SPAN("list@h") },
-		{ .idx = 1, .address = HB_SPAN("a@h"),
-		    .route = HB_SPAN("mx://h") },
-	};
 	struct hb_rcpt items[] = {
-		{ .address = HB_SPAN("a@h"), .route = HB_SPAN("mx://h") },
-		{ .address = HB_SPAN("a@h"), .route = HB_SPAN("local:a") },
-		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h") },
-		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h") },
-		{ .address = HB_SPAN("b@h"), .route = HB_SPAN("mx://h"),
-		    .owner = HB_SPAN("o@h") },
-		{ .address = HB_SPAN("list@h") },
+		{ .address = HB_SPAN("a@h") },
+		{ .address = HB_SPAN("b@h") },
+		{ .address = HB_SPAN("A@h") }, /* the host's to say */
+		{ .address = HB_SPAN("b@H") },
+		{ .address = HB_SPAN("c@h") },
+		{ .address = HB_SPAN("a@h") },
 	};
-	size_t n = q_rule_merge(have, 2, 0, items, HB_ARRAY_LEN(items));
+	size_t n = q_rcpts_unique(items, HB_ARRAY_LEN(items));
 
 	(void)state;
 	assert_int_equal(n, 4);
-	assert_span(items[0].route, "local:a");
-	assert_span(items[1].address, "b@h");
-	assert_span(items[2].owner, "o@h");
-	assert_span(items[3].address, "list@h");
+	assert_span(items[2].address, "A@h");
+	assert_span(items[3].address, "c@h");
+	assert_int_equal(items[3].idx, 3);
+}
+
+static void
+test_F_14_M_15_what_is_one_place(void **state)
+{
+	static const struct {
+		const char *template;
+		const char *a, *route_a, *b, *route_b;
+		bool one;
+	} rows[] = {
+		{ "/m/%u", "al@h", "local:al", "AL@H", "local:al", true },
+		{ "/m/%u", "al@h", "local:al", "al@other", "local:al", true },
+		{ "/m/%u", "al+x@h", "local:al", "al@h", "local:al", true },
+		{ "/m/%u", "al@h", "local:al", "bo@h", "local:bo", false },
+		{ "/m/%d/%u", "al@h", "local:al", "Al@H", "local:al", true },
+		{ "/m/%d/%u", "al@h", "local:al", "al@o", "local:al", false },
+		{ "/m/%%d/%u", "al@h", "local:al", "al@o", "local:al", true },
+		{ "/m/%a", "al+x@h", "local:al", "al@h", "local:al", false },
+		{ "/m/%a", "Al@h", "local:al", "al@h", "local:al", true },
+		{ "/m/%u", "al@h", "lmtp:///s", "Al@H", "lmtp:///s", true },
+		{ "/m/%u", "al@h", "lmtp:///s", "al@o", "lmtp:///s", false },
+		{ "/m/%u", "al@h", "mx://h", "Al@h", "mx://h", false },
+		{ "/m/%u", "al@h", "mx://h", "al@H", "mx://h", true },
+		{ "/m/%u", "al@h", "mx://h", "al@h", "smtp://i", false },
+		{ "/m/%u", "l@h", "file:/f@x", "m@h", "file:/f@x", true },
+		{ "/m/%u", "l@h", "pipe:x:c", "m@h", "pipe:x:c", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		char template[16];
+		struct hb_deliver d = { HB_DELIVER_MAILDIR, template };
+		struct hb_rcpt r[] = {
+			{ .idx = 3, .address = hb_span_str(rows[i].a),
+			    .route = hb_span_str(rows[i].route_a) },
+			{ .idx = 4, .address = hb_span_str(rows[i].b),
+			    .route = hb_span_str(rows[i].route_b) },
+		};
+		struct q_places *p;
+
+		snprintf(template, sizeof(template), "%s", rows[i].template);
+		p = q_places_new(&d);
+		q_places_add(p, &r[0]);
+		q_places_add(p, &r[0]);
+		assert_int_equal(q_places_taken(p, r, 2, &r[1], 4),
+		    rows[i].one);
+		/* its own place is nobody else's */
+		assert_false(q_places_taken(p, r, 2, &r[0], 3));
+		/* where it was before is nobody's */
+		r[0].route = HB_SPAN("local:elsewhere");
+		assert_false(q_places_taken(p, r, 2, &r[1], 4));
+		q_places_free(&p);
+	}
 }
 
 static void
@@ -269,6 +316,7 @@ main(void)
 		cmocka_unit_test(local_routes_say_who_does_what),
 		cmocka_unit_test(test_F_9_dev_null_throws_away),
 		cmocka_unit_test(repeated_recipients_are_dropped),
+		cmocka_unit_test(test_F_14_M_15_what_is_one_place),
 		cmocka_unit_test(drop_head_round_trips_and_detects_damage),
 		cmocka_unit_test(dropped_recipients_are_read_to_their_end),
 		cmocka_unit_test(drop_names_are_plain),

@@ -395,6 +395,13 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 }
 
 static void
+flush(struct q_msg *m)
+{
+	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		q_sched_flush(s, r, now);
+}
+
+static void
 flush_tries_each_that_waits_now(void **state)
 {
 	struct q_batch *v[20];
@@ -407,9 +414,9 @@ flush_tries_each_that_waits_now(void **state)
 	c = add(3, 1);
 	assert_int_equal(jobs_in_flight(v, 20, "mx://b"), 1);
 	end_defer(v[0]);
-	q_sched_flush(s, a, now);
-	q_sched_flush(s, b, now);
-	q_sched_flush(s, c, now);
+	flush(a);
+	flush(b);
+	flush(c);
 	assert_non_null(v[0] = next_job("mx://b"));
 	assert_non_null(v[1] = next_job("mx://b"));
 	assert_null(next_job("mx://b")); /* one probe at a time */
@@ -874,6 +881,58 @@ queue_time_is_monotonic(void **state)
 	assert_int_equal(st.off_ms, Y2060 - Y2026 - 2000);
 }
 
+/* Every step on one recipient looks at no other: with 200000 of them, most of
+ * which wait, the square of that would be hours. */
+static void
+test_A_2_one_of_many_recipients_costs_as_one_of_few(void **state)
+{
+	enum { N = 200000, BATCH = 500 };
+	static const struct hb_outcome no = { .result = HB_RESULT_FAIL };
+	struct q_msg *m = add(1, N);
+	struct q_rcpt *out[BATCH];
+	uint32_t last = 0;
+	size_t n;
+
+	(void)state;
+	for (uint32_t i = N; i-- > N / 2;)
+		q_sched_fail(s, q_sched_find_rcpt(m, i), &no, now);
+	while ((n = q_sched_take_failed(s, m, out, BATCH)) > 0) {
+		last = out[0]->idx;
+		for (size_t i = 0; i < n; i++) {
+			assert_true(i == 0 || out[i]->idx == last + 1);
+			last = out[i]->idx;
+			q_sched_done(s, out[i]);
+		}
+	}
+	assert_int_equal(m->live, N / 2);
+	for (uint32_t i = N / 2; i-- > 1;)
+		q_sched_done(s, q_sched_find_rcpt(m, i));
+	assert_int_equal(q_sched_next_rcpt(m, 0)->idx, 0);
+	assert_null(q_sched_next_rcpt(m, 1));
+	assert_null(q_sched_find_rcpt(m, N / 2));
+	assert_null(q_sched_find_rcpt(m, N * 4));
+}
+
+/* Failed ones stand in front inside, and where they were for who asks. */
+static void
+recipients_are_walked_in_order_of_their_numbers(void **state)
+{
+	static const struct hb_outcome no = { .result = HB_RESULT_FAIL };
+
+	(void)state;
+	for (unsigned n = 3; n < 100; n += 40) {
+		struct q_msg *m = add(n, n);
+		uint32_t at = 0;
+		struct q_rcpt *r;
+
+		q_sched_fail(s, q_sched_find_rcpt(m, 1), &no, now);
+		q_sched_done(s, q_sched_find_rcpt(m, 0));
+		for (at = 1; (r = q_sched_next_rcpt(m, at)) != NULL; at++)
+			assert_int_equal(r->idx, at);
+		assert_int_equal(at, n);
+	}
+}
+
 int
 main(void)
 {
@@ -904,6 +963,8 @@ main(void)
 		T(removed_message_leaves_its_jobs),
 		T(walk_survives_changes),
 		T(outcomes_that_are_equal_are_kept_once),
+		T(test_A_2_one_of_many_recipients_costs_as_one_of_few),
+		T(recipients_are_walked_in_order_of_their_numbers),
 		T(heap_gives_the_earliest_first),
 	};
 #undef T

@@ -271,6 +271,13 @@ any_msg(void)
 }
 
 static void
+flush(struct q_msg *m)
+{
+	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		q_sched_flush(w.s, r, w.now);
+}
+
+static void
 operate(void)
 {
 	struct q_msg *m = any_msg();
@@ -285,7 +292,7 @@ operate(void)
 	else if (what == 2)
 		q_sched_forget(w.s, m);
 	else
-		q_sched_flush(w.s, m, w.now);
+		flush(m);
 }
 
 static void

@@ -203,7 +203,7 @@ add(struct fix *f, uint64_t id, size_t nrcpt, struct hb_span body)
 	struct hb_env env = { .id = id, .arrived_ms = 5,
 		.flags = HB_ENV_REQUIRETLS, .sender = HB_SPAN("s@x.example"),
 		.size = body.n };
-	struct hb_rcpt rcpts[8];
+	struct hb_rcpt *rcpts = calloc(nrcpt + 1, sizeof(*rcpts));
 	struct q_body b = { .bytes = body };
 	int r;
 
@@ -212,6 +212,7 @@ add(struct fix *f, uint64_t id, size_t nrcpt, struct hb_span body)
 			.address = HB_SPAN("r@y.example") };
 	r = q_spool_add(f->spool, &env, rcpts, nrcpt, &b, on_durable, f);
 	f->waiting += r == 0;
+	free(rcpts);
 	return r;
 }
 
@@ -535,6 +536,40 @@ a_giant_record_gets_its_segment(void **state)
 	free(bytes);
 }
 
+/* What this process has read so far, by the kernel's account. */
+static long long
+bytes_read(void)
+{
+	FILE *io = fopen("/proc/self/io", "r");
+	long long n = 0;
+
+	assert_non_null(io);
+	assert_int_equal(fscanf(io, "rchar: %lld", &n), 1);
+	fclose(io);
+	return n;
+}
+
+/* Each job asks for the body. */
+static void
+test_A_2_a_body_is_read_without_the_recipients(void **state)
+{
+	struct fix *f = *state;
+	long long before, once;
+
+	assert_int_equal(add(f, 1, 50000, HB_SPAN("hello\r\n")), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	before = bytes_read();
+	assert_int_equal(body_of(f, 1), 0);
+	once = bytes_read() - before;
+	assert_true(once > 50000 * 11);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(body_of(f, 1), 0);
+		assert_span(hb_buf_span(&f->body), "hello\r\n");
+	}
+	assert_true(bytes_read() - before < 2 * once);
+}
+
 int
 main(void)
 {
@@ -549,6 +584,7 @@ main(void)
 		T(a_small_spool_stays_small),
 		T(rtls_02_updates_fold_into_a_move),
 		T(a_giant_record_gets_its_segment),
+		T(test_A_2_a_body_is_read_without_the_recipients),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
