@@ -224,6 +224,7 @@ read_message(struct sm *s, struct sm_message *m)
 	put_message_id(s, now, &id);
 	m->stop_at_dot = !s->o.ignore_dots;
 	m->want_rcpts = s->o.from_header;
+	m->origin = hb_span_str(s->origin);
 	m->from = hb_buf_span(&from);
 	m->date = hb_buf_span(&date);
 	m->message_id = hb_buf_span(&id);
