@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "common/base/hash.h"
+#include "common/base/limits.h"
+#include "common/proto/longlines.h"
 #include "common/proto/maildrop.h"
 
 enum { ANSWER_MAX = 256 };
@@ -109,8 +111,8 @@ end_code(pid_t pid, bool ok)
 	return ok ? EX_OK : EX_TEMPFAIL;
 }
 
-int
-sm_submit(const struct sm_submit *s)
+static int
+hand_over(const struct sm_submit *s)
 {
 	struct hb_buf record = HB_BUF_INIT(0);
 	int in[2], out[2];
@@ -139,4 +141,45 @@ sm_submit(const struct sm_submit *s)
 	ok = says_ok(out[0]);
 	close(out[0]);
 	return end_code(pid, ok);
+}
+
+/* HB_ENV_8BIT and HB_ENV_DOTTED of a message in wire form. */
+static uint32_t
+flags_of(struct hb_span wire)
+{
+	uint32_t flags = 0;
+	bool begins = true;
+
+	for (size_t i = 0; i < wire.n; i++) {
+		flags |= wire.p[i] > 127 ? HB_ENV_8BIT : 0;
+		flags |= begins && wire.p[i] == '.' ? HB_ENV_DOTTED : 0;
+		begins = wire.p[i] == '\n';
+	}
+	return flags;
+}
+
+int
+sm_submit(const struct sm_submit *s)
+{
+	struct sm_submit short_lined = *s;
+	struct hb_buf body = HB_BUF_INIT(0);
+	int code;
+
+	if (hb_longest_line(s->body) <= HB_MAX_MAIL_LINE)
+		return hand_over(s);
+	hb_shorten_lines(s->body, &body);
+	short_lined.body = hb_buf_span(&body);
+	short_lined.env.size = body.n;
+	short_lined.env.flags &= ~(HB_ENV_8BIT | HB_ENV_DOTTED);
+	short_lined.env.flags |= flags_of(short_lined.body);
+	if (hb_longest_line(short_lined.body) + 2 <= HB_MAX_TEXT_LINE) {
+		code = hand_over(&short_lined);
+	} else {
+		fprintf(stderr, "sendmail: a line of the message is longer "
+		    "than %d bytes and cannot be encoded\n",
+		    HB_MAX_TEXT_LINE - 2);
+		code = EX_DATAERR;
+	}
+	hb_buf_free(&body);
+	return code;
 }
