@@ -1,0 +1,64 @@
+"""sendmail and its names: what programs of the host meet."""
+
+import email
+import email.policy
+
+import pytest
+
+from harness import client
+
+pytestmark = pytest.mark.both
+
+
+def parsed(raw):
+    """A delivered message; its text is `.get_content()`."""
+    return email.message_from_bytes(raw, policy=email.policy.default)
+
+
+def longest(raw):
+    return max(len(line.rstrip(b"\r")) for line in raw.split(b"\n"))
+
+
+def test_F_6_no_recipient_by_a_cr(server):
+    """A CR in a field makes no other field."""
+    done = server.sendmail(
+        "-t", "-f", "carol@hb.test", message=b"To: alice@hb.test\n"
+        b"Subject: hi\rBcc: bob@hb.test\n\nhi\n")
+    assert done.code == 0, done
+    message = server.wait_mail("alice")[0]
+    assert b"Subject: hi Bcc: bob@hb.test" in message
+    server.wait_empty()
+    assert server.maildir("bob") == []
+
+
+def test_F_29_long_lines_arrive_whole(server):
+    """3 MB in one line of the command leave in short lines."""
+    text = "x" * 3000000 + "\n.y\n"
+    done = server.sendmail("-i", "-f", "carol@hb.test", "alice@hb.test",
+                           message="Subject: long\n\n" + text)
+    assert done.code == 0, done
+    message = server.wait_mail("alice")[0]
+    assert longest(message) <= 998
+    assert parsed(message).get_content().replace("\r\n", "\n") == text
+    # what is signed passes as through SMTP, up to the same bound
+    for length, code in ((65534, 0), (65535, 65)):
+        done = server.sendmail(
+            "-f", "carol@hb.test", "bob@hb.test", message=(
+                "DKIM-Signature: v=1\n\n" + "x" * length + "\n"))
+        assert done.code == code, done
+    assert longest(server.wait_mail("bob")[0]) == 65534
+    signed = client.text(body="x" * 65534 + "\r\n")
+    assert server.send("c@c.test", "bob@hb.test", signed).code == 250
+
+
+def test_F_31_the_others_get_it(server):
+    """One malformed address of -t: told, 65, and sent to the good one."""
+    done = server.sendmail(
+        "-t", "-f", "carol@hb.test", message="To: alice@hb.test, two words, "
+        "bob@hb.test\nSubject: part\n\nhi\n")
+    assert done.code == 65 and "two words... malformed" in done.err, done
+    for user in ("alice", "bob"):
+        assert b"Subject: part" in server.wait_mail(user)[0]
+    done = server.sendmail("two words <", message="Subject: none\n\nhi\n")
+    assert done.code == 65 and "malformed" in done.err, done
+    server.wait_empty()
