@@ -333,6 +333,8 @@ smtpd_client_new(struct smtpd_listener *l, int fd,
 	hb_netaddr_format(addr, text);
 	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
 	    addr->family == 6);
+	if (hb_conf_relays_for(w->env->conf, addr))
+		smtpd_session_relays(c->session);
 	hb_sock_set_nodelay(fd);
 	c->conn = hb_conn_accept(w->env->loop, fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);

@@ -59,6 +59,12 @@ smtpd_session_free(struct smtpd_session **s)
 	*s = NULL;
 }
 
+void
+smtpd_session_relays(struct smtpd_session *s)
+{
+	s->relays = true;
+}
+
 /* Acts, timers, output. */
 
 struct smtpd_act *

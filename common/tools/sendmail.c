@@ -12,22 +12,6 @@
 #include "common/daemon/conf_load.h"
 #include "common/tools/ctlclient.h"
 
-/* Names without domain belong to this host's name when mail for it stays
- * here, else to the first domain that does. */
-static void
-choose_origin(struct sm *s)
-{
-	const struct hb_conf *c = s->conf;
-	const char *name = c->hostname != NULL ? c->hostname : "localhost";
-
-	if (c->domains.n > 0 && !hb_conf_has_name(&c->domains,
-				    hb_span_str(name)))
-		name = c->domains.v[0];
-	if (hb_span_copy(hb_span_str(name), s->origin,
-		sizeof(s->origin)) < 0)
-		s->origin[0] = '\0';
-}
-
 /* A caller may not be able to read all that the file names: what was read
  * counts, and the parts that matter are checked again by others. */
 static void
@@ -38,7 +22,9 @@ load_conf(struct sm *s)
 	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
 						    : HB_CONF_FILE, false, &report);
 	hb_buf_free(&report.text);
-	choose_origin(s);
+	if (hb_span_copy(hb_span_str(hb_conf_origin(s->conf)), s->origin,
+		sizeof(s->origin)) < 0)
+		s->origin[0] = '\0';
 }
 
 /* ARG and OPTION may be empty. */
