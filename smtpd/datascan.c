@@ -12,9 +12,9 @@ smtpd_datascan_init(struct smtpd_datascan *d)
 	memset(d, 0, sizeof(*d));
 }
 
-/* Length of the line at the front of S with its CRLF, or 0: none ends here. */
+/* Length of the line at the front of S with its end, or 0: none ends here. */
 static size_t
-line_length(struct hb_span s)
+line_length(const struct smtpd_datascan *d, struct hb_span s)
 {
 	size_t from = 0;
 
@@ -23,7 +23,7 @@ line_length(struct hb_span s)
 
 		if (lf >= s.n)
 			return 0;
-		if (lf > 0 && s.p[lf - 1] == '\r')
+		if (d->lf_ends || (lf > 0 && s.p[lf - 1] == '\r'))
 			return lf + 1;
 		from = lf + 1;
 	}
@@ -125,6 +125,14 @@ partial_length(const struct smtpd_datascan *d, struct hb_span s)
 	return n > 0 && s.p[n - 1] == '\r' ? n - 1 : n;
 }
 
+/* The first N bytes of S: do they begin a line that gets a dot? */
+static bool
+needs_dot(const struct smtpd_datascan *d, struct hb_span s, size_t n)
+{
+	return d->lf_ends && !d->mid_line && s.p[0] == '.' &&
+	    (d->after_lf || (n == 2 && s.p[1] == '\n'));
+}
+
 static void
 take_partial(struct smtpd_datascan *d, struct hb_span s,
     struct smtpd_piece *out)
@@ -133,9 +141,37 @@ take_partial(struct smtpd_datascan *d, struct hb_span s,
 
 	if (n == 0)
 		return;
+	out->stuff = needs_dot(d, s, n);
+	if (out->stuff && out->body > 0) {
+		out->stuff = false;
+		return;
+	}
 	look_at_text(d, hb_span_head(s, n));
 	d->mid_line = true;
 	out->body += n;
+}
+
+/* LINE with its end.  False: it is to be changed, and others stand in front
+ * of it, so it is left for the next call. */
+static bool
+take_line(struct smtpd_datascan *d, struct hb_span line,
+    struct smtpd_piece *out)
+{
+	bool crlf = line.n > 1 && line.p[line.n - 2] == '\r';
+	bool stuff = needs_dot(d, line, line.n);
+
+	if ((!crlf || stuff) && out->body > 0)
+		return false;
+	out->lf = !crlf;
+	out->stuff = stuff;
+	look_at_text(d, hb_span_head(line, line.n - (crlf ? 2 : 1)));
+	if (!crlf)
+		d->bytes++; /* the CR that it gets */
+	d->after_lf = !crlf;
+	d->mid_line = false;
+	d->line = 0;
+	out->body += line.n;
+	return true;
 }
 
 struct smtpd_piece
@@ -145,10 +181,11 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 
 	while (out.body < in.n) {
 		struct hb_span s = hb_span_from(in, out.body);
-		size_t n = line_length(s);
+		size_t n = line_length(d, s);
 		size_t ready = n > 0 ? n : partial_length(d, s);
 
-		if (!d->mid_line && n == 3 && s.p[0] == '.') {
+		if (!d->mid_line && !d->after_lf && n == 3 &&
+		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"))) {
 			out.end = true;
 			break;
 		}
@@ -159,12 +196,22 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 			take_partial(d, s, &out);
 			break;
 		}
-		look_at_text(d, hb_span_head(s, n - 2));
-		d->mid_line = false;
-		d->line = 0;
-		out.body += n;
+		if (!take_line(d, hb_span_head(s, n), &out) || out.lf ||
+		    out.stuff)
+			break;
 	}
 	out.used = out.body + (out.end ? 3 : 0);
 	d->bytes += out.body;
 	return out;
+}
+
+void
+smtpd_datascan_put(const struct smtpd_piece *piece, struct hb_span body,
+    struct hb_buf *out)
+{
+	if (piece->stuff)
+		hb_buf_adds(out, ".");
+	hb_buf_add(out, hb_span_head(body, body.n - (piece->lf ? 1 : 0)));
+	if (piece->lf)
+		hb_buf_adds(out, "\r\n");
 }

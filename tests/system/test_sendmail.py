@@ -62,3 +62,51 @@ def test_F_31_the_others_get_it(server):
     done = server.sendmail("two words <", message="Subject: none\n\nhi\n")
     assert done.code == 65 and "malformed" in done.err, done
     server.wait_empty()
+
+
+SCRIPT = ("HELO x\nMAIL FROM:root\nRCPT TO:<alice>\nDATA\n"
+          "Subject: script\n\n..dot\n.\nQUIT\n")
+
+
+def test_S_13_bs_of_a_script(server):
+    """-bs: LF alone ends the lines of a program that writes no CRLF; names
+    without domain and brackets are taken."""
+    done = server.sendmail("-bs", message=SCRIPT)
+    assert done.code == 0, done
+    assert b"\n.dot" in server.wait_mail("alice")[0]
+
+
+def test_S_13_bs_lf_in_the_text_ends_nothing(server):
+    """-bs with CRLF: a bare LF in the text is CRLF, and no end."""
+    done = server.sendmail("-bs", message=(
+        "HELO x\r\nMAIL FROM:<a@c.test>\r\nRCPT TO:<alice@hb.test>\r\n"
+        "DATA\r\nSubject: lf\n\nx\n.\nMAIL FROM:<e@f.test>\r\n.\r\n"
+        "QUIT\r\n"))
+    assert done.code == 0, done
+    message = server.wait_mail("alice")[0].replace(b"\r\n", b"\n")
+    assert message.endswith(b"\n\nx\n.\nMAIL FROM:<e@f.test>\n")
+
+
+@pytest.mark.parametrize("text,code", [
+    ("HELO x\nQUIT\n", 0),
+    (SCRIPT.replace("QUIT\n", ""), 0),
+    (SCRIPT.replace("QUIT\n", "FOO\n"), 76),
+    (SCRIPT.replace("HELO x\n", "HELO x\nFOO\n"), 0),
+    (SCRIPT.replace("..dot", "a\rb"), 76),
+    (SCRIPT[:SCRIPT.index(".\nQUIT")], 76),
+])
+def test_S_13_bs_exit_code(server, text, code):
+    """-bs says by its exit code when its session failed."""
+    done = server.sendmail("-bs", message=text)
+    assert done.code == code, done
+
+
+def test_F_17_short_paths_of_a_relay_client(server):
+    """Brackets and domains may be missing from a client that may relay."""
+    with server.client() as c:
+        c.ehlo()
+        assert c.cmd("MAIL FROM:root").code == 250
+        assert c.cmd("RCPT TO:<alice>").code == 250
+        assert c.data(client.text("short")).code == 250
+    message = server.wait_mail("alice")[0]
+    assert message.startswith(b"Return-Path: <root@")
