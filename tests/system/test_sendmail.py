@@ -2,10 +2,11 @@
 
 import email
 import email.policy
+import os
 
 import pytest
 
-from harness import client
+from harness import client, hauberk
 
 pytestmark = pytest.mark.both
 
@@ -110,3 +111,35 @@ def test_F_17_short_paths_of_a_relay_client(server):
         assert c.data(client.text("short")).code == 250
     message = server.wait_mail("alice")[0]
     assert message.startswith(b"Return-Path: <root@")
+
+
+def test_F_18_newaliases_builds_what_is_good(make_server):
+    """A repeated name is a warning, a bad line is told with file and line
+    and fails; the good ones are built.  A missing file fails."""
+    hb = make_server(start=False)
+    path = hb.write("aliases", "first: alice\nFirst: bob\n")
+    hb.configure(["aliases hash:" + path])
+    done = hb.sendmail(name="newaliases")
+    assert done.code == 0 and path + ":2: warning" in done.err, done
+    hb.write("aliases", "first: alice\nbroken\nsecond: bob\n")
+    done = hb.sendmail(name="newaliases")
+    assert done.code == 65 and path + ":2: " in done.err, done
+    praliases = os.path.join(hauberk.SBIN, "praliases")
+    done = hb.run(praliases, "-f", path)
+    assert sorted(done.out.split()) == ["first:alice", "second:bob"], done
+    os.unlink(path)
+    assert hb.sendmail(name="newaliases").code == 66
+
+
+def test_E_6_praliases_of_a_real_database(make_server):
+    """NUL at the ends and sendmail's own entry are not printed."""
+    hb = make_server(start=False)
+    path = hb.path("real")
+    makemap = os.path.join(hauberk.SBIN, "makemap")
+    done = hb.run(makemap, "hash", path,
+                  input=b"@\0 @\0\nroot\0 alice\0\n")
+    assert done.code == 0, done
+    done = hb.run(os.path.join(hauberk.SBIN, "praliases"), "-f", path)
+    assert done.out == "root:alice\n", done
+    done = hb.run(makemap, "-u", "hash", path)
+    assert sorted(done.out.split("\n")) == ["", "@\t@", "root\talice"], done
