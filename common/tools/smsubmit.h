@@ -6,6 +6,7 @@
 
 struct sm_submit {
 	const char *conf; /* -C, absolute; NULL: the built-in path */
+	bool verbose; /* says on standard output what became of it */
 	struct hb_env env;
 	struct hb_buf rcpts; /* records by hb_drop_rcpt_put */
 	struct hb_span body; /* wire form */

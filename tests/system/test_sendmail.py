@@ -3,10 +3,12 @@
 import email
 import email.policy
 import os
+import re
 
 import pytest
 
 from harness import client, hauberk
+from harness.wait import until
 
 pytestmark = pytest.mark.both
 
@@ -143,3 +145,100 @@ def test_E_6_praliases_of_a_real_database(make_server):
     assert done.out == "root:alice\n", done
     done = hb.run(makemap, "-u", "hash", path)
     assert sorted(done.out.split("\n")) == ["", "@\t@", "root\talice"], done
+
+
+# mailq and hauberkctl
+
+
+@pytest.fixture
+def stuck(make_server, mx_factory):
+    """A server whose remote mail stays queued."""
+    mx = mx_factory("127.0.0.1")
+    mx.stop()
+    return make_server(["smarthost smtp://127.0.0.1:%d" % mx.port,
+                        "retry first=1h max=1h"])
+
+
+def queued(hb, *rcpts, **kw):
+    """Messages of the command that wait after an attempt."""
+    for rcpt in rcpts:
+        done = hb.sendmail("-f", "a@c.test", rcpt,
+                           message="Subject: q\n\nhi\n", **kw)
+        assert done.code == 0, done
+    until(lambda: sum(r["attempts"] for e in hb.queue()
+                      for r in e["recipients"]) >= len(rcpts), 15, "attempts")
+
+
+def test_F_19_mailq_as_sendmail_prints_it(stuck):
+    """First and last lines are those that monitoring looks for."""
+    done = stuck.sendmail(name="mailq")
+    assert done.out == ("/var/spool/mqueue is empty\n"
+                        "\t\tTotal requests: 0\n"), done
+    queued(stuck, "x@far.test", "y@far.test")
+    lines = stuck.sendmail(name="mailq").out.splitlines()
+    assert lines[0] == "\t\t/var/spool/mqueue (2 requests)", lines
+    assert lines[1].startswith("-----Q-ID-----"), lines
+    assert lines[-1] == "\t\tTotal requests: 2", lines
+    assert re.match(r"[0-9a-f]{16}  +\d+ \w{3} \w{3} [ \d]\d \d\d:\d\d "
+                    r"a@c\.test$", lines[2]), lines
+    assert re.match(r" {17}\(\S+ at .*\)$", lines[3]), lines
+    assert lines[4] == "\t\t\t\t\t x@far.test", lines
+    stuck.ctl("hold", "all")
+    assert stuck.sendmail("-bp").out.splitlines()[2][16] == "!"
+
+
+@pytest.mark.root
+def test_A_16_a_user_sees_his_own_mail(stuck):
+    """mailq of a user lists what the user submitted, and nothing else."""
+    user = {"user": 7102, "group": 7102, "extra_groups": []}
+    queued(stuck, "own@far.test", **user)
+    queued(stuck, "root@far.test")
+    stuck.send("z@c.test", "smtp@far.test", client.text("smtp"))
+    done = stuck.sendmail(name="mailq", **user)
+    assert done.code == 0 and "own@far.test" in done.out, done
+    assert "root@far.test" not in done.out, done
+    assert "smtp@far.test" not in done.out, done
+    assert done.out.endswith("\t\tTotal requests: 1\n"), done
+    whose = {e["recipients"][0]["address"]: e["id"] for e in stuck.queue()}
+    ctl = [os.path.join(hauberk.SBIN, "hauberkctl"), "-f", stuck.conf]
+    for name, count in (("own", 1), ("root", 0)):
+        done = stuck.run(*ctl, "queue", whose[name + "@far.test"], **user)
+        assert (name + "@far.test" in done.out) == (count == 1), done
+    assert stuck.run(*ctl, "remove", "all", **user).code == 1
+    other = {"user": 7101, "group": 7101, "extra_groups": []}
+    assert "is empty" in stuck.sendmail(name="mailq", **other).out
+
+
+def test_S_16_what_the_commands_say(stuck):
+    """Options in any order, help, names of wrong options, what was done."""
+    live = stuck.ctl("explain", "--live", "alice@hb.test")
+    assert live.code == 0 and "alice" in live.out, live
+    assert stuck.ctl("explain", "alice", json=True)["address"] \
+        == "alice@hb.test"
+    for words in (("-h",), ("help",), ("help", "sts"), ("sts", "-h")):
+        done = stuck.ctl(*words)
+        assert done.code == 0 and "sts list" in done.out, done
+    for word in ("sts", "ledger"):
+        done = stuck.ctl(word)
+        assert done.code == 64 and word + " show" in done.err, done
+        assert "flush" not in done.err, done
+    done = stuck.ctl("queue", "--what")
+    assert done.code == 64 and "--what" in done.err, done
+    done = stuck.sendmail("-K", "a")
+    assert done.code == 64 and "-K" in done.err, done
+    queued(stuck, "x@far.test")
+    for verb, did in (("hold", "1 message held\n"),
+                      ("release", "1 message released\n"),
+                      ("flush", "1 message tried now\n")):
+        assert stuck.ctl(verb, "all").out == did
+    done = stuck.sendmail("-v", "-f", "a@c.test", "alice@hb.test",
+                          message="Subject: v\n\nhi\n")
+    assert done.out.startswith("alice@hb.test... queued ("), done
+
+
+def test_S_16_mailq_of_a_server_that_is_down(make_server):
+    """It is said that it does not run; exit 69."""
+    hb = make_server(start=False)
+    done = hb.sendmail(name="mailq")
+    assert done.code == 69 and "is not running" in done.err, done
+    assert done.out == ""
