@@ -117,7 +117,7 @@ end_field(struct sm_message *m)
 	}
 	if ((what & IS_ADDRESS) != 0 && m->origin.n > 0 && value.n > 0)
 		put_qualified(m, field, value);
-	else if ((what & IS_DROPPED) == 0)
+	else if ((what & IS_DROPPED) == 0 || m->keep_fields)
 		put_lines(m, field);
 	hb_buf_clear(&m->field);
 }
@@ -235,6 +235,31 @@ sm_message_end(struct sm_message *m)
 {
 	if (m->in_header)
 		end_header(m);
+}
+
+int
+sm_message_qualify(struct hb_span wire, struct hb_span origin,
+    struct hb_buf *out)
+{
+	struct sm_message m;
+	int r = 0;
+
+	sm_message_init(&m);
+	m.keep_fields = true;
+	m.origin = origin;
+	while (wire.n > 0 && m.in_header && r == 0) {
+		struct hb_span line = hb_span_cut(&wire, '\n');
+
+		r = sm_message_line(&m, line.n > 0 && line.p[0] == '.'
+			? hb_span_from(line, 1) : line);
+	}
+	sm_message_end(&m);
+	if (r == 0) {
+		hb_buf_add(out, hb_buf_span(&m.wire));
+		hb_buf_add(out, wire);
+	}
+	sm_message_free(&m);
+	return r;
 }
 
 /* names */

@@ -19,6 +19,7 @@ struct sm_message {
 	/* set before the first line */
 	bool stop_at_dot;   /* a line of one dot ends the message */
 	bool want_rcpts;    /* -t: gather the recipients of the header */
+	bool keep_fields;   /* none is dropped */
 	struct hb_span from, date, message_id; /* fields to add, with name */
 	struct hb_span origin; /* domain of addresses without one; or empty */
 	/* found */
@@ -41,6 +42,12 @@ void sm_message_free(struct sm_message *m);
 int sm_message_line(struct sm_message *m, struct hb_span line) HB_MUSTCHECK;
 /* No more lines. */
 void sm_message_end(struct sm_message *m);
+/*
+ * A message that is in wire form already, whose addresses alone get a domain,
+ * into OUT.  HB_E_SYNTAX: a NUL byte.
+ */
+int sm_message_qualify(struct hb_span wire, struct hb_span origin,
+    struct hb_buf *out) HB_MUSTCHECK;
 
 /* Appends a display name so that no byte of it can end the field: quoted, or
  * as encoded words (RFC 2047) where it is not ASCII. */

@@ -11,6 +11,7 @@
 #include "config.h"
 
 #include "common/tools/sendmail.h"
+#include "common/tools/smmessage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -145,13 +146,17 @@ submit(struct talk *t)
 	struct sm *s = t->s;
 	struct ipc_txn_result r = { .code = 250, .status = HB_SPAN("2.0.0"),
 		.reason = HB_REASON_OK };
+	struct hb_buf whole = HB_BUF_INIT(0);
 	int code;
 
 	s->submit.env.sender = hb_buf_span(&s->sender);
 	s->submit.env.envid = hb_buf_span(&t->envid);
 	s->submit.env.flags |= t->flags;
-	s->submit.env.size = t->body.n;
 	s->submit.body = hb_buf_span(&t->body);
+	if (sm_message_qualify(s->submit.body, hb_span_str(s->origin),
+		&whole) == 0)
+		s->submit.body = hb_buf_span(&whole);
+	s->submit.env.size = s->submit.body.n;
 	code = t->too_many ? EX_TEMPFAIL : sm_submit(&s->submit);
 	if (code == EX_DATAERR || code == EX_UNAVAILABLE)
 		r = (struct ipc_txn_result){ .code = 554,
@@ -163,6 +168,7 @@ submit(struct talk *t)
 			.status = HB_SPAN("4.3.0"),
 			.reason = HB_REASON_LOOKUP_TEMP,
 			.text = HB_SPAN("cannot be kept now") };
+	hb_buf_free(&whole);
 	if (code == EX_OK)
 		t->failed = 0;
 	smtpd_session_result(t->session, &r);

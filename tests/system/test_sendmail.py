@@ -68,7 +68,7 @@ def test_F_31_the_others_get_it(server):
 
 
 SCRIPT = ("HELO x\nMAIL FROM:root\nRCPT TO:<alice>\nDATA\n"
-          "Subject: script\n\n..dot\n.\nQUIT\n")
+          "Subject: script\nTo: alice\n\n..dot\n.\nQUIT\n")
 
 
 def test_S_13_bs_of_a_script(server):
@@ -76,7 +76,8 @@ def test_S_13_bs_of_a_script(server):
     without domain and brackets are taken."""
     done = server.sendmail("-bs", message=SCRIPT)
     assert done.code == 0, done
-    assert b"\n.dot" in server.wait_mail("alice")[0]
+    message = server.wait_mail("alice")[0]
+    assert b"\n.dot" in message and b"\nTo: alice@" in message
 
 
 def test_S_13_bs_lf_in_the_text_ends_nothing(server):

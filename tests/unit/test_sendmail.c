@@ -347,6 +347,31 @@ test_F_15_header_addresses_get_a_domain(void **state)
 }
 
 static void
+test_F_15_in_a_message_of_wire_form(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "From: a\r\nBcc: b\r\n\r\n..\r\nTo: c\r\n",
+		    "From: a@h.test\r\nBcc: b\r\n\r\n..\r\nTo: c\r\n" },
+		{ "To: a,\r\n b\r\n", "To: a@h.test,\r\n b@h.test\r\n\r\n" },
+		{ "X: y\r\nno field\r\n..x\r\n",
+		    "X: y\r\n\r\nno field\r\n..x\r\n" },
+		{ "..x: y\r\n\r\n", "..x: y\r\n\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf out = HB_BUF_INIT(0);
+
+		assert_int_equal(sm_message_qualify(hb_span_str(rows[i].in),
+		    HB_SPAN("h.test"), &out), 0);
+		assert_span(hb_buf_span(&out), rows[i].want);
+		hb_buf_free(&out);
+	}
+}
+
+static void
 recipients_of_header(void **state)
 {
 	struct sm_message m;
@@ -442,6 +467,7 @@ main(void)
 		cmocka_unit_test(test_F_6_cr_in_the_header_is_a_blank),
 		cmocka_unit_test(test_F_6_no_field_is_made_of_a_cr),
 		cmocka_unit_test(test_F_15_header_addresses_get_a_domain),
+		cmocka_unit_test(test_F_15_in_a_message_of_wire_form),
 		cmocka_unit_test(recipients_of_header),
 		cmocka_unit_test(test_RTLS_07_field_is_seen),
 		cmocka_unit_test(nul_and_8bit),
