@@ -49,6 +49,7 @@ struct walk {
 	bool all, by_id;
 	uint64_t id;
 	char name[HB_MAX_PATH + 1]; /* domain or address */
+	char user[32]; /* not empty: mail that this user submitted here */
 	uint32_t cursor;
 	int64_t matched;
 	/* The message that is not visited wholly because control has enough
@@ -102,10 +103,21 @@ rcpt_matches(const struct walk *w, const struct q_hot *h,
 }
 
 static bool
+is_of_user(struct walk *w, struct q_msg *m)
+{
+	struct q_hot *h = q_hot_get(w->q, m);
+
+	return h != NULL && (h->env.flags & HB_ENV_LOCAL) != 0 &&
+	    hb_span_eq(h->env.user, hb_span_str(w->user));
+}
+
+static bool
 msg_matches(struct walk *w, struct q_msg *m)
 {
 	struct q_hot *h;
 
+	if (w->user[0] != '\0' && !is_of_user(w, m))
+		return false;
 	if (w->all || w->by_id)
 		return w->all || m->id == w->id;
 	h = q_hot_get(w->q, m);
@@ -519,7 +531,7 @@ parse_pattern(struct walk *w, struct hb_span arg)
 
 static void
 walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
-    struct hb_span arg)
+    const struct ipc_ctl *question)
 {
 	struct walk *w = HB_NEW(struct walk);
 
@@ -534,7 +546,8 @@ walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
 	w->tally->walk = w;
 	w->timer = hb_timer_new(q->loop, step, w);
 	TAILQ_INSERT_TAIL(&q->walks->head, w, link);
-	if (!parse_pattern(w, arg)) {
+	if (!parse_pattern(w, question->arg) ||
+	    hb_span_copy(question->arg2, w->user, sizeof(w->user)) < 0) {
 		hb_ctl_end(c, 64, "neither an id nor a domain");
 		walk_free(w);
 		return;
@@ -733,7 +746,7 @@ q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *question)
 			if (verbs[i].needs_arg && question->arg.n == 0)
 				hb_ctl_end(&c, 64, "an id, a domain or all");
 			else
-				walk_start(q, &c, &verbs[i], question->arg);
+				walk_start(q, &c, &verbs[i], question);
 			return;
 		}
 	hb_ctl_end(&c, 1, "not a question for this role");

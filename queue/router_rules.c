@@ -124,12 +124,8 @@ rt_may_relay(const struct hb_conf *c, const struct ipc_check *q)
 {
 	struct hb_netaddr a;
 
-	if (hb_netaddr_parse(q->client, &a) < 0)
-		return false;
-	for (size_t i = 0; i < c->relay_from.n; i++)
-		if (hb_cidr_has(&c->relay_from.v[i], &a))
-			return true;
-	return false;
+	return hb_netaddr_parse(q->client, &a) == 0 &&
+	    hb_conf_relays_for(c, &a);
 }
 
 static bool

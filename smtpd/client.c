@@ -392,15 +392,6 @@ greeting(struct smtpd_client *c, int fd)
 	return how;
 }
 
-static bool
-may_relay(const struct hb_conf *conf, const struct hb_netaddr *addr)
-{
-	for (size_t i = 0; i < conf->relay_from.n; i++)
-		if (hb_cidr_has(&conf->relay_from.v[i], addr))
-			return true;
-	return false;
-}
-
 void
 smtpd_client_new(struct smtpd_listener *l, int fd,
     const struct hb_netaddr *addr)
@@ -423,8 +414,8 @@ smtpd_client_new(struct smtpd_listener *l, int fd,
 	hb_netaddr_format(addr, text);
 	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
 	    addr->family == 6);
-	if (may_relay(w->env->conf, addr))
-		smtpd_session_trust(c->session);
+	if (hb_conf_relays_for(w->env->conf, addr))
+		smtpd_session_relays(c->session);
 	hb_sock_set_nodelay(fd);
 	c->conn = hb_conn_accept(w->env->loop, fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);

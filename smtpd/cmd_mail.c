@@ -33,13 +33,10 @@ keep_auth(struct smtpd_session *s, const struct hb_params *p)
 }
 
 static void
-take(struct smtpd_session *s, const struct hb_addr *path,
-    const struct hb_params *p)
+take(struct smtpd_session *s, const struct hb_params *p)
 {
-	if (!has_room(s, p))
-		return;
-	if (hb_addr_format(path, &s->txn.sender) < 0) {
-		smtpd_reply_bad(s, SMTPD_R_BAD_SENDER);
+	if (!has_room(s, p)) {
+		hb_buf_clear(&s->txn.sender);
 		return;
 	}
 	s->txn.declared = p->size;
@@ -53,7 +50,6 @@ take(struct smtpd_session *s, const struct hb_addr *path,
 void
 smtpd_cmd_mail(struct smtpd_session *s, struct hb_span args)
 {
-	struct hb_addr path;
 	struct hb_span rest;
 	struct hb_params params;
 	int r;
@@ -62,19 +58,17 @@ smtpd_cmd_mail(struct smtpd_session *s, struct hb_span args)
 		smtpd_reply(s, SMTPD_R_NEED_AUTH); /* RFC 6409 s4.3 */
 		return;
 	}
-	r = hb_command_path(args, HB_SPAN("FROM:"), HB_ADDR_NULL, &path,
-	    &rest);
-	if (r < 0) {
-		smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_NO_UTF8
-							 : SMTPD_R_BAD_SENDER);
+	if (!smtpd_take_path(s, args, HB_SPAN("FROM:"), SMTPD_R_BAD_SENDER,
+		&s->txn.sender, &rest))
+		return;
+	r = hb_params_parse(rest, HB_PARAM_FOR_MAIL, allowed(s), &params);
+	if (r == 0) {
+		take(s, &params);
 		return;
 	}
-	r = hb_params_parse(rest, HB_PARAM_FOR_MAIL, allowed(s), &params);
-	if (r < 0)
-		smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
-							 : SMTPD_R_ARGUMENT);
-	else
-		take(s, &path, &params);
+	hb_buf_clear(&s->txn.sender);
+	smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
+						 : SMTPD_R_ARGUMENT);
 }
 
 void

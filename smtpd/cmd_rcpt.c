@@ -6,32 +6,24 @@
 void
 smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
 {
-	struct hb_addr path;
 	struct hb_span rest;
 	struct hb_params params;
-	int r;
 
 	if (s->txn.n_taken >= s->rules->max_recipients) {
 		smtpd_reply(s, SMTPD_R_TOO_MANY_RCPT);
 		return;
 	}
-	r = hb_command_path(args, HB_SPAN("TO:"), HB_ADDR_LOCAL, &path, &rest);
-	if (r == 0 && path.domain.n == 0 &&
-	    !hb_addr_is_postmaster(path.local))
-		r = HB_E_SYNTAX;
-	if (r < 0) {
-		smtpd_reply_bad(s, r == HB_E_UNSUPPORTED ? SMTPD_R_NO_UTF8
-							 : SMTPD_R_BAD_RCPT);
+	if (!smtpd_take_path(s, args, HB_SPAN("TO:"), SMTPD_R_BAD_RCPT,
+		&s->txn.asked, &rest))
 		return;
-	}
-	s->txn.asked_routed = path.routed;
-	r = hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params);
-	if (r < 0 || hb_addr_format(&path, &s->txn.asked) < 0)
+	if (hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params) < 0) {
+		hb_buf_clear(&s->txn.asked);
 		smtpd_reply_bad(s, SMTPD_R_PARAMETER);
-	else if (smtpd_is_known(s))
+	} else if (smtpd_is_known(s)) {
 		smtpd_ask(s, HB_STAGE_RCPT);
-	else
+	} else {
 		smtpd_try(s, false);
+	}
 }
 
 void

@@ -12,9 +12,9 @@ smtpd_datascan_init(struct smtpd_datascan *d)
 	memset(d, 0, sizeof(*d));
 }
 
-/* Length of the line at the front of S with its CRLF, or 0: none ends here. */
+/* Length of the line at the front of S with its end, or 0: none ends here. */
 static size_t
-line_length(struct hb_span s)
+line_length(const struct smtpd_datascan *d, struct hb_span s)
 {
 	size_t from = 0;
 
@@ -23,7 +23,7 @@ line_length(struct hb_span s)
 
 		if (lf >= s.n)
 			return 0;
-		if (lf > 0 && s.p[lf - 1] == '\r')
+		if (d->lf_ends || (lf > 0 && s.p[lf - 1] == '\r'))
 			return lf + 1;
 		from = lf + 1;
 	}
@@ -103,6 +103,14 @@ go_on_with_field(struct smtpd_datascan *d, struct hb_span text)
 		hb_tlsrequired_more(&d->tls_required, text);
 }
 
+/* The first N bytes of S: do they begin a line that gets a dot? */
+static bool
+needs_dot(const struct smtpd_datascan *d, struct hb_span s, size_t n)
+{
+	return d->lf_ends && !d->mid_line && s.p[0] == '.' &&
+	    (d->after_lf || (n == 2 && s.p[1] == '\n'));
+}
+
 static void
 take_partial(struct smtpd_datascan *d, struct hb_span s,
     struct smtpd_piece *out)
@@ -111,9 +119,47 @@ take_partial(struct smtpd_datascan *d, struct hb_span s,
 
 	if (n == 0)
 		return;
+	out->stuff = needs_dot(d, s, n);
+	if (out->stuff && out->body > 0) {
+		out->stuff = false;
+		return;
+	}
 	go_on_with_field(d, hb_span_head(s, n));
 	d->mid_line = true;
 	out->body += n;
+}
+
+/* LINE with its end.  False: it is to be changed, and others stand in front
+ * of it, so it is left for the next call. */
+static bool
+take_line(struct smtpd_datascan *d, struct hb_span line,
+    struct smtpd_piece *out)
+{
+	bool crlf = line.n > 1 && line.p[line.n - 2] == '\r';
+	bool stuff = needs_dot(d, line, line.n);
+
+	if ((!crlf || stuff) && out->body > 0)
+		return false;
+	out->lf = !crlf;
+	out->stuff = stuff;
+	go_on_with_field(d, hb_span_head(line, line.n - (crlf ? 2 : 1)));
+	d->after_lf = !crlf;
+	d->mid_line = false;
+	out->body += line.n;
+	return true;
+}
+
+/* BODY counts as it is kept: with the dot and the CR that it gets. */
+static void
+count_kept(struct smtpd_datascan *d, const struct smtpd_piece *out,
+    struct hb_span body)
+{
+	d->bytes += body.n + (out->stuff ? 1 : 0) + (out->lf ? 1 : 0);
+	if (out->stuff)
+		hb_wire_feed(&d->wire, HB_SPAN("."));
+	hb_wire_feed(&d->wire, hb_span_head(body, body.n - (out->lf ? 1 : 0)));
+	if (out->lf)
+		hb_wire_feed(&d->wire, HB_SPAN("\r\n"));
 }
 
 struct smtpd_piece
@@ -123,10 +169,11 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 
 	while (out.body < in.n) {
 		struct hb_span s = hb_span_from(in, out.body);
-		size_t n = line_length(s);
+		size_t n = line_length(d, s);
 		size_t ready = n > 0 ? n : partial_length(d, s);
 
-		if (!d->mid_line && n == 3 && s.p[0] == '.') {
+		if (!d->mid_line && !d->after_lf && n == 3 &&
+		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"))) {
 			out.end = true;
 			break;
 		}
@@ -137,12 +184,22 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 			take_partial(d, s, &out);
 			break;
 		}
-		go_on_with_field(d, hb_span_head(s, n - 2));
-		d->mid_line = false;
-		out.body += n;
+		if (!take_line(d, hb_span_head(s, n), &out) || out.lf ||
+		    out.stuff)
+			break;
 	}
 	out.used = out.body + (out.end ? 3 : 0);
-	d->bytes += out.body;
-	hb_wire_feed(&d->wire, hb_span_head(in, out.body));
+	count_kept(d, &out, hb_span_head(in, out.body));
 	return out;
+}
+
+void
+smtpd_datascan_put(const struct smtpd_piece *piece, struct hb_span body,
+    struct hb_buf *out)
+{
+	if (piece->stuff)
+		hb_buf_adds(out, ".");
+	hb_buf_add(out, hb_span_head(body, body.n - (piece->lf ? 1 : 0)));
+	if (piece->lf)
+		hb_buf_adds(out, "\r\n");
 }

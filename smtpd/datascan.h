@@ -4,6 +4,14 @@
  * or LF never ends anything; it is remembered with all else that is wrong
  * (wire.h), and the message refused when its true end has come.
  *
+ * With lf_ends a bare LF ends a line too, and becomes CRLF: for submission by
+ * those who logged in and for programs of the host, whose message is one
+ * transaction of their own.  The end of the message stays CRLF.CRLF, byte for
+ * byte: a line of one dot next to a bare LF is text and gets a second dot, so
+ * neither we nor who comes behind us takes it for the end.  Any other line
+ * behind a bare LF that begins with a dot gets one too: who writes bare LF
+ * knew of no line there.
+ *
  * Each call takes a piece of the input and says how many of its bytes belong
  * to the message.  Bytes that may be the beginning of the end, and in the
  * header section incomplete lines, are left for the next call.
@@ -11,12 +19,14 @@
 #ifndef SMTPD_DATASCAN_H
 #define SMTPD_DATASCAN_H
 
-#include "common/base/span.h"
+#include "common/base/buf.h"
 #include "common/proto/tlsrequired.h"
 #include "common/proto/wire.h"
 
 struct smtpd_datascan {
-	struct hb_wire wire; /* of what was taken */
+	struct hb_wire wire; /* of what was taken, as it is kept */
+	bool lf_ends;  /* set by the caller */
+	bool after_lf; /* the last line ended with a bare LF */
 	bool mid_line; /* the last byte taken did not end a line */
 	bool headers_over;
 	bool has_date, has_message_id;
@@ -31,11 +41,17 @@ struct smtpd_piece {
 	bool end;     /* the final dot stood there */
 	bool headers_end; /* the header section ends behind BODY */
 	bool no_headers;  /* and had no line at all, not even the empty one */
+	/* lf_ends: BODY is one line, or a part of it, that is to be changed */
+	bool stuff; /* a dot belongs in front */
+	bool lf;    /* it ends with a bare LF */
 };
 
 void smtpd_datascan_init(struct smtpd_datascan *d);
 /* A piece ends where the header section does: call again with the rest. */
 struct smtpd_piece smtpd_datascan(struct smtpd_datascan *d,
     struct hb_span in);
+/* Appends BODY, the bytes of PIECE, to OUT as they are to be kept. */
+void smtpd_datascan_put(const struct smtpd_piece *piece, struct hb_span body,
+    struct hb_buf *out);
 
 #endif

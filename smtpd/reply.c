@@ -137,12 +137,36 @@ smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id)
 	smtpd_reply_words(s, &w);
 }
 
+static void
+count_bad(struct smtpd_session *s)
+{
+	if (++s->bad_commands >= HB_MAX_BAD_COMMANDS)
+		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+}
+
 void
 smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id)
 {
 	smtpd_reply(s, id);
-	if (++s->bad_commands >= HB_MAX_BAD_COMMANDS)
-		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+	count_bad(s);
+}
+
+void
+smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
+    const char *why)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct smtpd_words w = {
+		.code = replies[id].code,
+		.status = hb_span_str(replies[id].status),
+		.reason = replies[id].reason,
+	};
+
+	hb_buf_addf(&text, "%s: %s", replies[id].text, why);
+	w.text = hb_buf_span(&text);
+	smtpd_reply_words(s, &w);
+	hb_buf_free(&text);
+	count_bad(s);
 }
 
 void

@@ -69,6 +69,7 @@ struct smtpd_txn {
 	uint64_t id;
 	struct smtpd_datascan scan;
 	struct hb_buf trace, added; /* our own header fields */
+	struct hb_buf fixed; /* the piece that had bare LFs, as it is kept */
 	bool begun, large;
 	uint64_t size;
 	uint32_t crc;
@@ -94,6 +95,7 @@ struct smtpd_session {
 
 	char client[64];
 	bool client_is_v6;
+	bool relays; /* the client may relay */
 	char helo[HB_MAX_DOMAIN + 1];
 	bool esmtp;
 	bool tls;
@@ -106,7 +108,6 @@ struct smtpd_session {
 	unsigned bad_commands;
 	unsigned refused; /* commands, since a message was taken */
 	unsigned spare;	  /* pipelined ones behind a refused MAIL */
-	bool trusted;	  /* the client may relay */
 
 	enum smtpd_try_state try_state;
 	bool try_login; /* else a recipient */
@@ -127,6 +128,9 @@ struct smtpd_session {
 void smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id);
 /* The same as an error that counts towards the end of the session. */
 void smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id);
+/* The same with WHY behind its text. */
+void smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
+    const char *why);
 /* And closes. */
 void smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id);
 /* A reply made elsewhere.  TEXT: bytes that are not printable are replaced. */
@@ -187,6 +191,14 @@ void smtpd_mail_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
 void smtpd_rcpt_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
 /* Replies as the verdict, which is not accept or discard, says. */
 void smtpd_reply_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
+/*
+ * ARGS of MAIL or RCPT, whose PREFIX is "FROM:" or "TO:": the canonical path
+ * into OUT.  Where the client may relay, brackets may be missing, and names
+ * without domain get ours.  False after the reply, with BAD as its id.
+ */
+bool smtpd_take_path(struct smtpd_session *s, struct hb_span args,
+    struct hb_span prefix, enum smtpd_reply_id bad, struct hb_buf *out,
+    struct hb_span *params);
 /* Forgets what EHLO, AUTH and the transaction brought. */
 void smtpd_forget(struct smtpd_session *s);
 

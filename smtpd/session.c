@@ -61,9 +61,9 @@ smtpd_session_free(struct smtpd_session **s)
 }
 
 void
-smtpd_session_trust(struct smtpd_session *s)
+smtpd_session_relays(struct smtpd_session *s)
 {
-	s->trusted = true;
+	s->relays = true;
 }
 
 /* Acts, timers, output. */

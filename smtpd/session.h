@@ -35,6 +35,8 @@ struct smtpd_rules {
 	unsigned listen; /* number of the directive */
 	enum hb_demand tls, auth;
 	bool implicit_tls;
+	bool local; /* a program of this host: sendmail -bs */
+	char origin[HB_MAX_DOMAIN + 1]; /* domain of names without one */
 	uint64_t max_size;
 	unsigned max_recipients, max_hops;
 	int64_t command_ms, data_ms;
@@ -88,8 +90,9 @@ struct smtpd_session;
 struct smtpd_session *smtpd_session_new(const struct smtpd_rules *rules,
     struct smtpd_site *site, struct hb_span client, bool client_is_v6);
 void smtpd_session_free(struct smtpd_session **s);
-/* The client may relay: it is no stranger. */
-void smtpd_session_trust(struct smtpd_session *s);
+/* The client is one of those that may relay: no stranger, and its paths may
+ * lack brackets and domains. */
+void smtpd_session_relays(struct smtpd_session *s);
 
 /* How to greet. */
 enum smtpd_greeting {

@@ -15,7 +15,7 @@ enum {
 bool
 smtpd_is_known(const struct smtpd_session *s)
 {
-	return s->trusted || s->user[0] != '\0' ||
+	return s->relays || s->user[0] != '\0' ||
 	    s->rules->kind == HB_LISTEN_LMTP;
 }
 

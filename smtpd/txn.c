@@ -8,6 +8,7 @@
 #include "smtpd/session-priv.h"
 
 enum {
+	FIX_STEP = HB_MAX_IPC_BODY / 2, /* bytes that may become two each */
 	COMMIT_MS = 300000, /* bound of queue's answer; clients wait 10 min */
 	DATA_BLOCK = 16384  /* bytes that must come within data-timeout */
 };
@@ -22,6 +23,7 @@ smtpd_txn_free(struct smtpd_txn *t)
 	hb_buf_free(&t->asked);
 	hb_buf_free(&t->trace);
 	hb_buf_free(&t->added);
+	hb_buf_free(&t->fixed);
 	hb_buf_free(&t->refused_text);
 }
 
@@ -67,6 +69,17 @@ smtpd_txn_add_rcpt(struct smtpd_session *s)
 	t->n_rcpts++;
 }
 
+/* Not from strangers: what a server in front of us takes for one message must
+ * not be several here.  RFC 5321 s2.3.8, RFC 6409 s8. */
+static bool
+takes_bare_lf(const struct smtpd_session *s)
+{
+	bool submission = s->rules->kind == HB_LISTEN_SUBMISSION ||
+	    s->rules->kind == HB_LISTEN_SUBMISSIONS;
+
+	return s->rules->local || (submission && s->user[0] != '\0');
+}
+
 void
 smtpd_txn_start_data(struct smtpd_session *s)
 {
@@ -76,6 +89,8 @@ smtpd_txn_start_data(struct smtpd_session *s)
 	smtpd_datascan_init(&t->scan);
 	hb_buf_clear(&t->trace);
 	hb_buf_clear(&t->added);
+	hb_buf_clear(&t->fixed);
+	t->scan.lf_ends = takes_bare_lf(s);
 	t->block = 0;
 	s->state = SMTPD_S_DATA;
 	smtpd_set_timer(s, s->rules->data_ms);
@@ -335,6 +350,29 @@ finish(struct smtpd_session *s)
 	smtpd_txn_reset(s);
 }
 
+/* The last piece of IN; with bare LFs all of its lines, made good, are in
+ * t->fixed. */
+static struct smtpd_piece
+take_bytes(struct smtpd_txn *t, struct hb_span in, size_t *used)
+{
+	struct smtpd_piece p;
+
+	if (!t->scan.lf_ends) {
+		p = smtpd_datascan(&t->scan, in);
+		*used = p.used;
+		return p;
+	}
+	in = hb_span_head(in, FIX_STEP);
+	do {
+		struct hb_span rest = hb_span_from(in, *used);
+
+		p = smtpd_datascan(&t->scan, rest);
+		smtpd_datascan_put(&p, hb_span_head(rest, p.body), &t->fixed);
+		*used += p.used;
+	} while (p.used > 0 && !p.end && !p.headers_end);
+	return p;
+}
+
 bool
 smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 {
@@ -343,16 +381,19 @@ smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 
 	if (in.n == 0)
 		return false;
-	if (asks_for_file(s, in.n))
+	if (t->fixed.n > 0 && s->n_acts > 0)
+		return false; /* acts point into it */
+	hb_buf_clear(&t->fixed);
+	if (asks_for_file(s, t->scan.lf_ends ? 2 * in.n : in.n))
 		return true;
-	p = smtpd_datascan(&t->scan, in);
+	p = take_bytes(t, in, used);
 	judge(s);
-	pass_on(s, hb_span_head(in, p.body), &p);
-	count_block(s, p.used);
-	*used = p.used;
+	pass_on(s, t->scan.lf_ends ? hb_buf_span(&t->fixed)
+				   : hb_span_head(in, p.body), &p);
+	count_block(s, *used);
 	if (p.end)
 		finish(s);
-	return p.used > 0 || p.headers_end;
+	return *used > 0 || p.headers_end;
 }
 
 /* Queue refused it before its end: the rest is dropped, then the words. */

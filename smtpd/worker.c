@@ -37,6 +37,9 @@ make_rules(const struct hb_conf *c, unsigned index)
 	if (hb_span_copy(hb_span_str(c->hostname), r->hostname,
 		sizeof(r->hostname)) < 0)
 		r->hostname[0] = '\0';
+	if (hb_span_copy(hb_span_str(hb_conf_origin(c)), r->origin,
+		sizeof(r->origin)) < 0)
+		r->origin[0] = '\0';
 	r->kind = l->kind;
 	r->listen = index;
 	r->tls = l->tls;

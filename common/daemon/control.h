@@ -95,6 +95,7 @@ struct ctl_client {
 	struct ctl *ctl;
 	int fd;
 	uid_t uid;
+	struct hb_buf user; /* the same as the envelope has it */
 	bool owner; /* root, or who runs the daemon */
 	struct hb_io *io;
 	struct hb_timer *timer;
@@ -116,6 +117,7 @@ struct ctl_client {
 	/* what commands keep between their steps */
 	size_t rows;
 	bool row_is_open;     /* parts of it were shown */
+	bool mailq;	      /* queue: in sendmail's form */
 	json_t *first;	      /* explain: the router's answer */
 	struct ctl_trace *trace;
 	void (*free_trace)(struct ctl_trace **t);
@@ -178,6 +180,8 @@ size_t ctl_utf8(struct hb_span s);
 json_t *ctl_utf8_string(struct hb_span s);
 
 /* the outermost array of a long answer */
+/* Asks the roles of the verb, row by row. */
+void ctl_begin_rows(struct ctl_client *c);
 void ctl_rows_begin(struct ctl_client *c);
 void ctl_rows_add(struct ctl_client *c, const json_t *v);
 void ctl_rows_end(struct ctl_client *c);
@@ -187,6 +191,7 @@ void ctl_status_begin(struct ctl_client *c);
 void ctl_status_finish(struct ctl_client *c);
 void ctl_stats_begin(struct ctl_client *c);
 void ctl_stats_finish(struct ctl_client *c);
+void ctl_queue_begin(struct ctl_client *c);
 void ctl_queue_element(struct ctl_client *c, json_t *v);
 void ctl_queue_part(struct ctl_client *c, json_t *v);
 void ctl_queue_finish(struct ctl_client *c);

@@ -84,6 +84,7 @@ ctl_client_free(struct ctl_client **cp)
 	hb_buf_free(&c->in);
 	hb_buf_free(&c->out);
 	hb_buf_free(&c->text);
+	hb_buf_free(&c->user);
 	if (c->free_trace != NULL)
 		c->free_trace(&c->trace);
 	hb_buf_free(&c->more);
@@ -309,6 +310,7 @@ ctl_client_new(struct ctl *ctl, int fd)
 	c->more = HB_BUF_INIT(0);
 	c->out = HB_BUF_INIT(0);
 	c->text = HB_BUF_INIT(0);
+	c->user = HB_BUF_INIT(0);
 	c->alive_ms = hb_mono_ms();
 	c->io = hb_io_new(ctl->env->loop, fd, on_ready, c);
 	c->timer = hb_timer_new(ctl->env->loop, on_timer, c);

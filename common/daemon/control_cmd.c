@@ -35,11 +35,22 @@ ctl_without_dot(struct hb_span arg)
 						    : arg;
 }
 
+/* As hauberk-submit stamps mail of this user. */
+static struct hb_span
+user_of(struct ctl_client *c)
+{
+	hb_buf_clear(&c->user);
+	hb_buf_addf(&c->user, "uid:%u", (unsigned)c->uid);
+	return hb_buf_span(&c->user);
+}
+
 /* Arguments too long for a frame are nobody's id, domain or address. */
 static bool
 question(struct ctl_client *c, struct ipc_ctl *q)
 {
 	*q = (struct ipc_ctl){ .verb = hb_ctl_cmds[c->cmd_no].verb };
+	if (!c->owner)
+		q->arg2 = user_of(c);
 	if (c->nargs > 0)
 		q->arg = c->args[0] = ctl_without_dot(c->args[0]);
 	if (q->arg.n <= 1024)
@@ -62,8 +73,8 @@ begin_plain(struct ctl_client *c)
 		c->cmd->finish(c);
 }
 
-static void
-begin_rows(struct ctl_client *c)
+void
+ctl_begin_rows(struct ctl_client *c)
 {
 	struct ipc_ctl q;
 
@@ -73,6 +84,21 @@ begin_rows(struct ctl_client *c)
 	ctl_ask_all(c, roles_of(c), &q, true);
 	if (c->waiting == 0)
 		c->cmd->finish(c);
+}
+
+/* What was done to the messages. */
+static const char *
+done_word(enum hb_ctl_cmd cmd)
+{
+	static const char *const words[HB_CMD_COUNT] = {
+		[HB_CMD_FLUSH] = " tried now",
+		[HB_CMD_HOLD] = " held",
+		[HB_CMD_RELEASE] = " released",
+		[HB_CMD_REMOVE] = " removed",
+		[HB_CMD_BOUNCE] = " returned to the sender",
+	};
+
+	return words[cmd] != NULL ? words[cmd] : "";
 }
 
 /* Actions: how many messages it was. */
@@ -87,9 +113,10 @@ finish_count(struct ctl_client *c)
 		ctl_add_json(c, a->tree.root, JSON_COMPACT);
 		ctl_add(c, "\n");
 	} else if (a != NULL && a->exit_code == 0 && json_is_integer(n)) {
-		ctl_addf(c, "%lld message%s\n",
+		ctl_addf(c, "%lld message%s%s\n",
 		    (long long)json_integer_value(n),
-		    json_integer_value(n) == 1 ? "" : "s");
+		    json_integer_value(n) == 1 ? "" : "s",
+		    done_word(c->cmd_no));
 	}
 	ctl_exit_worst(c);
 }
@@ -116,7 +143,7 @@ finish_advance(struct ctl_client *c)
 const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_STATUS] = { ctl_status_begin, ctl_status_finish, NULL, 0 },
 	[HB_CMD_STATS] = { ctl_stats_begin, ctl_stats_finish, NULL, 0 },
-	[HB_CMD_QUEUE] = { begin_rows, ctl_queue_finish, ctl_queue_element,
+	[HB_CMD_QUEUE] = { ctl_queue_begin, ctl_queue_finish, ctl_queue_element,
 		WALK_MS, ctl_queue_part },
 	[HB_CMD_SHOW] = { begin_plain, ctl_show_finish, NULL, 0 },
 	[HB_CMD_TRACE] = { ctl_trace_begin, ctl_trace_finish, NULL, 0 },
@@ -137,7 +164,7 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 		ctl_sts_export_element, 0 },
 	[HB_CMD_STS_IMPORT] = { ctl_import_begin, ctl_import_finish,
 		ctl_import_element, FETCH_MS },
-	[HB_CMD_LEDGER_LIST] = { begin_rows, ctl_ledger_list_finish,
+	[HB_CMD_LEDGER_LIST] = { ctl_begin_rows, ctl_ledger_list_finish,
 		ctl_ledger_element, 0 },
 	[HB_CMD_LEDGER_SHOW] = { begin_plain, ctl_ledger_finish, NULL, 0 },
 	[HB_CMD_LEDGER_FORGET] = { begin_plain, ctl_ledger_finish, NULL, 0 },

@@ -20,12 +20,37 @@ has_option(const struct ctl_client *c, struct hb_span option)
 	return c->nargs == 2 && hb_span_eq(c->args[1], option);
 }
 
+static bool
+is_option(struct hb_span word)
+{
+	return hb_span_eq(hb_span_head(word, 2), HB_SPAN("--"));
+}
+
+/* A name without a dot is a mailbox or an alias of this host. */
+static struct hb_span
+subject(struct ctl_client *c, struct hb_span arg)
+{
+	if (arg.n == 0 || hb_span_find(arg, '@') < arg.n ||
+	    hb_span_find(arg, '.') < arg.n)
+		return ctl_without_dot(arg);
+	hb_buf_clear(&c->user);
+	hb_buf_add(&c->user, arg);
+	hb_buf_addf(&c->user, "@%s", hb_conf_origin(c->ctl->env->conf));
+	return hb_buf_span(&c->user);
+}
+
 void
 ctl_explain_begin(struct ctl_client *c)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_EXPLAIN };
 
-	q.arg = c->args[0] = ctl_without_dot(c->args[0]);
+	if (c->nargs == 2 && is_option(c->args[0])) {
+		struct hb_span option = c->args[0];
+
+		c->args[0] = c->args[1];
+		c->args[1] = option;
+	}
+	q.arg = c->args[0] = subject(c, c->args[0]);
 	if (c->nargs == 2 && !has_option(c, HB_SPAN("--live")) &&
 	    !has_option(c, HB_SPAN("--verify"))) {
 		ctl_err(c, "explain ADDRESS|DOMAIN [--live]");

@@ -3,6 +3,11 @@
 
 #include "common/daemon/control.h"
 
+#include <sysexits.h>
+#include <time.h>
+
+#include "common/base/timefmt.h"
+
 /* A row as JSON ends with its recipients. */
 #define ROW_END "]}"
 
@@ -81,6 +86,55 @@ add_msg(struct ctl_client *c, const json_t *msg)
 	ctl_add(c, "\n");
 }
 
+/* sendmail's form: the mark behind the id is "*" for one under delivery; "!"
+ * for one that is held, as Postfix has it. */
+static void
+add_mailq_head(struct ctl_client *c, const json_t *msg)
+{
+	struct hb_span state = ctl_member(msg, "state");
+	char when[32] = "-";
+	int64_t ms;
+	struct tm tm;
+	time_t t;
+
+	if (hb_time_rfc3339_parse(ctl_member(msg, "arrived"), &ms) == 0) {
+		t = (time_t)(ms / 1000);
+		if (gmtime_r(&t, &tm) != NULL)
+			strftime(when, sizeof(when), "%a %b %e %H:%M", &tm);
+	}
+	ctl_add_member(c, msg, "id");
+	ctl_addf(c, "%c %8lld %s ",
+	    hb_span_eq(state, HB_SPAN("active"))     ? '*'
+		: hb_span_eq(state, HB_SPAN("held")) ? '!'
+						     : ' ',
+	    (long long)json_integer_value(json_object_get(msg, "size")), when);
+	add_sender(c, msg);
+	ctl_add(c, "\n");
+}
+
+static void
+add_mailq_rcpt(struct ctl_client *c, const json_t *rcpt)
+{
+	const json_t *last = json_object_get(rcpt, "last");
+
+	if (ctl_member(last, "reason").n > 0) {
+		ctl_add(c, "                 (");
+		ctl_add_member(c, last, "reason");
+		if (ctl_member(last, "mx").n > 0) {
+			ctl_add(c, " at ");
+			ctl_add_member(c, last, "mx");
+		}
+		if (ctl_member(last, "reply").n > 0) {
+			ctl_add(c, ": ");
+			ctl_add_member(c, last, "reply");
+		}
+		ctl_add(c, ")\n");
+	}
+	ctl_add(c, "\t\t\t\t\t ");
+	ctl_add_member(c, rcpt, "address");
+	ctl_add(c, "\n");
+}
+
 static void
 add_rcpts(struct ctl_client *c, const json_t *msg)
 {
@@ -88,7 +142,10 @@ add_rcpts(struct ctl_client *c, const json_t *msg)
 	size_t i;
 
 	json_array_foreach(json_object_get(msg, "recipients"), i, rcpt)
-		add_rcpt(c, rcpt);
+		if (c->mailq)
+			add_mailq_rcpt(c, rcpt);
+		else
+			add_rcpt(c, rcpt);
 }
 
 /* More recipients of the row that is open: they are its last member. */
@@ -109,6 +166,25 @@ add_more(struct ctl_client *c, const json_t *msg)
 }
 
 void
+ctl_queue_begin(struct ctl_client *c)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->nargs; i++)
+		if (hb_span_eq(c->args[i], HB_SPAN("--mailq")))
+			c->mailq = true;
+		else
+			c->args[n++] = c->args[i];
+	c->nargs = n;
+	if (n < 2) {
+		ctl_begin_rows(c);
+		return;
+	}
+	ctl_err(c, "usage: queue [ID|DOMAIN|ADDRESS] [--mailq]");
+	ctl_exit(c, EX_USAGE);
+}
+
+void
 ctl_queue_element(struct ctl_client *c, json_t *v)
 {
 	if (c->row_is_open) {
@@ -119,7 +195,10 @@ ctl_queue_element(struct ctl_client *c, json_t *v)
 		return;
 	}
 	if (!c->q.json) {
-		add_msg(c, v);
+		if (c->mailq)
+			add_mailq_head(c, v);
+		else
+			add_msg(c, v);
 		add_rcpts(c, v);
 	}
 	ctl_rows_add(c, v);
@@ -144,7 +223,9 @@ ctl_queue_finish(struct ctl_client *c)
 	bool good = c->nasks > 0 && c->asks[0]->exit_code == 0;
 
 	ctl_rows_end(c);
-	if (!c->q.json && good && c->rows == 0)
+	if (!c->q.json && good && c->mailq)
+		ctl_addf(c, "\t\tTotal requests: %zu\n", c->rows);
+	else if (!c->q.json && good && c->rows == 0)
 		ctl_add(c, c->nargs > 0 ? "nothing in the queue matches\n"
 					: "the queue is empty\n");
 	else if (!c->q.json && good)

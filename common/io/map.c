@@ -443,50 +443,90 @@ put_row(DB *db, struct hb_span key, struct hb_span value, bool replace)
 	return r == 0 ? 0 : HB_E_IO;
 }
 
+/* One entry of the text, or its error R. */
 static int
-build_rows(DB *db, const char *file, struct hb_span text,
-    enum hb_map_syntax syntax, bool replace, struct hb_buf *err)
+check_row(int r, struct hb_span value, enum hb_map_syntax syntax)
+{
+	struct hb_buf target = HB_BUF_INIT(0);
+
+	if (r > 0 && value.n > HB_MAX_MAP_VALUE)
+		r = HB_E_RANGE;
+	while (r > 0 && syntax == HB_MAPSYN_ALIASES && value.n > 0)
+		r = hb_alias_next(&value, &target) < 0 ? HB_E_SYNTAX : r;
+	hb_buf_free(&target);
+	return r;
+}
+
+struct building {
+	DB *db;
+	const char *file;
+	unsigned flags;
+	unsigned bad; /* lines that are no entries */
+	int error;    /* why nothing is built, or 0 */
+	struct hb_buf *err;
+};
+
+static void
+tell_mistake(struct building *b, unsigned line, int r, struct hb_span key)
+{
+	bool skip = (b->flags & HB_MAP_SKIP) != 0;
+
+	if (r == HB_E_EXISTS && skip) {
+		hb_buf_addf(b->err, "%s:%u: warning: '", b->file, line);
+		hb_buf_add(b->err, key);
+		hb_buf_adds(b->err, "' is there already; the first counts\n");
+		return;
+	}
+	hb_buf_addf(b->err, "%s:%u: %s\n", b->file, line, hb_strerror(r));
+	b->bad++;
+	if (r == HB_E_IO || (!skip && b->error == 0))
+		b->error = r == HB_E_IO ? r : HB_E_SYNTAX;
+}
+
+static int
+build_rows(struct building *b, struct hb_span text, enum hb_map_syntax syntax)
 {
 	struct hb_maptext mt;
-	struct hb_span k, v;
-	int count = 0, bad = 0, r;
+	struct hb_span k = HB_SPAN_NONE, v;
+	int count = 0, r;
 
 	hb_maptext_init(&mt, text, syntax);
 	while ((r = hb_maptext_next(&mt, &k, &v)) != 0) {
+		r = check_row(r, v, syntax);
 		if (r > 0)
-			r = v.n > HB_MAX_MAP_VALUE
-			    ? HB_E_RANGE : put_row(db, k, v, replace);
-		if (r < 0) {
-			hb_buf_addf(err, "%s:%u: %s\n", file, mt.line,
-			    hb_strerror(r));
-			bad = bad == HB_E_IO ? bad : r == HB_E_IO ? r
-								  : HB_E_SYNTAX;
-		} else {
+			r = put_row(b->db, k, v,
+			    (b->flags & HB_MAP_REPLACE) != 0);
+		if (r < 0)
+			tell_mistake(b, mt.line, r, k);
+		else
 			count++;
-		}
 	}
 	hb_maptext_free(&mt);
-	return bad < 0 ? bad : count;
+	if (count == 0 && b->bad > 0 && b->error == 0)
+		return HB_E_SYNTAX; /* there is nothing good to build */
+	return b->error < 0 ? b->error : count;
 }
 
 int
 hb_map_build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
-    bool replace, struct hb_buf *err)
+    unsigned flags, unsigned *bad, struct hb_buf *err)
 {
+	struct building b = { .file = file, .flags = flags, .err = err };
 	struct hb_buf tmp = HB_BUF_INIT(0), final = HB_BUF_INIT(0);
 	int r = HB_E_IO;
-	DB *db;
 
 	hb_buf_addf(&tmp, "%s.db.new%c", file, '\0');
 	hb_buf_addf(&final, "%s.db%c", file, '\0');
 	unlink((char *)tmp.p);
-	db = open_db((char *)tmp.p, DB_CREATE | DB_EXCL);
-	if (db != NULL) {
-		r = build_rows(db, file, text, syntax, replace, err);
-		if (db->sync(db, 0) != 0 && r >= 0)
+	b.db = open_db((char *)tmp.p, DB_CREATE | DB_EXCL);
+	if (b.db != NULL) {
+		r = build_rows(&b, text, syntax);
+		if (b.db->sync(b.db, 0) != 0 && r >= 0)
 			r = HB_E_IO;
-		db->close(db, 0);
+		b.db->close(b.db, 0);
 	}
+	if (bad != NULL)
+		*bad = b.bad;
 	if (r >= 0 && rename((char *)tmp.p, (char *)final.p) != 0)
 		r = HB_E_IO;
 	if (r < 0)
@@ -496,6 +536,14 @@ hb_map_build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
 	hb_buf_free(&tmp);
 	hb_buf_free(&final);
 	return r;
+}
+
+static struct hb_span
+without_nul(const DBT *t)
+{
+	struct hb_span s = hb_span(t->data, t->size);
+
+	return s.n > 0 && s.p[s.n - 1] == '\0' ? hb_span_head(s, s.n - 1) : s;
 }
 
 int
@@ -515,7 +563,7 @@ hb_map_dump(const char *file, void (*row)(void *ctx, struct hb_span key,
 	memset(&k, 0, sizeof(k));
 	memset(&v, 0, sizeof(v));
 	while (c->get(c, &k, &v, DB_NEXT) == 0)
-		row(ctx, hb_span(k.data, k.size), hb_span(v.data, v.size));
+		row(ctx, without_nul(&k), without_nul(&v));
 	c->close(c);
 	db->close(db, DB_NOSYNC);
 	return 0;

@@ -35,16 +35,21 @@ bool hb_map_is_reading(const struct hb_map *m);
 /* Was M opened with SPEC? */
 bool hb_map_is(const struct hb_map *m, const struct hb_mapspec *spec);
 
+#define HB_MAP_REPLACE 1u /* of entries with the same key the last counts */
+#define HB_MAP_SKIP 2u	  /* build what is good */
 /*
  * Builds the Berkeley DB file FILE.db from TEXT; readers see the old one or
- * the new one, never half.  Entries with the same key: the first counts and
- * HB_E_EXISTS is reported for the others, unless REPLACE.  ERR gets a line
- * for each mistake ("FILE:LINE: ..."); a file with mistakes is not built.
+ * the new one, never half.  Of entries with the same key the first counts.
+ * ERR gets a line for each mistake ("FILE:LINE: ...").  A file with mistakes
+ * is not built; with HB_MAP_SKIP it is, without those lines: *BAD (may be
+ * NULL) is their number, repeated keys left out, which are told as warnings.
  * Returns the number of entries, or HB_E_SYNTAX, HB_E_IO.
  */
 int hb_map_build(const char *file, struct hb_span text,
-    enum hb_map_syntax syntax, bool replace, struct hb_buf *err) HB_MUSTCHECK;
-/* Calls ROW for each entry of the Berkeley DB file FILE.db.  0 or HB_E_IO. */
+    enum hb_map_syntax syntax, unsigned flags, unsigned *bad,
+    struct hb_buf *err) HB_MUSTCHECK;
+/* Calls ROW for each entry of the Berkeley DB file FILE.db, without the NUL
+ * that sendmail ends keys and values with.  0 or HB_E_IO. */
 int hb_map_dump(const char *file, void (*row)(void *ctx, struct hb_span key,
     struct hb_span value), void *ctx) HB_MUSTCHECK;
 

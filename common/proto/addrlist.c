@@ -13,6 +13,7 @@ struct element {
 	bool closed;	     /* ">" too */
 	bool words_touch;    /* two words with only a blank between */
 	bool after_word, blank; /* what came last */
+	const unsigned char *end; /* of its last word in the input */
 	bool bad;
 };
 
@@ -72,6 +73,7 @@ add_word(struct element *e, struct hb_span word)
 	if (e->after_word && e->blank)
 		e->words_touch = true;
 	hb_buf_add(&e->text, word);
+	e->end = word.p + word.n;
 	e->after_word = true;
 	e->blank = false;
 }
@@ -88,7 +90,10 @@ add_special(struct element *e, unsigned char c)
 		e->bad = e->bad || !e->angle || e->closed;
 		e->closed = true;
 	} else if (c == ':') {
-		/* a group's name, or behind "<" a route: both are dropped */
+		/* a group's name, or behind "<" a route: both are dropped;
+		 * an address is no name of a group */
+		e->bad = e->bad || (!e->angle &&
+			hb_span_find(hb_buf_span(&e->text), '@') < e->text.n);
 		e->words_touch = false;
 		hb_buf_clear(&e->text);
 	} else if (!e->closed) {
@@ -141,7 +146,7 @@ take_element(struct hb_addrlist *l, struct element *e)
 }
 
 static int
-finish(const struct element *e, struct hb_buf *out)
+finish(struct hb_addrlist *l, const struct element *e, struct hb_buf *out)
 {
 	struct hb_addr addr;
 	int r;
@@ -152,6 +157,8 @@ finish(const struct element *e, struct hb_buf *out)
 	    &addr);
 	if (r == 0)
 		r = hb_addr_format(&addr, out);
+	l->end = e->end;
+	l->bare = r == 0 && addr.domain.n == 0;
 	return r < 0 ? r : 1;
 }
 
@@ -166,10 +173,45 @@ hb_addrlist_next(struct hb_addrlist *l, struct hb_buf *out)
 
 		take_element(l, &e);
 		empty = e.text.n == 0 && !e.angle && !e.bad;
-		r = empty ? 0 : finish(&e, out);
+		r = empty ? 0 : finish(l, &e, out);
 		hb_buf_free(&e.text);
 		if (!empty)
 			return r;
 	}
 	return 0;
+}
+
+static bool
+is_name(struct hb_span address)
+{
+	if (hb_span_eq(hb_span_head(address, 2), HB_SPAN("=?")) &&
+	    hb_span_eq(hb_span_from(address, address.n - 2), HB_SPAN("?=")))
+		return true;
+	for (size_t i = 0; i < address.n; i++)
+		if (address.p[i] > 127)
+			return true;
+	return false;
+}
+
+void
+hb_addrlist_qualify(struct hb_span value, struct hb_span domain,
+    struct hb_buf *out)
+{
+	struct hb_addrlist l = hb_addrlist(value);
+	struct hb_buf address = HB_BUF_INIT(0);
+	size_t from = 0;
+	int r;
+
+	while ((r = hb_addrlist_next(&l, &address)) != 0) {
+		size_t end = r > 0 ? (size_t)(l.end - value.p) : 0;
+
+		if (r < 0 || !l.bare || is_name(hb_buf_span(&address)))
+			continue;
+		hb_buf_add(out, hb_span(value.p + from, end - from));
+		hb_buf_adds(out, "@");
+		hb_buf_add(out, domain);
+		from = end;
+	}
+	hb_buf_add(out, hb_span_from(value, from));
+	hb_buf_free(&address);
 }

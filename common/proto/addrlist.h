@@ -13,12 +13,16 @@ size_t hb_comment_length(struct hb_span s);
 
 struct hb_addrlist {
 	struct hb_span rest;
+	/* of the address that came last: where a domain would be put in,
+	 * and that it has none */
+	const unsigned char *end;
+	bool bare;
 };
 
 static inline struct hb_addrlist
 hb_addrlist(struct hb_span value)
 {
-	return (struct hb_addrlist){ value };
+	return (struct hb_addrlist){ .rest = value };
 }
 
 /*
@@ -27,5 +31,13 @@ hb_addrlist(struct hb_span value)
  * HB_E_SYNTAX or another error of hb_addr_parse (this one is skipped, go on).
  */
 int hb_addrlist_next(struct hb_addrlist *l, struct hb_buf *out) HB_MUSTCHECK;
+
+/*
+ * Appends VALUE with "@DOMAIN" behind each address that has no domain; all
+ * other bytes stay.  What is no address (two words, an encoded word, 8-bit
+ * text) stays too.
+ */
+void hb_addrlist_qualify(struct hb_span value, struct hb_span domain,
+    struct hb_buf *out);
 
 #endif

@@ -227,6 +227,11 @@ void hb_conf_manual(struct hb_buf *out);
 const struct hb_strs *hb_strs_keep(
     const struct hb_strs *from, struct hb_arena *arena);
 /* Is DOMAIN (any case) one of NAMES? */
+/* The domain of names without one: this host's name when mail for it stays
+ * here, else the first domain that does. */
+const char *hb_conf_origin(const struct hb_conf *c);
+/* Is it a client that relay-from names? */
+bool hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a);
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
 /* The account of ROLE: `user`, or its own. */
 const char *hb_conf_account(const struct hb_conf *c, enum hb_role role);

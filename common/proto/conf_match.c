@@ -24,6 +24,26 @@ hb_conf_has_name(const struct hb_strs *names, struct hb_span domain)
 	return false;
 }
 
+const char *
+hb_conf_origin(const struct hb_conf *c)
+{
+	const char *name = c->hostname != NULL ? c->hostname : "localhost";
+
+	if (c->domains.n > 0 && !hb_conf_has_name(&c->domains,
+				    hb_span_str(name)))
+		name = c->domains.v[0];
+	return name;
+}
+
+bool
+hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a)
+{
+	for (size_t i = 0; i < c->relay_from.n; i++)
+		if (hb_cidr_has(&c->relay_from.v[i], a))
+			return true;
+	return false;
+}
+
 /* How exact PATTERN fits DOMAIN: 0 not at all, 1 "*", more for longer. */
 static size_t
 match_weight(const char *pattern, struct hb_span domain)

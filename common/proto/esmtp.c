@@ -25,6 +25,18 @@ hb_command_split(struct hb_span line, struct hb_span *verb,
 	return 0;
 }
 
+/* A mailbox without its brackets at the front of S: bytes used. */
+static int
+bare_path(struct hb_span s, unsigned addr_flags, struct hb_addr *path)
+{
+	struct hb_span rest = s, word = hb_span_word(&rest);
+	int r = hb_addr_parse(word, addr_flags & ~HB_ADDR_NULL, path);
+
+	if (r == 0 && word.n + 2 > HB_MAX_PATH)
+		r = HB_E_RANGE;
+	return r < 0 ? r : (int)word.n;
+}
+
 int
 hb_command_path(struct hb_span args, struct hb_span prefix,
     unsigned addr_flags, struct hb_addr *path, struct hb_span *params)
@@ -34,11 +46,37 @@ hb_command_path(struct hb_span args, struct hb_span prefix,
 	if (!hb_span_has_prefix_nocase(args, prefix))
 		return HB_E_SYNTAX;
 	args = hb_span_trim(hb_span_from(args, prefix.n));
-	r = hb_addr_parse_path(args, addr_flags, path);
+	if ((addr_flags & HB_COMMAND_NO_BRACKETS) != 0 && args.n > 0 &&
+	    args.p[0] != '<')
+		r = bare_path(args, addr_flags & ~HB_COMMAND_NO_BRACKETS,
+		    path);
+	else
+		r = hb_addr_parse_path(args,
+		    addr_flags & ~HB_COMMAND_NO_BRACKETS, path);
 	if (r < 0)
 		return r;
 	*params = hb_span_from(args, (size_t)r);
 	return params->n > 0 && !hb_is_blank(params->p[0]) ? HB_E_SYNTAX : 0;
+}
+
+const char *
+hb_command_path_fault(struct hb_span args, struct hb_span prefix, int r)
+{
+	if (!hb_span_has_prefix_nocase(args, prefix))
+		return prefix.n > 3 ? "'FROM:' is missing"
+				    : "'TO:' is missing";
+	args = hb_span_trim(hb_span_from(args, prefix.n));
+	if (args.n == 0)
+		return "the address is missing";
+	if (args.p[0] != '<')
+		return "'<' is missing";
+	if (hb_span_find(args, '>') == args.n)
+		return "'>' is missing";
+	if (hb_span_eq(hb_span_head(args, 2), HB_SPAN("<>")))
+		return "the address is empty";
+	if (r == HB_E_RANGE)
+		return "the address is too long";
+	return "it is not LOCAL@DOMAIN";
 }
 
 /* RFC 1870 s3: 1 to 20 digits. */

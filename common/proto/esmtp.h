@@ -51,6 +51,9 @@ struct hb_params {
 	struct hb_span auth;	     /* xtext; "<>" */
 };
 
+/* With HB_ADDR_*: the path may stand without "<" and ">". */
+#define HB_COMMAND_NO_BRACKETS 256u
+
 /*
  * ARGS of MAIL or RCPT ("FROM:<path> PARAMS"): PREFIX is "FROM:" or "TO:".
  * Blanks behind the colon are taken.  *PARAMS: what follows the path.
@@ -59,6 +62,10 @@ struct hb_params {
 int hb_command_path(struct hb_span args, struct hb_span prefix,
     unsigned addr_flags, struct hb_addr *path,
     struct hb_span *params) HB_MUSTCHECK;
+/* What is wrong with ARGS, for which hb_command_path gave the error R: a few
+ * words for the reply. */
+const char *hb_command_path_fault(struct hb_span args, struct hb_span prefix,
+    int r);
 
 /*
  * Parameters separated by blanks; ALLOWED: which may be used here.  Returns

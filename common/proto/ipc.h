@@ -74,7 +74,7 @@ enum hb_sign_alg {
 #define HB_CTL_VERBS(X)                                                        \
 	X(STATUS, "status", HB_ANY, true)                                      \
 	X(STATS, "stats", HB_ANY & ~HB_TO(PARENT) & ~HB_TO(CONTROL), false)    \
-	X(QUEUE, "queue", HB_TO(QUEUE), false)                                 \
+	X(QUEUE, "queue", HB_TO(QUEUE), true) /* others: their own alone */     \
 	X(SHOW, "show", HB_TO(QUEUE), false)                                   \
 	X(TRACE, "trace", HB_TO(QUEUE), false)                                 \
 	X(FLUSH, "flush", HB_TO(QUEUE), false)                                 \

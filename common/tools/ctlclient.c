@@ -84,9 +84,9 @@ write_all(int fd, struct hb_span s)
 
 /* Prints a piece.  The exit code, or -1 while more follows. */
 static int
-take_piece(const struct hb_ctl_piece *p)
+take_piece(const struct hb_ctl_piece *p, FILE *out)
 {
-	FILE *to = p->kind == HB_CTL_OUT ? stdout : stderr;
+	FILE *to = p->kind == HB_CTL_OUT ? out : stderr;
 
 	if (p->kind == HB_CTL_EXIT)
 		return (int)p->exit_code;
@@ -117,7 +117,7 @@ send_input(int fd, FILE *input)
 
 /* The whole answer: its exit code, or a negative error. */
 static int
-read_answer(int fd)
+read_answer(int fd, FILE *out)
 {
 	struct hb_buf in = HB_BUF_INIT(0);
 	int code = -1;
@@ -129,7 +129,7 @@ read_answer(int fd)
 		int used = hb_ctl_piece_parse(hb_buf_span(&in), &piece);
 
 		if (used > 0) {
-			code = take_piece(&piece);
+			code = take_piece(&piece, out);
 			hb_buf_consume(&in, (size_t)used);
 			continue;
 		}
@@ -175,15 +175,26 @@ wait_for_end(int pidfd)
 	return 1;
 }
 
+/* Where nobody listens, nothing is wrong with a file. */
+static void
+tell_unreachable(const char *socket, int error)
+{
+	bool down = error == ENOENT || error == ECONNREFUSED;
+
+	fprintf(stderr, "%s%s: %s\n",
+	    down ? "the server is not running, or has another socket: " : "",
+	    socket, strerror(error));
+}
+
 int
 ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
-    FILE *input, bool wait_end)
+    FILE *input, FILE *to, bool wait_end)
 {
 	struct hb_buf out = HB_BUF_INIT(0);
 	int fd = connect_to(socket), pidfd = -1, code = HB_E_CLOSED;
 
 	if (fd < 0) {
-		fprintf(stderr, "%s: %s\n", socket, strerror(errno));
+		tell_unreachable(socket, errno);
 		return EX_UNAVAILABLE;
 	}
 	if (hb_ctl_question_put(q, &out) < 0) {
@@ -197,7 +208,7 @@ ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
 		/* what is not taken any more was answered already */
 		if (input != NULL)
 			(void)send_input(fd, input);
-		code = read_answer(fd);
+		code = read_answer(fd, to);
 		if (code == EX_OK && input != NULL && ferror(input)) {
 			fprintf(stderr, "the file could not be read\n");
 			code = EX_NOINPUT;
@@ -209,7 +220,7 @@ ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
 	close(fd);
 	if (pidfd >= 0)
 		close(pidfd);
-	if (code >= 0 && fflush(stdout) != 0)
+	if (code >= 0 && fflush(to) != 0)
 		return EX_IOERR;
 	if (code < 0)
 		fprintf(stderr, "the server closed the connection\n");

@@ -14,12 +14,12 @@
 char *ctl_socket_of(const char *file);
 
 /*
- * Sends the question, copies the answer to standard output and error, and
+ * Sends the question, copies the answer to TO and standard error, and
  * returns the exit code; EX_UNAVAILABLE after a message when nobody answers.
  * INPUT: sent behind the question, to its end; NULL: nothing is.
  * WAIT_END: also waits until the process that made the socket has ended.
  */
 int ctl_ask_daemon(const char *socket, const struct hb_ctl_question *q,
-    FILE *input, bool wait_end) HB_MUSTCHECK;
+    FILE *input, FILE *to, bool wait_end) HB_MUSTCHECK;
 
 #endif

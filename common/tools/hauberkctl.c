@@ -16,17 +16,32 @@
 
 enum { COULD_NOT = 1 };
 
+/* The commands whose first word is FIRST, or all of them.  False: none is. */
+static bool
+print_commands(FILE *to, struct hb_span first)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < HB_CMD_COUNT; i++) {
+		const struct hb_ctl_cmd_info *c = &hb_ctl_cmds[i];
+		struct hb_span words = hb_span_str(c->words);
+		int n;
+
+		if (first.n > 0 && !hb_span_eq(hb_span_word(&words), first))
+			continue;
+		any = true;
+		n = fprintf(to, "  %s %s", c->words, c->args);
+		fprintf(to, "%*s %s\n", n < 36 ? 36 - n : 0, "", c->text);
+	}
+	return any;
+}
+
 static void
 print_usage(FILE *to)
 {
 	fprintf(to, "usage: hauberkctl [-f FILE | -s SOCKET] [--json] "
 		    "COMMAND\n\n");
-	for (size_t i = 0; i < HB_CMD_COUNT; i++) {
-		const struct hb_ctl_cmd_info *c = &hb_ctl_cmds[i];
-		int n = fprintf(to, "  %s %s", c->words, c->args);
-
-		fprintf(to, "%*s %s\n", n < 36 ? 36 - n : 0, "", c->text);
-	}
+	(void)print_commands(to, HB_SPAN_NONE);
 }
 
 struct options {
@@ -44,7 +59,7 @@ take_options(int argc, char **argv, struct options *o)
 		{ NULL, 0, NULL, 0 } };
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+f:s:V", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+f:s:Vh", names, NULL)) != -1) {
 		if (c == 'f') {
 			o->file = optarg;
 		} else if (c == 's') {
@@ -95,9 +110,56 @@ is_unbuilt(struct hb_span word)
 	return false;
 }
 
+static bool
+is_help(struct hb_span word)
+{
+	return hb_span_eq(word, HB_SPAN("help")) ||
+	    hb_span_eq(word, HB_SPAN("-h")) ||
+	    hb_span_eq(word, HB_SPAN("--help"));
+}
+
+/* `help`, `help WORD`, `WORD -h`.  False: nobody asks for it. */
+static bool
+help(const struct hb_ctl_question *q)
+{
+	bool first = q->nwords > 0 && is_help(q->words[0]);
+	struct hb_span about = HB_SPAN_NONE;
+
+	if (!first && (q->nwords < 2 || !is_help(q->words[q->nwords - 1])))
+		return false;
+	if (!first)
+		about = q->words[0];
+	else if (q->nwords > 1)
+		about = q->words[1];
+	if (about.n == 0 || !print_commands(stdout, about))
+		print_usage(stdout);
+	return true;
+}
+
+/* A word that looks like an option and is none, or NONE. */
+static struct hb_span
+unknown_option(const struct hb_ctl_question *q)
+{
+	static const char *const known[] = { "--live", "--verify", "--mailq",
+		"--prometheus" };
+
+	for (size_t i = 0; i < q->nwords; i++) {
+		struct hb_span w = q->words[i];
+		bool good = w.n < 2 || w.p[0] != '-';
+
+		for (size_t k = 0; k < HB_ARRAY_LEN(known); k++)
+			good = good || hb_span_eq(w, hb_span_str(known[k]));
+		if (!good)
+			return w;
+	}
+	return HB_SPAN_NONE;
+}
+
 static int
 unknown(const struct hb_ctl_question *q)
 {
+	if (q->nwords == 1 && print_commands(stderr, q->words[0]))
+		return EX_USAGE;
 	if (q->nwords > 0 && is_unbuilt(q->words[0])) {
 		fprintf(stderr, "hauberkctl: '%.*s' has no function in this "
 		    "build\n", HB_SPAN_ARG(q->words[0]));
@@ -117,7 +179,13 @@ static int
 check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
 {
 	int r = hb_ctl_cmd_find(q->words, q->nwords, cmd);
+	struct hb_span option = unknown_option(q);
 
+	if (option.n > 0) {
+		fprintf(stderr, "hauberkctl: option '%.*s' is not known\n",
+		    HB_SPAN_ARG(option));
+		return EX_USAGE;
+	}
 	if (r > 0)
 		return EX_OK;
 	if (r != HB_E_RANGE)
@@ -179,6 +247,8 @@ main(int argc, char **argv)
 		return code - 1;
 	if (take_words(argc, argv, &o, &q) < 0)
 		return EX_USAGE;
+	if (help(&q))
+		return EX_OK;
 	code = check(&q, &cmd);
 	if (code != EX_OK)
 		return code;
@@ -186,7 +256,8 @@ main(int argc, char **argv)
 		return COULD_NOT;
 	if (o.socket == NULL && !find_socket(&o))
 		return EX_UNAVAILABLE;
-	code = ctl_ask_daemon(o.socket, &q, input, cmd == HB_CMD_STOP);
+	code = ctl_ask_daemon(o.socket, &q, input, stdout,
+	    cmd == HB_CMD_STOP);
 	free(o.socket);
 	return of_ours(code);
 }

@@ -32,13 +32,15 @@ fail(int code, const char *fmt, ...)
 	return code;
 }
 
-/* Builds FILE.db and says how it went. */
+/* Builds FILE.db and says how it went: EX_DATAERR also when some lines of it
+ * are bad and were left out. */
 static int
 build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
-    bool replace, int *entries)
+    unsigned flags, int *entries)
 {
 	struct hb_buf err = HB_BUF_INIT(0);
-	int r = hb_map_build(file, text, syntax, replace, &err);
+	unsigned bad = 0;
+	int r = hb_map_build(file, text, syntax, flags, &bad, &err);
 
 	fwrite(err.n > 0 ? (const char *)err.p + err.off : "", 1, err.n,
 	    stderr);
@@ -47,7 +49,7 @@ build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
 		return fail(r == HB_E_SYNTAX ? EX_DATAERR : EX_CANTCREAT,
 		    "%s.db: %s", file, hb_strerror(r));
 	*entries = r;
-	return EX_OK;
+	return bad > 0 ? EX_DATAERR : EX_OK;
 }
 
 /* makemap */
@@ -121,7 +123,7 @@ make(const struct makemap *m, const char *file)
 		code = read_input(&text);
 	if (code == EX_OK)
 		code = build(file, hb_buf_span(&text), HB_MAPSYN_TABLE,
-		    m->replace, &n);
+		    m->replace ? HB_MAP_REPLACE : 0, &n);
 	if (code == EX_OK && m->verbose)
 		printf("%s: %d entries\n", file, n);
 	hb_buf_free(&text);
@@ -193,12 +195,12 @@ static int
 make_aliases(const char *path)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	int r = pd_read_file(path, &text), n = 0, code;
+	int r = pd_read_file(path, &text), n = -1, code;
 
 	code = r < 0 ? fail(EX_NOINPUT, "%s: %s", path, strerror(-r))
 		     : build(path, hb_buf_span(&text), HB_MAPSYN_ALIASES,
-			   false, &n);
-	if (code == EX_OK)
+			   HB_MAP_SKIP, &n);
+	if (n >= 0)
 		printf("%s: %d aliases\n", path, n);
 	hb_buf_free(&text);
 	return code;
@@ -221,10 +223,20 @@ newaliases_main(int argc, char **argv)
 	if (path != NULL)
 		code = make_aliases(path);
 	else
-		fprintf(stderr, "%s: %s names no file of aliases\n", progname,
-		    conf);
+		code = fail(EX_NOINPUT, "%s names no file of aliases that is "
+		    "there", conf);
 	free(path);
 	return code;
+}
+
+/* sendmail's own entry, by which it knows that its database is whole, is no
+ * alias. */
+static void
+print_alias(void *ctx, struct hb_span key, struct hb_span value)
+{
+	if (!hb_span_eq(key, HB_SPAN("@")) ||
+	    !hb_span_eq(value, HB_SPAN("@")))
+		print_row(ctx, key, value);
 }
 
 static int
@@ -295,7 +307,7 @@ praliases_main(int argc, char **argv)
 		return fail(EX_CONFIG, "%s names no file of aliases", conf);
 	if (optind < argc)
 		code = print_some(path, argv + optind, argc - optind);
-	else if (hb_map_dump(path, print_row, (void *)(uintptr_t) ":") == 0)
+	else if (hb_map_dump(path, print_alias, (void *)(uintptr_t) ":") == 0)
 		code = EX_OK;
 	else
 		code = print_text(path);

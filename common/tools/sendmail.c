@@ -12,22 +12,6 @@
 #include "common/daemon/conf_load.h"
 #include "common/tools/ctlclient.h"
 
-/* Names without domain belong to this host's name when mail for it stays
- * here, else to the first domain that does. */
-static void
-choose_origin(struct sm *s)
-{
-	const struct hb_conf *c = s->conf;
-	const char *name = c->hostname != NULL ? c->hostname : "localhost";
-
-	if (c->domains.n > 0 && !hb_conf_has_name(&c->domains,
-				    hb_span_str(name)))
-		name = c->domains.v[0];
-	if (hb_span_copy(hb_span_str(name), s->origin,
-		sizeof(s->origin)) < 0)
-		s->origin[0] = '\0';
-}
-
 /* A caller may not be able to read all that the file names: what was read
  * counts, and the parts that matter are checked again by others. */
 static void
@@ -38,13 +22,15 @@ load_conf(struct sm *s)
 	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
 						    : HB_CONF_FILE, false, &report);
 	hb_buf_free(&report.text);
-	choose_origin(s);
+	if (hb_span_copy(hb_span_str(hb_conf_origin(s->conf)), s->origin,
+		sizeof(s->origin)) < 0)
+		s->origin[0] = '\0';
 }
 
 /* ARG and OPTION may be empty. */
 static int
 ask(const struct sm *s, const char *command, struct hb_span arg,
-    struct hb_span option)
+    struct hb_span option, FILE *to)
 {
 	struct hb_ctl_question q = { .nwords = 1,
 		.words = { hb_span_str(command), arg, option } };
@@ -54,21 +40,69 @@ ask(const struct sm *s, const char *command, struct hb_span arg,
 
 	if (arg.n > 0)
 		q.nwords = option.n > 0 ? 3 : 2;
-	code = ctl_ask_daemon(socket, &q, NULL, false);
+	code = ctl_ask_daemon(socket, &q, NULL, to, false);
 	free(socket);
 	return code;
 }
 
+/* The number behind "Total requests: " in the last line of LIST. */
+static uint64_t
+total_of(FILE *list)
+{
+	char *line = NULL;
+	size_t cap = 0;
+	ssize_t n;
+	uint64_t total = 0;
+
+	rewind(list);
+	while ((n = getline(&line, &cap, list)) >= 0) {
+		struct hb_span s = hb_span_trim(hb_span(line, (size_t)n));
+
+		if (hb_span_has_prefix_nocase(s, HB_SPAN("Total requests: ")) &&
+		    hb_span_u64(hb_span_from(s, 16), UINT64_MAX, &total) < 0)
+			total = 0;
+	}
+	free(line);
+	return total;
+}
+
+/*
+ * As sendmail prints it, since monitoring reads its first and last lines.
+ * The first has the number that is known at the end alone.
+ */
 static int
 list_queue(struct sm *s)
 {
-	return ask(s, "queue", HB_SPAN_NONE, HB_SPAN_NONE);
+	FILE *list = tmpfile();
+	char part[4096];
+	uint64_t total;
+	size_t n;
+	int code;
+
+	if (list == NULL)
+		return sm_fail(EX_OSERR, "%s", strerror(errno));
+	code = ask(s, "queue", HB_SPAN("--mailq"), HB_SPAN_NONE, list);
+	total = total_of(list);
+	if (code == EX_OK && total == 0)
+		printf("/var/spool/mqueue is empty\n");
+	else if (code == EX_OK)
+		printf("\t\t/var/spool/mqueue (%llu request%s)\n"
+		    "-----Q-ID------- --Size-- -----Q-Time----- "
+		    "------------Sender/Recipient-----------\n",
+		    (unsigned long long)total, total == 1 ? "" : "s");
+	rewind(list);
+	while ((n = fread(part, 1, sizeof(part), list)) > 0)
+		if (fwrite(part, 1, n, stdout) != n)
+			code = EX_IOERR;
+	fclose(list);
+	return fflush(stdout) == 0 ? code : EX_IOERR;
 }
 
 static int
 flush_queue(struct sm *s)
 {
-	int code = ask(s, "flush", hb_span_str(s->o.flush), HB_SPAN_NONE);
+	int code = ask(s, "flush", hb_span_str(s->o.flush), HB_SPAN_NONE,
+	    stdout);
 
 	/* a run of the queue that found nothing is one */
 	return code == 1 ? EX_OK : code;
@@ -85,7 +119,7 @@ explain(const struct sm *s, struct hb_span address, struct hb_span option)
 	hb_buf_add(&full, address);
 	if (hb_span_find(address, '@') == address.n)
 		hb_buf_addf(&full, "@%s", s->origin);
-	code = ask(s, "explain", hb_buf_span(&full), option);
+	code = ask(s, "explain", hb_buf_span(&full), option, stdout);
 	hb_buf_free(&full);
 	return code;
 }
@@ -158,7 +192,8 @@ main(int argc, char **argv)
 	int code;
 
 	if (sm_opts_parse(argc, argv, &s.o, &why) != 0)
-		return sm_fail(EX_USAGE, "%s", why);
+		return sm_fail(EX_USAGE, "-%c: %s", s.o.wrong, why);
+	s.submit.verbose = s.o.verbose;
 	if (s.o.conf != NULL) {
 		path = realpath(s.o.conf, NULL);
 		if (path == NULL)

@@ -11,6 +11,7 @@ struct sm {
 	const char *conf_file; /* absolute, or NULL: the built-in path */
 	struct hb_conf *conf;
 	char origin[HB_MAX_DOMAIN + 1]; /* put behind names without domain */
+	bool malformed; /* there was an address that could not be used */
 	struct sm_submit submit;
 	struct hb_buf sender;
 };
@@ -21,7 +22,8 @@ int sm_fail(int code, const char *fmt, ...) HB_PRINTF(2, 3);
 /* Appends a recipient (canonical text; a domain is added where there is
  * none).  0 or an exit code. */
 int sm_add_rcpt(struct sm *s, struct hb_span address) HB_MUSTCHECK;
-/* All addresses of a list, as in a header field. */
+/* All addresses of a list, as in a header field.  Malformed ones are told on
+ * standard error, and remembered. */
 int sm_add_list(struct sm *s, struct hb_span list) HB_MUSTCHECK;
 
 /* Modes: each returns the exit code. */

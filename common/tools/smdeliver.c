@@ -20,6 +20,8 @@
 #include "common/proto/xtext.h"
 #include "common/tools/smmessage.h"
 
+enum { SHOWN_BYTES = 200 }; /* of an address that is none */
+
 int
 sm_fail(int code, const char *fmt, ...)
 {
@@ -66,17 +68,37 @@ sm_add_rcpt(struct sm *s, struct hb_span address)
 	return sm_fail(EX_USAGE, "too many recipients, or too long a one");
 }
 
+/* The mail goes to the others all the same, as with sendmail. */
+static void
+tell_malformed(struct sm *s, struct hb_span raw)
+{
+	if (raw.n > 0 && (raw.p[raw.n - 1] == ',' || raw.p[raw.n - 1] == ';'))
+		raw.n--;
+	raw = hb_span_head(hb_span_trim(raw), SHOWN_BYTES);
+	fprintf(stderr, "sendmail: ");
+	for (size_t i = 0; i < raw.n; i++)
+		fputc(raw.p[i] >= ' ' && raw.p[i] < 127 ? raw.p[i] : '?',
+		    stderr);
+	fprintf(stderr, "... malformed address, nothing is sent to it\n");
+	s->malformed = true;
+}
+
 int
 sm_add_list(struct sm *s, struct hb_span list)
 {
 	struct hb_addrlist l = hb_addrlist(list);
 	struct hb_buf address = HB_BUF_INIT(0);
+	struct hb_span before = l.rest;
 	int code = 0, r;
 
-	while (code == 0 && (r = hb_addrlist_next(&l, &address)) != 0)
-		code = r > 0 ? sm_add_rcpt(s, hb_buf_span(&address))
-			     : sm_fail(EX_DATAERR,
-				   "a recipient's address is malformed");
+	while (code == 0 && (r = hb_addrlist_next(&l, &address)) != 0) {
+		if (r > 0)
+			code = sm_add_rcpt(s, hb_buf_span(&address));
+		else
+			tell_malformed(s, hb_span_head(before,
+			    before.n - l.rest.n));
+		before = l.rest;
+	}
 	hb_buf_free(&address);
 	return code;
 }
@@ -224,6 +246,7 @@ read_message(struct sm *s, struct sm_message *m)
 	put_message_id(s, now, &id);
 	m->stop_at_dot = !s->o.ignore_dots;
 	m->want_rcpts = s->o.from_header;
+	m->origin = hb_span_str(s->origin);
 	m->from = hb_buf_span(&from);
 	m->date = hb_buf_span(&date);
 	m->message_id = hb_buf_span(&id);
@@ -273,11 +296,14 @@ sm_deliver(struct sm *s)
 		code = sm_add_list(s, hb_buf_span(m.resent.n > 0 ? &m.resent
 								 : &m.rcpts));
 	if (code == 0 && s->submit.rcpts.n == 0)
-		code = sm_fail(EX_USAGE, "no recipient");
+		code = s->malformed ? EX_DATAERR
+				    : sm_fail(EX_USAGE, "no recipient");
 	if (code == 0) {
 		set_envelope(s, &m, &envid);
 		code = sm_submit(&s->submit);
 	}
+	if (code == 0 && s->malformed)
+		code = EX_DATAERR;
 	hb_buf_free(&envid);
 	sm_message_free(&m);
 	return code;

@@ -2,9 +2,12 @@
  * A message of standard input on its way to the wire form.  Floor 2: bytes
  * in, bytes out.  RFC 5321 s4.5.2, RFC 5322 s3.6.
  *
- * Lines end with LF or CRLF and leave with CRLF, dots are stuffed, a lone CR
- * ends a line too.  Bcc, Return-Path and Content-Length are dropped; From,
- * Date and Message-ID are added where they are missing.
+ * Lines end with LF or CRLF and leave with CRLF, dots are stuffed.  A CR that
+ * stands elsewhere is white space in the header, where a new line would be a
+ * new field, and ends a line in the body; so are VT and FF white space in the
+ * header, since some programs take them for the end of a line.  Bcc,
+ * Return-Path and Content-Length are dropped; From, Date and Message-ID are
+ * added where they are missing; addresses of the header get a domain.
  */
 #ifndef HB_TOOLS_SMMESSAGE_H
 #define HB_TOOLS_SMMESSAGE_H
@@ -16,7 +19,9 @@ struct sm_message {
 	/* set before the first line */
 	bool stop_at_dot;   /* a line of one dot ends the message */
 	bool want_rcpts;    /* -t: gather the recipients of the header */
+	bool keep_fields;   /* none is dropped */
 	struct hb_span from, date, message_id; /* fields to add, with name */
+	struct hb_span origin; /* domain of addresses without one; or empty */
 	/* found */
 	struct hb_buf wire;
 	struct hb_buf rcpts; /* -t: values of To, Cc, Bcc, "," between */
@@ -24,9 +29,10 @@ struct sm_message {
 	bool has_8bit, has_dots;
 	struct hb_tlsrequired tls_required;
 	/* inside */
-	bool started, in_header, dropping;
+	bool started, in_header;
 	bool has_from, has_date, has_id;
-	struct hb_buf *gather; /* of the field that is folded, or NULL */
+	struct hb_buf field; /* under way: its lines, each with CRLF */
+	struct hb_buf line;  /* the header line as it is read */
 };
 
 void sm_message_init(struct sm_message *m);
@@ -36,6 +42,12 @@ void sm_message_free(struct sm_message *m);
 int sm_message_line(struct sm_message *m, struct hb_span line) HB_MUSTCHECK;
 /* No more lines. */
 void sm_message_end(struct sm_message *m);
+/*
+ * A message that is in wire form already, whose addresses alone get a domain,
+ * into OUT.  HB_E_SYNTAX: a NUL byte.
+ */
+int sm_message_qualify(struct hb_span wire, struct hb_span origin,
+    struct hb_buf *out) HB_MUSTCHECK;
 
 /* Appends a display name so that no byte of it can end the field: quoted, or
  * as encoded words (RFC 2047) where it is not ASCII. */

@@ -182,6 +182,15 @@ take_envid(struct sm_opts *o, const char *arg, const char **why)
 }
 
 static int
+take_v(struct sm_opts *o, const char *arg, const char **why)
+{
+	(void)arg;
+	(void)why;
+	o->verbose = true;
+	return 0;
+}
+
+static int
 take_t(struct sm_opts *o, const char *arg, const char **why)
 {
 	(void)arg;
@@ -207,7 +216,7 @@ static const struct {
 	{ 'F', take_name }, { 'f', take_sender }, { 'i', take_i },
 	{ 'N', take_notify }, { 'O', take_long }, { 'o', take_short },
 	{ 'q', take_queue }, { 'R', take_ret }, { 'r', take_sender },
-	{ 't', take_t }, { 'V', take_envid },
+	{ 't', take_t }, { 'V', take_envid }, { 'v', take_v },
 };
 
 static int
@@ -243,12 +252,15 @@ sm_opts_parse(int argc, char **argv, struct sm_opts *o, const char **why)
 	opterr = 0;
 	while ((c = getopt(argc, argv, letters)) != -1) {
 		if (c == '?' || c == ':') {
-			*why = c == ':' ? "an option lacks its value"
-					: "an option is not known";
+			o->wrong = optopt;
+			*why = c == ':' ? "this option lacks its value"
+					: "this option is not known";
 			return EX_USAGE;
 		}
-		if (take(o, c, optarg, why) != 0)
+		if (take(o, c, optarg, why) != 0) {
+			o->wrong = c;
 			return EX_USAGE;
+		}
 	}
 	o->rcpts = argv + optind;
 	o->nrcpts = argc - optind;

@@ -19,6 +19,8 @@ struct sm_opts {
 	enum sm_mode mode;
 	bool from_header; /* -t */
 	bool ignore_dots; /* -i, -oi */
+	bool verbose;	  /* -v */
+	int wrong;	  /* after EX_USAGE: the letter of the option */
 	bool require_tls; /* -O requiretls=yes, as Postfix has it; RFC 8689 */
 	const char *sender, *full_name, *conf;
 	const char *envid;	/* -V, as given */

@@ -1,10 +1,17 @@
 /*
  * sendmail -bs: SMTP on standard input and output, by the session machine of
  * smtpd; what it takes is submitted.  Floor 4.
+ *
+ * A program whose first line ends with a bare LF (a script) writes all of its
+ * lines so: each LF is made CRLF before the session sees it, the one behind
+ * the final dot too.  For a program that writes CRLF the end of a message is
+ * CRLF.CRLF alone, and the session makes bare LFs in the message good: text
+ * that such a program passes on can end no message and bring no commands.
  */
 #include "config.h"
 
 #include "common/tools/sendmail.h"
+#include "common/tools/smmessage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +34,11 @@ struct talk {
 	struct hb_buf in, body, envid;
 	bool checked, committed, large, too_many; /* to be answered */
 	uint32_t flags;
+	enum { ENDS_UNKNOWN, ENDS_CRLF, ENDS_LF } ends;
+	unsigned char last; /* byte of the input */
+	bool at_start;	    /* of a line of the output */
+	unsigned failed;    /* class of the last refusal, 0: none since the
+			     * last message was taken */
 };
 
 static void
@@ -105,6 +117,17 @@ write_out(struct hb_span s)
 	return 0;
 }
 
+/* 4yz and 5yz replies. */
+static void
+note_replies(struct talk *t, struct hb_span out)
+{
+	for (size_t i = 0; i < out.n; i++) {
+		if (t->at_start && (out.p[i] == '4' || out.p[i] == '5'))
+			t->failed = out.p[i] - '0';
+		t->at_start = out.p[i] == '\n';
+	}
+}
+
 static int
 collect(struct talk *t)
 {
@@ -112,6 +135,7 @@ collect(struct talk *t)
 	struct smtpd_act a;
 	int r = write_out(hb_buf_span(out));
 
+	note_replies(t, hb_buf_span(out));
 	hb_buf_clear(out);
 	while (smtpd_session_act(t->session, &a))
 		take_act(t, &a);
@@ -124,17 +148,31 @@ submit(struct talk *t)
 	struct sm *s = t->s;
 	struct ipc_txn_result r = { .code = 250, .status = HB_SPAN("2.0.0"),
 		.reason = HB_REASON_OK };
+	struct hb_buf whole = HB_BUF_INIT(0);
+	int code;
 
 	s->submit.env.sender = hb_buf_span(&s->sender);
 	s->submit.env.envid = hb_buf_span(&t->envid);
 	s->submit.env.flags |= t->flags;
-	s->submit.env.size = t->body.n;
 	s->submit.body = hb_buf_span(&t->body);
-	if (t->too_many || sm_submit(&s->submit) != EX_OK)
+	if (sm_message_qualify(s->submit.body, hb_span_str(s->origin),
+		&whole) == 0)
+		s->submit.body = hb_buf_span(&whole);
+	s->submit.env.size = s->submit.body.n;
+	code = t->too_many ? EX_TEMPFAIL : sm_submit(&s->submit);
+	if (code == EX_DATAERR || code == EX_UNAVAILABLE)
+		r = (struct ipc_txn_result){ .code = 554,
+			.status = HB_SPAN("5.6.0"),
+			.reason = HB_REASON_PROTOCOL,
+			.text = HB_SPAN("the message cannot be taken") };
+	else if (code != EX_OK)
 		r = (struct ipc_txn_result){ .code = 451,
 			.status = HB_SPAN("4.3.0"),
 			.reason = HB_REASON_LOOKUP_TEMP,
 			.text = HB_SPAN("cannot be kept now") };
+	hb_buf_free(&whole);
+	if (code == EX_OK)
+		t->failed = 0;
 	smtpd_session_result(t->session, &r);
 }
 
@@ -183,27 +221,58 @@ set_clock(struct talk *t)
 	t->site.now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* HB_E_LIMIT: more than the session takes. */
+static int
+take_input(struct talk *t, struct hb_span in)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < in.n && r == 0; i++) {
+		unsigned char c = in.p[i];
+		bool bare = c == '\n' && t->last != '\r';
+
+		if (c == '\n' && t->ends == ENDS_UNKNOWN)
+			t->ends = bare ? ENDS_LF : ENDS_CRLF;
+		if (bare && t->ends == ENDS_LF)
+			r = hb_buf_putc(&t->in, '\r');
+		if (r == 0)
+			r = hb_buf_putc(&t->in, c);
+		t->last = c;
+	}
+	return r;
+}
+
+/* Did the program get what it wanted?  Its last message counts, and whether
+ * it came to an end. */
+static int
+exit_code(const struct talk *t)
+{
+	if (smtpd_session_in_data(t->session))
+		return EX_PROTOCOL;
+	return t->failed == 0 ? EX_OK
+	    : t->failed == 4  ? EX_TEMPFAIL
+			      : EX_PROTOCOL;
+}
+
 static int
 talk(struct talk *t)
 {
+	static unsigned char block[READ_SIZE];
 	int r = run(t);
 
 	while (r == 0 && !smtpd_session_is_over(t->session)) {
-		unsigned char *room;
-		ssize_t n;
+		ssize_t n = read(STDIN_FILENO, block, sizeof(block));
 
-		if (hb_buf_reserve(&t->in, READ_SIZE, &room) < 0)
-			return EX_PROTOCOL;
-		n = read(STDIN_FILENO, room, READ_SIZE);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			break;
-		hb_buf_added(&t->in, (size_t)n);
+		if (take_input(t, hb_span(block, (size_t)n)) < 0)
+			return EX_PROTOCOL;
 		set_clock(t);
 		r = run(t);
 	}
-	return r == 0 ? EX_OK : EX_IOERR;
+	return r == 0 ? exit_code(t) : EX_IOERR;
 }
 
 static void
@@ -212,6 +281,10 @@ set_rules(struct talk *t)
 	const struct hb_conf *c = t->s->conf;
 
 	t->rules.kind = HB_LISTEN_SMTP;
+	t->rules.local = true;
+	if (hb_span_copy(hb_span_str(t->s->origin), t->rules.origin,
+		sizeof(t->rules.origin)) < 0)
+		t->rules.origin[0] = '\0';
 	t->rules.max_size = c->max_message_size;
 	t->rules.max_recipients = c->max_recipients;
 	t->rules.max_hops = c->max_hops;
@@ -232,13 +305,14 @@ sm_smtp(struct sm *s)
 
 	hb_log_set_sink(no_log, NULL);
 	t.s = s;
+	t.at_start = true;
 	t.in = HB_BUF_INIT(INPUT_MAX);
 	t.body = t.envid = HB_BUF_INIT(0);
 	set_rules(&t);
 	set_clock(&t);
 	t.session = smtpd_session_new(&t.rules, &t.site,
 	    HB_SPAN("127.0.0.1"), false);
-	smtpd_session_trust(t.session);
+	smtpd_session_relays(t.session);
 	smtpd_session_start(t.session, SMTPD_GREET_OK);
 	code = talk(&t);
 	smtpd_session_free(&t.session);

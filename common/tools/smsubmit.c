@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "common/base/hash.h"
+#include "common/base/limits.h"
+#include "common/proto/longlines.h"
 #include "common/proto/maildrop.h"
 
 enum { ANSWER_MAX = 256 };
@@ -79,18 +81,19 @@ write_all(int fd, struct hb_span s)
 	return true;
 }
 
-/* Did it say that the message is durable? */
+/* Did it say that the message is durable?  Its name goes to ANSWER. */
 static bool
-says_ok(int fd)
+says_ok(int fd, char *answer)
 {
-	char answer[ANSWER_MAX];
 	size_t n = 0;
 	ssize_t got;
 
-	while (n < sizeof(answer) &&
-	    ((got = read(fd, answer + n, sizeof(answer) - n)) > 0 ||
+	while (n < ANSWER_MAX &&
+	    ((got = read(fd, answer + n, ANSWER_MAX - n)) > 0 ||
 		(got < 0 && errno == EINTR)))
 		n += got > 0 ? (size_t)got : 0;
+	answer[n] = '\0';
+	answer[strcspn(answer, "\n")] = '\0';
 	return n > 3 && memcmp(answer, "ok ", 3) == 0;
 }
 
@@ -109,11 +112,26 @@ end_code(pid_t pid, bool ok)
 	return ok ? EX_OK : EX_TEMPFAIL;
 }
 
-int
-sm_submit(const struct sm_submit *s)
+/* -v: each recipient, and under which name the message is kept until the
+ * queue gives it an id (its record ev=accept in the log has both). */
+static void
+tell_kept(const struct sm_submit *s, const char *name)
+{
+	struct hb_span rest = hb_buf_span(&s->rcpts);
+	struct hb_rcpt r;
+
+	while (hb_drop_rcpt(&rest, &r) > 0)
+		printf("%.*s... queued (%llu bytes from <%.*s>, %s)\n",
+		    HB_SPAN_ARG(r.address), (unsigned long long)s->env.size,
+		    HB_SPAN_ARG(s->env.sender), name);
+}
+
+static int
+hand_over(const struct sm_submit *s)
 {
 	struct hb_buf record = HB_BUF_INIT(0);
-	int in[2], out[2];
+	char answer[ANSWER_MAX + 1];
+	int in[2], out[2], code;
 	bool ok;
 	pid_t pid;
 
@@ -136,7 +154,51 @@ sm_submit(const struct sm_submit *s)
 	    write_all(in[1], s->body));
 	close(in[1]);
 	hb_buf_free(&record);
-	ok = says_ok(out[0]);
+	ok = says_ok(out[0], answer);
 	close(out[0]);
-	return end_code(pid, ok);
+	code = end_code(pid, ok);
+	if (code == EX_OK && s->verbose)
+		tell_kept(s, answer + 3);
+	return code;
+}
+
+/* HB_ENV_8BIT and HB_ENV_DOTTED of a message in wire form. */
+static uint32_t
+flags_of(struct hb_span wire)
+{
+	uint32_t flags = 0;
+	bool begins = true;
+
+	for (size_t i = 0; i < wire.n; i++) {
+		flags |= wire.p[i] > 127 ? HB_ENV_8BIT : 0;
+		flags |= begins && wire.p[i] == '.' ? HB_ENV_DOTTED : 0;
+		begins = wire.p[i] == '\n';
+	}
+	return flags;
+}
+
+int
+sm_submit(const struct sm_submit *s)
+{
+	struct sm_submit short_lined = *s;
+	struct hb_buf body = HB_BUF_INIT(0);
+	int code;
+
+	if (hb_longest_line(s->body) <= HB_MAX_MAIL_LINE)
+		return hand_over(s);
+	hb_shorten_lines(s->body, &body);
+	short_lined.body = hb_buf_span(&body);
+	short_lined.env.size = body.n;
+	short_lined.env.flags &= ~(HB_ENV_8BIT | HB_ENV_DOTTED);
+	short_lined.env.flags |= flags_of(short_lined.body);
+	if (hb_longest_line(short_lined.body) + 2 <= HB_MAX_TEXT_LINE) {
+		code = hand_over(&short_lined);
+	} else {
+		fprintf(stderr, "sendmail: a line of the message is longer "
+		    "than %d bytes and cannot be encoded\n",
+		    HB_MAX_TEXT_LINE - 2);
+		code = EX_DATAERR;
+	}
+	hb_buf_free(&body);
+	return code;
 }

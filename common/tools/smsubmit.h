@@ -6,13 +6,18 @@
 
 struct sm_submit {
 	const char *conf; /* -C, absolute; NULL: the built-in path */
+	bool verbose; /* says on standard output what became of it */
 	struct hb_env env;
 	struct hb_buf rcpts; /* records by hb_drop_rcpt_put */
 	struct hb_span body; /* wire form */
 };
 
-/* 0 when the message is durable; else an exit code of sysexits, after a
- * message on standard error. */
+/*
+ * 0 when the message is durable; else an exit code of sysexits, after a
+ * message on standard error.  Lines that are too long for SMTP are encoded
+ * where the message may be touched (common/proto/longlines.h), and bounded as
+ * at the SMTP door where it may not: EX_DATAERR.
+ */
 int sm_submit(const struct sm_submit *s) HB_MUSTCHECK;
 
 #endif

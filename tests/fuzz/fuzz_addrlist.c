@@ -22,6 +22,20 @@ check_stable(struct hb_span address)
 	hb_buf_free(&again);
 }
 
+/* With domains put in once, there is nothing left to do. */
+static void
+check_qualified(struct hb_span value)
+{
+	struct hb_buf once = HB_BUF_INIT(0), twice = HB_BUF_INIT(0);
+
+	hb_addrlist_qualify(value, HB_SPAN("h.test"), &once);
+	hb_addrlist_qualify(hb_buf_span(&once), HB_SPAN("h.test"), &twice);
+	if (!hb_span_eq(hb_buf_span(&once), hb_buf_span(&twice)))
+		abort();
+	hb_buf_free(&once);
+	hb_buf_free(&twice);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -33,5 +47,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (r > 0)
 			check_stable(hb_buf_span(&out));
 	hb_buf_free(&out);
+	check_qualified(hb_span(data, size));
 	return 0;
 }

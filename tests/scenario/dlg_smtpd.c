@@ -2,11 +2,11 @@
  * Plays dialogs against the session machine of smtpd: every file named on
  * the command line, or tests/scenario/smtpd/ *.dlg.  A line is one of
  *
- *	rules KIND [tls=off|offer|require] [auth=...] [max-size=N]
+ *	relays            the client may relay; before the first event
+ *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-recipients=N] [max-hops=N]     before the first event
  *	turn MS           how long each try has to wait from now on; negative:
  *	                  it is refused.  With it tries are acts, too
- *	trust             the client may relay
  *	auto on|off       router accepts, queue answers 250 by themselves
  *	start [early|busy|too-many|too-fast]
  *	C: TEXT           input with CRLF
@@ -16,7 +16,7 @@
  *	expect act WORDS | body TEXT | timer MS | nothing | log TEXT | no-log TEXT
  *	#                 a comment
  *
- * In TEXT, \r \n \t \\ \xHH are bytes and {N*c} is N times c.  At the end no
+ * In TEXT, \r \n \t \\ \xHH are bytes; {N*c} and {N*\n} repeat.  At the end no
  * output and no act may be left.
  */
 #include "config.h"
@@ -65,11 +65,18 @@ static void
 unescape(struct play *p, const char *text, struct hb_buf *out)
 {
 	unsigned n;
-	int len;
 	char c;
 
 	while (*text != '\0') {
-		if (sscanf(text, "{%u*%c}%n", &n, &c, &len) == 2) {
+		int len = 0, lf = 0;
+
+		if ((sscanf(text, "{%u*%c}%n", &n, &c, &len) == 2 &&
+			len > 0) ||
+		    (sscanf(text, "{%u*\\n}%n", &n, &lf) == 1 && lf > 0)) {
+			if (lf > 0) {
+				c = '\n';
+				len = lf;
+			}
 			while (n-- > 0)
 				hb_buf_add(out, hb_span(&c, 1));
 			text += len;
@@ -270,6 +277,10 @@ one_rule(struct play *p, const char *w)
 {
 	char *value = strchr(w, '=');
 
+	if (strcmp(w, "local") == 0) {
+		p->rules.local = true;
+		return;
+	}
 	if (value == NULL)
 		fail(p, "rule %s", w);
 	value++;
@@ -544,6 +555,7 @@ begin(struct play *p, const char *file)
 	memset(p, 0, sizeof(*p));
 	p->file = file;
 	memcpy(p->rules.hostname, "mx.example", sizeof("mx.example"));
+	memcpy(p->rules.origin, "example.org", sizeof("example.org"));
 	p->rules.tls = HB_DEMAND_OFFER;
 	p->rules.max_size = 1000000;
 	p->rules.max_recipients = 100;
@@ -580,12 +592,12 @@ play_line(struct play *p, char *line)
 		return;
 	if (strcmp(w, "rules") == 0)
 		cmd_rules(p, &rest);
+	else if (strcmp(w, "relays") == 0)
+		smtpd_session_relays(p->session);
 	else if (strcmp(w, "auto") == 0)
 		p->automatic = strcmp(word(&rest), "on") == 0;
 	else if (strcmp(w, "turn") == 0)
 		cmd_turn(p, &rest);
-	else if (strcmp(w, "trust") == 0)
-		smtpd_session_trust(p->session);
 	else if (strcmp(w, "start") == 0)
 		cmd_start(p, &rest);
 	else if (strcmp(w, "ev") == 0)

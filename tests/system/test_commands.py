@@ -278,11 +278,14 @@ def test_version_and_check(make_server):
 
 @pytest.mark.root
 def test_control_socket_is_closed_to_others(make_server):
-    """Another user may not stop the server or read the queue."""
+    """Another user may not stop the server or read others' mail."""
     hb = make_server()
     user = {"user": 7102, "group": 7102, "extra_groups": []}
     ctl = os.path.join(hauberkmod.SBIN, "hauberkctl")
-    for command in ("stop", "queue", "reload"):
+    for command in ("stop", "stats", "reload", "flush"):
         done = hb.run(ctl, "-s", hb.control, command, **user)
         assert done.code != 0, command
+    for command in ("show", "trace", "remove", "bounce"):
+        done = hb.run(ctl, "-s", hb.control, command, "0" * 16, **user)
+        assert done.code != 0 and "only root" in done.err, done
     assert hb.ctl("status").code == 0

@@ -170,11 +170,12 @@ commands_are_found(void **state)
 
 /* What others may ask is the decision of one list. */
 static void
-only_status_is_for_all(void **state)
+what_others_may_ask(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < HB_CMD_COUNT; i++)
-		assert_int_equal(hb_ctl_cmds[i].for_all, i == HB_CMD_STATUS);
+		assert_int_equal(hb_ctl_cmds[i].for_all,
+		    i == HB_CMD_STATUS || i == HB_CMD_QUEUE);
 }
 
 int
@@ -187,7 +188,7 @@ main(void)
 		cmocka_unit_test(answer_round_trips),
 		cmocka_unit_test(bad_pieces_are_errors),
 		cmocka_unit_test(commands_are_found),
-		cmocka_unit_test(only_status_is_for_all),
+		cmocka_unit_test(what_others_may_ask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,13 +47,12 @@ static const struct row rows[] = {
 
 /* Gives IN in pieces of STEP bytes; what is left is given again. */
 static void
-scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
+scan_on(struct hb_span in, size_t step, struct smtpd_datascan *d,
     struct hb_buf *body, size_t *used)
 {
 	size_t have = 0;
 	struct smtpd_piece p = { 0 };
 
-	smtpd_datascan_init(d);
 	*used = 0;
 	while (!p.end && have < in.n) {
 		have = have + step < in.n ? have + step : in.n;
@@ -62,11 +61,68 @@ scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
 			    hb_span(in.p + *used, have - *used));
 
 			p = smtpd_datascan(d, s);
-			hb_buf_add(body, hb_span_head(s, p.body));
+			smtpd_datascan_put(&p, hb_span_head(s, p.body), body);
 			*used += p.used;
 		} while (!p.end && (p.used > 0 || p.headers_end));
 	}
 	assert_true(p.end);
+}
+
+static void
+scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
+    struct hb_buf *body, size_t *used)
+{
+	smtpd_datascan_init(d);
+	scan_on(in, step, d, body, used);
+}
+
+/* With bare LFs made good: the end stays CRLF.CRLF, and no other line of one
+ * dot is left that somebody could take for one. */
+static void
+test_S_13_bare_lf_is_made_crlf(void **state)
+{
+	/* clang-format off */
+	static const struct row lf_rows[] = {
+		{ "a: b\n\nx\ny\n\r\n.\r\n", "a: b\r\n\r\nx\r\ny\r\n\r\n", 0, 0, false },
+		{ "a: b\r\n\r\nx\n.\ny\r\n.\r\n", "a: b\r\n\r\nx\r\n..\r\ny\r\n", DOTTED, 0, false },
+		{ "\r\nx\n.\r\ny\r\n.\r\n", "\r\nx\r\n..\r\ny\r\n", DOTTED, 0, false },
+		{ "\r\nx\r\n.\ny\r\n.\r\n", "\r\nx\r\n..\r\ny\r\n", DOTTED, 0, false },
+		{ "\r\n.\n.\n.\r\n.\n\r\n.\r\n", "\r\n..\r\n..\r\n..\r\n..\r\n\r\n", DOTTED, 0, false },
+		{ ".\n\r\n.\r\n", "..\r\n\r\n", DOTTED, 0, false },
+		{ "\n.a\r\n.\r\n", "\r\n..a\r\n", DOTTED, 0, false },
+		{ "\r\n..a\n.b\r\n..c\r\n.\r\n", "\r\n..a\r\n..b\r\n..c\r\n", DOTTED, 0, false },
+		{ "\r\n..\n\r\n.\r\n", "\r\n..\r\n\r\n", DOTTED, 0, false },
+		{ "Received: a\nReceived: b\n\nReceived: c\n\r\n.\r\n", "Received: a\r\nReceived: b\r\n\r\nReceived: c\r\n\r\n", 0, 2, false },
+		{ "a: b\nTLS-Required: No\n\nx\r\n.\r\n", "a: b\r\nTLS-Required: No\r\n\r\nx\r\n", 0, 0, true },
+		{ "\nx\r.\r\n\r\n.\r\n", "\r\nx\r.\r\n\r\n", BARE, 0, false },
+		{ "\nx\r\r\n.\r\n", "\r\nx\r\r\n", BARE, 0, false },
+		{ "\n\xff\n\r\n.\r\n", "\r\n\xff\r\n\r\n", HIGH, 0, false },
+		{ ".\r\n", "", 0, 0, false },
+	};
+	/* clang-format on */
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(lf_rows); i++) {
+		struct hb_span in = hb_span_str(lf_rows[i].in);
+
+		for (size_t step = 1; step <= in.n; step++) {
+			struct hb_buf body = HB_BUF_INIT(0);
+			struct smtpd_datascan d;
+			size_t used;
+
+			smtpd_datascan_init(&d);
+			d.lf_ends = true;
+			scan_on(in, step, &d, &body, &used);
+			assert_span(hb_buf_span(&body), lf_rows[i].body);
+			assert_int_equal(used, in.n);
+			assert_int_equal(d.seen, lf_rows[i].seen);
+			assert_int_equal(d.hops, lf_rows[i].hops);
+			assert_int_equal(
+			    hb_tlsrequired_is_no(&d.tls_required),
+			    lf_rows[i].tls_optional);
+			hb_buf_free(&body);
+		}
+	}
 }
 
 static void
@@ -147,6 +203,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(smtp_01_rtls_07_the_end_is_found_in_pieces),
+		cmocka_unit_test(test_S_13_bare_lf_is_made_crlf),
 		cmocka_unit_test(smtp_05_long_lines),
 		cmocka_unit_test(test_RTLS_07_long_field),
 	};

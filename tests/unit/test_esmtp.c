@@ -66,6 +66,7 @@ paths_in_commands(void **state)
 		{ "FROM:", HB_E_SYNTAX, NULL },
 		{ "", HB_E_SYNTAX, NULL },
 		{ "TO:<a@b>", HB_E_SYNTAX, NULL },
+		{ "FROM:a@b", HB_E_SYNTAX, NULL },
 	};
 	struct hb_addr a;
 	struct hb_span params;
@@ -79,6 +80,43 @@ paths_in_commands(void **state)
 		assert_int_equal(r, rows[i].want);
 		if (r == 0)
 			assert_span(params, rows[i].params);
+	}
+}
+
+static void
+test_F_17_paths_without_brackets(void **state)
+{
+	static const struct {
+		const char *args;
+		int want;
+		const char *local, *params;
+	} rows[] = {
+		{ "TO:a@b", 0, "a", "" },
+		{ "TO: a@b SIZE=1", 0, "a", " SIZE=1" },
+		{ "TO:root", 0, "root", "" },
+		{ "TO:<a@b>", 0, "a", "" },
+		{ "TO:<a@b", HB_E_SYNTAX, NULL, NULL },
+		{ "TO:a@b>", HB_E_SYNTAX, NULL, NULL },
+		{ "TO:a@", HB_E_SYNTAX, NULL, NULL },
+		{ "TO:", HB_E_SYNTAX, NULL, NULL },
+		{ "TO:>", HB_E_SYNTAX, NULL, NULL },
+		{ "TO:\"\"@b x", 0, "\"\"", " x" },
+	};
+	struct hb_addr a;
+	struct hb_span params;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_span in = at_page_end(hb_span_str(rows[i].args));
+		int r = hb_command_path(in, HB_SPAN("TO:"), HB_ADDR_LOCAL |
+			HB_COMMAND_NO_BRACKETS, &a, &params);
+
+		if (r != rows[i].want)
+			fail_msg("%s: %d", rows[i].args, r);
+		if (r == 0) {
+			assert_span(a.local, rows[i].local);
+			assert_span(params, rows[i].params);
+		}
 	}
 }
 
@@ -330,6 +368,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_lines),
 		cmocka_unit_test(paths_in_commands),
+		cmocka_unit_test(test_F_17_paths_without_brackets),
 		cmocka_unit_test(dsn_01_size_02_rtls_01_parameters),
 		cmocka_unit_test(parameters_that_are_not_offered),
 		cmocka_unit_test(auth_01_base64),

@@ -102,7 +102,7 @@ a_built_map_is_used_when_newer(void **state)
 	(void)state;
 	write_file("a 1\n", 100);
 	assert_int_equal(hb_map_build(file, HB_SPAN("A db\nb db2\n"),
-	    HB_MAPSYN_TABLE, false, &err), 2);
+	    HB_MAPSYN_TABLE, 0, NULL, &err), 2);
 	m = hb_map_open(&spec, HB_MAPSYN_TABLE);
 	assert_get(m, "a", "db");
 	assert_get(m, "B", "db2");
@@ -113,7 +113,7 @@ a_built_map_is_used_when_newer(void **state)
 	write_file("a old\n", 100);
 	assert_get(m, "a", "db");
 	assert_int_equal(hb_map_build(file, HB_SPAN("a again\n"),
-	    HB_MAPSYN_TABLE, false, &err), 1);
+	    HB_MAPSYN_TABLE, 0, NULL, &err), 1);
 	assert_get(m, "a", "again");
 	assert_int_equal(hb_map_dump(file, count_row, &rows), 0);
 	assert_int_equal(rows, 1);
@@ -130,9 +130,9 @@ mistakes_are_told_and_nothing_is_built(void **state)
 
 	(void)state;
 	assert_int_equal(hb_map_build(file, HB_SPAN("k v\n"), HB_MAPSYN_TABLE,
-	    false, &err), 1);
+	    0, NULL, &err), 1);
 	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nA: 2\nb\n"),
-	    HB_MAPSYN_ALIASES, false, &err), HB_E_SYNTAX);
+	    HB_MAPSYN_ALIASES, 0, NULL, &err), HB_E_SYNTAX);
 	hb_buf_add(&err, hb_span("", 1));
 	assert_non_null(strstr((char *)err.p, ":2: exists"));
 	assert_non_null(strstr((char *)err.p, ":3: malformed"));
@@ -261,6 +261,64 @@ test_A_2_a_long_file_that_changed_is_read_in_slices(void **state)
 	hb_buf_free(&value);
 }
 
+static void
+test_F_18_good_aliases_are_built(void **state)
+{
+	struct hb_buf err = HB_BUF_INIT(0);
+	struct hb_mapspec spec = { HB_MAP_HASH, file };
+	struct hb_map *m;
+	unsigned bad = 9;
+
+	(void)state;
+	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nA: 2\nb: 3\n"),
+	    HB_MAPSYN_ALIASES, HB_MAP_SKIP, &bad, &err), 2);
+	assert_int_equal(bad, 0);
+	hb_buf_add(&err, hb_span("", 1));
+	assert_non_null(strstr((char *)err.p, ":2: warning: 'A'"));
+	hb_buf_clear(&err);
+	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nb\nc: \"x\nd:\n"
+		"e: 5\n"), HB_MAPSYN_ALIASES, HB_MAP_SKIP, &bad, &err), 2);
+	assert_int_equal(bad, 3);
+	hb_buf_add(&err, hb_span("", 1));
+	assert_non_null(strstr((char *)err.p, ":2: malformed"));
+	assert_non_null(strstr((char *)err.p, ":3: malformed"));
+	assert_non_null(strstr((char *)err.p, ":4: malformed"));
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_get(m, "a", "1");
+	assert_get(m, "c", NULL);
+	assert_get(m, "e", "5");
+	/* with nothing good the old one stays */
+	assert_int_equal(hb_map_build(file, HB_SPAN("b\n"),
+	    HB_MAPSYN_ALIASES, HB_MAP_SKIP, &bad, &err), HB_E_SYNTAX);
+	assert_get(m, "a", "1");
+	hb_map_close(&m);
+	hb_buf_free(&err);
+}
+
+static void
+join_row(void *ctx, struct hb_span key, struct hb_span value)
+{
+	hb_buf_add(ctx, key);
+	hb_buf_adds(ctx, "=");
+	hb_buf_add(ctx, value);
+	hb_buf_adds(ctx, "|");
+}
+
+/* As sendmail's newaliases leaves them. */
+static void
+test_E_6_a_nul_is_no_part_of_an_entry(void **state)
+{
+	struct hb_buf err = HB_BUF_INIT(0), rows = HB_BUF_INIT(0);
+
+	(void)state;
+	assert_int_equal(hb_map_build(file, HB_SPAN("a\0 b\0\n"),
+	    HB_MAPSYN_TABLE, 0, NULL, &err), 1);
+	assert_int_equal(hb_map_dump(file, join_row, &rows), 0);
+	assert_span(hb_buf_span(&rows), "a=b|");
+	hb_buf_free(&rows);
+	hb_buf_free(&err);
+}
+
 int
 main(void)
 {
@@ -269,6 +327,8 @@ main(void)
 		cmocka_unit_test(a_missing_file_is_temporary),
 		cmocka_unit_test(a_built_map_is_used_when_newer),
 		cmocka_unit_test(mistakes_are_told_and_nothing_is_built),
+		cmocka_unit_test(test_F_18_good_aliases_are_built),
+		cmocka_unit_test(test_E_6_a_nul_is_no_part_of_an_entry),
 		cmocka_unit_test(alias_targets_are_cut),
 		cmocka_unit_test(test_F_13_comments_and_quotes_of_targets),
 		cmocka_unit_test(test_F_24_a_byte_order_mark),

@@ -241,6 +241,136 @@ messages(void **state)
 	}
 }
 
+/* One message through the machine, -t. */
+static void
+check_message(const char *in, const char *want, const char *rcpts)
+{
+	struct sm_message m;
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	sm_message_init(&m);
+	m.want_rcpts = true;
+	m.origin = HB_SPAN("h.test");
+	assert_int_equal(feed(&m, hb_span_str(in)), 0);
+	join(hb_buf_span(&m.rcpts), &out);
+	if (!hb_span_eq(hb_buf_span(&m.wire), hb_span_str(want)) ||
+	    !hb_span_eq(hb_buf_span(&out), hb_span_str(rcpts)))
+		fail_msg("%s: %.*s to %.*s", in, (int)m.wire.n,
+		    (const char *)m.wire.p, (int)out.n, (const char *)out.p);
+	hb_buf_free(&out);
+	sm_message_free(&m);
+}
+
+static void
+test_F_6_cr_in_the_header_is_a_blank(void **state)
+{
+	static const struct {
+		const char *in, *want, *rcpts;
+	} rows[] = {
+		{ "To: a@x.test\nSubject: hi\rBcc: y@far.test\n\nb\n",
+		    "To: a@x.test\r\nSubject: hi Bcc: y@far.test\r\n" ADDED
+		    "\r\nb\r\n", "a@x.test|" },
+		{ "Subject: a\r\rTo: y@far.test\r\n\r\nb\r\n",
+		    "Subject: a  To: y@far.test\r\n" ADDED "\r\nb\r\n", "" },
+		{ "Subject: a\r\r\nTo: y@x.test\r\n\r\nb\r\n",
+		    "Subject: a\r\nTo: y@x.test\r\n" ADDED "\r\nb\r\n",
+		    "y@x.test|" },
+		{ "Subject: a\n\rBcc: y@far.test\n\nb\n",
+		    "Subject: a\r\n Bcc: y@far.test\r\n" ADDED "\r\nb\r\n",
+		    "" },
+		{ "Subject: a\vTo: y@x.test\fCc: z@x.test\n\n",
+		    "Subject: a To: y@x.test Cc: z@x.test\r\n" ADDED "\r\n",
+		    "" },
+		{ "To: a@x.test,\n\tb@x.test\rBcc: c@x.test\n\nb\rc\n",
+		    "To: a@x.test,\r\n\tb@x.test Bcc: c@x.test\r\n" ADDED
+		    "\r\nb\r\nc\r\n", "a@x.test|!|" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		check_message(rows[i].in, rows[i].want, rows[i].rcpts);
+}
+
+static void
+test_F_6_no_field_is_made_of_a_cr(void **state)
+{
+	struct sm_message m;
+
+	(void)state;
+	sm_message_init(&m);
+	assert_int_equal(feed(&m, HB_SPAN("Subject: a\rTLS-Required: No\n\n")),
+	    0);
+	assert_false(hb_tlsrequired_is_no(&m.tls_required));
+	sm_message_free(&m);
+}
+
+static void
+test_F_15_header_addresses_get_a_domain(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "From: root (Cron Daemon)", "From: root@h.test (Cron Daemon)" },
+		{ "To: root", "To: root@h.test" },
+		{ "To:root", "To:root@h.test" },
+		{ "Cc: Al <al>, b@x.test,\r\n\tc", "Cc: Al <al@h.test>, b@x.test,\r\n\tc@h.test" },
+		{ "Reply-To: \"a, b\" <\"c d\">", "Reply-To: \"a, b\" <\"c d\"@h.test>" },
+		{ "Sender: \"a@b\"", "Sender: \"a@b\"@h.test" },
+		{ "Resent-To: grp: x, y@z.test;, w", "Resent-To: grp: x@h.test, y@z.test;, w@h.test" },
+		{ "Resent-From: a (x) . b (y)", "Resent-From: a (x) . b@h.test (y)" },
+		{ "From: Cron Daemon", "From: Cron Daemon" },
+		{ "From: =?utf-8?q?K?= <k>", "From: =?utf-8?q?K?= <k@h.test>" },
+		{ "From: =?utf-8?q?K?=", "From: =?utf-8?q?K?=" },
+		{ "From: K\xc3\xa4se", "From: K\xc3\xa4se" },
+		{ "From: <>", "From: <>" },
+		{ "To: undisclosed-recipients:;", "To: undisclosed-recipients:;" },
+		{ "Errors-To: a", "Errors-To: a@h.test" },
+		{ "X-To: root", "X-To: root" },
+		{ "Subject: root", "Subject: root" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct sm_message m;
+		struct hb_span got;
+
+		sm_message_init(&m);
+		m.origin = HB_SPAN("h.test");
+		assert_int_equal(feed(&m, hb_span_str(rows[i].in)), 0);
+		got = hb_span_head(hb_buf_span(&m.wire), strlen(rows[i].want));
+		if (!hb_span_eq(got, hb_span_str(rows[i].want)) ||
+		    m.wire.p[got.n] != '\r')
+			fail_msg("%s: %.*s", rows[i].in, (int)m.wire.n,
+			    (const char *)m.wire.p);
+		sm_message_free(&m);
+	}
+}
+
+static void
+test_F_15_in_a_message_of_wire_form(void **state)
+{
+	static const struct {
+		const char *in, *want;
+	} rows[] = {
+		{ "From: a\r\nBcc: b\r\n\r\n..\r\nTo: c\r\n",
+		    "From: a@h.test\r\nBcc: b\r\n\r\n..\r\nTo: c\r\n" },
+		{ "To: a,\r\n b\r\n", "To: a@h.test,\r\n b@h.test\r\n\r\n" },
+		{ "X: y\r\nno field\r\n..x\r\n",
+		    "X: y\r\n\r\nno field\r\n..x\r\n" },
+		{ "..x: y\r\n\r\n", "..x: y\r\n\r\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf out = HB_BUF_INIT(0);
+
+		assert_int_equal(sm_message_qualify(hb_span_str(rows[i].in),
+		    HB_SPAN("h.test"), &out), 0);
+		assert_span(hb_buf_span(&out), rows[i].want);
+		hb_buf_free(&out);
+	}
+}
+
 static void
 recipients_of_header(void **state)
 {
@@ -334,6 +464,10 @@ main(void)
 		cmocka_unit_test(options_and_modes),
 		cmocka_unit_test(option_values),
 		cmocka_unit_test(messages),
+		cmocka_unit_test(test_F_6_cr_in_the_header_is_a_blank),
+		cmocka_unit_test(test_F_6_no_field_is_made_of_a_cr),
+		cmocka_unit_test(test_F_15_header_addresses_get_a_domain),
+		cmocka_unit_test(test_F_15_in_a_message_of_wire_form),
 		cmocka_unit_test(recipients_of_header),
 		cmocka_unit_test(test_RTLS_07_field_is_seen),
 		cmocka_unit_test(nul_and_8bit),

@@ -1,0 +1,440 @@
+/* Lines that are too long, made short.  Floor 1. */
+#include "common/proto/longlines.h"
+
+#include "common/base/limits.h"
+#include "common/proto/header.h"
+#include "common/proto/qp.h"
+
+enum {
+	DEPTH_MAX = 8,	   /* parts in parts */
+	BASE64_LINE = 76,  /* RFC 2045 s6.8 */
+	BOUNDARY_MAX = 70  /* RFC 2046 s5.1.1 */
+};
+
+/* lines */
+
+/* The next line of *REST with its CRLF. */
+static struct hb_span
+next_line(struct hb_span *rest)
+{
+	size_t lf = hb_span_find(*rest, '\n');
+	struct hb_span line = hb_span_head(*rest, lf < rest->n ? lf + 1 : lf);
+
+	*rest = hb_span_from(*rest, line.n);
+	return line;
+}
+
+/* LINE without CRLF and the stuffed dot. */
+static struct hb_span
+text_of(struct hb_span line)
+{
+	if (line.n > 0 && line.p[line.n - 1] == '\n')
+		line.n--;
+	if (line.n > 0 && line.p[line.n - 1] == '\r')
+		line.n--;
+	return line.n > 0 && line.p[0] == '.' ? hb_span_from(line, 1) : line;
+}
+
+static void
+put_text(struct hb_span text, struct hb_buf *out)
+{
+	if (text.n > 0 && text.p[0] == '.')
+		hb_buf_adds(out, ".");
+	hb_buf_add(out, text);
+	hb_buf_adds(out, "\r\n");
+}
+
+size_t
+hb_longest_line(struct hb_span wire)
+{
+	size_t most = 0;
+
+	while (wire.n > 0) {
+		size_t n = text_of(next_line(&wire)).n;
+
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
+/* the header of a message or of a part */
+
+enum encoding { ENC_NONE, ENC_QP, ENC_BASE64, ENC_OTHER };
+
+struct entity {
+	struct hb_span header, body; /* the empty line belongs to the body */
+	struct hb_span type;	     /* of Content-Type; empty: none */
+	enum encoding encoding;
+	bool has_version, is_signed;
+};
+
+static enum encoding
+encoding_of(struct hb_span value)
+{
+	static const struct {
+		const char *word;
+		enum encoding e;
+	} rows[] = { { "7bit", ENC_NONE }, { "8bit", ENC_NONE },
+		{ "binary", ENC_NONE }, { "quoted-printable", ENC_QP },
+		{ "base64", ENC_BASE64 } };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		if (hb_span_eq_nocase(value, hb_span_str(rows[i].word)))
+			return rows[i].e;
+	return ENC_OTHER;
+}
+
+static void
+look_at_field(struct entity *e, struct hb_span field)
+{
+	static const char *const seals[] = { "DKIM-Signature",
+		"ARC-Message-Signature", "DomainKey-Signature" };
+
+	if (hb_header_is(field, "Content-Type"))
+		e->type = hb_header_value(field);
+	else if (hb_header_is(field, "Content-Transfer-Encoding"))
+		e->encoding = encoding_of(hb_header_value(field));
+	else if (hb_header_is(field, "MIME-Version"))
+		e->has_version = true;
+	for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
+		e->is_signed = e->is_signed || hb_header_is(field, seals[i]);
+}
+
+/* The next field of *REST, all of its lines; empty: the header ends. */
+static struct hb_span
+next_field(struct hb_span *rest)
+{
+	struct hb_span from = *rest, after = *rest;
+	size_t n = 0;
+
+	if (hb_header_classify(text_of(next_line(&after))) != HB_HEADER_FIELD)
+		return HB_SPAN_NONE;
+	do {
+		n = from.n - after.n;
+		*rest = after;
+	} while (after.n > 0 && hb_header_classify(next_line(&after)) ==
+		HB_HEADER_FOLDED);
+	return hb_span_head(from, n);
+}
+
+static void
+parse_entity(struct hb_span wire, struct entity *e)
+{
+	struct hb_span rest = wire, field;
+
+	memset(e, 0, sizeof(*e));
+	while ((field = next_field(&rest)).n > 0)
+		look_at_field(e, field);
+	e->header = hb_span_head(wire, wire.n - rest.n);
+	e->body = rest;
+}
+
+/* Content-Type */
+
+static bool
+has_type(const struct entity *e, const char *type)
+{
+	return hb_span_has_prefix_nocase(e->type, hb_span_str(type));
+}
+
+/* One parameter off the front of *REST: "; name=value", value perhaps quoted;
+ * backslashes stay. */
+static bool
+next_param(struct hb_span *rest, struct hb_span *name, struct hb_span *value)
+{
+	struct hb_span s;
+	size_t n;
+
+	(void)hb_span_cut(rest, ';');
+	s = hb_span_trim(*rest);
+	if (s.n == 0)
+		return false;
+	n = hb_span_find(s, '=');
+	*name = hb_span_trim(hb_span_head(s, n));
+	s = hb_span_trim(hb_span_from(s, n + 1));
+	if (s.n > 0 && s.p[0] == '"') {
+		s = hb_span_from(s, 1);
+		n = hb_span_find(s, '"');
+		*rest = hb_span_from(s, n + 1);
+	} else {
+		n = hb_span_find(s, ';');
+		*rest = hb_span_from(s, n);
+	}
+	*value = hb_span_trim(hb_span_head(s, n));
+	return true;
+}
+
+/* Empty: it has none that can be used. */
+static struct hb_span
+boundary_of(const struct entity *e)
+{
+	struct hb_span rest = e->type, name, value;
+
+	while (next_param(&rest, &name, &value))
+		if (hb_span_eq_nocase(name, HB_SPAN("boundary")))
+			return value.n <= BOUNDARY_MAX ? value : HB_SPAN_NONE;
+	return HB_SPAN_NONE;
+}
+
+enum delimiter { NO_DELIMITER, OPENS, CLOSES };
+
+/* RFC 2046 s5.1.1 */
+static enum delimiter
+delimiter_of(struct hb_span line, struct hb_span boundary)
+{
+	struct hb_span s = text_of(line);
+
+	if (!hb_span_eq(hb_span_head(s, 2), HB_SPAN("--")) ||
+	    !hb_span_eq(hb_span_head(hb_span_from(s, 2), boundary.n),
+		boundary))
+		return NO_DELIMITER;
+	s = hb_span_from(s, 2 + boundary.n);
+	if (hb_span_trim(s).n == 0)
+		return OPENS;
+	return hb_span_eq(hb_span_head(s, 2), HB_SPAN("--")) ? CLOSES
+							     : NO_DELIMITER;
+}
+
+/* writing */
+
+/* Where LINE can be folded so that at most HB_MAX_MAIL_LINE bytes stand in
+ * front; 0: nowhere.  No line may be left that has only blanks. */
+static size_t
+fold_at(struct hb_span line)
+{
+	/* blanks in front of the colon are no place */
+	bool goes_on = line.n > 0 && hb_is_blank(line.p[0]);
+	size_t at = 0, from = goes_on ? 0 : hb_span_find(line, ':') + 1;
+	bool word = !goes_on; /* something stands in front of the blank */
+
+	for (size_t i = from; i + 1 < line.n; i++) {
+		bool blank = hb_is_blank(line.p[i]);
+
+		if (i > HB_MAX_MAIL_LINE && at > 0)
+			break;
+		if (blank && word && !hb_is_blank(line.p[i + 1]))
+			at = i;
+		word = word || !blank;
+	}
+	return at;
+}
+
+static void
+put_header(struct hb_span header, struct hb_buf *out)
+{
+	while (header.n > 0) {
+		struct hb_span line = text_of(next_line(&header));
+		size_t n;
+
+		while (line.n > HB_MAX_MAIL_LINE && (n = fold_at(line)) > 0) {
+			put_text(hb_span_head(line, n), out);
+			line = hb_span_from(line, n);
+		}
+		put_text(line, out);
+	}
+}
+
+/* The header without the field about the encoding. */
+static void
+put_header_for_qp(struct hb_span header, struct hb_buf *out)
+{
+	struct hb_span field;
+
+	while ((field = next_field(&header)).n > 0)
+		if (!hb_header_is(field, "Content-Transfer-Encoding"))
+			put_header(field, out);
+	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
+}
+
+/* What it is, as far as its bytes tell (lead and continuation bytes of
+ * UTF-8 are enough for a guess). */
+static const char *
+charset_of(struct hb_span s)
+{
+	unsigned more = 0;
+	bool high = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i];
+
+		high = high || c > 127;
+		if ((more > 0) != ((c & 0xC0) == 0x80) || c > 0xF4)
+			return "unknown-8bit";
+		if (more > 0)
+			more--;
+		else if (c > 127)
+			more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+	}
+	return !high ? "us-ascii" : more == 0 ? "utf-8" : "unknown-8bit";
+}
+
+/* A message without a word about MIME gets those that it needs. */
+static void
+put_mime(const struct entity *e, struct hb_buf *out)
+{
+	if (!e->has_version)
+		hb_buf_adds(out, "MIME-Version: 1.0\r\n");
+	if (e->type.n == 0)
+		hb_buf_addf(out, "Content-Type: text/plain; charset=%s\r\n",
+		    charset_of(e->body));
+}
+
+/* The empty line in front of a body, where there is one. */
+static struct hb_span
+put_empty_line(struct hb_span body, struct hb_buf *out)
+{
+	struct hb_span rest = body;
+
+	if (rest.n > 0 && text_of(next_line(&rest)).n > 0)
+		rest = body;
+	hb_buf_adds(out, "\r\n");
+	return rest;
+}
+
+static void
+put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
+{
+	struct hb_span body;
+
+	put_header_for_qp(e->header, out);
+	if (outermost)
+		put_mime(e, out);
+	body = put_empty_line(e->body, out);
+	while (body.n > 0)
+		hb_qp_line(text_of(next_line(&body)), out);
+}
+
+/* How much of TEXT, which is encoded, can be one line. */
+static size_t
+cut_at(struct hb_span text, bool qp)
+{
+	size_t n = BASE64_LINE;
+
+	if (!qp)
+		return n;
+	n--; /* for "=" */
+	if (text.p[n - 1] == '=')
+		return n - 1;
+	return text.p[n - 2] == '=' ? n - 2 : n;
+}
+
+static void
+put_encoded(struct hb_span body, bool qp, struct hb_buf *out)
+{
+	while (body.n > 0) {
+		struct hb_span text = text_of(next_line(&body));
+		bool is_long = text.n > HB_MAX_MAIL_LINE;
+
+		while (is_long && text.n > BASE64_LINE) {
+			size_t n = cut_at(text, qp);
+			struct hb_buf line = HB_BUF_INIT(0);
+
+			hb_buf_add(&line, hb_span_head(text, n));
+			hb_buf_adds(&line, qp ? "=" : "");
+			put_text(hb_buf_span(&line), out);
+			hb_buf_free(&line);
+			text = hb_span_from(text, n);
+		}
+		put_text(text, out);
+	}
+}
+
+/* entities */
+
+struct work {
+	struct hb_span wire;
+	unsigned depth;
+	bool is_message; /* of its own, by its place in a digest */
+};
+
+static void put_entity(const struct work *w, struct hb_buf *out);
+
+static void
+put_parts(const struct entity *e, const struct work *w,
+    struct hb_span boundary, struct hb_buf *out)
+{
+	struct work part = { .depth = w->depth + 1,
+		.is_message = has_type(e, "multipart/digest") };
+	enum delimiter last = NO_DELIMITER;
+	struct hb_span rest = e->body, begin = rest;
+
+	put_header(e->header, out);
+	for (;;) {
+		size_t before = begin.n - rest.n;
+		struct hb_span line = next_line(&rest);
+		enum delimiter d = line.n == 0 || last == CLOSES
+		    ? NO_DELIMITER
+		    : delimiter_of(line, boundary);
+
+		if (line.n > 0 && d == NO_DELIMITER)
+			continue;
+		part.wire = hb_span_head(begin, before);
+		if (last == OPENS)
+			put_entity(&part, out);
+		else
+			hb_buf_add(out, part.wire);
+		hb_buf_add(out, line);
+		if (line.n == 0)
+			return;
+		begin = rest;
+		last = d;
+	}
+}
+
+static void
+put_nested(const struct entity *e, const struct work *w, struct hb_buf *out)
+{
+	struct work inner = { .depth = w->depth + 1 };
+
+	put_header(e->header, out);
+	inner.wire = put_empty_line(e->body, out);
+	put_entity(&inner, out);
+}
+
+/* Is anything about it not ours to change? */
+static bool
+stays(const struct entity *e, const struct work *w)
+{
+	return w->depth > DEPTH_MAX || e->is_signed ||
+	    has_type(e, "multipart/signed") || e->encoding == ENC_OTHER ||
+	    hb_longest_line(w->wire) <= HB_MAX_MAIL_LINE;
+}
+
+static void
+put_entity(const struct work *w, struct hb_buf *out)
+{
+	struct entity e;
+	struct hb_span boundary = HB_SPAN_NONE;
+
+	parse_entity(w->wire, &e);
+	if (has_type(&e, "multipart/"))
+		boundary = boundary_of(&e);
+	if (stays(&e, w)) {
+		hb_buf_add(out, w->wire);
+	} else if (boundary.n > 0 && e.encoding == ENC_NONE) {
+		put_parts(&e, w, boundary, out);
+	} else if (e.encoding == ENC_NONE &&
+	    (has_type(&e, "message/rfc822") ||
+		(w->is_message && e.type.n == 0))) {
+		put_nested(&e, w, out);
+	} else if (has_type(&e, "multipart/") || has_type(&e, "message/")) {
+		put_header(e.header, out);
+		hb_buf_add(out, e.body);
+	} else if (hb_longest_line(e.body) <= HB_MAX_MAIL_LINE) {
+		put_header(e.header, out);
+		hb_buf_add(out, e.body);
+	} else if (e.encoding == ENC_NONE) {
+		put_as_qp(&e, w->depth == 0, out);
+	} else {
+		put_header(e.header, out);
+		put_encoded(e.body, e.encoding == ENC_QP, out);
+	}
+}
+
+void
+hb_shorten_lines(struct hb_span wire, struct hb_buf *out)
+{
+	struct work w = { .wire = wire };
+
+	put_entity(&w, out);
+}
