@@ -94,8 +94,8 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 		{ "\r\n..\n\r\n.\r\n", "\r\n..\r\n\r\n", DOTTED, 0, false },
 		{ "Received: a\nReceived: b\n\nReceived: c\n\r\n.\r\n", "Received: a\r\nReceived: b\r\n\r\nReceived: c\r\n\r\n", 0, 2, false },
 		{ "a: b\nTLS-Required: No\n\nx\r\n.\r\n", "a: b\r\nTLS-Required: No\r\n\r\nx\r\n", 0, 0, true },
-		{ "\nx\r.\r\n\r\n.\r\n", "\r\nx\r.\r\n\r\n", BARE, 0, false },
-		{ "\nx\r\r\n.\r\n", "\r\nx\r\r\n", BARE, 0, false },
+		{ "\nx\r.\r\n\r\n.\r\n", "\r\nx\r.\r\n\r\n", HB_WIRE_CR, 0, false },
+		{ "\nx\r\r\n.\r\n", "\r\nx\r\r\n", HB_WIRE_CR, 0, false },
 		{ "\n\xff\n\r\n.\r\n", "\r\n\xff\r\n\r\n", HIGH, 0, false },
 		{ ".\r\n", "", 0, 0, false },
 	};
@@ -115,7 +115,8 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 			scan_on(in, step, &d, &body, &used);
 			assert_span(hb_buf_span(&body), lf_rows[i].body);
 			assert_int_equal(used, in.n);
-			assert_int_equal(d.seen, lf_rows[i].seen);
+			assert_int_equal(d.bytes, body.n);
+			assert_int_equal(d.wire.seen, lf_rows[i].seen);
 			assert_int_equal(d.hops, lf_rows[i].hops);
 			assert_int_equal(
 			    hb_tlsrequired_is_no(&d.tls_required),
