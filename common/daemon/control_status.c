@@ -203,12 +203,36 @@ add_paused(struct ctl_client *c, const json_t *status)
 				   "connect ***\n");
 }
 
+/* Mail waits or is refused, and only the operator can change it. */
+static void
+add_trouble(struct ctl_client *c, const json_t *status)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "trouble"), i, t)
+	{
+		ctl_add(c, "*** ");
+		ctl_add_member(c, t, "kind");
+		ctl_add(c, " ");
+		ctl_add_member(c, t, "what");
+		ctl_add(c, ": ");
+		ctl_add_member(c, t, "text");
+		ctl_add(c, " (");
+		ctl_add_member(c, t, "role");
+		ctl_add(c, ", since ");
+		ctl_add_member(c, t, "since");
+		ctl_add(c, ") ***\n");
+	}
+}
+
 static void
 add_text(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
 	size_t i;
 
+	add_trouble(c, status);
 	if (json_is_true(json_object_get(status, "lab")))
 		add_lab(c, status);
 	add_paused(c, status);

@@ -15,6 +15,7 @@
 #include "common/daemon/conf_load.h"
 #include "common/daemon/parent.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 
 enum { WATCH_MS = 5000, NOFILE_WANTED = 65536 };
 
@@ -283,6 +284,7 @@ start_loop(struct pd_parent *pd)
 	pd->started_ms = hb_boot_ms();
 	hb_log_set_role("parent", getpid());
 	hb_logsink_start(pd->loop, pd_log_lost, pd);
+	hb_trouble_tell(pd_own_trouble, pd);
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < HB_ARRAY_LEN(stop); i++)
 		hb_loop_on_signal(pd->loop, stop[i], on_stop_signal, pd);

@@ -41,6 +41,9 @@ struct pd_proc {
 	int64_t ahead_ms;    /* of its clock, as it said last */
 };
 
+struct hb_ctl;
+struct pd_trouble; /* see parent_trouble.c */
+
 /* A file kept for the roles that may not open it. */
 struct pd_file {
 	enum hb_file_kind kind;
@@ -109,6 +112,9 @@ struct pd_parent {
 	uint64_t counters_size;
 	struct hb_counters *counters;
 	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
+
+	struct pd_trouble *troubles; /* what goes on, of all processes */
+	size_t ntroubles;
 
 	unsigned wave; /* of the stop */
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
@@ -215,6 +221,16 @@ void pd_send_listeners(struct pd_proc *pr);
 /* parent_log.c */
 int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
 void pd_log_lost(void *ctx);
+
+/* parent_trouble.c */
+void pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* What hb_trouble_begin and hb_trouble_end of the parent itself lead to; CTX is
+ * the parent. */
+void pd_own_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text);
+/* PR has ended. */
+void pd_trouble_forget(struct pd_parent *pd, const struct pd_proc *pr);
+void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
 
 /* parent_helper.c */
 void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);

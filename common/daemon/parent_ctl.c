@@ -134,6 +134,7 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_int(c, "generation", pd->generation);
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
+	pd_answer_trouble(c, pd);
 	answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
 	answer_paused(c, pd);

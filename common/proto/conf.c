@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "common/proto/template.h"
 
 enum { MAX_WORDS = 4096, MAX_LISTED = 200 };
 
@@ -363,6 +364,45 @@ check_line(struct reader *r, const char *word, const char *what)
 	hb_conf_error(&l, "'%s' %s", word, what);
 }
 
+static void
+warn_line(struct reader *r, const char *word, const char *what)
+{
+	struct hb_conf_line l = { .report = r->report, .file = r->src->file,
+		.line = seen_at(r, word), .canonical = r->canonical };
+
+	hb_conf_warn(&l, "'%s' %s", word, what);
+}
+
+static bool
+has_account(const struct hb_conf *c, const char *role)
+{
+	for (size_t i = 0; i < c->users.n; i++)
+		if (strcmp(c->users.v[i].role, role) == 0)
+			return true;
+	return false;
+}
+
+/* Whose mailbox is it?  With a map of users there is one account for all, and
+ * so one home. */
+static void
+check_mailbox(struct reader *r)
+{
+	const struct hb_conf *c = r->conf;
+	struct hb_span t = hb_span_str(c->deliver.arg);
+	bool home = hb_template_at_home(t) || hb_template_has(t, 'h');
+	bool own = hb_template_has(t, 'u') || hb_template_has(t, 'a');
+
+	if (c->deliver.kind == HB_DELIVER_LMTP || seen_at(r, "deliver") == 0)
+		return;
+	if (home && !c->local_users.passwd && !has_account(c, "local"))
+		warn_line(r, "deliver", "goes to nobody's home, which is not "
+		    "there: with a map of users 'user local NAME' gives one");
+	if (!own && (!home || !c->local_users.passwd) &&
+	    c->deliver.kind != HB_DELIVER_COMMAND)
+		warn_line(r, "deliver", "is one mailbox for all users: it has "
+		    "neither %u nor %a");
+}
+
 /* What depends on more than one word. */
 static void
 cross_check(struct reader *r)
@@ -377,6 +417,7 @@ cross_check(struct reader *r)
 			    "needs 'lab on'");
 	if (c->retry.first_ms > c->retry.max_ms)
 		check_line(r, "retry", "has a first wait above its max");
+	check_mailbox(r);
 	if (c->smarthost.route != NULL && c->hostname != NULL &&
 	    strstr(c->smarthost.route, "lmtp") == c->smarthost.route)
 		check_line(r, "smarthost", "cannot be an LMTP server");

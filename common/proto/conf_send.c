@@ -1,7 +1,9 @@
 /* Values of the configuration: where mail goes, and how.  Floor 1. */
 #include "common/proto/conf-priv.h"
 
+#include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/proto/template.h"
 
 static const struct hb_conf_choice deliver_kinds = {
 	(const char *const[]){ "maildir", "mbox", "lmtp", "command" }, 4
@@ -82,6 +84,35 @@ joined(struct hb_conf_line *l)
 	return all;
 }
 
+/* What the helper could not use is the operator's mistake, never that of the
+ * recipient whose mail would be the first to show it. */
+static void
+check_template(struct hb_conf_line *l, const struct hb_deliver *d)
+{
+	struct hb_span t = hb_span_str(d->arg), bad = hb_template_mistake(t);
+	size_t words = 0;
+
+	if (t.n > HB_MAX_TEMPLATE)
+		hb_conf_error(l, "longer than %d bytes", HB_MAX_TEMPLATE);
+	if (bad.n > 0)
+		hb_conf_error(l, "'%.*s' means nothing here; there are: "
+		    "%s", HB_SPAN_ARG(bad), HB_TEMPLATE_LETTERS);
+	if (d->kind != HB_DELIVER_COMMAND && t.p[0] != '/' &&
+	    !hb_template_at_home(t))
+		hb_conf_error(l, "'%.64s' is not the path of a mailbox: it "
+		    "begins with / or ~/ or %%h", d->arg);
+	if (d->kind != HB_DELIVER_COMMAND)
+		return;
+	if (t.p[0] != '/' && !hb_template_at_home(t))
+		hb_conf_error(l, "the command '%.64s' is not given by its full "
+		    "path", d->arg);
+	while (hb_span_word(&t).n > 0)
+		words++;
+	if (words > HB_TEMPLATE_WORDS)
+		hb_conf_error(l, "the command has more than %d words",
+		    HB_TEMPLATE_WORDS);
+}
+
 static void
 parse_deliver(struct hb_conf_line *l, void *field)
 {
@@ -103,6 +134,8 @@ parse_deliver(struct hb_conf_line *l, void *field)
 		v->arg = hb_conf_path(l, l->v[1]);
 	else
 		v->arg = joined(l);
+	if (v->kind != HB_DELIVER_LMTP)
+		check_template(l, v);
 }
 
 static void

@@ -183,6 +183,77 @@ mistakes_name_file_line_and_remedy(void **state)
 	}
 }
 
+/* What would come to light by a recipient's mail is refused at its line. */
+static void
+test_S_1_letters_that_do_not_exist_are_refused(void **state)
+{
+	char many[HB_MAX_TEMPLATE + 15] = "deliver mbox /";
+	const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "deliver maildir /home/%n/Maildir", "h.conf:1: '%n' means nothing here; there are: %u user" },
+		{ "deliver mbox /var/mail/%U", "'%U' means nothing" },
+		{ "deliver mbox /var/mail/%u%", "'%' means nothing" },
+		{ "deliver command \"/bin/x %u %%% %d\"", "'% ' means nothing" },
+		{ "deliver maildir %u/Maildir", "begins with / or ~/ or %h" },
+		{ "deliver maildir ~bob/Maildir", "begins with / or ~/ or %h" },
+		{ "deliver command procmail -d %u", "not given by its full path" },
+		{ many, "longer than 2048 bytes" },
+	};
+	static const char *const good[] = { "deliver maildir %h/Maildir",
+		"deliver maildir ~/Maildir", "deliver mbox /m/%d/%u.%%",
+		"deliver mbox mail/%a", "deliver command /bin/x %u %d %h %a" };
+
+	(void)state;
+	memset(many + strlen(many), 'x', HB_MAX_TEMPLATE);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		hb_buf_add(&report.text, hb_span("", 1));
+		if (report.errors != 1 || strstr((char *)report.text.p,
+		    rows[i].want) == NULL)
+			fail_msg("%s: %s", rows[i].text, report.text.p);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
+		struct hb_conf *c = parse_good(good[i]);
+
+		hb_conf_free(&c);
+	}
+}
+
+static void
+test_S_1_whose_mailbox_it_is_is_told(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t warnings;
+	} rows[] = {
+		{ "deliver mbox /var/mail/all", 1 },
+		{ "deliver mbox /var/mail/%u", 0 },
+		{ "deliver maildir ~/Maildir", 0 },
+		{ "deliver maildir ~/%u\nlocal-users m", 1 },
+		{ "deliver maildir ~/Maildir\nlocal-users m", 2 },
+		{ "deliver maildir ~/%u\nlocal-users m\nuser local x", 0 },
+		{ "deliver maildir ~/M\nlocal-users m\nuser local x", 1 },
+		{ "deliver command /bin/x", 0 },
+		{ "local-users m", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		if (report.errors != 0 || report.warnings != rows[i].warnings)
+			fail_msg("%s: %zu", rows[i].text, report.warnings);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+}
+
 static void
 all_mistakes_are_told_at_once(void **state)
 {
@@ -356,6 +427,9 @@ main(void)
 		cmocka_unit_test(defaults_are_those_of_the_interface),
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),
+		cmocka_unit_test(
+		    test_S_1_letters_that_do_not_exist_are_refused),
+		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),

@@ -13,6 +13,7 @@
 #include "common/daemon/parent.h"
 #include "common/io/sandbox.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 #include "common/proto/endpoint.h"
 
 static int
@@ -130,6 +131,48 @@ mistakes_are_found_in_a_file(void **state)
 	assert_int_equal(report.errors, 1);
 	hb_conf_free(&c);
 	hb_buf_free(&report.text);
+}
+
+static void
+trouble_is_counted_by_process(void **state)
+{
+	struct pd_parent pd = { 0 };
+	struct pd_proc queue = { .role = HB_ROLE_QUEUE };
+	char name[16];
+
+	(void)state;
+	hb_trouble_begin(HB_EV_MAP, HB_SPAN("/a"), HB_SPAN("nobody hears"));
+	assert_true(hb_trouble_is_on(HB_EV_MAP, HB_SPAN("/a")));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/a"));
+	assert_false(hb_trouble_is_on(HB_EV_MAP, HB_SPAN("/a")));
+	hb_trouble_tell(pd_own_trouble, &pd);
+	for (int again = 0; again < 2; again++) {
+		hb_trouble_begin(HB_EV_MAP, HB_SPAN("/a"), HB_SPAN("no"));
+		hb_trouble_begin(HB_EV_MAP, HB_SPAN("/b"), HB_SPAN("no"));
+		hb_trouble_begin(HB_EV_SPOOL, HB_SPAN("/b"), HB_SPAN("no"));
+	}
+	assert_int_equal(pd.ntroubles, 3);
+	pd_trouble_forget(&pd, &queue);
+	assert_int_equal(pd.ntroubles, 3);
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/b"));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/b"));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/c"));
+	assert_int_equal(pd.ntroubles, 2);
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/a"));
+	/* more than the bound, with long names: neither grows for ever */
+	for (unsigned i = 0; i < HB_MAX_TROUBLES + 5; i++) {
+		snprintf(name, sizeof(name), "/%u", i);
+		hb_trouble_begin(HB_EV_MAP, hb_span_str(name), HB_SPAN("no"));
+	}
+	assert_int_equal(pd.ntroubles, HB_MAX_TROUBLES);
+	for (unsigned i = 0; i < HB_MAX_TROUBLES + 5; i++) {
+		snprintf(name, sizeof(name), "/%u", i);
+		hb_trouble_end(HB_EV_MAP, hb_span_str(name));
+	}
+	hb_trouble_end(HB_EV_SPOOL, HB_SPAN("/b"));
+	assert_int_equal(pd.ntroubles, 0);
+	free(pd.troubles);
+	hb_trouble_tell(NULL, NULL);
 }
 
 /* A port nobody has. */
@@ -359,6 +402,7 @@ main(void)
 		cmocka_unit_test(only_unix_sockets_are_endpoints),
 		cmocka_unit_test(reload_keeps_what_cannot_change),
 		cmocka_unit_test(mistakes_are_found_in_a_file),
+		cmocka_unit_test(trouble_is_counted_by_process),
 		cmocka_unit_test(listeners_are_kept_over_a_reload),
 		cmocka_unit_test(addresses_survive_the_way_through_the_system),
 		cmocka_unit_test(calls_are_allowed_by_role),
