@@ -36,6 +36,13 @@ hb_span_trim(struct hb_span s)
 	return s;
 }
 
+struct hb_span
+hb_span_without_bom(struct hb_span s)
+{
+	return hb_span_eq(hb_span_head(s, 3), HB_SPAN("\xef\xbb\xbf"))
+	    ? hb_span_from(s, 3) : s;
+}
+
 bool
 hb_span_eq(struct hb_span a, struct hb_span b)
 {

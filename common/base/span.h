@@ -49,6 +49,9 @@ struct hb_span hb_span_head(struct hb_span s, size_t n);
 /* Without blanks (space, tab, CR, LF) at both ends. */
 struct hb_span hb_span_trim(struct hb_span s);
 
+/* Without the byte order mark that some editors put in front of UTF-8. */
+struct hb_span hb_span_without_bom(struct hb_span s);
+
 bool hb_span_eq(struct hb_span a, struct hb_span b);
 /* ASCII case is ignored; other bytes must be equal. */
 bool hb_span_eq_nocase(struct hb_span a, struct hb_span b);

@@ -227,6 +227,20 @@ add_trouble(struct ctl_client *c, const json_t *status)
 }
 
 static void
+add_lines(struct ctl_client *c, const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+	{
+		ctl_add(c, "  ");
+		ctl_add_safe(c, ctl_string(line));
+		ctl_add(c, "\n");
+	}
+}
+
+static void
 add_text(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
@@ -248,7 +262,9 @@ add_text(struct ctl_client *c, const json_t *status)
 	ctl_add_member(c, status, "pid");
 	ctl_add(c, "\nconfiguration: ");
 	ctl_add_member(c, status, "configuration");
-	ctl_add(c, "\nsessions: ");
+	ctl_add(c, "\n");
+	add_lines(c, json_object_get(status, "warnings"));
+	ctl_add(c, "sessions: ");
 	ctl_add_member(c, status, "sessions");
 	ctl_add(c, "\n");
 	add_queue(c, json_object_get(status, "queue"));

@@ -90,11 +90,10 @@ load_conf(struct pd_parent *pd)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int code;
 
-	pd->now.conf = pd_conf_load(pd->conf_file, true, &report);
+	code = pd_read_setup(pd, &pd->now, &report) ? 0 : EX_CONFIG;
 	if (report.text.n > 0)
 		fwrite(report.text.p + report.text.off, 1, report.text.n,
 		    stderr);
-	code = report.errors > 0 ? EX_CONFIG : 0;
 	hb_buf_free(&report.text);
 	return code;
 }
@@ -219,10 +218,8 @@ prepare_submit(struct pd_parent *pd)
 static int
 prepare(struct pd_parent *pd, struct hb_buf *err)
 {
-	int code = pd_check_accounts(pd, err);
+	int code = pd_make_folders(pd, err);
 
-	if (code == 0)
-		code = pd_make_folders(pd, err);
 	if (code == 0)
 		code = pd_lock_spool(pd, err);
 	if (code == 0)
@@ -302,6 +299,7 @@ start_roles(struct pd_parent *pd)
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
 	pd_say_features(pd->now.conf);
+	pd_log_lines(hb_buf_span(&pd->now.warnings), HB_LOG_WARN);
 	pd_start_all(pd);
 }
 

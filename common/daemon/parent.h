@@ -73,6 +73,7 @@ struct pd_setup {
 	struct hb_conf *conf;
 	struct pd_files files;
 	struct pd_listeners listeners;
+	struct hb_buf warnings; /* lines, for the log and status */
 };
 
 /* Who waits for the end of a reload or stop. */
@@ -148,6 +149,11 @@ void pd_stop(struct pd_parent *pd);
 void pd_stop_next(struct pd_parent *pd);
 
 /* parent_reload.c */
+/* Reads and checks the configuration file: OUT gets the conf and the
+ * warnings, REPORT all that was found.  False: there are mistakes. */
+bool pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
+    struct hb_conf_report *report);
+void pd_log_lines(struct hb_span text, enum hb_level level);
 /* Returns 0: begun, the askers will hear; or HB_E_* with WHY filled: the old
  * configuration stays. */
 int pd_reload(struct pd_parent *pd, struct hb_buf *why);
@@ -183,7 +189,6 @@ void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
 
 /* parent_files.c: accounts, folders, files for roles */
 /* 0 or an exit code, ERR filled. */
-int pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err);
 int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
 int pd_lock_spool(struct pd_parent *pd, struct hb_buf *err);
 int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,

@@ -15,15 +15,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/base/mem.h"
-#include "common/daemon/conf_load.h"
 #include "common/daemon/parent.h"
+#include "common/io/readfile.h"
 #include "common/io/sandbox.h"
 
 enum { LOCK_TRIES = 50, LOCK_WAIT_MS = 100 };
-
-static const enum hb_role started_roles[] = { HB_ROLE_SMTPD, HB_ROLE_ROUTER,
-	HB_ROLE_QUEUE, HB_ROLE_DELIVERY, HB_ROLE_KEYAGENT, HB_ROLE_CONTROL };
 
 /* Which roles get which file. */
 static const uint32_t readers[HB_FILE_COUNT] = {
@@ -48,40 +46,6 @@ bool
 pd_file_is_for(enum hb_file_kind kind, enum hb_role role)
 {
 	return (readers[kind] >> role & 1) != 0;
-}
-
-/* accounts */
-
-static void
-miss_account(const char *name, struct hb_buf *err)
-{
-	hb_buf_addf(err, "account %s is missing; make it with:\n"
-	    "  useradd --system --user-group --no-create-home --home-dir "
-	    "/nonexistent --shell /usr/sbin/nologin %s\n", name, name);
-}
-
-int
-pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err)
-{
-	const char *group = pd_submit_group(pd->now.conf),
-	    *local = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
-
-	if (!pd->privileged)
-		return 0;
-	for (size_t i = 0; i < HB_ARRAY_LEN(started_roles); i++) {
-		const char *name =
-		    hb_sandbox_account(started_roles[i], pd->now.conf);
-
-		if (getpwnam(name) == NULL)
-			miss_account(name, err);
-	}
-	if (strcmp(local, hb_role_account(HB_ROLE_HELPER)) != 0 &&
-	    getpwnam(local) == NULL)
-		miss_account(local, err);
-	if (getgrnam(group) == NULL)
-		hb_buf_addf(err, "group %s is missing; make it with:\n"
-		    "  groupadd --system %s\n", group, group);
-	return err->n > 0 ? EX_CONFIG : 0;
 }
 
 /* folders */
@@ -432,8 +396,8 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 
 	HB_ASSERT(l->out->n < PD_FILES_MAX);
 	*f = (struct pd_file){ .kind = kind, .index = (unsigned)index };
-	r = pd_read_file(path, &f->bytes);
-	if (r == 0) {
+	r = hb_read_file(path, HB_MAX_LOADED_FILE, &f->bytes);
+	if (r == 0 && (!needed || hb_buf_span(&f->bytes).n > 0)) {
 		l->out->n++;
 		return;
 	}
@@ -441,7 +405,8 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 	if (!needed)
 		return;
 	l->code = EX_CONFIG;
-	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path, strerror(-r));
+	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path,
+	    r < 0 ? hb_file_error(r) : "It is empty");
 }
 
 /* Files of the system that may come or change without a word to us. */

@@ -18,8 +18,10 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/table.h"
+#include "common/io/readfile.h"
+#include "common/io/trouble.h"
 
-enum { FILE_MAX = 256 * 1024 * 1024 };
+enum { LINES_TOLD = 10 };
 
 struct entry {
 	UT_hash_handle hh;
@@ -40,6 +42,8 @@ struct hb_map {
 	char *text_path, *db_path;
 	bool loaded, from_db;
 	struct version version; /* of what is loaded */
+	bool failed; /* this version is of no use: it is not read again */
+	struct version failed_version;
 	struct hb_arena *arena; /* of a text file */
 	struct entry *entries;
 	DB *db;
@@ -82,15 +86,18 @@ hb_map_close(struct hb_map **m)
 	*m = NULL;
 }
 
-static bool
+/* 0 or -errno. */
+static int
 get_version(const char *path, struct version *v)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0)
-		return false;
+		return -errno;
 	*v = (struct version){ st.st_dev, st.st_ino, st.st_size, st.st_mtim };
-	return true;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
 }
 
 static bool
@@ -110,40 +117,22 @@ is_newer(const struct version *a, const struct version *b)
 }
 
 /* Which file counts now: the text, or its .db when that is there and not
- * older.  HB_E_TEMP when there is neither. */
+ * older.  -errno when there is neither. */
 static int
 choose_file(const struct hb_map *m, bool *db, struct version *v)
 {
 	struct version t = { 0 }, d = { 0 };
-	bool has_text = m->kind != HB_MAP_HASH && get_version(m->text_path, &t);
-	bool has_db = m->kind != HB_MAP_TEXT && get_version(m->db_path, &d);
+	int text = m->kind != HB_MAP_HASH ? get_version(m->text_path, &t)
+					  : -ENOENT;
+	int hash = m->kind != HB_MAP_TEXT ? get_version(m->db_path, &d)
+					  : -ENOENT;
+	bool has_text = text == 0, has_db = hash == 0;
 
 	if (!has_text && !has_db)
-		return HB_E_TEMP;
+		return m->kind == HB_MAP_HASH ? hash : text;
 	*db = has_db && (!has_text || is_newer(&d, &t));
 	*v = *db ? d : t;
 	return 0;
-}
-
-static int
-read_whole(const char *path, struct hb_buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned char *room;
-	ssize_t n = -1;
-
-	if (fd < 0)
-		return HB_E_TEMP;
-	while (out->n < FILE_MAX) {
-		if (hb_buf_reserve(out, 65536, &room) < 0)
-			break;
-		n = read(fd, room, 65536);
-		if (n <= 0)
-			break;
-		hb_buf_added(out, (size_t)n);
-	}
-	close(fd);
-	return n == 0 ? 0 : HB_E_TEMP;
 }
 
 static void
@@ -174,6 +163,7 @@ load_entries(struct hb_map *m, struct hb_span text)
 	struct hb_buf key = HB_BUF_INIT(0);
 	struct hb_maptext mt;
 	struct hb_span k, v;
+	int64_t bad = 0;
 	int r;
 
 	hb_maptext_init(&mt, text, m->syntax);
@@ -181,10 +171,11 @@ load_entries(struct hb_map *m, struct hb_span text)
 		struct entry *e;
 
 		if (r < 0 || v.n > HB_MAX_MAP_VALUE) {
-			HB_LOG(HB_LOG_WARN, HB_EV_MAP,
-			    hb_kv_str(HB_K_FILE, m->text_path),
-			    hb_kv_int(HB_K_LINE, mt.line),
-			    hb_kv_str(HB_K_ERROR, "not an entry"));
+			if (bad++ < LINES_TOLD)
+				HB_LOG(HB_LOG_WARN, HB_EV_MAP,
+				    hb_kv_str(HB_K_FILE, m->text_path),
+				    hb_kv_int(HB_K_LINE, mt.line),
+				    hb_kv_str(HB_K_ERROR, "not an entry"));
 			continue;
 		}
 		lower_key(k, &key);
@@ -195,17 +186,27 @@ load_entries(struct hb_map *m, struct hb_span text)
 		e->value = hb_arena_span(m->arena, v);
 		HASH_ADD_KEYPTR(hh, m->entries, e->key.p, e->key.n, e);
 	}
+	if (bad > LINES_TOLD)
+		HB_LOG(HB_LOG_WARN, HB_EV_MAP,
+		    hb_kv_str(HB_K_FILE, m->text_path),
+		    hb_kv_int(HB_K_COUNT, bad),
+		    hb_kv_str(HB_K_ERROR, "lines that are no entries"));
 	hb_maptext_free(&mt);
 	hb_buf_free(&key);
 }
 
+/* 0 or -errno; ENODATA for an empty file, which is what a full disk leaves:
+ * a file without entries has a comment. */
 static int
 load_text(struct hb_map *m)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	int r = read_whole(m->text_path, &text);
+	int r = hb_read_file(m->text_path, HB_MAX_MAP_FILE, &text);
 
+	if (r == 0 && text.n == 0)
+		r = -ENODATA;
 	if (r == 0) {
+		unload(m);
 		m->arena = hb_arena_new();
 		load_entries(m, hb_buf_span(&text));
 	}
@@ -238,29 +239,73 @@ open_db(const char *path, u_int32_t flags)
 }
 
 static int
+load_db(struct hb_map *m)
+{
+	DB *db;
+
+	errno = 0;
+	db = open_db(m->db_path, DB_RDONLY);
+	if (db == NULL)
+		return errno > 0 ? -errno : -EIO;
+	unload(m);
+	m->db = db;
+	return 0;
+}
+
+static int
+load(struct hb_map *m, bool db, const struct version *v)
+{
+	int r = db ? load_db(m) : load_text(m);
+
+	m->failed = r == -ENODATA || r == -EFBIG;
+	m->failed_version = *v;
+	if (r < 0)
+		return r;
+	m->loaded = true;
+	m->from_db = db;
+	m->version = *v;
+	return 0;
+}
+
+/* The operator hears once that the file cannot be read, and once that it can
+ * again. */
+static void
+tell(const struct hb_map *m, int r)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct hb_span what = hb_span_str(m->text_path);
+
+	if (r == 0) {
+		hb_trouble_end(HB_EV_MAP, what);
+		return;
+	}
+	hb_buf_addf(&text, "cannot be read: %s%s",
+	    r == -ENODATA ? "It is empty" : hb_file_error(r),
+	    m->loaded ? "; what it said before stays in force" : "");
+	hb_trouble_begin(HB_EV_MAP, what, hb_buf_span(&text));
+	hb_buf_free(&text);
+}
+
+/* What was read before stays in force when the file can no longer be. */
+static int
 refresh(struct hb_map *m)
 {
 	struct version v;
 	bool db;
 	int r = choose_file(m, &db, &v);
 
-	if (r < 0)
-		return r;
-	if (m->loaded && m->from_db == db && same_version(&v, &m->version))
+	if (r == 0 && m->loaded && m->from_db == db &&
+	    same_version(&v, &m->version)) {
+		tell(m, 0);
 		return 0;
-	unload(m);
-	if (db) {
-		m->db = open_db(m->db_path, DB_RDONLY);
-		r = m->db != NULL ? 0 : HB_E_TEMP;
-	} else {
-		r = load_text(m);
 	}
-	if (r < 0)
-		return r;
-	m->loaded = true;
-	m->from_db = db;
-	m->version = v;
-	return 0;
+	if (r == 0 && m->failed && same_version(&v, &m->failed_version) &&
+	    m->loaded)
+		return 0;
+	if (r == 0)
+		r = load(m, db, &v);
+	tell(m, r);
+	return r == 0 || m->loaded ? 0 : HB_E_TEMP;
 }
 
 /* sendmail's newaliases counts the NUL at the end of keys and values. */

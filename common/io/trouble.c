@@ -34,12 +34,6 @@ find(enum hb_event ev, struct hb_span what)
 	return NULL;
 }
 
-bool
-hb_trouble_is_on(enum hb_event ev, struct hb_span what)
-{
-	return find(ev, hb_span_head(what, HB_MAX_TROUBLE_TEXT)) != NULL;
-}
-
 void
 hb_trouble_begin(enum hb_event ev, struct hb_span what, struct hb_span text)
 {

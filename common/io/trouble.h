@@ -18,8 +18,6 @@
 void hb_trouble_begin(enum hb_event ev, struct hb_span what,
     struct hb_span text);
 void hb_trouble_end(enum hb_event ev, struct hb_span what);
-/* Is it going on, as far as this process has said? */
-bool hb_trouble_is_on(enum hb_event ev, struct hb_span what);
 
 /* Where changes go; without, nobody hears of them.  ON is false at the end. */
 typedef void (*hb_trouble_fn)(void *ctx, enum hb_event ev, bool on,

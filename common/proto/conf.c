@@ -19,11 +19,22 @@ static const struct hb_conf_row rows[] = {
 #undef CONF_WORD
 };
 
+/* A text being read, and the one that includes it. */
+struct text {
+	const char *file; /* arena-owned */
+	const struct text *above;
+};
+
 struct reader {
 	const struct hb_conf_source *src;
 	struct hb_conf_report *report;
 	struct hb_conf *conf;
-	unsigned seen[HB_ARRAY_LEN(rows)]; /* line of the first use */
+	const struct text *text;
+	/* the first use of each word */
+	struct {
+		const char *file;
+		unsigned line;
+	} seen[HB_ARRAY_LEN(rows)];
 	unsigned files;
 	bool canonical;
 };
@@ -65,6 +76,48 @@ hb_conf_warn(struct hb_conf_line *l, const char *fmt, ...)
 	va_start(ap, fmt);
 	report_line(l, "warning: ", fmt, ap);
 	va_end(ap);
+}
+
+void
+hb_conf_report_at(struct hb_conf_report *report, const struct hb_place *at,
+    bool warning, const char *fmt, ...)
+{
+	struct hb_conf_line l = { .report = report, .file = at->file,
+		.line = at->line };
+	size_t *count = warning ? &report->warnings : &report->errors;
+	va_list ap;
+
+	if ((*count)++ >= MAX_LISTED)
+		return;
+	va_start(ap, fmt);
+	report_line(&l, warning ? "warning: " : "", fmt, ap);
+	va_end(ap);
+}
+
+const struct hb_place *
+hb_conf_line_of(const struct hb_conf *c, struct hb_span word)
+{
+	for (size_t i = 0; i < c->places.n; i++)
+		if (c->places.v[i].kind == HB_PLACE_LINE &&
+		    hb_span_eq(hb_span_str(c->places.v[i].word), word))
+			return &c->places.v[i];
+	return NULL;
+}
+
+void
+hb_conf_place(struct hb_conf_line *l, const struct hb_place *at)
+{
+	struct hb_place *p;
+	void *list = l->places->v;
+
+	if (l->canonical || l->is_default)
+		return;
+	p = hb_conf_grow(l->arena, &list, &l->places->n, sizeof(*p));
+	l->places->v = list;
+	*p = *at;
+	p->word = l->row != NULL ? l->row->word : "include";
+	p->file = l->file;
+	p->line = l->line;
 }
 
 void *
@@ -222,10 +275,10 @@ apply_row(struct reader *r, struct hb_conf_line *l)
 	const struct hb_conf_type_ops *type = hb_conf_types[l->row->type];
 	size_t i = (size_t)(l->row - rows);
 
-	if (r->seen[i] != 0 && (l->row->flags & HB_CW_MANY) == 0 &&
+	if (r->seen[i].line != 0 && (l->row->flags & HB_CW_MANY) == 0 &&
 	    !l->is_default) {
 		hb_conf_error(l, "'%s' is already given in line %u",
-		    l->row->word, r->seen[i]);
+		    l->row->word, r->seen[i].line);
 		return;
 	}
 	if ((l->row->flags & HB_CW_REFUSED) != 0 && !l->is_default) {
@@ -238,13 +291,37 @@ apply_row(struct reader *r, struct hb_conf_line *l)
 		    type->syntax);
 		return;
 	}
-	if (!l->is_default)
-		r->seen[i] = l->line;
+	if (!l->is_default && r->seen[i].line == 0) {
+		r->seen[i].line = l->line;
+		r->seen[i].file = l->file;
+	}
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_LINE });
 	type->parse(l, (unsigned char *)r->conf + l->row->offset);
 	note_unbuilt(r, l);
 }
 
 static void read_text(struct reader *r, const char *file, struct hb_span text);
+
+static bool
+is_being_read(const struct reader *r, const char *path)
+{
+	for (const struct text *t = r->text; t != NULL; t = t->above)
+		if (strcmp(t->file, path) == 0)
+			return true;
+	return false;
+}
+
+int
+hb_conf_read(struct hb_conf_line *l, const char *path, struct hb_buf *content)
+{
+	int e = l->src->read(l->src->ctx, path, content);
+
+	if (e != 0)
+		hb_conf_error(l, "cannot read %s: %s", path, hb_file_error(e));
+	else if (content->n == 0)
+		hb_conf_error(l, "%s is empty", path);
+	return e;
+}
 
 static void
 include_file(struct reader *r, struct hb_conf_line *l)
@@ -263,10 +340,14 @@ include_file(struct reader *r, struct hb_conf_line *l)
 		return;
 	}
 	path = hb_conf_path(l, l->v[0]);
-	e = r->src->read(r->src->ctx, path, &content);
-	if (e != 0)
-		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
-	else
+	if (is_being_read(r, path)) {
+		hb_conf_error(l, "%s includes itself", path);
+		return;
+	}
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_TEXT,
+		.path = path });
+	e = hb_conf_read(l, path, &content);
+	if (e == 0)
 		read_text(r, path, hb_buf_span(&content));
 	hb_buf_free(&content);
 }
@@ -293,8 +374,8 @@ read_line(struct reader *r, const char *file, unsigned number,
     struct hb_span text)
 {
 	struct hb_conf_line l = { .src = r->src, .report = r->report,
-		.arena = r->conf->arena, .file = file, .line = number,
-		.canonical = r->canonical };
+		.arena = r->conf->arena, .places = &r->conf->places,
+		.file = file, .line = number, .canonical = r->canonical };
 	char *word;
 
 	if (text.n > HB_MAX_CONF_LINE) {
@@ -329,8 +410,14 @@ read_line(struct reader *r, const char *file, unsigned number,
 static void
 read_text(struct reader *r, const char *file, struct hb_span text)
 {
+	struct text t = { hb_arena_cstr(r->conf->arena, hb_span_str(file)),
+		r->text };
+
+	r->text = &t;
+	text = hb_span_without_bom(text);
 	for (unsigned number = 1; text.n > 0; number++)
-		read_line(r, file, number, hb_span_cut(&text, '\n'));
+		read_line(r, t.file, number, hb_span_cut(&text, '\n'));
+	r->text = t.above;
 }
 
 /* Words that were not given take their defaults. */
@@ -339,10 +426,10 @@ apply_defaults(struct reader *r)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_line l = { .src = r->src, .report = r->report,
-			.arena = r->conf->arena, .row = &rows[i],
-			.is_default = true };
+			.arena = r->conf->arena, .places = &r->conf->places,
+			.row = &rows[i], .is_default = true };
 
-		if (r->seen[i] != 0 || rows[i].def == NULL || r->canonical)
+		if (r->seen[i].line != 0 || rows[i].def == NULL || r->canonical)
 			continue;
 		if (split_line(&l, hb_span_str(rows[i].def)) == 0)
 			apply_row(r, &l);
@@ -352,14 +439,25 @@ apply_defaults(struct reader *r)
 static unsigned
 seen_at(const struct reader *r, const char *word)
 {
-	return r->seen[find_row(word) - rows];
+	return r->seen[find_row(word) - rows].line;
+}
+
+/* The line that gives WORD, for reports. */
+static struct hb_conf_line
+line_of(const struct reader *r, const char *word)
+{
+	size_t i = (size_t)(find_row(word) - rows);
+
+	return (struct hb_conf_line){ .report = r->report, .row = &rows[i],
+		.file = r->seen[i].file, .line = r->seen[i].line,
+		.is_default = r->seen[i].line == 0,
+		.canonical = r->canonical };
 }
 
 static void
 check_line(struct reader *r, const char *word, const char *what)
 {
-	struct hb_conf_line l = { .report = r->report, .file = r->src->file,
-		.line = seen_at(r, word) };
+	struct hb_conf_line l = line_of(r, word);
 
 	hb_conf_error(&l, "'%s' %s", word, what);
 }
@@ -367,8 +465,7 @@ check_line(struct reader *r, const char *word, const char *what)
 static void
 warn_line(struct reader *r, const char *word, const char *what)
 {
-	struct hb_conf_line l = { .report = r->report, .file = r->src->file,
-		.line = seen_at(r, word), .canonical = r->canonical };
+	struct hb_conf_line l = line_of(r, word);
 
 	hb_conf_warn(&l, "'%s' %s", word, what);
 }

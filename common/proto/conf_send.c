@@ -30,9 +30,14 @@ route_word(struct hb_conf_line *l, const char *s)
 	char *text = NULL;
 
 	if (hb_route_parse(hb_span_str(s), &r) == 0) {
-		if (r.kind == HB_ROUTE_LMTP_UNIX)
-			r.rest = hb_span_str(hb_conf_path(l,
-			    hb_arena_cstr(l->arena, r.rest)));
+		if (r.kind == HB_ROUTE_LMTP_UNIX) {
+			char *path = hb_conf_path(l,
+			    hb_arena_cstr(l->arena, r.rest));
+
+			hb_conf_place(l, &(struct hb_place){
+				.kind = HB_PLACE_SOCKET, .path = path });
+			r.rest = hb_span_str(path);
+		}
 		if (hb_route_format(&r, &b) == 0)
 			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
 	}
@@ -134,8 +139,11 @@ parse_deliver(struct hb_conf_line *l, void *field)
 		v->arg = hb_conf_path(l, l->v[1]);
 	else
 		v->arg = joined(l);
-	if (v->kind != HB_DELIVER_LMTP)
-		check_template(l, v);
+	if (v->kind == HB_DELIVER_LMTP)
+		return;
+	check_template(l, v);
+	hb_conf_place(l, &(struct hb_place){ .kind = path
+		? HB_PLACE_MAILBOX : HB_PLACE_COMMAND, .path = v->arg });
 }
 
 static void
@@ -195,7 +203,8 @@ parse_smarthost(struct hb_conf_line *l, void *field)
 			continue;
 		}
 		v->auth_file = hb_conf_path(l, s);
-		l->unbuilt = "smarthost auth=";
+		hb_conf_error(l, "auth= has no function in this build, and a "
+		    "smarthost that wants a login would send every mail back");
 	}
 }
 
@@ -302,6 +311,8 @@ policy_option(struct hb_conf_line *l, struct hb_tls_policy *p,
 			hb_conf_error(l, "'%.64s' is not a date YYYY-MM-DD", s);
 		else
 			p->until_ms = day + 86400000;
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_UNTIL,
+			.path = l->v[0], .ms = p->until_ms });
 	} else if ((s = hb_conf_option(word, "reason")) != NULL) {
 		p->reason = hb_conf_keep(l, s);
 	} else {

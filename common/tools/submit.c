@@ -33,8 +33,10 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/base/hash.h"
 #include "common/daemon/conf_load.h"
+#include "common/io/readfile.h"
 #include "common/proto/maildrop.h"
 
 enum { BLOCK = 65536, NAME_BYTES = 64, HARD_MAX_RCPTS = 100000 };
@@ -129,7 +131,7 @@ read_conf(const char *file, struct hb_buf *text)
 			close(fd);
 		fd = open(file, flags);
 	}
-	r = fd < 0 ? -errno : pd_read_fd(fd, text);
+	r = fd < 0 ? -errno : hb_read_fd(fd, HB_MAX_LOADED_FILE, text);
 	if (r < 0)
 		fail(EX_CONFIG, "%s: %s", file, strerror(-r));
 	close(fd);
@@ -139,7 +141,7 @@ static int
 read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 {
 	(void)ctx;
-	return pd_read_file(path, content);
+	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 
 /* The spool's folder maildrop/, owned. */
