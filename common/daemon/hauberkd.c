@@ -221,7 +221,7 @@ prepare(struct pd_parent *pd, struct hb_buf *err)
 	int code = pd_make_folders(pd, err);
 
 	if (code == 0)
-		code = pd_lock_spool(pd, err);
+		code = pd_lock_folders(pd, err);
 	if (code == 0)
 		code = pd_listen(pd->now.conf, NULL, &pd->now.listeners, err);
 	if (code == 0)
@@ -341,6 +341,7 @@ int
 main(int argc, char **argv)
 {
 	static struct pd_parent pd = { .control_fd = -1, .lock_fd = -1,
+		.run_lock_fd = -1,
 		.log = { .fd = -1 }, .log_read_fd = -1, .starter_fd = -1,
 		.counters_fd = -1 };
 	struct options o = read_options(argc, argv);

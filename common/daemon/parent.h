@@ -102,7 +102,7 @@ struct pd_parent {
 	bool reload_again;	/* asked for meanwhile */
 	struct hb_buf text;	/* what roles are given */
 	uint32_t generation;
-	int control_fd, lock_fd;
+	int control_fd, lock_fd, run_lock_fd;
 	struct hb_logdest log;
 	int log_read_fd; /* -1: the log is no file */
 	struct hb_timer *log_retry;
@@ -190,7 +190,7 @@ void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
 /* parent_files.c: accounts, folders, files for roles */
 /* 0 or an exit code, ERR filled. */
 int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
-int pd_lock_spool(struct pd_parent *pd, struct hb_buf *err);
+int pd_lock_folders(struct pd_parent *pd, struct hb_buf *err);
 int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
     struct pd_files *out, struct hb_buf *err);
 void pd_free_files(struct pd_files *files);

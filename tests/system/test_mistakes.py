@@ -173,6 +173,16 @@ def test_S_4_lines_that_cannot_be_used(make_server):
     assert done.err.count("warning") == 3, done
 
 
+def test_S_8_the_run_dir_has_one_server(make_server):
+    """A second server with another spool takes nothing from the first."""
+    hb = make_server()
+    other = make_server(["run-dir " + hb.path("run")], start=False)
+    done = check(other, "-d")
+    assert done.code == 75, done
+    assert "another hauberkd uses the run-dir " + hb.path("run") in done.err
+    assert hb.ctl("status", json=True)["pid"] == hb.pid
+
+
 def test_S_14_what_a_check_finds(make_server, ca):
     """All mistakes at once, each at its line, as a start would not show."""
     hb = make_server(start=False)
