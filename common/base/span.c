@@ -36,13 +36,6 @@ hb_span_trim(struct hb_span s)
 	return s;
 }
 
-struct hb_span
-hb_span_without_bom(struct hb_span s)
-{
-	return hb_span_eq(hb_span_head(s, 3), HB_SPAN("\xef\xbb\xbf"))
-	    ? hb_span_from(s, 3) : s;
-}
-
 bool
 hb_span_eq(struct hb_span a, struct hb_span b)
 {
@@ -64,6 +57,14 @@ hb_span_has_prefix_nocase(struct hb_span s, struct hb_span prefix)
 		if (hb_lower(s.p[i]) != hb_lower(prefix.p[i]))
 			return false;
 	return true;
+}
+
+struct hb_span
+hb_span_markless(struct hb_span s)
+{
+	struct hb_span mark = HB_SPAN("\xEF\xBB\xBF");
+
+	return hb_span_has_prefix_nocase(s, mark) ? hb_span_from(s, mark.n) : s;
 }
 
 int

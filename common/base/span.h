@@ -49,12 +49,11 @@ struct hb_span hb_span_head(struct hb_span s, size_t n);
 /* Without blanks (space, tab, CR, LF) at both ends. */
 struct hb_span hb_span_trim(struct hb_span s);
 
-/* Without the byte order mark that some editors put in front of UTF-8. */
-struct hb_span hb_span_without_bom(struct hb_span s);
-
 bool hb_span_eq(struct hb_span a, struct hb_span b);
 /* ASCII case is ignored; other bytes must be equal. */
 bool hb_span_eq_nocase(struct hb_span a, struct hb_span b);
+/* Without a byte order mark in front: editors of other systems write one. */
+struct hb_span hb_span_markless(struct hb_span s);
 bool hb_span_has_prefix_nocase(struct hb_span s, struct hb_span prefix);
 /* <0, 0, >0 as memcmp, the shorter first. */
 int hb_span_cmp(struct hb_span a, struct hb_span b);

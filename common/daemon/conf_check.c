@@ -33,44 +33,14 @@ struct check {
 #define WARN(c, at, ...)                                                       \
 	hb_conf_report_at((c)->report, at, true, __VA_ARGS__)
 
-/* who else may write */
-
-/* Says who may write PATH but its owner and root, or NULL.  In a sticky
- * folder nobody can take away what is another's. */
-static const char *
-writers(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st) != 0 ||
-	    (S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0))
-		return NULL;
-	if ((st.st_mode & S_IWOTH) != 0)
-		return "everybody";
-	return (st.st_mode & S_IWGRP) != 0 && st.st_gid != 0 ? "its group"
-							     : NULL;
-}
-
 /* Who may change a file that says where mail goes may read all of it. */
 static void
 look_at_writers(struct check *c, const struct hb_place *at, const char *path)
 {
-	char full[PATH_MAX], *slash;
-	const char *who;
+	char text[2 * PATH_MAX + 64];
 
-	if (realpath(path, full) == NULL)
-		return;
-	do {
-		who = writers(full[0] != '\0' ? full : "/");
-		if (who != NULL)
-			WARN(c, at, "%s can be changed by %s%s%s",
-			    full[0] != '\0' ? full : "/", who,
-			    strcmp(full, path) != 0 ? ", and so can " : "",
-			    strcmp(full, path) != 0 ? path : "");
-		slash = strrchr(full, '/');
-		if (slash != NULL)
-			*slash = '\0';
-	} while (slash != NULL && who == NULL);
+	if (pd_check_writers(path, text, sizeof(text)))
+		WARN(c, at, "%s", text);
 }
 
 /* files */
@@ -101,8 +71,8 @@ static void
 look_at_map(struct check *c, const struct hb_place *at)
 {
 	struct hb_buf found = HB_BUF_INIT(0);
-	struct hb_place db = *at;
 	char path[PATH_MAX];
+	struct stat st;
 
 	if (pd_check_map(c->how, c->conf, HB_ROLE_ROUTER, at, &found) != 0)
 		MISTAKE(c, at, "%s could not be looked at as account %s",
@@ -112,9 +82,12 @@ look_at_map(struct check *c, const struct hb_place *at)
 	hb_buf_free(&found);
 	look_at_writers(c, at, at->path);
 	snprintf(path, sizeof(path), "%s.db", at->path);
-	db.path = path;
-	if (at->map != HB_MAP_TEXT && writers(path) != NULL)
-		look_at_writers(c, &db, path);
+	if (at->map != HB_MAP_TEXT && access(at->path, F_OK) != 0)
+		look_at_writers(c, at, path);
+	if (at->kind == HB_PLACE_LOGINS && stat(at->path, &st) == 0 &&
+	    (st.st_mode & S_IROTH) != 0)
+		WARN(c, at, "the passwords in %s can be read by everybody: "
+		    "chmod o-r", at->path);
 }
 
 static void
@@ -179,6 +152,47 @@ look_at_roots(struct check *c, const struct hb_place *at)
 		look_at_pem(c, at, "roots", hb_buf_span(&pem));
 	}
 	hb_buf_free(&pem);
+}
+
+static void
+look_at_hosts(struct check *c, const struct hb_place *at)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	int r = hb_read_file(at->path, HB_MAX_LOADED_FILE, &text);
+
+	if (r < 0)
+		MISTAKE(c, at, "cannot read %s: %s", at->path,
+		    hb_file_error(r));
+	hb_buf_free(&text);
+	look_at_writers(c, at, at->path);
+}
+
+const char *
+pd_ca_bundle(void)
+{
+	static const char *const bundles[] = {
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/cert.pem",
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(bundles); i++)
+		if (access(bundles[i], R_OK) == 0)
+			return bundles[i];
+	return NULL;
+}
+
+/* Used where no ca-file is given: one that is spoilt would keep delivery from
+ * starting. */
+static void
+look_at_bundle(struct check *c)
+{
+	struct hb_place at = { .kind = HB_PLACE_CA, .word = "ca-file",
+		.line = 1, .path = pd_ca_bundle() };
+
+	at.file = at.path;
+	if (at.path != NULL && c->conf->ca_files.n == 0)
+		look_at_roots(c, &at);
 }
 
 static void
@@ -294,6 +308,8 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_COMMAND] = look_at_command,
 	[HB_PLACE_SOCKET] = look_at_socket,
 	[HB_PLACE_ACCOUNT] = look_at_nothing, /* see look_at_accounts */
+	[HB_PLACE_HOSTS] = look_at_hosts,
+	[HB_PLACE_ROUTE] = look_at_nothing, /* see the parser */
 	[HB_PLACE_UNTIL] = look_at_end,
 };
 
@@ -363,6 +379,7 @@ pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
 
 	if (how->privileged)
 		look_at_accounts(&c);
+	look_at_bundle(&c);
 	for (size_t i = 0; i < conf->places.n; i++)
 		looks[conf->places.v[i].kind](&c, &conf->places.v[i]);
 }

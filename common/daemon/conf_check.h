@@ -20,4 +20,7 @@ struct pd_check {
 void pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
     struct hb_conf_report *report);
 
+/* The system's bundle of trusted roots, or NULL. */
+const char *pd_ca_bundle(void);
+
 #endif

@@ -67,6 +67,45 @@ hear(pid_t pid, int fd, struct hb_buf *found)
 	return pid > 0 && n == 0 && status == 0 ? 0 : HB_E_IO;
 }
 
+/* who else may write */
+
+/* Says who may write PATH but its owner and root, or NULL.  In a sticky
+ * folder nobody can take away what is another's. */
+static const char *
+writers(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0 ||
+	    (S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0))
+		return NULL;
+	if ((st.st_mode & S_IWOTH) != 0)
+		return "everybody";
+	return (st.st_mode & S_IWGRP) != 0 && st.st_gid != 0 ? "its group"
+							     : NULL;
+}
+
+bool
+pd_check_writers(const char *path, char *text, size_t size)
+{
+	char full[PATH_MAX], *slash;
+	const char *who = NULL;
+	bool above = false;
+
+	if (realpath(path, full) == NULL)
+		return false;
+	while ((who = writers(full)) == NULL && strcmp(full, "/") != 0) {
+		slash = strrchr(full, '/');
+		slash[slash == full ? 1 : 0] = '\0';
+		above = true;
+	}
+	if (who == NULL)
+		return false;
+	snprintf(text, size, "%s can be changed by %s%s%s", full, who,
+	    above ? ", and so can " : "", above ? path : "");
+	return true;
+}
+
 /* maps */
 
 /* Is HASH one that crypt(3) makes? */
@@ -93,6 +132,38 @@ is_login(struct hb_span value)
 	return is_hash(hash);
 }
 
+/* The file of a list that an alias includes. */
+static void
+check_list(struct hb_span path, unsigned line, FILE *out)
+{
+	char name[PATH_MAX], text[2 * PATH_MAX + 64];
+	struct hb_buf content = HB_BUF_INIT(0);
+	int r;
+
+	if (hb_span_copy(hb_span_trim(path), name, sizeof(name)) < 0)
+		return;
+	r = hb_read_file(name, HB_MAX_MAP_FILE, &content);
+	if (r < 0)
+		fprintf(out, "W %u cannot read %s: %s: mail for it waits\n",
+		    line, name, hb_file_error(r));
+	else if (pd_check_writers(name, text, sizeof(text)))
+		fprintf(out, "W %u %s\n", line, text);
+	hb_buf_free(&content);
+}
+
+static void
+check_lists(struct hb_span targets, unsigned line, FILE *out)
+{
+	struct hb_span mark = HB_SPAN(":include:");
+	struct hb_buf target = HB_BUF_INIT(0);
+
+	while (hb_alias_next(&targets, &target) > 0)
+		if (hb_span_has_prefix_nocase(hb_buf_span(&target), mark))
+			check_list(hb_span_from(hb_buf_span(&target), mark.n),
+			    line, out);
+	hb_buf_free(&target);
+}
+
 static void
 check_entries(const struct hb_place *at, struct hb_span text, FILE *out)
 {
@@ -101,8 +172,8 @@ check_entries(const struct hb_place *at, struct hb_span text, FILE *out)
 	size_t bad = 0;
 	int r;
 
-	hb_maptext_init(&m, hb_span_without_bom(text),
-	    at->kind == HB_PLACE_USERS ? HB_MAPSYN_TABLE : HB_MAPSYN_ALIASES);
+	hb_maptext_init(&m, text, at->kind == HB_PLACE_USERS
+	    ? HB_MAPSYN_TABLE : HB_MAPSYN_ALIASES);
 	while ((r = hb_maptext_next(&m, &key, &value)) != 0) {
 		const char *what = NULL;
 
@@ -117,6 +188,8 @@ check_entries(const struct hb_place *at, struct hb_span text, FILE *out)
 			    "knows: nobody can log in with it";
 		if (what != NULL && bad++ < LINES_TOLD)
 			fprintf(out, "W %u %s\n", m.line, what);
+		if (what == NULL && at->kind == HB_PLACE_ALIASES)
+			check_lists(value, m.line, out);
 	}
 	if (bad > LINES_TOLD)
 		fprintf(out, "W 0 %s has %zu lines that cannot be used\n",

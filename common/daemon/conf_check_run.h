@@ -18,4 +18,8 @@ int pd_check_pem(const struct pd_check *how, const struct hb_conf *conf,
     const char *what, struct hb_span pem, struct hb_buf *found) HB_MUSTCHECK;
 /* Both: 0, or HB_E_IO when it could not be looked at. */
 
+/* Can PATH, or a folder above it, be changed by others than its owner and
+ * root?  TEXT of SIZE bytes says which and by whom. */
+bool pd_check_writers(const char *path, char *text, size_t size);
+
 #endif

@@ -17,9 +17,11 @@
 
 #include "common/base/err.h"
 #include "common/base/mem.h"
+#include "common/daemon/conf_check.h"
 #include "common/daemon/parent.h"
 #include "common/io/readfile.h"
 #include "common/io/sandbox.h"
+#include "common/io/trouble.h"
 
 enum { LOCK_TRIES = 50, LOCK_WAIT_MS = 100 };
 
@@ -35,12 +37,6 @@ static const uint32_t readers[HB_FILE_COUNT] = {
 };
 
 static const char resolv_conf[] = "/etc/resolv.conf";
-/* The first that is there is the system's bundle. */
-static const char *const ca_bundles[] = {
-	"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/cert.pem",
-};
 
 bool
 pd_file_is_for(enum hb_file_kind kind, enum hb_role role)
@@ -396,9 +392,33 @@ pd_role_text(const struct hb_conf *conf, struct hb_buf *out)
 
 struct loading {
 	struct pd_files *out;
+	struct pd_files *before; /* of watched files, or NULL */
 	struct hb_buf *err;
 	int code;
 };
+
+/* A file that was there and cannot be read now goes on with what it said. */
+static void
+keep_before(struct loading *l, struct pd_file *f, const char *path, int r)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+
+	for (size_t i = 0; l->before != NULL && i < l->before->n; i++) {
+		struct pd_file *old = &l->before->v[i];
+
+		if (old->kind != f->kind)
+			continue;
+		*f = *old;
+		old->bytes = HB_BUF_INIT(0);
+		l->out->n++;
+		hb_buf_addf(&why, "cannot be read: %s; what it said before "
+		    "stays in force", hb_file_error(r));
+		hb_trouble_begin(HB_EV_CONFIG, hb_span_str(path),
+		    hb_buf_span(&why));
+		hb_buf_free(&why);
+		return;
+	}
+}
 
 /* Takes the file in; a missing one is a mistake if it is NEEDED. */
 static void
@@ -413,11 +433,14 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 	r = hb_read_file(path, HB_MAX_LOADED_FILE, &f->bytes);
 	if (r == 0 && (!needed || hb_buf_span(&f->bytes).n > 0)) {
 		l->out->n++;
+		hb_trouble_end(HB_EV_CONFIG, hb_span_str(path));
 		return;
 	}
 	hb_buf_wipe(&f->bytes);
-	if (!needed)
+	if (!needed) {
+		keep_before(l, f, path, r);
 		return;
+	}
 	l->code = EX_CONFIG;
 	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path,
 	    r < 0 ? hb_file_error(r) : "It is empty");
@@ -453,17 +476,16 @@ load_certificates(struct loading *l, const struct hb_conf *conf)
 static void
 load_roots(struct loading *l, const struct hb_conf *conf)
 {
+	const char *bundle;
 	size_t i = 0;
 
 	for (; i < conf->ca_files.n; i++)
 		load(l, HB_FILE_CA, i, conf->ca_files.v[i], true);
 	if (i > 0)
 		return;
-	while (i < HB_ARRAY_LEN(ca_bundles) &&
-	    access(ca_bundles[i], R_OK) != 0)
-		i++;
-	if (i < HB_ARRAY_LEN(ca_bundles))
-		load(l, HB_FILE_CA, 0, ca_bundles[i], true);
+	bundle = pd_ca_bundle();
+	if (bundle != NULL)
+		load(l, HB_FILE_CA, 0, bundle, true);
 	else
 		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_WORD,
 		    "ca-file"), hb_kv_str(HB_K_TEXT, "no bundle of trusted "
@@ -516,19 +538,21 @@ void
 pd_load_watched(struct pd_parent *pd)
 {
 	struct pd_files *files = &pd->now.files;
-	struct loading l = { .out = files };
+	struct pd_files before = { .n = 0 };
+	struct loading l = { .out = files, .before = &before };
 	size_t kept = 0;
 
 	for (size_t i = 0; i < files->n; i++) {
 		struct pd_file *f = &files->v[i];
 
 		if (f->kind == HB_FILE_RESOLV || f->kind == HB_FILE_HOSTS)
-			hb_buf_free(&f->bytes);
+			before.v[before.n++] = *f;
 		else
 			files->v[kept++] = *f;
 	}
 	files->n = kept;
 	load_watched(&l, pd->now.conf);
+	pd_free_files(&before);
 }
 
 bool

@@ -414,7 +414,7 @@ read_text(struct reader *r, const char *file, struct hb_span text)
 		r->text };
 
 	r->text = &t;
-	text = hb_span_without_bom(text);
+	text = hb_span_markless(text);
 	for (unsigned number = 1; text.n > 0; number++)
 		read_line(r, t.file, number, hb_span_cut(&text, '\n'));
 	r->text = t.above;
@@ -500,6 +500,58 @@ check_mailbox(struct reader *r)
 		    "neither %u nor %a");
 }
 
+/* Would a connection to ROUTE's host come to LISTEN? */
+static bool
+leads_to(const struct hb_conf *c, const struct hb_route *route,
+    const struct hb_listen *listen)
+{
+	static const uint16_t ports[] = {
+#define X(sym, prefix, port) [HB_ROUTE_##sym] = (port),
+		HB_ROUTES(X)
+#undef X
+	};
+	struct hb_netaddr host = { 0 };
+	bool loopback = listen->any || hb_netaddr_is_loopback(&listen->addr);
+
+	if (listen->addr.port !=
+	    (route->port != 0 ? route->port : ports[route->kind]))
+		return false;
+	if (!route->literal && hb_span_eq_nocase(route->host,
+	    hb_span_str(c->hostname)))
+		return listen->any || !loopback;
+	if (hb_span_eq_nocase(route->host, HB_SPAN("localhost")))
+		return loopback;
+	if (!route->literal || hb_netaddr_parse(route->host, &host) < 0)
+		return false;
+	host.port = listen->addr.port;
+	return hb_netaddr_eq(&host, &listen->addr) ||
+	    (listen->any && hb_netaddr_is_loopback(&host));
+}
+
+/* A route that leads back to this server: the mail would go round until it has
+ * too many Received lines, and come back to its sender. */
+static void
+check_routes(struct reader *r)
+{
+	const struct hb_conf *c = r->conf;
+
+	for (size_t i = 0; i < c->places.n; i++) {
+		const struct hb_place *at = &c->places.v[i];
+		struct hb_route route;
+		bool self = false;
+
+		if (at->kind != HB_PLACE_ROUTE || c->hostname == NULL ||
+		    hb_route_parse(hb_span_str(at->path), &route) < 0 ||
+		    route.kind < HB_ROUTE_SMTP || route.kind > HB_ROUTE_SMTPS)
+			continue;
+		for (size_t k = 0; k < c->listens.n && !self; k++)
+			self = leads_to(c, &route, &c->listens.v[k]);
+		if (self)
+			hb_conf_report_at(r->report, at, false, "%s is this "
+			    "server itself: mail would go round", at->path);
+	}
+}
+
 /* What depends on more than one word. */
 static void
 cross_check(struct reader *r)
@@ -515,6 +567,7 @@ cross_check(struct reader *r)
 	if (c->retry.first_ms > c->retry.max_ms)
 		check_line(r, "retry", "has a first wait above its max");
 	check_mailbox(r);
+	check_routes(r);
 	if (c->smarthost.route != NULL && c->hostname != NULL &&
 	    strstr(c->smarthost.route, "lmtp") == c->smarthost.route)
 		check_line(r, "smarthost", "cannot be an LMTP server");
@@ -535,6 +588,9 @@ fill_names(struct reader *r)
 		r->report->errors++;
 		return;
 	}
+	if (strchr(c->hostname, '.') == NULL)
+		warn_line(r, "hostname", "has no domain: many servers refuse "
+		    "mail from such a name");
 	if (c->domains.n == 0)
 		hb_strs_add(c->arena, &c->domains, c->hostname);
 }

@@ -197,6 +197,8 @@ enum hb_place_kind {
 	HB_PLACE_COMMAND, /* path: a template */
 	HB_PLACE_SOCKET,  /* path: where an LMTP server listens */
 	HB_PLACE_ACCOUNT, /* path: name of the account, more: role */
+	HB_PLACE_HOSTS,	  /* path: hosts-file */
+	HB_PLACE_ROUTE,	  /* path: the route to a host */
 	HB_PLACE_UNTIL	  /* ms: a word that ends then */
 };
 struct hb_place {

@@ -38,8 +38,11 @@ route_word(struct hb_conf_line *l, const char *s)
 				.kind = HB_PLACE_SOCKET, .path = path });
 			r.rest = hb_span_str(path);
 		}
-		if (hb_route_format(&r, &b) == 0)
+		if (hb_route_format(&r, &b) == 0) {
 			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
+			hb_conf_place(l, &(struct hb_place){
+				.kind = HB_PLACE_ROUTE, .path = text });
+		}
 	}
 	if (text == NULL)
 		hb_conf_error(l, "'%.64s' is not a destination such as "

@@ -174,7 +174,7 @@ names_of_file(struct hb_conf_line *l, const char *path, struct hb_strs *list)
 	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_TEXT,
 		.path = full });
 	e = hb_conf_read(l, full, &content);
-	rest = hb_span_without_bom(hb_buf_span(&content));
+	rest = hb_span_markless(hb_buf_span(&content));
 	if (e != 0)
 		rest = HB_SPAN_NONE;
 	at.file = full;
@@ -240,8 +240,12 @@ parse_path(struct hb_conf_line *l, void *field)
 {
 	TYPE(path, field);
 
-	if (hb_conf_one_value(l))
-		*v = hb_conf_path(l, l->v[0]);
+	if (!hb_conf_one_value(l))
+		return;
+	*v = hb_conf_path(l, l->v[0]);
+	if (strcmp(l->row->word, "hosts-file") == 0)
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_HOSTS,
+			.path = *v });
 }
 
 static void

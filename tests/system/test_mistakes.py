@@ -2,12 +2,11 @@
 was in force stays so, and no mail is lost by them."""
 
 import os
-import socket
+import signal
 
 import pytest
 
 from harness import client, hauberk as hauberkmod
-from harness.wait import until
 
 PROGRAM = hauberkmod.SBIN and os.path.join(hauberkmod.SBIN, "hauberkd")
 
@@ -160,7 +159,8 @@ def test_S_4_a_map_that_is_lost_is_told_once(make_server):
 def test_S_4_lines_that_cannot_be_used(make_server):
     """They are warned of by FILE:LINE; they fail nothing."""
     hb = make_server(start=False)
-    hb.write("passwd", "# logins\nalice:$6$salt$hash\nbob\ncarol:secret\n")
+    passwd = hb.write("passwd", "# logins\nalice:$6$salt$hash\nbob\n"
+                      "carol:secret\n")
     hb.write("aliases", "team: alice\nno colon here\n")
     hb.configure(["auth passwd-file " + hb.path("passwd"),
                   "aliases " + hb.path("aliases")])
@@ -170,7 +170,45 @@ def test_S_4_lines_that_cannot_be_used(make_server):
                  "passwd:4: warning: this password has no hash",
                  "aliases:2: warning: this line is not 'NAME: TEXT'"):
         assert hb.path(want) in done.err, done
-    assert done.err.count("warning") == 3, done
+    assert passwd + " can be read by everybody" in done.err, done
+    assert done.err.count("warning") == 4, done
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "torn"])
+def test_S_2_the_configuration_itself(make_server, kind):
+    """Not even an empty one, which would mean defaults for all."""
+    hb = make_server()
+    spoil(hb.conf, kind)
+    assert check(hb).code == 78
+    os.kill(hb.pid, signal.SIGHUP)
+    record = hb.wait_record(ev="config", state="trouble")
+    assert hb.conf + ":" in record["error"], record
+    with hb.client() as c:
+        assert c.cmd("EHLO x.test").code == 250
+    spoil(hb.conf, "gone")
+    hb.configure()
+    os.kill(hb.pid, signal.SIGHUP)
+    hb.wait_record(ev="config", state="over")
+
+
+def test_S_2_the_hosts_file_stays(make_server, mx_factory):
+    """Watched files that are spoilt go on with what they said, and -n finds a
+    hosts-file that was named."""
+    mx = mx_factory("127.0.0.1")
+    hb = make_server(["smarthost smtp://relay.test:%d" % mx.port],
+                     start=False)
+    hb.write("hosts", "127.0.0.1 relay.test\n")
+    hb.start()
+    spoil(hb.path("hosts"), "fifo")
+    record = hb.wait_record(ev="config", state="trouble")
+    assert record["file"] == hb.path("hosts")
+    done = check(hb)
+    assert done.code == 78 and "Not a regular file" in done.err, done
+    hb.send("a@hb.test", "x@far.test", client.text("on"))
+    assert mx.wait(1)
+    spoil(hb.path("hosts"), "gone")
+    hb.write("hosts", "127.0.0.1 relay.test\n")
+    hb.wait_record(ev="config", state="over")
 
 
 def test_S_8_the_run_dir_has_one_server(make_server):
@@ -268,19 +306,25 @@ def test_E_5_who_else_may_write(make_server):
     """A file that says where mail goes, and each folder above it."""
     hb = make_server(start=False)
     os.mkdir(hb.path("open"))
-    hb.write("open/aliases", "team: alice\n")
     hb.write("more.conf", "max-hops 40\n")
+    hb.write("list", "alice\n")
+    hb.write("open/aliases", "team: :include:%s\nnone: :include:/nonexistent/x"
+             "\n" % hb.path("list"))
     lines = ["aliases " + hb.path("open/aliases"),
              "include " + hb.path("more.conf")]
     hb.configure(lines)
     assert "changed by" not in check(hb).err
     os.chmod(hb.path("open"), 0o777)
     os.chmod(hb.path("more.conf"), 0o666)
+    os.chmod(hb.path("list"), 0o666)
     done = check(hb)
     assert done.code == 0, done
     assert line_of(hb, lines[0]) + "warning: %s can be changed by everybody" \
         % hb.path("open") in done.err, done
     assert line_of(hb, lines[1]) + "warning: %s can be changed by everybody" \
         % hb.path("more.conf") in done.err, done
+    for want in (":1: warning: %s can be changed by" % hb.path("list"),
+                 ":2: warning: cannot read /nonexistent/x: No such"):
+        assert hb.path("open/aliases") + want in done.err, done
     os.chmod(hb.path("open"), 0o1777)
     assert hb.path("open") + " can" not in check(hb).err

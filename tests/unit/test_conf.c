@@ -289,6 +289,41 @@ test_S_14_mistakes_that_a_start_would_not_show(void **state)
 	}
 }
 
+/* Mail that goes round comes back to its sender. */
+static void
+test_S_1_a_route_to_this_server_itself_is_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} rows[] = {
+		{ "smarthost smtp://localhost", false },
+		{ "smarthost smtp://127.0.0.1", false },
+		{ "smarthost smtp://127.0.0.1:26", true },
+		{ "smarthost smtp://[::1]", true },
+		{ "listen *:25 smtp\nsmarthost smtp://[::1]", false },
+		{ "smarthost smtp://HOST.example", true },
+		{ "listen *:25 smtp\nsmarthost smtp://HOST.example", false },
+		{ "listen *:25 smtp\nsmarthost smtps://host.example", true },
+		{ "listen *:465 submissions\nroute x.test smtps://host.example", false },
+		{ "listen 192.0.2.1:587 submission\nroute * smtp+tls://192.0.2.1:587", false },
+		{ "listen 192.0.2.1:587 submission\nroute * smtp+tls://192.0.2.2:587", true },
+		{ "route x.test mx://host.example", true },
+		{ "route x.test lmtp://localhost:25", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		if ((report.errors == 0) != rows[i].good)
+			fail_msg("%s: %zu", rows[i].text, report.errors);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+}
+
 static void
 test_F_24_a_byte_order_mark_is_skipped(void **state)
 {
@@ -509,6 +544,8 @@ main(void)
 		    test_S_1_letters_that_do_not_exist_are_refused),
 		cmocka_unit_test(
 		    test_S_14_mistakes_that_a_start_would_not_show),
+		cmocka_unit_test(
+		    test_S_1_a_route_to_this_server_itself_is_refused),
 		cmocka_unit_test(test_F_24_a_byte_order_mark_is_skipped),
 		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
