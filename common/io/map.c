@@ -299,9 +299,8 @@ refresh(struct hb_map *m)
 		tell(m, 0);
 		return 0;
 	}
-	if (r == 0 && m->failed && same_version(&v, &m->failed_version) &&
-	    m->loaded)
-		return 0;
+	if (r == 0 && m->failed && same_version(&v, &m->failed_version))
+		return m->loaded ? 0 : HB_E_TEMP;
 	if (r == 0)
 		r = load(m, db, &v);
 	tell(m, r);

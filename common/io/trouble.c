@@ -57,18 +57,33 @@ hb_trouble_begin(enum hb_event ev, struct hb_span what, struct hb_span text)
 		tell(tell_ctx, ev, true, what, text);
 }
 
+static void
+end(struct trouble *t)
+{
+	struct trouble gone = *t;
+
+	*t = list[--n_list];
+	if (tell != NULL)
+		tell(tell_ctx, gone.ev, false, hb_span_str(gone.what),
+		    HB_SPAN_NONE);
+	free(gone.what);
+	free(gone.text);
+}
+
 void
 hb_trouble_end(enum hb_event ev, struct hb_span what)
 {
-	struct trouble *t;
+	struct trouble *t = n_list == 0 ? NULL
+	    : find(ev, hb_span_head(what, HB_MAX_TROUBLE_TEXT));
 
-	what = hb_span_head(what, HB_MAX_TROUBLE_TEXT);
-	t = n_list > 0 ? find(ev, what) : NULL;
-	if (t == NULL)
-		return;
-	free(t->what);
-	free(t->text);
-	*t = list[--n_list];
-	if (tell != NULL)
-		tell(tell_ctx, ev, false, what, HB_SPAN_NONE);
+	if (t != NULL)
+		end(t);
+}
+
+void
+hb_trouble_end_all(enum hb_event ev)
+{
+	for (size_t i = n_list; i-- > 0;)
+		if (list[i].ev == ev)
+			end(&list[i]);
 }
