@@ -105,6 +105,7 @@ end(struct pd_parent *pd, const struct pd_trouble *by, struct hb_span what)
 		    !is_about(&t, by->ev, what))
 			continue;
 		t.what = hb_span_dup(what);
+		t.text = NULL; /* goes with the row */
 		if (remove_row(pd, i))
 			log_trouble(&t, false);
 		free(t.what);
