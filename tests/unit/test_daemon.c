@@ -85,13 +85,14 @@ static void
 reload_keeps_what_cannot_change(void **state)
 {
 	struct hb_conf *old = conf_of("spool /a\nworkers smtpd=2\n"),
-		       *c = conf_of("spool /b\nworkers smtpd=3\n"
-				    "hostname new.example\ntls-report on\n"),
-		       *same;
+		       *next = conf_of("spool /b\nworkers smtpd=3\n"
+				       "hostname new.example\n"
+				       "tls-report on\n"), *c, *same;
 	struct hb_buf changed = HB_BUF_INIT(0);
 
 	(void)state;
-	c = pd_conf_keep_fixed(old, c, &changed);
+	c = pd_conf_keep_fixed(old, next, &changed);
+	hb_conf_free(&next);
 	assert_string_equal(c->spool, "/a");
 	assert_int_equal(c->workers.smtpd, 2);
 	assert_string_equal(c->hostname, "new.example");
