@@ -19,13 +19,14 @@
 #include "common/base/mem.h"
 #include "common/proto/address.h"
 #include "common/proto/ipc.h"
+#include "common/proto/template.h"
 #include "delivery/local_box.h"
 
 enum {
 	CHANNEL = 3,
 	PIECE = 65536,
 	COMMAND_MS = 600000,
-	WORDS_MAX = 64,
+	WORDS_MAX = HB_TEMPLATE_WORDS + 1,
 	/* Ten seconds: mail for others waits for our place. */
 	LOCK_TRIES = 100
 };
@@ -135,6 +136,14 @@ refuse(struct hb_outcome *out, struct hb_buf *text, enum hb_result result,
 	hb_buf_adds(text, why);
 }
 
+/* A mistake of the operator waits until it is mended. */
+static void
+blame_configuration(struct hb_outcome *out, struct hb_buf *text,
+    const char *why)
+{
+	refuse(out, text, HB_RESULT_DEFER, "4.3.5", HB_REASON_CONFIG, why);
+}
+
 /* The words of a configured command, each expanded by itself: what a sender
  * wrote stays inside one word, and no shell sees it. */
 static bool
@@ -169,8 +178,7 @@ deliver_command(struct job *j, const struct local_message *m,
 	if (!template)
 		argv[2] = hb_arena_cstr(j->arena, j->frame.target);
 	else if (!command_words(j, v, argv)) {
-		refuse(out, text, HB_RESULT_DEFER, "4.3.5",
-		    HB_REASON_HELPER_FAILED, "the command cannot be used");
+		blame_configuration(out, text, "the command cannot be used");
 		return;
 	}
 	local_command(m, argv, COMMAND_MS, out, text);
@@ -204,15 +212,16 @@ deliver_path(struct job *j, const struct local_message *m,
 			: local_expand(j->frame.target, v, true, &path);
 	char name[4096];
 
-	if (r == HB_E_UNSUPPORTED || (r == 0 && path.n > 0 &&
-	    *hb_buf_span(&path).p != '/'))
-		refuse(out, text, HB_RESULT_DEFER, "4.3.5",
-		    HB_REASON_HELPER_FAILED, "the configured path cannot be "
-		    "used");
-	else if (r < 0 || hb_span_copy(hb_buf_span(&path), name,
-	    sizeof(name)) < 0)
+	/* A wrong letter is the operator's; a value that is no name, as one
+	 * with a slash, came with the address. */
+	if (r == HB_E_SYNTAX && hb_template_mistake(j->frame.target).n == 0)
 		refuse(out, text, HB_RESULT_FAIL, "5.1.3",
 		    HB_REASON_ADDRESS_SYNTAX, "no mailbox has such a name");
+	else if (r < 0 || hb_buf_span(&path).n == 0 ||
+	    hb_span_copy(hb_buf_span(&path), name, sizeof(name)) < 0 ||
+	    name[0] != '/')
+		blame_configuration(out, text,
+		    "the configured mailbox has no path that can be used");
 	else if (!is_home_there(m->home, name, out, text))
 		;
 	else if (j->frame.kind == HB_LOCAL_MAILDIR)
@@ -275,8 +284,7 @@ deliver(struct job *j, struct hb_outcome *out, struct hb_buf *text)
 	case HB_LOCAL_COUNT:
 		break;
 	}
-	refuse(out, text, HB_RESULT_DEFER, "4.3.5", HB_REASON_HELPER_FAILED,
-	    "no such kind of delivery");
+	blame_configuration(out, text, "no such kind of delivery");
 }
 
 static int

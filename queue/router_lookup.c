@@ -9,6 +9,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/base/table.h"
+#include "common/io/trouble.h"
 #include "queue/router_usual.h"
 
 enum {
@@ -152,6 +153,8 @@ void
 rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 {
 	close_logins(k, k->conf->auth.n);
+	/* Maps and lists that are no longer named trouble nobody. */
+	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
 	k->generation++;
 	open_maps(k);

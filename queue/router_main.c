@@ -11,7 +11,9 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/io/ctlreply.h"
+#include "common/io/readfile.h"
 #include "common/io/rolemain.h"
+#include "common/io/trouble.h"
 #include "common/proto/address.h"
 #include "common/proto/route.h"
 #include "queue/router_lookup.h"
@@ -120,25 +122,23 @@ op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
 static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
+	struct hb_buf why = HB_BUF_INIT(0);
 	char name[4096];
-	unsigned char *room;
-	ssize_t n = -1;
-	int fd;
+	int r;
 
 	(void)ctx;
 	if (hb_span_copy(path, name, sizeof(name)) < 0 || name[0] != '/')
 		return HB_E_TEMP;
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	while (fd >= 0 && content->n < INCLUDE_MAX &&
-	    hb_buf_reserve(content, 65536, &room) == 0) {
-		n = read(fd, room, 65536);
-		if (n <= 0)
-			break;
-		hb_buf_added(content, (size_t)n);
+	r = hb_read_file(name, INCLUDE_MAX, content);
+	if (r == 0) {
+		hb_trouble_end(HB_EV_MAP, path);
+	} else {
+		hb_buf_addf(&why, "a list's file cannot be read: %s",
+		    hb_file_error(r));
+		hb_trouble_begin(HB_EV_MAP, path, hb_buf_span(&why));
 	}
-	if (fd >= 0)
-		close(fd);
-	return n == 0 ? 0 : HB_E_TEMP;
+	hb_buf_free(&why);
+	return r == 0 ? 0 : HB_E_TEMP;
 }
 
 static void

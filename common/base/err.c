@@ -1,6 +1,9 @@
 /* Texts of the error list.  Floor 0. */
 #include "common/base/err.h"
 
+#include <errno.h>
+#include <string.h>
+
 const char *
 hb_strerror(int err)
 {
@@ -15,4 +18,10 @@ hb_strerror(int err)
 	if (i < 0 || i >= (int)(sizeof(texts) / sizeof(texts[0])))
 		return "unknown error";
 	return texts[i];
+}
+
+const char *
+hb_file_error(int r)
+{
+	return r == -EINVAL ? "Not a regular file" : strerror(-r);
 }

@@ -76,6 +76,12 @@ hb_log_set_clock(int64_t (*now_ms)(void))
 }
 
 const char *
+hb_event_name(enum hb_event ev)
+{
+	return event_names[ev];
+}
+
+const char *
 hb_level_name(enum hb_level level)
 {
 	return level_names[level];

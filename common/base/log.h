@@ -100,6 +100,7 @@ enum hb_level hb_log_level(void);
 void hb_log_set_clock(int64_t (*now_ms)(void));
 
 const char *hb_level_name(enum hb_level level);
+const char *hb_event_name(enum hb_event ev);
 /* Returns 0 or HB_E_SYNTAX. */
 int hb_level_parse(struct hb_span s, enum hb_level *out) HB_MUSTCHECK;
 

@@ -4,64 +4,20 @@
 #include "common/daemon/conf_load.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/base/limits.h"
-
-static int
-read_all(int fd, struct hb_buf *content)
-{
-	for (;;) {
-		unsigned char *room;
-		ssize_t r;
-
-		if (hb_buf_reserve(content, 65536, &room) != 0)
-			return -EFBIG;
-		r = read(fd, room, 65536);
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r == 0 ? 0 : -errno;
-		hb_buf_added(content, (size_t)r);
-		if (content->n > HB_MAX_LOADED_FILE)
-			return -EFBIG;
-	}
-}
-
-int
-pd_read_fd(int fd, struct hb_buf *content)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	return read_all(fd, content);
-}
-
-int
-pd_read_file(const char *path, struct hb_buf *content)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r;
-
-	if (fd < 0)
-		return -errno;
-	r = pd_read_fd(fd, content);
-	close(fd);
-	return r;
-}
+#include "common/io/readfile.h"
 
 static int
 read_for_parser(void *ctx, const char *path, struct hb_buf *content)
 {
 	(void)ctx;
-	return pd_read_file(path, content);
+	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 
 /* The name without asking anyone; DST holds at least one byte. */
@@ -91,7 +47,6 @@ full_name(const char *name)
 
 struct place {
 	const char *file, *dir;
-	bool look;
 };
 
 static struct hb_conf *
@@ -101,8 +56,7 @@ parse(const struct place *at, struct hb_span text, const char *hostname,
 	struct hb_conf_source src = { .file = at->file, .dir = at->dir,
 		.text = text,
 		.read = read_for_parser,
-		.default_hostname = hostname[0] != '\0' ? hostname : NULL,
-		.look = at->look };
+		.default_hostname = hostname[0] != '\0' ? hostname : NULL };
 
 	return hb_conf_parse(&src, report);
 }
@@ -146,22 +100,25 @@ pd_folder_of(const char *path)
 }
 
 struct hb_conf *
-pd_conf_load(const char *file, bool look, struct hb_conf_report *report)
+pd_conf_load(const char *file, struct hb_conf_report *report)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
 	char *dir = pd_folder_of(file);
-	int r = pd_read_file(file, &text);
+	int r = hb_read_file(file, HB_MAX_LOADED_FILE, &text);
 	struct hb_conf *conf;
 
 	if (r < 0)
 		hb_buf_clear(&text);
-	conf = parse_with_name(&(struct place){ file, dir, look },
-	    hb_buf_span(&text), report);
-	if (r < 0) {
+	conf = parse_with_name(&(struct place){ file, dir }, hb_buf_span(&text),
+	    report);
+	/* An empty file is what a full disk leaves, not the wish for defaults
+	 * alone. */
+	if (r < 0 || text.n == 0) {
 		hb_buf_clear(&report->text);
-		hb_buf_addf(&report->text, "%s: cannot read it: %s\n", file,
-		    strerror(-r));
+		hb_buf_addf(&report->text, "%s:1: cannot read it: %s\n", file,
+		    r < 0 ? hb_file_error(r) : "It is empty");
 		report->errors = 1;
+		report->warnings = 0;
 	}
 	hb_buf_free(&text);
 	free(dir);
@@ -212,10 +169,13 @@ name_differences(struct hb_span a, struct hb_span b, struct hb_buf *out)
 
 		while (rest.n > 0 && !found)
 			found = hb_span_eq(hb_span_cut(&rest, '\n'), line);
+		word = hb_span_word(&word);
+		for (rest = hb_buf_span(out); rest.n > 0 && !found;)
+			found = hb_span_eq(hb_span_word(&rest), word);
 		if (found)
 			continue;
 		hb_buf_adds(out, out->n > 0 ? " " : "");
-		hb_buf_add(out, hb_span_word(&word));
+		hb_buf_add(out, word);
 	}
 }
 
@@ -258,10 +218,10 @@ pd_conf_keep_fixed(const struct hb_conf *old, struct hb_conf *conf,
 	take_lines(hb_buf_span(&before), false, &fixed);
 	take_lines(hb_buf_span(&after), false, &wanted);
 	name_differences(hb_buf_span(&wanted), hb_buf_span(&fixed), changed);
-	if (changed->n > 0) {
+	/* a line that is no longer there is a change too */
+	name_differences(hb_buf_span(&fixed), hb_buf_span(&wanted), changed);
+	if (changed->n > 0)
 		kept = merge(conf, hb_buf_span(&fixed), hb_buf_span(&after));
-		hb_conf_free(&conf);
-	}
 	hb_buf_free(&before);
 	hb_buf_free(&after);
 	hb_buf_free(&fixed);

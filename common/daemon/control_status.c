@@ -241,12 +241,50 @@ add_paused(struct ctl_client *c, const json_t *status)
 				   "connect ***\n");
 }
 
+/* Mail waits or is refused, and only the operator can change it. */
+static void
+add_trouble(struct ctl_client *c, const json_t *status)
+{
+	const json_t *t;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "trouble"), i, t)
+	{
+		ctl_add(c, "*** ");
+		ctl_add_member(c, t, "kind");
+		ctl_add(c, " ");
+		ctl_add_member(c, t, "what");
+		ctl_add(c, ": ");
+		ctl_add_member(c, t, "text");
+		ctl_add(c, " (");
+		ctl_add_member(c, t, "role");
+		ctl_add(c, ", since ");
+		ctl_add_member(c, t, "since");
+		ctl_add(c, ") ***\n");
+	}
+}
+
+static void
+add_lines(struct ctl_client *c, const json_t *lines)
+{
+	const json_t *line;
+	size_t i;
+
+	json_array_foreach(lines, i, line)
+	{
+		ctl_add(c, "  ");
+		ctl_add_safe(c, ctl_string(line));
+		ctl_add(c, "\n");
+	}
+}
+
 static void
 add_text(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
 	size_t i;
 
+	add_trouble(c, status);
 	if (json_is_true(json_object_get(status, "lab")))
 		add_lab(c, status);
 	add_paused(c, status);
@@ -262,7 +300,9 @@ add_text(struct ctl_client *c, const json_t *status)
 	ctl_add_member(c, status, "pid");
 	ctl_add(c, "\nconfiguration: ");
 	ctl_add_member(c, status, "configuration");
-	ctl_add(c, "\nsessions: ");
+	ctl_add(c, "\n");
+	add_lines(c, json_object_get(status, "warnings"));
+	ctl_add(c, "sessions: ");
 	ctl_add_member(c, status, "sessions");
 	ctl_add(c, "\n");
 	add_queue(c, json_object_get(status, "queue"));

@@ -15,6 +15,7 @@
 #include "common/daemon/conf_load.h"
 #include "common/daemon/parent.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 
 enum { WATCH_MS = 5000, NOFILE_WANTED = 65536 };
 
@@ -89,11 +90,10 @@ load_conf(struct pd_parent *pd)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int code;
 
-	pd->now.conf = pd_conf_load(pd->conf_file, true, &report);
+	code = pd_read_setup(pd, &pd->now, &report) ? 0 : EX_CONFIG;
 	if (report.text.n > 0)
 		fwrite(report.text.p + report.text.off, 1, report.text.n,
 		    stderr);
-	code = report.errors > 0 ? EX_CONFIG : 0;
 	hb_buf_free(&report.text);
 	return code;
 }
@@ -213,12 +213,10 @@ prepare_submit(struct pd_parent *pd)
 static int
 prepare(struct pd_parent *pd, struct hb_buf *err)
 {
-	int code = pd_check_accounts(pd, err);
+	int code = pd_make_folders(pd, err);
 
 	if (code == 0)
-		code = pd_make_folders(pd, err);
-	if (code == 0)
-		code = pd_lock_spool(pd, err);
+		code = pd_lock_folders(pd, err);
 	if (code == 0)
 		code = pd_listen(pd->now.conf, NULL, &pd->now.listeners, err);
 	if (code == 0)
@@ -279,6 +277,7 @@ start_loop(struct pd_parent *pd)
 	pd->started_ms = hb_boot_ms();
 	hb_log_set_role("parent", getpid());
 	hb_logsink_start(pd->loop, pd_log_lost, pd);
+	hb_trouble_tell(pd_own_trouble, pd);
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < HB_ARRAY_LEN(stop); i++)
 		hb_loop_on_signal(pd->loop, stop[i], on_stop_signal, pd);
@@ -296,6 +295,7 @@ start_roles(struct pd_parent *pd)
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
 	pd_say_features(pd->now.conf);
+	pd_log_lines(hb_buf_span(&pd->now.warnings), HB_LOG_WARN);
 	pd_start_all(pd);
 }
 
@@ -337,6 +337,7 @@ int
 main(int argc, char **argv)
 {
 	static struct pd_parent pd = { .control_fd = -1, .lock_fd = -1,
+		.run_lock_fd = -1,
 		.log = { .fd = -1 }, .log_read_fd = -1, .starter_fd = -1 };
 	struct options o = read_options(argc, argv);
 	char *full = realpath(o.file, NULL);

@@ -4,7 +4,8 @@
  *
  * The parent has no cryptography: at its first start it runs
  * `hauberk-keyagent -s NAME', which prints a new self-signed certificate and
- * its key, and holds nothing.
+ * its key, and holds nothing.  With `-c' it tells what is wrong with files
+ * that it is given.
  */
 #include "config.h"
 
@@ -13,9 +14,12 @@
 #include <sysexits.h>
 
 #include "common/base/err.h"
+#include "common/io/certcheck.h"
 #include "common/io/keysign.h"
 #include "common/io/rolemain.h"
 #include "common/io/tls.h"
+
+enum { READ_SIZE = 65536 };
 
 static void
 on_sign(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -109,10 +113,40 @@ print_certificate(const char *name)
 	return EX_SOFTWARE;
 }
 
+/* What `hauberkd -n', start and reload ask: the files come in one piece on
+ * standard input, NUL between chain and key; the findings go out. */
+static int
+check_files(const char *what)
+{
+	struct hb_buf in = HB_BUF_INIT(0), out = HB_BUF_INIT(0);
+	struct hb_span rest, first;
+	unsigned char *room;
+	size_t n;
+
+	(void)prctl(PR_SET_DUMPABLE, 0);
+	do {
+		if (hb_buf_reserve(&in, READ_SIZE, &room) != 0)
+			return EX_SOFTWARE;
+		n = fread(room, 1, READ_SIZE, stdin);
+		hb_buf_added(&in, n);
+	} while (n > 0);
+	rest = hb_buf_span(&in);
+	first = hb_span_cut(&rest, '\0');
+	if (strcmp(what, "pair") == 0)
+		hb_cert_check_pair(first, rest, hb_now_ms(), &out);
+	else
+		hb_cert_check_roots(hb_buf_span(&in), hb_now_ms(), &out);
+	n = fwrite(out.p + out.off, 1, out.n, stdout);
+	hb_buf_wipe(&in);
+	return n == out.n && fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}
+
 int
 main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "-s") == 0)
 		return print_certificate(argv[2]);
+	if (argc == 3 && strcmp(argv[1], "-c") == 0)
+		return check_files(argv[2]);
 	return hb_role_run(&spec, argc, argv);
 }

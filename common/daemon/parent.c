@@ -413,6 +413,7 @@ static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_PEER_LOST] = on_peer_lost,
 	[HB_IPC_LOG_LOST] = on_log_lost,
 	[HB_IPC_PONG] = on_pong,
+	[HB_IPC_TROUBLE] = pd_on_trouble,
 	[HB_IPC_HELPER_START] = pd_on_helper_start,
 	[HB_IPC_ENDPOINT_GET] = pd_on_endpoint_get,
 	[HB_IPC_CTL] = pd_on_ctl,
@@ -528,6 +529,7 @@ act_on_end(struct pd_proc *pr)
 	pr->pid = 0;
 	pr->ended = false;
 	pr->state = PD_DOWN;
+	pd_trouble_forget(pd, pr);
 	pd_clock_done(pd);
 	if (pr->role == HB_ROLE_SMTPD)
 		hb_counters_forget(pd->counters, pr->instance, pr->broke);

@@ -46,6 +46,9 @@ struct pd_proc {
 	int64_t ahead_ms;    /* of its clock, as it said last */
 };
 
+struct hb_ctl;
+struct pd_trouble; /* see parent_trouble.c */
+
 /* A file kept for the roles that may not open it. */
 struct pd_file {
 	enum hb_file_kind kind;
@@ -75,6 +78,7 @@ struct pd_setup {
 	struct hb_conf *conf;
 	struct pd_files files;
 	struct pd_listeners listeners;
+	struct hb_buf warnings; /* lines, for the log and status */
 };
 
 /* Who waits for the end of a reload or stop. */
@@ -103,7 +107,7 @@ struct pd_parent {
 	bool reload_again;	/* asked for meanwhile */
 	struct hb_buf text;	/* what roles are given */
 	uint32_t generation;
-	int control_fd, lock_fd;
+	int control_fd, lock_fd, run_lock_fd;
 	struct hb_logdest log;
 	int log_read_fd; /* -1: the log is no file */
 	struct hb_timer *log_retry;
@@ -112,6 +116,9 @@ struct pd_parent {
 	size_t nprocs;
 	struct hb_counters *counters;
 	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
+
+	struct pd_trouble *troubles; /* what goes on, of all processes */
+	size_t ntroubles;
 
 	unsigned wave; /* of the stop */
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
@@ -145,6 +152,11 @@ void pd_stop(struct pd_parent *pd);
 void pd_stop_next(struct pd_parent *pd);
 
 /* parent_reload.c */
+/* Reads and checks the configuration file: OUT gets the conf and the
+ * warnings, REPORT all that was found.  False: there are mistakes. */
+bool pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
+    struct hb_conf_report *report);
+void pd_log_lines(struct hb_span text, enum hb_level level);
 /* Returns 0: begun, the askers will hear; or HB_E_* with WHY filled: the old
  * configuration stays. */
 int pd_reload(struct pd_parent *pd, struct hb_buf *why);
@@ -184,9 +196,8 @@ void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
 
 /* parent_files.c: accounts, folders, files for roles */
 /* 0 or an exit code, ERR filled. */
-int pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err);
 int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
-int pd_lock_spool(struct pd_parent *pd, struct hb_buf *err);
+int pd_lock_folders(struct pd_parent *pd, struct hb_buf *err);
 int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
     struct pd_files *out, struct hb_buf *err);
 void pd_free_files(struct pd_files *files);
@@ -225,6 +236,16 @@ void pd_send_listeners(struct pd_proc *pr);
 /* parent_log.c */
 int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
 void pd_log_lost(void *ctx);
+
+/* parent_trouble.c */
+void pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* What hb_trouble_begin and hb_trouble_end of the parent itself lead to; CTX is
+ * the parent. */
+void pd_own_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text);
+/* PR has ended. */
+void pd_trouble_forget(struct pd_parent *pd, const struct pd_proc *pr);
+void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
 
 /* parent_helper.c */
 void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);

@@ -117,6 +117,16 @@ answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 	hb_ctl_time(c, "lab_time", hb_now_ms());
 }
 
+/* What the configuration in force was warned of. */
+static void
+answer_warnings(const struct hb_ctl *c, struct hb_span lines)
+{
+	hb_ctl_array(c, "warnings");
+	while (lines.n > 0)
+		hb_ctl_str(c, NULL, hb_span_cut(&lines, '\n'));
+	hb_ctl_close(c);
+}
+
 static void
 answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 {
@@ -134,6 +144,8 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_int(c, "generation", pd->generation);
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
+	pd_answer_trouble(c, pd);
+	answer_warnings(c, hb_buf_span(&pd->now.warnings));
 	answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
 	answer_paused(c, pd);

@@ -16,16 +16,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/base/mem.h"
-#include "common/daemon/conf_load.h"
+#include "common/daemon/conf_check.h"
 #include "common/daemon/parent.h"
+#include "common/io/readfile.h"
 #include "common/io/sandbox.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 
 enum { LOCK_TRIES = 50, LOCK_WAIT_MS = 100 };
-
-static const enum hb_role started_roles[] = { HB_ROLE_SMTPD, HB_ROLE_ROUTER,
-	HB_ROLE_QUEUE, HB_ROLE_DELIVERY, HB_ROLE_KEYAGENT, HB_ROLE_CONTROL };
 
 /* Which roles get which file. */
 static const uint32_t readers[HB_FILE_COUNT] = {
@@ -40,51 +40,11 @@ static const uint32_t readers[HB_FILE_COUNT] = {
 };
 
 static const char resolv_conf[] = "/etc/resolv.conf";
-/* The first that is there is the system's bundle. */
-static const char *const ca_bundles[] = {
-	"/etc/ssl/certs/ca-certificates.crt",
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/ssl/cert.pem",
-};
 
 bool
 pd_file_is_for(enum hb_file_kind kind, enum hb_role role)
 {
 	return (readers[kind] >> role & 1) != 0;
-}
-
-/* accounts */
-
-static void
-miss_account(const char *name, struct hb_buf *err)
-{
-	hb_buf_addf(err, "account %s is missing; make it with:\n"
-	    "  useradd --system --user-group --no-create-home --home-dir "
-	    "/nonexistent --shell /usr/sbin/nologin %s\n", name, name);
-}
-
-int
-pd_check_accounts(const struct pd_parent *pd, struct hb_buf *err)
-{
-	const char *group = pd_submit_group(pd->now.conf),
-	    *local = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
-
-	if (!pd->privileged)
-		return 0;
-	for (size_t i = 0; i < HB_ARRAY_LEN(started_roles); i++) {
-		const char *name =
-		    hb_sandbox_account(started_roles[i], pd->now.conf);
-
-		if (getpwnam(name) == NULL)
-			miss_account(name, err);
-	}
-	if (strcmp(local, hb_role_account(HB_ROLE_HELPER)) != 0 &&
-	    getpwnam(local) == NULL)
-		miss_account(local, err);
-	if (getgrnam(group) == NULL)
-		hb_buf_addf(err, "group %s is missing; make it with:\n"
-		    "  groupadd --system %s\n", group, group);
-	return err->n > 0 ? EX_CONFIG : 0;
 }
 
 /* folders */
@@ -232,35 +192,49 @@ wait_ms(long ms)
 	(void)nanosleep(&ts, NULL);
 }
 
-/*
- * The queue process holds the lock too: a parent that was killed is not
- * followed by a new one before its queue has let go of the spool.
- */
-int
-pd_lock_spool(struct pd_parent *pd, struct hb_buf *err)
+/* A server that is just ending is waited for.  *FD gets the file that holds
+ * the lock. */
+static int
+lock_folder(const char *folder, const char *name, const char *what, int *fd,
+    struct hb_buf *err)
 {
 	struct hb_buf path = HB_BUF_INIT(0);
 	int r = -1;
 
-	hb_buf_addf(&path, "%s/lock%c", pd->now.conf->spool, '\0');
-	pd->lock_fd = open((const char *)path.p + path.off,
+	hb_buf_addf(&path, "%s/%s%c", folder, name, '\0');
+	*fd = open((const char *)path.p + path.off,
 	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	hb_buf_free(&path);
-	if (pd->lock_fd < 0) {
-		hb_buf_addf(err, "cannot open the lock in %s: %s",
-		    pd->now.conf->spool, strerror(errno));
+	if (*fd < 0) {
+		hb_buf_addf(err, "cannot open the lock in %s: %s", folder,
+		    strerror(errno));
 		return EX_CANTCREAT;
 	}
 	for (int i = 0; i < LOCK_TRIES && r != 0; i++) {
 		if (i > 0)
 			wait_ms(LOCK_WAIT_MS);
-		r = flock(pd->lock_fd, LOCK_EX | LOCK_NB);
+		r = flock(*fd, LOCK_EX | LOCK_NB);
 	}
 	if (r == 0)
 		return 0;
-	hb_buf_addf(err, "another hauberkd uses the spool %s",
-	    pd->now.conf->spool);
+	hb_buf_addf(err, "another hauberkd uses the %s %s", what, folder);
 	return EX_TEMPFAIL;
+}
+
+int
+pd_lock_folders(struct pd_parent *pd, struct hb_buf *err)
+{
+	const struct hb_conf *c = pd->now.conf;
+	/* The queue process holds this lock too: a parent that was killed is
+	 * not followed by a new one before its queue has let go of the
+	 * spool. */
+	int code = lock_folder(c->spool, "lock", "spool", &pd->lock_fd, err);
+
+	/* Who has the control socket is the one that hauberkctl reaches. */
+	if (code == 0)
+		code = lock_folder(c->run_dir, "control.lock", "run-dir",
+		    &pd->run_lock_fd, err);
+	return code;
 }
 
 /* the certificate of the first start */
@@ -421,9 +395,33 @@ pd_role_text(const struct hb_conf *conf, struct hb_buf *out)
 
 struct loading {
 	struct pd_files *out;
+	struct pd_files *before; /* of watched files, or NULL */
 	struct hb_buf *err;
 	int code;
 };
+
+/* A file that was there and cannot be read now goes on with what it said. */
+static void
+keep_before(struct loading *l, struct pd_file *f, const char *path, int r)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+
+	for (size_t i = 0; l->before != NULL && i < l->before->n; i++) {
+		struct pd_file *old = &l->before->v[i];
+
+		if (old->kind != f->kind)
+			continue;
+		*f = *old;
+		old->bytes = HB_BUF_INIT(0);
+		l->out->n++;
+		hb_buf_addf(&why, "cannot be read: %s; what it said before "
+		    "stays in force", hb_file_error(r));
+		hb_trouble_begin(HB_EV_CONFIG, hb_span_str(path),
+		    hb_buf_span(&why));
+		hb_buf_free(&why);
+		return;
+	}
+}
 
 /* Takes the file in; a missing one is a mistake if it is NEEDED. */
 static void
@@ -435,16 +433,20 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 
 	HB_ASSERT(l->out->n < PD_FILES_MAX);
 	*f = (struct pd_file){ .kind = kind, .index = (unsigned)index };
-	r = pd_read_file(path, &f->bytes);
-	if (r == 0) {
+	r = hb_read_file(path, HB_MAX_LOADED_FILE, &f->bytes);
+	if (r == 0 && (!needed || hb_buf_span(&f->bytes).n > 0)) {
 		l->out->n++;
+		hb_trouble_end(HB_EV_CONFIG, hb_span_str(path));
 		return;
 	}
 	hb_buf_wipe(&f->bytes);
-	if (!needed)
+	if (!needed) {
+		keep_before(l, f, path, r);
 		return;
+	}
 	l->code = EX_CONFIG;
-	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path, strerror(-r));
+	hb_buf_addf(l->err, "%s: cannot read it: %s\n", path,
+	    r < 0 ? hb_file_error(r) : "It is empty");
 }
 
 /* fe80::/10: they stand in no MX record, and come and go with each
@@ -522,17 +524,16 @@ load_certificates(struct loading *l, const struct hb_conf *conf)
 static void
 load_roots(struct loading *l, const struct hb_conf *conf)
 {
+	const char *bundle;
 	size_t i = 0;
 
 	for (; i < conf->ca_files.n; i++)
 		load(l, HB_FILE_CA, i, conf->ca_files.v[i], true);
 	if (i > 0)
 		return;
-	while (i < HB_ARRAY_LEN(ca_bundles) &&
-	    access(ca_bundles[i], R_OK) != 0)
-		i++;
-	if (i < HB_ARRAY_LEN(ca_bundles))
-		load(l, HB_FILE_CA, 0, ca_bundles[i], true);
+	bundle = pd_ca_bundle();
+	if (bundle != NULL)
+		load(l, HB_FILE_CA, 0, bundle, true);
 	else
 		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_WORD,
 		    "ca-file"), hb_kv_str(HB_K_TEXT, "no bundle of trusted "
@@ -602,19 +603,21 @@ void
 pd_load_watched(struct pd_parent *pd)
 {
 	struct pd_files *files = &pd->now.files;
-	struct loading l = { .out = files };
+	struct pd_files before = { .n = 0 };
+	struct loading l = { .out = files, .before = &before };
 	size_t kept = 0;
 
 	for (size_t i = 0; i < files->n; i++) {
 		struct pd_file *f = &files->v[i];
 
 		if (is_watched(f->kind))
-			hb_buf_free(&f->bytes);
+			before.v[before.n++] = *f;
 		else
 			files->v[kept++] = *f;
 	}
 	files->n = kept;
 	load_watched(&l, pd->now.conf);
+	pd_free_files(&before);
 }
 
 static bool

@@ -11,17 +11,66 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/daemon/conf_check.h"
 #include "common/daemon/conf_load.h"
 #include "common/daemon/parent.h"
+#include "common/io/trouble.h"
 
 enum { RELOAD_WAIT_MS = 10000 };
 
-static void
-log_lines(struct hb_span text, enum hb_level level)
+void
+pd_log_lines(struct hb_span text, enum hb_level level)
 {
 	while (text.n > 0)
 		HB_LOG(level, HB_EV_CONFIG,
 		    hb_kv_span(HB_K_TEXT, hb_span_cut(&text, '\n')));
+}
+
+bool
+pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
+    struct hb_conf_report *report)
+{
+	const struct pd_check how = { pd->libexec, pd->privileged };
+
+	out->conf = pd_conf_load(pd->conf_file, report);
+	pd_conf_check(&how, out->conf, report);
+	out->warnings = HB_BUF_INIT(0);
+	if (report->errors == 0)
+		hb_buf_add(&out->warnings, hb_buf_span(&report->text));
+	return report->errors == 0;
+}
+
+/* Says by its line that each word of CHANGED stays as it was. */
+static void
+tell_fixed(const struct pd_parent *pd, const struct hb_conf *conf,
+    struct hb_span changed, struct hb_buf *out)
+{
+	struct hb_span word;
+
+	while ((word = hb_span_word(&changed)).n > 0) {
+		const struct hb_place *at = hb_conf_line_of(conf, word);
+
+		hb_buf_addf(out, "%s:%u: '%.*s' counts at the next start\n",
+		    at != NULL ? at->file : pd->conf_file,
+		    at != NULL ? at->line : 1, HB_SPAN_ARG(word));
+	}
+}
+
+/* Words that only count at start stay as they are. */
+static void
+keep_fixed(struct pd_parent *pd, struct pd_setup *out)
+{
+	struct hb_buf changed = HB_BUF_INIT(0), told = HB_BUF_INIT(0);
+	struct hb_conf *kept;
+
+	kept = pd_conf_keep_fixed(pd->now.conf, out->conf, &changed);
+	tell_fixed(pd, out->conf, hb_buf_span(&changed), &told);
+	if (kept != out->conf)
+		hb_conf_free(&out->conf);
+	out->conf = kept;
+	hb_buf_add(&out->warnings, hb_buf_span(&told));
+	hb_buf_free(&changed);
+	hb_buf_free(&told);
 }
 
 /* All that can fail, on the side. */
@@ -29,22 +78,15 @@ static int
 prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
-	struct hb_buf changed = HB_BUF_INIT(0);
 	int r = 0;
 
-	out->conf = pd_conf_load(pd->conf_file, true, &report);
-	log_lines(hb_buf_span(&report.text),
-	    report.errors > 0 ? HB_LOG_ERROR : HB_LOG_WARN);
-	if (report.errors > 0) {
+	if (pd_read_setup(pd, out, &report)) {
+		keep_fixed(pd, out);
+		pd_log_lines(hb_buf_span(&out->warnings), HB_LOG_WARN);
+	} else {
+		pd_log_lines(hb_buf_span(&report.text), HB_LOG_ERROR);
 		hb_buf_add(why, hb_span_trim(hb_buf_span(&report.text)));
 		r = HB_E_SYNTAX;
-	} else {
-		out->conf =
-		    pd_conf_keep_fixed(pd->now.conf, out->conf, &changed);
-		if (changed.n > 0)
-			HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
-			    hb_kv_span(HB_K_WORD, hb_buf_span(&changed)),
-			    hb_kv_str(HB_K_TEXT, "changes at the next start"));
 	}
 	if (r == 0 && pd_load_files(pd, out->conf, &out->files, why) != 0)
 		r = HB_E_IO;
@@ -53,10 +95,11 @@ prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 		pd_free_files(&out->files);
 		r = HB_E_IO;
 	}
-	if (r != 0)
+	if (r != 0) {
 		hb_conf_free(&out->conf);
+		hb_buf_free(&out->warnings);
+	}
 	hb_buf_free(&report.text);
-	hb_buf_free(&changed);
 	return r;
 }
 
@@ -94,11 +137,20 @@ drop(struct pd_setup *s, const struct pd_listeners *keep)
 	hb_conf_free(&s->conf);
 	pd_free_files(&s->files);
 	pd_listen_close(&s->listeners, keep);
+	hb_buf_free(&s->warnings);
 }
 
 static void
-log_kept(struct hb_span why)
+log_kept(const struct pd_parent *pd, struct hb_span why)
 {
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct hb_span rest = why, first = hb_span_cut(&rest, '\n');
+
+	hb_buf_addf(&text, "it was refused, what was in force before still is: "
+	    "%.*s", HB_SPAN_ARG(first));
+	hb_trouble_begin(HB_EV_CONFIG, hb_span_str(pd->conf_file),
+	    hb_buf_span(&text));
+	hb_buf_free(&text);
 	HB_LOG(HB_LOG_ERROR, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "kept"),
 	    hb_kv_span(HB_K_ERROR, why));
 }
@@ -132,6 +184,7 @@ pd_reload_done(struct pd_parent *pd)
 		    pd->procs[i].generation != pd->generation)
 			return;
 	drop(&pd->before, &pd->now.listeners);
+	hb_trouble_end(HB_EV_CONFIG, hb_span_str(pd->conf_file));
 	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "reloaded"));
 	pd_say_features(pd->now.conf);
 	settle(pd, 0, NULL);
@@ -146,7 +199,7 @@ pd_reload_refused(struct pd_parent *pd, uint32_t generation, const char *why)
 	pd->now = pd->before;
 	pd->before = (struct pd_setup){ 0 };
 	spread(pd);
-	log_kept(hb_span_str(why));
+	log_kept(pd, hb_span_str(why));
 	settle(pd, 1, why);
 }
 
@@ -159,6 +212,7 @@ on_late(void *ctx)
 	struct pd_parent *pd = ctx;
 
 	drop(&pd->before, &pd->now.listeners);
+	hb_trouble_end(HB_EV_CONFIG, hb_span_str(pd->conf_file));
 	HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "reloaded"),
 	    hb_kv_str(HB_K_TEXT, text));
 	settle(pd, 1, text);
@@ -177,7 +231,7 @@ pd_reload(struct pd_parent *pd, struct hb_buf *why)
 	}
 	if (prepare(pd, &next, why) != 0) {
 		reopen_logs(pd);
-		log_kept(hb_buf_span(why));
+		log_kept(pd, hb_buf_span(why));
 		return HB_E_SYNTAX;
 	}
 	pd_notify("RELOADING=1\n");

@@ -19,7 +19,7 @@ enum {
 	HB_COUNTERS_GOODS = 4096  /* logins at networks, of one worker */
 };
 
-struct hb_place {
+struct hb_client_count {
 	_Atomic uint64_t client; /* keyed hash of the address; 0: free */
 	_Atomic uint32_t sessions;
 	_Atomic uint32_t started; /* new sessions since window_ms */
@@ -48,7 +48,7 @@ struct hb_part {
 	uint32_t unused;
 	struct hb_mark mark[HB_COUNTERS_MARKS];
 	struct hb_good good[HB_COUNTERS_GOODS];
-	struct hb_place place[];
+	struct hb_client_count place[];
 };
 
 struct hb_counters {

@@ -31,7 +31,7 @@ enum {
 static size_t
 part_size(uint32_t places)
 {
-	return sizeof(struct hb_part) + places * sizeof(struct hb_place);
+	return sizeof(struct hb_part) + places * sizeof(struct hb_client_count);
 }
 
 static uint32_t
@@ -147,7 +147,7 @@ hb_counters_forget(struct hb_counters *c, unsigned worker, bool all)
 	if (all)
 		memset(part->mark, 0, sizeof(part->mark) + sizeof(part->good));
 	atomic_store(&part->sessions, 0);
-	memset(part->place, 0, c->places * sizeof(struct hb_place));
+	memset(part->place, 0, c->places * sizeof(struct hb_client_count));
 	put_head(c, part);
 }
 
@@ -238,7 +238,7 @@ client_key(const struct hb_counters *c, const struct hb_netaddr *a)
 	return hb_siphash(c->key, hb_span(a->b, n)) | 1;
 }
 
-static struct hb_place *
+static struct hb_client_count *
 bucket(const struct hb_counters *c, unsigned worker, uint64_t key)
 {
 	uint64_t at = (key >> 1) & (c->places - 1) &
@@ -247,10 +247,10 @@ bucket(const struct hb_counters *c, unsigned worker, uint64_t key)
 	return &c->part[worker]->place[at];
 }
 
-static struct hb_place *
+static struct hb_client_count *
 find(const struct hb_counters *c, unsigned worker, uint64_t key)
 {
-	struct hb_place *b;
+	struct hb_client_count *b;
 
 	if (c->part[worker] == NULL)
 		return NULL;
@@ -262,10 +262,10 @@ find(const struct hb_counters *c, unsigned worker, uint64_t key)
 }
 
 /* The place with the oldest window among those without sessions, or NULL. */
-static struct hb_place *
-idle_place(struct hb_place *b)
+static struct hb_client_count *
+idle_place(struct hb_client_count *b)
 {
-	struct hb_place *best = NULL;
+	struct hb_client_count *best = NULL;
 
 	for (int i = 0; i < HB_COUNTERS_BUCKET; i++) {
 		if (atomic_load(&b[i].sessions) != 0)
@@ -277,10 +277,10 @@ idle_place(struct hb_place *b)
 	return best;
 }
 
-static struct hb_place *
+static struct hb_client_count *
 find_or_take(struct hb_counters *c, uint64_t key)
 {
-	struct hb_place *p = find(c, c->self, key);
+	struct hb_client_count *p = find(c, c->self, key);
 
 	if (p != NULL)
 		return p;
@@ -306,7 +306,7 @@ client_sessions(const struct hb_counters *c, uint64_t key)
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++) {
-		struct hb_place *p = find(c, w, key);
+		struct hb_client_count *p = find(c, w, key);
 
 		if (p != NULL)
 			n += believed(atomic_load(&p->sessions));
@@ -317,7 +317,7 @@ client_sessions(const struct hb_counters *c, uint64_t key)
 /* A window begins with a session, not by the clock: a burst is never counted
  * in two halves. */
 static bool
-is_over(struct hb_place *p, const struct hb_rate *rate, int64_t now_ms)
+is_over(struct hb_client_count *p, const struct hb_rate *rate, int64_t now_ms)
 {
 	int64_t age = now_ms - atomic_load(&p->window_ms);
 
@@ -332,7 +332,7 @@ client_started(const struct hb_counters *c, uint64_t key,
 	unsigned n = 0;
 
 	for (unsigned w = 0; w < c->workers; w++) {
-		struct hb_place *p = find(c, w, key);
+		struct hb_client_count *p = find(c, w, key);
 
 		if (p != NULL && !is_over(p, rate, now_ms))
 			n += believed(atomic_load(&p->started));
@@ -341,7 +341,7 @@ client_started(const struct hb_counters *c, uint64_t key,
 }
 
 static void
-count_start(struct hb_place *p, const struct hb_rate *rate, int64_t now_ms)
+count_start(struct hb_client_count *p, const struct hb_rate *rate, int64_t now_ms)
 {
 	if (atomic_load(&p->started) == 0 || is_over(p, rate, now_ms)) {
 		atomic_store(&p->window_ms, now_ms);
@@ -373,7 +373,7 @@ hb_counters_enter(struct hb_counters *c, const struct hb_netaddr *client,
     const struct hb_conf *limits, int64_t now_ms, uint32_t *slot)
 {
 	uint64_t key = client->family != 0 ? client_key(c, client) : 0;
-	struct hb_place *p = key != 0 ? find_or_take(c, key) : NULL;
+	struct hb_client_count *p = key != 0 ? find_or_take(c, key) : NULL;
 	enum hb_admit got;
 
 	atomic_fetch_add(&c->part[c->self]->sessions, 1);

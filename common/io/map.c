@@ -18,9 +18,11 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/table.h"
+#include "common/io/readfile.h"
+#include "common/io/trouble.h"
 
 enum {
-	FILE_MAX = 256 * 1024 * 1024,
+	LINES_TOLD = 10,
 	AT_ONCE = 64 << 10, /* bytes of text that one lookup may wait for */
 	SLICE = 1000	    /* entries of a longer one */
 };
@@ -43,6 +45,7 @@ struct content {
 	struct version version;
 	struct hb_buf text;
 	struct hb_maptext mt;
+	int64_t bad; /* lines that are no entries */
 	struct hb_arena *arena;
 	struct entry *entries;
 };
@@ -54,6 +57,8 @@ struct hb_map {
 	bool loaded, from_db;
 	struct version version; /* of what is loaded */
 	uint64_t loads;
+	int failed; /* -errno: this version is of no use, it is not read again */
+	struct version failed_version;
 	struct hb_arena *arena; /* of a text file */
 	struct entry *entries;
 	struct content *next; /* that is being read, while the old one counts */
@@ -120,15 +125,18 @@ hb_map_close(struct hb_map **m)
 	*m = NULL;
 }
 
-static bool
+/* 0 or -errno. */
+static int
 get_version(const char *path, struct version *v)
 {
 	struct stat st;
 
 	if (stat(path, &st) != 0)
-		return false;
+		return -errno;
 	*v = (struct version){ st.st_dev, st.st_ino, st.st_size, st.st_mtim };
-	return true;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
 }
 
 static bool
@@ -148,40 +156,22 @@ is_newer(const struct version *a, const struct version *b)
 }
 
 /* Which file counts now: the text, or its .db when that is there and not
- * older.  HB_E_TEMP when there is neither. */
+ * older.  -errno when there is neither. */
 static int
 choose_file(const struct hb_map *m, bool *db, struct version *v)
 {
 	struct version t = { 0 }, d = { 0 };
-	bool has_text = m->kind != HB_MAP_HASH && get_version(m->text_path, &t);
-	bool has_db = m->kind != HB_MAP_TEXT && get_version(m->db_path, &d);
+	int text = m->kind != HB_MAP_HASH ? get_version(m->text_path, &t)
+					  : -ENOENT;
+	int hash = m->kind != HB_MAP_TEXT ? get_version(m->db_path, &d)
+					  : -ENOENT;
+	bool has_text = text == 0, has_db = hash == 0;
 
 	if (!has_text && !has_db)
-		return HB_E_TEMP;
+		return m->kind == HB_MAP_HASH ? hash : text;
 	*db = has_db && (!has_text || is_newer(&d, &t));
 	*v = *db ? d : t;
 	return 0;
-}
-
-static int
-read_whole(const char *path, struct hb_buf *out)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	unsigned char *room;
-	ssize_t n = -1;
-
-	if (fd < 0)
-		return HB_E_TEMP;
-	while (out->n < FILE_MAX) {
-		if (hb_buf_reserve(out, 65536, &room) < 0)
-			break;
-		n = read(fd, room, 65536);
-		if (n <= 0)
-			break;
-		hb_buf_added(out, (size_t)n);
-	}
-	close(fd);
-	return n == 0 ? 0 : HB_E_TEMP;
 }
 
 static void
@@ -220,6 +210,16 @@ add_entry(struct content *c, struct hb_span key, struct hb_span value)
 	hb_buf_free(&low);
 }
 
+static void
+tell_bad_line(const struct hb_map *m, struct content *c)
+{
+	if (c->bad++ < LINES_TOLD)
+		HB_LOG(HB_LOG_WARN, HB_EV_MAP,
+		    hb_kv_str(HB_K_FILE, m->text_path),
+		    hb_kv_int(HB_K_LINE, c->mt.line),
+		    hb_kv_str(HB_K_ERROR, "not an entry"));
+}
+
 /* The first entry of a key counts; a line that is no entry is told and
  * skipped.  False: that was all. */
 static bool
@@ -230,15 +230,19 @@ load_entry(struct hb_map *m)
 	int r = hb_maptext_next(&c->mt, &k, &v);
 
 	if (r < 0 || (r > 0 && v.n > HB_MAX_MAP_VALUE))
-		HB_LOG(HB_LOG_WARN, HB_EV_MAP,
-		    hb_kv_str(HB_K_FILE, m->text_path),
-		    hb_kv_int(HB_K_LINE, c->mt.line),
-		    hb_kv_str(HB_K_ERROR, "not an entry"));
+		tell_bad_line(m, c);
 	else if (r > 0)
 		add_entry(c, k, v);
+	else if (c->bad > LINES_TOLD)
+		HB_LOG(HB_LOG_WARN, HB_EV_MAP,
+		    hb_kv_str(HB_K_FILE, m->text_path),
+		    hb_kv_int(HB_K_COUNT, c->bad),
+		    hb_kv_str(HB_K_ERROR, "lines that are no entries"));
 	return r != 0;
 }
 
+/* 0 or -errno; ENODATA for an empty file, which is what a full disk leaves:
+ * a file without entries has a comment. */
 static int
 begin_text(struct hb_map *m, const struct version *v)
 {
@@ -249,7 +253,9 @@ begin_text(struct hb_map *m, const struct version *v)
 	c->version = *v;
 	c->text = HB_BUF_INIT(0);
 	c->arena = hb_arena_new();
-	r = read_whole(m->text_path, &c->text);
+	r = hb_read_file(m->text_path, HB_MAX_MAP_FILE, &c->text);
+	if (r == 0 && c->text.n == 0)
+		r = -ENODATA;
 	hb_maptext_init(&c->mt, hb_buf_span(&c->text), m->syntax);
 	if (r < 0)
 		drop_next(m);
@@ -331,31 +337,75 @@ open_db(const char *path, u_int32_t flags)
 }
 
 static int
+load_db(struct hb_map *m)
+{
+	DB *db;
+
+	errno = 0;
+	db = open_db(m->db_path, DB_RDONLY);
+	if (db == NULL)
+		return errno > 0 ? -errno : -EIO;
+	unload(m);
+	m->db = db;
+	return 0;
+}
+
+static int
+load(struct hb_map *m, bool db, const struct version *v)
+{
+	int r;
+
+	if (db)
+		drop_next(m);
+	r = db ? load_db(m) : load_text(m, v);
+	m->failed = r == -ENODATA || r == -EFBIG ? r : 0;
+	m->failed_version = *v;
+	if (r < 0 || !db)
+		return r;
+	m->loaded = m->from_db = true;
+	m->version = *v;
+	m->loads++;
+	return 0;
+}
+
+/* The operator hears once that the file cannot be read, and once that it can
+ * again. */
+static void
+tell(const struct hb_map *m, int r)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct hb_span what = hb_span_str(m->text_path);
+
+	if (r == 0) {
+		hb_trouble_end(HB_EV_MAP, what);
+		return;
+	}
+	hb_buf_addf(&text, "cannot be read: %s%s",
+	    r == -ENODATA ? "It is empty" : hb_file_error(r),
+	    m->loaded ? "; what it said before stays in force" : "");
+	hb_trouble_begin(HB_EV_MAP, what, hb_buf_span(&text));
+	hb_buf_free(&text);
+}
+
+/* What was read before stays in force when the file can no longer be. */
+static int
 refresh(struct hb_map *m)
 {
 	struct version v;
 	bool db;
 	int r = choose_file(m, &db, &v);
 
-	if (r < 0)
-		return r;
-	if (m->loaded && m->from_db == db && same_version(&v, &m->version))
+	if (r == 0 && m->loaded && m->from_db == db &&
+	    same_version(&v, &m->version)) {
+		tell(m, 0);
 		return 0;
-	if (!db) {
-		r = load_text(m, &v);
-		if (r < 0)
-			unload(m);
-		return r;
 	}
-	drop_next(m);
-	unload(m);
-	m->db = open_db(m->db_path, DB_RDONLY);
-	if (m->db == NULL)
-		return HB_E_TEMP;
-	m->loaded = m->from_db = true;
-	m->version = v;
-	m->loads++;
-	return 0;
+	if (r == 0 && m->failed < 0 && same_version(&v, &m->failed_version))
+		r = m->failed;
+	else if (r == 0)
+		r = load(m, db, &v);
+	tell(m, r);
+	return r == 0 || m->loaded ? 0 : HB_E_TEMP;
 }
 
 uint64_t

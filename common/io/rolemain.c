@@ -17,6 +17,7 @@
 #include "common/io/logsink.h"
 #include "common/io/sandbox.h"
 #include "common/proto/here.h"
+#include "common/io/trouble.h"
 #include "common/proto/stats.h"
 
 enum {
@@ -687,6 +688,17 @@ log_lost(void *ctx)
 	hb_peer_post(env->parent, HB_IPC_LOG_LOST, &m, -1);
 }
 
+static void
+tell_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text)
+{
+	struct hb_role_env *env = ctx;
+	struct ipc_trouble m = { .event = ev, .on = on, .what = what,
+		.text = text };
+
+	hb_peer_post(env->parent, HB_IPC_TROUBLE, &m, -1);
+}
+
 /* Tables of this process are hashed with a key of its own. */
 static void
 seed_tables(void)
@@ -717,6 +729,7 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 		.on_close = on_peer_close, .on_drain = on_peer_drain };
 	env->parent = hb_peer_new(env->loop, PARENT_FD, env->role,
 	    HB_ROLE_PARENT, 0, &priv->parent_ops, env);
+	hb_trouble_tell(tell_trouble, env);
 }
 
 int

@@ -158,7 +158,9 @@ hb_tls_bound(void *ssl_ctx)
 static BIO *
 bio_of(struct hb_span pem)
 {
-	BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(pem.p, (int)pem.n) : NULL;
+	/* An empty file has no bytes to point to, which OpenSSL refuses. */
+	const void *p = pem.n > 0 ? pem.p : (const void *)"";
+	BIO *b = pem.n <= INT_MAX ? BIO_new_mem_buf(p, (int)pem.n) : NULL;
 
 	if (b == NULL)
 		HB_BUG("out of memory");

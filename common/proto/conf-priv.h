@@ -29,6 +29,7 @@ struct hb_conf_line {
 	const struct hb_conf_source *src;
 	struct hb_conf_report *report;
 	struct hb_arena *arena;
+	struct hb_places *places;
 	const char *file;
 	unsigned line;
 	const struct hb_conf_row *row;
@@ -93,8 +94,12 @@ void hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
 void hb_conf_put_word(struct hb_buf *out, const char *word);
 /* PATH, made absolute from the configuration's folder; arena-owned. */
 char *hb_conf_path(struct hb_conf_line *l, const char *path);
-/* Reports a file that cannot be read, where files are looked at. */
-void hb_conf_look(struct hb_conf_line *l, const char *path);
+/* Notes what has to be looked at outside; strings of AT are arena-owned. */
+void hb_conf_place(struct hb_conf_line *l, const struct hb_place *at);
+/* Reads a file that is part of the configuration.  What is wrong with it is
+ * reported; 0 or -errno. */
+int hb_conf_read(struct hb_conf_line *l, const char *path,
+    struct hb_buf *content);
 /* Adds S (arena-owned) to LIST. */
 void hb_strs_add(struct hb_arena *a, struct hb_strs *list, char *s);
 /* LIST of N elements of SIZE gets one more, zeroed; returns it. */

@@ -7,6 +7,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "common/proto/template.h"
 
 enum { MAX_WORDS = 4096, MAX_LISTED = 200 };
 
@@ -18,11 +19,22 @@ static const struct hb_conf_row rows[] = {
 #undef CONF_WORD
 };
 
+/* A text being read, and the one that includes it. */
+struct text {
+	const char *file; /* arena-owned */
+	const struct text *above;
+};
+
 struct reader {
 	const struct hb_conf_source *src;
 	struct hb_conf_report *report;
 	struct hb_conf *conf;
-	unsigned seen[HB_ARRAY_LEN(rows)]; /* line of the first use */
+	const struct text *text;
+	/* the first use of each word */
+	struct {
+		const char *file;
+		unsigned line;
+	} seen[HB_ARRAY_LEN(rows)];
 	unsigned files;
 	bool canonical;
 };
@@ -64,6 +76,48 @@ hb_conf_warn(struct hb_conf_line *l, const char *fmt, ...)
 	va_start(ap, fmt);
 	report_line(l, "warning: ", fmt, ap);
 	va_end(ap);
+}
+
+void
+hb_conf_report_at(struct hb_conf_report *report, const struct hb_place *at,
+    bool warning, const char *fmt, ...)
+{
+	struct hb_conf_line l = { .report = report, .file = at->file,
+		.line = at->line };
+	size_t *count = warning ? &report->warnings : &report->errors;
+	va_list ap;
+
+	if ((*count)++ >= MAX_LISTED)
+		return;
+	va_start(ap, fmt);
+	report_line(&l, warning ? "warning: " : "", fmt, ap);
+	va_end(ap);
+}
+
+const struct hb_place *
+hb_conf_line_of(const struct hb_conf *c, struct hb_span word)
+{
+	for (size_t i = 0; i < c->places.n; i++)
+		if (c->places.v[i].kind == HB_PLACE_LINE &&
+		    hb_span_eq(hb_span_str(c->places.v[i].word), word))
+			return &c->places.v[i];
+	return NULL;
+}
+
+void
+hb_conf_place(struct hb_conf_line *l, const struct hb_place *at)
+{
+	struct hb_place *p;
+	void *list = l->places->v;
+
+	if (l->canonical || l->is_default)
+		return;
+	p = hb_conf_grow(l->arena, &list, &l->places->n, sizeof(*p));
+	l->places->v = list;
+	*p = *at;
+	p->word = l->row != NULL ? l->row->word : "include";
+	p->file = l->file;
+	p->line = l->line;
 }
 
 void *
@@ -221,10 +275,10 @@ apply_row(struct reader *r, struct hb_conf_line *l)
 	const struct hb_conf_type_ops *type = hb_conf_types[l->row->type];
 	size_t i = (size_t)(l->row - rows);
 
-	if (r->seen[i] != 0 && (l->row->flags & HB_CW_MANY) == 0 &&
+	if (r->seen[i].line != 0 && (l->row->flags & HB_CW_MANY) == 0 &&
 	    !l->is_default) {
 		hb_conf_error(l, "'%s' is already given in line %u",
-		    l->row->word, r->seen[i]);
+		    l->row->word, r->seen[i].line);
 		return;
 	}
 	if ((l->row->flags & HB_CW_REFUSED) != 0 && !l->is_default) {
@@ -237,13 +291,37 @@ apply_row(struct reader *r, struct hb_conf_line *l)
 		    type->syntax);
 		return;
 	}
-	if (!l->is_default)
-		r->seen[i] = l->line;
+	if (!l->is_default && r->seen[i].line == 0) {
+		r->seen[i].line = l->line;
+		r->seen[i].file = l->file;
+	}
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_LINE });
 	type->parse(l, (unsigned char *)r->conf + l->row->offset);
 	note_unbuilt(r, l);
 }
 
 static void read_text(struct reader *r, const char *file, struct hb_span text);
+
+static bool
+is_being_read(const struct reader *r, const char *path)
+{
+	for (const struct text *t = r->text; t != NULL; t = t->above)
+		if (strcmp(t->file, path) == 0)
+			return true;
+	return false;
+}
+
+int
+hb_conf_read(struct hb_conf_line *l, const char *path, struct hb_buf *content)
+{
+	int e = l->src->read(l->src->ctx, path, content);
+
+	if (e != 0)
+		hb_conf_error(l, "cannot read %s: %s", path, hb_file_error(e));
+	else if (content->n == 0)
+		hb_conf_error(l, "%s is empty", path);
+	return e;
+}
 
 static void
 include_file(struct reader *r, struct hb_conf_line *l)
@@ -262,10 +340,14 @@ include_file(struct reader *r, struct hb_conf_line *l)
 		return;
 	}
 	path = hb_conf_path(l, l->v[0]);
-	e = r->src->read(r->src->ctx, path, &content);
-	if (e != 0)
-		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
-	else
+	if (is_being_read(r, path)) {
+		hb_conf_error(l, "%s includes itself", path);
+		return;
+	}
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_TEXT,
+		.path = path });
+	e = hb_conf_read(l, path, &content);
+	if (e == 0)
 		read_text(r, path, hb_buf_span(&content));
 	hb_buf_free(&content);
 }
@@ -292,8 +374,8 @@ read_line(struct reader *r, const char *file, unsigned number,
     struct hb_span text)
 {
 	struct hb_conf_line l = { .src = r->src, .report = r->report,
-		.arena = r->conf->arena, .file = file, .line = number,
-		.canonical = r->canonical };
+		.arena = r->conf->arena, .places = &r->conf->places,
+		.file = file, .line = number, .canonical = r->canonical };
 	char *word;
 
 	if (text.n > HB_MAX_CONF_LINE) {
@@ -328,9 +410,14 @@ read_line(struct reader *r, const char *file, unsigned number,
 static void
 read_text(struct reader *r, const char *file, struct hb_span text)
 {
+	struct text t = { hb_arena_cstr(r->conf->arena, hb_span_str(file)),
+		r->text };
+
+	r->text = &t;
 	text = hb_span_markless(text);
 	for (unsigned number = 1; text.n > 0; number++)
-		read_line(r, file, number, hb_span_cut(&text, '\n'));
+		read_line(r, t.file, number, hb_span_cut(&text, '\n'));
+	r->text = t.above;
 }
 
 /* Words that were not given take their defaults. */
@@ -339,10 +426,10 @@ apply_defaults(struct reader *r)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_line l = { .src = r->src, .report = r->report,
-			.arena = r->conf->arena, .row = &rows[i],
-			.is_default = true };
+			.arena = r->conf->arena, .places = &r->conf->places,
+			.row = &rows[i], .is_default = true };
 
-		if (r->seen[i] != 0 || rows[i].def == NULL || r->canonical)
+		if (r->seen[i].line != 0 || rows[i].def == NULL || r->canonical)
 			continue;
 		if (split_line(&l, hb_span_str(rows[i].def)) == 0)
 			apply_row(r, &l);
@@ -352,16 +439,117 @@ apply_defaults(struct reader *r)
 static unsigned
 seen_at(const struct reader *r, const char *word)
 {
-	return r->seen[find_row(word) - rows];
+	return r->seen[find_row(word) - rows].line;
+}
+
+/* The line that gives WORD, for reports. */
+static struct hb_conf_line
+line_of(const struct reader *r, const char *word)
+{
+	size_t i = (size_t)(find_row(word) - rows);
+
+	return (struct hb_conf_line){ .report = r->report, .row = &rows[i],
+		.file = r->seen[i].file, .line = r->seen[i].line,
+		.is_default = r->seen[i].line == 0,
+		.canonical = r->canonical };
 }
 
 static void
 check_line(struct reader *r, const char *word, const char *what)
 {
-	struct hb_conf_line l = { .report = r->report, .file = r->src->file,
-		.line = seen_at(r, word) };
+	struct hb_conf_line l = line_of(r, word);
 
 	hb_conf_error(&l, "'%s' %s", word, what);
+}
+
+static void
+warn_line(struct reader *r, const char *word, const char *what)
+{
+	struct hb_conf_line l = line_of(r, word);
+
+	hb_conf_warn(&l, "'%s' %s", word, what);
+}
+
+static bool
+has_account(const struct hb_conf *c, const char *role)
+{
+	for (size_t i = 0; i < c->users.n; i++)
+		if (strcmp(c->users.v[i].role, role) == 0)
+			return true;
+	return false;
+}
+
+/* Whose mailbox is it?  With a map of users there is one account for all, and
+ * so one home. */
+static void
+check_mailbox(struct reader *r)
+{
+	const struct hb_conf *c = r->conf;
+	struct hb_span t = hb_span_str(c->deliver.arg);
+	bool home = hb_template_at_home(t) || hb_template_has(t, 'h');
+	bool own = hb_template_has(t, 'u') || hb_template_has(t, 'a');
+
+	if (c->deliver.kind == HB_DELIVER_LMTP || seen_at(r, "deliver") == 0)
+		return;
+	if (home && !c->local_users.passwd && !has_account(c, "local"))
+		warn_line(r, "deliver", "goes to nobody's home, which is not "
+		    "there: with a map of users 'user local NAME' gives one");
+	if (!own && (!home || !c->local_users.passwd) &&
+	    c->deliver.kind != HB_DELIVER_COMMAND)
+		warn_line(r, "deliver", "is one mailbox for all users: it has "
+		    "neither %u nor %a");
+}
+
+/* Would a connection to ROUTE's host come to LISTEN? */
+static bool
+leads_to(const struct hb_conf *c, const struct hb_route *route,
+    const struct hb_listen *listen)
+{
+	static const uint16_t ports[] = {
+#define X(sym, prefix, port) [HB_ROUTE_##sym] = (port),
+		HB_ROUTES(X)
+#undef X
+	};
+	struct hb_netaddr host = { 0 };
+	bool loopback = listen->any || hb_netaddr_is_loopback(&listen->addr);
+
+	if (listen->addr.port !=
+	    (route->port != 0 ? route->port : ports[route->kind]))
+		return false;
+	if (!route->literal && hb_span_eq_nocase(route->host,
+	    hb_span_str(c->hostname)))
+		return listen->any || !loopback;
+	if (hb_span_eq_nocase(route->host, HB_SPAN("localhost")))
+		return loopback;
+	if (!route->literal || hb_netaddr_parse(route->host, &host) < 0)
+		return false;
+	host.port = listen->addr.port;
+	return hb_netaddr_eq(&host, &listen->addr) ||
+	    (listen->any && hb_netaddr_is_loopback(&host));
+}
+
+/* A route that leads back to this server: the mail would go round until it has
+ * too many Received lines, and come back to its sender. */
+static void
+check_routes(struct reader *r)
+{
+	const struct hb_conf *c = r->conf;
+
+	for (size_t i = 0; i < c->places.n; i++) {
+		const struct hb_place *at = &c->places.v[i];
+		struct hb_route route;
+		bool self = false;
+
+		if (at->kind != HB_PLACE_ROUTE || c->hostname == NULL ||
+		    hb_route_parse(hb_span_str(at->path), &route) < 0 ||
+		    route.kind < HB_ROUTE_SMTP || route.kind > HB_ROUTE_SMTPS)
+			continue;
+		for (size_t k = 0; k < c->listens.n && !self; k++)
+			self = leads_to(c, &route, &c->listens.v[k]);
+		if (self)
+			hb_conf_report_at(r->report, at, false, "%s is this "
+			    "server itself: mail would go round", at->path);
+	}
 }
 
 /* What depends on more than one word. */
@@ -378,6 +566,8 @@ cross_check(struct reader *r)
 			    "needs 'lab on'");
 	if (c->retry.first_ms > c->retry.max_ms)
 		check_line(r, "retry", "has a first wait above its max");
+	check_mailbox(r);
+	check_routes(r);
 	if (c->smarthost.route != NULL && c->hostname != NULL &&
 	    strstr(c->smarthost.route, "lmtp") == c->smarthost.route)
 		check_line(r, "smarthost", "cannot be an LMTP server");
@@ -398,6 +588,9 @@ fill_names(struct reader *r)
 		r->report->errors++;
 		return;
 	}
+	if (strchr(c->hostname, '.') == NULL)
+		warn_line(r, "hostname", "has no domain: many servers refuse "
+		    "mail from such a name");
 	if (c->domains.n == 0)
 		hb_strs_add(c->arena, &c->domains, c->hostname);
 }

@@ -179,12 +179,48 @@ enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
 HB_CONF_TYPES(X)
 #undef X
 
+/*
+ * Where the configuration says what can only be looked at outside: files,
+ * folders, accounts, the time.  The parent looks at them (pd_conf_check) and
+ * tells what it finds by their line.
+ */
+enum hb_place_kind {
+	HB_PLACE_LINE,	  /* each line that gives a word */
+	HB_PLACE_TEXT,	  /* file that is part of the configuration */
+	HB_PLACE_CERT,	  /* path: chain, more: key */
+	HB_PLACE_CA,	  /* path */
+	HB_PLACE_ALIASES, /* path, kind of map */
+	HB_PLACE_USERS,	  /* path, kind of map: local-users */
+	HB_PLACE_LOGINS,  /* path: auth passwd-file */
+	HB_PLACE_LOG,	  /* path */
+	HB_PLACE_MAILBOX, /* path: a template */
+	HB_PLACE_COMMAND, /* path: a template */
+	HB_PLACE_SOCKET,  /* path: where an LMTP server listens */
+	HB_PLACE_ACCOUNT, /* path: name of the account, more: role */
+	HB_PLACE_HOSTS,	  /* path: hosts-file */
+	HB_PLACE_ROUTE,	  /* path: the route to a host */
+	HB_PLACE_UNTIL	  /* ms: a word that ends then */
+};
+struct hb_place {
+	enum hb_place_kind kind;
+	const char *word, *file;
+	unsigned line;
+	const char *path, *more;
+	enum hb_map_kind map;
+	int64_t ms;
+};
+struct hb_places {
+	struct hb_place *v;
+	size_t n;
+};
+
 struct hb_conf {
 	struct hb_arena *arena;
 #define CONF_WORD(word, type, field, def, min, max, flags, text)               \
 	hb_conf_type_##type field;
 #include "common/proto/conf.def"
 #undef CONF_WORD
+	struct hb_places places; /* none in text of hb_conf_dump */
 	struct hb_strs unbuilt; /* words that were given and have no function yet */
 	/* Of this host, not of the text: the parent tells (here.h). */
 	struct hb_addrs interfaces;
@@ -211,13 +247,19 @@ struct hb_conf_source {
 	hb_conf_read_fn read;
 	void *ctx;
 	const char *default_hostname; /* NULL: hostname must be in the text */
-	bool look; /* files that are read at start must be there */
 };
 
 /* Returns owned conf (always; use only if report->errors == 0). */
 struct hb_conf *hb_conf_parse(const struct hb_conf_source *src,
     struct hb_conf_report *report);
 void hb_conf_free(struct hb_conf **c);
+/* Reports a mistake (or a WARNING) by the line of AT. */
+void hb_conf_report_at(struct hb_conf_report *report,
+    const struct hb_place *at, bool warning, const char *fmt, ...)
+    HB_PRINTF(4, 5);
+/* The line that gave WORD first, or NULL. */
+const struct hb_place *hb_conf_line_of(const struct hb_conf *c,
+    struct hb_span word);
 /* Canonical text, every value written out; parses back to an equal conf. */
 void hb_conf_dump(const struct hb_conf *c, struct hb_buf *out);
 /* The keyword part of hauberk.conf(5), mdoc. */

@@ -1,7 +1,9 @@
 /* Values of the configuration: where mail goes, and how.  Floor 1. */
 #include "common/proto/conf-priv.h"
 
+#include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/proto/template.h"
 
 static const struct hb_conf_choice deliver_kinds = {
 	(const char *const[]){ "maildir", "mbox", "lmtp", "command" }, 4
@@ -28,11 +30,19 @@ route_word(struct hb_conf_line *l, const char *s)
 	char *text = NULL;
 
 	if (hb_route_parse(hb_span_str(s), &r) == 0) {
-		if (r.kind == HB_ROUTE_LMTP_UNIX)
-			r.rest = hb_span_str(hb_conf_path(l,
-			    hb_arena_cstr(l->arena, r.rest)));
-		if (hb_route_format(&r, &b) == 0)
+		if (r.kind == HB_ROUTE_LMTP_UNIX) {
+			char *path = hb_conf_path(l,
+			    hb_arena_cstr(l->arena, r.rest));
+
+			hb_conf_place(l, &(struct hb_place){
+				.kind = HB_PLACE_SOCKET, .path = path });
+			r.rest = hb_span_str(path);
+		}
+		if (hb_route_format(&r, &b) == 0) {
 			text = hb_arena_cstr(l->arena, hb_buf_span(&b));
+			hb_conf_place(l, &(struct hb_place){
+				.kind = HB_PLACE_ROUTE, .path = text });
+		}
 	}
 	if (text == NULL)
 		hb_conf_error(l, "'%.64s' is not a destination such as "
@@ -82,36 +92,40 @@ joined(struct hb_conf_line *l)
 	return all;
 }
 
-/* Does the helper know each % of S?  False after reporting. */
-static bool
-is_template(struct hb_conf_line *l, const char *s)
+/* What the helper could not use is the operator's mistake, never that of the
+ * recipient whose mail would be the first to show it. */
+static void
+check_template(struct hb_conf_line *l, const struct hb_deliver *d)
 {
-	for (; (s = strchr(s, '%')) != NULL; s += 2)
-		if (s[1] == '\0' || strchr("udha%", s[1]) == NULL) {
-			hb_conf_error(l, "'%%' stands before u, d, h, a or "
-			    "another '%%', not in '%s'", s);
-			return false;
-		}
-	return true;
-}
+	struct hb_span t = hb_span_str(d->arg), bad = hb_template_mistake(t);
+	size_t words = 0;
 
-/* A path from the root, or below the home.  NULL after reporting. */
-static char *
-mailbox_path(struct hb_conf_line *l, const char *s)
-{
-	if ((s[0] == '~' && (s[1] == '/' || s[1] == '\0')) ||
-	    strncmp(s, "%h", 2) == 0)
-		return hb_arena_cstr(l->arena, hb_span_str(s));
-	if (s[0] != '~')
-		return hb_conf_path(l, s);
-	hb_conf_error(l, "'~' is the home of who gets the mail: '~/...'");
-	return NULL;
+	if (t.n > HB_MAX_TEMPLATE)
+		hb_conf_error(l, "longer than %d bytes", HB_MAX_TEMPLATE);
+	if (bad.n > 0)
+		hb_conf_error(l, "'%.*s' means nothing here; there are: "
+		    "%s", HB_SPAN_ARG(bad), HB_TEMPLATE_LETTERS);
+	if (d->kind != HB_DELIVER_COMMAND && t.p[0] != '/' &&
+	    !hb_template_at_home(t))
+		hb_conf_error(l, "'%.64s' is not the path of a mailbox: it "
+		    "begins with / or ~/ or %%h", d->arg);
+	if (d->kind != HB_DELIVER_COMMAND)
+		return;
+	if (t.p[0] != '/' && !hb_template_at_home(t))
+		hb_conf_error(l, "the command '%.64s' is not given by its full "
+		    "path", d->arg);
+	while (hb_span_word(&t).n > 0)
+		words++;
+	if (words > HB_TEMPLATE_WORDS)
+		hb_conf_error(l, "the command has more than %d words",
+		    HB_TEMPLATE_WORDS);
 }
 
 static void
 parse_deliver(struct hb_conf_line *l, void *field)
 {
 	TYPE(deliver, field);
+	bool path;
 	int kind = hb_conf_choose(l, &deliver_kinds, l->v[0]);
 
 	if (kind < 0)
@@ -121,14 +135,18 @@ parse_deliver(struct hb_conf_line *l, void *field)
 		hb_conf_bad_option(l, l->v[0]);
 		return;
 	}
+	path = v->kind == HB_DELIVER_MAILDIR || v->kind == HB_DELIVER_MBOX;
 	if (v->kind == HB_DELIVER_LMTP)
 		v->arg = lmtp_word(l, l->v[1]);
-	else if (v->kind == HB_DELIVER_COMMAND)
-		v->arg = joined(l);
+	else if (path && l->v[1][0] != '~' && l->v[1][0] != '%')
+		v->arg = hb_conf_path(l, l->v[1]);
 	else
-		v->arg = mailbox_path(l, l->v[1]);
-	if (v->kind != HB_DELIVER_LMTP && v->arg != NULL)
-		(void)is_template(l, v->arg);
+		v->arg = joined(l);
+	if (v->kind == HB_DELIVER_LMTP)
+		return;
+	check_template(l, v);
+	hb_conf_place(l, &(struct hb_place){ .kind = path
+		? HB_PLACE_MAILBOX : HB_PLACE_COMMAND, .path = v->arg });
 }
 
 static void
@@ -188,7 +206,8 @@ parse_smarthost(struct hb_conf_line *l, void *field)
 			continue;
 		}
 		v->auth_file = hb_conf_path(l, s);
-		l->unbuilt = "smarthost auth=";
+		hb_conf_error(l, "auth= has no function in this build, and a "
+		    "smarthost that wants a login would send every mail back");
 	}
 }
 
@@ -295,6 +314,8 @@ policy_option(struct hb_conf_line *l, struct hb_tls_policy *p,
 			hb_conf_error(l, "'%.64s' is not a date YYYY-MM-DD", s);
 		else
 			p->until_ms = day + 86400000;
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_UNTIL,
+			.path = l->v[0], .ms = p->until_ms });
 	} else if ((s = hb_conf_option(word, "reason")) != NULL) {
 		p->reason = hb_conf_keep(l, s);
 	} else {

@@ -46,6 +46,8 @@ parse_users(struct hb_conf_line *l, void *field)
 	v->v = list;
 	u->role = hb_conf_keep(l, l->v[0]);
 	u->account = hb_conf_keep(l, l->v[1]);
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_ACCOUNT,
+		.path = u->account, .more = u->role });
 }
 
 static void
@@ -127,6 +129,42 @@ listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
 	}
 }
 
+/* Do both take the same connections? */
+static bool
+overlaps(const struct hb_listen *a, const struct hb_listen *b)
+{
+	static const unsigned char none[16];
+	const struct hb_netaddr *x = &a->addr, *y = &b->addr;
+	size_t n = x->family == 4 ? 4 : 16;
+
+	if (x->port != y->port)
+		return false;
+	if (a->any || b->any)
+		return true;
+	return x->family == y->family &&
+	    (memcmp(x->b, y->b, n) == 0 || memcmp(x->b, none, n) == 0 ||
+		memcmp(y->b, none, n) == 0);
+}
+
+static void
+check_listen(struct hb_conf_line *l, const struct hb_listens *v,
+    const struct hb_listen *at)
+{
+	char other[HB_NETADDR_TEXT];
+
+	if (at->kind == HB_LISTEN_SUBMISSIONS && at->tls == HB_DEMAND_OFF)
+		hb_conf_error(l, "submissions is TLS from its first byte: "
+		    "there is no tls=off");
+	for (size_t i = 0; i < v->n; i++) {
+		if (!overlaps(&v->v[i], at))
+			continue;
+		hb_netaddr_format_port(&v->v[i].addr, other);
+		hb_conf_error(l, "'%.64s' is listened on already, by 'listen "
+		    "%s'", l->v[0], other);
+		return;
+	}
+}
+
 static void
 parse_listens(struct hb_conf_line *l, void *field)
 {
@@ -156,6 +194,7 @@ parse_listens(struct hb_conf_line *l, void *field)
 		at.tls = at.auth = HB_DEMAND_REQUIRE;
 	for (size_t i = 2; i < l->n; i++)
 		listen_option(l, &at, l->v[i]);
+	check_listen(l, v, &at);
 	if (at.auth != HB_DEMAND_OFF && at.tls == HB_DEMAND_OFF &&
 	    at.kind != HB_LISTEN_SUBMISSIONS)
 		hb_conf_warn(l, "passwords are taken inside TLS alone: nobody "
@@ -210,8 +249,8 @@ parse_certs(struct hb_conf_line *l, void *field)
 	v->v = list;
 	c->chain = hb_conf_path(l, l->v[0]);
 	c->key = hb_conf_path(l, key);
-	hb_conf_look(l, c->chain);
-	hb_conf_look(l, c->key);
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_CERT,
+		.path = c->chain, .more = c->key });
 }
 
 static void
@@ -251,6 +290,8 @@ parse_auths(struct hb_conf_line *l, void *field)
 	v->v = list;
 	a->kind = (enum hb_auth_kind)kind;
 	a->arg = hb_conf_path(l, l->v[1]);
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_LOGINS,
+		.path = a->arg, .map = HB_MAP_TEXT });
 }
 
 static void
@@ -291,10 +332,21 @@ map_word(struct hb_conf_line *l, const char *s, struct hb_mapspec *v)
 }
 
 static void
+place_map(struct hb_conf_line *l, enum hb_place_kind kind,
+    const struct hb_mapspec *v)
+{
+	if (v->arg != NULL)
+		hb_conf_place(l, &(struct hb_place){ .kind = kind,
+			.path = v->arg, .map = v->kind });
+}
+
+static void
 parse_map(struct hb_conf_line *l, void *field)
 {
 	if (hb_conf_one_value(l))
 		map_word(l, l->v[0], field);
+	if (strcmp(l->row->word, "aliases") == 0)
+		place_map(l, HB_PLACE_ALIASES, field);
 }
 
 static void
@@ -327,8 +379,10 @@ parse_users_map(struct hb_conf_line *l, void *field)
 	if (!hb_conf_one_value(l))
 		return;
 	v->passwd = strcmp(l->v[0], "passwd") == 0;
-	if (!v->passwd)
-		map_word(l, l->v[0], &v->map);
+	if (v->passwd)
+		return;
+	map_word(l, l->v[0], &v->map);
+	place_map(l, HB_PLACE_USERS, &v->map);
 }
 
 static void
@@ -379,6 +433,8 @@ parse_log(struct hb_conf_line *l, void *field)
 	} else {
 		v->kind = HB_LOGTO_FILE;
 		v->file = hb_conf_path(l, l->v[0]);
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_LOG,
+			.path = v->file });
 	}
 	for (size_t i = 1; i < l->n; i++)
 		log_option(l, v, l->v[i]);

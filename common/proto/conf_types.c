@@ -106,6 +106,9 @@ is_domain(const char *s)
 	if (n == 0 || n > HB_MAX_DOMAIN)
 		return false;
 	for (; *s != '\0'; s++) {
+		/* A label has no hyphen at either end. */
+		if (*s == '-' && (label == 0 || s[1] == '.' || s[1] == '\0'))
+			return false;
 		if (*s == '.') {
 			if (label == 0)
 				return false;
@@ -160,17 +163,22 @@ names_of_file(struct hb_conf_line *l, const char *path, struct hb_strs *list)
 {
 	struct hb_buf content = HB_BUF_INIT(0);
 	struct hb_span rest, word, line;
+	struct hb_conf_line at = *l; /* a line of that file */
+	char *full = hb_conf_path(l, path);
 	int e;
 
 	if (l->src->read == NULL) {
 		hb_conf_error(l, "file: is not possible here");
 		return;
 	}
-	e = l->src->read(l->src->ctx, hb_conf_path(l, path), &content);
-	if (e != 0)
-		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_TEXT,
+		.path = full });
+	e = hb_conf_read(l, full, &content);
 	rest = hb_span_markless(hb_buf_span(&content));
-	while (rest.n > 0) {
+	if (e != 0)
+		rest = HB_SPAN_NONE;
+	at.file = full;
+	for (at.line = 1; rest.n > 0; at.line++) {
 		char *name;
 
 		line = hb_span_cut(&rest, '\n');
@@ -178,7 +186,7 @@ names_of_file(struct hb_conf_line *l, const char *path, struct hb_strs *list)
 		word = hb_span_word(&line);
 		if (word.n == 0)
 			continue;
-		name = hb_conf_domain(l, hb_arena_cstr(l->arena, word));
+		name = hb_conf_domain(&at, hb_arena_cstr(l->arena, word));
 		if (name != NULL)
 			hb_strs_add(l->arena, list, name);
 	}
@@ -232,23 +240,12 @@ parse_path(struct hb_conf_line *l, void *field)
 {
 	TYPE(path, field);
 
-	if (hb_conf_one_value(l))
-		*v = hb_conf_path(l, l->v[0]);
-}
-
-/* A file that the start needs: its absence is a mistake of this line. */
-void
-hb_conf_look(struct hb_conf_line *l, const char *path)
-{
-	struct hb_buf content = HB_BUF_INIT(0);
-	int e;
-
-	if (!l->src->look)
+	if (!hb_conf_one_value(l))
 		return;
-	e = l->src->read(l->src->ctx, path, &content);
-	if (e != 0)
-		hb_conf_error(l, "cannot read %s: %s", path, strerror(-e));
-	hb_buf_free(&content);
+	*v = hb_conf_path(l, l->v[0]);
+	if (strcmp(l->row->word, "hosts-file") == 0)
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_HOSTS,
+			.path = *v });
 }
 
 static void
@@ -263,7 +260,8 @@ parse_paths(struct hb_conf_line *l, void *field)
 	for (size_t i = 0; i < l->n; i++) {
 		char *path = hb_conf_path(l, l->v[i]);
 
-		hb_conf_look(l, path);
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_CA,
+			.path = path });
 		hb_strs_add(l->arena, v, path);
 	}
 }
@@ -272,6 +270,24 @@ OPS(path, parse_path, dump_str, "PATH")
 OPS(paths, parse_paths, dump_strs, "FILE ...")
 
 /* addresses */
+
+/* One address was meant, or fewer bits: more clients would be let in than the
+ * line seems to say. */
+static void
+check_host_bits(struct hb_conf_line *l, const char *word,
+    const struct hb_cidr *c)
+{
+	struct hb_cidr net = *c;
+	char text[HB_NETADDR_TEXT];
+
+	for (unsigned i = c->bits; i < (c->net.family == 4 ? 32 : 128); i++)
+		net.net.b[i / 8] &= (uint8_t)~(0x80 >> i % 8);
+	if (hb_netaddr_eq(&net.net, &c->net))
+		return;
+	hb_cidr_format(&net, text);
+	hb_conf_error(l, "'%.64s' has bits behind its prefix: write %s, or the "
+	    "address alone", word, text);
+}
 
 static void
 parse_cidrs(struct hb_conf_line *l, void *field)
@@ -289,6 +305,7 @@ parse_cidrs(struct hb_conf_line *l, void *field)
 			    "such as 192.0.2.0/24 or 2001:db8::/32", l->v[i]);
 			continue;
 		}
+		check_host_bits(l, l->v[i], &c);
 		*(struct hb_cidr *)hb_conf_grow(l->arena, &list, &v->n,
 		    sizeof(c)) = c;
 		v->v = list;

@@ -2,6 +2,7 @@
 #include "common/proto/ipc.h"
 
 #include "common/base/err.h"
+#include "common/base/log.h"
 
 #define I_MSG(SYM, name, from, to, fd)                                         \
 	static const struct hb_field name##_fields[] = {                       \

@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/daemon/conf_load.h"
+#include "common/io/readfile.h"
 
 enum { END_WAIT_MS = 15000, READ_SIZE = 65536 };
 
@@ -22,7 +24,7 @@ static int
 read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 {
 	(void)ctx;
-	return pd_read_file(path, content);
+	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 
 char *
@@ -35,7 +37,7 @@ ctl_socket_of(const char *file)
 		.read = read_for_conf, .default_hostname = "localhost" };
 	struct hb_conf *conf;
 
-	if (pd_read_file(file, &text) < 0)
+	if (hb_read_file(file, HB_MAX_LOADED_FILE, &text) < 0)
 		hb_buf_clear(&text);
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/daemon/conf_load.h"
+#include "common/io/readfile.h"
 #include "common/io/map.h"
 
 enum { TEXT_MAX = 1 << 30 };
@@ -178,7 +180,7 @@ static char *
 aliases_of(const char *conf_file)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
-	struct hb_conf *conf = pd_conf_load(conf_file, false, &report);
+	struct hb_conf *conf = pd_conf_load(conf_file, &report);
 	char *path = conf->aliases.kind == HB_MAP_NONE ||
 		conf->aliases.kind == HB_MAP_SOCKET
 	    ? NULL : hb_strdup(conf->aliases.arg);
@@ -195,7 +197,7 @@ static int
 make_aliases(const char *path)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	int r = pd_read_file(path, &text), n = -1, code;
+	int r = hb_read_file(path, HB_MAX_LOADED_FILE, &text), n = -1, code;
 
 	code = r < 0 ? fail(EX_NOINPUT, "%s: %s", path, strerror(-r))
 		     : build(path, hb_buf_span(&text), HB_MAPSYN_ALIASES,
@@ -245,7 +247,7 @@ print_text(const char *path)
 	struct hb_buf text = HB_BUF_INIT(0);
 	struct hb_maptext m;
 	struct hb_span key, value;
-	int r = pd_read_file(path, &text);
+	int r = hb_read_file(path, HB_MAX_LOADED_FILE, &text);
 
 	if (r < 0)
 		return fail(EX_NOINPUT, "%s: %s", path, strerror(-r));

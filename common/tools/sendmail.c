@@ -20,7 +20,7 @@ load_conf(struct sm *s)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 
 	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
-						    : HB_CONF_FILE, false, &report);
+						    : HB_CONF_FILE, &report);
 	hb_buf_free(&report.text);
 	if (hb_span_copy(hb_span_str(hb_conf_origin(s->conf)), s->origin,
 		sizeof(s->origin)) < 0)

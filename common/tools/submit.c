@@ -35,9 +35,11 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/base/hash.h"
 #include "common/daemon/conf_load.h"
 #include "common/proto/intake.h"
+#include "common/io/readfile.h"
 #include "common/proto/maildrop.h"
 #include "common/proto/wire.h"
 
@@ -142,7 +144,7 @@ read_conf(const char *file, struct hb_buf *text)
 			close(fd);
 		fd = open(file, flags);
 	}
-	r = fd < 0 ? -errno : pd_read_fd(fd, text);
+	r = fd < 0 ? -errno : hb_read_fd(fd, HB_MAX_LOADED_FILE, text);
 	if (r < 0)
 		fail(EX_CONFIG, "%s: %s", file, strerror(-r));
 	close(fd);
@@ -152,7 +154,7 @@ static int
 read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 {
 	(void)ctx;
-	return pd_read_file(path, content);
+	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 
 /* The spool's folder maildrop/, owned; and the limits. */

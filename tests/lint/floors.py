@@ -53,6 +53,7 @@ LIBRARIES = (
     ("event2/*", ("common/io/loop.c",)),
     ("openssl/*", ("common/io/tls*.c", "common/io/keyprov.c",
                    "common/io/keysign.c", "common/io/selfsign.c",
+                   "common/io/certcheck.c",
                    "sts/http.c")),
     ("ares*.h", ("common/io/dns.c",)),
     ("curl/*", ("sts/http.c",)),
@@ -66,7 +67,7 @@ LIBRARIES = (
 )
 
 # what floors 0 to 2 include of the system
-PURE_HEADERS = {"config.h", "assert.h", "ctype.h", "inttypes.h", "limits.h",
+PURE_HEADERS = {"config.h", "assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h",
                 "stdalign.h", "stdarg.h", "stdbool.h", "stddef.h",
                 "stdint.h", "stdio.h", "stdlib.h", "string.h",
                 "sys/queue.h", "uthash.h"}

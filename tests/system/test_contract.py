@@ -319,6 +319,29 @@ def test_deliver_command_words(make_server):
     assert (record["result"], record["status"]) == ("fail", "5.1.1")
 
 
+def test_S_1_the_operators_mistake_waits(make_server):
+    """A letter that does not exist is refused by -n and reload, at its line;
+    a mailbox that turns out to have no usable path defers, with 4.3.5."""
+    hb = make_server(["deliver maildir /" + "%d" * 1000])
+    hb.send("a@c.test", "alice@hb.test", client.text("no path"))
+    record = hb.wait_record(ev="delivery", rcpt="alice@hb.test")
+    assert (record["result"], record["status"], record["reason"]) == (
+        "defer", "4.3.5", "configuration")
+    line = "deliver maildir /home/%n/Maildir"
+    hb.configure([line])
+    number = 1 + open(hb.conf).read().split("\n").index(line)
+    want = "%s:%d: '%%n' means nothing here" % (hb.conf, number)
+    done = hb.run(os.path.join(hauberkmod.SBIN, "hauberkd"), "-n", "-f",
+                  hb.conf)
+    assert done.code == 78 and want in done.err, done
+    done = hb.ctl("reload")
+    assert done.code == 1 and want in done.err + done.out, done
+    hb.configure()
+    assert hb.ctl("reload").code == 0
+    assert hb.ctl("flush").code == 0
+    assert hb.wait_mail("alice")
+
+
 # MTA-STS
 
 

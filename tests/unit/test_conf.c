@@ -16,6 +16,22 @@ read_file(void *ctx, const char *path, struct hb_buf *content)
 		hb_buf_adds(content, "One.example # ours\n\ntwo.example\n");
 	else if (strcmp(path, "/etc/mail/loop.conf") == 0)
 		hb_buf_adds(content, "include loop.conf\n");
+	else if (strcmp(path, "/etc/mail/ring.conf") == 0)
+		hb_buf_adds(content, "include ring2.conf\n");
+	else if (strcmp(path, "/etc/mail/ring2.conf") == 0)
+		hb_buf_adds(content, "\ninclude ring.conf\n");
+	else if (strcmp(path, "/etc/mail/empty.conf") == 0)
+		return 0;
+	else if (strcmp(path, "/etc/mail/retry.conf") == 0)
+		hb_buf_adds(content, "\nretry first=2h max=1h\n");
+	else if (strcmp(path, "/etc/mail/bad.domains") == 0)
+		hb_buf_adds(content, "a.test\n\n-b.test\n");
+	else if (strcmp(path, "/etc/mail/mark.conf") == 0)
+		hb_buf_adds(content, "\xef\xbb\xbfmax-hops 9\n");
+	else if (strcmp(path, "/etc/mail/mark.domains") == 0)
+		hb_buf_adds(content, "\xef\xbb\xbfone.test\n");
+	else if (strcmp(path, "/etc/mail/fifo") == 0)
+		return -EINVAL;
 	else
 		return -ENOENT;
 	return 0;
@@ -165,7 +181,7 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "policy-address 127.0.0.1", "needs 'lab on'" },
 		{ "include nowhere.conf", "cannot read /etc/mail/nowhere.conf" },
 		{ "include more.conf", "/etc/mail/more.conf:2: unknown word 'bogus'" },
-		{ "include loop.conf", "too many files" },
+		{ "include loop.conf", "/etc/mail/loop.conf:1: /etc/mail/loop.conf includes itself" },
 		{ "user nobody x", "is not understood" },
 		{ "workers smtpd=0", "1 to 64 processes" },
 		{ "recipient-delimiter a", "punctuation" },
@@ -182,6 +198,174 @@ mistakes_name_file_line_and_remedy(void **state)
 		if (report.errors == 0 || strstr((char *)report.text.p,
 		    rows[i].want) == NULL)
 			fail_msg("%s: %s", rows[i].text, report.text.p);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+}
+
+/* What would come to light by a recipient's mail is refused at its line. */
+static void
+test_S_1_letters_that_do_not_exist_are_refused(void **state)
+{
+	char many[HB_MAX_TEMPLATE + 15] = "deliver mbox /";
+	const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "deliver maildir /home/%n/Maildir", "h.conf:1: '%n' means nothing here; there are: %u user" },
+		{ "deliver mbox /var/mail/%U", "'%U' means nothing" },
+		{ "deliver mbox /var/mail/%u%", "'%' means nothing" },
+		{ "deliver command \"/bin/x %u %%% %d\"", "'% ' means nothing" },
+		{ "deliver maildir %u/Maildir", "begins with / or ~/ or %h" },
+		{ "deliver maildir ~bob/Maildir", "begins with / or ~/ or %h" },
+		{ "deliver command procmail -d %u", "not given by its full path" },
+		{ many, "longer than 2048 bytes" },
+	};
+	static const char *const good[] = { "deliver maildir %h/Maildir",
+		"deliver maildir ~/Maildir", "deliver mbox /m/%d/%u.%%",
+		"deliver mbox mail/%a", "deliver command /bin/x %u %d %h %a" };
+
+	(void)state;
+	memset(many + strlen(many), 'x', HB_MAX_TEMPLATE);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		hb_buf_add(&report.text, hb_span("", 1));
+		if (report.errors != 1 || strstr((char *)report.text.p,
+		    rows[i].want) == NULL)
+			fail_msg("%s: %s", rows[i].text, report.text.p);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
+		struct hb_conf *c = parse_good(good[i]);
+
+		hb_conf_free(&c);
+	}
+}
+
+static void
+test_S_14_mistakes_that_a_start_would_not_show(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "listen 127.0.0.1:25 smtp\nlisten 127.0.0.1:25 lmtp", "h.conf:2: '127.0.0.1:25' is listened on already, by 'listen 127.0.0.1:25'" },
+		{ "listen *:25 smtp\nlisten 192.0.2.1:25 smtp", "h.conf:2: '192.0.2.1:25' is listened on already, by 'listen *:25'" },
+		{ "listen [2001:db8::1]:25 smtp\nlisten *:25 smtp", "h.conf:2: '*:25' is listened on already" },
+		{ "listen 0.0.0.0:25 smtp\nlisten 192.0.2.1:25 smtp", "h.conf:2: '192.0.2.1:25' is listened on already" },
+		{ "listen 192.0.2.1:465 submissions tls=off", "h.conf:1: submissions is TLS from its first byte" },
+		{ "relay-from 203.0.113.5/8", "h.conf:1: '203.0.113.5/8' has bits behind its prefix: write 203.0.0.0/8, or" },
+		{ "relay-from 2001:db8::1/32", "write 2001:db8::/32, or" },
+		{ "domain -foo.org", "h.conf:1: '-foo.org' is not a domain name" },
+		{ "domain foo-.org", "'foo-.org' is not a domain name" },
+		{ "domain foo.org-", "'foo.org-' is not a domain name" },
+		{ "domain file:bad.domains", "/etc/mail/bad.domains:3: '-b.test' is not" },
+		{ "include ring.conf", "/etc/mail/ring2.conf:2: /etc/mail/ring.conf includes itself" },
+		{ "include empty.conf", "h.conf:1: /etc/mail/empty.conf is empty" },
+		{ "domain file:empty.conf", "h.conf:1: /etc/mail/empty.conf is empty" },
+		{ "include fifo", "cannot read /etc/mail/fifo: Not a regular file" },
+		{ "include retry.conf", "/etc/mail/retry.conf:2: 'retry' has a first" },
+		{ "smarthost smtp://x auth=f", "h.conf:1: auth= has no function in this build" },
+	};
+	static const char *const good[] = { "relay-from 10.0.0.0/8 10.1.2.3 "
+		"::1 192.0.2.128/25 2001:db8::/32", "domain a--b.test",
+		"listen 127.0.0.1:25 smtp\nlisten [::1]:25 smtp",
+		"listen 0.0.0.0:25 smtp\nlisten [::]:25 smtp",
+		"listen *:25 smtp\nlisten *:26 smtp" };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		hb_buf_add(&report.text, hb_span("", 1));
+		if (report.errors == 0 || strstr((char *)report.text.p,
+		    rows[i].want) == NULL)
+			fail_msg("%s: %s", rows[i].text, report.text.p);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
+		struct hb_conf *c = parse_good(good[i]);
+
+		hb_conf_free(&c);
+	}
+}
+
+/* Mail that goes round comes back to its sender. */
+static void
+test_S_1_a_route_to_this_server_itself_is_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} rows[] = {
+		{ "smarthost smtp://localhost", false },
+		{ "smarthost smtp://127.0.0.1", false },
+		{ "smarthost smtp://127.0.0.1:26", true },
+		{ "smarthost smtp://[::1]", true },
+		{ "listen *:25 smtp\nsmarthost smtp://[::1]", false },
+		{ "smarthost smtp://HOST.example", true },
+		{ "listen *:25 smtp\nsmarthost smtp://HOST.example", false },
+		{ "listen *:25 smtp\nsmarthost smtps://host.example", true },
+		{ "listen *:465 submissions\nroute x.test smtps://host.example", false },
+		{ "listen 192.0.2.1:587 submission\nroute * smtp+tls://192.0.2.1:587", false },
+		{ "listen 192.0.2.1:587 submission\nroute * smtp+tls://192.0.2.2:587", true },
+		{ "route x.test mx://host.example", true },
+		{ "route x.test lmtp://localhost:25", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		if ((report.errors == 0) != rows[i].good)
+			fail_msg("%s: %zu", rows[i].text, report.errors);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
+}
+
+static void
+test_F_24_a_byte_order_mark_is_skipped(void **state)
+{
+	struct hb_conf *c = parse_good("\xef\xbb\xbfmax-recipients 7\n"
+	    "include mark.conf\ndomain file:mark.domains\n");
+
+	(void)state;
+	assert_int_equal(c->max_recipients, 7);
+	assert_int_equal(c->max_hops, 9);
+	assert_string_equal(c->domains.v[0], "one.test");
+	hb_conf_free(&c);
+}
+
+static void
+test_S_1_whose_mailbox_it_is_is_told(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t warnings;
+	} rows[] = {
+		{ "deliver mbox /var/mail/all", 1 },
+		{ "deliver mbox /var/mail/%u", 0 },
+		{ "deliver maildir ~/Maildir", 0 },
+		{ "deliver maildir ~/%u\nlocal-users m", 1 },
+		{ "deliver maildir ~/Maildir\nlocal-users m", 2 },
+		{ "deliver maildir ~/%u\nlocal-users m\nuser local x", 0 },
+		{ "deliver maildir ~/M\nlocal-users m\nuser local x", 1 },
+		{ "deliver command /bin/x", 0 },
+		{ "local-users m", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_report report;
+		struct hb_conf *c = parse(rows[i].text, &report);
+
+		if (report.errors != 0 || report.warnings != rows[i].warnings)
+			fail_msg("%s: %zu", rows[i].text, report.warnings);
 		hb_buf_free(&report.text);
 		hb_conf_free(&c);
 	}
@@ -360,6 +544,14 @@ main(void)
 		cmocka_unit_test(defaults_are_those_of_the_interface),
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),
+		cmocka_unit_test(
+		    test_S_1_letters_that_do_not_exist_are_refused),
+		cmocka_unit_test(
+		    test_S_14_mistakes_that_a_start_would_not_show),
+		cmocka_unit_test(
+		    test_S_1_a_route_to_this_server_itself_is_refused),
+		cmocka_unit_test(test_F_24_a_byte_order_mark_is_skipped),
+		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),

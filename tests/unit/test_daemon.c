@@ -13,6 +13,7 @@
 #include "common/daemon/parent.h"
 #include "common/io/sandbox.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 #include "common/proto/endpoint.h"
 
 static int
@@ -84,13 +85,14 @@ static void
 reload_keeps_what_cannot_change(void **state)
 {
 	struct hb_conf *old = conf_of("spool /a\nworkers smtpd=2\n"),
-		       *c = conf_of("spool /b\nworkers smtpd=3\n"
-				    "hostname new.example\ntls-report on\n"),
-		       *same;
+		       *next = conf_of("spool /b\nworkers smtpd=3\n"
+				       "hostname new.example\n"
+				       "tls-report on\n"), *c, *same;
 	struct hb_buf changed = HB_BUF_INIT(0);
 
 	(void)state;
-	c = pd_conf_keep_fixed(old, c, &changed);
+	c = pd_conf_keep_fixed(old, next, &changed);
+	hb_conf_free(&next);
 	assert_string_equal(c->spool, "/a");
 	assert_int_equal(c->workers.smtpd, 2);
 	assert_string_equal(c->hostname, "new.example");
@@ -118,7 +120,7 @@ mistakes_are_found_in_a_file(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	dprintf(fd, "hostname mx.example\nspool rel\nnonsense 1\nretry x\n");
-	c = pd_conf_load(path, false, &report);
+	c = pd_conf_load(path, &report);
 	assert_int_equal(report.errors, 2);
 	assert_string_equal(c->spool, "/tmp/rel");
 	hb_conf_free(&c);
@@ -126,10 +128,50 @@ mistakes_are_found_in_a_file(void **state)
 	close(fd);
 	hb_buf_clear(&report.text);
 	report.errors = 0;
-	c = pd_conf_load(path, false, &report);
+	c = pd_conf_load(path, &report);
 	assert_int_equal(report.errors, 1);
 	hb_conf_free(&c);
 	hb_buf_free(&report.text);
+}
+
+static void
+trouble_is_counted_by_process(void **state)
+{
+	struct pd_parent pd = { 0 };
+	struct pd_proc queue = { .role = HB_ROLE_QUEUE };
+	char name[16];
+
+	(void)state;
+	hb_trouble_begin(HB_EV_MAP, HB_SPAN("/a"), HB_SPAN("nobody hears"));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/a"));
+	hb_trouble_tell(pd_own_trouble, &pd);
+	for (int again = 0; again < 2; again++) {
+		hb_trouble_begin(HB_EV_MAP, HB_SPAN("/a"), HB_SPAN("no"));
+		hb_trouble_begin(HB_EV_MAP, HB_SPAN("/b"), HB_SPAN("no"));
+		hb_trouble_begin(HB_EV_SPOOL, HB_SPAN("/b"), HB_SPAN("no"));
+	}
+	assert_int_equal(pd.ntroubles, 3);
+	pd_trouble_forget(&pd, &queue);
+	assert_int_equal(pd.ntroubles, 3);
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/b"));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/b"));
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/c"));
+	assert_int_equal(pd.ntroubles, 2);
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/a"));
+	/* more than the bound, with long names: neither grows for ever */
+	for (unsigned i = 0; i < HB_MAX_TROUBLES + 5; i++) {
+		snprintf(name, sizeof(name), "/%u", i);
+		hb_trouble_begin(HB_EV_MAP, hb_span_str(name), HB_SPAN("no"));
+	}
+	assert_int_equal(pd.ntroubles, HB_MAX_TROUBLES);
+	hb_trouble_end(HB_EV_MAP, HB_SPAN("/7"));
+	assert_int_equal(pd.ntroubles, HB_MAX_TROUBLES - 1);
+	hb_trouble_end_all(HB_EV_MAP);
+	assert_int_equal(pd.ntroubles, 1);
+	hb_trouble_end(HB_EV_SPOOL, HB_SPAN("/b"));
+	assert_int_equal(pd.ntroubles, 0);
+	free(pd.troubles);
+	hb_trouble_tell(NULL, NULL);
 }
 
 /* A port nobody has. */
@@ -177,8 +219,9 @@ listeners_are_kept_over_a_reload(void **state)
 	hb_conf_free(&c);
 	/* a place that is named twice, also when it is ours already */
 	snprintf(text, sizeof(text), "listen 127.0.0.1:%u smtp\n"
-	    "listen 127.0.0.1:%u lmtp\n", b, b);
+	    "listen 127.0.0.1:%u lmtp\n", b, a);
 	c = conf_of(text);
+	c->listens.v[1].addr.port = c->listens.v[0].addr.port;
 	assert_int_not_equal(pd_listen(c, &second, &first, &err), 0);
 	assert_true(fcntl(second.v[0].fd[0], F_GETFD) >= 0);
 	pd_listen_close(&second, NULL);
@@ -359,6 +402,7 @@ main(void)
 		cmocka_unit_test(only_unix_sockets_are_endpoints),
 		cmocka_unit_test(reload_keeps_what_cannot_change),
 		cmocka_unit_test(mistakes_are_found_in_a_file),
+		cmocka_unit_test(trouble_is_counted_by_process),
 		cmocka_unit_test(listeners_are_kept_over_a_reload),
 		cmocka_unit_test(addresses_survive_the_way_through_the_system),
 		cmocka_unit_test(calls_are_allowed_by_role),

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "common/proto/template.h"
 #include "delivery/local_box.h"
 
 static const struct local_vars vars = { HB_SPAN_INIT("ann"),
@@ -42,6 +43,22 @@ templates(void **state)
 			assert_int_equal(r, 0);
 			assert_span(hb_buf_span(&b), rows[i].want);
 		}
+		hb_buf_free(&b);
+	}
+}
+
+/* What the configuration lets pass can be expanded, and nothing else. */
+static void
+test_S_1_letters_are_those_that_the_configuration_knows(void **state)
+{
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		char t[] = { '/', '%', (char)c };
+		struct hb_buf b = HB_BUF_INIT(4096);
+		struct hb_span s = hb_span(t, sizeof(t));
+
+		assert_int_equal(local_expand(s, &vars, true, &b) == 0,
+		    hb_template_mistake(s).n == 0);
 		hb_buf_free(&b);
 	}
 }
@@ -898,6 +915,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(templates),
+		cmocka_unit_test(
+		    test_S_1_letters_are_those_that_the_configuration_knows),
 		cmocka_unit_test(no_value_leaves_its_folder),
 		cmocka_unit_test(messages_take_mailbox_form),
 		cmocka_unit_test(test_F_25_one_return_path),

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/io/map.h"
+#include "common/io/trouble.h"
 
 static char dir[] = "/tmp/hbmapXXXXXX";
 static char file[256];
@@ -81,6 +82,67 @@ a_missing_file_is_temporary(void **state)
 	write_file("x 1\n", 0);
 	assert_get(m, "x", "1");
 	hb_map_close(&m);
+}
+
+static size_t begun, ended;
+
+static void
+count_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text)
+{
+	static bool going;
+
+	(void)ctx;
+	(void)text;
+	assert_int_equal(ev, HB_EV_MAP);
+	assert_span(what, file);
+	begun += on && !going; /* else it has other words now */
+	ended += !on;
+	going = on;
+}
+
+/* Whatever becomes of the file: it is told once, nothing waits, and what it
+ * said before counts. */
+static void
+test_S_4_a_map_that_cannot_be_read_is_told_once(void **state)
+{
+	struct hb_mapspec spec = { HB_MAP_TEXT, file };
+	struct hb_map *m = hb_map_open(&spec, HB_MAPSYN_TABLE);
+	struct hb_buf v = HB_BUF_INIT(0);
+
+	(void)state;
+	hb_trouble_tell(count_trouble, NULL);
+	write_file("", 0); /* never read before: nothing is known */
+	assert_int_equal(hb_map_get(m, HB_SPAN("x"), &v), HB_E_TEMP);
+	assert_int_equal(hb_map_get(m, HB_SPAN("x"), &v), HB_E_TEMP);
+	assert_int_equal(begun, 1);
+	write_file("x 1\n", 0);
+	assert_get(m, "x", "1");
+	assert_int_equal(ended, 1);
+	for (int kind = 0; kind < 5; kind++) {
+		unlink(file);
+		if (kind == 1)
+			assert_int_equal(mkdir(file, 0755), 0);
+		else if (kind == 2)
+			assert_int_equal(mkfifo(file, 0644), 0);
+		else if (kind == 3)
+			assert_int_equal(symlink("/nonexistent/x", file), 0);
+		else if (kind == 4)
+			write_file("", 5);
+		assert_get(m, "x", "1");
+		assert_get(m, "y", NULL);
+		if (kind == 1)
+			rmdir(file);
+		assert_int_equal(begun, 2);
+	}
+	assert_int_equal(ended, 1);
+	write_file("y 2\n", 0);
+	assert_get(m, "y", "2");
+	assert_int_equal(begun, 2);
+	assert_int_equal(ended, 2);
+	hb_trouble_tell(NULL, NULL);
+	hb_map_close(&m);
+	hb_buf_free(&v);
 }
 
 static void
@@ -325,6 +387,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_read_and_read_again),
 		cmocka_unit_test(a_missing_file_is_temporary),
+		cmocka_unit_test(
+		    test_S_4_a_map_that_cannot_be_read_is_told_once),
 		cmocka_unit_test(a_built_map_is_used_when_newer),
 		cmocka_unit_test(mistakes_are_told_and_nothing_is_built),
 		cmocka_unit_test(test_F_18_good_aliases_are_built),

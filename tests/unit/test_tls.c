@@ -13,6 +13,7 @@
 #include <openssl/param_build.h>
 #include <openssl/ssl.h>
 
+#include "common/io/certcheck.h"
 #include "common/io/tls-priv.h"
 
 enum { LARGE = 4 << 20, FLOOD = 400 * 1024 };
@@ -890,6 +891,87 @@ bad_files_are_errors(void **state)
 	X509_free(cert);
 }
 
+/* An empty file comes as no bytes at all. */
+static void
+test_S_2_an_empty_file_is_an_error(void **state)
+{
+	struct hb_span none = HB_SPAN_NONE;
+	struct hb_buf err = HB_BUF_INIT(0);
+
+	(void)state;
+	assert_null(hb_tls_server_new(&none, 1, HB_TLSVER_1_2, keys, &err));
+	assert_true(err.n > 0);
+	hb_buf_clear(&err);
+	assert_null(hb_tls_client_new(&none, 1, HB_TLSVER_1_2, &err));
+	assert_true(err.n > 0);
+	hb_buf_free(&err);
+}
+
+static void
+assert_found(const char *name, struct hb_buf *found, const char *want)
+{
+	hb_buf_add(found, hb_span("", 1));
+	if (want == NULL ? found->n != 1
+			 : strstr((char *)found->p, want) == NULL)
+		fail_msg("%s: %s", name, found->p);
+	hb_buf_free(found);
+}
+
+static void
+test_S_14_certificates_and_keys_are_looked_at(void **state)
+{
+	static const struct cert_spec old = { "old", NULL, -9, -2, false },
+		later = { "later", NULL, 2, 9, false };
+	EVP_PKEY *small = EVP_RSA_gen(1024);
+	X509 *good = good_cert("DNS:mx.example"),
+	     *gone = cert_new(&old, leaf_key, ca, ca_key),
+	     *early = cert_new(&later, leaf_key, ca, ca_key);
+	struct hb_span pem = cert_pem(good), old_pem = cert_pem(gone),
+		       early_pem = cert_pem(early), key = key_pem(leaf_key),
+		       other = key_pem(other_key), weak = key_pem(small);
+	const struct {
+		const char *name;
+		struct hb_span chain, key;
+		const char *want;
+	} rows[] = {
+		{ "good", pem, key, NULL },
+		{ "other", pem, other, "E 0 the key is not the key of" },
+		{ "swapped", key, pem, "E 0 certificate and key are swapped" },
+		{ "no key", pem, pem, "E 0 the file of the key holds no" },
+		{ "no certificate", key, key, "E 0 the file of the certificate holds no" },
+		{ "empty", HB_SPAN_NONE, HB_SPAN_NONE, "holds no private key" },
+		{ "torn chain", hb_span_head(pem, pem.n / 2), key, "E 0 a certificate of the chain is damaged" },
+		{ "torn key", pem, hb_span_head(key, key.n / 2), "E 0 the key cannot be read" },
+		{ "weak", pem, weak, "E 0 the key is of no kind" },
+		{ "old", old_pem, key, "W 0 the certificate has expired on 2" },
+		{ "early", early_pem, key, "W 0 the certificate is not valid before 2" },
+	};
+	struct hb_buf found = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		hb_cert_check_pair(rows[i].chain, rows[i].key, hb_now_ms(),
+		    &found);
+		assert_found(rows[i].name, &found, rows[i].want);
+	}
+	hb_cert_check_roots(ca_pem, hb_now_ms(), &found);
+	assert_found("roots", &found, NULL);
+	hb_cert_check_roots(hb_span_head(ca_pem, 99), hb_now_ms(), &found);
+	assert_found("torn roots", &found, "E 0 a certificate of it is");
+	hb_cert_check_roots(HB_SPAN_NONE, hb_now_ms(), &found);
+	assert_found("no roots", &found, "E 0 it holds no certificate");
+	X509_free(good);
+	X509_free(gone);
+	X509_free(early);
+	EVP_PKEY_free(small);
+	pem_free(pem);
+	pem_free(old_pem);
+	pem_free(early_pem);
+	pem_free(key);
+	pem_free(other);
+	pem_free(weak);
+}
+
 int
 main(void)
 {
@@ -908,6 +990,8 @@ main(void)
 		cmocka_unit_test(flood_inside_tls_is_bounded),
 		cmocka_unit_test(large_groups_are_refused),
 		cmocka_unit_test(bad_files_are_errors),
+		cmocka_unit_test(test_S_2_an_empty_file_is_an_error),
+		cmocka_unit_test(test_S_14_certificates_and_keys_are_looked_at),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

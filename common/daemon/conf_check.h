@@ -1,0 +1,26 @@
+/*
+ * What of the configuration can only be looked at outside of it: the files,
+ * folders and accounts that it names.  Floor 4: `hauberkd -n', start, reload.
+ */
+#ifndef HB_DAEMON_CONF_CHECK_H
+#define HB_DAEMON_CONF_CHECK_H
+
+#include "common/proto/conf.h"
+
+struct pd_check {
+	const char *libexec; /* where the key agent's program is */
+	bool privileged;     /* roles have accounts of their own */
+};
+
+/*
+ * Adds every mistake and warning to REPORT, by its line.  CONF may have
+ * mistakes already.  Files are looked at as the role that reads them; the
+ * parent itself parses none of them.
+ */
+void pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
+    struct hb_conf_report *report);
+
+/* The system's bundle of trusted roots, or NULL. */
+const char *pd_ca_bundle(void);
+
+#endif

@@ -1,0 +1,330 @@
+"""The operator's mistakes: told by -n at their line, at start and reload; what
+was in force stays so, and no mail is lost by them."""
+
+import os
+import signal
+
+import pytest
+
+from harness import client, hauberk as hauberkmod
+
+PROGRAM = hauberkmod.SBIN and os.path.join(hauberkmod.SBIN, "hauberkd")
+
+
+def check(hb, flag="-n"):
+    return hb.run(PROGRAM, flag, "-f", hb.conf)
+
+
+def line_of(hb, line):
+    """FILE:LINE of a line of the configuration."""
+    with open(hb.conf) as f:
+        return "%s:%d: " % (hb.conf, 1 + f.read().split("\n").index(line))
+
+
+def pair(hb, ca, name="mx.hb.test", **kw):
+    cert = ca.issue(name, **kw)
+    chain = hb.write("chain.pem", open(cert.chain, "rb").read())
+    key = hb.write("key.pem", open(cert.key, "rb").read())
+    os.chmod(key, 0o600)
+    hb._own()
+    return "tls-certificate %s key=%s" % (chain, key)
+
+
+def spoil(path, kind):
+    """Make of PATH what a full disk, a slip or an enemy makes of it."""
+    whole = b""
+    if os.path.isdir(path):
+        os.rmdir(path)
+    elif os.path.lexists(path):
+        if os.path.isfile(path):
+            whole = open(path, "rb").read()
+        os.unlink(path)
+    if kind == "folder":
+        os.mkdir(path)
+    elif kind == "fifo":
+        os.mkfifo(path, 0o644)
+    elif kind == "link":
+        os.symlink("/nonexistent/file", path)
+    elif kind == "device":
+        os.symlink("/dev/zero", path)
+    elif kind != "gone":
+        with open(path, "wb") as f:
+            if kind == "torn":
+                f.write(whole[:len(whole) // 2])
+            elif kind == "huge":
+                f.truncate(300 << 20)
+        os.chmod(path, 0o644)
+
+
+KINDS = ["empty", "torn", "huge", "folder", "fifo", "link", "device", "gone"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_S_2_a_spoilt_file_changes_nothing(make_server, ca, kind):
+    """Certificate, key and roots that are no more: -n says which line, reload
+    keeps what is in force and status says so, an open session goes on, and a
+    fresh start ends with 78."""
+    hb = make_server(start=False)
+    roots = hb.write("roots.pem", open(ca.file, "rb").read())
+    lines = [pair(hb, ca), "ca-file " + roots]
+    hb.configure(lines)
+    hb.start()
+    pids = hb.pids()
+    good = {n: open(hb.path(n), "rb").read()
+            for n in ("chain.pem", "key.pem", "roots.pem")}
+    with hb.client() as c:
+        c.ehlo()
+        for name, line in (("chain.pem", lines[0]), ("key.pem", lines[0]),
+                           ("roots.pem", lines[1])):
+            spoil(hb.path(name), kind)
+            done = check(hb)
+            assert done.code == 78, (name, done)
+            assert line_of(hb, line) in done.err, (name, done)
+            done = hb.ctl("reload")
+            assert done.code == 1, (name, done)
+            assert line_of(hb, line) in done.err + done.out, (name, done)
+            assert hb.ctl("status").out.startswith(
+                "*** config %s: it was refused" % hb.conf)
+            spoil(hb.path(name), "gone")
+            hb.write(name, good[name])
+        assert c.cmd("NOOP").code == 250
+    assert hb.ctl("reload").code == 0
+    assert hb.ctl("status", json=True)["trouble"] == []
+    assert hb.pids() == pids
+    spoil(hb.path("roots.pem"), kind)
+    hb.stop()
+    done = check(hb, "-d")
+    assert done.code == 78 and line_of(hb, lines[1]) in done.err, done
+
+
+@pytest.mark.parametrize("word", ["include %s", "domain hb.test file:%s",
+                                  "aliases text:%s", "local-users text:%s",
+                                  "auth passwd-file %s"])
+def test_S_2_every_file_that_is_named(make_server, word):
+    """No kind of file keeps anybody waiting, and each is told at its line."""
+    hb = make_server(start=False)
+    line = word % hb.path("named")
+    for kind in KINDS:
+        if kind == "torn":  # is a text like any other
+            continue
+        spoil(hb.path("named"), kind)
+        hb.configure([line])
+        done = check(hb)
+        assert done.code == 78 and line_of(hb, line) in done.err, (kind, done)
+
+
+@pytest.mark.root
+def test_S_4_a_map_that_the_router_may_not_read(make_server):
+    """It is looked at as the router's account by -n, start and reload; when it
+    happens later, one record says so and one that it is over."""
+    hb = make_server(start=False)
+    aliases = hb.write("aliases", "team: alice\n")
+    line = "aliases " + aliases
+    hb.configure([line])
+    os.chmod(aliases, 0o600)
+    for flag in ("-n", "-d"):
+        done = check(hb, flag)
+        assert done.code == 78, done
+        assert line_of(hb, line) + "cannot read %s: Permission denied" \
+            % aliases in done.err, done
+    os.chmod(aliases, 0o644)
+    hb.start()
+    os.chmod(aliases, 0o600)
+    done = hb.ctl("reload")
+    assert done.code == 1 and line_of(hb, line) in done.err, done
+    os.chmod(aliases, 0o644)
+    assert hb.ctl("reload").code == 0
+
+
+def test_S_4_a_map_that_is_lost_is_told_once(make_server):
+    """Users that were known before stay known; status names the file first."""
+    hb = make_server()
+    users = hb.path("users")
+    hb.send("a@c.test", "alice@hb.test", client.text("one"))
+    os.rename(users, users + ".away")
+    for user in ("alice", "bob", "alice"):
+        hb.send("a@c.test", user + "@hb.test", client.text("two"))
+    record = hb.wait_record(ev="map", state="trouble")
+    assert record["file"] == users and "No such file" in record["error"]
+    assert len(list(hb.records(ev="map", state="trouble"))) == 1
+    assert hb.ctl("status").out.startswith("*** map " + users)
+    row = hb.ctl("status", json=True)["trouble"][0]
+    assert (row["kind"], row["what"], row["role"]) == ("map", users, "router")
+    os.rename(users + ".away", users)
+    hb.send("a@c.test", "alice@hb.test", client.text("three"))
+    assert hb.wait_record(ev="map", state="over")["file"] == users
+    assert hb.ctl("status", json=True)["trouble"] == []
+
+
+def test_S_4_lines_that_cannot_be_used(make_server):
+    """They are warned of by FILE:LINE; they fail nothing."""
+    hb = make_server(start=False)
+    passwd = hb.write("passwd", "# logins\nalice:$6$salt$hash\nbob\n"
+                      "carol:secret\n")
+    hb.write("aliases", "team: alice\nno colon here\n")
+    hb.configure(["auth passwd-file " + hb.path("passwd"),
+                  "aliases " + hb.path("aliases")])
+    done = check(hb)
+    assert done.code == 0, done
+    for want in ("passwd:3: warning: this line is not 'NAME: TEXT'",
+                 "passwd:4: warning: this password has no hash",
+                 "aliases:2: warning: this line is not 'NAME: TEXT'"):
+        assert hb.path(want) in done.err, done
+    assert passwd + " can be read by everybody" in done.err, done
+    assert done.err.count("warning") == 4, done
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "torn"])
+def test_S_2_the_configuration_itself(make_server, kind):
+    """Not even an empty one, which would mean defaults for all."""
+    hb = make_server()
+    spoil(hb.conf, kind)
+    assert check(hb).code == 78
+    os.kill(hb.pid, signal.SIGHUP)
+    record = hb.wait_record(ev="config", state="trouble")
+    assert hb.conf + ":" in record["error"], record
+    with hb.client() as c:
+        assert c.cmd("EHLO x.test").code == 250
+    spoil(hb.conf, "gone")
+    hb.configure()
+    os.kill(hb.pid, signal.SIGHUP)
+    hb.wait_record(ev="config", state="over")
+
+
+def test_S_2_the_hosts_file_stays(make_server, mx_factory):
+    """Watched files that are spoilt go on with what they said, and -n finds a
+    hosts-file that was named."""
+    mx = mx_factory("127.0.0.1")
+    hb = make_server(["smarthost smtp://relay.test:%d" % mx.port],
+                     start=False)
+    hb.write("hosts", "127.0.0.1 relay.test\n")
+    hb.start()
+    spoil(hb.path("hosts"), "fifo")
+    record = hb.wait_record(ev="config", state="trouble")
+    assert record["file"] == hb.path("hosts")
+    done = check(hb)
+    assert done.code == 78 and "Not a regular file" in done.err, done
+    hb.send("a@hb.test", "x@far.test", client.text("on"))
+    assert mx.wait(1)
+    spoil(hb.path("hosts"), "gone")
+    hb.write("hosts", "127.0.0.1 relay.test\n")
+    hb.wait_record(ev="config", state="over")
+
+
+def test_S_8_the_run_dir_has_one_server(make_server):
+    """A second server with another spool takes nothing from the first."""
+    hb = make_server()
+    other = make_server(["run-dir " + hb.path("run")], start=False)
+    done = check(other, "-d")
+    assert done.code == 75, done
+    assert "another hauberkd uses the run-dir " + hb.path("run") in done.err
+    assert hb.ctl("status", json=True)["pid"] == hb.pid
+
+
+def test_S_14_what_a_check_finds(make_server, ca):
+    """All mistakes at once, each at its line, as a start would not show."""
+    hb = make_server(start=False)
+    swapped = pair(hb, ca).replace("chain.pem", "KEY").replace(
+        "key.pem", "chain.pem").replace("KEY", "key.pem")
+    lines = {
+        "log /nonexistent/folder/log": "the folder /nonexistent/folder",
+        swapped: "certificate and key are swapped",
+        "deliver command /nonexistent/lda %u": "the command /nonexistent/lda",
+        "listen *:%d submission" % hb.port: "is listened on already",
+        "smarthost smtp://far.test auth=/etc/passwd": "auth= has no function",
+        "relay-from 203.0.113.5/8": "has bits behind its prefix",
+        "domain -foo.org": "is not a domain name",
+    }
+    listen = "listen 127.0.0.1:%d smtp" % hb.port
+    hb.configure([listen, *lines])
+    done = check(hb)
+    assert done.code == 78, done
+    for line, want in lines.items():
+        assert any(l.startswith(line_of(hb, line)) and want in l
+                   for l in done.err.split("\n")), (line, done)
+
+
+def test_S_14_a_key_of_another_certificate(make_server, ca):
+    hb = make_server(start=False)
+    line = pair(hb, ca)
+    hb.write("key.pem", open(ca.issue("other.test").key, "rb").read())
+    hb.configure([line])
+    done = check(hb)
+    assert done.code == 78, done
+    assert line_of(hb, line) + "the key is not the key" in done.err, done
+
+
+def test_S_14_what_is_warned_of(make_server, ca):
+    """A warning fails nothing; start and status show it too."""
+    hb = make_server(start=False)
+    lines = [pair(hb, ca, days=(-9, -2)),
+             "tls-policy far.test verify until=2020-02-02",
+             "route x.test lmtp:/nonexistent/lmtp"]
+    os.chmod(hb.path("key.pem"), 0o644)
+    hb.configure(lines)
+    wants = ((lines[0], "the certificate has expired on"),
+             (lines[0], "can be read by everybody"),
+             (lines[1], "ended with 2020-02-02"),
+             (lines[2], "nobody listens at /nonexistent/lmtp"))
+    done = check(hb)
+    assert done.code == 0, done
+    hb.start()
+    shown = hb.ctl("status").out
+    logged = [r["text"] for r in hb.records(ev="config") if "text" in r]
+    for line, want in wants:
+        for text in (done.err, shown, "\n".join(logged)):
+            assert line_of(hb, line) + "warning: " in text, (line, text)
+            assert want in text, (want, text)
+
+
+@pytest.mark.root
+def test_S_14_an_account_that_is_missing(make_server):
+    hb = make_server(start=False)
+    hb.configure(["user queue nosuchaccount", "user local hbalice"])
+    done = check(hb)
+    assert done.code == 78, done
+    assert line_of(hb, "user queue nosuchaccount") + \
+        "account nosuchaccount is missing" in done.err, done
+
+
+def test_S_21_a_word_that_counts_at_the_next_start(make_server):
+    """Changed or taken away: reload says so at its line, and so does status."""
+    hb = make_server(["workers smtpd=1 delivery=1"])
+    hb.configure(["spool elsewhere"])
+    assert hb.ctl("reload").code == 0
+    wants = [line_of(hb, "spool elsewhere") + "'spool' counts at the next "
+             "start", hb.conf + ":1: 'workers' counts at the next start"]
+    texts = [r["text"] for r in hb.records(ev="config") if "text" in r]
+    for want in wants:
+        assert want in texts, texts
+        assert want in hb.ctl("status").out
+    assert not os.path.exists(hb.path("elsewhere"))
+
+
+@pytest.mark.both
+def test_E_5_who_else_may_write(make_server):
+    """A file that says where mail goes, and each folder above it."""
+    hb = make_server(start=False)
+    os.mkdir(hb.path("open"))
+    hb.write("more.conf", "max-hops 40\n")
+    hb.write("list", "alice\n")
+    hb.write("open/aliases", "team: :include:%s\nnone: :include:/nonexistent/x"
+             "\n" % hb.path("list"))
+    lines = ["aliases " + hb.path("open/aliases"),
+             "include " + hb.path("more.conf")]
+    hb.configure(lines)
+    assert "changed by" not in check(hb).err
+    os.chmod(hb.path("open"), 0o777)
+    os.chmod(hb.path("more.conf"), 0o666)
+    os.chmod(hb.path("list"), 0o666)
+    done = check(hb)
+    assert done.code == 0, done
+    assert line_of(hb, lines[0]) + "warning: %s can be changed by everybody" \
+        % hb.path("open") in done.err, done
+    assert line_of(hb, lines[1]) + "warning: %s can be changed by everybody" \
+        % hb.path("more.conf") in done.err, done
+    for want in (":1: warning: %s can be changed by" % hb.path("list"),
+                 ":2: warning: cannot read /nonexistent/x: No such"):
+        assert hb.path("open/aliases") + want in done.err, done
+    os.chmod(hb.path("open"), 0o1777)
+    assert hb.path("open") + " can" not in check(hb).err
