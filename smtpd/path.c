@@ -37,7 +37,6 @@ smtpd_take_path(struct smtpd_session *s, struct hb_span args,
 		(is_short ? HB_COMMAND_NO_BRACKETS : 0), &path, params);
 
 	hb_buf_clear(out);
-	s->txn.asked_routed = is_rcpt && path.routed;
 	if (r == HB_E_UNSUPPORTED) {
 		smtpd_reply_bad(s, SMTPD_R_NO_UTF8);
 		return false;
@@ -48,7 +47,9 @@ smtpd_take_path(struct smtpd_session *s, struct hb_span args,
 	else if (r < 0 || format(s, &path, out) < 0)
 		smtpd_reply_bad_why(s, bad, hb_command_path_fault(args,
 		    prefix, r));
-	else
+	else {
+		s->txn.asked_routed = is_rcpt && path.routed;
 		return true;
+	}
 	return false;
 }
