@@ -345,7 +345,8 @@ miss(struct check *c, const char *role, const char *what, const char *name,
 	    name, role, remedy, name);
 }
 
-static void
+/* True: all are there. */
+static bool
 look_at_accounts(struct check *c)
 {
 	static const char add_user[] = "useradd --system --user-group "
@@ -355,6 +356,7 @@ look_at_accounts(struct check *c)
 		HB_ROLE_QUEUE, HB_ROLE_DELIVERY, HB_ROLE_KEYAGENT,
 		HB_ROLE_CONTROL, HB_ROLE_HELPER };
 	const char *group = pd_submit_group(c->conf);
+	unsigned before = c->report->errors;
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(roles); i++) {
 		const char *name = hb_sandbox_account(roles[i], c->conf);
@@ -369,6 +371,7 @@ look_at_accounts(struct check *c)
 	}
 	if (getgrnam(group) == NULL)
 		miss(c, "submit", "group", group, "groupadd --system");
+	return c->report->errors == before;
 }
 
 void
@@ -377,8 +380,9 @@ pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
 {
 	struct check c = { how, conf, report };
 
-	if (how->privileged)
-		look_at_accounts(&c);
+	/* the files are looked at as these accounts */
+	if (how->privileged && !look_at_accounts(&c))
+		return;
 	look_at_bundle(&c);
 	for (size_t i = 0; i < conf->places.n; i++)
 		looks[conf->places.v[i].kind](&c, &conf->places.v[i]);

@@ -145,7 +145,8 @@ unknown_option(const struct hb_ctl_question *q)
 
 	for (size_t i = 0; i < q->nwords; i++) {
 		struct hb_span w = q->words[i];
-		bool good = w.n < 2 || w.p[0] != '-';
+		/* "-5m" is a time that is none, not an option */
+		bool good = w.n < 2 || w.p[0] != '-' || hb_is_digit(w.p[1]);
 
 		for (size_t k = 0; k < HB_ARRAY_LEN(known); k++)
 			good = good || hb_span_eq(w, hb_span_str(known[k]));
@@ -181,15 +182,13 @@ check(const struct hb_ctl_question *q, enum hb_ctl_cmd *cmd)
 	int r = hb_ctl_cmd_find(q->words, q->nwords, cmd);
 	struct hb_span option = unknown_option(q);
 
-	if (option.n > 0) {
+	if (option.n > 0)
 		fprintf(stderr, "hauberkctl: option '%.*s' is not known\n",
 		    HB_SPAN_ARG(option));
-		return EX_USAGE;
-	}
-	if (r > 0)
+	else if (r > 0)
 		return EX_OK;
-	if (r != HB_E_RANGE)
-		return unknown(q);
+	if (r <= 0 && r != HB_E_RANGE)
+		return option.n > 0 ? EX_USAGE : unknown(q);
 	fprintf(stderr, "usage: hauberkctl %s %s\n", hb_ctl_cmds[*cmd].words,
 	    hb_ctl_cmds[*cmd].args);
 	return EX_USAGE;

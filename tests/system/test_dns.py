@@ -420,7 +420,8 @@ def test_F_2_own_addresses(make_server, dns):
 def test_F_2_a_smarthost_that_is_ourselves(make_server):
     """The operator's mistake waits and is told; nobody gets it back."""
     hb = make_server(start=False)
-    hb.configure(["smarthost smtp://127.0.0.1:%d" % hb.port])
+    hb.write("hosts", "127.0.0.1 hub.test\n")
+    hb.configure(["smarthost smtp://hub.test:%d" % hb.port])
     hb.start()
     hb.send("a@client.test", "x@far.test", client.text("round"))
     record = hb.wait_record(ev="delivery")
