@@ -187,8 +187,10 @@ write_notice(struct notice *n, struct q_msg *m, const struct hb_env *about,
 		.message = bytes,
 		.whole = returns_whole(n, m, about, bytes),
 	};
-	uint32_t flags = q_dsn_write(&d, &n->text);
+	uint32_t flags;
 
+	hb_random(&d.nonce, sizeof(d.nonce));
+	flags = q_dsn_write(&d, &n->text);
 	n->env = (struct hb_env){ .id = d.id, .arrived_ms = d.now_ms,
 		.flags = flags | HB_ENV_NOTICE |
 		    (about->flags & HB_ENV_REQUIRETLS),

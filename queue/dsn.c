@@ -157,39 +157,7 @@ static void
 put_boundary(struct hb_buf *out, const struct q_dsn *d)
 {
 	hb_buf_addf(out, "=_%016llx_%016llx", (unsigned long long)d->id,
-	    (unsigned long long)d->parent);
-	if (d->salt > 0)
-		hb_buf_addf(out, "_%u", d->salt);
-}
-
-static bool
-contains(struct hb_span s, struct hb_span what)
-{
-	while (s.n >= what.n) {
-		s = hb_span_from(s, hb_span_find(s, what.p[0]));
-		if (hb_span_eq(hb_span_head(s, what.n), what))
-			return true;
-		s = hb_span_from(s, 1);
-	}
-	return false;
-}
-
-/* Our ids can be guessed: the message that is returned may hold boundaries
- * made for it. */
-static unsigned
-free_salt(const struct q_dsn *d)
-{
-	struct q_dsn try = *d;
-	struct hb_buf b = HB_BUF_INIT(0);
-
-	put_boundary(&b, &try);
-	while (contains(d->message, hb_buf_span(&b))) {
-		try.salt++;
-		hb_buf_clear(&b);
-		put_boundary(&b, &try);
-	}
-	hb_buf_free(&b);
-	return try.salt;
+	    (unsigned long long)d->nonce);
 }
 
 /* An address as it came; it was parsed there, and yet nothing of it may end
@@ -545,16 +513,13 @@ put_original(const struct q_dsn *d, bool whole, struct hb_span original,
 }
 
 uint32_t
-q_dsn_write(const struct q_dsn *notice, struct hb_buf *out)
+q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
 {
-	struct q_dsn salted = *notice;
-	const struct q_dsn *d = &salted;
 	struct hb_span headers = q_dsn_headers(d->message);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
 	bool whole = d->whole && !has_high_bytes(d->message);
 	struct hb_span original = whole_dots(whole ? d->message : headers);
 
-	salted.salt = free_salt(notice);
 	put_head(d, headers, out);
 	put_human(d, out);
 	put_status_part(d, out);

@@ -33,7 +33,9 @@ struct q_dsn {
 	 * the headers of it are returned, or all of it. */
 	struct hb_span message;
 	bool whole; /* return all if it is 7bit: message is complete */
-	unsigned salt; /* the writer's: of a boundary not found in MESSAGE */
+	/* Random, so that nobody whose text is in the notice could write its
+	 * boundary. */
+	uint64_t nonce;
 };
 
 /*

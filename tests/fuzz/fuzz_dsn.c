@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "common/base/hash.h"
 #include "common/proto/wire.h"
 #include "queue/dsn.h"
 
@@ -123,8 +124,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct q_dsn d = { .hostname = HB_SPAN("host.test"), .id = 2,
 		.parent = 1, .rcpts = rcpts };
 	struct hb_wire w;
+	static const unsigned char key[16] = "not to be known";
 	unsigned flags = byte(&in), seen;
 
+	d.nonce = hb_siphash(key, hb_span(data, n));
 	d.kind = flags % Q_DSN_KIND_COUNT;
 	d.whole = (flags & 2) != 0;
 	d.n = 1 + byte(&in) % RCPTS;
