@@ -129,6 +129,8 @@ def play(p):
     text = b"\n".join(p.bodies("bob"))
     for number in taken:
         assert text.count(b"number %d end" % number) == 1, number
+    # nothing of what the hostile one handed in without wire form
+    assert not [b for b in p.bodies("carol") if b"injected" in b]
 
 
 def test_A_6_a_hostile_listener(top):
