@@ -103,50 +103,60 @@ go_on_with_field(struct smtpd_datascan *d, struct hb_span text)
 		hb_tlsrequired_more(&d->tls_required, text);
 }
 
-/* The first N bytes of S: do they begin a line that gets a dot? */
+/* Does LINE, or its beginning, get a dot in front? */
 static bool
-needs_dot(const struct smtpd_datascan *d, struct hb_span s, size_t n)
+needs_dot(const struct smtpd_datascan *d, struct hb_span line)
 {
-	return d->lf_ends && !d->mid_line && s.p[0] == '.' &&
-	    (d->after_lf || (n == 2 && s.p[1] == '\n'));
+	return d->lf_ends && !d->mid_line && line.p[0] == '.' &&
+	    (d->after_lf || (line.n == 2 && line.p[1] == '\n'));
+}
+
+static bool
+ends_bare(struct hb_span line)
+{
+	return line.n < 2 || line.p[line.n - 2] != '\r';
 }
 
 static void
-take_partial(struct smtpd_datascan *d, struct hb_span s,
+take_partial(struct smtpd_datascan *d, struct hb_span part,
     struct smtpd_piece *out)
 {
-	size_t n = partial_length(d, s);
-
-	if (n == 0)
-		return;
-	out->stuff = needs_dot(d, s, n);
-	if (out->stuff && out->body > 0) {
-		out->stuff = false;
-		return;
-	}
-	go_on_with_field(d, hb_span_head(s, n));
+	go_on_with_field(d, part);
 	d->mid_line = true;
-	out->body += n;
+	out->body += part.n;
 }
 
-/* LINE with its end.  False: it is to be changed, and others stand in front
- * of it, so it is left for the next call. */
-static bool
+/* LINE with its end. */
+static void
 take_line(struct smtpd_datascan *d, struct hb_span line,
     struct smtpd_piece *out)
 {
-	bool crlf = line.n > 1 && line.p[line.n - 2] == '\r';
-	bool stuff = needs_dot(d, line, line.n);
-
-	if ((!crlf || stuff) && out->body > 0)
-		return false;
-	out->lf = !crlf;
-	out->stuff = stuff;
-	go_on_with_field(d, hb_span_head(line, line.n - (crlf ? 2 : 1)));
-	d->after_lf = !crlf;
+	go_on_with_field(d, hb_span_head(line, line.n - (out->lf ? 1 : 2)));
+	d->after_lf = out->lf;
 	d->mid_line = false;
 	out->body += line.n;
-	return true;
+}
+
+/* LINE is the next of the input (WHOLE) or its beginning.  One that is changed
+ * makes a piece by itself; what is left for the next call is not counted yet.
+ * True: the piece goes on. */
+static bool
+take(struct smtpd_datascan *d, struct hb_span line, bool whole,
+    struct smtpd_piece *out)
+{
+	bool stuff = needs_dot(d, line), lf = whole && ends_bare(line);
+
+	if ((stuff || lf) && out->body > 0)
+		return false;
+	if (!d->mid_line && !d->headers_over && look_at_header(d, line, out))
+		return false;
+	out->stuff = stuff;
+	out->lf = lf;
+	if (whole)
+		take_line(d, line, out);
+	else
+		take_partial(d, line, out);
+	return whole && !stuff && !lf;
 }
 
 /* BODY counts as it is kept: with the dot and the CR that it gets. */
@@ -166,27 +176,17 @@ struct smtpd_piece
 smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 {
 	struct smtpd_piece out = { 0 };
+	bool more = true;
 
-	while (out.body < in.n) {
+	while (more && out.body < in.n) {
 		struct hb_span s = hb_span_from(in, out.body);
 		size_t n = line_length(d, s);
 		size_t ready = n > 0 ? n : partial_length(d, s);
 
-		if (!d->mid_line && !d->after_lf && n == 3 &&
-		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"))) {
-			out.end = true;
-			break;
-		}
-		if (!d->mid_line && !d->headers_over && ready > 0 &&
-		    look_at_header(d, hb_span_head(s, ready), &out))
-			break;
-		if (n == 0) {
-			take_partial(d, s, &out);
-			break;
-		}
-		if (!take_line(d, hb_span_head(s, n), &out) || out.lf ||
-		    out.stuff)
-			break;
+		out.end = !d->mid_line && !d->after_lf && n == 3 &&
+		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"));
+		more = !out.end && ready > 0 &&
+		    take(d, hb_span_head(s, ready), n > 0, &out);
 	}
 	out.used = out.body + (out.end ? 3 : 0);
 	count_kept(d, &out, hb_span_head(in, out.body));

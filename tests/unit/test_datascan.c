@@ -94,6 +94,8 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 		{ "\r\n..\n\r\n.\r\n", "\r\n..\r\n\r\n", DOTTED, 0, false },
 		{ "Received: a\nReceived: b\n\nReceived: c\n\r\n.\r\n", "Received: a\r\nReceived: b\r\n\r\nReceived: c\r\n\r\n", 0, 2, false },
 		{ "a: b\nTLS-Required: No\n\nx\r\n.\r\n", "a: b\r\nTLS-Required: No\r\n\r\nx\r\n", 0, 0, true },
+		{ "a: b\r\nReceived: c\nTLS-Required: No\n\nx\r\n.\r\n", "a: b\r\nReceived: c\r\nTLS-Required: No\r\n\r\nx\r\n", 0, 1, true },
+		{ "a: b\r\n" NO "c: d\nReceived: e\r\nReceived: f\n\r\n.\r\n", "a: b\r\n" NO "c: d\r\nReceived: e\r\nReceived: f\r\n\r\n", 0, 2, true },
 		{ "\nx\r.\r\n\r\n.\r\n", "\r\nx\r.\r\n\r\n", HB_WIRE_CR, 0, false },
 		{ "\nx\r\r\n.\r\n", "\r\nx\r\r\n", HB_WIRE_CR, 0, false },
 		{ "\n\xff\n\r\n.\r\n", "\r\n\xff\r\n\r\n", HIGH, 0, false },
