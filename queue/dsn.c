@@ -3,9 +3,10 @@
 
 #include "common/base/prose.h"
 #include "common/base/timefmt.h"
+#include "common/proto/qp.h"
 #include "common/proto/xtext.h"
 
-enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900, QUOTED_MOST = 75 };
+enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
 
 static const struct {
 	const char *action, *subject, *lead;
@@ -260,11 +261,10 @@ detail_of(const struct hb_outcome *o)
 {
 	struct hb_span why =
 	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
+	size_t at = hb_span_search(o->text, why);
 
-	for (size_t i = 0; why.n > 0 && i + why.n <= o->text.n; i++)
-		if (hb_span_eq(hb_span(o->text.p + i, why.n), why))
-			return hb_span_trim(
-			    hb_span_from(o->text, i + why.n));
+	if (why.n > 0 && at < o->text.n)
+		return hb_span_trim(hb_span_from(o->text, at + why.n));
 	return o->text;
 }
 
@@ -438,34 +438,6 @@ has_leading_dot(struct hb_span s)
 	return false;
 }
 
-/* One line, without its end: RFC 2045 s6.7. */
-static void
-put_quoted_line(struct hb_buf *out, struct hb_span line)
-{
-	size_t column = 0;
-
-	for (size_t i = 0; i < line.n; i++) {
-		unsigned char c = line.p[i];
-		bool plain = c > ' ' && c < 0x7f && c != '=';
-
-		/* no stuffed dot, and no blank at the end of a line */
-		if (c == ' ' || c == '\t')
-			plain = i + 1 < line.n;
-		if (c == '.' && i == 0)
-			plain = false;
-		if (column + (plain ? 1 : 3) > QUOTED_MOST) {
-			hb_buf_adds(out, "=\r\n");
-			column = 0;
-			plain = plain && c != '.';
-		}
-		if (plain)
-			hb_buf_add(out, hb_span(&c, 1));
-		else
-			hb_buf_addf(out, "=%02X", c);
-		column += plain ? 1 : 3;
-	}
-}
-
 static void
 put_quoted(struct hb_buf *out, struct hb_span s)
 {
@@ -476,8 +448,7 @@ put_quoted(struct hb_buf *out, struct hb_span s)
 			line.n--;
 		if (line.n > 1 && line.p[0] == '.') /* stuffed */
 			line = hb_span_from(line, 1);
-		put_quoted_line(out, line);
-		hb_buf_adds(out, "\r\n");
+		hb_qp_line(line, out);
 	}
 }
 

@@ -86,6 +86,17 @@ hb_span_find(struct hb_span s, unsigned char c)
 	return at != NULL ? (size_t)(at - s.p) : s.n;
 }
 
+size_t
+hb_span_search(struct hb_span s, struct hb_span what)
+{
+	for (size_t i = 0; what.n > 0 && i + what.n <= s.n; i++) {
+		i += hb_span_find(hb_span_from(s, i), what.p[0]);
+		if (hb_span_eq(hb_span_head(hb_span_from(s, i), what.n), what))
+			return i;
+	}
+	return what.n > 0 ? s.n : 0;
+}
+
 struct hb_span
 hb_span_cut(struct hb_span *rest, unsigned char c)
 {

@@ -60,6 +60,8 @@ int hb_span_cmp(struct hb_span a, struct hb_span b);
 
 /* Position of the byte C, or s.n when there is none. */
 size_t hb_span_find(struct hb_span s, unsigned char c);
+/* Position of the bytes WHAT, or s.n when they are not there. */
+size_t hb_span_search(struct hb_span s, struct hb_span what);
 /*
  * Cuts *REST at the first C: returns what stands before it and leaves what
  * follows in *REST.  Without C all is returned and *REST becomes empty.

@@ -22,33 +22,27 @@ add_sender(struct ctl_client *c, const json_t *msg)
 		ctl_add_safe(c, sender);
 }
 
-static bool
-contains(struct hb_span text, struct hb_span part)
-{
-	for (size_t i = 0; i + part.n <= text.n; i++)
-		if (hb_span_eq(hb_span(text.p + i, part.n), part))
-			return true;
-	return false;
-}
-
 /* Why it is still here. */
 static void
 add_last(struct ctl_client *c, const json_t *last)
 {
+	struct hb_span reply = ctl_member(last, "reply");
+	struct hb_span why = ctl_member(last, "why");
+
 	ctl_add(c, "\n        ");
 	ctl_add_member(c, last, "reason");
 	if (ctl_member(last, "mx").n > 0) {
 		ctl_add(c, " at ");
 		ctl_add_member(c, last, "mx");
 	}
-	if (ctl_member(last, "reply").n > 0) {
+	if (reply.n > 0) {
 		ctl_add(c, ": ");
-		ctl_add_member(c, last, "reply");
+		ctl_add_safe(c, reply);
 	}
-	if (contains(ctl_member(last, "reply"), ctl_member(last, "why")))
+	if (why.n == 0 || hb_span_search(reply, why) < reply.n)
 		return;
 	ctl_add(c, "\n        why: ");
-	ctl_add_member(c, last, "why");
+	ctl_add_safe(c, why);
 }
 
 static void
@@ -213,7 +207,7 @@ ctl_queue_part(struct ctl_client *c, json_t *v)
 	}
 	ctl_queue_element(c, v);
 	if (c->q.json)
-		c->text.n -= sizeof(ROW_END) - 1;
+		hb_buf_truncate(&c->text, c->text.n - (sizeof(ROW_END) - 1));
 	c->row_is_open = true;
 }
 
@@ -222,6 +216,9 @@ ctl_queue_finish(struct ctl_client *c)
 {
 	bool good = c->nasks > 0 && c->asks[0]->exit_code == 0;
 
+	/* The queue ended within a row: what is shown is JSON all the same. */
+	if (c->row_is_open && c->q.json)
+		ctl_add(c, ROW_END);
 	ctl_rows_end(c);
 	if (!c->q.json && good && c->mailq)
 		ctl_addf(c, "\t\tTotal requests: %zu\n", c->rows);

@@ -30,6 +30,24 @@ spans_cut_and_compare(void **state)
 }
 
 static void
+bytes_are_found(void **state)
+{
+	static const struct {
+		const char *in, *what;
+		size_t at;
+	} rows[] = {
+		{ "aab", "ab", 1 }, { "abab", "ab", 0 }, { "xab", "ab", 1 },
+		{ "xaa", "ab", 3 }, { "a", "ab", 1 }, { "", "a", 0 },
+		{ "a", "", 0 }, { "ab", "ab", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_int_equal(hb_span_search(at_page_end(hb_span_str(
+		    rows[i].in)), hb_span_str(rows[i].what)), rows[i].at);
+}
+
+static void
 numbers(void **state)
 {
 	static const struct {
@@ -447,6 +465,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(spans_cut_and_compare),
+		cmocka_unit_test(bytes_are_found),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(buffers_keep_their_bound),
 		cmocka_unit_test(buffers_grow),
