@@ -291,6 +291,7 @@ find_usual(struct rt_lookup *k)
 	for (size_t i = 0; i < k->conf->auth.n; i++) {
 		uint64_t v = hb_map_version(k->logins[i]);
 
+		looked_up(k, k->logins[i]);
 		changed = changed || v != k->login_versions[i];
 		k->login_versions[i] = v;
 	}

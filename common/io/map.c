@@ -40,7 +40,7 @@ struct version {
 	struct timespec mtime;
 };
 
-/* The entries of a text, while they are read and then. */
+/* The entries of a text while they are read. */
 struct content {
 	struct version version;
 	struct hb_buf text;
@@ -57,7 +57,7 @@ struct hb_map {
 	bool loaded, from_db;
 	struct version version; /* of what is loaded */
 	uint64_t loads;
-	int failed; /* -errno: this version is of no use, it is not read again */
+	int failed; /* -errno: failed_version is of no use and is not read again */
 	struct version failed_version;
 	struct hb_arena *arena; /* of a text file */
 	struct entry *entries;
@@ -397,6 +397,7 @@ refresh(struct hb_map *m)
 
 	if (r == 0 && m->loaded && m->from_db == db &&
 	    same_version(&v, &m->version)) {
+		drop_next(m);
 		tell(m, 0);
 		return 0;
 	}

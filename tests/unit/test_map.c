@@ -323,6 +323,58 @@ test_A_2_a_long_file_that_changed_is_read_in_slices(void **state)
 	hb_buf_free(&value);
 }
 
+/* The file changes again in all ways while a long version is being read. */
+static void
+test_A_2_S_4_trouble_while_a_long_file_is_read(void **state)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	struct hb_mapspec spec = { HB_MAP_TEXT, file };
+	char aside[300];
+	struct hb_map *m;
+
+	(void)state;
+	begun = 0;
+	hb_trouble_tell(count_trouble, NULL);
+	snprintf(aside, sizeof(aside), "%s.old", file);
+	write_file("old: a\n", 100);
+	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
+	assert_get(m, "old", "a");
+	for (int i = 0; i < 100000; i++)
+		hb_buf_addf(&text, "a%d: b\n", i);
+	hb_buf_add(&text, hb_span("", 1));
+	/* the one before is back: the long one never counts */
+	assert_int_equal(rename(file, aside), 0);
+	write_file((const char *)text.p, 50);
+	assert_get(m, "old", "a");
+	assert_true(hb_map_is_reading(m));
+	assert_int_equal(rename(aside, file), 0);
+	assert_get(m, "old", "a");
+	assert_false(hb_map_is_reading(m));
+	/* it goes away: what was read of it by then is all of it */
+	write_file((const char *)text.p, 40);
+	assert_get(m, "old", "a");
+	assert_true(hb_map_is_reading(m));
+	unlink(file);
+	assert_get(m, "old", "a");
+	assert_int_equal(begun, 1);
+	while (hb_map_read_on(m))
+		assert_get(m, "old", "a");
+	assert_get(m, "a99999", "b");
+	/* an empty one in its place is of no use, and ends the reading */
+	write_file("old: a\n", 30);
+	assert_get(m, "old", "a");
+	write_file((const char *)text.p, 20);
+	assert_get(m, "old", "a");
+	assert_true(hb_map_is_reading(m));
+	write_file("", 10);
+	assert_get(m, "old", "a");
+	assert_false(hb_map_is_reading(m));
+	assert_int_equal(begun, 2);
+	hb_trouble_tell(NULL, NULL);
+	hb_map_close(&m);
+	hb_buf_free(&text);
+}
+
 static void
 test_F_18_good_aliases_are_built(void **state)
 {
@@ -397,6 +449,8 @@ main(void)
 		cmocka_unit_test(test_F_13_comments_and_quotes_of_targets),
 		cmocka_unit_test(test_F_24_a_byte_order_mark),
 		cmocka_unit_test(test_A_2_a_long_file_that_changed_is_read_in_slices),
+		cmocka_unit_test(
+		    test_A_2_S_4_trouble_while_a_long_file_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
