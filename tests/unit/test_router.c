@@ -116,6 +116,10 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 			hb_buf_addf(content, ":include:/wide/%u\n", i);
 		return 0;
 	}
+	if (hb_span_eq(path, HB_SPAN("/nest"))) {
+		hb_buf_adds(content, "v1\n:include:/many, v2\nfriends\n");
+		return 0;
+	}
 	for (unsigned i = 0; i < w->many; i++)
 		hb_buf_addf(content, "u%u%c", i, i % 2 > 0 ? ',' : '\n');
 	if (hb_span_eq(path, HB_SPAN("/broken")))
@@ -608,6 +612,56 @@ test_S_22_broken_lines_are_the_owners(void **state)
 	hb_conf_free(&c);
 }
 
+static size_t by_nest, by_friends;
+
+static void
+count_owners(void *ctx, const struct rt_item *items, size_t n,
+    const struct hb_outcome *o)
+{
+	struct world *w = ctx;
+
+	w->items = n;
+	assert_int_equal(o->result, HB_RESULT_OK);
+	for (size_t i = 0; i < n; i++) {
+		by_nest += hb_span_eq(items[i].owner,
+		    HB_SPAN("owner-nest@site.test"));
+		by_friends += hb_span_eq(items[i].owner,
+		    HB_SPAN("owner-friends@site.test"));
+		assert_true((items[i].flags & HB_RCPT_LIST) != 0);
+	}
+}
+
+/* A long list within a list: its members have the owner of the outer one, but
+ * for those of a member that is a list with an owner of its own.  Some users
+ * are in several. */
+static void
+test_E_2_A_2_a_long_list_in_a_list_has_its_owner(void **state)
+{
+	static const struct pair map[] = {
+		{ "nest", ":include:/nest" }, { "owner-nest", "v1" },
+		{ "friends", "v3, u5, :include:/many" },
+		{ "owner-friends", "v2" },
+		{ NULL, NULL },
+	};
+	static const struct rt_walk_ops owner_ops = { op_alias, op_user,
+		op_include, count_owners, op_later, NULL };
+	struct hb_conf *c = conf_of("domain site.test\n");
+	const struct hb_conf *now = c;
+	struct world w = { map, users, .got = HB_BUF_INIT(0), .many = 1000 };
+
+	(void)state;
+	files_read = 0;
+	rt_walk(&now, HB_SPAN("nest@site.test"), &owner_ops, &w);
+	run_turns(&w);
+	assert_int_equal(files_read, 2);
+	assert_int_equal(w.items, 1003);
+	assert_int_equal(by_nest, 1002);
+	assert_int_equal(by_friends, 1);
+	assert_true(w.turns > 5);
+	assert_in_range(w.most, 1, 500);
+	hb_conf_free(&c);
+}
+
 /* A reload while a walk waits: what is new counts, what is old is gone. */
 static void
 a_walk_outlives_its_configuration(void **state)
@@ -978,6 +1032,8 @@ main(void)
 		cmocka_unit_test(test_F_10_long_names),
 		cmocka_unit_test(port_of_a_literal),
 		cmocka_unit_test(a_walk_waits_for_an_answer),
+		cmocka_unit_test(
+		    test_E_2_A_2_a_long_list_in_a_list_has_its_owner),
 		cmocka_unit_test(a_walk_outlives_its_configuration),
 		cmocka_unit_test(test_A_2_a_long_walk_gives_way),
 		cmocka_unit_test(test_S_22_broken_lines_are_the_owners),
