@@ -325,7 +325,7 @@ smtpd_client_go_on(struct smtpd_client *c)
 	if (!c->paused || c->conn == NULL)
 		return;
 	c->paused = false;
-	hb_conn_pause(c->conn, false);
+	hb_conn_pause(c->conn, c->tls_ms != 0); /* see tls_turn */
 	smtpd_client_run(c);
 }
 
