@@ -12,14 +12,15 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/io/certcheck.h"
 #include "common/io/keysign.h"
+#include "common/io/readfile.h"
 #include "common/io/rolemain.h"
 #include "common/io/tls.h"
-
-enum { READ_SIZE = 65536 };
 
 static void
 on_sign(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -120,16 +121,11 @@ check_files(const char *what)
 {
 	struct hb_buf in = HB_BUF_INIT(0), out = HB_BUF_INIT(0);
 	struct hb_span rest, first;
-	unsigned char *room;
 	size_t n;
 
 	(void)prctl(PR_SET_DUMPABLE, 0);
-	do {
-		if (hb_buf_reserve(&in, READ_SIZE, &room) != 0)
-			return EX_SOFTWARE;
-		n = fread(room, 1, READ_SIZE, stdin);
-		hb_buf_added(&in, n);
-	} while (n > 0);
+	if (hb_read_all(STDIN_FILENO, 2 * HB_MAX_LOADED_FILE, &in) < 0)
+		return EX_IOERR;
 	rest = hb_buf_span(&in);
 	first = hb_span_cut(&rest, '\0');
 	if (strcmp(what, "pair") == 0)

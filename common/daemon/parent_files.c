@@ -271,22 +271,6 @@ run_keyagent(const struct pd_parent *pd, int out)
 	_exit(EX_OSFILE);
 }
 
-static int
-read_pipe(int fd, struct hb_buf *out)
-{
-	for (;;) {
-		unsigned char *room;
-		ssize_t r;
-
-		if (hb_buf_reserve(out, 4096, &room) != 0)
-			return -EFBIG;
-		r = read(fd, room, 4096);
-		if (r <= 0)
-			return r == 0 ? 0 : -errno;
-		hb_buf_added(out, (size_t)r);
-	}
-}
-
 /* Certificate, then key, as the key agent's program prints them; the parent
  * has no cryptography of its own. */
 static int
@@ -301,7 +285,7 @@ make_certificate(const struct pd_parent *pd, struct hb_buf *pem)
 	if (pid == 0)
 		run_keyagent(pd, fd[1]);
 	close(fd[1]);
-	r = pid > 0 ? read_pipe(fd[0], pem) : -EAGAIN;
+	r = pid > 0 ? hb_read_all(fd[0], HB_MAX_LOADED_FILE, pem) : -EAGAIN;
 	close(fd[0]);
 	if (pid > 0 && waitpid(pid, &status, 0) == pid && status != 0)
 		r = -EIO;
@@ -348,7 +332,7 @@ static int
 ensure_certificate(const struct pd_parent *pd, const struct hb_conf *conf,
     struct hb_buf *err)
 {
-	struct hb_buf path = HB_BUF_INIT(0), pem = HB_BUF_INIT(65536);
+	struct hb_buf path = HB_BUF_INIT(0), pem = HB_BUF_INIT(0);
 	struct hb_span all;
 	size_t key;
 	int r = 0;

@@ -8,16 +8,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int
-read_all(int fd, size_t most, struct hb_buf *content)
+enum { PIECE = 65536 };
+
+int
+hb_read_all(int fd, size_t most, struct hb_buf *content)
 {
 	for (;;) {
 		unsigned char *room;
 		ssize_t r;
 
-		if (hb_buf_reserve(content, 65536, &room) != 0)
+		if (hb_buf_reserve(content, PIECE, &room) != 0)
 			return -EFBIG;
-		r = read(fd, room, 65536);
+		r = read(fd, room, PIECE);
 		if (r < 0 && errno == EINTR)
 			continue;
 		if (r <= 0)
@@ -37,7 +39,7 @@ hb_read_fd(int fd, size_t most, struct hb_buf *content)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
-	return read_all(fd, most, content);
+	return hb_read_all(fd, most, content);
 }
 
 int

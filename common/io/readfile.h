@@ -15,4 +15,8 @@ int hb_read_file(const char *path, size_t most, struct hb_buf *content)
     HB_MUSTCHECK;
 /* The same of an open file; FD is borrowed. */
 int hb_read_fd(int fd, size_t most, struct hb_buf *content) HB_MUSTCHECK;
+/* What comes from a pipe or standard input until its end, for which this one
+ * waits, into an unbounded buffer.  0 or -errno; EFBIG for more than MOST. */
+int hb_read_all(int fd, size_t most, struct hb_buf *content) HB_MUSTCHECK;
+
 #endif

@@ -86,20 +86,12 @@ keep_row(void *ctx, struct hb_span key, struct hb_span value)
 static int
 read_input(struct hb_buf *text)
 {
-	for (;;) {
-		unsigned char *room;
-		size_t n;
+	int r = hb_read_all(STDIN_FILENO, TEXT_MAX, text);
 
-		if (text->n > TEXT_MAX ||
-		    hb_buf_reserve(text, 65536, &room) < 0)
-			return fail(EX_DATAERR, "the input is too long");
-		n = fread(room, 1, 65536, stdin);
-		hb_buf_added(text, n);
-		if (n == 0)
-			return ferror(stdin) ? fail(EX_IOERR,
-				   "standard input: %s", strerror(errno))
-					     : EX_OK;
-	}
+	if (r == -EFBIG)
+		return fail(EX_DATAERR, "the input is too long");
+	return r < 0 ? fail(EX_IOERR, "standard input: %s", strerror(-r))
+		     : EX_OK;
 }
 
 /* "FILE" and "FILE.db" both name the map FILE. */
@@ -197,9 +189,9 @@ static int
 make_aliases(const char *path)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	int r = hb_read_file(path, HB_MAX_LOADED_FILE, &text), n = -1, code;
+	int r = hb_read_file(path, HB_MAX_MAP_FILE, &text), n = -1, code;
 
-	code = r < 0 ? fail(EX_NOINPUT, "%s: %s", path, strerror(-r))
+	code = r < 0 ? fail(EX_NOINPUT, "%s: %s", path, hb_file_error(r))
 		     : build(path, hb_buf_span(&text), HB_MAPSYN_ALIASES,
 			   HB_MAP_SKIP, &n);
 	if (n >= 0)
@@ -247,10 +239,10 @@ print_text(const char *path)
 	struct hb_buf text = HB_BUF_INIT(0);
 	struct hb_maptext m;
 	struct hb_span key, value;
-	int r = hb_read_file(path, HB_MAX_LOADED_FILE, &text);
+	int r = hb_read_file(path, HB_MAX_MAP_FILE, &text);
 
 	if (r < 0)
-		return fail(EX_NOINPUT, "%s: %s", path, strerror(-r));
+		return fail(EX_NOINPUT, "%s: %s", path, hb_file_error(r));
 	hb_maptext_init(&m, hb_buf_span(&text), HB_MAPSYN_ALIASES);
 	while ((r = hb_maptext_next(&m, &key, &value)) != 0)
 		if (r > 0)

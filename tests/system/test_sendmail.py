@@ -130,6 +130,9 @@ def test_F_18_newaliases_builds_what_is_good(make_server):
     praliases = os.path.join(hauberk.SBIN, "praliases")
     done = hb.run(praliases, "-f", path)
     assert sorted(done.out.split()) == ["first:alice", "second:bob"], done
+    # as long as the router takes it, not only as other files may be
+    hb.write("aliases", "first: alice\n" + "#" * 79 + "\n" * (9 << 20))
+    assert hb.sendmail(name="newaliases").code == 0
     os.unlink(path)
     assert hb.sendmail(name="newaliases").code == 66
 
