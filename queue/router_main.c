@@ -4,11 +4,14 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/io/ctlreply.h"
 #include "common/io/readfile.h"
@@ -20,7 +23,6 @@
 #include "queue/router_walk.h"
 
 enum {
-	INCLUDE_MAX = 16 * 1024 * 1024,
 	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
 	PENDING_MS = 2
 };
@@ -123,18 +125,17 @@ static int
 op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
-	char name[4096];
-	int r;
+	char name[PATH_MAX];
+	bool good = hb_span_copy(path, name, sizeof(name)) == 0 &&
+	    name[0] == '/';
+	int r = good ? hb_read_file(name, HB_MAX_LIST_FILE, content) : -EINVAL;
 
 	(void)ctx;
-	if (hb_span_copy(path, name, sizeof(name)) < 0 || name[0] != '/')
-		return HB_E_TEMP;
-	r = hb_read_file(name, INCLUDE_MAX, content);
 	if (r == 0) {
 		hb_trouble_end(HB_EV_MAP, path);
 	} else {
 		hb_buf_addf(&why, "a list's file cannot be read: %s",
-		    hb_file_error(r));
+		    good ? hb_file_error(r) : "its path does not begin with /");
 		hb_trouble_begin(HB_EV_MAP, path, hb_buf_span(&why));
 	}
 	hb_buf_free(&why);

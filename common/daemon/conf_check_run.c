@@ -24,8 +24,8 @@
 
 enum { LONGEST_S = 20, LINES_TOLD = 20, FOUND_MAX = 65536 };
 
-/* In a child: what ROLE may, we may.  No name service, which may have to be
- * waited for, is asked more than the start asks it. */
+/* In a child: takes the rights of ROLE.  A name service may keep us waiting, so
+ * it is asked no more than a start asks it. */
 static void
 become(const struct pd_check *how, const struct hb_conf *conf,
     enum hb_role role)
@@ -46,25 +46,12 @@ become(const struct pd_check *how, const struct hb_conf *conf,
 static int
 hear(pid_t pid, int fd, struct hb_buf *found)
 {
-	int status = 1;
-	ssize_t n = -1;
+	int status = 1, r = pid > 0 ? hb_read_all(fd, FOUND_MAX, found) : -1;
 
-	while (pid > 0 && found->n < FOUND_MAX) {
-		unsigned char *room;
-
-		if (hb_buf_reserve(found, 4096, &room) != 0)
-			break;
-		n = read(fd, room, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		hb_buf_added(found, (size_t)n);
-	}
 	close(fd);
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	return pid > 0 && n == 0 && status == 0 ? 0 : HB_E_IO;
+	return r == 0 && status == 0 ? 0 : HB_E_IO;
 }
 
 /* who else may write */
@@ -132,18 +119,26 @@ is_login(struct hb_span value)
 	return is_hash(hash);
 }
 
-/* The file of a list that an alias includes. */
+/* The file of a list that an alias includes: its path as the router takes it,
+ * which reads nothing relative to a folder of its own. */
 static void
-check_list(struct hb_span path, unsigned line, FILE *out)
+check_list(struct hb_span rest, unsigned line, FILE *out)
 {
 	char name[PATH_MAX], text[2 * PATH_MAX + 64];
-	struct hb_buf content = HB_BUF_INIT(0);
+	struct hb_buf path = HB_BUF_INIT(0), content = HB_BUF_INIT(0);
 	int r;
 
-	if (hb_span_copy(hb_span_trim(path), name, sizeof(name)) < 0)
-		return;
-	r = hb_read_file(name, HB_MAX_MAP_FILE, &content);
+	hb_alias_unquote(rest, &path);
+	r = hb_span_copy(hb_span_trim(hb_buf_span(&path)), name, sizeof(name));
+	hb_buf_free(&path);
 	if (r < 0)
+		return;
+	if (name[0] == '/')
+		r = hb_read_file(name, HB_MAX_LIST_FILE, &content);
+	if (name[0] != '/')
+		fprintf(out, "W %u the path of the list '%s' does not begin "
+		    "with /: mail for it waits\n", line, name);
+	else if (r < 0)
 		fprintf(out, "W %u cannot read %s: %s: mail for it waits\n",
 		    line, name, hb_file_error(r));
 	else if (pd_check_writers(name, text, sizeof(text)))

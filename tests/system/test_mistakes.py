@@ -309,7 +309,8 @@ def test_E_5_who_else_may_write(make_server):
     hb.write("more.conf", "max-hops 40\n")
     hb.write("list", "alice\n")
     hb.write("open/aliases", "team: :include:%s\nnone: :include:/nonexistent/x"
-             "\n" % hb.path("list"))
+             "\nhere: :include:list\ngood: :include:\"%s\"\n"
+             % (hb.path("list"), hb.path("list")))
     lines = ["aliases " + hb.path("open/aliases"),
              "include " + hb.path("more.conf")]
     hb.configure(lines)
@@ -324,7 +325,9 @@ def test_E_5_who_else_may_write(make_server):
     assert line_of(hb, lines[1]) + "warning: %s can be changed by everybody" \
         % hb.path("more.conf") in done.err, done
     for want in (":1: warning: %s can be changed by" % hb.path("list"),
-                 ":2: warning: cannot read /nonexistent/x: No such"):
+                 ":2: warning: cannot read /nonexistent/x: No such",
+                 ":3: warning: the path of the list 'list' does not begin",
+                 ":4: warning: %s can be changed by" % hb.path("list")):
         assert hb.path("open/aliases") + want in done.err, done
     os.chmod(hb.path("open"), 0o1777)
     assert hb.path("open") + " can" not in check(hb).err
