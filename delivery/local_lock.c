@@ -138,7 +138,7 @@ is_stale(const struct local_lock *l, int fd, const struct stat *st,
 					     : LOCAL_LOCK_AGE_S);
 }
 
-/* What we were told of by the lock that is broken now. */
+/* What the lock that is broken now says of an unfinished message. */
 static void
 inherit(struct local_lock *l, const struct local_holder *h,
     struct hb_span text)
@@ -278,7 +278,7 @@ local_lock_release(struct local_lock *l)
 {
 	struct stat st;
 
-	/* Not one that somebody made who thought us dead. */
+	/* Not the lock of another helper that took us for dead. */
 	if (l->fd >= 0 && fstat(l->fd, &st) == 0 && is_still(l, &st))
 		unlink(l->path);
 	if (l->fd >= 0)

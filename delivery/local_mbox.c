@@ -117,7 +117,7 @@ cut_half(int fd, const struct local_holder *left)
 	return ftruncate(fd, (off_t)left->size) == 0 ? 0 : -errno;
 }
 
-/* What END lacks to be an empty line, which the next message stands behind. */
+/* Ends the mailbox with an empty line, in front of the next message. */
 static int
 end_last(int fd, off_t end)
 {

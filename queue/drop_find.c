@@ -27,7 +27,8 @@ enum {
 	GRACE_MS = 3600000 /* of what a submit has not finished */
 };
 
-/* Is it of a submit that was killed: old, and nobody holds its lock? */
+/* Did a hauberk-submit that was killed leave it?  It is old then, and nobody
+ * holds its lock. */
 static bool
 is_left_over(const char *path)
 {

@@ -268,7 +268,7 @@ detail_of(const struct hb_outcome *o)
 	return o->text;
 }
 
-/* What was heard there, in the words of it. */
+/* What the mail host said, or the detail of our own text. */
 static void
 put_words(const struct hb_outcome *o, struct hb_buf *para, struct hb_buf *out)
 {
@@ -288,7 +288,7 @@ put_words(const struct hb_outcome *o, struct hb_buf *para, struct hb_buf *out)
 	put_para(out, para, "    ");
 }
 
-/* Since when, and until when. */
+/* Since when the message waits, and when it was last tried. */
 static void
 put_time(const struct q_dsn *d, const struct hb_outcome *o,
     struct hb_buf *para, struct hb_buf *out)

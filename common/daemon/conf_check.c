@@ -1,4 +1,4 @@
-/* What of the configuration is looked at outside of it.  Floor 4. */
+/* Checks what the configuration names.  Floor 4. */
 #include "config.h"
 
 #include "common/daemon/conf_check.h"
@@ -224,8 +224,8 @@ look_at_log(struct check *c, const struct hb_place *at)
 
 /* deliveries */
 
-/* The folders in front of the first % letter: without them nothing can be
- * delivered to anybody. */
+/* The folders in front of the first % letter: without them no delivery can
+ * succeed. */
 static void
 look_at_mailbox(struct check *c, const struct hb_place *at)
 {

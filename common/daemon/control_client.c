@@ -253,8 +253,8 @@ on_ready(void *ctx, unsigned what)
 		ctl_client_free(&c);
 }
 
-/* It is no answer: standard error.  The client's life is not prolonged by it
- * without end. */
+/* The line is no answer, so it goes to standard error.  It prolongs the
+ * client's life TELL_MOST times at most. */
 static void
 tell_wait(struct ctl_client *c)
 {

@@ -325,8 +325,8 @@ is_doubted(struct pd_proc *of, const struct pd_proc *by)
 	return again && of->role == HB_ROLE_KEYAGENT;
 }
 
-/* Roles that handle strangers' bytes and blame others again and again are
- * themselves what is wrong. */
+/* A role that handles strangers' bytes and blames others again and again is
+ * itself the broken one. */
 static bool
 blames_often(struct pd_proc *by)
 {

@@ -262,7 +262,7 @@ begin_text(struct hb_map *m, const struct version *v)
 	return r;
 }
 
-/* What was read counts from now on. */
+/* The version that was read counts from now on. */
 static void
 use_next(struct hb_map *m)
 {
@@ -295,7 +295,7 @@ hb_map_is_reading(const struct hb_map *m)
 	return m != NULL && m->next != NULL;
 }
 
-/* A long text is read on by hb_map_read_on, if there is another to serve. */
+/* A long text is left to hb_map_read_on while older entries can answer. */
 static int
 load_text(struct hb_map *m, const struct version *v)
 {

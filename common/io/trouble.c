@@ -45,7 +45,7 @@ hb_trouble_begin(enum hb_event ev, struct hb_span what, struct hb_span text)
 	if (t != NULL && hb_span_eq(hb_span_str(t->text), text))
 		return;
 	if (t == NULL) {
-		/* Who has so many has told the operator enough. */
+		/* More of them would tell the operator nothing new. */
 		if (n_list == HB_MAX_TROUBLES)
 			return;
 		t = &list[n_list++];

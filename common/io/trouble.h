@@ -21,7 +21,8 @@ void hb_trouble_end(enum hb_event ev, struct hb_span what);
 /* All of a kind is over: what is still so begins again where it is seen. */
 void hb_trouble_end_all(enum hb_event ev);
 
-/* Where changes go; without, nobody hears of them.  ON is false at the end. */
+/* FN hears of each change; ON is false when trouble ends.  Without FN nobody
+ * hears of it. */
 typedef void (*hb_trouble_fn)(void *ctx, enum hb_event ev, bool on,
     struct hb_span what, struct hb_span text);
 void hb_trouble_tell(hb_trouble_fn fn, void *ctx);
