@@ -184,7 +184,8 @@ pd_reload_done(struct pd_parent *pd)
 		    pd->procs[i].generation != pd->generation)
 			return;
 	drop(&pd->before, &pd->now.listeners);
-	hb_trouble_end(HB_EV_CONFIG, hb_span_str(pd->conf_file));
+	/* also that of files that are no longer named */
+	hb_trouble_end_all(HB_EV_CONFIG);
 	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "reloaded"));
 	pd_say_features(pd->now.conf);
 	settle(pd, 0, NULL);
@@ -212,7 +213,7 @@ on_late(void *ctx)
 	struct pd_parent *pd = ctx;
 
 	drop(&pd->before, &pd->now.listeners);
-	hb_trouble_end(HB_EV_CONFIG, hb_span_str(pd->conf_file));
+	hb_trouble_end_all(HB_EV_CONFIG);
 	HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "reloaded"),
 	    hb_kv_str(HB_K_TEXT, text));
 	settle(pd, 1, text);

@@ -209,6 +209,13 @@ def test_S_2_the_hosts_file_stays(make_server, mx_factory):
     spoil(hb.path("hosts"), "gone")
     hb.write("hosts", "127.0.0.1 relay.test\n")
     hb.wait_record(ev="config", state="over")
+    spoil(hb.path("hosts"), "fifo")
+    hauberkmod.until(lambda: hb.ctl("status", json=True)["trouble"], 15,
+                     "trouble in status")
+    hb.drop = ("hosts-file",)  # nobody asks for it any more
+    hb.configure(hb.lines)
+    assert hb.ctl("reload").code == 0
+    assert hb.ctl("status", json=True)["trouble"] == []
 
 
 def test_S_8_the_run_dir_has_one_server(make_server):
