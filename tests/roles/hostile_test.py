@@ -10,13 +10,13 @@ import os
 import shutil
 import signal
 import smtplib
-import subprocess
 import sys
 import tempfile
 import time
 
 import parent_test
-from parent_test import BUILD, NOBODY, free_port, is_alive, wait_for
+from parent_test import (BUILD, become_nobody, free_port, is_alive,
+                         wait_for)
 
 LIVES = int(os.environ.get("HOSTILE_LIVES", "7"))
 PROGRAMS = {"router": "queue", "queue": "queue", "delivery": "delivery",
@@ -135,11 +135,7 @@ def play(p):
 
 def test_A_6_a_hostile_listener(top):
     p = Server(top)
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", str(NOBODY), top], check=True)
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    become_nobody(top)
     r = p.start()
     assert r.returncode == 0, r
     p.pid_before = p.pid()

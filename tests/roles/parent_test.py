@@ -76,6 +76,15 @@ class Parent:
         return sorted(found.values())
 
 
+def become_nobody(top):
+    """Called by root: TOP and this process are nobody's from here on."""
+    if os.geteuid() == 0:
+        subprocess.run(["chown", "-R", str(NOBODY), top], check=True)
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+
+
 def wait_for(what, seconds=20):
     """Until WHAT() holds."""
     end = time.monotonic() + seconds
@@ -287,11 +296,7 @@ def main():
     os.umask(0o022)
     top = tempfile.mkdtemp(prefix="hauberk-parent-")
     p = Parent(top)
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", str(NOBODY), top], check=True)
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    become_nobody(top)
     check_mistakes(p)
     check_failing_role(p)
     os.unlink(p.log)

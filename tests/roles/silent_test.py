@@ -8,11 +8,10 @@ it becomes nobody.
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 
-from parent_test import NOBODY, Parent, has_record, is_alive, wait_for
+from parent_test import Parent, become_nobody, has_record, is_alive, wait_for
 
 
 def test_A_6_a_silent_role_is_replaced(p):
@@ -32,11 +31,7 @@ def main():
     os.umask(0o022)
     top = tempfile.mkdtemp(prefix="hauberk-silent-")
     p = Parent(top)
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", str(NOBODY), top], check=True)
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+    become_nobody(top)
     assert p.start().returncode == 0
     try:
         test_A_6_a_silent_role_is_replaced(p)
