@@ -133,6 +133,10 @@ test_F_25_one_return_path(void **state)
 		    "\nReturn-Path: c\n d\n" },
 		/* a dot that the sender stuffed hides nothing */
 		{ ".Return-Path: a\r\n. folded\r\nb: c\r\n\r\n", "b: c\n\n" },
+		/* bare LFs end lines, and so fields */
+		{ "Return-Path: a\nb: c\n.Return-Path: d\r\nreturn-path: e\n"
+		  " f\n.x: y\r\n\nReturn-Path: g\n..\r\n",
+		    "b: c\nx: y\n\nReturn-Path: g\n.\n" },
 		/* others of its kind stay */
 		{ "Return-Paths: a\r\nReturn-Pat\r\n", "Return-Paths: a\nReturn-Pat\n" },
 		{ "Return-Path a\r\nx: y\r\n", "Return-Path a\nx: y\n" },
