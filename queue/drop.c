@@ -95,6 +95,8 @@ leave_for_later(struct q_drop *d, int err)
 	HB_LOG(HB_LOG_WARN, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, d->name),
 	    hb_kv_str(HB_K_STATE, "waits"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	if (d->large >= 0)
+		q_spool_large_discard(d->q->spool, d->env.id);
 	end_file(d);
 	q_drop_pause(d);
 }
@@ -196,14 +198,12 @@ copy_slice(struct q_drop *d)
 		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
 	}
-	if (err < 0) {
-		q_spool_large_discard(d->q->spool, d->env.id);
+	if (err < 0)
 		leave_for_later(d, err);
-	} else if (d->left > 0) {
+	else if (d->left > 0)
 		hb_timer_set(d->step, 0);
-	} else {
+	else
 		commit(d);
-	}
 }
 
 /* RFC 5321 s4.4, for a message that came without SMTP. */
