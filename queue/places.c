@@ -6,6 +6,7 @@
 #include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/proto/address.h"
+#include "common/proto/template.h"
 
 /* What tells local mailboxes apart. */
 enum by { BY_USER, BY_DOMAIN, BY_ADDRESS };
@@ -25,19 +26,10 @@ static enum by
 by_of(const struct hb_deliver *d)
 {
 	struct hb_span t = hb_span_str(d->arg != NULL ? d->arg : "");
-	enum by by = BY_USER;
 
-	if (d->kind == HB_DELIVER_LMTP)
+	if (d->kind == HB_DELIVER_LMTP || hb_template_has(t, 'a'))
 		return BY_ADDRESS;
-	for (size_t i = 0; i + 1 < t.n; i++)
-		if (t.p[i] == '%') {
-			i++;
-			if (t.p[i] == 'a')
-				return BY_ADDRESS;
-			if (t.p[i] == 'd')
-				by = BY_DOMAIN;
-		}
-	return by;
+	return hb_template_has(t, 'd') ? BY_DOMAIN : BY_USER;
 }
 
 /* The part of R's address that counts beside its route.  Local parts of
