@@ -22,6 +22,21 @@ add_sender(struct ctl_client *c, const json_t *msg)
 		ctl_add_safe(c, sender);
 }
 
+/* The last answer: "REASON at HOST: REPLY". */
+static void
+add_answer(struct ctl_client *c, const json_t *last)
+{
+	ctl_add_member(c, last, "reason");
+	if (ctl_member(last, "mx").n > 0) {
+		ctl_add(c, " at ");
+		ctl_add_member(c, last, "mx");
+	}
+	if (ctl_member(last, "reply").n > 0) {
+		ctl_add(c, ": ");
+		ctl_add_member(c, last, "reply");
+	}
+}
+
 /* Why it is still here. */
 static void
 add_last(struct ctl_client *c, const json_t *last)
@@ -30,15 +45,7 @@ add_last(struct ctl_client *c, const json_t *last)
 	struct hb_span why = ctl_member(last, "why");
 
 	ctl_add(c, "\n        ");
-	ctl_add_member(c, last, "reason");
-	if (ctl_member(last, "mx").n > 0) {
-		ctl_add(c, " at ");
-		ctl_add_member(c, last, "mx");
-	}
-	if (reply.n > 0) {
-		ctl_add(c, ": ");
-		ctl_add_safe(c, reply);
-	}
+	add_answer(c, last);
 	if (why.n == 0 || hb_span_search(reply, why) < reply.n)
 		return;
 	ctl_add(c, "\n        why: ");
@@ -113,15 +120,7 @@ add_mailq_rcpt(struct ctl_client *c, const json_t *rcpt)
 
 	if (ctl_member(last, "reason").n > 0) {
 		ctl_add(c, "                 (");
-		ctl_add_member(c, last, "reason");
-		if (ctl_member(last, "mx").n > 0) {
-			ctl_add(c, " at ");
-			ctl_add_member(c, last, "mx");
-		}
-		if (ctl_member(last, "reply").n > 0) {
-			ctl_add(c, ": ");
-			ctl_add_member(c, last, "reply");
-		}
+		add_answer(c, last);
 		ctl_add(c, ")\n");
 	}
 	ctl_add(c, "\t\t\t\t\t ");
