@@ -407,6 +407,26 @@ test_A_4_a_flood_of_addresses_wins_nothing(void **state)
 	free_pair(&p);
 }
 
+/* One address that has to wait long makes its neighbours, and those who log
+ * in by the same name, wait no longer than their own counts say. */
+static void
+test_A_22_a_long_wait_is_nobody_elses(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr bad = addr("192.0.2.1"), near = addr("192.0.2.9"),
+			  far = addr("198.51.100.7");
+	struct hb_try guesser = { HB_TRY_LOGIN, &bad, HB_SPAN("bob") },
+		      neighbour = { HB_TRY_LOGIN, &near, HB_SPAN("eve") },
+		      owner = { HB_TRY_LOGIN, &far, HB_SPAN("bob") };
+	int64_t now = guess(p.w[0], &guesser, 60, 1000000);
+
+	(void)state;
+	assert_int_equal(hb_penalty_begin(p.w[0], &guesser, now), 30000);
+	assert_in_range(hb_penalty_begin(p.w[0], &neighbour, now), 0, 10000);
+	assert_in_range(hb_penalty_begin(p.w[0], &owner, now), 0, 10000);
+	free_pair(&p);
+}
+
 static void
 test_A_7_dictionaries_are_slow_across_sessions(void **state)
 {
@@ -488,6 +508,7 @@ main(void)
 		cmocka_unit_test(test_A_4_a_botnet_does_not_lock_the_owner_out),
 		cmocka_unit_test(test_A_4_a_known_login_has_its_own_count),
 		cmocka_unit_test(test_A_4_a_flood_of_addresses_wins_nothing),
+		cmocka_unit_test(test_A_22_a_long_wait_is_nobody_elses),
 		cmocka_unit_test(test_A_7_dictionaries_are_slow_across_sessions),
 		cmocka_unit_test(test_A_7_a_mail_server_is_not_slow),
 		cmocka_unit_test(test_A_12_handshakes_of_one_address_have_a_rate),
