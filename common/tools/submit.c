@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -120,6 +122,17 @@ give_up_group(void)
 		fail(EX_OSERR, "cannot give up the group");
 }
 
+/* Does the owner of a file say nothing of who wrote it?  In /proc the command
+ * line of a set-id process is root's, and it is the caller's words. */
+static bool
+is_made_up(int fd)
+{
+	struct statfs s;
+
+	return fstatfs(fd, &s) != 0 || s.f_type == PROC_SUPER_MAGIC ||
+	    s.f_type == FUSE_SUPER_MAGIC;
+}
+
 /* Only root can have written it. */
 static bool
 is_roots(int fd)
@@ -127,7 +140,7 @@ is_roots(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 && !is_made_up(fd);
 }
 
 /* What was looked at is what is read: one descriptor.  Group rights are gone

@@ -3,6 +3,7 @@ the maildrop.  Nothing is injected, nobody else's mail is lost or held up."""
 
 import os
 import struct
+import subprocess
 
 import pytest
 
@@ -186,3 +187,22 @@ def test_A_2_a_flood_of_one_user_holds_up_nobody(make_server):
     queue = hb.ctl("status", json=True)["queue"]
     assert queue["maildrop_waiting"] == 2950
     assert len(hb.records(ev="accept", user="uid:7102")) == 50
+
+
+@pytest.mark.root
+def test_A_23_no_configuration_of_the_users(make_server):
+    """A file of /proc belongs to root and says what the user wants."""
+    hb = make_server(["max-message-size 100000"])
+    said = "spool %s\nmax-message-size 200000\n#" % hb.path("spool")
+    program = os.path.join(os.path.dirname(SBIN),
+                           "libexec/hauberk/hauberk-submit")
+    body = b"Subject: big\r\n\r\n" + b"x" * 76 + b"\r\n"
+    big = record(body=body + (b"y" * 76 + b"\r\n") * 1900)
+    for name in ("cmdline", "environ", "comm"):
+        done = subprocess.run([said, "-C", "/proc/self/" + name],
+                              executable=program, input=big, env={"A": said},
+                              capture_output=True, **USER)
+        assert done.returncode != 0, name
+        assert os.listdir(hb.path("spool", "maildrop")) == []
+    is_well(hb, 0)
+    assert aside(hb) == 0
