@@ -329,17 +329,27 @@ fail_writing(const struct submit *s, const char *what)
 	    strerror(saved));
 }
 
-/* The disk is full of local mail before it is full for others. */
-static void
-check_room(const struct submit *s)
+/* The disk is full of local mail before it is full for others.  N: bytes that
+ * are still to be written. */
+static bool
+has_room(const struct submit *s, uint64_t n)
 {
 	struct statvfs v;
 
-	if (fstatvfs(s->dir, &v) != 0)
+	return fstatvfs(s->dir, &v) != 0 ||
+	    ((uint64_t)v.f_bavail * v.f_frsize >= KEEP_BYTES + n &&
+		v.f_favail >= v.f_files / KEEP_FILES);
+}
+
+/* Many may have found room at the same time. */
+static void
+check_room(const struct submit *s, uint64_t n)
+{
+	if (has_room(s, n))
 		return;
-	if ((uint64_t)v.f_bavail * v.f_frsize < KEEP_BYTES + s->head.body_n ||
-	    v.f_favail < v.f_files / KEEP_FILES)
-		fail(EX_TEMPFAIL, "there is no room for the message now");
+	if (s->fd >= 0)
+		(void)unlinkat(s->dir, s->tmp, 0);
+	fail(EX_TEMPFAIL, "there is no room for the message now");
 }
 
 /* The queue reads it as "others": the folder keeps all others out. */
@@ -400,6 +410,7 @@ copy_body(struct submit *s)
 			continue;
 		if (n <= 0)
 			refuse_data(s, "the record is cut short");
+		check_room(s, left);
 		check_wire(s, hb_wire_feed(&s->wire, got));
 		s->crc_in = hb_crc32c(s->crc_in, got);
 		s->crc_out = hb_crc32c(s->crc_out, got);
@@ -483,7 +494,8 @@ main(int argc, char **argv)
 	read_record(&s);
 	check_recipients(&s);
 	stamp(&s);
-	check_room(&s);
+	s.fd = -1;
+	check_room(&s, s.head.body_n);
 	choose_names(&s);
 	create(&s);
 	write_file(&s);
