@@ -10,6 +10,7 @@
 enum {
 	ONE = 1000,	     /* a failure, in the table's unit */
 	CHARGE = ONE / 4,    /* for a try whose end is not known */
+	MAIL = ONE / 2,	     /* what a message pays for */
 	MOST_ABOVE = 12 * ONE, /* a count stops so far above what is free */
 	KEYS_MAX = 3,
 	LONGEST_WAIT_MS = 45000
@@ -332,7 +333,8 @@ void
 hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
     enum hb_try_end how, int64_t now_ms)
 {
-	int by = how == HB_TRY_BAD ? ONE - charge_of(t) : -charge_of(t);
+	int by = how == HB_TRY_BAD ? ONE - charge_of(t)
+	    : how == HB_TRY_MAIL ? -MAIL : -charge_of(t);
 	struct keys keys;
 
 	find_keys(c, t, now_ms, &keys);
