@@ -138,12 +138,13 @@ is_stale(const struct local_lock *l, int fd, const struct stat *st,
 					     : LOCAL_LOCK_AGE_S);
 }
 
-/* What the lock that is broken now says of an unfinished message. */
+/* What the lock that is broken now says of an unfinished message.  It leads to
+ * the mailbox being cut: a file that another put there is not believed. */
 static void
-inherit(struct local_lock *l, const struct local_holder *h,
-    struct hb_span text)
+inherit(struct local_lock *l, const struct stat *st,
+    const struct local_holder *h, struct hb_span text)
 {
-	if (!h->writing)
+	if (!h->writing || st->st_uid != geteuid())
 		return;
 	hb_buf_clear(&l->left_text);
 	hb_buf_add(&l->left_text, text);
@@ -195,11 +196,13 @@ judge_lock(struct local_lock *l, int fd, struct hb_buf *text)
 	if (!S_ISREG(st.st_mode) || !is_stale(l, fd, &st, &h))
 		return 0;
 	if (unlink(l->path) != 0) {
+		if (errno == ENOENT) /* its holder was done, and left nothing */
+			return 1;
 		hb_buf_addf(text, ", and cannot be removed: %s",
 		    strerror(errno));
 		return -EAGAIN;
 	}
-	inherit(l, &h, hb_span(content, n > 0 ? (size_t)n : 0));
+	inherit(l, &st, &h, hb_span(content, n > 0 ? (size_t)n : 0));
 	return 1;
 }
 
@@ -278,6 +281,10 @@ local_lock_release(struct local_lock *l)
 {
 	struct stat st;
 
+	/* Who judges it now must not find us gone in between: he would remove
+	 * the next one's in its place, and cut off what we wrote. */
+	if (l->fd >= 0)
+		(void)flock(l->fd, LOCK_EX);
 	/* Not the lock of another helper that took us for dead. */
 	if (l->fd >= 0 && fstat(l->fd, &st) == 0 && is_still(l, &st))
 		unlink(l->path);

@@ -234,6 +234,8 @@ start_body(struct q_drop *d, uid_t uid)
 		err = q_write_all(d->large, hb_buf_span(&d->body));
 		hb_buf_clear(&d->body);
 	}
+	if (err < 0 && d->large >= 0) /* the next try has another name */
+		q_spool_large_discard(d->q->spool, d->env.id);
 	return err;
 }
 
@@ -343,6 +345,13 @@ take_file(struct q_drop *d)
 		copy_slice(d);
 }
 
+/* Does E say nothing of the file, but that none can be opened now? */
+static bool
+is_passing(int e)
+{
+	return e == EMFILE || e == ENFILE || e == ENOMEM || e == EIO;
+}
+
 void
 q_drop_take(struct q_drop *d)
 {
@@ -355,6 +364,8 @@ q_drop_take(struct q_drop *d)
 		take_file(d);
 	else if (errno == ENOENT)
 		end_file(d);
+	else if (is_passing(errno))
+		leave_for_later(d, HB_E_IO);
 	else
 		set_aside(d, strerror(errno));
 }

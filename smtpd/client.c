@@ -138,6 +138,7 @@ end_try(struct smtpd_client *c, const struct smtpd_try *a)
 		[SMTPD_TRIED_DONE] = HB_TRY_DONE,
 		[SMTPD_TRIED_BAD] = HB_TRY_BAD,
 		[SMTPD_TRIED_OPEN] = HB_TRY_OPEN,
+		[SMTPD_TRIED_MAIL] = HB_TRY_MAIL,
 	};
 	struct hb_try t = try_of(c, a);
 

@@ -159,6 +159,8 @@ void smtpd_try(struct smtpd_session *s, bool is_login);
 bool smtpd_is_known(const struct smtpd_session *s);
 void smtpd_try_over(struct smtpd_session *s); /* the wait for the turn */
 void smtpd_tried(struct smtpd_session *s, enum smtpd_tried end);
+/* A message was taken. */
+void smtpd_tried_mail(struct smtpd_session *s);
 void smtpd_auth_turn(struct smtpd_session *s, bool late);
 void smtpd_rcpt_turn(struct smtpd_session *s, bool late);
 

@@ -66,7 +66,12 @@ enum smtpd_act_kind {
 	SMTPD_ACT_CLOSE	    /* after the output is written */
 };
 /* What a stranger may not try as often as he likes. */
-enum smtpd_tried { SMTPD_TRIED_DONE, SMTPD_TRIED_BAD, SMTPD_TRIED_OPEN };
+enum smtpd_tried {
+	SMTPD_TRIED_DONE,
+	SMTPD_TRIED_BAD,
+	SMTPD_TRIED_OPEN,
+	SMTPD_TRIED_MAIL /* no end of a try: a stranger's mail was taken */
+};
 struct smtpd_try {
 	bool is_login; /* else a recipient */
 	struct hb_span login;

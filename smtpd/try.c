@@ -92,3 +92,11 @@ smtpd_tried(struct smtpd_session *s, enum smtpd_tried end)
 		add_act(s, SMTPD_ACT_TRIED, end);
 	s->try_state = SMTPD_T_NONE;
 }
+
+void
+smtpd_tried_mail(struct smtpd_session *s)
+{
+	s->try_login = false;
+	if (!smtpd_is_known(s))
+		add_act(s, SMTPD_ACT_TRIED, SMTPD_TRIED_MAIL);
+}

@@ -430,6 +430,7 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w)
 	}
 	if (ok) {
 		s->refused = 0;
+		smtpd_tried_mail(s);
 		log_accept(s, s->txn.size);
 		reply_accepted(s);
 	} else {

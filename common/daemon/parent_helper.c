@@ -22,7 +22,6 @@
 
 enum {
 	ACCOUNT_MAX = 65,
-	GROUPS_MAX = 256,
 	/* Bounds of a helper's life, in seconds: what hangs must not keep its
 	 * place for ever. */
 	LOOKUP_S = 60,
@@ -44,27 +43,22 @@ set_environment(const struct passwd *pw)
 	setenv("SHELL", "/bin/sh", 1);
 }
 
-/* The group of the folder of mailboxes: there a new one can only be made with
- * its help.  For mbox deliveries, which run no command. */
-static bool
-join_mail_group(void)
-{
-	gid_t groups[GROUPS_MAX];
-	struct group *gr = getgrnam("mail");
-	int n = getgroups(GROUPS_MAX - 1, groups);
-
-	if (gr == NULL || n < 0)
-		return gr == NULL;
-	groups[n] = gr->gr_gid;
-	return setgroups((size_t)n + 1, groups) == 0;
-}
-
+/*
+ * MBOX deliveries, which run no command, have the group of the folder of
+ * mailboxes: there a new one can only be made with its help.  It is their
+ * effective group and not one of many, so that the kernel takes them for a
+ * set-id program: other processes of the account, which must not get the
+ * group, may not trace them or enter /proc/PID (ptrace(2), and there
+ * PTRACE_MODE).
+ */
 static bool
 become(const struct passwd *pw, bool mbox)
 {
+	const struct group *gr = mbox ? getgrnam("mail") : NULL;
+	gid_t gid = gr != NULL ? gr->gr_gid : pw->pw_gid;
+
 	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
-	    (!mbox || join_mail_group()) &&
-	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) == 0 &&
+	    setresgid(pw->pw_gid, gid, gid) == 0 &&
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) == 0;
 }
 

@@ -10,6 +10,7 @@
 enum {
 	ONE = 1000,	     /* a failure, in the table's unit */
 	CHARGE = ONE / 4,    /* for a try whose end is not known */
+	MAIL = ONE / 2,	     /* what a message pays for */
 	MOST_ABOVE = 12 * ONE, /* a count stops so far above what is free */
 	KEYS_MAX = 3,
 	LONGEST_WAIT_MS = 45000
@@ -294,11 +295,16 @@ charge_of(const struct hb_try *t)
 	return t->kind == HB_TRY_TLS ? ONE : CHARGE;
 }
 
+/*
+ * Each key has places of its own in time, an interval apart.  What another key
+ * makes a try wait moves none of them: else one address that waits long would
+ * make its whole network wait, and the owner of the name.
+ */
 int64_t
 hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
     int64_t now_ms)
 {
-	int64_t turn = now_ms;
+	int64_t place[KEYS_MAX], turn = now_ms;
 	struct keys keys;
 
 	find_keys(c, t, now_ms, &keys);
@@ -309,15 +315,17 @@ hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
 		add(c, k, charge_of(t), now_ms);
 		ms = interval(k->rule, count_all(c, k, now_ms));
 		next = last_turn(c, k, now_ms) + ms;
-		if (ms > 0 && next > turn)
-			turn = next;
+		place[i] = ms > 0 && next > now_ms ? next : now_ms;
+		if (place[i] > turn)
+			turn = place[i];
 	}
 	if (turn - now_ms > LONGEST_WAIT_MS) {
 		hb_penalty_end(c, t, HB_TRY_OPEN, now_ms);
 		return HB_E_LIMIT;
 	}
 	for (size_t i = 0; i < keys.n; i++)
-		atomic_store(&take_mark(c, &keys.v[i], now_ms)->turn_ms, turn);
+		atomic_store(&take_mark(c, &keys.v[i], now_ms)->turn_ms,
+		    place[i]);
 	return turn - now_ms;
 }
 
@@ -325,7 +333,8 @@ void
 hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
     enum hb_try_end how, int64_t now_ms)
 {
-	int by = how == HB_TRY_BAD ? ONE - charge_of(t) : -charge_of(t);
+	int by = how == HB_TRY_BAD ? ONE - charge_of(t)
+	    : how == HB_TRY_MAIL ? -MAIL : -charge_of(t);
 	struct keys keys;
 
 	find_keys(c, t, now_ms, &keys);

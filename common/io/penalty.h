@@ -14,6 +14,9 @@
  * The table is bounded.  In a full bucket the lowest count makes room and the
  * new one begins where that stood: a flood of new addresses wins no free
  * tries.
+ *
+ * Mail that is taken pays for recipients that were refused: a large provider
+ * has both at one address, and a guesser has to show himself.
  */
 #ifndef HB_IO_PENALTY_H
 #define HB_IO_PENALTY_H
@@ -28,7 +31,8 @@ enum hb_try_kind {
 enum hb_try_end {
 	HB_TRY_DONE, /* it was right */
 	HB_TRY_BAD,
-	HB_TRY_OPEN  /* nobody knows: the lookup failed */
+	HB_TRY_OPEN, /* nobody knows: the lookup failed */
+	HB_TRY_MAIL  /* HB_TRY_RCPT, and no end of one: a message was taken */
 };
 
 struct hb_try {

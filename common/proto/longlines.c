@@ -304,18 +304,21 @@ put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
 		hb_qp_line(text_of(next_line(&body)), out);
 }
 
-/* How much of TEXT, which is encoded, can be one line. */
+/* How much of TEXT, which is encoded, can be one line; 0: nothing.  A "-" of
+ * what is left could make a delimiter of parts of it, RFC 2046 s5.1.1. */
 static size_t
 cut_at(struct hb_span text, bool qp)
 {
-	size_t n = BASE64_LINE;
+	size_t n = BASE64_LINE - (qp ? 1 : 0); /* for "=" */
 
-	if (!qp)
-		return n;
-	n--; /* for "=" */
-	if (text.p[n - 1] == '=')
-		return n - 1;
-	return text.p[n - 2] == '=' ? n - 2 : n;
+	for (; n > 1; n--) {
+		bool inside = qp &&
+		    (text.p[n - 1] == '=' || text.p[n - 2] == '=');
+
+		if (!inside && text.p[n] != '-')
+			return n;
+	}
+	return 0;
 }
 
 static void
@@ -324,9 +327,10 @@ put_encoded(struct hb_span body, bool qp, struct hb_buf *out)
 	while (body.n > 0) {
 		struct hb_span text = text_of(next_line(&body));
 		bool is_long = text.n > HB_MAX_MAIL_LINE;
+		size_t n;
 
-		while (is_long && text.n > BASE64_LINE) {
-			size_t n = cut_at(text, qp);
+		while (is_long && text.n > BASE64_LINE &&
+		    (n = cut_at(text, qp)) > 0) {
 			struct hb_buf line = HB_BUF_INIT(0);
 
 			hb_buf_add(&line, hb_span_head(text, n));

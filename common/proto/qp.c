@@ -13,6 +13,14 @@ is_plain(unsigned char c, bool first, bool last)
 	return c > ' ' && c < 127 && c != '=' && !(first && c == '.');
 }
 
+/* C begins a line that is none in the text: it must not become a delimiter of
+ * parts, RFC 2046 s5.1.1, or an mbox's From line. */
+static bool
+is_plain_behind_break(unsigned char c, bool last)
+{
+	return is_plain(c, true, last) && c != '-' && c != 'F';
+}
+
 static void
 put_byte(unsigned char c, bool plain, struct hb_buf *out)
 {
@@ -36,7 +44,7 @@ hb_qp_line(struct hb_span line, struct hb_buf *out)
 		if (column + n + (last ? 0 : 1) > LINE_MAX_BYTES) {
 			hb_buf_adds(out, "=\r\n");
 			column = 0;
-			plain = is_plain(line.p[i], true, last);
+			plain = is_plain_behind_break(line.p[i], last);
 			n = plain ? 1 : ENCODED;
 		}
 		put_byte(line.p[i], plain, out);

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -120,6 +122,17 @@ give_up_group(void)
 		fail(EX_OSERR, "cannot give up the group");
 }
 
+/* Does the owner of a file say nothing of who wrote it?  In /proc the command
+ * line of a set-id process is root's, and it is the caller's words. */
+static bool
+is_made_up(int fd)
+{
+	struct statfs s;
+
+	return fstatfs(fd, &s) != 0 || s.f_type == PROC_SUPER_MAGIC ||
+	    s.f_type == FUSE_SUPER_MAGIC;
+}
+
 /* Only root can have written it. */
 static bool
 is_roots(int fd)
@@ -127,7 +140,7 @@ is_roots(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == 0 &&
-	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	    (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 && !is_made_up(fd);
 }
 
 /* What was looked at is what is read: one descriptor.  Group rights are gone
@@ -316,17 +329,27 @@ fail_writing(const struct submit *s, const char *what)
 	    strerror(saved));
 }
 
-/* The disk is full of local mail before it is full for others. */
-static void
-check_room(const struct submit *s)
+/* The disk is full of local mail before it is full for others.  N: bytes that
+ * are still to be written. */
+static bool
+has_room(const struct submit *s, uint64_t n)
 {
 	struct statvfs v;
 
-	if (fstatvfs(s->dir, &v) != 0)
+	return fstatvfs(s->dir, &v) != 0 ||
+	    ((uint64_t)v.f_bavail * v.f_frsize >= KEEP_BYTES + n &&
+		v.f_favail >= v.f_files / KEEP_FILES);
+}
+
+/* Many may have found room at the same time. */
+static void
+check_room(const struct submit *s, uint64_t n)
+{
+	if (has_room(s, n))
 		return;
-	if ((uint64_t)v.f_bavail * v.f_frsize < KEEP_BYTES + s->head.body_n ||
-	    v.f_favail < v.f_files / KEEP_FILES)
-		fail(EX_TEMPFAIL, "there is no room for the message now");
+	if (s->fd >= 0)
+		(void)unlinkat(s->dir, s->tmp, 0);
+	fail(EX_TEMPFAIL, "there is no room for the message now");
 }
 
 /* The queue reads it as "others": the folder keeps all others out. */
@@ -387,6 +410,7 @@ copy_body(struct submit *s)
 			continue;
 		if (n <= 0)
 			refuse_data(s, "the record is cut short");
+		check_room(s, left);
 		check_wire(s, hb_wire_feed(&s->wire, got));
 		s->crc_in = hb_crc32c(s->crc_in, got);
 		s->crc_out = hb_crc32c(s->crc_out, got);
@@ -470,7 +494,8 @@ main(int argc, char **argv)
 	read_record(&s);
 	check_recipients(&s);
 	stamp(&s);
-	check_room(&s);
+	s.fd = -1;
+	check_room(&s, s.head.body_n);
 	choose_names(&s);
 	create(&s);
 	write_file(&s);

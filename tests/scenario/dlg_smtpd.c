@@ -142,7 +142,7 @@ note_begin(struct play *p, const struct hb_env *e)
 static void
 note_try(struct play *p, const struct smtpd_act *a)
 {
-	static const char *const ends[] = { "done", "bad", "open" };
+	static const char *const ends[] = { "done", "bad", "open", "mail" };
 	bool begins = a->kind == SMTPD_ACT_TRY;
 
 	if (p->show_tries)

@@ -218,6 +218,34 @@ def test_var_mail_default(make_server):
     os.unlink(path)
 
 
+@pytest.mark.root
+def test_A_21_the_group_mail_is_not_the_users(make_server):
+    """A helper with the group of /var/mail runs as the recipient, whose other
+    processes may not trace it and use that group."""
+    hb = make_server(start=False, drop=("local-users", "deliver"))
+    hb.configure(hb.lines)
+    hb.start()
+    lock = "/var/mail/hbbob.lock"
+    with open(lock, "w", encoding="ascii") as f:
+        f.write("%d\n" % os.getpid())
+    hb.send("a@client.test", "hbbob@hb.test", client.text("traced"))
+
+    def helper():
+        for pid in hb.pids():
+            with open("/proc/%d/comm" % pid, encoding="ascii") as f:
+                if f.read() == "hauberk-local\n":
+                    return pid
+        return None
+
+    pid = until(helper, 15, "the helper")
+    said = subprocess.run(["ls", "/proc/%d/fd" % pid], user=7102, group=7102,
+                          extra_groups=[], capture_output=True, text=True)
+    os.unlink(lock)
+    assert "Permission denied" in said.stderr
+    hb.wait_empty()
+    os.unlink("/var/mail/hbbob")
+
+
 def test_helper_waits_for_its_job():
     """A helper that is there before its job waits: the channel it is given
     is one that does not block by itself."""

@@ -3,6 +3,7 @@ the maildrop.  Nothing is injected, nobody else's mail is lost or held up."""
 
 import os
 import struct
+import subprocess
 
 import pytest
 
@@ -186,3 +187,57 @@ def test_A_2_a_flood_of_one_user_holds_up_nobody(make_server):
     queue = hb.ctl("status", json=True)["queue"]
     assert queue["maildrop_waiting"] == 2950
     assert len(hb.records(ev="accept", user="uid:7102")) == 50
+
+
+@pytest.mark.root
+def test_A_23_no_configuration_of_the_users(make_server):
+    """A file of /proc belongs to root and says what the user wants."""
+    hb = make_server(["max-message-size 100000"])
+    said = "spool %s\nmax-message-size 200000\n#" % hb.path("spool")
+    program = os.path.join(os.path.dirname(SBIN),
+                           "libexec/hauberk/hauberk-submit")
+    body = b"Subject: big\r\n\r\n" + b"x" * 76 + b"\r\n"
+    big = record(body=body + (b"y" * 76 + b"\r\n") * 1900)
+    for name in ("cmdline", "environ", "comm"):
+        done = subprocess.run([said, "-C", "/proc/self/" + name],
+                              executable=program, input=big, env={"A": said},
+                              capture_output=True, **USER)
+        assert done.returncode != 0, name
+        assert os.listdir(hb.path("spool", "maildrop")) == []
+    is_well(hb, 0)
+    assert aside(hb) == 0
+
+
+@pytest.mark.root
+def test_A_26_many_at_once_leave_room(make_server):
+    """Who finds room at the same time as others, and takes it, does not fill
+    the disk."""
+    hb = make_server()
+    drop = hb.path("spool", "maildrop")
+    had = os.stat(drop)
+    hb.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=1730,uid=%d,"
+                    "gid=%d" % (had.st_uid, had.st_gid), "tmpfs", drop],
+                   check=True)
+    try:
+        big = record(body=b"Subject: x\r\n\r\n" +
+                     (b"y" * 62 + b"\r\n") * 49152)
+        program = os.path.join(os.path.dirname(SBIN),
+                               "libexec/hauberk/hauberk-submit")
+        slow = [subprocess.Popen([program, "-C", hb.conf],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, **USER)
+                for _ in range(2)]
+        for p in slow:
+            p.stdin.write(big[:1000])
+            p.stdin.flush()
+        until(lambda: len(os.listdir(drop)) == 2, 10, "both have begun")
+        slow[0].stdin.write(big[1000:-1])
+        slow[0].stdin.flush()
+        said = slow[1].communicate(big[1000:])[1]
+        assert slow[1].returncode == 75 and b"no room" in said, said
+        assert slow[0].communicate(big[-1:])[0].startswith(b"ok ")
+        room = os.statvfs(drop)
+        assert room.f_bavail * room.f_frsize >= 4 << 20
+    finally:
+        subprocess.run(["umount", "-l", drop], check=True)

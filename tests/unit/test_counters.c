@@ -407,6 +407,26 @@ test_A_4_a_flood_of_addresses_wins_nothing(void **state)
 	free_pair(&p);
 }
 
+/* One address that has to wait long makes its neighbours, and those who log
+ * in by the same name, wait no longer than their own counts say. */
+static void
+test_A_22_a_long_wait_is_nobody_elses(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr bad = addr("192.0.2.1"), near = addr("192.0.2.9"),
+			  far = addr("198.51.100.7");
+	struct hb_try guesser = { HB_TRY_LOGIN, &bad, HB_SPAN("bob") },
+		      neighbour = { HB_TRY_LOGIN, &near, HB_SPAN("eve") },
+		      owner = { HB_TRY_LOGIN, &far, HB_SPAN("bob") };
+	int64_t now = guess(p.w[0], &guesser, 60, 1000000);
+
+	(void)state;
+	assert_int_equal(hb_penalty_begin(p.w[0], &guesser, now), 30000);
+	assert_in_range(hb_penalty_begin(p.w[0], &neighbour, now), 0, 10000);
+	assert_in_range(hb_penalty_begin(p.w[0], &owner, now), 0, 10000);
+	free_pair(&p);
+}
+
 static void
 test_A_7_dictionaries_are_slow_across_sessions(void **state)
 {
@@ -443,6 +463,31 @@ test_A_7_a_mail_server_is_not_slow(void **state)
 							  : HB_TRY_DONE,
 		    1000000);
 	}
+	free_pair(&p);
+}
+
+/* A customer of a large provider guesses, while others there write mail; who
+ * guesses more than he writes gains little. */
+static void
+test_A_28_mail_pays_for_refused_recipients(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1"), b = addr("192.0.2.2");
+	struct hb_try many = { HB_TRY_RCPT, &a, HB_SPAN_NONE },
+		      few = { HB_TRY_RCPT, &b, HB_SPAN_NONE };
+	int64_t now = 1000000;
+
+	(void)state;
+	for (unsigned i = 0; i < 500; i++) {
+		assert_int_equal(guess(p.w[i % 2], &many, 1, now), now);
+		for (unsigned k = 0; k < 10; k++)
+			hb_penalty_end(p.w[k % 2], &many, HB_TRY_MAIL, now);
+	}
+	for (unsigned i = 0; i < 100; i++) {
+		now = guess(p.w[0], &few, 5, now);
+		hb_penalty_end(p.w[0], &few, HB_TRY_MAIL, now);
+	}
+	assert_true(hb_penalty_begin(p.w[0], &few, now) == 5000);
 	free_pair(&p);
 }
 
@@ -488,8 +533,10 @@ main(void)
 		cmocka_unit_test(test_A_4_a_botnet_does_not_lock_the_owner_out),
 		cmocka_unit_test(test_A_4_a_known_login_has_its_own_count),
 		cmocka_unit_test(test_A_4_a_flood_of_addresses_wins_nothing),
+		cmocka_unit_test(test_A_22_a_long_wait_is_nobody_elses),
 		cmocka_unit_test(test_A_7_dictionaries_are_slow_across_sessions),
 		cmocka_unit_test(test_A_7_a_mail_server_is_not_slow),
+		cmocka_unit_test(test_A_28_mail_pays_for_refused_recipients),
 		cmocka_unit_test(test_A_12_handshakes_of_one_address_have_a_rate),
 	};
 

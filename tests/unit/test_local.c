@@ -3,7 +3,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,6 +13,7 @@
 
 #include "common/proto/template.h"
 #include "delivery/local_box.h"
+#include "delivery/local_lock.h"
 
 static const struct local_vars vars = { HB_SPAN_INIT("ann"),
 	HB_SPAN_INIT("site.test"), HB_SPAN_INIT("/home/ann"),
@@ -585,6 +588,67 @@ test_F_12_half_a_message_is_cut(void **state)
 	hb_buf_free(&said);
 }
 
+/* What another user says was half a message is not cut. */
+static void
+test_A_25_a_planted_lock_cuts_nothing(void **state)
+{
+	static const char whole[] = "From a\nb: c\n\nx\n\n";
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct hb_outcome out = { 0 };
+	char host[65] = "", box[300], text[4096], lock[512];
+	struct stat st;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	gethostname(host, sizeof(host) - 1);
+	strcpy(box, fresh(NULL));
+	write_file(box, whole, 0);
+	assert_int_equal(stat(box, &st), 0);
+	snprintf(lock, sizeof(lock), "%lu\nhauberk %s boot\n%lu %lu 0\n"
+	    "From a\n", a_dead_process(), host, (unsigned long)st.st_dev,
+	    (unsigned long)st.st_ino);
+	write_file(fresh(".lock"), lock, 0);
+	assert_int_equal(chown(fresh(".lock"), 65534, 65534), 0);
+	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
+	read_file(box, text, sizeof(text));
+	assert_memory_equal(text, whole, strlen(whole));
+	hb_buf_free(&said);
+}
+
+/* A lock is not given back while another process judges it: that one would
+ * find its holder gone, and cut off what is whole. */
+static void
+test_A_25_a_lock_that_is_judged_stays(void **state)
+{
+	struct hb_buf said = HB_BUF_INIT(0);
+	struct local_lock lock;
+	char box[300], path[300], c = 0;
+	int status, begun[2];
+
+	(void)state;
+	strcpy(box, fresh(NULL));
+	strcpy(path, fresh(".lock"));
+	assert_int_equal(local_lock_take(&lock, box, 0, &said), 0);
+	assert_int_equal(pipe(begun), 0);
+	if (fork() == 0) {
+		int fd = open(path, O_RDWR);
+
+		if (flock(fd, LOCK_EX) != 0 || write(begun[1], &c, 1) != 1)
+			_exit(1);
+		poll(NULL, 0, 300);
+		_exit(access(path, F_OK) == 0 ? 0 : 2);
+	}
+	assert_int_equal(read(begun[0], &c, 1), 1);
+	local_lock_release(&lock);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_true(wait(&status) > 0);
+	assert_int_equal(status, 0);
+	close(begun[0]);
+	close(begun[1]);
+	hb_buf_free(&said);
+}
+
 /* A helper that dies while it writes leaves what the next one needs. */
 static void
 test_F_12_a_helper_is_killed(void **state)
@@ -935,6 +999,8 @@ main(void)
 		cmocka_unit_test(test_F_3_a_strange_lock_stays),
 		cmocka_unit_test(test_F_12_an_mbox_without_its_last_line),
 		cmocka_unit_test(test_F_12_half_a_message_is_cut),
+		cmocka_unit_test(test_A_25_a_planted_lock_cuts_nothing),
+		cmocka_unit_test(test_A_25_a_lock_that_is_judged_stays),
 		cmocka_unit_test(test_F_12_a_helper_is_killed),
 		cmocka_unit_test(a_full_mailbox_stays_as_it_was),
 		cmocka_unit_test(test_A_10_what_is_no_mailbox),

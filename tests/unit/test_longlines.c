@@ -29,6 +29,9 @@ test_F_29_qp_lines(void **state)
 		{ SEVENTY "123=", SEVENTY "123=3D\r\n" },
 		{ SEVENTY "1234=", SEVENTY "1234=\r\n=3D\r\n" },
 		{ SEVENTY "12345 ", SEVENTY "12345=\r\n=20\r\n" },
+		{ SEVENTY "12345--b", SEVENTY "12345=\r\n=2D-b\r\n" },
+		{ SEVENTY "12345From ", SEVENTY "12345=\r\n=46rom=20\r\n" },
+		{ "--b", "--b\r\n" },
 	};
 
 	(void)state;
@@ -229,11 +232,43 @@ test_F_29_the_bound_itself(void **state)
 	hb_buf_free(&out);
 }
 
+/* Lines that are made delimit no parts, wherever TAIL stands in one. */
+static void
+test_A_27_no_new_parts(void **state)
+{
+	static const char *const encodings[] = { "8bit", "quoted-printable",
+		"base64" };
+
+	(void)state;
+	for (size_t i = 0; i < 3 * 80; i++) {
+		struct hb_buf in = HB_BUF_INIT(0), once = HB_BUF_INIT(0),
+			      twice = HB_BUF_INIT(0);
+
+		hb_buf_addf(&in, "Content-Type: multipart/mixed; boundary=b\r\n"
+		    "\r\n--b\r\nContent-Transfer-Encoding: %s\r\n\r\n",
+		    encodings[i % 3]);
+		for (size_t k = 0; k < 1000 + i / 3; k++)
+			hb_buf_adds(&in, "A");
+		hb_buf_adds(&in, "--b\r\n--b--\r\n");
+		hb_shorten_lines(hb_buf_span(&in), &once);
+		assert_null(memmem(once.p + once.off + 60, once.n - 60,
+		    "\r\n--b\r\n", 7));
+		assert_true(hb_longest_line(hb_buf_span(&once)) < 100);
+		hb_shorten_lines(hb_buf_span(&once), &twice);
+		assert_true(hb_span_eq(hb_buf_span(&once),
+		    hb_buf_span(&twice)));
+		hb_buf_free(&in);
+		hb_buf_free(&once);
+		hb_buf_free(&twice);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_F_29_qp_lines),
+		cmocka_unit_test(test_A_27_no_new_parts),
 		cmocka_unit_test(test_F_29_qp_of_every_byte),
 		cmocka_unit_test(test_F_29_a_text_is_encoded),
 		cmocka_unit_test(test_F_29_what_is_touched_and_what_not),

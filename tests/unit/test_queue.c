@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -1569,6 +1570,36 @@ dropped_message_is_taken_up(void **state)
 	hb_buf_free(&b);
 }
 
+static unsigned looked;
+
+static bool
+some_turns_are_over(void)
+{
+	return ++looked > 50;
+}
+
+/* That no more files can be opened is no fault of the message. */
+static void
+test_A_24_a_drop_waits_for_descriptors(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct rlimit all, none;
+
+	(void)state;
+	make_drop(&b);
+	write_file("3", hb_buf_span(&b));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	none = all;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	looked = 0;
+	run_until(some_turns_are_over);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+	hb_buf_free(&b);
+}
+
 /* A body of smtpd, or of a file in maildrop/, that could end early; the mail
  * after it is none the worse.  F-26: with NUL too. */
 static const struct hb_span early_ends[] = {
@@ -2096,6 +2127,7 @@ main(void)
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
+		T(test_A_24_a_drop_waits_for_descriptors),
 		T(test_A_1_bodies_of_smtpd_are_checked),
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
 		T(test_A_1_bodies_of_drops_are_checked),

@@ -872,11 +872,12 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 	};
 	char file[] = "/tmp/test_router.XXXXXX", conf[128];
 	int fd = mkstemp(file);
-	struct hb_conf *c;
-	struct hb_loop *loop = hb_loop_new();
-	struct rt_lookup *k;
+	static struct hb_conf *c; /* it lives as long as the process */
+	static struct rt_lookup *k;
+	static struct hb_loop *loop;
 
 	(void)state;
+	loop = hb_loop_new();
 	assert_true(fd >= 0 && close(fd) == 0);
 	write_logins(file, "alice: $6$salt$right\nbob: $2b$12$saltbob\n"
 	    "carol: {BLF-CRYPT}$2b$12$saltcarol:1:2\ndave: $2b$05$saltdave\n"
