@@ -117,6 +117,9 @@ def test_A_2_a_long_queue_is_listed_and_removed(make_server, full):
     for _ in range(messages):
         server.send("a@client.test", "many@hb.test", client.text("list"))
     until(lambda: _rows(server) >= count * messages, 600, "rows", step=0.5)
+    check_turns(server)
+    server.stop()  # no envelope is in memory any more
+    server.start()
     with Others(server) as others:
         for command in (("queue",), ("hold", "all"), ("queue", "bulk.test"),
                         ("release", "all"), ("flush", "all"),
