@@ -56,6 +56,7 @@ struct walk {
 	 * for now, or others have their turn; and its next recipient. */
 	uint64_t open_id;
 	uint32_t open_rcpt;
+	uint64_t loaded_id; /* not visited yet: to read it was enough */
 	struct tally *tally;
 	bool walked; /* answered when all is durable */
 };
@@ -485,13 +486,46 @@ visit(struct walk *w, struct q_msg *m)
 		w->matched++;
 }
 
-/* The next message to look at; NULL at the end. */
-static struct q_msg *
-next_msg(struct walk *w)
+/* The next message to look at, NULL when it is gone.  False: the end. */
+static bool
+next_msg(struct walk *w, struct q_msg **m)
 {
+	struct q_sched *sched = w->q->sched;
+
+	if (w->loaded_id != 0) {
+		*m = q_sched_find(sched, w->loaded_id);
+		if (*m == NULL)
+			w->loaded_id = 0;
+		return true;
+	}
 	if (!w->by_id)
-		return q_sched_walk(w->q->sched, &w->cursor);
-	return w->cursor++ == 0 ? q_sched_find(w->q->sched, w->id) : NULL;
+		*m = q_sched_walk(sched, &w->cursor);
+	else
+		*m = w->cursor++ == 0 ? q_sched_find(sched, w->id) : NULL;
+	return *m != NULL;
+}
+
+/* The envelope of a message with many recipients is read in a turn of its
+ * own. */
+static bool
+load_first(struct walk *w, struct q_msg *m)
+{
+	if (m->user != NULL || m->live <= SLICE || w->loaded_id == m->id)
+		return false;
+	w->loaded_id = m->id;
+	(void)q_hot_get(w->q, m);
+	return true;
+}
+
+/* Looks at one message.  False: that was all for now. */
+static bool
+look_at(struct walk *w, struct q_msg *m)
+{
+	if (load_first(w, m))
+		return false;
+	w->loaded_id = 0;
+	visit(w, m);
+	return true;
 }
 
 static void
@@ -509,13 +543,13 @@ step(void *ctx)
 			work += SLICE;
 			continue;
 		}
-		m = next_msg(w);
-		if (m == NULL) {
+		if (!next_msg(w, &m)) {
 			walk_end(w);
 			return;
 		}
-		work += m->live;
-		visit(w, m);
+		work += m != NULL ? m->live : 0;
+		if (m != NULL && !look_at(w, m))
+			break;
 	}
 	hb_timer_set(w->timer, is_full(w) ? BUSY_MS : 0);
 }

@@ -71,7 +71,7 @@ found(struct q_drop *d, const char *name)
 	struct stat st;
 
 	q_drop_path(d->dir, name, path);
-	if ((d->busy && strcmp(name, d->name) == 0) || lstat(path, &st) < 0)
+	if (q_drop_has(d, name) || lstat(path, &st) < 0)
 		return;
 	if (!q_turns_add(d->turns, st.st_uid, name))
 		d->again = true;
@@ -142,7 +142,7 @@ look(void *ctx)
 		end_scan(d);
 	hb_timer_set(d->look, d->scan != NULL ? 0
 		: d->notify >= 0 && !d->paused ? IDLE_MS : SCAN_MS);
-	if (!d->busy)
+	if (q_drop_is_ready(d))
 		hb_timer_set(d->step, 0);
 }
 
@@ -153,25 +153,27 @@ q_drop_pause(struct q_drop *d)
 	hb_timer_set(d->look, SCAN_MS);
 }
 
-void
+bool
 q_drop_next(struct q_drop *d)
 {
 	const struct hb_rate *rate = &d->q->env->conf->max_rate_per_user;
+	char name[Q_TURN_NAME];
 	int64_t wait;
 
 	if (d->paused || d->q->stopping)
-		return;
+		return false;
 	q_turns_rate(d->turns, rate->count, rate->per_ms);
-	if (q_turns_next(d->turns, hb_mono_ms(), d->name)) {
+	if (q_turns_next(d->turns, hb_mono_ms(), name)) {
 		d->n_waiting -= d->n_waiting > 0;
-		q_drop_take(d);
-		return;
+		q_drop_take(d, name);
+		return true;
 	}
 	wait = q_turns_wait(d->turns, hb_mono_ms());
 	if (wait >= 0)
 		hb_timer_set(d->step, wait);
 	else if (d->again && d->scan == NULL)
 		hb_timer_set(d->look, 0);
+	return false;
 }
 
 static void
@@ -200,14 +202,15 @@ on_notify(void *ctx, unsigned what)
 			on_event(d, e);
 			p += sizeof(*e) + e->len;
 		}
-	if (!d->busy)
+	if (q_drop_is_ready(d))
 		hb_timer_set(d->step, 0);
 }
 
 void
 q_drop_status(const struct q_drop *d, const struct hb_ctl *c)
 {
-	size_t known = q_turns_count(d->turns) + d->busy;
+	size_t known = q_turns_count(d->turns) + d->nflushed +
+	    (d->file != NULL);
 
 	hb_ctl_int(c, "maildrop_waiting",
 	    (int64_t)(d->again && d->n_waiting > known ? d->n_waiting : known));
@@ -220,7 +223,7 @@ q_drop_new(struct hb_loop *loop, const char *dir)
 {
 	struct q_drop *d = HB_NEW(struct q_drop);
 
-	d->fd = d->large = -1;
+	TAILQ_INIT(&d->flushed);
 	d->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (d->notify >= 0 &&
 	    inotify_add_watch(d->notify, dir, IN_MOVED_TO) < 0) {
@@ -262,6 +265,7 @@ void
 q_drop_free(struct q_drop **dp)
 {
 	struct q_drop *d = *dp;
+	struct q_drop_file *f;
 
 	*dp = NULL;
 	if (d == NULL)
@@ -269,12 +273,11 @@ q_drop_free(struct q_drop **dp)
 	if (d->scan != NULL)
 		closedir(d->scan);
 	q_turns_free(&d->turns);
-	if (d->fd >= 0)
-		close(d->fd);
-	if (d->large >= 0)
-		close(d->large);
-	hb_buf_free(&d->body);
-	hb_arena_free(&d->arena);
+	q_drop_file_free(&d->file);
+	while ((f = TAILQ_FIRST(&d->flushed)) != NULL) {
+		TAILQ_REMOVE(&d->flushed, f, link);
+		q_drop_file_free(&f);
+	}
 	hb_io_free(&d->io);
 	if (d->notify >= 0)
 		close(d->notify);

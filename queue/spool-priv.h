@@ -127,6 +127,7 @@ struct q_spool_cfg {
 	unsigned gather_part;  /* a flush waits for more records for that part
 				  of the last one's time; 0: never */
 	size_t cache_bytes;
+	unsigned move_work; /* of a turn for moving; 0: the usual */
 };
 
 struct q_spool {
@@ -146,6 +147,9 @@ struct q_spool {
 	uint32_t gather_mail;	      /* so many new messages are there */
 	struct q_compact compact;
 	struct hb_buf refold;	      /* ids whose updates are too many */
+	struct q_mover *mover;	      /* of the message being moved */
+	int64_t work;		      /* that this turn may still do for it */
+	bool is_fresh;		      /* this turn has done nothing for it */
 	uint64_t avail;		      /* of the file system */
 	int64_t avail_ms;	      /* when that was so */
 	bool full;		      /* on_space(0) was said */
@@ -198,8 +202,17 @@ void q_large_remove_orphans(struct q_spool *s);
 /* Whether the file is there with SIZE bytes. */
 bool q_large_is_there(struct q_spool *s, uint64_t id, uint64_t size);
 
-/* spool_move.c */
+/* spool_mover.c */
+struct q_mover;
+void q_mover_free(struct q_mover **mv);
+/* A turn begins, with a turn's work. */
+void q_move_turn(struct q_spool *s);
+/* Begins to write M again, while no other is being moved.  1: done, 0: it goes
+ * on with q_move_some, or an error. */
 int q_move(struct q_spool *s, struct q_msg *m) HB_MUSTCHECK;
+int q_move_some(struct q_spool *s) HB_MUSTCHECK;
+
+/* spool_move.c */
 void q_compact_step(struct q_spool *s);
 
 /* spool_replay.c */

@@ -806,6 +806,7 @@ free_spool(struct q_spool **sp)
 	q_index_free(&s->index);
 	q_segs_close(&s->segs);
 	hb_buf_free(&s->refold);
+	q_mover_free(&s->mover);
 	free(s);
 	*sp = NULL;
 }

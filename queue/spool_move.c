@@ -1,7 +1,7 @@
 /*
  * Moving messages forward, so that a small spool stays small.  Floor 3.
  *
- * A message is moved by writing it again with its changes folded in.  A
+ * A message is moved by writing it again (spool_mover.c), one at a time.  A
  * segment is emptied in slices: live messages with any record in it are
  * moved, FINISHED records that others still need are copied; once that is
  * durable nothing needs the segment.
@@ -18,193 +18,51 @@ enum {
 	SLICE_BYTES = 256 << 10, /* looked at in one step */
 	MOVED_BYTES = 512 << 10, /* written in one step, or one record */
 	BACKLOG = 1 << 20,	 /* bytes waiting above which we do not add */
+	LOOKS_PER_WORK = 8,	 /* of the chain of updates */
 	SLACK_SEGMENTS = 3,	 /* beyond twice of what is live */
 	RETRY_MS = 50
 };
 
-/* folding: of changes that replace each other the last one stays */
-
-struct fold_item {
-	uint32_t class, idx;
-	size_t order;
-	struct hb_span bytes;
-};
-
-struct fold {
-	struct fold_item *items;
-	size_t n, room;
-	struct hb_buf added; /* recipients, each with its length before it */
-	struct hb_arena *a;
-};
-
-static const uint32_t class_of[] = {
-	[Q_CHANGE_RCPT] = 0,
-	[Q_CHANGE_TRIED] = 1,
-	[Q_CHANGE_DONE] = 1,
-	[Q_CHANGE_FLAGS] = 2,
-	[Q_CHANGE_WARNED] = 3,
-	[Q_CHANGE_FINISHED] = 4,
-};
-
-static int
-fold_one(struct fold *f, struct hb_span item)
-{
-	struct q_change_store store;
-	struct q_change c;
-
-	if (q_change_decode(item, &c, &store) < 0)
-		return HB_E_CORRUPT;
-	if (f->n == f->room) {
-		f->room = f->room * 2 + 16;
-		f->items = hb_realloc(f->items, f->room * sizeof(*f->items));
-	}
-	f->items[f->n] = (struct fold_item){ class_of[c.kind],
-		class_of[c.kind] == 1 ? c.idx : 0, f->n,
-		hb_arena_span(f->a, item) };
-	f->n++;
-	return 0;
-}
-
-static int
-fold_list(struct fold *f, struct q_list list)
-{
-	struct hb_span item;
-	int r;
-
-	while ((r = q_list_next(&list, &item)) > 0)
-		if (fold_one(f, item) < 0)
-			return HB_E_CORRUPT;
-	return r;
-}
-
-static int
-compare(const struct fold_item *a, const struct fold_item *b, bool group)
-{
-	if (a->class != b->class)
-		return a->class < b->class ? -1 : 1;
-	if (a->idx != b->idx)
-		return a->idx < b->idx ? -1 : 1;
-	if (group)
-		return 0;
-	return a->order < b->order ? -1 : a->order > b->order;
-}
-
-static int
-by_class(const void *a, const void *b)
-{
-	return compare(a, b, false);
-}
-
-/* Recipients (class 0) stay all, in order. */
-static void
-fold_write(struct fold *f, struct q_message_writer *w)
-{
-	if (f->n > 0)
-		qsort(f->items, f->n, sizeof(*f->items), by_class);
-	for (size_t i = 0; i < f->n; i++) {
-		bool last = i + 1 == f->n ||
-		    compare(&f->items[i], &f->items[i + 1], true) != 0;
-
-		if (f->items[i].class == 0 || last)
-			q_message_item(w, f->items[i].bytes);
-	}
-}
-
-static int
-fold_chain(struct q_spool *s, struct q_msg *m, struct fold *f)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct hb_span payload;
-	struct q_list list;
-	int r = 0;
-
-	for (uint32_t i = 0; m->x != NULL && i < m->x->nchain && r == 0; i++) {
-		r = q_piece_read(s, &m->x->chain[i], m->id, &bytes, &payload);
-		if (r == 0)
-			r = q_changes_decode(payload, &list);
-		if (r == 0)
-			r = fold_list(f, list);
-	}
-	hb_buf_free(&bytes);
-	return r;
-}
-
-static int
-move_payload(struct q_spool *s, struct q_msg *m, struct hb_buf *out)
-{
-	struct fold f = { .a = hb_arena_new() };
-	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct q_message_writer w;
-	struct q_message msg;
-	struct hb_span item;
-	int r = q_base_read(s, m, &bytes, &msg);
-
-	if (r == 0)
-		r = fold_list(&f, msg.changes);
-	if (r == 0)
-		r = fold_chain(s, m, &f);
-	if (r == 0) {
-		struct q_message_info info = { msg.large, msg.crc, msg.size };
-
-		q_message_begin(&w, out, &info, msg.env);
-		while (q_list_next(&msg.rcpts, &item) > 0)
-			q_message_item(&w, item);
-		q_message_changes(&w);
-		fold_write(&f, &w);
-		q_message_end(&w, msg.body);
-	}
-	hb_buf_free(&bytes);
-	free(f.items);
-	hb_arena_free(&f.a);
-	return r;
-}
-
-/* A message that cannot be read is set aside: it would keep its segment for
- * ever, and nobody can have it. */
-static void
-lost(struct q_spool *s, struct q_msg *m)
-{
-	char name[Q_CORRUPT_PATH];
-	uint64_t id = m->id;
-
-	q_set_aside_piece(s, &m->base, id, name);
-	q_spool_drop(s, m);
-	s->cfg.ops->on_corrupt(s->cfg.ctx, id, name);
-}
-
-int
-q_move(struct q_spool *s, struct q_msg *m)
-{
-	struct q_rec *rec;
-	int r;
-
-	if (m->state != Q_MSG_LIVE || m->pending > 0)
-		return HB_E_STATE;
-	rec = q_rec_new(Q_REC_MOVE, m->id, NULL, NULL);
-	r = move_payload(s, m, &rec->payload);
-	if (r == 0) {
-		q_spool_append(s, rec);
-		return 0;
-	}
-	hb_buf_free(&rec->payload);
-	free(rec);
-	if (r == HB_E_CORRUPT)
-		lost(s, m);
-	return r;
-}
-
 /* emptying a segment */
 
-static bool
-has_piece(const struct q_msg *m, struct q_piece p)
+static int
+compare(const struct q_piece *a, const struct q_piece *b)
 {
-	if (m->base.gen == p.gen && m->base.off == p.off)
-		return true;
-	for (uint32_t i = 0; m->x != NULL && i < m->x->nchain; i++)
-		if (m->x->chain[i].gen == p.gen &&
-		    m->x->chain[i].off == p.off)
+	if (a->gen != b->gen)
+		return a->gen < b->gen ? -1 : 1;
+	return a->off < b->off ? -1 : a->off > b->off;
+}
+
+/* Updates stand in the order of the log; one that a failed write moved may
+ * not, so what is not found is looked for once more. */
+static bool
+is_update(struct q_spool *s, const struct q_extra *x, struct q_piece p)
+{
+	uint32_t low = 0, high = x->nchain;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		int r = compare(&x->chain[mid], &p);
+
+		if (r == 0)
+			return true;
+		if (r < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	s->work -= x->nchain / LOOKS_PER_WORK;
+	for (uint32_t i = 0; i < x->nchain; i++)
+		if (compare(&x->chain[i], &p) == 0)
 			return true;
 	return false;
+}
+
+static bool
+has_piece(struct q_spool *s, const struct q_msg *m, struct q_piece p)
+{
+	return compare(&m->base, &p) == 0 ||
+	    (m->x != NULL && is_update(s, m->x, p));
 }
 
 static bool
@@ -235,24 +93,29 @@ carry_finished(struct q_spool *s, struct q_seg *seg,
 	q_spool_append(s, rec);
 }
 
+/* The message at hand is moved, or not; 0: that is not over. */
+static void
+moved(struct q_spool *s, int r)
+{
+	if (r < 0 && r != HB_E_CORRUPT)
+		s->compact.again = true;
+}
+
 static void
 empty_record(struct q_spool *s, struct q_seg *seg, const struct q_rec_head *h,
     struct hb_span payload)
 {
 	struct q_piece p = { seg->gen, s->compact.at, q_rec_total(h->len) };
 	struct q_msg *m;
-	int r;
 
 	if (h->type == Q_REC_FINISHED) {
 		carry_finished(s, seg, h, payload);
 		return;
 	}
 	m = q_index_find(&s->index, h->id);
-	if (h->type == Q_REC_SEALS || m == NULL || !has_piece(m, p))
+	if (h->type == Q_REC_SEALS || m == NULL || !has_piece(s, m, p))
 		return;
-	r = q_move(s, m);
-	if (r < 0 && r != HB_E_CORRUPT)
-		s->compact.again = true;
+	moved(s, q_move(s, m));
 }
 
 /* Bytes from compact.at that hold at least one whole record. */
@@ -276,6 +139,14 @@ read_slice(struct q_spool *s, struct q_seg *seg, size_t n,
 	return 0;
 }
 
+/* START: bytes that waited at the beginning of this step. */
+static bool
+may_go_on(const struct q_spool *s, size_t start)
+{
+	return s->mover == NULL && s->work > 0 &&
+	    s->waiting_bytes - start < MOVED_BYTES;
+}
+
 /* Bytes used of IN, 0 when the first record needs *MORE. */
 static size_t
 empty_slice(struct q_spool *s, struct q_seg *seg, struct hb_span in,
@@ -283,7 +154,7 @@ empty_slice(struct q_spool *s, struct q_seg *seg, struct hb_span in,
 {
 	size_t at = 0, start = s->waiting_bytes;
 
-	while (at < in.n && s->waiting_bytes - start < MOVED_BYTES) {
+	while (at < in.n && may_go_on(s, start)) {
 		struct hb_span rest = hb_span_from(in, at), payload;
 		struct q_rec_head h;
 
@@ -363,7 +234,7 @@ refold_some(struct q_spool *s)
 {
 	size_t start = s->waiting_bytes;
 
-	while (s->refold.n > 0 && s->waiting_bytes - start < MOVED_BYTES) {
+	while (s->refold.n > 0 && may_go_on(s, start)) {
 		struct q_msg *m;
 		uint64_t id;
 
@@ -415,7 +286,15 @@ q_compact_step(struct q_spool *s)
 
 	if (s->waiting_bytes > BACKLOG)
 		return;
+	q_move_turn(s);
+	if (s->mover != NULL)
+		moved(s, q_move_some(s));
 	refold_some(s);
+	if (s->mover != NULL) {
+		if (s->work <= 0) /* or it waits for a flush */
+			s->cfg.wake(s->cfg.wake_ctx, 1);
+		return;
+	}
 	if (s->compact.gen == 0)
 		begin_pass(s);
 	if (s->compact.gen == 0)

@@ -108,6 +108,17 @@ hb_rcpt_find(const struct hb_rcpt *v, size_t n, uint32_t idx)
 {
 	size_t lo = 0, hi = n;
 
+	if (n == 0 || idx < v[0].idx)
+		return NULL;
+	/* most often none before it is missing */
+	if (idx - v[0].idx < n) {
+		size_t at = idx - v[0].idx;
+
+		if (v[at].idx == idx)
+			return &v[at];
+		if (v[at].idx > idx)
+			hi = at;
+	}
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 

@@ -19,6 +19,7 @@ enum {
 	SEGMENT = 8192 + 6000,
 	MESSAGES = 160,
 	LARGE_EVERY = 17,
+	FEW_WORK = 1500,
 	MAX_BODY = 1200
 };
 
@@ -39,6 +40,8 @@ struct run {
 	STAILQ_HEAD(, q_job) jobs;
 	struct model m[MESSAGES + 1];
 	unsigned ncorrupt, nspace;
+	unsigned nparts; /* turns that left a move unfinished */
+	bool has_moved;	 /* a move was on its way to the disk */
 	uint64_t space;
 	int body_err;
 	struct hb_buf body;
@@ -159,12 +162,16 @@ on_space(void *ctx, uint64_t bytes)
 static const struct q_spool_ops ops = { on_message, on_change, on_corrupt,
 	on_space };
 
+/* So little that a move takes many turns; 0: the usual. */
+static unsigned move_work;
+
 static void
 start(struct run *r)
 {
 	struct q_spool_cfg cfg = { .io = sim_io(r->sim), .exec = &r->exec,
 		.ops = &ops, .ctx = r, .wake = no_wake,
-		.segment_size = SEGMENT, .cache_bytes = 8000 };
+		.segment_size = SEGMENT, .cache_bytes = 8000,
+		.move_work = move_work };
 	struct hb_buf err = HB_BUF_INIT(0);
 
 	r->exec = (struct q_exec){ r, submit, drain };
@@ -299,14 +306,35 @@ finish(struct run *r, uint64_t id)
 		r->m[id].finish_asked = true;
 }
 
-/* Results for mail that stays: many for one, recipients for another. */
+/* Results for mail that stays: many for one, with pauses in which it can be
+ * moved; recipients for another. */
 static void
 change_old(struct run *r, uint64_t id)
 {
-	if (id % 2 == 0)
+	for (int i = 0; i < 2 && id % 10 < 6; i++)
 		try_again(r, id < 60 ? 20 : 65);
 	if (id % 6 == 3)
 		add_rcpt(r, id < 60 ? 29 : 83);
+}
+
+static bool
+has_move(const struct q_batch *b)
+{
+	const struct q_rec *rec;
+
+	if (b != NULL)
+		STAILQ_FOREACH(rec, &b->recs, link)
+			if (rec->type == Q_REC_MOVE)
+				return true;
+	return false;
+}
+
+static void
+turn(struct run *r)
+{
+	q_spool_turn(r->spool);
+	r->has_moved |= has_move(r->spool->flying);
+	r->nparts += r->spool->mover != NULL;
 }
 
 /* Most mail leaves soon; of the rest some leaves late and some stays, so that
@@ -322,14 +350,14 @@ script(struct run *r)
 			finish(r, id - 3);
 		if (id > 40 && id % 9 == 5)
 			finish(r, id - 39);
-		q_spool_turn(r->spool);
+		turn(r);
 		if (id % 4 != 0)
 			run_job(r);
 		if (id % 7 == 0)
 			drain(r);
 	}
 	for (int i = 0; i < 6 && !sim_has_crashed(r->sim); i++) {
-		q_spool_turn(r->spool);
+		turn(r);
 		drain(r);
 	}
 }
@@ -500,6 +528,8 @@ count_points(void)
 	start(r);
 	script(r);
 	n = sim_ops(r->sim);
+	assert_true(r->has_moved);
+	assert_true(move_work == 0 || r->nparts >= 20);
 	end(r);
 	free(r);
 	return n;
@@ -530,16 +560,31 @@ crash_at(unsigned op)
 }
 
 static void
-every_crash_point_keeps_what_was_acknowledged(void **state)
+crash_everywhere(void)
 {
 	unsigned n = count_points();
 
-	(void)state;
 	printf("%u crash points\n", n);
 	assert_true(n >= 300);
 	for (unsigned op = 1; op <= n; op++)
 		crash_at(op);
 	printf("%u crash points\n", n);
+}
+
+static void
+every_crash_point_keeps_what_was_acknowledged(void **state)
+{
+	(void)state;
+	crash_everywhere();
+}
+
+static void
+test_A_2_every_crash_point_of_moves_in_parts(void **state)
+{
+	(void)state;
+	move_work = FEW_WORK;
+	crash_everywhere();
+	move_work = 0;
 }
 
 /* A call fails once; the spool goes on and keeps its word. */
@@ -589,6 +634,39 @@ settle(struct run *r)
 		q_spool_turn(r->spool);
 		drain(r);
 	}
+}
+
+/* What comes meanwhile is kept, and others have their turns. */
+static void
+test_A_2_a_message_is_moved_in_parts(void **state)
+{
+	struct run *r = new_run();
+	struct q_msg *m;
+
+	(void)state;
+	move_work = FEW_WORK;
+	start(r);
+	add(r, 20);
+	settle(r);
+	m = q_index_find(&r->spool->index, 20);
+	for (int i = 0; i < 200; i++) {
+		if (i % 2 == 0)
+			try_again(r, 20);
+		if (i % 50 == 7)
+			add_rcpt(r, 20);
+		turn(r);
+		drain(r);
+	}
+	assert_true(r->nparts > 20);
+	settle(r);
+	assert_true(m->x->nchain < 50);
+	q_spool_finish(&r->spool);
+	start(r);
+	compare(r, false);
+	assert_int_equal(r->m[20].tried, 100);
+	move_work = 0;
+	end(r);
+	free(r);
 }
 
 /* WHICH: the write (1) or the flush (2) of the batch fails, once. */
@@ -899,6 +977,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_crash_point_keeps_what_was_acknowledged),
+		cmocka_unit_test(
+		    test_A_2_every_crash_point_of_moves_in_parts),
+		cmocka_unit_test(test_A_2_a_message_is_moved_in_parts),
 		cmocka_unit_test(every_failed_call_is_survived),
 		cmocka_unit_test(a_failed_flush_is_not_tried_again_there),
 		cmocka_unit_test(a_damaged_record_loses_no_other),

@@ -14,6 +14,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)),
+                                "../system"))
+from harness import wait  # noqa: E402
+
 BUILD = os.environ.get("HB_BUILDDIR", ".")
 ROLES = ["keyagent", "router", "queue", "delivery", "smtpd", "control"]
 NOBODY = 65534
@@ -54,8 +58,8 @@ class Parent:
         env = dict(os.environ, HAUBERK_LIBEXEC=self.libexec)
         return subprocess.run(
             [self.program, "-f", self.conf, *options], env=env, check=False,
-            timeout=30, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE)
+            timeout=wait.most(30), stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def records(self):
         with open(self.log, encoding="ascii") as f:
@@ -87,29 +91,16 @@ def become_nobody(top):
 
 def wait_for(what, seconds=20):
     """Until WHAT() holds."""
-    end = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > end:
-            raise AssertionError("waited in vain")
-        time.sleep(0.01)
-
-
-def starved(pid):
-    """How long it could have run, so far, while others had the processor."""
-    try:
-        with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
-            return int(f.read().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0
+    wait.until(what, seconds, "waited in vain", step=0.01)
 
 
 def measured(what, pids):
     """How long it took for WHAT() to hold, less what others took from us and
     from PIDS(), which may be others at the end than now."""
     start = time.monotonic()
-    before = {pid: starved(pid) for pid in {os.getpid(), *pids()}}
+    before = {pid: wait.starved(pid) for pid in {os.getpid(), *pids()}}
     wait_for(what)
-    lost = sum(max(0, starved(pid) - before.get(pid, 0))
+    lost = sum(max(0, wait.starved(pid) - before.get(pid, 0))
                for pid in {os.getpid(), *pids()})
     return time.monotonic() - start - lost
 
@@ -182,9 +173,9 @@ def check_backoff(p):
     def restarts():
         return len([r for r in p.records()[begin:]
                     if "name=router state=restarted" in r])
-    start = time.monotonic()
+    start, end = time.monotonic(), wait.now() + 20
     while time.monotonic() - start < 1.5 or \
-            restarts() < 2 and time.monotonic() - start < 20:
+            restarts() < 2 and wait.now() < end:
         for pid in p.role_pids("router"):
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)

@@ -12,7 +12,7 @@ from harness import dns as dnsmod
 from harness import hauberk as hauberkmod
 from harness import mx as mxmod
 from harness import peers as peersmod
-from harness import pki, policyhost, space as spacemod, turns
+from harness import pki, policyhost, space as spacemod, turns, wait
 
 DEFAULT_LIMIT_S = 90
 
@@ -106,19 +106,21 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
-    """Fail a test that hangs; set-up and clean-up count too."""
-    seconds = _limit(item)
-
-    def over(_number, _frame):
-        raise AssertionError("not done in %d s" % seconds)
-
+    """A test and all that belongs to it has one turn."""
     alone = item.get_closest_marker("alone") is not None
     with turns.turn(item.config.turns, alone):
-        old = signal.signal(signal.SIGALRM, over)
-        signal.alarm(seconds)
         yield
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
+
+
+def _limited(item):
+    """End what hangs.  Each part of a test has the time for itself: what
+    is set up may be for many tests."""
+    with wait.limit(_limit(item)):
+        yield
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = \
+    pytest.hookimpl(hookwrapper=True, tryfirst=True)(_limited)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from harness import client, load
 from harness.client import Client, Closed
-from harness.wait import Watch, until
+from harness.wait import Watch, stretched, until
 
 # how long a role may be away (issue: within a second)
 BACK_S = 1.0
@@ -56,7 +56,7 @@ def compare(mx, sent, kills):
 def one_accepted(hb):
     """True if a new session gets its 250."""
     try:
-        with Client(hb.address, hb.port, timeout=2) as c:
+        with Client(hb.address, hb.port, timeout=stretched(2)) as c:
             c.ehlo()
             return c.mail("a@client.test", "probe@far.test",
                           client.text("probe")).code == 250
@@ -66,7 +66,7 @@ def one_accepted(hb):
 
 def tls_works(hb):
     try:
-        with Client(hb.address, hb.port, timeout=2) as c:
+        with Client(hb.address, hb.port, timeout=stretched(2)) as c:
             c.ehlo()
             c.starttls()
             return bool(c.ehlo())

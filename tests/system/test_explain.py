@@ -8,7 +8,7 @@ import time
 import pytest
 
 from harness import client, pki
-from harness.wait import until
+from harness.wait import now, until
 from test_dane import TRUST, ee, publish
 from test_sts import ATTACKS, Attack
 
@@ -238,9 +238,9 @@ def test_dead_policy_host_does_not_hold_it_up(world):
     world.txt("far.test", "2")
     mx.starttls = "strip"
     facts_when(hb, "x@far.test", id="2")
-    began = time.monotonic()
+    began = now()
     e = facts(hb, "x@far.test", "--live")
-    assert time.monotonic() - began < 10
+    assert now() - began < 10
     assert (e["policy"]["id"], e["reason"]) == ("1", "no-starttls")
     assert e["policy"]["last_error"] == "sts-fetch-connect"
 
@@ -253,9 +253,9 @@ def test_silent_policy_host_is_waited_for_in_bounds(world, full):
     world.domain("far.test")
     world.policy("far.test").refuse = "silence"
     hb = world.server()
-    began = time.monotonic()
+    began = now()
     e = facts(hb, "x@far.test", "--live")
-    assert time.monotonic() - began < 75
+    assert now() - began < 75
     assert e["no_policy"] == "sts-fetch-timeout"
     assert e["mx"][0]["tls"] == "TLSv1.3/verified"
 

@@ -75,7 +75,7 @@ def check(lines, token, folder):
 def test_flush_before_250(make_server, folder):
     """A message in the log: write, flush, 250, in this order."""
     def session(hb):
-        with hb.client(timeout=60) as c:
+        with hb.client() as c:
             c.ehlo()
             c.mail("a@client.test", "alice@hb.test",
                    client.text("flush", TOKEN + "\r\n"))
@@ -88,7 +88,7 @@ def test_flush_before_250(make_server, folder):
 def test_flush_before_250_of_a_large_message(make_server, folder):
     """A message with a file of its own: that file is flushed too."""
     def session(hb):
-        with hb.client(timeout=60) as c:
+        with hb.client() as c:
             c.ehlo()
             filler = ("x" * 70 + "\r\n") * 6000
             c.mail("a@client.test", "alice@hb.test",
@@ -103,7 +103,7 @@ def test_flush_of_the_mailbox(make_server, folder):
     """Local delivery flushes the Maildir file before it counts as done."""
     def session(hb):
         hb.send("a@client.test", "alice@hb.test",
-                client.text("flush", TOKEN + "\r\n"), timeout=60)
+                client.text("flush", TOKEN + "\r\n"))
         hb.wait_mail("alice", timeout=60)
         until(lambda: hb.queue() == [], 60, "delivered")
     lines = trace(make_server, folder, session)

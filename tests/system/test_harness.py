@@ -14,16 +14,18 @@ import types
 import pytest
 from dnslib import DNSRecord
 
-from harness import client, hauberk, load, mx as mxmod, pki, records
+from harness import client, hauberk, load, mx as mxmod, peers as peers_module
+from harness import pki, records
 from harness import policyhost, turns, wait
 from harness.hauberk import free_port
 from harness.wait import until
 
 
-def ask(dns, name, qtype, tcp=False, ad=False):
+def ask(dns, name, qtype, tcp=False, ad=False, timeout=wait.most(2)):
     query = DNSRecord.question(name, qtype)
     query.header.ad = int(ad)
-    wire = query.send(dns.address, dns.port, tcp=tcp, timeout=2)
+    wire = query.send(dns.address, dns.port, tcp=tcp,
+                      timeout=timeout)
     return DNSRecord.parse(wire)
 
 
@@ -58,7 +60,7 @@ def test_dns_faults(dns):
     assert ask(dns, "a.test", "A", tcp=True).rr
     dns.fault("a.test", "drop")
     with pytest.raises((OSError, TimeoutError)):
-        ask(dns, "a.test", "A")
+        ask(dns, "a.test", "A", timeout=1)
     dns.heal("a.test")
     dns.fault("a.test", "servfail", qtype="TXT")
     assert ask(dns, "a.test", "A").header.rcode == 0
@@ -314,12 +316,59 @@ def test_kill_all_leaves_nothing(make_server, monkeypatch):
 
 def test_watch_counts_what_others_did_not_take(monkeypatch):
     """Sleep counts; what others had the processor for does not."""
-    monkeypatch.setattr(wait, "_starved", lambda pid: 1)
+    monkeypatch.setattr(wait, "starved", lambda pid: 1)
     watch = wait.Watch(types.SimpleNamespace(pids=dict))
     time.sleep(0.3)
     assert watch.seconds() >= 0.3
-    monkeypatch.setattr(wait, "_starved", lambda pid: 1000)
+    monkeypatch.setattr(wait, "starved", lambda pid: 1000)
     assert watch.seconds() < 0
+
+
+def test_limits_count_what_the_machine_gives(monkeypatch):
+    """Where many want to run a limit is later, and still comes."""
+    monkeypatch.setattr(wait, "_share", lambda: 1 / wait.MOST)
+    clock = wait._Clock()
+    start, began = time.monotonic(), clock.now()
+    time.sleep(0.5)
+    counted = clock.now() - began
+    assert 0 < counted <= (time.monotonic() - start) / wait.MOST
+    with clock.stopped():
+        began = clock.now()
+        time.sleep(0.1)
+        assert clock.now() == began
+
+
+def test_limit_ends_what_hangs():
+    done = []
+    with pytest.raises(AssertionError, match="not done in 1 s"):
+        with wait.limit(1):
+            time.sleep(60)
+            done.append(True)
+    assert not done
+
+
+def test_fetch_takes_nothing_half_done(tmp_path, monkeypatch):
+    """What a fetch left that was ended is fetched again; what cannot be had
+    is not asked for by each test."""
+    asked = []
+
+    def run(command, **kw):
+        asked.append(command)
+        if "download" in command and len(asked) > 2:
+            raise subprocess.CalledProcessError(100, command, stderr="no line")
+        if "download" in command:
+            open(os.path.join(kw["cwd"], "a_1.deb"), "w").close()
+    monkeypatch.setattr(peers_module.subprocess, "run", run)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    os.makedirs(tmp_path / "hauberk-tests" / "a" / "usr")
+    here = peers_module.Peers(None)
+    folder, problem = here.fetch(("a",))
+    assert problem is None and not os.path.exists(folder + "/usr")
+    assert len(asked) == 2 and here.fetch(("a",)) == (folder, None)
+    assert len(asked) == 2
+    for _ in range(2):
+        assert here.fetch(("b",)) == (None, "no line")
+    assert len(asked) == 3
 
 
 def test_cut_misses_no_connection(mx_factory):

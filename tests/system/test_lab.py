@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from dnslib import DNSRecord
 
 from harness import client
+from harness.wait import most
 
 LAB = os.path.join(os.path.dirname(__file__), "../lab/lab")
 sys.path.insert(0, os.path.dirname(LAB))
@@ -34,7 +35,7 @@ FIRST_STEP = HEAD.count("\n") + 1
 
 def lab(*args, **kw):
     done = subprocess.run([sys.executable, LAB, *args], text=True,
-                          capture_output=True, timeout=80, **kw)
+                          capture_output=True, timeout=most(80), **kw)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -219,7 +220,7 @@ def ask(lab, name, qtype):
     query = DNSRecord.question(name, qtype)
     query.header.ad = 1
     got = DNSRecord.parse(query.send(lab.dns.address, lab.dns.port,
-                                     timeout=5))
+                                     timeout=most(5)))
     return (got.header.rcode, got.header.ad,
             sorted(str(r.rdata) for r in got.rr))
 

@@ -7,6 +7,8 @@ import pytest
 
 from harness import machine
 from harness.hauberk import SBIN
+from harness.peers import CLIENTS
+from harness.wait import most
 
 pytestmark = [pytest.mark.root, pytest.mark.limit(600)]
 
@@ -14,12 +16,6 @@ pytestmark = [pytest.mark.root, pytest.mark.limit(600)]
 BUILD = os.environ.get("HAUBERK_BUILD")
 USERS = "alice", "bob"
 SITE, APPLIANCE = "192.0.2.17", "192.0.2.18"
-PROGRAMS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
-            "libedit2", "libbsd0", "libmd0", "libmagic1", "libxml2",
-            "libicu72", "mutt", "libgsasl18", "libtokyocabinet9",
-            "libntlm0", "libgssglue1", "libgpgme11", "libassuan0", "libidn12", "libncursesw6", "cron",
-            "cron-daemon-common", "libmailtools-perl", "libtimedate-perl",
-            "bsd-mailx", "liblockfile1")
 
 
 def readme():
@@ -44,7 +40,7 @@ def commands(block):
 
 @pytest.fixture(scope="module")
 def programs(peers):
-    return os.path.join(peers.root(PROGRAMS), "usr")
+    return os.path.join(peers.root(CLIENTS), "usr")
 
 
 @pytest.fixture
@@ -211,10 +207,10 @@ def test_bootstrap_run(folder):
         m.sh("useradd --create-home --shell /bin/sh bob")
         clone(m, "bob")
 
-        def there(line, timeout=60):
+        def there(line, timeout=most(60)):
             return m.sh("cd /home/bob/clone && " + line, user="bob",
                         timeout=timeout)
-        said = there("./bootstrap run 2>/dev/null", 500)
+        said = there("./bootstrap run 2>/dev/null", most(500))
         lines = said[said.index("\n# Hauberk runs"):].splitlines()[2:]
         assert len(lines) == 8, lines
         *typed, stop = lines

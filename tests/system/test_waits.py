@@ -11,7 +11,7 @@ import pytest
 from harness import client, peers as peersmod
 from harness.client import Client, Closed
 from harness.hauberk import free_port
-from harness.wait import Watch, until
+from harness.wait import Watch, most, until
 
 # a password hash that takes minutes to check
 SLOW_HASH = "$6$rounds=99999999$saltsalt$" + "x" * 86
@@ -56,7 +56,7 @@ def served_quickly(hb, rcpt):
         assert watch.seconds() < 2
 
 
-def wait_for(answers, timeout=70):
+def wait_for(answers, timeout=most(70)):
     """Wait until every background action has ended."""
     until(lambda: all(answers), timeout, "an answer to the slow client")
 
@@ -73,7 +73,7 @@ def test_slow_password_check(make_server):
     hb.start()
 
     def login():
-        with Client("127.0.0.1", port, tls=True, timeout=70) as c:
+        with Client("127.0.0.1", port, tls=True, timeout=most(70)) as c:
             c.ehlo()
             return c.auth_plain("slow", "x").code
     answers = [in_background(login) for _ in range(2)]
@@ -113,7 +113,7 @@ def test_hanging_nss_module(make_server, hanging_nss):
     hb.start()
 
     def ask():
-        with hb.client(timeout=70) as c:
+        with hb.client(timeout=most(70)) as c:
             c.ehlo()
             return c.envelope("a@client.test", "hanger@hb.test")[1].code
     answer = in_background(ask)

@@ -130,10 +130,36 @@ test_A_3_what_else_a_recipient_says(void **state)
 	hb_arena_free(&a);
 }
 
+/* Sorted, and some may be missing at any place. */
+static void
+test_A_2_recipients_are_found_by_number(void **state)
+{
+	struct hb_rcpt v[12] = { { 0 } };
+
+	(void)state;
+	assert_null(hb_rcpt_find(v, 0, 0));
+	for (unsigned have = 1; have < 1u << 12; have++) {
+		size_t n = 0;
+
+		for (uint32_t idx = 0; idx < 12; idx++)
+			if ((have >> idx & 1) != 0)
+				v[n++].idx = 5 + idx;
+		for (uint32_t idx = 0; idx < 25; idx++) {
+			const struct hb_rcpt *r = hb_rcpt_find(v, n, idx);
+			bool there = idx >= 5 && idx < 17 &&
+			    (have >> (idx - 5) & 1) != 0;
+
+			assert_int_equal(r != NULL, there);
+			assert_true(r == NULL || r->idx == idx);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_A_2_recipients_are_found_by_number),
 		cmocka_unit_test(test_A_3_paths_are_kept_in_canonical_form),
 		cmocka_unit_test(
 		    test_A_3_other_texts_hold_no_control_characters),

@@ -4,11 +4,14 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -1876,6 +1879,71 @@ drops_behind_one_another_are_taken_up_once(void **state)
 	hb_buf_free(&next_drop);
 }
 
+/* The disk: it flushes while nobody holds it up. */
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint flushes;
+
+int
+fdatasync(int fd)
+{
+	pthread_mutex_lock(&disk);
+	flushes++;
+	pthread_mutex_unlock(&disk);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+enum { MANY_DROPS = 20, TOGETHER = 16 };
+
+static bool
+many_are_in_work(void)
+{
+	const struct q *q = env.ctx;
+
+	return q_spool_count(q->spool) == TOGETHER;
+}
+
+static bool
+all_drops_are_gone(void)
+{
+	for (unsigned i = 0; i < MANY_DROPS; i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/maildrop/%u", dir, 10 + i);
+		if (access(path, F_OK) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* Files that wait are made durable together, as many as the bound says. */
+static void
+test_S_23_drops_share_a_flush(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	const struct q *q = env.ctx;
+
+	(void)state;
+	make_drop(&b);
+	run_for(20);
+	pthread_mutex_lock(&disk);
+	for (unsigned i = 0; i < MANY_DROPS; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", 10 + i);
+		write_file(name, hb_buf_span(&b));
+	}
+	run_until(many_are_in_work);
+	run_for(20);
+	assert_int_equal(q_spool_count(q->spool), TOGETHER);
+	flushes = 0;
+	pthread_mutex_unlock(&disk);
+	run_until(all_drops_are_gone);
+	assert_true(flushes > 0 && flushes < MANY_DROPS / 2);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, MANY_DROPS);
+	hb_buf_free(&b);
+}
+
 #define TAGS (HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)
 
 /* What smtpd may say with BEGIN, and what with COMMIT; the parameter goes
@@ -2136,6 +2204,7 @@ main(void)
 		T(test_A_1_what_is_no_drop_is_set_aside),
 		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
+		T(test_S_23_drops_share_a_flush),
 		T(test_RTLS_02_07_tags_of_a_message),
 		T(test_RTLS_02_07_tags_of_a_dropped_message),
 		T(test_RTLS_02_tags_outlive_a_restart),

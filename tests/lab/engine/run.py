@@ -5,12 +5,11 @@ import glob
 import json
 import os
 import selectors
-import signal
 import sys
 import time
 import traceback
 
-from harness import hauberk, space as spacemod, turns
+from harness import hauberk, space as spacemod, turns, wait
 
 from . import language, step_words, world, world_words  # noqa: the words
 
@@ -132,9 +131,8 @@ def _child(out, space, path, between, folder):
     slowness = 2.0 if between else 1.0
     try:
         with turns.turn(folder):
-            signal.signal(signal.SIGALRM, _too_long)
-            signal.alarm(int(LIMIT_S * slowness))
-            result = run_one(space, path, between, slowness)
+            with wait.limit(LIMIT_S * slowness):
+                result = run_one(space, path, between, slowness)
     except BaseException as e:  # all of it is the parent's to tell
         text = str(e) if isinstance(e, language.Mistake) else \
             "%s:1: %s" % (path, traceback.format_exc())
@@ -143,10 +141,6 @@ def _child(out, space, path, between, folder):
     with os.fdopen(out, "w") as f:
         json.dump(vars(result), f)
     os._exit(0)
-
-
-def _too_long(_number, _frame):
-    raise AssertionError("the scenario is not done in %d s" % LIMIT_S)
 
 
 def need_hauberk():

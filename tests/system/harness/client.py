@@ -4,7 +4,7 @@ import base64
 import re
 import socket
 
-from . import pki
+from . import pki, wait
 
 
 class Reply:
@@ -24,8 +24,8 @@ class Closed(Exception):
 
 
 class Client:
-    def __init__(self, address, port, timeout=20, tls=False, source=None,
-                 greet=True):
+    def __init__(self, address, port, timeout=wait.most(20), tls=False,
+                 source=None, greet=True):
         self.sock = socket.create_connection(
             (address, port), timeout, source_address=source and (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

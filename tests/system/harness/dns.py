@@ -18,6 +18,8 @@ import time
 from dnslib import QTYPE, RCODE, RR, DNSLabel, DNSRecord
 from dnslib import A, AAAA, CNAME, MX, PTR, SOA, TLSA, TXT
 
+from .wait import most
+
 Query = collections.namedtuple("Query", "when proto name qtype ad")
 
 FAULTS = ("servfail", "nxdomain", "refused", "drop", "truncate", "bogus")
@@ -232,7 +234,7 @@ class _Udp(socketserver.BaseRequestHandler):
 
 class _Tcp(socketserver.BaseRequestHandler):
     def handle(self):
-        self.request.settimeout(10)
+        self.request.settimeout(most(10))
         try:
             while True:
                 size = self._read(2)

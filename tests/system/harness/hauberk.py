@@ -20,7 +20,7 @@ import subprocess
 import threading
 
 from . import client, records
-from .wait import until
+from .wait import ended, most, now, until
 
 NOBODY = 65534
 READY_S = 20
@@ -180,14 +180,17 @@ class Hauberk:
             target=self._read_errors, args=(self.process.stderr, ready),
             daemon=True)
         self._reader.start()
-        if wait and not ready.wait(READY_S):
+        end = now() + READY_S
+        while wait and now() < end and not ready.wait(0.2):
+            pass
+        if wait and not ready.is_set():
             pids = self.pids()
             self.kill_all()
             raise AssertionError("not ready in %d s (%d processes): %s" % (
                 READY_S, len(pids), self.stderr()))
         if wait and not self.is_ready:
             # what it said has an end, and so has it, a moment later
-            self.process.wait(STOP_S)
+            ended(self.process, STOP_S)
             raise AssertionError("ended at once: " + self.stderr())
         return self
 
@@ -268,7 +271,7 @@ class Hauberk:
     def terminated(self, pids=(), timeout=STOP_S):
         """Wait for the end of the parent and all roles; the exit code."""
         pids = pids or list(self.pids())
-        code = self.process.wait(timeout)
+        code = ended(self.process, timeout)
         until(lambda: not _alive(pids), 5,
               lambda: "roles after the end: %s" % _alive(pids))
         self._reap()
@@ -285,8 +288,8 @@ class Hauberk:
     def _reap(self):
         process, self.process = self.process, None
         if process is not None:
-            process.wait(STOP_S)
-            self._reader.join(5)
+            ended(process, STOP_S)
+            self._reader.join(most(5))
 
     def close(self):
         """End whatever still runs, and remove the folder."""
@@ -306,7 +309,7 @@ class Hauberk:
 
     # commands
 
-    def run(self, *command, input=b"", timeout=60, **kw):
+    def run(self, *command, input=b"", timeout=most(60), **kw):
         """A command as the server's user."""
         data = input.encode() if isinstance(input, str) else input
         done = subprocess.run(command, input=data, timeout=timeout, cwd="/",

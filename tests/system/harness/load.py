@@ -8,9 +8,9 @@ reply never came; a message in neither set was not sent whole, or was refused.
 import hashlib
 import socket
 import threading
-import time
 
 from .client import Client, Closed
+from .wait import now, stretched
 
 
 def message(number, size):
@@ -65,9 +65,10 @@ class Load:
         return self.join(timeout)
 
     def join(self, timeout=300):
-        end = time.monotonic() + timeout
+        end = now() + timeout
         for t in self._threads:
-            t.join(max(0.1, end - time.monotonic()))
+            while t.is_alive() and now() < end:
+                t.join(0.5)
             assert not t.is_alive(), "a sender hangs"
         return self
 
@@ -82,7 +83,7 @@ class Load:
         number = self._take()
         while number is not None:
             try:
-                with Client(*self.target, timeout=15) as c:
+                with Client(*self.target, timeout=stretched(15)) as c:
                     c.ehlo()
                     for _ in range(self.per_connection):
                         if number is None:

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 
-from .wait import until
+from .wait import ended, most, until
 
 WRITTEN = ("usr", "etc", "var", "home", "root", "run", "tmp")
 # no MTA of the machine below is to be taken for the one under test
@@ -98,7 +98,7 @@ class Machine:
             self.process.send_signal(signal.SIGKILL)
         for process in (self.process, self.dns):
             if process is not None:
-                process.wait(10)
+                ended(process, 10)
                 process.stdout.close()
 
     def command(self, words, user=None):
@@ -110,7 +110,7 @@ class Machine:
                 ["HOME=/home/" + user, "USER=" + user] + words
         return enter + clean + ["HOME=/root"] + words
 
-    def run(self, words, user=None, input="", timeout=60):
+    def run(self, words, user=None, input="", timeout=most(60)):
         done = subprocess.run(self.command(words, user), input=input,
                               text=True, capture_output=True,
                               timeout=timeout)

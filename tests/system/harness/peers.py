@@ -1,21 +1,25 @@
 """Real mail programs from Debian's packages, unpacked and never installed.
 
 Packages come by `apt-get download` and `dpkg -x` into a cache, once. A peer
-that cannot be fetched skips the tests that need it.
+that cannot be fetched skips the tests that need it. `python3 -m harness.peers`
+fetches all of them.
 """
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from .wait import until
+from . import wait
+from .wait import ended, most, now, until
 from .client import Client
 
-FETCH_S = 180
+FETCH_S = 300
+AGAIN_S = 600   # what could not be fetched is asked for again
 
 # package -> what is missing on a plain system to run it
 POSTFIX = ("postfix", "libicu72")
@@ -26,6 +30,19 @@ DOVECOT = ("dovecot-core", "dovecot-lmtpd", "libexttextcat-2.0-0",
            "libtirpc3", "libnsl2")
 SAMPLES = ("spamassassin", "libpython3.11-testsuite", "python3-dkim")
 SWAKS = ("swaks", "libnet-ssleay-perl")
+UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
+           "libpython3.11")
+NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
+LDNS = ("ldnsutils", "libldns3")
+# what calls sendmail
+CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
+           "libedit2", "libbsd0", "libmd0", "libmagic1", "libxml2",
+           "libicu72", "mutt", "libgsasl18", "libtokyocabinet9", "libntlm0",
+           "libgssglue1", "libgpgme11", "libassuan0", "libidn12",
+           "libncursesw6", "cron", "cron-daemon-common",
+           "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
+           "liblockfile1")
+ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, UNBOUND, NSD, LDNS, CLIENTS)
 
 
 def cache_folder():
@@ -36,7 +53,9 @@ def cache_folder():
 
 class Peers:
     def __init__(self, space):
+        """`space` is None where the machine's network is our own."""
         self.space = space
+        self.outside = space.outside() if space else []
         self.cache = cache_folder()
         self._done = {}
 
@@ -44,47 +63,63 @@ class Peers:
         """The folder these packages are unpacked in, or skip."""
         key = packages[0]
         if key not in self._done:
-            self._done[key] = self._alone_in(key, self._fetch, packages)
+            # the first test that wants them is not to blame for a slow line
+            with wait.uncounted():
+                self._done[key] = self.fetch(packages)
         folder, problem = self._done[key]
         if problem:
             pytest.skip("%s cannot be fetched: %s" % (key, problem))
         return folder
 
-    def _alone_in(self, key, what, *args):
-        """Others may want the same at the same time."""
+    def fetch(self, packages):
+        """(folder, None) or (None, what is in the way)."""
         os.makedirs(self.cache, exist_ok=True)
-        with open(os.path.join(self.cache, key + ".lock"), "w") as lock:
+        name = os.path.join(self.cache, packages[0])
+        # others may want the same at the same time
+        with open(name + ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return what(*args)
+            return self._fetch(name, packages)
 
-    def _fetch(self, packages):
-        folder = os.path.join(self.cache, packages[0])
-        mark = os.path.join(folder, ".complete")
-        wanted = "\n".join(packages)
-        if os.path.exists(mark) and open(mark).read() == wanted:
+    def _fetch(self, folder, packages):
+        if _read(os.path.join(folder, ".complete")) == "\n".join(packages):
             return folder, None
-        debs = os.path.join(folder, ".debs")
-        os.makedirs(debs, exist_ok=True)
+        failed = folder + ".failed"
         try:
-            for package in packages:
-                self._download(debs, package)
-            for deb in sorted(os.listdir(debs)):
-                subprocess.run(["dpkg", "-x", os.path.join(debs, deb),
-                                folder], check=True, timeout=FETCH_S)
+            if time.time() - os.stat(failed).st_mtime < AGAIN_S:
+                return None, _read(failed)
+        except OSError:
+            pass
+        try:
+            self._unpack(folder, packages)
         except (OSError, subprocess.SubprocessError) as err:
-            text = getattr(err, "stderr", None) or str(err)
-            return None, str(text).strip()[-200:]
-        with open(mark, "w") as f:
-            f.write(wanted)
+            text = str(getattr(err, "stderr", None) or err).strip()[-200:]
+            with open(failed, "w") as f:
+                f.write(text)
+            return None, text
         return folder, None
 
-    def _download(self, debs, package):
-        if any(f.startswith(package + "_") for f in os.listdir(debs)):
-            return
-        subprocess.run(self.space.outside() + [
-            "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download",
-            package], cwd=debs, check=True, capture_output=True, text=True,
-            timeout=FETCH_S)
+    def _unpack(self, folder, packages):
+        """What is half done when we are ended is not taken for whole."""
+        new = folder + ".new"
+        debs = os.path.join(new, ".debs")
+        shutil.rmtree(new, ignore_errors=True)
+        os.makedirs(debs)
+        self._download(debs, packages)
+        for deb in sorted(os.listdir(debs)):
+            subprocess.run(["dpkg", "-x", os.path.join(debs, deb), new],
+                           check=True, timeout=FETCH_S, capture_output=True,
+                           text=True)
+        shutil.rmtree(debs)
+        with open(os.path.join(new, ".complete"), "w") as f:
+            f.write("\n".join(packages))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(new, folder)
+
+    def _download(self, debs, packages):
+        subprocess.run(self.outside + [
+            "apt-get", "-q", "-o", "APT::Sandbox::User=root",
+            "-o", "Acquire::Retries=3", "download", *packages], cwd=debs,
+            check=True, capture_output=True, text=True, timeout=FETCH_S)
 
     # Postfix's test programs
 
@@ -93,7 +128,7 @@ class Peers:
         return os.path.join(root, "usr/sbin", program), _libs(
             root, "usr/lib/postfix")
 
-    def source(self, target, *args, timeout=300):
+    def source(self, target, *args, timeout=most(300)):
         """Run smtp-source to its end; its exit code."""
         program, env = self.postfix("smtp-source")
         done = subprocess.run([program, *args, "inet:" + target], env=env,
@@ -106,7 +141,7 @@ class Peers:
         """Start smtp-sink; it writes what it gets to one file."""
         return Sink(self, folder, address, port, args)
 
-    def swaks(self, *args, timeout=60):
+    def swaks(self, *args, timeout=most(60)):
         root = self.root(SWAKS)
         env = dict(os.environ, PERL5LIB=os.path.join(
             root, "usr/lib/x86_64-linux-gnu/perl5/5.36"))
@@ -151,10 +186,18 @@ class Peers:
         command = laid_over(self.root(EXIM), "/usr/sbin/exim4", "-C", conf,
                              "-odf", "-i", "-f", "a@client.test", rcpt)
         return subprocess.run(command, input=message, capture_output=True,
-                              timeout=60)
+                              timeout=most(60))
 
     def dovecot(self, folder, address, port):
         return Dovecot(self, folder, address, port)
+
+
+def _read(path):
+    try:
+        with open(path) as f:
+            return f.read()
+    except FileNotFoundError:
+        return ""
 
 
 def crlf(data):
@@ -209,10 +252,10 @@ class _Server:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
-                self.process.wait(5)
-            except subprocess.TimeoutExpired:
+                ended(self.process, 5)
+            except AssertionError:
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(5)
+                ended(self.process, 5)
         self.output.close()
         self.process = None
 
@@ -240,14 +283,14 @@ class Sink(_Server):
 
     def wait(self, count, timeout):
         seen, size = [], -1
-        end = time.monotonic() + timeout
+        end = now() + timeout
         while len(seen) < count:
-            assert time.monotonic() < end, "%d of %d at the sink" % (
+            assert now() < end, "%d of %d at the sink" % (
                 len(seen), count)
             time.sleep(0.2)
-            now = os.path.exists(self.dump) and os.path.getsize(self.dump)
-            if now != size:
-                size, seen = now, self.recipients()
+            there = os.path.exists(self.dump) and os.path.getsize(self.dump)
+            if there != size:
+                size, seen = there, self.recipients()
         return seen
 
 
@@ -441,3 +484,14 @@ class Dovecot(_Server):
         until(lambda: len(self.messages(user)) >= count, timeout,
               lambda: "no mail at Dovecot: " + self.printed())
         return self.messages(user)
+
+
+def main():
+    peers = Peers(None)
+    for packages in ALL:
+        _, problem = peers.fetch(packages)
+        print(packages[0], problem or "is there")
+
+
+if __name__ == "__main__":
+    main()

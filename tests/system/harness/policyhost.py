@@ -14,6 +14,7 @@ from collections import namedtuple
 
 from . import pki
 from .hauberk import free_port
+from .wait import most
 
 Request = namedtuple("Request", "when host sni path agent fields")
 
@@ -112,7 +113,7 @@ class PolicyHost:
                              daemon=True).start()
 
     def _serve(self, conn):
-        conn.settimeout(30)
+        conn.settimeout(most(30))
         seen = {}
 
         def choose(sock, name, _ctx):

@@ -20,14 +20,8 @@ import time
 from dnslib import QTYPE, RCODE, DNSRecord
 
 from .hauberk import free_port
-from .peers import _libs
-from .wait import until
-
-# package -> what is missing on a plain system to run it
-UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
-           "libpython3.11")
-NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
-LDNS = ("ldnsutils", "libldns3")
+from .peers import LDNS, NSD, UNBOUND, _libs
+from .wait import ended, most, until
 
 TTL = 1
 DAY = 86400
@@ -121,7 +115,7 @@ class Zones:
     def _tool(self, name, *args):
         root = self.peers.root(LDNS)
         done = subprocess.run([os.path.join(root, "usr/bin", name), *args],
-                              cwd=self.folder, env=_libs(root), timeout=20,
+                              cwd=self.folder, env=_libs(root), timeout=most(20),
                               capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -231,10 +225,10 @@ class Zones:
     def _end(process):
         process.terminate()
         try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
+            ended(process, 5)
+        except AssertionError:
             process.kill()
-            process.wait(5)
+            ended(process, 5)
 
     def close(self):
         while self._processes:

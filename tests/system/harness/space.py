@@ -1,9 +1,9 @@
 """Private namespaces, so that tests change nothing of the machine.
 
 Called by root, the whole test run enters a mount and a network namespace of
-its own: loopback only, its own /etc/passwd and /etc/group with the accounts
-of Hauberk and two mailbox users. Without root nothing is entered, and only
-the unprivileged mode is tested.
+its own: loopback only, its own /etc with the accounts of Hauberk and two
+mailbox users. Without root nothing is entered, and only the unprivileged mode
+is tested.
 """
 
 import ctypes
@@ -64,9 +64,10 @@ class Space:
         return os.path.join(self.folder, "home")
 
     def _accounts(self):
-        """Bind our own passwd and group over the machine's."""
+        """Bind our own /etc over the machine's.  A file alone would be there
+        until somebody replaces the machine's, then the kernel unmounts it."""
         etc = os.path.join(self.folder, "etc")
-        os.mkdir(etc)
+        subprocess.run(["cp", "-a", "/etc", etc], check=True)
         os.makedirs(self.homes())
         users, groups = [], ["%s:x:%d:" % (SUBMIT_GROUP, SUBMIT_GID)]
         rows = [("_hauberk" + r, FIRST_ID + i, "/nonexistent")
@@ -83,16 +84,16 @@ class Space:
             os.chown(home, number, number)
         for file, lines in (("passwd", users), ("group", groups)):
             copy = os.path.join(etc, file)
-            with open("/etc/" + file) as old, open(copy, "w") as new:
-                new.write(old.read().rstrip("\n") + "\n")
-                new.write("\n".join(lines) + "\n")
-            os.chmod(copy, 0o644)
-            _mount(copy, "/etc/" + file, MS_BIND)
+            with open(copy) as f:
+                old = f.read().rstrip("\n")
+            with open(copy, "w") as f:
+                f.write("\n".join([old] + lines) + "\n")
+        _mount(etc, "/etc", MS_BIND)
 
     def leave(self):
         """Give back the bind mounts and remove the folder."""
         if self.private:
-            for path in ("/etc/passwd", "/etc/group", "/var/mail"):
+            for path in ("/etc", "/var/mail"):
                 _libc.umount2(path.encode(), MNT_DETACH)
         shutil.rmtree(self.folder, ignore_errors=True)
 
