@@ -2081,6 +2081,40 @@ test_S_30_a_mistake_of_the_operators_waits(void **state)
 	}
 }
 
+/* The good targets of an alias get the message once; it waits for the broken
+ * one, over restarts too, and goes there when that is mended. */
+static void
+test_S_31_a_broken_target_waits_alone(void **state)
+{
+	static const char *const broken[] = { "team@here.example",
+		"team@here.example mx://here.example",
+		"c@x.example mx://x.example" };
+
+	(void)state;
+	memcpy(w.expand[0], broken, sizeof(broken));
+	w.expand_result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "team@here.example");
+	wait_job(2);
+	run_until(job_is_over);
+	ask(HB_CTL_QUEUE, "here.example");
+	assert_non_null(strstr(said(), "reason=alias-error\nwhy="));
+	assert_non_null(strstr(said(), "fault=operator\n"));
+	advance(600 * 1000);
+	run_for(100);
+	assert_int_equal(w.njobs, 2);
+	queue_down();
+	queue_up();
+	claims_end();
+	advance(600 * 1000);
+	run_for(100);
+	assert_int_equal(w.njobs, 2);
+	w.expand[0][3] = "d@y.example mx://y.example";
+	w.expand_result = HB_RESULT_NONE;
+	advance(3600 * 1000);
+	assert_string_equal(wait_job(3)->rcpts[0], "d@y.example");
+	run_until(queue_is_empty);
+}
+
 static void
 test_RTLS_02_operator_sees_the_tag(void **state)
 {
@@ -2154,6 +2188,7 @@ main(void)
 		T(test_RTLS_05_lifetime_over_keeps_the_word_on_tls),
 		T(test_RTLS_02_operator_sees_the_tag),
 		T(test_S_30_a_mistake_of_the_operators_waits),
+		T(test_S_31_a_broken_target_waits_alone),
 	};
 #undef T
 
