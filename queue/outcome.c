@@ -179,6 +179,8 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 		apply_fail(q, r, rcpt, o, c);
 	else
 		apply_defer(q, r, o, w, c);
+	if (o->result == HB_RESULT_DEFER)
+		q_blame(q, rcpt, o);
 }
 
 void
