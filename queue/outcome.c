@@ -308,7 +308,8 @@ is_trouble(enum hb_reason r)
 {
 	return r == HB_REASON_CONNECT_REFUSED || r == HB_REASON_CONNECT_TIMEOUT ||
 	    r == HB_REASON_CONNECT_FAILED || r == HB_REASON_CONNECTION_LOST ||
-	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN;
+	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN ||
+	    r == HB_REASON_BACKEND;
 }
 
 /* Tells the scheduler how the destination does; says how recipients wait. */

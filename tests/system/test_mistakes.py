@@ -4,6 +4,7 @@ was in force stays so, and no mail is lost by them."""
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -408,6 +409,28 @@ def test_S_30_local_mail_waits(make_server, mistake):
     cure()
     mended(hb, reason)
     assert hb.maildir("alice") or os.path.exists(hb.path("mail/got"))
+
+
+def test_S_30_a_backend_that_is_down(make_server):
+    """The socket of the LMTP server is missing, or nobody listens there."""
+    hb = make_server(start=False)
+    path = hb.path("lmtp")
+    hb.configure(["deliver lmtp " + path])
+    hb.start()
+    hb.send("a@c.test", "alice@hb.test", client.text("waits"))
+    waits(hb, "backend-down")
+    text = hb.ctl("status", json=True)["trouble"][0]["text"]
+    assert path + ": No such file or directory" in text, text
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        os.chmod(path, 0o666)
+        hb.ctl("flush", "all")
+        until(lambda: "refused" in hb.wait_reason("backend-down")["reply"],
+              20, "Connection refused")
+    hb.configure(["deliver maildir %s/%%u" % hb.mail])
+    assert hb.ctl("reload").code == 0
+    mended(hb, "backend-down")
+    assert hb.maildir("alice")
 
 
 @pytest.mark.root
