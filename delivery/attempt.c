@@ -76,8 +76,8 @@ dlv_attempt_start(struct dlv_attempt *a)
 	if (dlv_learn_route(a))
 		dlv_learn(a);
 	else
-		dlv_end_with(a, HB_RESULT_FAIL, HB_REASON_ROUTE_ERROR, 550,
-		    "5.4.4");
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_CONFIG, 451,
+		    "4.3.5");
 	a->running = false;
 	dlv_run(a);
 }

@@ -26,8 +26,9 @@ enum {
 };
 
 /* What exit codes mean, as sendmail has them, but that a mistake of the
- * operator's waits: a program or a file of its that is not there, or cannot be
- * used. */
+ * operator's waits: a program, an option or a file of its that is wrong, not
+ * there, or cannot be used.  Final is what is said of the message or of the
+ * recipient. */
 static const struct {
 	int exit;
 	enum hb_result result;
@@ -35,16 +36,16 @@ static const struct {
 	const char *status, *what;
 } exits[] = {
 	{ EX_OK, HB_RESULT_OK, 250, "2.0.0", "" },
-	{ EX_USAGE, HB_RESULT_FAIL, 550, "5.3.5", "wrong usage" },
+	{ EX_USAGE, HB_RESULT_DEFER, 451, "4.3.5", "wrong usage" },
 	{ EX_DATAERR, HB_RESULT_FAIL, 550, "5.6.0", "wrong data" },
-	{ EX_NOINPUT, HB_RESULT_FAIL, 550, "5.3.0", "no input" },
+	{ EX_NOINPUT, HB_RESULT_DEFER, 451, "4.3.5", "no input" },
 	{ EX_NOUSER, HB_RESULT_FAIL, 550, "5.1.1", "no such user" },
 	{ EX_NOHOST, HB_RESULT_FAIL, 550, "5.1.2", "no such host" },
 	{ EX_UNAVAILABLE, HB_RESULT_FAIL, 550, "5.3.0", "unavailable" },
-	{ EX_SOFTWARE, HB_RESULT_FAIL, 554, "5.3.0", "internal error" },
+	{ EX_SOFTWARE, HB_RESULT_DEFER, 451, "4.3.0", "internal error" },
 	{ EX_OSERR, HB_RESULT_DEFER, 451, "4.3.0", "system error" },
 	{ EX_OSFILE, HB_RESULT_DEFER, 451, "4.3.5", "system file missing" },
-	{ EX_CANTCREAT, HB_RESULT_FAIL, 550, "5.2.0", "cannot create" },
+	{ EX_CANTCREAT, HB_RESULT_DEFER, 451, "4.3.5", "cannot create" },
 	{ EX_IOERR, HB_RESULT_DEFER, 451, "4.3.0", "input or output error" },
 	{ EX_TEMPFAIL, HB_RESULT_DEFER, 451, "4.3.0", "try later" },
 	{ EX_PROTOCOL, HB_RESULT_FAIL, 550, "5.5.0", "protocol error" },
@@ -72,14 +73,15 @@ judge_signal(int signo, struct hb_outcome *out, struct hb_buf *text)
 	    strsignal(signo));
 }
 
-/* A code that nobody knows is final, with what the program said. */
+/* A code that nobody knows is final, with what the program said: it is how
+ * scripts refuse a message. */
 static void
 judge_code(int code, struct hb_outcome *out, struct hb_buf *text)
 {
 	const char *what = "";
 
 	local_outcome(out, HB_RESULT_FAIL, 554, "5.3.0",
-	    HB_REASON_COMMAND_FAILED);
+	    reason_of(HB_RESULT_FAIL));
 	for (size_t i = 0; i < HB_ARRAY_LEN(exits); i++) {
 		if (exits[i].exit != code)
 			continue;

@@ -360,11 +360,11 @@ drive(struct dlv_link *l)
 /* --- events of the connection ------------------------------------------- */
 
 static void
-no_connect(struct dlv_link *l, enum hb_reason reason)
+no_connect_with(struct dlv_link *l, enum hb_reason reason, struct hb_span text)
 {
 	struct dlv_result why = { .result = HB_RESULT_DEFER,
 		.reason = reason, .code = 451, .status = "4.4.1",
-		.text = hb_span_str(hb_reason_text(reason)) };
+		.text = text };
 	struct dlv_link_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
 
@@ -440,6 +440,24 @@ on_drain(void *ctx)
 	l->body_due = false;
 	dlv_client_body_sent(l->client);
 	drive(l);
+}
+
+static void
+no_connect(struct dlv_link *l, enum hb_reason reason)
+{
+	no_connect_with(l, reason, hb_span_str(hb_reason_text(reason)));
+}
+
+/* Behind a socket of this host is the operator's own program. */
+static void
+no_backend(struct dlv_link *l, int syserr)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	hb_buf_addf(&text, "%s: %.*s: %s", hb_reason_text(HB_REASON_BACKEND),
+	    HB_SPAN_ARG(l->target.path), strerror(syserr));
+	no_connect_with(l, HB_REASON_BACKEND, hb_buf_span(&text));
+	hb_buf_free(&text);
 }
 
 static enum hb_reason
@@ -622,7 +640,7 @@ void
 dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
 {
 	if (fd < 0) {
-		no_connect(l, connect_reason(syserr));
+		no_backend(l, syserr);
 		return;
 	}
 	l->conn = hb_conn_attach(l->pool->env.loop, fd, MAX_INPUT, &conn_ops,

@@ -4,6 +4,14 @@
 #include "common/base/prose.h"
 #include "common/proto/envelope.h"
 
+static void
+put_fault(struct hb_buf *out, enum hb_fault f)
+{
+	if (hb_fault_word(f)[0] == '\0')
+		return;
+	hb_buf_addf(out, "Fault:\n.Em %s .\n", hb_fault_word(f));
+}
+
 int
 main(void)
 {
@@ -21,6 +29,7 @@ main(void)
 		hb_buf_truncate(&out, out.n - 1);
 		hb_buf_adds(&out, ".\n");
 		hb_prose_wrap(&out, hb_span_str(hb_reason_advice(r)), "", "\n");
+		put_fault(&out, hb_reason_fault(r));
 	}
 	s = hb_buf_span(&out);
 	written = fwrite(s.p, 1, s.n, stdout) == s.n && fflush(stdout) == 0;

@@ -322,6 +322,7 @@ run(void *ctx)
 	struct q_act act;
 
 	q_settle_dirty(q);
+	q_blame_end(q);
 	if (q->stopping)
 		return;
 	watch_clock(q);

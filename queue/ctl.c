@@ -156,7 +156,7 @@ static void
 put_last(const struct hb_ctl *c, const struct q_last *last)
 {
 	static const char *const members[] = { "reply", "status", "reason",
-		"why", "mx", "tls", "sts", "policy_id" };
+		"why", "fault", "mx", "tls", "sts", "policy_id" };
 	struct hb_outcome o;
 
 	hb_ctl_object(c, "last");
@@ -171,6 +171,7 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 	hb_ctl_str(c, "status", hb_outcome_status(&o));
 	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
 	hb_ctl_text(c, "why", hb_reason_text(o.reason));
+	hb_ctl_text(c, "fault", hb_fault_word(hb_reason_fault(o.reason)));
 	hb_ctl_str(c, "mx", o.mx);
 	hb_ctl_str(c, "tls", o.tls.n > 0 ? o.tls : HB_SPAN("none"));
 	hb_ctl_str(c, "sts", o.sts.n > 0 ? o.sts : HB_SPAN("none"));

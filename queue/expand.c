@@ -39,6 +39,9 @@ struct q_ask {
 	size_t at;		 /* the next item to record */
 	uint32_t first, count;	 /* numbers of those being recorded */
 	bool answered;
+	/* Not all was found: its outcome stays with the asked recipient, which
+	 * is asked for again.  result NONE: all was. */
+	struct hb_outcome rest;
 };
 
 static void
@@ -219,8 +222,23 @@ later(struct q_ask *a)
 
 static void on_recorded(void *ctx);
 
+/* All that was found is recorded: the asked recipient goes, or waits. */
+static void
+end_of_answer(struct q_ask *a, struct q_rcpt *r)
+{
+	struct q_msg *m = r->msg;
+
+	if (a->rest.result == HB_RESULT_NONE) {
+		q_sched_done(a->q->sched, r);
+		q_finish_if_empty(a->q, m);
+	} else {
+		q_outcome(a->q, r, &a->rest);
+	}
+	ask_free(a);
+}
+
 /* The next piece of the answer.  With the last one the asked recipient is
- * done. */
+ * done, if nothing is wanting. */
 static void
 record_piece(struct q_ask *a, struct q_rcpt *r, struct q_hot *h)
 {
@@ -242,13 +260,15 @@ record_piece(struct q_ask *a, struct q_rcpt *r, struct q_hot *h)
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
 	}
-	if (a->at == a->n)
+	if (a->at == a->n && a->rest.result == HB_RESULT_NONE)
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_DONE,
 			.idx = a->idx, .outcome = &replaced };
 	if (n > 0)
 		q_record(a->q, a->id, c, n, on_recorded, a);
-	else
+	else if (a->at < a->n)
 		later(a);
+	else
+		end_of_answer(a, r);
 	free(c);
 }
 
@@ -297,9 +317,7 @@ on_recorded(void *ctx)
 		later(a);
 		return;
 	}
-	q_sched_done(q->sched, r);
-	q_finish_if_empty(q, m);
-	ask_free(a);
+	end_of_answer(a, r);
 }
 
 /* The recipient as it is, if nobody else of the message goes there. */
@@ -309,7 +327,7 @@ send_plain(struct q_ask *a, struct q_rcpt *r, struct q_hot *h,
 {
 	struct hb_rcpt *it = &a->items[0];
 
-	if (!is_plain(a, rcpt) ||
+	if (!is_plain(a, rcpt) || a->rest.result != HB_RESULT_NONE ||
 	    (h->n > 1 && q_hot_taken(a->q, h, it, a->idx)))
 		return false;
 	q_hot_routed(h, rcpt, it->route);
@@ -357,15 +375,22 @@ q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	}
 	q_kick(q);
 	r = asked_rcpt(a);
-	if (r != NULL && o.result == HB_RESULT_OK) {
+	if (r == NULL) {
+		ask_free(a);
+		return;
+	}
+	o.idx = r->idx;
+	o.at_ms = hb_now_ms();
+	if (o.result == HB_RESULT_DEFER && a->n > 0) {
+		a->rest = o;
+		a->rest.text = hb_arena_span(a->arena, o.text);
+		a->rest.status = hb_arena_span(a->arena, o.status);
+	}
+	if (o.result == HB_RESULT_OK || a->rest.result != HB_RESULT_NONE) {
 		use_items(a, r);
 		return;
 	}
-	if (r != NULL) {
-		o.idx = r->idx;
-		o.at_ms = hb_now_ms();
-		q_outcome(q, r, &o);
-	}
+	q_outcome(q, r, &o);
 	ask_free(a);
 }
 

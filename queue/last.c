@@ -26,13 +26,15 @@ rehash(struct q_lasts *l)
 }
 
 static struct q_last *
-insert(struct q_lasts *l, struct hb_span rec, uint64_t hash)
+insert(struct q_lasts *l, struct hb_span rec, uint64_t hash, uint32_t reason)
 {
 	struct q_last *x = hb_calloc(1, sizeof(*x) + rec.n);
 	struct q_last **at = &l->v[hash & (l->size - 1)];
 
 	x->hash = hash;
 	x->n = (uint32_t)rec.n;
+	x->reason = reason < HB_REASON_COUNT ? reason : HB_REASON_NONE;
+	l->of[x->reason]++;
 	if (rec.n > 0)
 		memcpy(x->record, rec.p, rec.n);
 	x->hnext = *at;
@@ -64,7 +66,7 @@ q_last_get(struct q_lasts *l, const struct hb_outcome *o)
 		    hb_span(x->record, x->n)))
 			break;
 	if (x == NULL)
-		x = insert(l, hb_buf_span(&rec), hash);
+		x = insert(l, hb_buf_span(&rec), hash, c.reason);
 	hb_buf_free(&rec);
 	return q_last_ref(x);
 }
@@ -89,6 +91,7 @@ q_last_put(struct q_lasts *l, struct q_last **xp)
 		at = &(*at)->hnext;
 	*at = x->hnext;
 	l->n--;
+	l->of[x->reason]--;
 	l->bytes -= x->n;
 	free(x);
 }

@@ -12,12 +12,14 @@ struct q_last {
 	uint64_t hash;
 	uint32_t refs;
 	uint32_t n;		/* bytes of the record */
+	uint32_t reason;
 	unsigned char record[]; /* hb_outcome without idx and at_ms */
 };
 struct q_lasts {
 	struct q_last **v; /* owned table */
 	uint32_t n, size;
 	size_t bytes;	   /* of all records */
+	uint32_t of[HB_REASON_COUNT]; /* records with that reason */
 	unsigned char key[16]; /* secret: texts are remote */
 };
 

@@ -65,6 +65,20 @@ channel_status(const struct hb_outcome *o)
 	return NULL;
 }
 
+/* Nobody's mail comes back for a mistake of the operator's, or for trouble of
+ * this server's, before its lifetime is over.  True: it was about to. */
+static bool
+spare(struct hb_outcome *o)
+{
+	if (o->result != HB_RESULT_FAIL ||
+	    hb_reason_is_final((enum hb_reason)o->reason))
+		return false;
+	o->result = HB_RESULT_DEFER;
+	o->code = 451;
+	o->status = HB_SPAN("4.3.5");
+	return true;
+}
+
 /* Turns the deferral of a final attempt into a failure for the same reason.
  * True: it did.  An attempt that was begun before the end of the lifetime is
  * not final: another follows, which looks at the policy once more (RFC 8461
@@ -165,6 +179,8 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 		apply_fail(q, r, rcpt, o, c);
 	else
 		apply_defer(q, r, o, w, c);
+	if (o->result == HB_RESULT_DEFER)
+		q_blame(q, rcpt, o);
 }
 
 void
@@ -176,6 +192,7 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
+	(void)spare(&mine);
 	(void)expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);
@@ -291,7 +308,8 @@ is_trouble(enum hb_reason r)
 {
 	return r == HB_REASON_CONNECT_REFUSED || r == HB_REASON_CONNECT_TIMEOUT ||
 	    r == HB_REASON_CONNECT_FAILED || r == HB_REASON_CONNECTION_LOST ||
-	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN;
+	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN ||
+	    r == HB_REASON_BACKEND;
 }
 
 /* Tells the scheduler how the destination does; says how recipients wait. */
@@ -352,7 +370,11 @@ apply_results(struct q_work *w, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
 			continue;
-		mine.logged = !expire(o, w->job->final) && !w->local && i < came;
+		mine.logged = !w->local && i < came;
+		if (spare(o))
+			mine.logged = false;
+		if (expire(o, w->job->final))
+			mine.logged = false;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
 		apply(w->q, r, o, &mine, &c[n++]);

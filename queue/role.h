@@ -6,7 +6,8 @@
  *	hot.c      envelopes in memory
  *	txn.c      messages from smtpd
  *	expand.c   questions to router
- *	job.c      jobs at delivery workers; outcome.c what comes of them
+ *	job.c      jobs at delivery workers; outcome.c what comes of them;
+ *	           blame.c what the operator has to mend
  *	local.c    jobs at helpers
  *	bounce.c   notices
  *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
@@ -106,6 +107,7 @@ struct q {
 	struct hb_timer *timer; /* and when something is due */
 	struct hb_timer *gate;	/* the start: claims of all workers first */
 	bool gated, stopping, paused;
+	bool blamed[HB_REASON_COUNT]; /* told to the operator */
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
 
@@ -198,6 +200,11 @@ void q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* One recipient's outcome outside of a job (expansion, routes that end
  * here), recorded; M may be gone afterwards. */
 void q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o);
+/* RCPT, which may be NULL, waits for O: the operator hears of what is his to
+ * mend; and of what nobody waits for any more. */
+void q_blame(struct q *q, const struct hb_rcpt *rcpt,
+    const struct hb_outcome *o);
+void q_blame_end(struct q *q);
 void q_work_result(struct q_work *w, const struct hb_outcome *o);
 /* No more results will come. */
 void q_work_end(struct q_work *w);

@@ -46,6 +46,7 @@ struct rt_walk {
 	struct rt_item *items;
 	size_t n, room, given;
 	struct hb_outcome outcome;
+	const char *broken;   /* what is wrong with a target; NULL: all well */
 	struct step *waiting; /* for the answer about a user */
 	bool running, answered;
 	enum rt_found answer;
@@ -132,6 +133,23 @@ refuse(struct rt_walk *w, const struct step *s, const char *status,
 		    join(w, hb_span_str(status), " ", hb_span_str(text))));
 }
 
+/* A target that is written wrong is the operator's mistake: the others get
+ * their mail, and that of this one waits until the address is asked for again.
+ * The owner of a list is the one to mend it, and is told. */
+static void
+is_broken(struct rt_walk *w, const struct step *s, struct hb_span owner,
+    const char *status, const char *text)
+{
+	struct step own = *s;
+
+	own.owner = owner;
+	own.depth++;
+	if (owner.n > 0)
+		refuse(w, &own, status, HB_REASON_ALIAS_ERROR, text);
+	else
+		w->broken = text;
+}
+
 /* A step below PARENT for what KEY names, which is walked once, or AGAIN.
  * NULL: it was, or there are too many. */
 static struct step *
@@ -146,7 +164,7 @@ add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
 		return NULL;
 	if (HASH_COUNT(w->seen) > HB_MAX_ALIAS_TARGETS + w->lists ||
 	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
-		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
+		fail(w, HB_RESULT_DEFER, 451, "4.4.6", HB_REASON_ALIAS_LOOP,
 		    "Alias too deep or too large");
 		return NULL;
 	}
@@ -231,11 +249,8 @@ refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 {
 	struct step bad = *s;
 
-	bad.owner = owner;
 	bad.text = hb_arena_span(w->arena, hb_span_head(text, HB_MAX_PATH));
-	bad.depth++;
-	refuse(w, &bad, "5.1.3", HB_REASON_ADDRESS_SYNTAX,
-	    "Malformed address in an alias");
+	is_broken(w, &bad, owner, "5.1.3", "Malformed address in an alias");
 }
 
 static void
@@ -326,7 +341,7 @@ push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
 		push_include(w, s, rest, owner);
 	else if (kind == RT_TARGET_INCLUDE ||
 	    !end_target(w, &own, kind, text, rest, may_run))
-		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
+		is_broken(w, s, owner, "5.3.5",
 		    "An alias holds a target that cannot be used");
 	hb_buf_free(&plain);
 }
@@ -338,16 +353,12 @@ push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
 {
 	struct hb_buf target = HB_BUF_INIT(0);
 	int r = hb_alias_next(value, &target);
-	struct step own = *s;
 
 	if (r > 0)
 		push_target(w, s, hb_buf_span(&target), owner, may_run);
-	if (r < 0) { /* of a list, that line fails alone */
-		own.owner = owner;
-		own.depth += owner.n > 0 || !may_run;
-		refuse(w, &own, "5.3.5", HB_REASON_ALIAS_ERROR,
+	if (r < 0) /* of a list, that line fails alone */
+		is_broken(w, s, owner, "5.3.5",
 		    "An alias holds a quote that is not closed");
-	}
 	hb_buf_free(&target);
 	return r > 0;
 }
@@ -629,15 +640,24 @@ give(void *ctx)
 }
 
 static void
+conclude(struct rt_walk *w)
+{
+	if (w->outcome.result == HB_RESULT_NONE && w->broken != NULL)
+		fail(w, HB_RESULT_DEFER, 451, "4.3.5", HB_REASON_ALIAS_ERROR,
+		    w->broken);
+	else if (w->outcome.result == HB_RESULT_NONE && w->n == 0)
+		fail(w, HB_RESULT_DEFER, 451, "4.3.5", HB_REASON_ALIAS_ERROR,
+		    "The alias leads to nobody");
+	else if (w->outcome.result == HB_RESULT_NONE)
+		succeed(w);
+	else if (w->outcome.result != HB_RESULT_OK)
+		w->n = 0;
+}
+
+static void
 finish(struct rt_walk *w)
 {
-	if (w->outcome.result == HB_RESULT_NONE && w->n == 0)
-		fail(w, HB_RESULT_FAIL, 554, "5.4.6", HB_REASON_ALIAS_LOOP,
-		    "The alias leads to nobody");
-	if (w->outcome.result == HB_RESULT_NONE)
-		succeed(w);
-	if (w->outcome.result != HB_RESULT_OK)
-		w->n = 0;
+	conclude(w);
 	if (!w->only_exists && w->ops->part != NULL) {
 		give(w);
 		return;
@@ -657,8 +677,6 @@ static bool
 is_settled(const struct rt_walk *w)
 {
 	return w->outcome.result == HB_RESULT_DEFER ||
-	    (w->outcome.result == HB_RESULT_FAIL &&
-		w->outcome.reason == HB_REASON_ALIAS_LOOP) ||
 	    (w->only_exists && w->outcome.result != HB_RESULT_NONE);
 }
 

@@ -35,7 +35,8 @@ struct rt_walk_ops {
 	/* Content of a list's file.  0, or HB_E_TEMP. */
 	int (*include)(void *ctx, struct hb_span path, struct hb_buf *content);
 	/* The answer: ITEMS, and for the whole address OUTCOME (ok when all is
-	 * well; a failed target of a list is one of its items).  The walk is
+	 * well; a failed target of a list is one of its items).  A deferral
+	 * with items is of those alone that cannot be used now.  The walk is
 	 * freed after this. */
 	void (*done)(void *ctx, const struct rt_item *items, size_t n,
 	    const struct hb_outcome *outcome);

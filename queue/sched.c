@@ -354,6 +354,12 @@ set_last(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
 		r->last = q_last_get(&s->lasts, o);
 }
 
+bool
+q_sched_waits_for(const struct q_sched *s, enum hb_reason r)
+{
+	return s->lasts.of[r] > 0;
+}
+
 struct q_rcpt *
 q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
     int64_t when_ms)

@@ -260,6 +260,8 @@ void q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
 void q_sched_hold(struct q_sched *s, struct q_msg *m);
 void q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms);
 
+/* Is it what happened last to anybody? */
+bool q_sched_waits_for(const struct q_sched *s, enum hb_reason r);
 /* For the listing: what happened last, and when it is tried next (0: now). */
 const struct q_last *q_rcpt_last(const struct q_rcpt *r);
 int64_t q_rcpt_next_ms(const struct q_rcpt *r);

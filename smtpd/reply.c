@@ -103,9 +103,25 @@ count_refusal(struct smtpd_session *s, const struct smtpd_words *w)
 		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
 }
 
-void
-smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *w)
+/* What the operator or this server does wrong refuses nobody's mail for good,
+ * whoever found the words. */
+static struct smtpd_words
+spare_client(const struct smtpd_words *w)
 {
+	struct smtpd_words words = *w;
+
+	if (w->code >= 500 && !hb_reason_is_final(w->reason)) {
+		words.code = 451;
+		words.status = HB_SPAN("4.3.0");
+	}
+	return words;
+}
+
+void
+smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *words)
+{
+	struct smtpd_words spared = spare_client(words), *w = &spared;
+
 	if (s->gone || s->state == SMTPD_S_OVER)
 		return;
 	if (w->code >= 400)

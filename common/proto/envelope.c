@@ -18,11 +18,26 @@ const struct hb_record hb_outcome_record = RECORD(outcome);
 
 static const struct {
 	const char *word, *text, *advice;
+	enum hb_fault fault;
 } reasons[] = {
-#define HB_REASON(sym, word, tlsrpt, text, advice)                             \
-	[HB_REASON_##sym] = { word, text, advice },
+#define HB_REASON(sym, word, fault, tlsrpt, text, advice)                      \
+	[HB_REASON_##sym] = { word, text, advice, HB_FAULT_##fault },
 #include "common/proto/reason.def"
 };
+
+static const struct {
+	const char *word;
+	bool final;
+} faults[] = {
+#define HB_FAULT(sym, word, final) [HB_FAULT_##sym] = { word, final },
+#include "common/proto/fault.def"
+};
+
+const char *
+hb_fault_word(enum hb_fault f)
+{
+	return f < HB_FAULT_COUNT ? faults[f].word : "";
+}
 
 const char *
 hb_reason_word(enum hb_reason r)
@@ -49,6 +64,18 @@ const char *
 hb_reason_advice(enum hb_reason r)
 {
 	return r < HB_REASON_COUNT ? reasons[r].advice : "";
+}
+
+enum hb_fault
+hb_reason_fault(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].fault : HB_FAULT_NOBODY;
+}
+
+bool
+hb_reason_is_final(enum hb_reason r)
+{
+	return faults[hb_reason_fault(r)].final;
 }
 
 const char *

@@ -44,8 +44,17 @@ const char *hb_env_tls_demand(uint32_t flags);
 #define HB_RCPT_EXPANDED 1u /* came out of an alias or list */
 #define HB_RCPT_LIST 2u	    /* of a list with its own return path */
 
+/* Whose fault it is that mail waits, is refused or comes back. */
+enum hb_fault {
+#define HB_FAULT(sym, word, final) HB_FAULT_##sym,
+#include "common/proto/fault.def"
+	HB_FAULT_COUNT
+};
+/* Never NULL; "" where nothing is wrong. */
+const char *hb_fault_word(enum hb_fault f);
+
 enum hb_reason {
-#define HB_REASON(sym, word, tlsrpt, text, advice) HB_REASON_##sym,
+#define HB_REASON(sym, word, fault, tlsrpt, text, advice) HB_REASON_##sym,
 #include "common/proto/reason.def"
 	HB_REASON_COUNT
 };
@@ -57,6 +66,10 @@ enum hb_reason hb_reason_find(struct hb_span word);
 const char *hb_reason_text(enum hb_reason r);
 /* What would change it, and who can: a sentence, or "". */
 const char *hb_reason_advice(enum hb_reason r);
+enum hb_fault hb_reason_fault(enum hb_reason r);
+/* May mail be refused or returned for it at once?  Not for what the operator
+ * or this server does wrong: nobody else can change that, so it waits. */
+bool hb_reason_is_final(enum hb_reason r);
 /* "ok", "defer", "fail" */
 const char *hb_result_word(enum hb_result r);
 

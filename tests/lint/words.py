@@ -26,6 +26,7 @@ policy-port policy-address
 LISTS = (
     ("common/proto/conf.def", "CONF_WORD", 2, 0),
     ("common/proto/ctlcmd.def", "CTL_CMD", 0, 1),
+    ("common/proto/fault.def", "HB_FAULT", 0, 1),
     ("common/proto/reason.def", "HB_REASON", 0, 1),
     ("common/base/logkeys.def", "HB_EVENT", 0, 1),
     ("common/base/logkeys.def", "HB_KEY", 0, 1),

@@ -1,12 +1,16 @@
 """The operator's mistakes: told by -n at their line, at start and reload; what
 was in force stays so, and no mail is lost by them."""
 
+import contextlib
 import os
 import signal
+import socket
+import subprocess
 
 import pytest
 
 from harness import client, hauberk as hauberkmod
+from harness.wait import until
 
 PROGRAM = hauberkmod.SBIN and os.path.join(hauberkmod.SBIN, "hauberkd")
 
@@ -338,3 +342,201 @@ def test_E_5_who_else_may_write(make_server):
         assert hb.path("open/aliases") + want in done.err, done
     os.chmod(hb.path("open"), 0o1777)
     assert hb.path("open") + " can" not in check(hb).err
+
+
+# What mail waits for: nothing comes back, the operator hears of it once.
+
+LDA = "#!/bin/sh\ncat > %s\n"
+
+
+def waits(hb, reason):
+    """The mail waits, the reason is the operator's, and he was told once."""
+    last = hb.wait_reason(reason)
+    assert last["fault"] == "operator" and last["reply"] != "", last
+    until(lambda: hb.records(ev="mail", state="trouble", word=reason), 10,
+          "the record of " + reason)
+    hb.ctl("flush", "all")
+    until(lambda: hb.queue()[0]["recipients"][0]["attempts"] > 1, 20,
+          "a second attempt")
+    assert len(list(hb.records(ev="mail", state="trouble"))) == 1
+    assert hb.ctl("status").out.startswith("*** mail %s: " % reason)
+    assert not list(hb.records(ev="bounce"))
+
+
+def mended(hb, reason):
+    hb.ctl("flush", "all")
+    hb.wait_empty()
+    hb.wait_record(ev="mail", state="over", word=reason)
+    assert hb.ctl("status", json=True)["trouble"] == []
+
+
+def a_folder(hb):
+    os.chmod(hb.mail, 0o500)
+    return "mailbox-temporary", lambda: os.chmod(hb.mail, 0o700)
+
+
+def a_full_mailbox(hb):
+    inbox = os.path.join(hb.mail, "alice")
+    os.symlink("/dev/full/x", inbox)
+    return "mailbox-temporary", lambda: os.unlink(inbox)
+
+
+def a_program_that_is_gone(hb):
+    os.rename(hb.path("lda"), hb.path("away"))
+    return "command-failed", lambda: os.rename(hb.path("away"),
+                                               hb.path("lda"))
+
+
+def a_program_that_cannot_run(hb):
+    os.chmod(hb.path("lda"), 0o644)
+    return "command-failed", lambda: os.chmod(hb.path("lda"), 0o755)
+
+
+def a_wrong_option(hb):
+    hb.write("lda", "#!/bin/sh\necho no option -q\nexit 64\n")
+    os.chmod(hb.path("lda"), 0o755)
+
+    def cure():
+        hb.write("lda", LDA % hb.path("mail/got"))
+        os.chmod(hb.path("lda"), 0o755)
+    return "command-failed", cure
+
+
+@pytest.mark.parametrize("mistake", [
+    a_folder, a_full_mailbox, a_program_that_is_gone,
+    a_program_that_cannot_run, a_wrong_option])
+def test_S_30_local_mail_waits(make_server, mistake):
+    """At the mailbox or the program that takes local mail."""
+    hb = make_server(start=False)
+    hb.write("lda", LDA % hb.path("mail/got"))
+    hb.configure(["deliver command %s %%u" % hb.path("lda")]
+                 if mistake not in (a_folder, a_full_mailbox) else [])
+    os.chmod(hb.path("lda"), 0o755)
+    hb.start()
+    reason, cure = mistake(hb)
+    hb.send("a@c.test", "alice@hb.test", client.text("waits"))
+    waits(hb, reason)
+    cure()
+    mended(hb, reason)
+    assert hb.maildir("alice") or os.path.exists(hb.path("mail/got"))
+
+
+def test_S_30_a_backend_that_is_down(make_server):
+    """The socket of the LMTP server is missing, or nobody listens there."""
+    hb = make_server(start=False)
+    path = hb.path("lmtp")
+    hb.configure(["deliver lmtp " + path])
+    hb.start()
+    hb.send("a@c.test", "alice@hb.test", client.text("waits"))
+    waits(hb, "backend-down")
+    text = hb.ctl("status", json=True)["trouble"][0]["text"]
+    assert path + ": No such file or directory" in text, text
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(path)
+        os.chmod(path, 0o666)
+        hb.ctl("flush", "all")
+        until(lambda: "refused" in hb.wait_reason("backend-down")["reply"],
+              20, "Connection refused")
+    hb.configure(["deliver maildir %s/%%u" % hb.mail])
+    assert hb.ctl("reload").code == 0
+    mended(hb, "backend-down")
+    assert hb.maildir("alice")
+
+
+@pytest.mark.root
+def test_S_30_the_wrong_account_writes_mailboxes(make_server):
+    hb = make_server(["user local hbbob"])
+    hb.send("a@c.test", "alice@hb.test", client.text("waits"))
+    waits(hb, "mailbox-temporary")
+    hb.stop()
+    hb.configure(["user local hbalice"])
+    hb.start()
+    hb.wait_mail("alice")
+
+
+def test_S_31_a_broken_alias_waits(make_server):
+    """Those that it names well get the mail once, the others when it is
+    mended; who sent it hears of nothing."""
+    hb = make_server(start=False)
+    names = hb.write("aliases", 'team: alice, bob@@hb.test\n'
+                     'ping: pong\npong: ping\n')
+    hb.configure(["aliases " + names])
+    hb.start()
+    hb.send("carol@hb.test", "team@hb.test", client.text("team"))
+    hb.wait_mail("alice")
+    waits(hb, "alias-error")
+    hb.write("aliases", "team: alice, bob\nping: alice\n")
+    mended(hb, "alias-error")
+    assert len(hb.maildir("alice")) == len(hb.maildir("bob")) == 1
+    assert hb.maildir("carol") == []
+
+
+def test_S_30_a_database_that_is_broken(make_server):
+    """The text beside it may serve; a stranger is never told `unknown'."""
+    hb = make_server(start=False)
+    names = hb.write("aliases", "team: alice\n")
+    hb.configure(["aliases " + names])
+    hb.start()
+    hb.write("aliases.db", os.urandom(8192))
+    with hb.client() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@c.test>")
+        reply = c.cmd("RCPT TO:<team@hb.test>")
+    assert reply.code in (250, 451), reply
+    row = until(lambda: hb.ctl("status", json=True)["trouble"], 10, "told")[0]
+    assert row["kind"] == "map" and names in row["what"], row
+
+
+@pytest.mark.root
+def test_S_30_a_spool_that_is_read_only(make_server):
+    """Said at the start, and nothing is taken that cannot be kept."""
+    hb = make_server(start=False)
+    spool = hb.path("spool")
+    os.mkdir(spool)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", spool],
+                   check=True)
+    try:
+        done = check(hb, "-d")
+        assert done.code != 0 and "Read-only file system" in done.err, done
+        subprocess.run(["mount", "-o", "remount,rw", spool], check=True)
+        hb.start()
+        hb.send("a@c.test", "alice@hb.test", client.text("one"))
+        hb.wait_mail("alice")
+    finally:
+        hb.close()
+        subprocess.run(["umount", "-l", spool], check=True)
+
+
+def test_S_30_few_descriptors(make_server):
+    """A limit that is too low for all who come refuses some for a while."""
+    hb = make_server(wrap=["prlimit", "--nofile=64:64"])
+    codes = set()
+    with contextlib.ExitStack() as stack:
+        for _ in range(80):
+            try:
+                c = stack.enter_context(hb.client(timeout=2))
+                codes.add(c.greeting.code)
+            except OSError:
+                codes.add(0)
+    assert codes <= {0, 220, 421}, codes
+    until(lambda: hb.send("a@c.test", "alice@hb.test",
+                          client.text("later")) is None or True, 20, "mail")
+    hb.wait_mail("alice")
+
+
+def test_S_30_passwords_that_cannot_be_checked(make_server, ca):
+    """454 and not 535, whatever the name: nobody's login is wrong."""
+    hb = make_server(start=False)
+    passwd = hb.write("passwd", "alice:$6$salt$hash\n")
+    hb.configure(["auth passwd-file " + passwd, pair(hb, ca),
+                  "listen %s:%d submission" % (hb.address, hb.port)])
+    hb.start()
+    os.rename(passwd, passwd + ".away")
+    for user in ("alice", "nobody"):
+        with hb.client() as c:
+            c.ehlo()
+            c.starttls()
+            c.ehlo()
+            assert c.auth_plain(user, "secret").code == 454
+    row = hb.ctl("status", json=True)["trouble"][0]
+    assert (row["kind"], row["what"]) == ("map", passwd)

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/base/limits.h"
+#include "common/proto/envelope.h"
 #include "smtpd/datascan.h"
 
 struct row {
@@ -201,6 +202,27 @@ test_RTLS_07_long_field(void **state)
 	(void)state;
 }
 
+/* No reply of class 5 is for what the operator or this server does wrong. */
+static void
+test_S_30_refusals_are_the_clients_fault(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned code;
+		enum hb_reason reason;
+	} replies[] = {
+#define SMTPD_REPLY(sym, code, status, reason, text)                           \
+	{ text, code, HB_REASON_##reason },
+#include "smtpd/reply.def"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(replies); i++)
+		if (replies[i].code >= 500 &&
+		    !hb_reason_is_final(replies[i].reason))
+			fail_msg("%u %s", replies[i].code, replies[i].text);
+}
+
 int
 main(void)
 {
@@ -209,6 +231,7 @@ main(void)
 		cmocka_unit_test(test_S_13_bare_lf_is_made_crlf),
 		cmocka_unit_test(smtp_05_long_lines),
 		cmocka_unit_test(test_RTLS_07_long_field),
+		cmocka_unit_test(test_S_30_refusals_are_the_clients_fault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -866,8 +866,17 @@ test_E_1_commands_are_judged_by_exit(void **state)
 		{ "exit 67", HB_RESULT_FAIL, "5.1.1", HB_REASON_MAILBOX_FAIL,
 		    "the command ended with exit code 67 (no such user)",
 		    LONG },
-		{ "exit 70", HB_RESULT_FAIL, "5.3.0", HB_REASON_MAILBOX_FAIL,
-		    "the command ended with exit code 70 (internal error)",
+		{ "exit 70", HB_RESULT_DEFER, "4.3.0",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 70 (internal error)", LONG },
+		{ "exit 64", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 64 (wrong usage)", LONG },
+		{ "exit 73", HB_RESULT_DEFER, "4.3.5",
+		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
+		    "code 73 (cannot create)", LONG },
+		{ "exit 77", HB_RESULT_FAIL, "5.7.1", HB_REASON_MAILBOX_FAIL,
+		    "the command ended with exit code 77 (not permitted)",
 		    LONG },
 		{ "echo full >&2; exit 75", HB_RESULT_DEFER, "4.3.0",
 		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
@@ -876,10 +885,10 @@ test_E_1_commands_are_judged_by_exit(void **state)
 		    HB_REASON_COMMAND_FAILED, "the command ended with exit "
 		    "code 78 (configuration error)", LONG },
 		{ "echo no such list; echo bye; exit 1", HB_RESULT_FAIL,
-		    "5.3.0", HB_REASON_COMMAND_FAILED, "the command ended "
+		    "5.3.0", HB_REASON_MAILBOX_FAIL, "the command ended "
 		    "with exit code 1: no such list bye", LONG },
 		{ "exit 255", HB_RESULT_FAIL, "5.3.0",
-		    HB_REASON_COMMAND_FAILED,
+		    HB_REASON_MAILBOX_FAIL,
 		    "the command ended with exit code 255", LONG },
 		{ "kill -9 $$", HB_RESULT_DEFER, "4.3.0",
 		    HB_REASON_COMMAND_FAILED,

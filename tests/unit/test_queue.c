@@ -47,6 +47,7 @@ static struct {
 	const char *expand[8][4];
 	bool router_mute;
 	const char *mute_for; /* of this address it knows nothing yet */
+	enum hb_result expand_result; /* NONE: ok */
 	unsigned many;	      /* members of many@here.example, thrown away */
 	unsigned asked;
 	/* delivery */
@@ -56,6 +57,7 @@ static struct {
 	bool mute, unreachable;
 	const char *status;
 	bool own_word; /* not the remote server's */
+	enum hb_reason reason; /* NONE: as it happened */
 	unsigned acks;
 	/* helpers */
 	unsigned helpers;
@@ -211,6 +213,8 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_expand *m = msg;
 	struct hb_outcome ok = { .result = HB_RESULT_OK };
+	struct hb_outcome end = { .result = w.expand_result,
+		.status = HB_SPAN("4.3.5"), .reason = HB_REASON_ALIAS_ERROR };
 	char line[600];
 	size_t at = hb_span_find(m->address, '@');
 
@@ -230,7 +234,8 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		    hb_span_str(w.expand[i][0]))) {
 			for (size_t k = 1; k < 4 && w.expand[i][k]; k++)
 				send_item(p, m->ref, w.expand[i][k]);
-			send_end(p, m->ref, &ok);
+			send_end(p, m->ref, w.expand_result != HB_RESULT_NONE
+				? &end : &ok);
 			return;
 		}
 	snprintf(line, sizeof(line), "%.*s mx://%.*s", HB_SPAN_ARG(m->address),
@@ -382,6 +387,8 @@ send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
 		o.reason = HB_REASON_REQUIRETLS_MISSING;
 		o.from_remote = 0;
 	}
+	if (w.reason != HB_REASON_NONE)
+		o.reason = w.reason;
 	assert_int_equal(hb_tlv_encode(&hb_outcome_record, &o, &rec), 0);
 	m.outcome = hb_buf_span(&rec);
 	hb_peer_post(p, HB_IPC_JOB_RESULT, &m, -1);
@@ -2139,6 +2146,74 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 	}
 }
 
+/* Whoever calls it a failure: nothing comes back for what the operator or this
+ * server does wrong, until the lifetime is over. */
+static void
+test_S_30_a_mistake_of_the_operators_waits(void **state)
+{
+	struct seen_job *j;
+
+	(void)state;
+	for (unsigned r = 0; r < HB_REASON_COUNT; r++) {
+		/* a lost role's recipients are tried at once, in another test */
+		if (hb_reason_is_final((enum hb_reason)r) ||
+		    r == HB_REASON_ROLE_LOST)
+			continue;
+		w.njobs = 0;
+		w.result = HB_RESULT_FAIL;
+		w.reason = (enum hb_reason)r;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(1);
+		run_until(job_is_over);
+		ask(HB_CTL_QUEUE, "x.example");
+		assert_non_null(strstr(said(), "status=4.3.5\n"));
+		w.mute = true;
+		advance(5 * 24 * 3600 * (int64_t)1000);
+		assert_true(wait_job(2)->final);
+		finish_job(delivery, &w.jobs[1]);
+		w.mute = false;
+		w.result = HB_RESULT_OK;
+		j = wait_job(3);
+		hb_buf_add(&j->body, hb_span("", 1));
+		assert_non_null(strstr((char *)j->body.p, "Status: 5.4.7\r\n"));
+		run_until(queue_is_empty);
+	}
+}
+
+/* The good targets of an alias get the message once; it waits for the broken
+ * one, over restarts too, and goes there when that is mended. */
+static void
+test_S_31_a_broken_target_waits_alone(void **state)
+{
+	static const char *const broken[] = { "team@here.example",
+		"team@here.example mx://here.example",
+		"c@x.example mx://x.example" };
+
+	(void)state;
+	memcpy(w.expand[0], broken, sizeof(broken));
+	w.expand_result = HB_RESULT_DEFER;
+	send_mail("a@here.example", "team@here.example");
+	wait_job(2);
+	run_until(job_is_over);
+	ask(HB_CTL_QUEUE, "here.example");
+	assert_non_null(strstr(said(), "reason=alias-error\nwhy="));
+	assert_non_null(strstr(said(), "fault=operator\n"));
+	advance(600 * 1000);
+	run_for(100);
+	assert_int_equal(w.njobs, 2);
+	queue_down();
+	queue_up();
+	claims_end();
+	advance(600 * 1000);
+	run_for(100);
+	assert_int_equal(w.njobs, 2);
+	w.expand[0][3] = "d@y.example mx://y.example";
+	w.expand_result = HB_RESULT_NONE;
+	advance(3600 * 1000);
+	assert_string_equal(wait_job(3)->rcpts[0], "d@y.example");
+	run_until(queue_is_empty);
+}
+
 static void
 test_RTLS_02_operator_sees_the_tag(void **state)
 {
@@ -2213,6 +2288,8 @@ main(void)
 		T(test_RTLS_09_delay_notice),
 		T(test_RTLS_05_lifetime_over_keeps_the_word_on_tls),
 		T(test_RTLS_02_operator_sees_the_tag),
+		T(test_S_30_a_mistake_of_the_operators_waits),
+		T(test_S_31_a_broken_target_waits_alone),
 	};
 #undef T
 
