@@ -98,7 +98,7 @@ def begin(m):
     """The last block, as it stands; what `hauberkctl status' printed."""
     check, start, status, mailq = commands(blocks("A first configuration")[-1])
     make_accounts(m, start)
-    m.sh(check)
+    assert "nobody reads" not in m.sh(check + " 2>&1")
     m.sh(start)
     m.sh(mailq)
     return m.sh(status)
