@@ -382,3 +382,34 @@ def test_S_6_a_map_of_users_without_root(make_server):
                                "user") == 1
     hb.write("users", "alice\talice\nroot\troot\n")
     assert check(hb).err == ""
+
+
+@pytest.mark.parametrize("stage,reply,reason", [
+    ("mail", "530 5.7.0 Authentication required", "login-needed"),
+    ("rcpt", "535 5.7.8 Bad credentials", "login-needed"),
+    ("greeting", "554 5.7.1 No service for you", "hop-refused")])
+def test_S_7_a_smarthost_that_wants_a_login(make_server, mx_factory, stage,
+                                            reply, reason):
+    """Mail waits and status says so first; one record when it begins and one
+    when it is over; nothing is returned."""
+    mx = mx_factory("127.0.0.1")
+    mx.reply[stage] = reply
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port])
+    for n in "one", "two":
+        hb.send("a@hb.test", "x@far.test", client.text(n))
+    r = hb.wait_record(ev="delivery", result="defer")
+    assert r["reason"] == reason, r
+    hb.wait_record(ev="hop", state="trouble")
+    status = hb.ctl("status").out
+    assert status.startswith("*** hop smtp://127.0.0.1:%d: mail waits: "
+                             % mx.port), status
+    assert reply[4:] in status.splitlines()[0], status
+    row, = hb.ctl("status", json=True)["trouble"]
+    assert (row["kind"], row["role"]) == ("hop", "queue")
+    del mx.reply[stage]
+    assert mx.wait(2)
+    hb.wait_empty()
+    hb.wait_record(ev="hop", state="over")
+    assert len(hb.records(ev="hop", state="trouble")) == 1
+    assert not hb.records(ev="bounce")
+    assert hb.ctl("status", json=True)["trouble"] == []
