@@ -46,6 +46,38 @@ keep(struct dlv_attempt *a, const char *s)
 	return hb_arena_cstr(a->arena, hb_span_str(s));
 }
 
+/* RFC 4954 s6: what wants a login, or another one, or TLS before it. */
+static bool
+wants_login(unsigned code)
+{
+	static const unsigned codes[] = { 530, 534, 535, 538 };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(codes); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
+/*
+ * A server that the operator has chosen says that it does not know us: that
+ * is between the two, and neither sender nor recipient can end it.  A word on
+ * the message or on a recipient stays what it is, but names whose word it is.
+ */
+static void
+judge_hop(const struct dlv_attempt *a, struct dlv_result *res)
+{
+	if (!a->given || !res->remote || res->code < 500 || res->tls_wanted)
+		return;
+	if (wants_login(res->code)) {
+		res->result = HB_RESULT_DEFER;
+		res->reason = HB_REASON_LOGIN_NEEDED;
+	} else if (a->txn.nrcpt == 0) {
+		res->reason = HB_REASON_HOP_REFUSED;
+	} else if (strcmp(res->status, "5.7.1") == 0) {
+		res->reason = HB_REASON_HOP_DENIED;
+	}
+}
+
 struct dlv_outcome
 dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
 {
@@ -55,6 +87,7 @@ dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
 		.sts = a->verdict.sts_word != NULL ? a->verdict.sts_word
 						   : "none" };
 
+	judge_hop(a, &o.res);
 	hb_tls_facts_word(&a->facts, tls);
 	o.tls = keep(a, tls);
 	o.res.text = hb_arena_span(a->arena, res->text);

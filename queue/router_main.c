@@ -20,6 +20,7 @@
 #include "common/proto/address.h"
 #include "common/proto/route.h"
 #include "queue/router_lookup.h"
+#include "queue/router_root.h"
 #include "queue/router_walk.h"
 
 enum {
@@ -478,5 +479,7 @@ static const struct hb_role_spec spec = {
 int
 main(int argc, char **argv)
 {
+	if (argc == 3 && strcmp(argv[1], "-r") == 0)
+		return rt_root_main(strcmp(argv[2], "accounts") == 0);
 	return hb_role_run(&spec, argc, argv);
 }

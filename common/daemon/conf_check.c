@@ -313,6 +313,33 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_UNTIL] = look_at_end,
 };
 
+/* root's mail */
+
+static const struct hb_place *
+aliases_line(const struct hb_conf *conf)
+{
+	const struct hb_place *at = hb_conf_line_of(conf, HB_SPAN("aliases"));
+
+	for (size_t i = 0; at == NULL && i < conf->places.n; i++)
+		if (conf->places.v[i].kind == HB_PLACE_ALIASES)
+			at = &conf->places.v[i];
+	return at != NULL || conf->places.n == 0 ? at : &conf->places.v[0];
+}
+
+/* Mail that nobody reads is what the system has to say of its own trouble. */
+static void
+look_at_root(struct check *c)
+{
+	const struct hb_place *at = aliases_line(c->conf);
+	struct hb_buf found = HB_BUF_INIT(0);
+
+	if (at == NULL || c->report->errors > 0)
+		return;
+	if (pd_check_root(c->how, c->conf, &found) == 0)
+		add_found(c, at, at->file, hb_buf_span(&found));
+	hb_buf_free(&found);
+}
+
 /* accounts */
 
 static const struct hb_place *
@@ -386,4 +413,5 @@ pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
 	look_at_bundle(&c);
 	for (size_t i = 0; i < conf->places.n; i++)
 		looks[conf->places.v[i].kind](&c, &conf->places.v[i]);
+	look_at_root(&c);
 }

@@ -267,41 +267,67 @@ pd_check_map(const struct pd_check *how, const struct hb_conf *conf,
 	return hear(pid, fd[0], found);
 }
 
-/* PEM */
+/* programs of roles */
 
 static void HB_NORETURN
-run_keyagent(const struct pd_check *how, const char *what, int in, int out)
+run_program(const struct pd_check *how, enum hb_role role,
+    const char *const words[2], int in, int out)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/hauberk-keyagent", how->libexec);
+	snprintf(path, sizeof(path), "%s/hauberk-%s", how->libexec,
+	    hb_role_name(role));
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
 		_exit(EX_OSERR);
-	execl(path, path, "-c", what, (char *)NULL);
+	execl(path, path, words[0], words[1], (char *)NULL);
 	_exit(EX_OSFILE);
 }
 
-int
-pd_check_pem(const struct pd_check *how, const struct hb_conf *conf,
-    const char *what, struct hb_span pem, struct hb_buf *found)
+/* Asks the program of ROLE, with these two WORDS, about INPUT. */
+static int
+ask_program(const struct pd_check *how, const struct hb_conf *conf,
+    enum hb_role role, const char *const words[2], struct hb_span input,
+    struct hb_buf *found)
 {
-	int in = memfd_create("pem", MFD_CLOEXEC), fd[2], r;
+	int in = memfd_create("input", MFD_CLOEXEC), fd[2];
 	pid_t pid;
 
 	if (in < 0)
 		return HB_E_IO;
-	if (write(in, pem.p, pem.n) != (ssize_t)pem.n ||
+	if (write(in, input.p, input.n) != (ssize_t)input.n ||
 	    lseek(in, 0, SEEK_SET) != 0 || pipe2(fd, O_CLOEXEC) != 0) {
 		close(in);
 		return HB_E_IO;
 	}
 	pid = fork();
 	if (pid == 0) {
-		become(how, conf, HB_ROLE_KEYAGENT);
-		run_keyagent(how, what, in, fd[1]);
+		become(how, conf, role);
+		run_program(how, role, words, in, fd[1]);
 	}
 	close(in);
 	close(fd[1]);
-	r = hear(pid, fd[0], found);
+	return hear(pid, fd[0], found);
+}
+
+int
+pd_check_pem(const struct pd_check *how, const struct hb_conf *conf,
+    const char *what, struct hb_span pem, struct hb_buf *found)
+{
+	return ask_program(how, conf, HB_ROLE_KEYAGENT,
+	    (const char *const[]){ "-c", what }, pem, found);
+}
+
+int
+pd_check_root(const struct pd_check *how, const struct hb_conf *conf,
+    struct hb_buf *found)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+	int r;
+
+	hb_conf_dump(conf, &text);
+	r = ask_program(how, conf, HB_ROLE_ROUTER, (const char *const[]){ "-r",
+	    how->privileged ? "accounts" : "alone" }, hb_buf_span(&text),
+	    found);
+	hb_buf_free(&text);
 	return r;
 }

@@ -16,7 +16,10 @@ int pd_check_map(const struct pd_check *how, const struct hb_conf *conf,
  * "roots". */
 int pd_check_pem(const struct pd_check *how, const struct hb_conf *conf,
     const char *what, struct hb_span pem, struct hb_buf *found) HB_MUSTCHECK;
-/* Both: 0, or HB_E_IO when it could not be looked at. */
+/* Who reads root's mail, by the router's program; CONF has no mistakes. */
+int pd_check_root(const struct pd_check *how, const struct hb_conf *conf,
+    struct hb_buf *found) HB_MUSTCHECK;
+/* All three: 0, or HB_E_IO when it could not be looked at. */
 
 /* Can PATH, or a folder above it, be changed by others than its owner and
  * root?  TEXT of SIZE bytes says which and by whom. */

@@ -45,6 +45,15 @@ full_name(const char *name)
 	return full;
 }
 
+/* Where sendmail has them, if there is anything, even in a database alone. */
+static const char *
+usual_aliases(void)
+{
+	static const char path[] = HB_ALIASES_FILE, db[] = HB_ALIASES_FILE ".db";
+
+	return access(path, F_OK) == 0 || access(db, F_OK) == 0 ? path : NULL;
+}
+
 struct place {
 	const char *file, *dir;
 };
@@ -56,7 +65,8 @@ parse(const struct place *at, struct hb_span text, const char *hostname,
 	struct hb_conf_source src = { .file = at->file, .dir = at->dir,
 		.text = text,
 		.read = read_for_parser,
-		.default_hostname = hostname[0] != '\0' ? hostname : NULL };
+		.default_hostname = hostname[0] != '\0' ? hostname : NULL,
+		.default_aliases = usual_aliases() };
 
 	return hb_conf_parse(&src, report);
 }

@@ -595,6 +595,27 @@ fill_names(struct reader *r)
 		hb_strs_add(c->arena, &c->domains, c->hostname);
 }
 
+/* Who moves here from sendmail has them already, and root's mail with them. */
+static void
+fill_aliases(struct reader *r)
+{
+	struct hb_conf *c = r->conf;
+	struct hb_conf_line l = line_of(r, "aliases");
+
+	if (l.line != 0 || r->canonical || r->src->default_aliases == NULL)
+		return;
+	c->aliases.kind = HB_MAP_AUTO;
+	c->aliases.arg = hb_arena_cstr(c->arena,
+	    hb_span_str(r->src->default_aliases));
+	l.arena = c->arena;
+	l.places = &c->places;
+	l.is_default = false; /* it is looked at like one that was given */
+	l.file = c->aliases.arg;
+	l.line = 1;
+	hb_conf_place(&l, &(struct hb_place){ .kind = HB_PLACE_ALIASES,
+		.path = c->aliases.arg, .map = HB_MAP_AUTO });
+}
+
 struct hb_conf *
 hb_conf_parse(const struct hb_conf_source *src, struct hb_conf_report *report)
 {
@@ -605,6 +626,7 @@ hb_conf_parse(const struct hb_conf_source *src, struct hb_conf_report *report)
 	read_text(&r, src->file, src->text);
 	apply_defaults(&r);
 	fill_names(&r);
+	fill_aliases(&r);
 	cross_check(&r);
 	return r.conf;
 }

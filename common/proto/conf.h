@@ -247,6 +247,7 @@ struct hb_conf_source {
 	hb_conf_read_fn read;
 	void *ctx;
 	const char *default_hostname; /* NULL: hostname must be in the text */
+	const char *default_aliases;  /* a path, or NULL */
 };
 
 /* Returns owned conf (always; use only if report->errors == 0). */

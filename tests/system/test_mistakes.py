@@ -540,3 +540,88 @@ def test_S_30_passwords_that_cannot_be_checked(make_server, ca):
             assert c.auth_plain(user, "secret").code == 454
     row = hb.ctl("status", json=True)["trouble"][0]
     assert (row["kind"], row["what"]) == ("map", passwd)
+
+
+@pytest.mark.root
+def test_S_6_nobody_reads_roots_mail(make_server):
+    """While no alias leads to a person or another host -n warns, start and
+    reload log it once, and status has it; mail for it is not warned of."""
+    hb = make_server(start=False)
+    aliases = hb.write("aliases", "team: alice\n")
+    lines = ["aliases " + aliases, "user local _hauberkf",
+             "local-users passwd"]
+
+    def check_root(text, *names):
+        hb.write("aliases", text)
+        done = check(hb)
+        assert done.code == 0, done
+        said = [line for line in done.err.splitlines()
+                if "nobody reads mail" in line]
+        assert len(said) == len(names), done
+        for name, line in zip(names, said):
+            assert line.startswith(line_of(hb, lines[0])), done
+            assert "warning: nobody reads mail for %s: " % name in line, done
+    hb.configure(lines)
+    with open(hb.conf) as f:
+        text = f.read().replace("user local _hauberkf\n", "")
+    hb.write("hauberk.conf", text)
+    check_root("team: alice\n", "root", "postmaster")
+    check_root("postmaster: root\n", "root", "postmaster")
+    check_root("root: nosuchuser\n", "root", "postmaster")
+    check_root("root: error:5.1.6 gone\n", "root", "postmaster")
+    check_root("postmaster: a@far.test\n", "root")
+    check_root("root: a@far.test\n")
+    check_root("root: daemon\n")
+    check_root("root: |/bin/true\n")
+    check_root("team: alice\n", "root", "postmaster")
+    hb.start()
+    hb.send("a@c.test", "root@hb.test", client.text("one"))
+    hb.send("a@c.test", "root@hb.test", client.text("two"))
+    assert "nobody reads mail for root" in hb.ctl("status").out
+    told = [r for r in hb.records() if "nobody reads" in str(r)]
+    assert len(told) == 2, told
+    hb.write("aliases", "root: a@far.test\n")
+    assert hb.ctl("reload").code == 0
+    assert "nobody reads" not in hb.ctl("status").out
+
+
+def test_S_6_a_map_of_users_without_root(make_server):
+    """Whoever writes mailboxes: root has to be in it, or an alias."""
+    hb = make_server(start=False)
+    hb.write("users", "alice\talice\n")
+    hb.configure()
+    assert check(hb).err.count("nobody reads mail for root: there is no such "
+                               "user") == 1
+    hb.write("users", "alice\talice\nroot\troot\n")
+    assert check(hb).err == ""
+
+
+@pytest.mark.parametrize("stage,reply,reason", [
+    ("mail", "530 5.7.0 Authentication required", "login-needed"),
+    ("rcpt", "535 5.7.8 Bad credentials", "login-needed"),
+    ("greeting", "554 5.7.1 No service for you", "hop-refused")])
+def test_S_7_a_smarthost_that_wants_a_login(make_server, mx_factory, stage,
+                                            reply, reason):
+    """Mail waits and status says so first; one record when it begins and one
+    when it is over; nothing is returned."""
+    mx = mx_factory("127.0.0.1")
+    mx.reply[stage] = reply
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port])
+    for n in "one", "two":
+        hb.send("a@hb.test", "x@far.test", client.text(n))
+    r = hb.wait_record(ev="delivery", result="defer")
+    assert r["reason"] == reason, r
+    hb.wait_record(ev="hop", state="trouble")
+    status = hb.ctl("status").out
+    assert status.startswith("*** hop smtp://127.0.0.1:%d: mail waits: "
+                             % mx.port), status
+    assert reply[4:] in status.splitlines()[0], status
+    row, = hb.ctl("status", json=True)["trouble"]
+    assert (row["kind"], row["role"]) == ("hop", "queue")
+    del mx.reply[stage]
+    assert mx.wait(2)
+    hb.wait_empty()
+    hb.wait_record(ev="hop", state="over")
+    assert len(hb.records(ev="hop", state="trouble")) == 1
+    assert not hb.records(ev="bounce")
+    assert hb.ctl("status", json=True)["trouble"] == []

@@ -91,7 +91,7 @@ def make_accounts(m):
 def begin(m):
     """The last block, as it stands; what `hauberkctl status' printed."""
     check, start, status, mailq = commands(blocks("A first configuration")[-1])
-    m.sh(check)
+    assert "nobody reads" not in m.sh(check + " 2>&1")
     m.sh(start)
     m.sh(mailq)
     return m.sh(status)

@@ -28,6 +28,7 @@ struct fake {
 	struct hb_buf opened;
 	struct hb_tls_facts facts;
 	size_t mails;
+	struct dlv_result reply; /* of a host, to all recipients */
 	bool requiretls; /* of the last of them */
 	bool done;
 	enum hb_reason down; /* of all hosts */
@@ -274,11 +275,15 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 	for (size_t i = 0; i < txn->nrcpt && what != '?'; i++)
 		txn->rcpt[i].result = (struct dlv_result){
 			.result = what == '+' ? HB_RESULT_OK
-				: what == '5' ? HB_RESULT_FAIL
-					      : HB_RESULT_DEFER,
+				: what == '5' || f->reply.code > 0
+				? HB_RESULT_FAIL : HB_RESULT_DEFER,
+			.code = f->reply.code, .remote = f->reply.remote,
 			.reason = what == 't' ? HB_REASON_STARTTLS_REFUSED
 					      : HB_REASON_REMOTE_REPLY,
 			.tls_wanted = what == 't' };
+	for (size_t i = 0; i < txn->nrcpt && what == 'a'; i++)
+		memcpy(txn->rcpt[i].result.status, f->reply.status,
+		    sizeof(f->reply.status));
 	if (what == '?')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, true);
 	else
@@ -450,6 +455,58 @@ test_S_9_memory_keeps_the_reason(void **state)
 	assert_int_equal(res->reason, HB_REASON_HOST_DOWN);
 	assert_int_equal(res->cause, HB_REASON_CONNECT_TIMEOUT);
 	dlv_attempt_free(&f.a);
+}
+
+/* S-7: what the operator's own hop says of us, and what a stranger's host
+ * says. */
+static void
+test_S_7_a_hop_that_wants_a_login(void **state)
+{
+	static const struct {
+		unsigned code;
+		const char *status;
+		enum hb_result result; /* of a smarthost */
+		enum hb_reason reason;
+	} replies[] = {
+		{ 530, "5.7.0", HB_RESULT_DEFER, HB_REASON_LOGIN_NEEDED },
+		{ 534, "5.7.9", HB_RESULT_DEFER, HB_REASON_LOGIN_NEEDED },
+		{ 535, "5.7.8", HB_RESULT_DEFER, HB_REASON_LOGIN_NEEDED },
+		{ 538, "5.7.11", HB_RESULT_DEFER, HB_REASON_LOGIN_NEEDED },
+		{ 550, "5.7.1", HB_RESULT_FAIL, HB_REASON_HOP_DENIED },
+		{ 550, "5.1.1", HB_RESULT_FAIL, HB_REASON_REMOTE_REPLY },
+	};
+	struct hb_conf conf = { .mta_sts = true };
+	const struct hb_conf *now = &conf;
+	struct hb_env env = { .id = 1 };
+	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
+	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
+		.nrcpt = 1, .conf = &now };
+	char route[] = "mx://x.test";
+
+	(void)state;
+	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(replies); i++) {
+		size_t k = i / 2;
+		bool given = i % 2 > 0;
+		struct fake f = { .links = "va", .reply = { .remote = true,
+			.code = replies[k].code } };
+		const struct dlv_result *res;
+
+		memcpy(f.reply.status, replies[k].status,
+		    strlen(replies[k].status));
+		conf.smarthost.route = given ? route : NULL;
+		f.a = dlv_attempt_new(&order, &world, &f);
+		dlv_attempt_start(f.a);
+		assert_true(f.done);
+		res = &dlv_attempt_outcome(f.a, 0)->res;
+		assert_int_equal(res->result,
+		    given ? replies[k].result : HB_RESULT_FAIL);
+		assert_int_equal(res->reason,
+		    given ? replies[k].reason : HB_REASON_REMOTE_REPLY);
+		assert_string_equal(res->status, replies[k].status);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
 }
 
 static void
@@ -1153,6 +1210,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_S_9_memory_keeps_the_reason),
 		cmocka_unit_test(test_attempts),
+		cmocka_unit_test(test_S_7_a_hop_that_wants_a_login),
 		cmocka_unit_test(test_DANE_18_channels),
 		cmocka_unit_test(
 		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),

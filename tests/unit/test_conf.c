@@ -37,12 +37,15 @@ read_file(void *ctx, const char *path, struct hb_buf *content)
 	return 0;
 }
 
+static const char *usual_aliases; /* where the system has some */
+
 static struct hb_conf *
 parse(const char *text, struct hb_conf_report *report)
 {
 	struct hb_conf_source src = { .file = "h.conf", .dir = "/etc/mail",
 		.text = at_page_end(hb_span_str(text)), .read = read_file,
-		.default_hostname = "host.example" };
+		.default_hostname = "host.example",
+		.default_aliases = usual_aliases };
 
 	*report = (struct hb_conf_report){ .text = HB_BUF_INIT(0) };
 	return hb_conf_parse(&src, report);
@@ -537,6 +540,32 @@ the_most_exact_pattern_wins(void **state)
 	hb_conf_free(&c);
 }
 
+static void
+test_S_6_the_systems_aliases_are_taken(void **state)
+{
+	struct hb_conf *c = parse_good("");
+	const struct hb_place *at;
+
+	(void)state;
+	assert_int_equal(c->aliases.kind, HB_MAP_NONE);
+	hb_conf_free(&c);
+	usual_aliases = "/usual/aliases";
+	c = parse_good("");
+	assert_int_equal(c->aliases.kind, HB_MAP_AUTO);
+	assert_string_equal(c->aliases.arg, usual_aliases);
+	/* a check finds its mistakes, at its own line */
+	at = &c->places.v[c->places.n - 1];
+	assert_int_equal(at->kind, HB_PLACE_ALIASES);
+	assert_string_equal(at->path, usual_aliases);
+	assert_string_equal(at->file, usual_aliases);
+	hb_conf_free(&c);
+	c = parse_good("aliases text:/etc/others\n");
+	assert_int_equal(c->aliases.kind, HB_MAP_TEXT);
+	assert_string_equal(c->aliases.arg, "/etc/others");
+	hb_conf_free(&c);
+	usual_aliases = NULL;
+}
+
 int
 main(void)
 {
@@ -559,6 +588,7 @@ main(void)
 		cmocka_unit_test(lines_have_a_bound),
 		cmocka_unit_test(certificates_have_a_bound),
 		cmocka_unit_test(the_most_exact_pattern_wins),
+		cmocka_unit_test(test_S_6_the_systems_aliases_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

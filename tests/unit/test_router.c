@@ -10,6 +10,7 @@
 
 #include "common/proto/here.h"
 #include "queue/router_lookup.h"
+#include "queue/router_root.h"
 #include "queue/router_usual.h"
 #include "queue/router_walk.h"
 
@@ -680,6 +681,63 @@ a_walk_outlives_its_configuration(void **state)
 	hb_conf_free(&c);
 }
 
+/* Is the mail read that goes to these ROUTES? */
+static bool
+is_read(const char *conf, bool accounts, bool postmaster,
+    const char *const *routes, enum hb_result result)
+{
+	struct hb_conf *c = conf_of(conf);
+	struct rt_readers who = { accounts, postmaster };
+	struct hb_outcome outcome = { .result = result };
+	struct rt_item items[4] = { 0 };
+	size_t n = 0;
+	const char *why;
+
+	for (; routes[n] != NULL; n++)
+		items[n].route = hb_span_str(routes[n]);
+	why = rt_why_unread(c, &who, items, n, &outcome);
+	hb_conf_free(&c);
+	return why == NULL;
+}
+
+static void
+test_S_6_who_reads_roots_mail(void **state)
+{
+	static const struct {
+		const char *conf;
+		bool accounts, postmaster;
+		const char *routes[3];
+		enum hb_result result;
+		bool read;
+	} rows[] = {
+		{ "", true, false, { "local:root" }, HB_RESULT_OK, false },
+		{ "", true, false, { "local:alice" }, HB_RESULT_OK, true },
+		{ "", true, false, { "mx:far.test" }, HB_RESULT_OK, true },
+		{ "", true, false, { "local:root", "local:alice" },
+		    HB_RESULT_OK, true },
+		{ "", true, false, { "local:postmaster" }, HB_RESULT_OK,
+		    false },
+		{ "", true, true, { "local:postmaster" }, HB_RESULT_OK, true },
+		/* all mailboxes belong to one account */
+		{ "", false, false, { "local:root" }, HB_RESULT_OK, true },
+		{ "user local mail\n", true, false, { "local:root" },
+		    HB_RESULT_OK, true },
+		{ "deliver command /bin/x %u\n", true, false,
+		    { "local:root" }, HB_RESULT_OK, true },
+		{ "", false, false, { "error:5.1.6 gone" }, HB_RESULT_OK,
+		    false },
+		{ "", false, false, { NULL }, HB_RESULT_FAIL, false },
+		/* another record tells of that */
+		{ "", true, false, { NULL }, HB_RESULT_DEFER, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_int_equal(is_read(rows[i].conf, rows[i].accounts,
+		    rows[i].postmaster, rows[i].routes, rows[i].result),
+		    rows[i].read);
+}
+
 static void
 existence_does_not_follow_targets(void **state)
 {
@@ -1035,6 +1093,7 @@ main(void)
 		cmocka_unit_test(a_walk_outlives_its_configuration),
 		cmocka_unit_test(test_A_2_a_long_walk_gives_way),
 		cmocka_unit_test(test_S_22_broken_lines_are_the_owners),
+		cmocka_unit_test(test_S_6_who_reads_roots_mail),
 		cmocka_unit_test(existence_does_not_follow_targets),
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),

@@ -111,8 +111,9 @@ class Hauberk:
         self.killed = set()
         os.mkdir(self.dir)
         os.mkdir(self.mail)
+        # somebody reads root's mail, else each check warns of it
         self.write("users", "".join("%s\t%s\n" % (u, u)
-                                    for u in LOCAL_USERS))
+                                    for u in LOCAL_USERS + ("root",)))
         self.write("hosts", "127.0.0.1 localhost\n")
         self.configure(lines)
 
