@@ -176,11 +176,10 @@ replay_message(void *ctx, const struct hb_env *env,
 static void
 replay_tried(struct q *q, struct q_rcpt *r, const struct q_change *c)
 {
-	static const struct hb_outcome none;
-	const struct hb_outcome *o = c->outcome != NULL ? c->outcome : &none;
+	const struct hb_outcome *o = c->outcome;
 
 	q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
-	if (o->result == HB_RESULT_FAIL)
+	if (o != NULL && o->result == HB_RESULT_FAIL)
 		q_sched_fail(q->sched, r, o, r->msg->arrived_ms);
 }
 
@@ -227,6 +226,15 @@ replay_change(void *ctx, uint64_t id, const struct q_change *c)
 		q_sched_forget(q->sched, m);
 		break;
 	}
+}
+
+void
+q_accept_moved(struct q *q, struct hb_arena *arena, const struct hb_env *env,
+    struct hb_rcpt *rcpts, size_t n, const struct q_change *c, size_t nc)
+{
+	q_accept(q, arena, env, rcpts, n);
+	for (size_t i = 0; i < nc; i++)
+		replay_change(q, env->id, &c[i]);
 }
 
 static void
@@ -479,6 +487,8 @@ q_peer_lost(struct q *q, struct hb_peer *p)
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		q->control = NULL;
 		q_walks_lost(q, p);
+		q_exports_lost(q, p);
+		q_imports_lost(q, p);
 	}
 	q_kick(q);
 }
@@ -582,6 +592,8 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	TAILQ_INIT(&q->hots);
 	TAILQ_INIT(&q->works);
 	TAILQ_INIT(&q->dirty);
+	TAILQ_INIT(&q->exports);
+	TAILQ_INIT(&q->imports);
 	q->next_id = (uint16_t)hb_random_below(65536);
 	q->hook = hb_hook_new(q->loop, run, q);
 	q->timer = hb_timer_new(q->loop, on_timer, q);
@@ -661,6 +673,8 @@ q_free(struct q **qp)
 	q_flush_free(&q->flush);
 	q_drop_free(&q->drop);
 	q_walks_free(q);
+	q_exports_lost(q, NULL);
+	q_imports_lost(q, NULL);
 	q_txns_free(q);
 	q_asks_free(q);
 	free_works(q);

@@ -776,6 +776,14 @@ q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *question)
 		trace(q, &c, question->arg);
 		return;
 	}
+	if (question->verb == HB_CTL_EXPORT) {
+		q_export(q, &c);
+		return;
+	}
+	if (question->verb == HB_CTL_IMPORT) {
+		q_import(q, &c);
+		return;
+	}
 	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
 		if (verbs[i].verb == question->verb) {
 			if (verbs[i].needs_arg && question->arg.n == 0)

@@ -21,4 +21,5 @@ const hb_peer_handler q_handlers[HB_IPC_COUNT] = {
 	[HB_IPC_STORE_GET] = q_on_store_get,
 	[HB_IPC_STORE_PUT] = q_on_store_put,
 	[HB_IPC_STORE_LIST] = q_on_store_list,
+	[HB_IPC_CTL_INPUT] = q_on_ctl_input,
 };

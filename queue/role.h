@@ -14,6 +14,8 @@
  *	           next
  *	storage.c  STORE_* of delivery
  *	ctl.c      questions of control; trace.c recent events of a message
+ *	export.c   mail that waits leaves for another host
+ *	import.c   and comes in
  *	main.c     the role
  */
 #ifndef QUEUE_ROLE_H
@@ -131,6 +133,8 @@ struct q {
 	struct q_drop *drop;
 	struct q_trace *trace;
 	struct q_walks *walks;
+	TAILQ_HEAD(q_exports, q_export) exports;
+	TAILQ_HEAD(q_imports, q_import) imports;
 	uint64_t accepted; /* messages, since the start */
 };
 
@@ -150,6 +154,10 @@ struct q *q_of(void *ctx); /* from a handler's ctx */
 /* A message became durable.  Takes ARENA, which owns the rest. */
 void q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n);
+/* The same of one that waited elsewhere, with what changed of it there. */
+void q_accept_moved(struct q *q, struct hb_arena *arena,
+    const struct hb_env *env, struct hb_rcpt *rcpts, size_t n,
+    const struct q_change *c, size_t nc);
 /* Forgets a message whose end is recorded or being recorded. */
 void q_forget(struct q *q, struct q_msg *m);
 /* Records the end of M if nothing of it is left. */
@@ -267,6 +275,17 @@ void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
 void q_walks_lost(struct q *q, struct hb_peer *control);
 void q_walks_free(struct q *q);
+
+/* export.c */
+void q_export(struct q *q, const struct hb_ctl *c);
+void q_exports_lost(struct q *q, struct hb_peer *control);
+/* The export REF of CONTROL is not wanted any more. */
+void q_export_end(struct q *q, struct hb_peer *control, uint32_t ref);
+
+/* import.c */
+void q_import(struct q *q, const struct hb_ctl *c);
+void q_imports_lost(struct q *q, struct hb_peer *control);
+void q_on_ctl_input(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* trace.c */
 struct q_event {

@@ -660,11 +660,16 @@ message_payload(const struct hb_env *env, const struct hb_rcpt *rcpts,
 		r = hb_tlv_encode(&hb_rcpt_record, &rcpts[i], &item);
 		q_message_item(&w, hb_buf_span(&item));
 	}
-	if (r == 0) {
+	if (r == 0)
 		q_message_changes(&w);
+	for (size_t i = 0; i < body->nchanges && r == 0; i++) {
+		hb_buf_clear(&item);
+		r = q_change_encode(&body->changes[i], &item);
+		q_message_item(&w, hb_buf_span(&item));
+	}
+	if (r == 0)
 		q_message_end(&w,
 		    body->large ? HB_SPAN_NONE : body->bytes);
-	}
 	hb_buf_free(&item);
 	return r;
 }

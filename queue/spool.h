@@ -58,6 +58,9 @@ struct q_body {
 	bool large;	      /* large/ID was written and holds what follows */
 	uint64_t size;
 	uint32_t crc;	      /* CRC-32C of all of it */
+	/* what changed of the message before it came here */
+	const struct q_change *changes;
+	size_t nchanges;
 };
 /*
  * A new message.  BODY: size and crc count for a large one alone, whose file

@@ -121,7 +121,8 @@ struct ctl_client {
 	json_t *first;	      /* explain: the router's answer */
 	struct ctl_trace *trace;
 	void (*free_trace)(struct ctl_trace **t);
-	/* sts import: what comes behind the question, as it comes */
+	struct ctl_move *move; /* export, import */
+	/* imports: what comes behind the question, as it comes */
 	void (*input)(struct ctl_client *c);
 	struct hb_buf more;
 	bool held; /* not read from for now */
@@ -208,6 +209,12 @@ void ctl_sts_export_element(struct ctl_client *c, json_t *v);
 void ctl_import_begin(struct ctl_client *c);
 void ctl_import_element(struct ctl_client *c, json_t *v);
 void ctl_import_finish(struct ctl_client *c);
+void ctl_export_begin(struct ctl_client *c);
+void ctl_export_element(struct ctl_client *c, json_t *v);
+void ctl_export_finish(struct ctl_client *c);
+void ctl_move_import_begin(struct ctl_client *c);
+void ctl_move_import_element(struct ctl_client *c, json_t *v);
+void ctl_move_import_finish(struct ctl_client *c);
 void ctl_ledger_element(struct ctl_client *c, json_t *v);
 void ctl_ledger_list_finish(struct ctl_client *c);
 void ctl_ledger_finish(struct ctl_client *c);

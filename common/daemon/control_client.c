@@ -158,7 +158,7 @@ takes_input(const struct hb_ctl_question *q)
 	enum hb_ctl_cmd cmd;
 
 	return hb_ctl_cmd_find(q->words, q->nwords, &cmd) > 0 &&
-	    cmd == HB_CMD_STS_IMPORT;
+	    hb_ctl_cmds[cmd].takes_file;
 }
 
 /* One question; something behind it only where the command reads it. */

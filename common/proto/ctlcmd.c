@@ -13,7 +13,9 @@ enum {
 const struct hb_ctl_cmd_info hb_ctl_cmds[HB_CMD_COUNT] = {
 #define CTL_CMD(sym, words, verb, least, most, args, text)                     \
 	[HB_CMD_##sym] = { (words), (args), (text), HB_CTL_##verb, (least),    \
-		(most), FOR_ALL_##verb },
+		(most), FOR_ALL_##verb,                                        \
+		HB_CTL_##verb == HB_CTL_IMPORT ||                              \
+		    HB_CTL_##verb == HB_CTL_STS_IMPORT },
 #include "common/proto/ctlcmd.def"
 };
 

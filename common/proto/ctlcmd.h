@@ -15,6 +15,7 @@ struct hb_ctl_cmd_info {
 	unsigned verb; /* enum hb_ctl_verb */
 	size_t least, most; /* arguments */
 	bool for_all;	    /* any user may ask */
+	bool takes_file;    /* its last argument is sent behind the question */
 };
 
 extern const struct hb_ctl_cmd_info hb_ctl_cmds[HB_CMD_COUNT];

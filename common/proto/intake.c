@@ -3,6 +3,7 @@
 
 #include "common/base/err.h"
 #include "common/proto/address.h"
+#include "common/proto/route.h"
 #include "common/proto/xtext.h"
 
 bool
@@ -86,4 +87,33 @@ hb_intake_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
 		return HB_E_SYNTAX;
 	out->orcpt = hb_arena_span(a, in->orcpt);
 	return keep_path(in->address, HB_ADDR_LOCAL, a, &out->address, flags);
+}
+
+static bool
+is_mailbox(struct hb_span route)
+{
+	struct hb_route r;
+
+	return hb_intake_is_text(route) && hb_route_parse(route, &r) == 0 &&
+	    r.kind == HB_ROUTE_LOCAL && hb_span_find(r.user, '/') == r.user.n;
+}
+
+int
+hb_intake_moved_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
+    struct hb_rcpt *out, uint32_t *flags)
+{
+	int r = hb_intake_rcpt(in, a, out, flags);
+
+	out->flags = in->flags & HB_RCPT_LIST;
+	if (r == 0 && in->original.n > 0)
+		r = keep_path(in->original, HB_ADDR_LOCAL, a, &out->original,
+		    flags);
+	if (r == 0 && in->owner.n > 0)
+		r = keep_path(in->owner, HB_ADDR_LOCAL, a, &out->owner, flags);
+	if (r < 0 || (in->flags & HB_RCPT_EXPANDED) == 0 ||
+	    !is_mailbox(in->route))
+		return r;
+	out->flags |= HB_RCPT_EXPANDED;
+	out->route = hb_arena_span(a, in->route);
+	return 0;
 }

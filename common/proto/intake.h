@@ -25,6 +25,12 @@ int hb_intake_env(struct hb_env *e, struct hb_arena *a) HB_MUSTCHECK;
 int hb_intake_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
     struct hb_rcpt *out, uint32_t *flags) HB_MUSTCHECK;
 
+/* The same of one that waited elsewhere: what aliases made of it stays.  A
+ * route of the other host counts for a mailbox alone; a file names no command
+ * and no other file. */
+int hb_intake_moved_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
+    struct hb_rcpt *out, uint32_t *flags) HB_MUSTCHECK;
+
 /* For writers.  Is S a path as it may stand between < and >: parsed as a
  * mailbox, or empty? */
 bool hb_intake_is_path(struct hb_span s);

@@ -82,6 +82,8 @@ enum hb_sign_alg {
 	X(HOLD, "hold", HB_TO(QUEUE), false)                                   \
 	X(RELEASE, "release", HB_TO(QUEUE), false)                             \
 	X(BOUNCE, "bounce", HB_TO(QUEUE), false)                               \
+	X(EXPORT, "export", HB_TO(QUEUE), false)                               \
+	X(IMPORT, "import", HB_TO(QUEUE), false)                               \
 	X(EXPLAIN, "explain", HB_TO(ROUTER), false)                            \
 	X(EXPLAIN_ROUTE, "", HB_TO(DELIVERY), false)                           \
 	X(STS_LIST, "sts-list", HB_TO(DELIVERY), false)                        \

@@ -2,10 +2,12 @@
 #include "config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -102,7 +104,7 @@ take_words(int argc, char **argv, struct options *o,
 static bool
 is_unbuilt(struct hb_span word)
 {
-	static const char *const words[] = { "export", "import", "tls-report" };
+	static const char *const words[] = { "tls-report" };
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
 		if (hb_span_eq(word, hb_span_str(words[i])))
@@ -201,7 +203,7 @@ open_input(enum hb_ctl_cmd cmd, const struct hb_ctl_question *q, FILE **input)
 	char path[PATH_MAX];
 
 	*input = NULL;
-	if (cmd != HB_CMD_STS_IMPORT)
+	if (!hb_ctl_cmds[cmd].takes_file)
 		return true;
 	if (hb_span_copy(q->words[q->nwords - 1], path, sizeof(path)) < 0)
 		errno = ENAMETOOLONG;
@@ -210,6 +212,56 @@ open_input(enum hb_ctl_cmd cmd, const struct hb_ctl_question *q, FILE **input)
 	if (*input == NULL)
 		perror(path);
 	return *input != NULL;
+}
+
+/* Where the answer goes.  What is there stays: it may be all that is left of
+ * a queue.  False: it cannot be made. */
+static bool
+open_output(enum hb_ctl_cmd cmd, const struct hb_ctl_question *q,
+    char path[PATH_MAX], FILE **output)
+{
+	int fd;
+
+	*output = stdout;
+	path[0] = '\0';
+	if (cmd != HB_CMD_EXPORT)
+		return true;
+	if (q->nwords == 1 || hb_span_eq(q->words[1], HB_SPAN("-"))) {
+		if (!isatty(STDOUT_FILENO))
+			return true;
+		fprintf(stderr, "hauberkctl: the mail would be shown on the "
+		    "terminal: name a file\n");
+		return false;
+	}
+	if (hb_span_copy(q->words[1], path, PATH_MAX) < 0) {
+		fprintf(stderr, "hauberkctl: the name is too long\n");
+		return false;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	*output = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (*output == NULL)
+		perror(path);
+	return *output != NULL;
+}
+
+/* The mail may be removed here once it is safe there. */
+static int
+close_output(FILE *output, const char *path, int code)
+{
+	struct stat st;
+
+	if (output == stdout)
+		return code;
+	if (ferror(output) || fflush(output) != 0 ||
+	    fsync(fileno(output)) != 0) {
+		perror(path);
+		code = code == EX_OK ? COULD_NOT : code;
+	}
+	if (code != EX_OK && fstat(fileno(output), &st) == 0 &&
+	    st.st_size == 0)
+		(void)unlink(path);
+	(void)fclose(output);
+	return code;
 }
 
 /* A file that was named and cannot be read must not end at the server of
@@ -239,7 +291,8 @@ main(int argc, char **argv)
 	struct options o = { .file = NULL };
 	struct hb_ctl_question q = { .json = false };
 	enum hb_ctl_cmd cmd = HB_CMD_COUNT;
-	FILE *input;
+	char path[PATH_MAX];
+	FILE *input, *output;
 	int code = take_options(argc, argv, &o);
 
 	if (code != 0)
@@ -255,8 +308,11 @@ main(int argc, char **argv)
 		return COULD_NOT;
 	if (o.socket == NULL && !find_socket(&o))
 		return EX_UNAVAILABLE;
-	code = ctl_ask_daemon(o.socket, &q, input, stdout,
+	if (!open_output(cmd, &q, path, &output))
+		return COULD_NOT;
+	code = ctl_ask_daemon(o.socket, &q, input, output,
 	    cmd == HB_CMD_STOP);
 	free(o.socket);
+	code = close_output(output, path, code);
 	return of_ours(code);
 }

@@ -155,6 +155,62 @@ test_A_2_recipients_are_found_by_number(void **state)
 	}
 }
 
+/* clang-format off */
+static const struct {
+	struct hb_rcpt in;
+	int want;
+	const char *route;
+	uint32_t flags;
+} moved[] = {
+	{ { .flags = HB_RCPT_EXPANDED | HB_RCPT_LIST | 64u,
+	    .route = HB_SPAN_INIT("local:ann") },
+	  0, "local:ann", HB_RCPT_EXPANDED | HB_RCPT_LIST },
+	{ { .flags = HB_RCPT_EXPANDED, .route = HB_SPAN_INIT("mx://b.test") },
+	  0, "", 0 },
+	{ { .flags = HB_RCPT_EXPANDED,
+	    .route = HB_SPAN_INIT("pipe:root:/bin/sh") }, 0, "", 0 },
+	{ { .flags = HB_RCPT_EXPANDED,
+	    .route = HB_SPAN_INIT("file:/etc/passwd@root") }, 0, "", 0 },
+	{ { .flags = HB_RCPT_EXPANDED,
+	    .route = HB_SPAN_INIT("lmtp:/run/x") }, 0, "", 0 },
+	{ { .flags = HB_RCPT_EXPANDED,
+	    .route = HB_SPAN_INIT("local:../x") }, 0, "", 0 },
+	{ { .flags = HB_RCPT_EXPANDED,
+	    .route = HB_SPAN_INIT("local:a\nb") }, 0, "", 0 },
+	{ { .route = HB_SPAN_INIT("local:ann") }, 0, "", 0 },
+	{ { .original = HB_SPAN_INIT("x\ny") }, HB_E_SYNTAX, NULL, 0 },
+	{ { .owner = HB_SPAN_INIT("x y@b.test") }, HB_E_SYNTAX, NULL, 0 },
+	{ { .orcpt = HB_SPAN_INIT("x") }, HB_E_SYNTAX, NULL, 0 },
+};
+/* clang-format on */
+
+static void
+test_S_17_what_a_file_may_say_of_a_recipient(void **state)
+{
+	struct hb_arena *a = hb_arena_new();
+	struct hb_rcpt out, r;
+	uint32_t flags = 0;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(moved); i++) {
+		r = moved[i].in;
+		r.address = HB_SPAN("a@b.test");
+		assert_int_equal(hb_intake_moved_rcpt(&r, a, &out, &flags),
+		    moved[i].want);
+		if (moved[i].want < 0)
+			continue;
+		assert_span(out.route, moved[i].route);
+		assert_int_equal(out.flags, moved[i].flags);
+	}
+	r = (struct hb_rcpt){ .address = HB_SPAN("a@b.test"),
+		.original = HB_SPAN("Team@B.test"),
+		.owner = HB_SPAN("owner-team@b.TEST") };
+	assert_int_equal(hb_intake_moved_rcpt(&r, a, &out, &flags), 0);
+	assert_span(out.original, "Team@b.test");
+	assert_span(out.owner, "owner-team@b.test");
+	hb_arena_free(&a);
+}
+
 int
 main(void)
 {
@@ -164,6 +220,7 @@ main(void)
 		cmocka_unit_test(
 		    test_A_3_other_texts_hold_no_control_characters),
 		cmocka_unit_test(test_A_3_what_else_a_recipient_says),
+		cmocka_unit_test(test_S_17_what_a_file_may_say_of_a_recipient),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

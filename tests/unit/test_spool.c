@@ -570,6 +570,33 @@ test_A_2_a_body_is_read_without_the_recipients(void **state)
 	assert_true(bytes_read() - before < 2 * once);
 }
 
+/* A message comes in with its state: one record, all or nothing. */
+static void
+test_S_17_a_message_with_its_changes(void **state)
+{
+	struct fix *f = *state;
+	struct hb_env env = { .id = 7, .arrived_ms = 5,
+		.sender = HB_SPAN("s@x.example") };
+	struct hb_rcpt rcpt = { .address = HB_SPAN("r@y.example") };
+	struct q_change c[] = { { .kind = Q_CHANGE_TRIED, .attempts = 4 },
+		{ .kind = Q_CHANGE_WARNED } };
+	struct q_body b = { .bytes = HB_SPAN("a: b\r\n"), .changes = c,
+		.nchanges = HB_ARRAY_LEN(c) };
+
+	assert_int_equal(q_spool_add(f->spool, &env, &rcpt, 1, &b, on_durable,
+	    f), 0);
+	f->waiting++;
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	assert_int_equal(f->nseen, 1);
+	assert_int_equal(f->seen[0].nchange, 2);
+	assert_int_equal(f->seen[0].attempts, 4);
+	assert_int_equal(tried(f, 7, 5), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	assert_int_equal(f->seen[0].attempts, 5);
+}
+
 int
 main(void)
 {
@@ -584,6 +611,7 @@ main(void)
 		T(a_small_spool_stays_small),
 		T(rtls_02_updates_fold_into_a_move),
 		T(a_giant_record_gets_its_segment),
+		T(test_S_17_a_message_with_its_changes),
 		T(test_A_2_a_body_is_read_without_the_recipients),
 	};
 
