@@ -214,8 +214,9 @@ static void
 tls_turn(struct smtpd_client *c)
 {
 	struct hb_try t = { .kind = HB_TRY_TLS, .client = &c->addr };
-	int64_t ms = c->conn != NULL && hb_conn_input(c->conn).n == 0
-	    ? wait_for(c, &t) : 0;
+	bool may_wait = c->conn != NULL && hb_conn_input(c->conn).n == 0 &&
+	    !hb_conf_relays_for(c->worker->env->conf, &c->addr);
+	int64_t ms = may_wait ? wait_for(c, &t) : 0;
 
 	if (ms == 0) {
 		start_tls(c);
