@@ -227,8 +227,9 @@ class File:
         self.data += head + struct.pack("<I", self.chain) + payload
 
     def message(self, ident, *rcpts, sender=b"alice@hb.test", size=None,
-                body=b"Subject: x\r\n\r\nhi\r\n", outcome=b""):
-        env = record(t1=ident, t2=1000 + ident, t3=sender,
+                body=b"Subject: x\r\n\r\nhi\r\n", outcome=b"",
+                arrived=1000):
+        env = record(t1=ident, t2=arrived, t3=sender,
                      t8=len(body) if size is None else size)
         self.put(b"M", record(t1=env, t2=1000))
         for rcpt in rcpts:
@@ -275,6 +276,24 @@ def test_S_17_files_of_anybody(make_server):
     assert b"nobody of that name" in notice and b"\nX: y" not in notice
     hb.wait_empty()
     assert not hb.deaths()
+
+
+def test_S_17_a_clock_that_was_ahead(make_server):
+    """Mail of a host whose clock was wrong waits here as other mail does."""
+    file = File()
+    file.message(1, record(t2=b"bob@hb.test"), arrived=1 << 42)
+    file.put(b"T")
+    hb = make_server()
+    pause(hb)
+    path = hb.path("file")
+    with open(path, "wb") as f:
+        f.write(file.data)
+    os.chmod(path, 0o644)
+    assert imported(hb, path) == (0, "", (1, 0, 0))
+    assert imported(hb, path) == (0, "", (0, 1, 0))
+    assert hb.ctl("resume", "delivery").code == 0
+    hb.wait_mail("bob")
+    hb.wait_empty()
 
 
 def test_S_17_without_a_server(server):
