@@ -66,7 +66,7 @@ hash_of(enum by by, const struct hb_rcpt *r)
 	for (size_t i = 0; i < part.n; i++)
 		low[i] = hb_lower(part.p[i]);
 	return (uint32_t)(hb_siphash(key, hb_span(low, part.n)) ^
-	    hb_siphash(key, r->route) * 3);
+	    (r->route.n > 0 ? hb_siphash(key, r->route) * 3 : 0));
 }
 
 static bool
@@ -125,11 +125,9 @@ grow(struct q_places *p)
 	free(old);
 }
 
-void
-q_places_add(struct q_places *p, const struct hb_rcpt *r)
+static void
+add(struct q_places *p, struct cell c)
 {
-	struct cell c = { hash_of(p->by, r), r->idx + 1 };
-
 	for (size_t at = c.hash & p->mask; p->v[at].next != 0;
 	     at = (at + 1) & p->mask)
 		if (p->v[at].hash == c.hash && p->v[at].next == c.next)
@@ -139,12 +137,16 @@ q_places_add(struct q_places *p, const struct hb_rcpt *r)
 	put(p, c);
 }
 
-bool
-q_places_taken(const struct q_places *p, const struct hb_rcpt *v, size_t n,
-    const struct hb_rcpt *r, uint32_t self)
+void
+q_places_add(struct q_places *p, const struct hb_rcpt *r)
 {
-	uint32_t hash = hash_of(p->by, r);
+	add(p, (struct cell){ hash_of(p->by, r), r->idx + 1 });
+}
 
+static bool
+is_taken(const struct q_places *p, const struct hb_rcpt *v, size_t n,
+    const struct hb_rcpt *r, uint32_t hash, uint32_t self)
+{
 	for (size_t at = hash & p->mask; p->v[at].next != 0;
 	     at = (at + 1) & p->mask) {
 		const struct cell *c = &p->v[at];
@@ -159,6 +161,13 @@ q_places_taken(const struct q_places *p, const struct hb_rcpt *v, size_t n,
 	return false;
 }
 
+bool
+q_places_taken(const struct q_places *p, const struct hb_rcpt *v, size_t n,
+    const struct hb_rcpt *r, uint32_t self)
+{
+	return is_taken(p, v, n, r, hash_of(p->by, r), self);
+}
+
 size_t
 q_rcpts_unique(struct hb_rcpt *items, size_t n)
 {
@@ -167,12 +176,13 @@ q_rcpts_unique(struct hb_rcpt *items, size_t n)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		uint32_t hash = hash_of(p->by, &items[i]);
+
 		items[kept] = items[i];
 		items[kept].idx = (uint32_t)kept;
-		if (q_places_taken(p, items, kept, &items[kept], UINT32_MAX))
+		if (is_taken(p, items, kept, &items[kept], hash, UINT32_MAX))
 			continue;
-		q_places_add(p, &items[kept]);
-		kept++;
+		add(p, (struct cell){ hash, (uint32_t)++kept });
 	}
 	q_places_free(&p);
 	return kept;
