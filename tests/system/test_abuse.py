@@ -10,7 +10,7 @@ import pytest
 from harness import client, pki
 from harness.client import Client, Closed
 from harness.hauberk import free_port
-from harness.wait import until
+from harness.wait import most, until
 
 PASSWORD = "correct horse"
 # as in hauberkd(8), with fail2ban's <ADDR> spelled out
@@ -46,6 +46,11 @@ def try_login(hb, user, password):
         return c.auth_plain(user, password).code
 
 
+def found_by_fail2ban(hb):
+    with open(hb.log) as f:
+        return [m["addr"] for m in map(FILTER.search, f) if m]
+
+
 def test_A_4_failures_count_across_sessions(submissions):
     """The fourth try waits, whatever it is; a login that was right before
     does not, and each failure is one record that fail2ban finds."""
@@ -58,11 +63,9 @@ def test_A_4_failures_count_across_sessions(submissions):
     assert try_login(hb, "alice", PASSWORD) == 235
     assert count(hb, "tries_delayed", "login") == 1
     assert try_login(hb, 'x client=192.0.2.9 "', "wrong") == 535
-
-    def found():
-        return [m["addr"] for m in map(FILTER.search, open(hb.log)) if m]
-
-    until(lambda: found() == ["127.0.0.1"] * 4, 15, "four records")
+    # a record is written after the answer
+    until(lambda: len(found_by_fail2ban(hb)) >= 4, 15, "four records")
+    assert found_by_fail2ban(hb) == ["127.0.0.1"] * 4
     assert count(hb, "logins", "ok") == 2 and count(hb, "logins", "fail") == 4
 
 
@@ -128,7 +131,7 @@ def test_A_12_who_may_relay_is_not_bounded(server):
 def test_A_12_handshakes_have_a_rate(submissions):
     """Beyond twenty at once the handshakes of an address wait."""
     hb = submissions
-    socks = [socket.create_connection(("127.0.0.1", hb.subs), 20)
+    socks = [socket.create_connection(("127.0.0.1", hb.subs), most(20))
              for _ in range(45)]
     until(lambda: count(hb, "tries_delayed", "tls") > 0, 15, "a delay")
     # all of them are served in the end

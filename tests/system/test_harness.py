@@ -90,7 +90,8 @@ def get(policies, domain, ca):
     """GET a policy the way a sender does, with name checks."""
     name = "mta-sts." + domain
     ctx = pki.client_context(ca)
-    sock = socket.create_connection((policies.address, policies.port), 5)
+    sock = socket.create_connection((policies.address, policies.port),
+                                    wait.most(5))
     tls = ctx.wrap_socket(sock, server_hostname=name)
     conn = http.client.HTTPSConnection(name, context=ctx)
     conn.sock = tls

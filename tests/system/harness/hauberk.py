@@ -365,7 +365,8 @@ class Hauberk:
                      % (reason, self.queue()[:3]), step=0.1)
 
     def records(self, **want):
-        return records.match(records.read(self.log), **want)
+        return records.match(records.read(self.log, want.get("ev", "")),
+                             **want)
 
     def deaths(self):
         """The records of roles that died of themselves."""
