@@ -130,7 +130,7 @@ on_durable(void *ctx, int err)
 	    hb_kv_id(HB_K_MSG, n->id), hb_kv_id(HB_K_NOTICE, n->env.id),
 	    hb_kv_span(HB_K_TO, n->to),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
-	q_trace_add(n->q, n->id, "notice", 0, NULL);
+	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
 	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
 					: HB_STAT_NOTICE_DELAY);
 	accept_notice(n);

@@ -120,7 +120,7 @@ q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
 	for (size_t i = 0; i < n; i++)
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, q_now(q));
 	q_hot_put(q, m, arena, env, rcpts, n);
-	q_trace_add(q, env->id, "accepted", 0, NULL);
+	q_trace_add(q, env->id, "accepted", 0, HB_SPAN_NONE, NULL);
 	q->accepted++;
 	q_kick(q);
 }
@@ -140,7 +140,7 @@ q_finish_if_empty(struct q *q, struct q_msg *m)
 	if (m->live > 0)
 		return;
 	HB_LOG(HB_LOG_DEBUG, HB_EV_DONE, hb_kv_id(HB_K_MSG, m->id));
-	q_trace_add(q, m->id, "finished", 0, NULL);
+	q_trace_add(q, m->id, "finished", 0, HB_SPAN_NONE, NULL);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_forget(q, m);
 }

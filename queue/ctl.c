@@ -339,7 +339,8 @@ record_held(struct walk *w, struct q_msg *m)
 	struct q_change c = { .kind = Q_CHANGE_FLAGS,
 		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
 
-	q_trace_add(w->q, m->id, c.flags != 0 ? "held" : "released", 0, NULL);
+	q_trace_add(w->q, m->id, c.flags != 0 ? "held" : "released", 0,
+	    HB_SPAN_NONE, NULL);
 	record(w, m->id, &c);
 }
 
@@ -389,7 +390,7 @@ remove_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
 	if (!matches)
 		return;
 	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
-	q_trace_add(w->q, id, "removed", r->idx, &o);
+	q_trace_add(w->q, id, "removed", r->idx, HB_SPAN_NONE, &o);
 	q_sched_done(w->q->sched, r);
 	record(w, id, &c);
 }
@@ -698,16 +699,31 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 }
 
 static void
+put_known(const struct hb_ctl *c, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		hb_ctl_text(c, key, text);
+}
+
+static void
 put_event(const struct hb_ctl *c, const struct q_event *e)
 {
 	hb_ctl_object(c, NULL);
 	hb_ctl_time(c, "time", e->at_ms);
 	hb_ctl_text(c, "event", e->what);
 	hb_ctl_int(c, "recipient", e->idx);
+	put_known(c, "rcpt", e->rcpt);
 	if (e->result != HB_RESULT_NONE) {
 		hb_ctl_text(c, "result", hb_result_word(e->result));
 		hb_ctl_text(c, "reason", hb_reason_word(e->reason));
 		hb_ctl_text(c, "text", e->text);
+		put_known(c, "mx", e->mx);
+		put_known(c, "addr", e->addr);
+		if (e->code > 0)
+			hb_ctl_int(c, "code", e->code);
+		put_known(c, "status", e->status);
+		put_known(c, "tls", e->tls);
+		put_known(c, "sts", e->sts);
 	}
 	hb_ctl_close(c);
 }

@@ -353,7 +353,7 @@ use_items(struct q_ask *a, struct q_rcpt *r)
 	HB_LOG(HB_LOG_INFO, HB_EV_EXPAND, hb_kv_id(HB_K_MSG, a->id),
 	    hb_kv_span(HB_K_RCPT, rcpt->address),
 	    hb_kv_int(HB_K_COUNT, (int64_t)a->n));
-	q_trace_add(q, a->id, "expanded", a->idx, NULL);
+	q_trace_add(q, a->id, "expanded", a->idx, HB_SPAN_NONE, NULL);
 	HASH_DEL(q->asks, a);
 	a->answered = true;
 	record_piece(a, r, h);

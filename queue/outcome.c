@@ -173,7 +173,8 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 	*c = (struct q_change){ .idx = r->idx, .outcome = o };
 	if (rcpt != NULL && !w->logged)
 		log_delivery(q, m, rcpt, o);
-	q_trace_add(q, m->id, "attempt", r->idx, o);
+	q_trace_add(q, m->id, "attempt", r->idx,
+	    rcpt != NULL ? rcpt->address : HB_SPAN_NONE, o);
 	if (o->result == HB_RESULT_OK)
 		apply_ok(q, r, rcpt, o->tls, c);
 	else if (o->result == HB_RESULT_FAIL)
@@ -434,7 +435,7 @@ settle(struct q_work *w)
 	if (w->ended)
 		end_job(w);
 	if (over) {
-		q_trace_add(w->q, id, "finished", 0, NULL);
+		q_trace_add(w->q, id, "finished", 0, HB_SPAN_NONE, NULL);
 		q_forget(w->q, m);
 	}
 	q_kick(w->q);

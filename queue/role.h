@@ -295,10 +295,13 @@ struct q_event {
 	uint32_t idx;
 	enum hb_result result;
 	enum hb_reason reason;
+	uint32_t code;
+	/* As long as fits: what the log says of a delivery. */
+	char rcpt[64], mx[64], addr[48], tls[24], sts[12], status[12];
 	char text[96];
 };
 void q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
-    const struct hb_outcome *o);
+    struct hb_span rcpt, const struct hb_outcome *o);
 /* The next event of ID at or after *CURSOR (start with 0), or NULL. */
 const struct q_event *q_trace_next(const struct q *q, uint64_t id,
     size_t *cursor);

@@ -5,16 +5,23 @@
 
 #include <stdlib.h>
 
-enum { EVENTS = 8192 };
+enum { EVENTS = 4096 };
 
 struct q_trace {
 	struct q_event v[EVENTS];
 	uint64_t n; /* ever added */
 };
 
+static void
+keep(char *dst, size_t size, struct hb_span s)
+{
+	if (hb_span_copy(hb_span_head(s, size - 1), dst, size) < 0)
+		dst[0] = '\0';
+}
+
 void
 q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
-    const struct hb_outcome *o)
+    struct hb_span rcpt, const struct hb_outcome *o)
 {
 	struct q_event *e;
 
@@ -23,13 +30,18 @@ q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
 	e = &q->trace->v[q->trace->n++ % EVENTS];
 	*e = (struct q_event){ .id = id, .at_ms = hb_now_ms(), .what = what,
 		.idx = idx };
+	keep(e->rcpt, sizeof(e->rcpt), rcpt);
 	if (o == NULL)
 		return;
 	e->result = (enum hb_result)o->result;
 	e->reason = (enum hb_reason)o->reason;
-	if (hb_span_copy(hb_span_head(o->text, sizeof(e->text) - 1), e->text,
-	    sizeof(e->text)) < 0)
-		e->text[0] = 0;
+	e->code = o->code;
+	keep(e->mx, sizeof(e->mx), o->mx);
+	keep(e->addr, sizeof(e->addr), o->addr);
+	keep(e->tls, sizeof(e->tls), o->tls);
+	keep(e->sts, sizeof(e->sts), o->sts);
+	keep(e->status, sizeof(e->status), hb_outcome_status(o));
+	keep(e->text, sizeof(e->text), o->text);
 }
 
 const struct q_event *

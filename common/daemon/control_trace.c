@@ -194,7 +194,8 @@ static void
 add_event(struct ctl_client *c, const json_t *e)
 {
 	static const char *const keys[] = { "time", "event", "recipient",
-		"result", "reason", "text" };
+		"rcpt", "mx", "addr", "result", "code", "status", "tls",
+		"sts", "reason", "text" };
 
 	if (ctl_member(e, "line").n > 0) {
 		ctl_add_safe(c, ctl_member(e, "line"));

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/io/sock.h"
@@ -34,11 +35,38 @@ static struct {
 	bool is_fifo, is_sock, told_lost;
 	struct hb_buf waiting;
 	uint64_t dropped, untold;
+	int pid;
 	void (*lost)(void *ctx);
 	void *lost_ctx;
 } ls = { .fd = STDERR_FILENO };
 
-/* For syslog each record bears its priority; tag and process are in it. */
+/* What programs write to /dev/log, as syslog(3): local time, tag, process.
+ * *RECORD is left with what stands behind "TIME ROLE[PID] LEVEL"; a JSON
+ * record stays whole. */
+static int
+put_syslog_head(enum hb_level level, struct hb_span *record)
+{
+	time_t now = (time_t)(hb_now_ms() / 1000);
+	struct hb_span tag = HB_SPAN_NONE;
+	char when[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&now, &tm) != NULL)
+		(void)strftime(when, sizeof(when), "%b %e %H:%M:%S", &tm);
+	if (record->n > 0 && record->p[0] != '{') {
+		(void)hb_span_word(record);
+		tag = hb_span_word(record);
+		(void)hb_span_word(record);
+		*record = hb_span_from(*record,
+		    record->n > 0 && record->p[0] == ' ');
+	}
+	if (tag.n > 0)
+		return hb_buf_printf(&ls.waiting, "<%d>%s hauberk-%.*s: ",
+		    LOG_MAIL | severity[level], when, HB_SPAN_ARG(tag));
+	return hb_buf_printf(&ls.waiting, "<%d>%s hauberk[%d]: ",
+	    LOG_MAIL | severity[level], when, ls.pid);
+}
+
 static int
 append(enum hb_level level, struct hb_span record)
 {
@@ -46,8 +74,7 @@ append(enum hb_level level, struct hb_span record)
 	int r = 0;
 
 	if (ls.kind == HB_LOGFD_SYSLOG)
-		r = hb_buf_printf(&ls.waiting, "<%d>hauberk: ",
-		    LOG_MAIL | severity[level]);
+		r = put_syslog_head(level, &record);
 	if (r == 0)
 		r = hb_buf_put(&ls.waiting, record);
 	if (r != 0)
@@ -148,6 +175,7 @@ void
 hb_logsink_start(struct hb_loop *l, void (*lost)(void *ctx), void *ctx)
 {
 	ls.waiting = HB_BUF_INIT(WAITING_MAX);
+	ls.pid = (int)getpid();
 	ls.hook = hb_hook_new(l, run, NULL);
 	ls.retry = hb_timer_new(l, run, NULL);
 	ls.lost = lost;

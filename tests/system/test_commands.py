@@ -204,6 +204,29 @@ def test_ctl_queue(stuck):
     assert entry["id"] in stuck.ctl("queue").out
 
 
+def test_S_12_trace_without_a_log_file(make_server, mx_factory):
+    """With syslog trace knows what the log's records of delivery say."""
+    mx = mx_factory("127.0.0.1")
+    mx.reply["rcpt"] = "450 4.2.1 Not now"
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port,
+                      "log syslog"])
+    hb.send("a@hb.test", "x@far.test", client.text("one"))
+    row, = until(lambda: [
+        m for m in hb.ctl("queue", json=True)
+        if m["recipients"][0]["attempts"] > 0], 10, "an attempt")
+    steps = hb.ctl("trace", row["id"], json=True)
+    attempt = [s for s in steps if s["event"] == "attempt"][0]
+    assert attempt["source"] == "queue"
+    assert {k: attempt[k] for k in ("rcpt", "addr", "result", "code",
+                                    "status", "tls", "sts", "reason")} == {
+        "rcpt": "x@far.test", "addr": "127.0.0.1", "result": "defer",
+        "code": 450, "status": "4.2.1", "tls": "none", "sts": "none",
+        "reason": "remote-reply"}
+    assert attempt["mx"] and "Not now" in attempt["text"]
+    assert " addr=127.0.0.1 result=defer code=450 status=4.2.1 tls=none " in \
+        hb.ctl("trace", row["id"]).out
+
+
 def test_ctl_show_and_trace(stuck):
     """show prints envelope and message; trace every step of it."""
     entry = queue_one(stuck, subject="to be shown")
