@@ -12,6 +12,7 @@
 #include "common/io/loop.h"
 #include "common/io/readfile.h"
 #include "queue/router_lookup.h"
+#include "queue/router_unread.h"
 
 enum { READ_SIZE = 65536, INCLUDE_MAX = 16 * 1024 * 1024 };
 

@@ -1,24 +1,12 @@
-/*
- * Does somebody read what is meant for root and the postmaster?  Cron and the
- * rest of the system write to root, RFC 5321 s4.5.1 asks for a postmaster.
- */
+/* The router's program that answers once: who reads root's mail?  Floor 4. */
 #ifndef QUEUE_ROUTER_ROOT_H
 #define QUEUE_ROUTER_ROOT_H
 
-#include "queue/router_walk.h"
+#include <stdbool.h>
 
-struct rt_readers {
-	bool accounts;	 /* mailboxes are written as their owners */
-	bool postmaster; /* there is an account of that name */
-};
-
-/* Why nobody reads what the walk of an address found; NULL: somebody does, or
- * it cannot be known now. */
-const char *rt_why_unread(const struct hb_conf *c, const struct rt_readers *who,
-    const struct rt_item *items, size_t n, const struct hb_outcome *outcome);
-
-/* The program's main with -r: the configuration (hb_conf_dump) comes on
- * standard input, a line for each address that nobody reads goes out. */
+/* The main of -r: the configuration (hb_conf_dump) comes on standard input, a
+ * line for each address that nobody reads goes out.  ACCOUNTS: mailboxes are
+ * written as their owners. */
 int rt_root_main(bool accounts);
 
 #endif

@@ -1,5 +1,5 @@
 /* Root's mail and the postmaster's, and who reads it.  Floor 2. */
-#include "queue/router_root.h"
+#include "queue/router_unread.h"
 
 /* Is the mailbox of ITEM written as nobody?  Root's is never written as root,
  * and no person reads mail as nobody.  What a command makes of its mail

@@ -4,6 +4,8 @@
 
 #include "common/daemon/control.h"
 
+#include <stdio.h>
+
 #include "common/base/timefmt.h"
 
 void
@@ -61,6 +63,75 @@ merge(json_t *status, const struct ctl_ask *a)
 			(void)json_object_set(row, key, v);
 	if (queue != NULL)
 		(void)json_object_set_new(status, "queue", queue);
+}
+
+/* trouble that no process tells by itself */
+
+static void
+note_trouble(json_t *status, const char *kind, const char *what,
+    const json_t *role, const char *text)
+{
+	json_t *row = json_object();
+
+	(void)json_object_set_new(row, "kind", json_string(kind));
+	(void)json_object_set_new(row, "what", json_string(what));
+	(void)json_object_set_new(row, "text", json_string(text));
+	(void)json_object_set(row, "role", json_object_get(role, "role"));
+	(void)json_array_append_new(json_object_get(status, "trouble"), row);
+}
+
+/* A role that ended and is not back yet: what it does waits. */
+static void
+note_role(json_t *status, const json_t *row)
+{
+	const char *state = json_string_value(json_object_get(row, "state"));
+	const char *name = json_string_value(json_object_get(row, "role"));
+	char text[96];
+
+	if (state == NULL || name == NULL || strcmp(state, "ready") == 0 ||
+	    json_integer_value(json_object_get(row, "restarts")) == 0)
+		return;
+	snprintf(text, sizeof(text), "process %lld is %s, after %lld restarts",
+	    (long long)json_integer_value(json_object_get(row, "instance")),
+	    state,
+	    (long long)json_integer_value(json_object_get(row, "restarts")));
+	note_trouble(status, "role", name, row, text);
+}
+
+/* The workers of delivery see the same: one of them speaks. */
+static void
+note_delivery(json_t *status, const json_t *row, bool *clock, bool *policies)
+{
+	const char *word = json_string_value(json_object_get(row, "clock"));
+	json_int_t failing =
+	    json_integer_value(json_object_get(row, "policies_failing"));
+	char text[128];
+
+	if (word != NULL && strcmp(word, "good") != 0 && !*clock) {
+		*clock = true;
+		note_trouble(status, "clock", word, row, "it is not believed: "
+		    "policies do not expire; set the clock of this host");
+	}
+	if (failing > 0 && !*policies) {
+		*policies = true;
+		snprintf(text, sizeof(text), "%lld known policies cannot be "
+		    "refreshed; `sts list' says why", (long long)failing);
+		note_trouble(status, "policy", "refresh", row, text);
+	}
+}
+
+static void
+note_all(json_t *status)
+{
+	const json_t *row;
+	bool clock = false, policies = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+	{
+		note_role(status, row);
+		note_delivery(status, row, &clock, &policies);
+	}
 }
 
 static void
@@ -178,36 +249,46 @@ add_queue(struct ctl_client *c, const json_t *queue)
 	    "clock_off_s")));
 }
 
-/* What the workers of delivery say of their policies, added up, and of the
- * clock, where one of them does not believe it. */
+/* What the workers of delivery say of their policies, added up. */
 static void
 add_policies(struct ctl_client *c, const json_t *status)
 {
 	const json_t *row;
 	json_int_t all = 0, failing = 0;
-	const char *clock = NULL;
 	bool counting = false;
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "roles"), i, row)
 	{
-		const char *word =
-		    json_string_value(json_object_get(row, "clock"));
-
 		all += json_integer_value(json_object_get(row, "policies"));
 		failing += json_integer_value(
 		    json_object_get(row, "policies_failing"));
 		counting = counting || json_is_true(json_object_get(
 		    row, "policies_counting"));
-		if (word != NULL && strcmp(word, "good") != 0)
-			clock = word;
 	}
 	ctl_addf(c, "policies: kept %lld, refresh failing %lld%s\n",
 	    (long long)all, (long long)failing,
 	    counting ? ", still counting" : "");
-	if (clock != NULL)
-		ctl_addf(c, "clock: %s, not believed: policies do not "
-		    "expire\n", clock);
+}
+
+/* Can DANE be used here?  The first worker that has an answer says so. */
+static void
+add_trust(struct ctl_client *c, const json_t *status)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+	{
+		if (json_object_get(row, "trust_ad") == NULL)
+			continue;
+		ctl_add(c, "DANE: trust_ad ");
+		ctl_add_member(c, row, "trust_ad");
+		ctl_add(c, ", ");
+		ctl_add_member(c, row, "trust_ad_why");
+		ctl_add(c, "\n");
+		return;
+	}
 }
 
 static void
@@ -258,8 +339,10 @@ add_trouble(struct ctl_client *c, const json_t *status)
 		ctl_add_member(c, t, "text");
 		ctl_add(c, " (");
 		ctl_add_member(c, t, "role");
-		ctl_add(c, ", since ");
-		ctl_add_member(c, t, "since");
+		if (json_object_get(t, "since") != NULL) {
+			ctl_add(c, ", since ");
+			ctl_add_member(c, t, "since");
+		}
 		ctl_add(c, ") ***\n");
 	}
 }
@@ -307,6 +390,7 @@ add_text(struct ctl_client *c, const json_t *status)
 	ctl_add(c, "\n");
 	add_queue(c, json_object_get(status, "queue"));
 	add_policies(c, status);
+	add_trust(c, status);
 	add_words(c, status, "off", "off");
 	add_words(c, status, "unbuilt", "words without function in this build");
 	ctl_add(c, "roles:\n");
@@ -330,6 +414,7 @@ ctl_status_finish(struct ctl_client *c)
 	for (size_t i = 0; i < c->nasks; i++)
 		if (c->asks[i]->tree.root != status)
 			merge(status, c->asks[i]);
+	note_all(status);
 	if (c->q.json)
 		ctl_add_json(c, status, JSON_INDENT(2));
 	else

@@ -74,6 +74,7 @@ def test_DANE_02_auto_trusts_a_resolver_that_passed(world, far):
     hb = world.server([RETRY])
     wait_told(hb, "yes")
     assert told(hb) == [("yes", "info")]
+    assert "\nDANE: trust_ad yes, the probe was" in hb.ctl("status").out
     send(hb)
     assert delivered(hb) == "TLSv1.3/dane"
     assert set(statuses(hb)) == {("yes",

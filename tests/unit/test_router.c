@@ -10,7 +10,7 @@
 
 #include "common/proto/here.h"
 #include "queue/router_lookup.h"
-#include "queue/router_root.h"
+#include "queue/router_unread.h"
 #include "queue/router_usual.h"
 #include "queue/router_walk.h"
 
