@@ -29,6 +29,10 @@ q_blame(struct q *q, const struct hb_rcpt *rcpt, const struct hb_outcome *o)
 		return;
 	q->blamed[r] = true;
 	put_plain(&text, rcpt != NULL ? rcpt->address : HB_SPAN_NONE);
+	if (o->mx.n > 0) {
+		hb_buf_adds(&text, " at ");
+		put_plain(&text, o->mx);
+	}
 	hb_buf_adds(&text, ": ");
 	put_plain(&text, o->text.n > 0 ? o->text
 				       : hb_span_str(hb_reason_text(r)));

@@ -8,7 +8,6 @@
 
 #include "common/base/err.h"
 #include "common/base/timefmt.h"
-#include "common/io/trouble.h"
 #include "common/io/workers.h"
 
 enum {
@@ -619,8 +618,6 @@ q_reload(struct q *q)
 	struct q_sched_conf c = sched_conf(q->env->conf, q->workers);
 
 	q_sched_set_conf(q->sched, &c);
-	/* A hop that is no longer named troubles nobody. */
-	hb_trouble_end_all(HB_EV_HOP);
 	q_hot_reload(q);
 	q_kick(q);
 }

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
-#include "common/io/trouble.h"
 
 bool
 q_wants_notice(const struct q_msg *m, const struct hb_env *env,
@@ -246,27 +245,6 @@ make_dirty(struct q_work *w)
 	q_kick(w->q);
 }
 
-/* A smarthost or route that does not take our mail holds it all up: it is the
- * operator's to know, once.  Any word on a message ends it. */
-static void
-note_hop(const struct q_work *w, const struct hb_outcome *o)
-{
-	struct hb_span route = w->job->dest != NULL
-	    ? q_dest_route(w->job->dest) : HB_SPAN_NONE;
-	struct hb_buf text = HB_BUF_INIT(0);
-
-	if (o->reason == HB_REASON_LOGIN_NEEDED ||
-	    o->reason == HB_REASON_HOP_REFUSED) {
-		hb_buf_addf(&text, "mail waits: %s: %u %.*s",
-		    hb_reason_text((enum hb_reason)o->reason), o->code,
-		    HB_SPAN_ARG(o->text));
-		hb_trouble_begin(HB_EV_HOP, route, hb_buf_span(&text));
-	} else if (o->result != HB_RESULT_DEFER) {
-		hb_trouble_end(HB_EV_HOP, route);
-	}
-	hb_buf_free(&text);
-}
-
 void
 q_work_result(struct q_work *w, const struct hb_outcome *o)
 {
@@ -274,7 +252,6 @@ q_work_result(struct q_work *w, const struct hb_outcome *o)
 
 	if (w->n == Q_JOB_RCPTS || w->ended)
 		return;
-	note_hop(w, o);
 	mine = &w->results[w->n++];
 	*mine = *o;
 	mine->at_ms = hb_now_ms();

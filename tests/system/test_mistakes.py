@@ -611,17 +611,17 @@ def test_S_7_a_smarthost_that_wants_a_login(make_server, mx_factory, stage,
         hb.send("a@hb.test", "x@far.test", client.text(n))
     r = hb.wait_record(ev="delivery", result="defer")
     assert r["reason"] == reason, r
-    hb.wait_record(ev="hop", state="trouble")
+    hb.wait_record(ev="mail", state="trouble", word=reason)
     status = hb.ctl("status").out
-    assert status.startswith("*** hop smtp://127.0.0.1:%d: mail waits: "
-                             % mx.port), status
+    assert status.startswith("*** mail %s: x@far.test at 127.0.0.1: "
+                             % reason), status
     assert reply[4:] in status.splitlines()[0], status
     row, = hb.ctl("status", json=True)["trouble"]
-    assert (row["kind"], row["role"]) == ("hop", "queue")
+    assert (row["kind"], row["role"]) == ("mail", "queue")
     del mx.reply[stage]
     assert mx.wait(2)
     hb.wait_empty()
-    hb.wait_record(ev="hop", state="over")
-    assert len(hb.records(ev="hop", state="trouble")) == 1
+    hb.wait_record(ev="mail", state="over")
+    assert len(hb.records(ev="mail", state="trouble")) == 1
     assert not hb.records(ev="bounce")
     assert hb.ctl("status", json=True)["trouble"] == []

@@ -405,8 +405,8 @@ test_F_3_stale_locks_are_broken(void **state)
 		char box[300], lock[300], text[100];
 
 		print_message("%s\n", rows[i].name);
-		strcpy(box, fresh(NULL));
-		strcpy(lock, fresh(".lock"));
+		snprintf(box, sizeof(box), "%s", fresh(NULL));
+		snprintf(lock, sizeof(lock), "%s", fresh(".lock"));
 		snprintf(text, sizeof(text), "%lu%s", rows[i].who == DEAD
 		    ? a_dead_process() : (unsigned long)getppid(),
 		    rows[i].text);
@@ -435,7 +435,7 @@ test_F_3_lock_of_another_life(void **state)
 
 	(void)state;
 	gethostname(host, sizeof(host) - 1);
-	strcpy(box, fresh(NULL));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(text, sizeof(text), "%d\nhauberk %s another-boot\n",
 	    (int)getppid(), host);
 	write_file(fresh(".lock"), text, 0);
@@ -454,8 +454,8 @@ test_F_3_breakers_race(void **state)
 	int status, n = 0;
 
 	(void)state;
-	strcpy(box, fresh(NULL));
-	strcpy(lock, fresh(".lock"));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
+	snprintf(lock, sizeof(lock), "%s", fresh(".lock"));
 	snprintf(text, sizeof(text), "%lu\n", a_dead_process());
 	write_file(lock, text, 0);
 	for (int i = 0; i < MANY; i++)
@@ -488,7 +488,7 @@ test_F_3_a_strange_lock_stays(void **state)
 	char box[300];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	assert_int_equal(mkfifo(fresh(".lock"), 0600), 0);
 	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
 	assert_int_equal(out.reason, HB_REASON_MAILBOX_LOCKED);
@@ -517,7 +517,7 @@ test_F_12_an_mbox_without_its_last_line(void **state)
 		struct hb_outcome out = { 0 };
 		char box[300], text[4096], want[300];
 
-		strcpy(box, fresh(NULL));
+		snprintf(box, sizeof(box), "%s", fresh(NULL));
 		write_file(box, rows[i].before, 0);
 		assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
 		read_file(box, text, sizeof(text));
@@ -563,7 +563,7 @@ test_F_12_half_a_message_is_cut(void **state)
 		struct stat st;
 
 		print_message("%s\n", rows[i].name);
-		strcpy(box, fresh(NULL));
+		snprintf(box, sizeof(box), "%s", fresh(NULL));
 		snprintf(text, sizeof(text), "%s%s", whole, rows[i].behind);
 		write_file(box, text, 0);
 		assert_int_equal(stat(box, &st), 0);
@@ -602,7 +602,7 @@ test_A_25_a_planted_lock_cuts_nothing(void **state)
 	if (geteuid() != 0)
 		skip();
 	gethostname(host, sizeof(host) - 1);
-	strcpy(box, fresh(NULL));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	write_file(box, whole, 0);
 	assert_int_equal(stat(box, &st), 0);
 	snprintf(lock, sizeof(lock), "%lu\nhauberk %s boot\n%lu %lu 0\n"
@@ -627,8 +627,8 @@ test_A_25_a_lock_that_is_judged_stays(void **state)
 	int status, begun[2];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
-	strcpy(path, fresh(".lock"));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
+	snprintf(path, sizeof(path), "%s", fresh(".lock"));
 	assert_int_equal(local_lock_take(&lock, box, 0, &said), 0);
 	assert_int_equal(pipe(begun), 0);
 	if (fork() == 0) {
@@ -660,8 +660,8 @@ test_F_12_a_helper_is_killed(void **state)
 	int fds[2];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
-	strcpy(lock, fresh(".lock"));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
+	snprintf(lock, sizeof(lock), "%s", fresh(".lock"));
 	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
 	/* The limit of file sizes ends the process in the middle. */
 	if (fork() == 0) {
@@ -696,7 +696,7 @@ a_full_mailbox_stays_as_it_was(void **state)
 	char box[300], text[4096];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	write_file(box, before, 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
 	small = limit;
@@ -726,8 +726,8 @@ test_A_10_what_is_no_mailbox(void **state)
 	char box[300], other[300];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
-	strcpy(other, fresh("-two"));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
+	snprintf(other, sizeof(other), "%s", fresh("-two"));
 	write_file(box, "", 0);
 	assert_int_equal(link(box, other), 0);
 	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
@@ -773,8 +773,8 @@ test_A_10_what_is_no_maildir(void **state)
 	char box[300], link[300], away[600], sub[600], file[1024];
 
 	(void)state;
-	strcpy(box, fresh(NULL));
-	strcpy(link, fresh("-link"));
+	snprintf(box, sizeof(box), "%s", fresh(NULL));
+	snprintf(link, sizeof(link), "%s", fresh("-link"));
 	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
 	/* an owner's own link is the owner's wish */
 	assert_int_equal(symlink(box, link), 0);
