@@ -1,6 +1,6 @@
 /*
  * Maps from text files and Berkeley DB hash files.  Floor 3: with
- * queue/store.c the only user of db.h.
+ * queue/spool/store.c the only user of db.h.
  */
 #include "config.h"
 

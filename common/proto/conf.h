@@ -1,6 +1,6 @@
 /*
  * The configuration.  Floor 1: text in, struct out; text out again.  Reading
- * files and finding the host's name is done by common/daemon/conf_load.
+ * files and finding the host's name is done by common/io/conf_load.
  *
  * The parent parses the file, makes every path absolute, and sends each role
  * the canonical text (hb_conf_dump), which the role parses with the same

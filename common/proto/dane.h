@@ -1,6 +1,6 @@
 /*
  * What DNS says about DANE for one mail host, RFC 7672 s2.2, RFC 7671.
- * Floor 1.  Found out by delivery/dane.h, judged by sts/decide.h, compared
+ * Floor 1.  Found out by delivery/smtp/dane.h, judged by sts/decide.h, compared
  * with a certificate by common/io/conn.h.
  */
 #ifndef HB_PROTO_DANE_H

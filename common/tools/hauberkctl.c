@@ -14,7 +14,7 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/proto/ctlcmd.h"
-#include "common/tools/ctlclient.h"
+#include "common/io/ctlclient.h"
 
 enum { COULD_NOT = 1 };
 

@@ -13,7 +13,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
-#include "common/daemon/conf_load.h"
+#include "common/io/conf_load.h"
 #include "common/io/readfile.h"
 #include "common/io/map.h"
 

@@ -9,8 +9,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/daemon/conf_load.h"
-#include "common/tools/ctlclient.h"
+#include "common/io/conf_load.h"
+#include "common/io/ctlclient.h"
 
 /* A caller may not be able to read all that the file names: what was read
  * counts, and the parts that matter are checked again by others. */

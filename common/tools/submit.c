@@ -39,7 +39,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/hash.h"
-#include "common/daemon/conf_load.h"
+#include "common/io/conf_load.h"
 #include "common/proto/intake.h"
 #include "common/io/readfile.h"
 #include "common/proto/maildrop.h"

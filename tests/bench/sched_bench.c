@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "queue/sched.h"
+#include "queue/sched/sched.h"
 
 enum { MESSAGES = 1000000 };
 

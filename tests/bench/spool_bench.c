@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "common/base/mem.h"
-#include "queue/spool.h"
+#include "queue/spool/spool.h"
 
 struct bench {
 	struct hb_loop *loop;

@@ -1,6 +1,6 @@
 /*
  * A file system in memory that can lose what was not flushed.  The crash
- * test's stand-in for the system calls of queue/spool_io.h.
+ * test's stand-in for the system calls of queue/spool/io.h.
  *
  * Each call that changes something is counted; at the chosen one the machine
  * stops (sim.crash_at) or the call fails once (sim.fail_at).
@@ -9,7 +9,7 @@
 #define TESTS_CRASH_SIMFS_H
 
 #include "common/base/buf.h"
-#include "queue/spool_io.h"
+#include "queue/spool/io.h"
 
 /* What is left of unflushed writes after a crash. */
 enum sim_loss {

@@ -12,7 +12,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "queue/spool-priv.h"
+#include "queue/spool/spool-priv.h"
 #include "tests/crash/simfs.h"
 
 enum {

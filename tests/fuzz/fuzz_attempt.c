@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "delivery/attempt.h"
+#include "delivery/smtp/attempt.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 
-#include "delivery/client.h"
+#include "delivery/smtp/client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

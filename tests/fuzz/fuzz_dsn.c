@@ -8,7 +8,7 @@
 
 #include "common/base/hash.h"
 #include "common/proto/wire.h"
-#include "queue/dsn.h"
+#include "queue/manager/dsn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 
-#include "delivery/local_text.h"
+#include "delivery/local/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

@@ -1,7 +1,7 @@
 /* Records of the best channels seen: what is taken comes back the same. */
 #include <stdlib.h>
 
-#include "delivery/seen.h"
+#include "delivery/smtp/seen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

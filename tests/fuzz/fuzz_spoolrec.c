@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
-#include "queue/record.h"
+#include "queue/spool/record.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 

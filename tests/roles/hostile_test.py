@@ -20,7 +20,7 @@ from parent_test import (BUILD, become_nobody, free_port, is_alive, wait,
 
 LIVES = int(os.environ.get("HOSTILE_LIVES", "7"))
 PROGRAMS = {"router": "queue", "queue": "queue", "delivery": "delivery",
-            "control": "common/daemon", "keyagent": ".", "local": "."}
+            "control": "common/control", "keyagent": ".", "local": "."}
 
 # the first is the good one, and it never dies
 WRAPPER = """#!/bin/sh

@@ -40,7 +40,7 @@ class Parent:
             shutil.copy(os.path.join(BUILD, "tests/roles/role"),
                         os.path.join(self.libexec, "hauberk-" + role))
         self.program = os.path.join(top, "hauberkd")
-        shutil.copy(os.path.join(BUILD, "common/daemon/hauberkd"),
+        shutil.copy(os.path.join(BUILD, "common/parent/hauberkd"),
                     self.program)
         self.conf = os.path.join(top, "hauberk.conf")
         self.log = os.path.join(top, "log")

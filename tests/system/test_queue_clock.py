@@ -1,4 +1,4 @@
-"""No jump of the clock bounces mail, or holds it for ever (queue/clock.h)."""
+"""No jump of the clock bounces mail, or holds it for ever (queue/sched/clock.h)."""
 
 import re
 import time

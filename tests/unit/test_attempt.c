@@ -14,7 +14,7 @@
 #include "unit.h"
 
 #include "common/proto/stats.h"
-#include "delivery/attempt.h"
+#include "delivery/smtp/attempt.h"
 
 struct moment {
 	int64_t ms;

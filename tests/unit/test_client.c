@@ -15,7 +15,7 @@
  */
 #include "unit.h"
 
-#include "delivery/client.h"
+#include "delivery/smtp/client.h"
 
 enum { MAX_RCPTS = 4 };
 

@@ -1,7 +1,7 @@
 /* Tokens that roles send to control: values, and nonsense. */
 #include "tests/unit/unit.h"
 
-#include "common/daemon/control.h"
+#include "common/control/control.h"
 
 enum { S = HB_ITEM_STR, I = HB_ITEM_INT, T = HB_ITEM_TIME, B = HB_ITEM_BOOL,
 	N = HB_ITEM_NULL, O = HB_ITEM_OBJECT, A = HB_ITEM_ARRAY,

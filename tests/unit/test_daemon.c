@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "common/daemon/conf_load.h"
-#include "common/daemon/parent.h"
+#include "common/io/conf_load.h"
+#include "common/parent/parent.h"
 #include "common/io/sandbox.h"
 #include "common/io/sock.h"
 #include "common/io/trouble.h"

@@ -9,7 +9,7 @@
  */
 #include "unit.h"
 
-#include "delivery/dane.h"
+#include "delivery/smtp/dane.h"
 
 struct dane_row {
 	const char *name;

@@ -2,7 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "common/proto/wire.h"
-#include "queue/dsn.h"
+#include "queue/manager/dsn.h"
 
 static const char message[] =
     "Received: from x\r\nMessage-ID: <abc@there>\r\n"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/prose.h"
-#include "common/daemon/control_explain_text.h"
+#include "common/control/explain_text.h"
 #include "common/proto/envelope.h"
 
 static const char *const names[] = { "alias", "certificate", "dane",

@@ -4,7 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/proto/stats.h"
-#include "delivery/ledger.h"
+#include "delivery/smtp/ledger.h"
 
 enum { HOUR_MS = 60 * 60 * 1000, RECORDS = 8 };
 

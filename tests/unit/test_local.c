@@ -12,8 +12,8 @@
 #include <time.h>
 
 #include "common/proto/template.h"
-#include "delivery/local_box.h"
-#include "delivery/local_lock.h"
+#include "delivery/local/box.h"
+#include "delivery/local/lock.h"
 
 static const struct local_vars vars = { HB_SPAN_INIT("ann"),
 	HB_SPAN_INIT("site.test"), HB_SPAN_INIT("/home/ann"),

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "common/proto/here.h"
-#include "delivery/mx.h"
+#include "delivery/smtp/mx.h"
 
 static uint32_t
 first(uint32_t n)

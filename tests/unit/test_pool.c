@@ -6,7 +6,7 @@
 
 #include <sys/socket.h>
 
-#include "delivery/pool.h"
+#include "delivery/smtp/pool.h"
 
 enum { BODY = 8 << 20 };
 

@@ -17,7 +17,7 @@
 
 #include "common/base/hash.h"
 #include "common/proto/maildrop.h"
-#include "queue/role.h"
+#include "queue/manager/role.h"
 
 /* Turns of the loop, of a millisecond and more: the clock goes on while others
  * have the processor, these do not. */

@@ -1,7 +1,7 @@
 /* The bytes of the spool: heads, payloads, planted and altered records. */
 #include "tests/unit/unit.h"
 
-#include "queue/record.h"
+#include "queue/spool/record.h"
 
 static const unsigned char key[Q_KEY_SIZE] = "0123456789abcdef";
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "common/proto/here.h"
-#include "queue/router_lookup.h"
-#include "queue/router_unread.h"
-#include "queue/router_usual.h"
-#include "queue/router_walk.h"
+#include "queue/router/lookup.h"
+#include "queue/router/unread.h"
+#include "queue/router/usual.h"
+#include "queue/router/walk.h"
 
 static struct hb_conf *
 conf_of(const char *text)

@@ -2,8 +2,8 @@
 #include "tests/unit/unit.h"
 
 #include "common/proto/maildrop.h"
-#include "queue/places.h"
-#include "queue/rules.h"
+#include "queue/manager/places.h"
+#include "queue/manager/rules.h"
 
 static void
 recipients_travel_together_by_route_and_owner(void **state)

@@ -1,8 +1,8 @@
 /* The scheduler with a clock of the test's own: five days take milliseconds. */
 #include "tests/unit/unit.h"
 
-#include "queue/clock.h"
-#include "queue/sched.h"
+#include "queue/sched/clock.h"
+#include "queue/sched/sched.h"
 
 enum { SEC = 1000, MIN = 60 * SEC, HOUR = 60 * MIN, DAY = 24 * HOUR };
 

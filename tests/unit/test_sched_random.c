@@ -12,7 +12,7 @@
  */
 #include "tests/unit/unit.h"
 
-#include "queue/sched-priv.h"
+#include "queue/sched/sched-priv.h"
 #include "tests/unit/dice.h"
 
 enum {

@@ -7,7 +7,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/log.h"
-#include "queue/spool.h"
+#include "queue/spool/spool.h"
 
 enum { MAX_SEEN = 4096 };
 

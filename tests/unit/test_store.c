@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "common/base/log.h"
-#include "queue/store.h"
+#include "queue/spool/store.h"
 
 struct fix {
 	char dir[64];

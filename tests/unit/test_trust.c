@@ -1,7 +1,7 @@
 /* Trust in the resolver: words, rounds of probes, waits.  DANE-02. */
 #include "unit.h"
 
-#include "delivery/trust.h"
+#include "delivery/smtp/trust.h"
 
 /*
  * A round as it is seen: for each question its server, `p' for the probe or

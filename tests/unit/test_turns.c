@@ -1,7 +1,7 @@
 /* Whose file of maildrop/ is next. */
 #include "tests/unit/unit.h"
 
-#include "queue/turns.h"
+#include "queue/manager/turns.h"
 
 static char name[Q_TURN_NAME];
 

@@ -1,0 +1,277 @@
+/* Answers to control, and what is said about features.  Floor 4. */
+#include "config.h"
+
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/parent/parent.h"
+#include "common/io/ctlreply.h"
+
+struct word {
+	const char *word;
+	const char *def;
+	unsigned flags;
+};
+static const struct word words[] = {
+#define CONF_WORD(word, type, field, def, min, max, flags, text)               \
+	{ (word), (def), (flags) },
+#include "common/proto/conf.def"
+#undef CONF_WORD
+};
+
+/* On by default, and not in this build. */
+static bool
+is_off(const struct word *w)
+{
+	return (w->flags & HB_CW_UNBUILT) != 0 && w->def != NULL;
+}
+
+/* Protection that is on by default, where the operator has turned it off. */
+enum { MAX_LOWERED = 2 };
+static size_t
+turned_off(const struct hb_conf *conf, const char *out[MAX_LOWERED])
+{
+	size_t n = 0;
+
+	if (!conf->mta_sts)
+		out[n++] = "mta-sts";
+	if (!conf->dane)
+		out[n++] = "dane";
+	return n;
+}
+
+void
+pd_say_features(const struct hb_conf *conf)
+{
+	const char *lowered[MAX_LOWERED];
+	size_t n = turned_off(conf, lowered);
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
+		if (is_off(&words[i]))
+			HB_LOG(HB_LOG_INFO, HB_EV_CONFIG,
+			    hb_kv_str(HB_K_WORD, words[i].word),
+			    hb_kv_str(HB_K_STATE, "off"),
+			    hb_kv_str(HB_K_TEXT, "not in this build"));
+	for (size_t i = 0; i < n; i++)
+		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
+		    hb_kv_str(HB_K_WORD, lowered[i]),
+		    hb_kv_str(HB_K_STATE, "off"));
+	if (conf->lab)
+		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_WORD, "lab"),
+		    hb_kv_str(HB_K_STATE, "on"),
+		    hb_kv_str(HB_K_TEXT, "NOT FOR REAL MAIL: ports, policy "
+			"hosts and the clock may be replaced"));
+}
+
+static void
+answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
+{
+	hb_ctl_object(c, NULL);
+	hb_ctl_text(c, "role", hb_role_name(pr->role));
+	hb_ctl_int(c, "instance", pr->instance);
+	hb_ctl_int(c, "pid", pr->pid);
+	hb_ctl_text(c, "state", pd_state_name(pr->state));
+	hb_ctl_int(c, "uptime_s",
+	    pr->pid > 0 ? (hb_boot_ms() - pr->started_ms) / 1000 : 0);
+	hb_ctl_int(c, "restarts", pr->restarts);
+	hb_ctl_close(c);
+}
+
+static void
+answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
+{
+	const char *lowered[MAX_LOWERED];
+	size_t n = turned_off(conf, lowered);
+
+	hb_ctl_array(c, "unbuilt");
+	for (size_t i = 0; i < conf->unbuilt.n; i++)
+		hb_ctl_text(c, NULL, conf->unbuilt.v[i]);
+	hb_ctl_close(c);
+	hb_ctl_array(c, "off");
+	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
+		if (is_off(&words[i]))
+			hb_ctl_text(c, NULL, words[i].word);
+	for (size_t i = 0; i < n; i++)
+		hb_ctl_text(c, NULL, lowered[i]);
+	hb_ctl_close(c);
+	hb_ctl_bool(c, "lab", conf->lab);
+}
+
+static void
+answer_paused(const struct hb_ctl *c, const struct pd_parent *pd)
+{
+	hb_ctl_array(c, "paused");
+	if (pd->delivery_paused)
+		hb_ctl_text(c, NULL, "delivery");
+	if (pd->listen_paused)
+		hb_ctl_text(c, NULL, "listen");
+	hb_ctl_close(c);
+}
+
+static void
+answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
+{
+	if (!pd->now.conf->lab)
+		return;
+	hb_ctl_int(c, "lab_ahead_s", pd->ahead_ms / 1000);
+	hb_ctl_time(c, "lab_time", hb_now_ms());
+}
+
+/* What the configuration in force was warned of. */
+static void
+answer_warnings(const struct hb_ctl *c, struct hb_span lines)
+{
+	hb_ctl_array(c, "warnings");
+	while (lines.n > 0)
+		hb_ctl_str(c, NULL, hb_span_cut(&lines, '\n'));
+	hb_ctl_close(c);
+}
+
+static void
+answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
+{
+	static const char *const phases[] = { [PD_STARTING] = "starting",
+		[PD_RUNNING] = "running", [PD_STOPPING] = "stopping" };
+
+	hb_ctl_object(c, NULL);
+	hb_ctl_text(c, "role", hb_role_name(HB_ROLE_PARENT));
+	hb_ctl_int(c, "pid", getpid());
+	hb_ctl_text(c, "version", PACKAGE_VERSION);
+	hb_ctl_text(c, "state", phases[pd->phase]);
+	hb_ctl_int(c, "uptime_s", (hb_boot_ms() - pd->started_ms) / 1000);
+	hb_ctl_text(c, "hostname", pd->now.conf->hostname);
+	hb_ctl_text(c, "configuration", pd->conf_file);
+	hb_ctl_int(c, "generation", pd->generation);
+	hb_ctl_bool(c, "privileged", pd->privileged);
+	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
+	pd_answer_trouble(c, pd);
+	answer_warnings(c, hb_buf_span(&pd->now.warnings));
+	answer_features(c, pd->now.conf);
+	answer_clock(c, pd);
+	answer_paused(c, pd);
+	hb_ctl_array(c, "roles");
+	for (size_t i = 0; i < pd->nprocs; i++)
+		answer_proc(c, &pd->procs[i]);
+	hb_ctl_close(c);
+	hb_ctl_close(c);
+	hb_ctl_end(c, 0, NULL);
+}
+
+static void
+answer_level(const struct hb_ctl *c, struct hb_span arg)
+{
+	enum hb_level level;
+
+	if (hb_level_parse(arg, &level) != 0) {
+		hb_ctl_end(c, 1, "the level is error, warn, info or debug");
+		return;
+	}
+	hb_log_set_level(level);
+	hb_ctl_end(c, 0, NULL);
+}
+
+static void
+ask(struct pd_askers *list, const struct hb_ctl *c)
+{
+	if (list->n == PD_ASKERS_MAX)
+		hb_ctl_end(c, 1, "too many ask at a time");
+	else
+		list->v[list->n++] = (struct pd_asker){
+			hb_peer_instance(c->peer), c->ref };
+}
+
+void
+pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
+    unsigned exit_code, const char *text)
+{
+	for (size_t i = 0; i < askers->n; i++) {
+		struct pd_proc *pr = pd_find(pd, HB_ROLE_CONTROL,
+		    askers->v[i].instance);
+		struct ipc_ctl_end m = { .ref = askers->v[i].ref,
+			.exit = exit_code, .text = hb_span_str(text) };
+
+		if (pr != NULL)
+			pd_post(pr, HB_IPC_CTL_END, &m, -1);
+	}
+	askers->n = 0;
+}
+
+/* R < 0, and WHY if it says more. */
+static void
+refuse(const struct hb_ctl *c, int r, struct hb_buf *why)
+{
+	if (why->n == 0)
+		hb_buf_adds(why, hb_strerror(r));
+	if (why->n > 1000)
+		hb_buf_truncate(why, 1000);
+	hb_buf_add(why, hb_span("", 1));
+	hb_ctl_end(c, 1, (const char *)why->p + why->off);
+}
+
+static void
+on_reload(struct pd_parent *pd, const struct hb_ctl *c)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	int r = pd_reload(pd, &why);
+
+	if (r == 0) {
+		ask(&pd->reload_askers, c);
+		pd_reload_done(pd);
+	} else {
+		refuse(c, r, &why);
+	}
+	hb_buf_free(&why);
+}
+
+static void
+on_pause(struct pd_parent *pd, const struct hb_ctl *c, const struct ipc_ctl *q)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	int r = pd_pause(pd, q->arg, q->verb == HB_CTL_PAUSE, &why);
+
+	if (r == 0)
+		hb_ctl_end(c, 0, NULL);
+	else
+		refuse(c, r, &why);
+	hb_buf_free(&why);
+}
+
+static void
+on_advance(struct pd_parent *pd, const struct hb_ctl *c, struct hb_span time)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	int r = pd_clock_advance(pd, time, &why);
+
+	if (r == 0) {
+		ask(&pd->clock_askers, c);
+		pd_clock_done(pd);
+	} else {
+		refuse(c, r, &why);
+	}
+	hb_buf_free(&why);
+}
+
+void
+pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct pd_parent *pd = ctx;
+	const struct ipc_ctl *q = msg;
+	struct hb_ctl c = { .peer = p, .ref = q->ref };
+
+	(void)fd;
+	if (q->verb == HB_CTL_STATUS)
+		answer_status(pd, &c);
+	else if (q->verb == HB_CTL_LOG_LEVEL)
+		answer_level(&c, q->arg);
+	else if (q->verb == HB_CTL_RELOAD)
+		on_reload(pd, &c);
+	else if (q->verb == HB_CTL_PAUSE || q->verb == HB_CTL_RESUME)
+		on_pause(pd, &c, q);
+	else if (q->verb == HB_CTL_LAB_ADVANCE)
+		on_advance(pd, &c, q->arg);
+	else if (q->verb == HB_CTL_STOP) {
+		ask(&pd->stop_askers, &c);
+		pd_stop(pd);
+	} else
+		hb_ctl_end(&c, 1, "not a question for the parent");
+}

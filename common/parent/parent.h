@@ -1,0 +1,268 @@
+/*
+ * The parent: starts the roles, connects them, keeps them running.  Floor 4,
+ * private to the parent's files (prefix pd_).
+ *
+ *	STARTING --every role ready--> RUNNING --STOP, SIGTERM--> STOPPING
+ *
+ * It parses no remote byte.  Everything a role may not open itself comes from
+ * here: configuration, certificates and keys, listeners, logs, helpers.
+ */
+#ifndef HB_DAEMON_PARENT_H
+#define HB_DAEMON_PARENT_H
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "common/io/counters.h"
+#include "common/io/logsink.h"
+#include "common/io/peer.h"
+#include "common/proto/conf.h"
+
+enum pd_phase { PD_STARTING, PD_RUNNING, PD_STOPPING };
+enum pd_state { PD_DOWN, PD_STARTED, PD_READY };
+
+struct pd_parent;
+
+/* One process of a role. */
+struct pd_proc {
+	struct pd_parent *pd;
+	enum hb_role role;
+	unsigned instance;
+	enum pd_state state;
+	pid_t pid; /* 0: none */
+	unsigned unanswered; /* pings */
+	pid_t accuser; /* less trusted, that blamed it last; 0: none */
+	unsigned blames; /* of others, by it, since blames_ms */
+	int64_t blames_ms;
+	bool broke; /* it was ended because it broke a protocol */
+	bool ended; /* it has; what it said last is heard before we act */
+	int status; /* of its end */
+	struct hb_peer *peer;
+	struct hb_timer *timer; /* acting on its end, then the restart */
+	int64_t delay_ms; /* before the next restart, if it dies soon */
+	int64_t started_ms, ready_ms; /* hb_boot_ms, hb_mono_ms */
+	unsigned restarts;
+	uint32_t generation; /* of the configuration it uses */
+	int64_t ahead_ms;    /* of its clock, as it said last */
+};
+
+struct hb_ctl;
+struct pd_trouble; /* see common/parent/trouble.c */
+
+/* A file kept for the roles that may not open it. */
+struct pd_file {
+	enum hb_file_kind kind;
+	unsigned index;
+	struct hb_buf bytes;
+};
+/* certificates and keys, ca-files, and one of each other kind */
+enum { PD_FILES_MAX = 3 * HB_MAX_CERTIFICATES + HB_FILE_COUNT };
+struct pd_files {
+	struct pd_file v[PD_FILES_MAX];
+	size_t n;
+};
+
+/* The sockets of one listen directive. */
+struct pd_listener {
+	struct hb_listen spec; /* without its proxies */
+	int fd[2];
+	size_t n;
+};
+struct pd_listeners {
+	struct pd_listener *v;
+	size_t n;
+};
+
+/* What a reload replaces. */
+struct pd_setup {
+	struct hb_conf *conf;
+	struct pd_files files;
+	struct pd_listeners listeners;
+	struct hb_buf warnings; /* lines, for the log and status */
+};
+
+/* Who waits for the end of a reload or stop. */
+struct pd_asker {
+	unsigned instance;
+	uint32_t ref;
+};
+enum { PD_ASKERS_MAX = 16 };
+struct pd_askers {
+	struct pd_asker v[PD_ASKERS_MAX];
+	size_t n;
+};
+
+struct pd_parent {
+	struct hb_loop *loop;
+	const char *conf_file; /* absolute */
+	const char *libexec;
+	bool foreground, privileged;
+	struct rlimit nofile; /* as we were started: for helpers */
+	enum pd_phase phase;
+	int exit_code;
+	int64_t started_ms; /* hb_boot_ms */
+
+	struct pd_setup now;
+	struct pd_setup before; /* until all roles have NOW; else conf NULL */
+	bool reload_again;	/* asked for meanwhile */
+	struct hb_buf text;	/* what roles are given */
+	uint32_t generation;
+	int control_fd, lock_fd, run_lock_fd;
+	struct hb_logdest log;
+	int log_read_fd; /* -1: the log is no file */
+	struct hb_timer *log_retry;
+
+	struct pd_proc *procs;
+	size_t nprocs;
+	struct hb_counters *counters;
+	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
+
+	struct pd_trouble *troubles; /* what goes on, of all processes */
+	size_t ntroubles;
+
+	unsigned wave; /* of the stop */
+	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
+	struct pd_askers stop_askers, reload_askers, clock_askers;
+	int64_t ahead_ms; /* lab: of the clock that the roles see */
+	bool delivery_paused, listen_paused; /* until resume, or our end */
+	int64_t watched; /* state of the watched files: common/parent/files.c */
+
+	/* The daemon's starter waits on this; -1: nobody. */
+	int starter_fd;
+};
+
+/* parent.c: roles */
+void pd_make_procs(struct pd_parent *pd);
+void pd_start_all(struct pd_parent *pd);
+void pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg,
+    int fd);
+void pd_send_conf(struct pd_proc *pr);
+void pd_send_log(struct pd_proc *pr);
+/* Ends the start with CODE: everything is killed, the loop ends. */
+void pd_fail(struct pd_parent *pd, int code, const char *why);
+void pd_kill(struct pd_proc *pr);
+struct pd_proc *pd_find(struct pd_parent *pd, enum hb_role role,
+    unsigned instance);
+void pd_on_child(void *ctx, int signo);
+const char *pd_state_name(enum pd_state s);
+
+/* common/parent/stop.c */
+void pd_stop(struct pd_parent *pd);
+/* A process ended while stopping: goes on with the next wave. */
+void pd_stop_next(struct pd_parent *pd);
+
+/* common/parent/reload.c */
+/* Reads and checks the configuration file: OUT gets the conf and the
+ * warnings, REPORT all that was found.  False: there are mistakes. */
+bool pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
+    struct hb_conf_report *report);
+void pd_log_lines(struct hb_span text, enum hb_level level);
+/* Returns 0: begun, the askers will hear; or HB_E_* with WHY filled: the old
+ * configuration stays. */
+int pd_reload(struct pd_parent *pd, struct hb_buf *why);
+/* A role has taken a configuration: the last of them ends the reload. */
+void pd_reload_done(struct pd_parent *pd);
+/* A role cannot use GENERATION: if it is the one under way, what was before
+ * comes back. */
+void pd_reload_refused(struct pd_parent *pd, uint32_t generation,
+    const char *why);
+
+/* common/parent/clock.c: `lab advance` */
+/* Takes what the spool remembers; 0 or an exit code, ERR filled. */
+int pd_clock_load(struct pd_parent *pd, struct hb_buf *err);
+void pd_send_clock(struct pd_proc *pr);
+void pd_on_clock_set(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* Tells who asked, once no role that runs is behind. */
+void pd_clock_done(struct pd_parent *pd);
+/* TIME is added; 0: they will hear; or HB_E_* with WHY filled. */
+int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
+    struct hb_buf *why);
+
+/* common/parent/pause.c: WHAT is delivery or listen */
+/* 0, or HB_E_* with WHY filled. */
+int pd_pause(struct pd_parent *pd, struct hb_span what, bool on,
+    struct hb_buf *why);
+void pd_send_pause(struct pd_proc *pr);
+
+/* common/parent/ping.c: every five seconds; a role that does not answer for
+ * long is ended, so that a new one comes */
+void pd_ping(struct pd_parent *pd);
+
+/* common/parent/ctl.c */
+void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void pd_say_features(const struct hb_conf *conf);
+void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
+    unsigned exit_code, const char *text);
+
+/* common/parent/files.c: accounts, folders, files for roles */
+/* 0 or an exit code, ERR filled. */
+int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
+int pd_lock_folders(struct pd_parent *pd, struct hb_buf *err);
+int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
+    struct pd_files *out, struct hb_buf *err);
+void pd_free_files(struct pd_files *files);
+/* The text for roles: CONF and the self-signed certificate when it names
+ * none. */
+void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
+bool pd_file_is_for(enum hb_file_kind kind, enum hb_role role);
+/* True when a watched file (resolv.conf, hosts-file) or an address of this
+ * host changed. */
+bool pd_files_changed(struct pd_parent *pd);
+/* Does ROLE get any of these? */
+bool pd_is_watching(enum hb_role role);
+/* Reads the watched files again. */
+void pd_load_watched(struct pd_parent *pd);
+
+/* common/parent/submit.c */
+/* The group of maildrop/ and of hauberk-submit.  Borrowed from CONF. */
+const char *pd_submit_group(const struct hb_conf *conf);
+/*
+ * As root: is hauberk-submit setgid to that group?  SET: it is made so.
+ * 0, or -errno with WHY filled: what is wrong, and the commands that mend it.
+ */
+int pd_check_submit(const struct pd_parent *pd, bool set, struct hb_buf *why)
+    HB_MUSTCHECK;
+
+/* common/parent/listen.c */
+/* Opens what CONF lists; sockets of HAVE that fit are shared.  0 or an exit
+ * code. */
+int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
+    struct pd_listeners *out, struct hb_buf *err);
+/* Closes those of L that KEEP does not share. */
+void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
+/* In place of those it has. */
+void pd_send_listeners(struct pd_proc *pr);
+
+/* common/parent/log.c */
+int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
+void pd_log_lost(void *ctx);
+
+/* common/parent/trouble.c */
+void pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* What hb_trouble_begin and hb_trouble_end of the parent itself lead to; CTX is
+ * the parent. */
+void pd_own_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text);
+/* PR has ended. */
+void pd_trouble_forget(struct pd_parent *pd, const struct pd_proc *pr);
+void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
+
+/* common/parent/helper.c */
+void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* True when PID was a helper. */
+bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
+void pd_kill_helpers(struct pd_parent *pd);
+
+/* spawn.c: descriptors of a child */
+/* In a child: FD becomes descriptor 3, LOCK (or -1) 4, standard input and
+ * output /dev/null, standard error too unless KEEP_STDERR; all others are
+ * closed. */
+void pd_child_fds(int fd, int lock, bool keep_stderr);
+/* The daemon has started: nobody waits on its terminal any more. */
+void pd_let_go_of_terminal(void);
+
+/* notify.c: systemd's datagram; nothing without NOTIFY_SOCKET */
+void pd_notify(const char *state);
+
+#endif

@@ -1,0 +1,436 @@
+/*
+ * Jobs of queue: gathered, attempted, answered.  Results are kept until queue
+ * says that they are durable, so that a queue that restarts in between gets
+ * them again.
+ */
+#include "config.h"
+
+#include "delivery/role/main.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/table.h"
+
+enum {
+	MAX_RCPTS = 100000,
+	MAX_BODY = 4 * HB_MAX_LARGE_MESSAGE,
+	MAX_OUTCOME = 4096
+};
+
+enum job_state { J_GATHERING, J_RUNNING, J_FINISHED };
+
+struct job {
+	UT_hash_handle hh; /* by number, those of this queue */
+	struct job *next;  /* of an earlier queue */
+	uint32_t number;
+	enum job_state state;
+	struct dlv_jobs *jobs;
+	struct hb_arena *arena;
+	struct hb_span route, domain;
+	struct hb_env env;
+	bool final, flush;
+	struct dlv_rcpt *rcpt;
+	uint32_t *idx;
+	size_t nrcpt, room;
+	struct hb_buf body;
+	int fd; /* large body, or -1 */
+	int64_t arrived_ms; /* the message, as hb_age_ms counts */
+	struct dlv_task task;
+	/* FINISHED */
+	struct hb_buf *results; /* encoded outcomes, nrcpt of them */
+	bool unreachable;
+	enum hb_reason reason;
+};
+
+struct dlv_jobs {
+	struct dlv_worker *worker;
+	struct job *table;
+	struct job *old;
+	size_t running;
+};
+
+static struct dlv_jobs *
+jobs_of(void *env)
+{
+	struct dlv_worker *w = ((struct hb_role_env *)env)->ctx;
+
+	return w->jobs;
+}
+
+static struct job *
+find(struct dlv_jobs *s, uint32_t number)
+{
+	struct job *j;
+
+	HASH_FIND(hh, s->table, &number, sizeof(number), j);
+	return j;
+}
+
+/* Frees what a finished job needs no more. */
+static void
+drop_input(struct job *j)
+{
+	dlv_task_stop(&j->task);
+	hb_buf_free(&j->body);
+	if (j->fd >= 0)
+		close(j->fd);
+	j->fd = -1;
+}
+
+static void
+free_job(struct job *j)
+{
+	if (j->state == J_RUNNING)
+		j->jobs->running--;
+	drop_input(j);
+	for (size_t i = 0; j->results != NULL && i < j->nrcpt; i++)
+		hb_buf_free(&j->results[i]);
+	free(j->results);
+	free(j->rcpt);
+	free(j->idx);
+	hb_arena_free(&j->arena);
+	free(j);
+}
+
+static void
+drop_job(struct dlv_jobs *s, struct job *j)
+{
+	HASH_DEL(s->table, j);
+	free_job(j);
+}
+
+/* --- results ------------------------------------------------------------ */
+
+static struct hb_outcome
+outcome_of(const struct job *j, size_t i)
+{
+	const struct dlv_outcome *o = dlv_attempt_outcome(j->task.attempt, i);
+	const struct sts_policy_ref *ref = j->task.ref;
+	/* queue keeps what happened, not that it is remembered */
+	enum hb_reason cause = o->res.cause;
+	struct hb_span text = cause != HB_REASON_NONE
+	    ? hb_span_str(hb_reason_text(cause)) : o->res.text;
+
+	return (struct hb_outcome){ .idx = j->idx[i],
+		.result = o->res.result, .code = o->res.code,
+		.status = hb_span_str(o->res.status),
+		.reason = cause != HB_REASON_NONE ? cause : o->res.reason,
+		.text = hb_span_head(text, HB_MAX_REPLY_TEXT),
+		.mx = hb_span_str(o->mx), .tls = hb_span_str(o->tls),
+		.sts = hb_span_str(o->sts), .at_ms = hb_now_ms(),
+		.from_remote = o->res.remote, .dsn_capable = o->dsn,
+		.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE,
+		.addr = hb_span_str(o->addr) };
+}
+
+static void
+log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
+{
+	bool bad = o->result != HB_RESULT_OK;
+	const struct dlv_outcome *d = dlv_attempt_outcome(j->task.attempt, i);
+
+	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, j->env.id),
+	    hb_kv_span(HB_K_RCPT, j->rcpt[i].address),
+	    hb_kv_span(HB_K_MX, o->mx), hb_kv_span(HB_K_ADDR, o->addr),
+	    hb_kv_str(HB_K_RESULT,
+		hb_result_word((enum hb_result)o->result)),
+	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
+	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
+	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
+	    hb_kv_str(HB_K_DANE, d->dane),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(d->res.reason)),
+	    hb_kv_if(o->policy_id.n > 0,
+		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
+	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),
+	    hb_kv_if(bad, hb_kv_span(HB_K_TEXT, o->text)));
+}
+
+static void
+keep_results(struct job *j)
+{
+	j->results = hb_calloc(j->nrcpt, sizeof(*j->results));
+	for (size_t i = 0; i < j->nrcpt; i++) {
+		struct hb_outcome o = outcome_of(j, i);
+
+		j->results[i].max = MAX_OUTCOME;
+		if (hb_tlv_encode(&hb_outcome_record, &o, &j->results[i]) < 0)
+			HB_BUG("an outcome does not fit its record");
+		log_outcome(j, i, &o);
+	}
+	j->unreachable = dlv_attempt_unreachable(j->task.attempt);
+	j->reason = dlv_attempt_problem(j->task.attempt)->res.reason;
+}
+
+static void
+send_results(const struct job *j, struct hb_peer *queue)
+{
+	struct ipc_job_done done = { .job = j->number,
+		.unreachable = j->unreachable, .reason = j->reason };
+
+	for (size_t i = 0; i < j->nrcpt; i++) {
+		struct ipc_job_result m = { .job = j->number,
+			.id = j->env.id,
+			.outcome = hb_buf_span(&j->results[i]) };
+
+		hb_peer_post(queue, HB_IPC_JOB_RESULT, &m, -1);
+	}
+	hb_peer_post(queue, HB_IPC_JOB_DONE, &done, -1);
+}
+
+static void
+on_task_done(struct dlv_task *t)
+{
+	struct job *j = (struct job *)(void *)((char *)t -
+	    offsetof(struct job, task));
+	struct dlv_worker *w = j->jobs->worker;
+	struct hb_peer *queue = hb_role_peer(w->env, HB_ROLE_QUEUE, 0);
+
+	keep_results(j);
+	drop_input(j);
+	j->state = J_FINISHED;
+	j->jobs->running--;
+	if (queue != NULL)
+		send_results(j, queue);
+	if (w->stopping && j->jobs->running == 0)
+		dlv_worker_idle(w);
+}
+
+/* --- frames of queue ---------------------------------------------------- */
+
+/* What no queue would say is not taken for a time. */
+static int64_t
+bounded_wait(uint64_t waited_ms)
+{
+	return waited_ms < INT64_MAX / 2 ? (int64_t)waited_ms : 0;
+}
+
+void
+dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job *m = msg;
+	struct dlv_jobs *s = jobs_of(env);
+	struct job *j;
+	struct hb_span rec;
+
+	(void)fd;
+	if (find(s, m->job) != NULL) {
+		hb_peer_violation(p, "job number in use");
+		return;
+	}
+	j = HB_NEW(struct job);
+	j->number = m->job;
+	j->jobs = s;
+	j->fd = -1;
+	j->arena = hb_arena_new();
+	j->body = HB_BUF_INIT(MAX_BODY);
+	j->route = hb_arena_span(j->arena, m->route);
+	j->domain = hb_arena_span(j->arena, m->domain);
+	j->final = m->final;
+	j->flush = m->flush;
+	/* no jump of the wall clock shows in the delay of the log */
+	j->arrived_ms = hb_age_ms() - bounded_wait(m->waited_ms);
+	j->task.worker = s->worker;
+	j->task.done = on_task_done;
+	rec = hb_arena_span(j->arena, m->env);
+	HASH_ADD(hh, s->table, number, sizeof(j->number), j);
+	if (hb_tlv_decode(&hb_env_record, rec, &j->env) < 0)
+		hb_peer_violation(p, "damaged envelope");
+}
+
+/* The job that is being gathered under NUMBER; else the frame is wrong. */
+static struct job *
+gathering(void *env, struct hb_peer *p, uint32_t number)
+{
+	struct job *j = find(jobs_of(env), number);
+
+	if (j != NULL && j->state == J_GATHERING)
+		return j;
+	hb_peer_violation(p, "no such job is being gathered");
+	return NULL;
+}
+
+static void
+add_room(struct job *j)
+{
+	if (j->nrcpt < j->room)
+		return;
+	j->room = j->room == 0 ? 4 : j->room * 2;
+	j->rcpt = hb_realloc(j->rcpt, j->room * sizeof(*j->rcpt));
+	j->idx = hb_realloc(j->idx, j->room * sizeof(*j->idx));
+}
+
+void
+dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_rcpt *m = msg;
+	struct job *j = gathering(env, p, m->job);
+	struct hb_rcpt r;
+
+	(void)fd;
+	if (j == NULL)
+		return;
+	if (j->nrcpt >= MAX_RCPTS ||
+	    hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0) {
+		hb_peer_violation(p, "damaged recipient");
+		return;
+	}
+	add_room(j);
+	j->idx[j->nrcpt] = r.idx;
+	j->rcpt[j->nrcpt++] = (struct dlv_rcpt){
+		.address = hb_arena_span(j->arena, r.address),
+		.orcpt = hb_arena_span(j->arena, r.orcpt),
+		.notify = r.notify };
+}
+
+void
+dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_body *m = msg;
+	struct job *j = gathering(env, p, m->job);
+
+	(void)fd;
+	if (j != NULL && hb_buf_put(&j->body, m->bytes) < 0)
+		hb_peer_violation(p, "body too long for its frames");
+}
+
+void
+dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_file *m = msg;
+	struct job *j = gathering(env, p, m->job);
+
+	if (j == NULL || j->fd >= 0) {
+		close(fd);
+		return;
+	}
+	j->fd = fd;
+}
+
+void
+dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_start *m = msg;
+	struct job *j = gathering(env, p, m->job);
+	struct dlv_order order;
+	struct dlv_body body;
+
+	(void)fd;
+	if (j == NULL)
+		return;
+	if (j->nrcpt == 0) {
+		hb_peer_violation(p, "job without recipient");
+		return;
+	}
+	order = (struct dlv_order){ .mode = DLV_SEND, .route = j->route,
+		.domain = j->domain, .env = &j->env, .rcpt = j->rcpt,
+		.nrcpt = j->nrcpt, .final = j->final, .flush = j->flush };
+	body = (struct dlv_body){ .bytes = hb_buf_span(&j->body),
+		.fd = j->fd, .len = j->fd >= 0 ? j->env.size : 0 };
+	j->state = J_RUNNING;
+	j->jobs->running++;
+	dlv_task_start(&j->task, &order, &body);
+}
+
+void
+dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_job_ack *m = msg;
+	struct dlv_jobs *s = jobs_of(env);
+	struct job *j = find(s, m->job);
+
+	(void)p;
+	(void)fd;
+	if (j != NULL && j->state == J_FINISHED) {
+		drop_job(s, j);
+		return;
+	}
+	for (struct job **at = &s->old; *at != NULL; at = &(*at)->next) {
+		j = *at;
+		if (j->number != m->job || j->state != J_FINISHED)
+			continue;
+		*at = j->next;
+		free_job(j);
+		return;
+	}
+}
+
+/* --- a new queue -------------------------------------------------------- */
+
+static void
+claim(const struct job *j, struct hb_peer *queue)
+{
+	for (size_t i = 0; i < j->nrcpt; i++) {
+		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
+			.idx = j->idx[i] };
+
+		hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
+	}
+}
+
+/* Jobs of the queue before this one have numbers that may come again. */
+static void
+retire_all(struct dlv_jobs *s)
+{
+	struct job *j, *next;
+
+	HASH_ITER(hh, s->table, j, next) {
+		HASH_DEL(s->table, j);
+		if (j->state == J_GATHERING) {
+			free_job(j);
+			continue;
+		}
+		j->next = s->old;
+		s->old = j;
+	}
+}
+
+void
+dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
+{
+	struct ipc_claims_end end = { .nofield_ = 0 };
+
+	retire_all(s);
+	for (const struct job *j = s->old; j != NULL; j = j->next) {
+		if (j->state == J_FINISHED)
+			send_results(j, queue);
+		else
+			claim(j, queue);
+	}
+	hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
+}
+
+/* --- life --------------------------------------------------------------- */
+
+struct dlv_jobs *
+dlv_jobs_new(struct dlv_worker *w)
+{
+	struct dlv_jobs *s = HB_NEW(struct dlv_jobs);
+
+	s->worker = w;
+	return s;
+}
+
+void
+dlv_jobs_free(struct dlv_jobs **sp)
+{
+	struct dlv_jobs *s = *sp;
+	struct job *j;
+
+	if (s == NULL)
+		return;
+	retire_all(s);
+	while ((j = s->old) != NULL) {
+		s->old = j->next;
+		free_job(j);
+	}
+	free(s);
+	*sp = NULL;
+}
+
+size_t
+dlv_jobs_running(const struct dlv_jobs *s)
+{
+	return s->running;
+}

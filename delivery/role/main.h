@@ -1,0 +1,137 @@
+/*
+ * The parts of the delivery role's process.  Floor 4: glue between channels,
+ * adaptors and machines.
+ */
+#ifndef DELIVERY_ROLE_MAIN_H
+#define DELIVERY_ROLE_MAIN_H
+
+#include "common/io/ctlask.h"
+#include "common/io/dns.h"
+#include "common/io/rolemain.h"
+#include "delivery/smtp/attempt.h"
+#include "delivery/smtp/ledger.h"
+#include "delivery/smtp/pool.h"
+#include "sts/sts.h"
+
+struct dlv_jobs;
+struct dlv_store;
+struct dlv_explains;
+struct dlv_endpoints;
+struct dlv_probe;
+
+struct dlv_worker {
+	struct hb_role_env *env;
+	struct hb_dns *dns;
+	struct hb_dns *last_dns; /* of before a reload: answers what it has */
+	struct hb_timer *last_timer;
+	struct hb_tls *tls;
+	struct dlv_pool *pool;
+	struct sts *sts;
+	struct dlv_jobs *jobs;
+	struct dlv_store *store;
+	struct dlv_ledger *ledger;
+	struct hb_ctl_asks ledger_asks; /* of control */
+	struct dlv_explains *explains;
+	struct dlv_endpoints *endpoints;
+	struct dlv_probe *probe;
+	struct hb_buf hosts;	/* hosts-file */
+	struct hb_buf resolv;	/* resolv.conf */
+	struct hb_timer *stop_timer;
+	bool stopping;
+};
+
+/* --- a running attempt and what it waits for (delivery/role/task.c) --- */
+
+struct dlv_task {
+	struct dlv_worker *worker;
+	struct dlv_attempt *attempt;
+	struct dlv_link *link;
+	struct sts_lookup *lookup;
+	struct dlv_ledger_wait *memory;
+	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
+	struct dlv_seen *seen;	    /* what the ledger holds, or NULL */
+	struct dlv_question *questions;
+	struct dlv_body body;
+	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */
+	/* Waits for the first probe of the resolver. */
+	struct dlv_task *wait_next, **wait_prev;
+};
+/* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
+void dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
+    const struct dlv_body *body);
+/* Cancels what is under way and frees what the task holds. */
+void dlv_task_stop(struct dlv_task *t);
+
+/* --- jobs of queue (delivery/role/jobs.c) --- */
+
+struct dlv_jobs *dlv_jobs_new(struct dlv_worker *w);
+void dlv_jobs_free(struct dlv_jobs **j);
+size_t dlv_jobs_running(const struct dlv_jobs *j);
+/* The channel to queue is up: claims, kept results, CLAIMS_END. */
+void dlv_jobs_queue_up(struct dlv_jobs *j, struct hb_peer *queue);
+void dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd);
+/* A job has ended while the role is to stop. */
+void dlv_worker_idle(struct dlv_worker *w);
+
+/* --- durable values over the channel to queue (delivery/role/store.c) --- */
+
+/* For a `store' that dlv_store_table gives. */
+extern const struct hb_store_ops dlv_store_ops;
+void *dlv_store_table(struct dlv_store *s, enum hb_table table);
+struct dlv_store *dlv_store_new(struct hb_role_env *env);
+void dlv_store_free(struct dlv_store **s);
+/* Queue is lost: every question gets HB_E_TEMP. */
+void dlv_store_lost(struct dlv_store *s);
+void dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd);
+void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- the memory of downgrades (delivery/role/ledger.c) --- */
+
+/* Makes ledger and ledger_asks; W's store is there. */
+void dlv_worker_ledger_setup(struct dlv_worker *w);
+/* Answers LEDGER_LIST, LEDGER_SHOW, LEDGER_FORGET, now or later; false: Q is
+ * none of these. */
+bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
+    const struct ipc_ctl *q);
+
+/* --- unix endpoints of LMTP (delivery/role/endpoint.c) --- */
+
+struct dlv_endpoints *dlv_endpoints_new(void);
+void dlv_endpoints_free(struct dlv_endpoints **e);
+void dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path);
+void dlv_endpoint_forget(void *ctx, const struct dlv_link *l);
+void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
+
+/* --- trust in the resolver (delivery/role/trust.c) --- */
+
+/* Probes begin at once.  W's conf and dns are there. */
+struct dlv_probe *dlv_probe_new(struct dlv_worker *w);
+/* Before the dns is freed. */
+void dlv_probe_free(struct dlv_probe **p);
+/* W's conf or dns have changed; the old ones are still there. */
+void dlv_probe_reconf(struct dlv_probe *p);
+enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
+/* T's attempt starts when a first round of probes is over, or at once. */
+void dlv_probe_start(struct dlv_probe *p, struct dlv_task *t);
+void dlv_probe_forget(struct dlv_task *t);
+void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
+
+/* --- explain (explain.c) --- */
+
+/* EXPLAIN_ROUTE: arg route, arg2 the recipient's domain, flag 1: connect. */
+#define DLV_EXPLAIN_FLAG_LIVE 1u
+struct dlv_explains *dlv_explains_new(struct dlv_worker *w);
+void dlv_explains_free(struct dlv_explains **e);
+void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
+    const struct ipc_ctl *q);
+/* The whole answer for T, which is done (explain_show.c). */
+void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
+    const struct dlv_order *order);
+void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
+
+#endif

@@ -1,0 +1,207 @@
+/* Trust in the resolver (delivery/smtp/trust.h): its probes, who is told. */
+#include "config.h"
+
+#include "delivery/role/main.h"
+
+#include <stdlib.h>
+
+struct dlv_probe {
+	struct dlv_worker *worker;
+	struct dlv_truster truster;
+	struct hb_dns_query *query;
+	struct hb_timer *timer;
+	bool asking; /* an answer may come before the question returns */
+	struct dlv_task *waiting, **last;
+	/* What was told last. */
+	bool told;
+	enum dlv_trust_reason why;
+};
+
+static void
+learn_words(const struct dlv_worker *w, struct dlv_trust_words *words)
+{
+	const struct hb_conf *conf = w->env->conf;
+
+	*words = (struct dlv_trust_words){ .said = conf->trust_ad,
+		.probe = conf->dnssec_probe.name,
+		.bad = conf->dnssec_probe.bad };
+	while (words->nservers < HB_MAX_RESOLVERS &&
+	       hb_dns_server(w->dns, words->nservers,
+		   &words->servers[words->nservers]))
+		words->nservers++;
+}
+
+/* Each worker probes for itself; the first one speaks. */
+static void
+tell(struct dlv_probe *p)
+{
+	enum dlv_trust now = dlv_trust_now(&p->truster);
+	enum dlv_trust_reason why = p->truster.why;
+	bool lost = now == DLV_TRUST_NO && why != DLV_TRUST_BY_SAID_NO;
+
+	if (p->told && p->why == why)
+		return;
+	p->told = true;
+	p->why = why;
+	if (p->worker->env->instance != 0)
+		return;
+	HB_LOG(lost ? HB_LOG_WARN : HB_LOG_INFO, HB_EV_DNS,
+	    hb_kv_str(HB_K_ACTION, "trust"),
+	    hb_kv_str(HB_K_STATE, dlv_trust_word(now)),
+	    hb_kv_str(HB_K_TEXT, dlv_trust_text(why)));
+}
+
+/* --- attempts that wait ------------------------------------------------- */
+
+void
+dlv_probe_forget(struct dlv_task *t)
+{
+	struct dlv_probe *p = t->worker->probe;
+
+	if (t->wait_prev == NULL)
+		return;
+	*t->wait_prev = t->wait_next;
+	if (t->wait_next != NULL)
+		t->wait_next->wait_prev = t->wait_prev;
+	else
+		p->last = t->wait_prev;
+	t->wait_next = NULL;
+	t->wait_prev = NULL;
+}
+
+void
+dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
+{
+	if (!dlv_trust_is_due(&p->truster)) {
+		dlv_attempt_start(t->attempt);
+		return;
+	}
+	t->wait_prev = p->last;
+	*p->last = t;
+	p->last = &t->wait_next;
+}
+
+/* One may end another. */
+static void
+start_waiting(struct dlv_probe *p)
+{
+	struct dlv_task *t;
+
+	while ((t = p->waiting) != NULL) {
+		dlv_probe_forget(t);
+		dlv_attempt_start(t->attempt);
+	}
+}
+
+/* --- probes ------------------------------------------------------------- */
+
+static void go_on(struct dlv_probe *p);
+
+static void
+on_answer(void *ctx, const struct hb_dns_answer *answer)
+{
+	struct dlv_probe *p = ctx;
+
+	p->query = NULL;
+	dlv_trust_answer(&p->truster, answer);
+	if (!p->asking)
+		go_on(p);
+}
+
+static void
+rest(struct dlv_probe *p)
+{
+	int64_t ms = dlv_trust_rest_ms(&p->truster);
+
+	tell(p);
+	if (ms >= 0)
+		hb_timer_set(p->timer, ms);
+	else
+		hb_timer_clear(p->timer);
+	start_waiting(p);
+}
+
+static void
+go_on(struct dlv_probe *p)
+{
+	struct dlv_trust_question q;
+
+	p->asking = true;
+	while (p->query == NULL && dlv_trust_ask(&p->truster, &q)) {
+		struct hb_dns_query *query = hb_dns_probe(p->worker->dns,
+		    q.server, hb_span_str(q.name), q.type, on_answer, p);
+
+		if (query != NULL) /* else it is answered */
+			p->query = query;
+	}
+	p->asking = false;
+	if (p->query == NULL)
+		rest(p);
+}
+
+static void
+on_timer(void *ctx)
+{
+	struct dlv_probe *p = ctx;
+
+	dlv_trust_again(&p->truster);
+	go_on(p);
+}
+
+struct dlv_probe *
+dlv_probe_new(struct dlv_worker *w)
+{
+	struct dlv_probe *p = HB_NEW(struct dlv_probe);
+
+	p->worker = w;
+	p->last = &p->waiting;
+	p->timer = hb_timer_new(w->env->loop, on_timer, p);
+	dlv_probe_reconf(p);
+	return p;
+}
+
+void
+dlv_probe_free(struct dlv_probe **pp)
+{
+	struct dlv_probe *p = *pp;
+
+	if (p == NULL)
+		return;
+	*pp = NULL;
+	hb_dns_cancel(p->query);
+	hb_timer_free(&p->timer);
+	free(p);
+}
+
+void
+dlv_probe_reconf(struct dlv_probe *p)
+{
+	struct dlv_trust_words words;
+
+	hb_dns_cancel(p->query);
+	p->query = NULL;
+	hb_timer_clear(p->timer);
+	/* They hold the old configuration until they start. */
+	start_waiting(p);
+	learn_words(p->worker, &words);
+	dlv_trust_begin(&p->truster, &words);
+	go_on(p);
+}
+
+enum dlv_trust
+dlv_probe_trust(const struct dlv_probe *p)
+{
+	return dlv_trust_now(&p->truster);
+}
+
+void
+dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c)
+{
+	enum dlv_trust now = dlv_trust_now(&p->truster);
+	enum dlv_trust_reason why = p->truster.why;
+
+	hb_ctl_text(c, "trust_ad", dlv_trust_word(now));
+	if (now == DLV_TRUST_YES && hb_dns_lacks_edns(p->worker->dns))
+		why = DLV_TRUST_BY_NO_EDNS;
+	hb_ctl_text(c, "trust_ad_why", dlv_trust_text(why));
+}

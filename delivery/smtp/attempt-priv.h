@@ -1,0 +1,126 @@
+/*
+ * What the files of the attempt share: attempt.c (the machine and its life),
+ * attempt_learn.c (facts), attempt_try.c (hosts, connections, judgement),
+ * attempt_note.c (what came of it).  Floor 2.
+ */
+#ifndef DELIVERY_SMTP_ATTEMPT_PRIV_H
+#define DELIVERY_SMTP_ATTEMPT_PRIV_H
+
+#include "delivery/smtp/attempt.h"
+
+enum dlv_step {
+	DLV_STEP_LEARN, /* policy, MX, addresses */
+	DLV_STEP_NEXT,	/* choose a host and an address */
+	DLV_STEP_DANE,	/* the host's DANE records: the next question */
+	DLV_STEP_WAIT,	/* for an answer or the connection */
+	DLV_STEP_JUDGE, /* the connection is ready */
+	DLV_STEP_END,
+	DLV_STEP_ENDED
+};
+
+struct dlv_attempt {
+	struct dlv_order order;
+	const struct dlv_world *world;
+	void *w;
+	struct hb_arena *arena;
+
+	struct hb_route route;
+	bool given; /* the route is the operator's word */
+	char policy_domain[HB_MAX_DOMAIN + 1];
+	struct sts_channel channel;
+	/* When the policy was learnt, and it was in force.  It is judged by for
+	 * the whole attempt, whatever the clock says later: what the domain
+	 * publishes then was not asked. */
+	int64_t policy_ms;
+	enum dlv_trust trust; /* in the resolver */
+	const struct dlv_seen *seen; /* by the ledger, or NULL */
+	bool ledger_lost;	     /* it cannot be read now */
+	struct dlv_mx mx;
+	struct dlv_trial *trials;
+	uint16_t port;
+	unsigned waiting; /* answers to policy, ledger and DNS questions */
+
+	enum dlv_step step;
+	bool running, again; /* an answer came before its question returned */
+	size_t host, addr;   /* being tried */
+	bool known;	     /* all facts of this host are there */
+	struct dlv_dane dane; /* of this host, under way */
+	bool plain;	     /* this address again without TLS */
+	bool fresh;	     /* this address again, not from the pool */
+	struct hb_tls_facts facts;
+	char addr_text[HB_NETADDR_TEXT];
+	struct sts_verdict verdict;
+
+	struct dlv_txn txn;
+	size_t *index; /* of each recipient of txn in the order */
+	struct dlv_outcome *outcome;
+	struct dlv_outcome problem;
+	bool policy_problem; /* problem is a verdict: not overwritten */
+	bool connected;	     /* some host was */
+	bool tried;	     /* a connection was asked for */
+	/* REQUIRETLS: is there anything that another try could learn, and has
+	 * TLS itself been the trouble each time? */
+	bool unsettled, other_than_tls;
+};
+
+/* --- attempt.c ---------------------------------------------------------- */
+
+/* Goes on after an answer; may free the attempt. */
+void dlv_run(struct dlv_attempt *a);
+
+/* --- attempt_learn.c ---------------------------------------------------- */
+
+/* False: the route is none of ours. */
+bool dlv_learn_route(struct dlv_attempt *a);
+/* Asks for the policy, MX records and addresses. */
+void dlv_learn(struct dlv_attempt *a);
+/* All that was awaited is there.  True: more is asked for. */
+bool dlv_learn_more(struct dlv_attempt *a);
+/* No more is: the list of hosts is made. */
+void dlv_learned(struct dlv_attempt *a);
+bool dlv_is_lmtp(const struct dlv_attempt *a);
+/* The message bears REQUIRETLS.  Not over a unix socket: there is nobody to
+ * listen. */
+bool dlv_is_tagged(const struct dlv_attempt *a);
+/* Is there something to remember of this destination? */
+bool dlv_is_remembered(const struct dlv_attempt *a);
+/* The ledger's word and DANE records of the host that is to be tried. */
+void dlv_learn_host(struct dlv_attempt *a);
+void dlv_ask_dane(struct dlv_attempt *a);
+
+/* --- attempt_try.c ------------------------------------------------------ */
+
+void dlv_choose(struct dlv_attempt *a);
+void dlv_judge(struct dlv_attempt *a);
+
+/* --- attempt_note.c ----------------------------------------------------- */
+
+/* The host that is being tried, and as sts/decide sees it. */
+const struct dlv_host *dlv_host(const struct dlv_attempt *a);
+struct sts_host dlv_judged_host(const struct dlv_attempt *a);
+/* RES with where and over what it came. */
+struct dlv_outcome dlv_make_outcome(struct dlv_attempt *a,
+    const struct dlv_result *res);
+/* Trouble of a connection: why the attempt comes to nothing, unless something
+ * better is found.  A policy's word is kept before it. */
+void dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res);
+/* A verdict that does not let the message through. */
+void dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v);
+/* The ledger lets one expect more than V found. */
+void dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v);
+/* For explain. */
+void dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v);
+/* O for each recipient that is not decided yet. */
+void dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o);
+void dlv_end_with(struct dlv_attempt *a, enum hb_result result,
+    enum hb_reason reason, unsigned code, const char *status);
+/* No host is left. */
+void dlv_end_of_hosts(struct dlv_attempt *a);
+
+static inline void
+dlv_end(struct dlv_attempt *a)
+{
+	a->step = DLV_STEP_END;
+}
+
+#endif

@@ -1,0 +1,269 @@
+/* What came of an attempt.  Floor 2. */
+#include "delivery/smtp/attempt-priv.h"
+
+#include <stdio.h>
+
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/proto/stats.h"
+
+const struct dlv_host *
+dlv_host(const struct dlv_attempt *a)
+{
+	HB_ASSERT(a->host < a->mx.n);
+	return &a->mx.hosts[a->host];
+}
+
+struct sts_host
+dlv_judged_host(const struct dlv_attempt *a)
+{
+	const struct dlv_host *h = dlv_host(a);
+	const struct dlv_trial *t = &a->trials[a->host];
+
+	return (struct sts_host){ .name = h->name,
+		.implicit = h->implicit, .dane = t->dane, .best = t->best };
+}
+
+/* Its name; "" before the first and after the last. */
+static const char *
+host_name(const struct dlv_attempt *a)
+{
+	return a->host < a->mx.n ? a->mx.hosts[a->host].name : "";
+}
+
+static const char *
+dane_word(const struct dlv_attempt *a)
+{
+	const struct hb_dane *d = a->host < a->mx.n && a->trials != NULL
+	    ? a->trials[a->host].dane : NULL;
+
+	return hb_dane_word(d != NULL ? d->state : HB_DANE_UNASKED);
+}
+
+static const char *
+keep(struct dlv_attempt *a, const char *s)
+{
+	return hb_arena_cstr(a->arena, hb_span_str(s));
+}
+
+/* RFC 4954 s6: what wants a login, or another one, or TLS before it. */
+static bool
+wants_login(unsigned code)
+{
+	static const unsigned codes[] = { 530, 534, 535, 538 };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(codes); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
+/*
+ * A server that the operator has chosen says that it does not know us: that
+ * is between the two, and neither sender nor recipient can end it.  A word on
+ * the message or on a recipient stays what it is, but names whose word it is.
+ */
+static void
+judge_hop(const struct dlv_attempt *a, struct dlv_result *res)
+{
+	if (!a->given || !res->remote || res->code < 500 || res->tls_wanted)
+		return;
+	if (wants_login(res->code)) {
+		res->result = HB_RESULT_DEFER;
+		res->reason = HB_REASON_LOGIN_NEEDED;
+	} else if (a->txn.nrcpt == 0) {
+		res->reason = HB_REASON_HOP_REFUSED;
+	} else if (strcmp(res->status, "5.7.1") == 0) {
+		res->reason = HB_REASON_HOP_DENIED;
+	}
+}
+
+struct dlv_outcome
+dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
+{
+	char tls[32];
+	struct dlv_outcome o = { .res = *res, .mx = host_name(a),
+		.addr = keep(a, a->addr_text), .dane = dane_word(a),
+		.sts = a->verdict.sts_word != NULL ? a->verdict.sts_word
+						   : "none" };
+
+	judge_hop(a, &o.res);
+	hb_tls_facts_word(&a->facts, tls);
+	o.tls = keep(a, tls);
+	o.res.text = hb_arena_span(a->arena, res->text);
+	return o;
+}
+
+void
+dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res)
+{
+	struct dlv_trial *t = &a->trials[a->host];
+
+	a->unsettled = true;
+	t->trouble = res->reason;
+	t->text = hb_arena_span(a->arena, res->text);
+	if (!a->policy_problem)
+		a->problem = dlv_make_outcome(a, res);
+}
+
+static void
+set_status(struct dlv_result *res, const char *status)
+{
+	HB_ASSERT(hb_span_copy(hb_span_str(status), res->status,
+		      sizeof(res->status)) == 0);
+}
+
+static bool
+is_one_of(enum hb_reason r, const enum hb_reason *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (r == list[i])
+			return true;
+	return false;
+}
+
+/* RFC 3463 s3.8: 4.7.5 cryptographic failure, 4.7.0 other. */
+static const char *
+policy_status(enum hb_reason r)
+{
+	static const enum hb_reason cryptographic[] = {
+		HB_REASON_TLS_HANDSHAKE, HB_REASON_TLS_VERSION,
+		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
+		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
+
+	return is_one_of(r, cryptographic, HB_ARRAY_LEN(cryptographic))
+	    ? "4.7.5" : "4.7.0";
+}
+
+/* RFC 8689 s4.2.1: 5.7.10 says that there was no TLS to be had. */
+static bool
+is_tls_missing(enum hb_reason r)
+{
+	static const enum hb_reason missing[] = { HB_REASON_NO_STARTTLS,
+		HB_REASON_STARTTLS_REFUSED, HB_REASON_TLS_HANDSHAKE,
+		HB_REASON_TLS_VERSION };
+
+	return is_one_of(r, missing, HB_ARRAY_LEN(missing));
+}
+
+/* Could signed records make it good?  While the resolver is being probed
+ * whether there are such is a fact that is still to come. */
+static bool
+is_cured_by_dnssec(enum hb_reason r)
+{
+	static const enum hb_reason cured[] = { HB_REASON_MX_UNPROVEN,
+		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
+		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
+
+	return is_one_of(r, cured, HB_ARRAY_LEN(cured));
+}
+
+static bool
+is_settled(const struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	return v->action == STS_SKIP && v->settled &&
+	    !(a->trust == DLV_TRUST_UNKNOWN && is_cured_by_dnssec(v->reason));
+}
+
+static void
+log_refusal(const struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	if (a->order.mode != DLV_SEND)
+		return;
+	HB_LOG(HB_LOG_INFO, HB_EV_HOST,
+	    hb_kv_id(HB_K_MSG, a->order.env->id),
+	    hb_kv_str(HB_K_DOMAIN, a->policy_domain),
+	    hb_kv_str(HB_K_MX, host_name(a)),
+	    hb_kv_if(a->addr_text[0] != '\0',
+		hb_kv_str(HB_K_ADDR, a->addr_text)),
+	    hb_kv_str(HB_K_ACTION,
+		v->action == STS_SKIP ? "skipped" : "deferred"),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(v->reason)),
+	    hb_kv_str(HB_K_DANE, dane_word(a)));
+}
+
+void
+dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	char text[HB_MAX_DOMAIN + 512];
+	struct dlv_result res = { .result = HB_RESULT_DEFER,
+		.reason = v->reason, .code = 451 };
+	int n = snprintf(text, sizeof(text), "%s: %s%s%s%s",
+	    host_name(a), hb_reason_text(v->reason),
+	    a->facts.error[0] != '\0' ? " (" : "", a->facts.error,
+	    a->facts.error[0] != '\0' ? ")" : "");
+
+	set_status(&res, policy_status(v->reason));
+	res.text = hb_span(text, n < 0 ? 0
+		: (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+	a->verdict = *v;
+	a->unsettled = a->unsettled || !is_settled(a, v);
+	a->other_than_tls = a->other_than_tls || !is_tls_missing(v->reason);
+	a->problem = dlv_make_outcome(a, &res);
+	a->policy_problem = true;
+	log_refusal(a, v);
+	if (a->order.mode == DLV_SEND)
+		hb_stat_refused_host(v->reason);
+}
+
+void
+dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	if (v->fell && a->order.mode == DLV_SEND)
+		dlv_ledger_fall(hb_span_str(a->policy_domain),
+		    hb_span_str(host_name(a)), a->trials[a->host].best,
+		    v->rank, a->order.env->id);
+}
+
+void
+dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
+{
+	struct dlv_trial *t = &a->trials[a->host];
+
+	t->judged = true;
+	t->trouble = HB_REASON_NONE;
+	t->verdict = *v;
+	if (a->facts.state != HB_TLSF_UNKNOWN) {
+		t->facts = a->facts;
+		hb_tls_facts_word(&a->facts, t->tls);
+	}
+	t->text = hb_arena_span(a->arena, hb_span_str(a->facts.error));
+}
+
+void
+dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o)
+{
+	for (size_t i = 0; i < a->order.nrcpt; i++)
+		if (a->outcome[i].res.result == HB_RESULT_NONE)
+			a->outcome[i] = *o;
+}
+
+void
+dlv_end_with(struct dlv_attempt *a, enum hb_result result,
+    enum hb_reason reason, unsigned code, const char *status)
+{
+	struct dlv_result res = { .result = result, .reason = reason,
+		.code = code, .text = hb_span_str(hb_reason_text(reason)) };
+
+	set_status(&res, status);
+	a->problem = dlv_make_outcome(a, &res);
+	dlv_end(a);
+}
+
+/*
+ * RFC 8689 s4.2.1: a REQUIRETLS message that no host may get is returned.
+ * Only when each was reached and judged: what may pass is waited for.
+ */
+void
+dlv_end_of_hosts(struct dlv_attempt *a)
+{
+	struct dlv_result *res = &a->problem.res;
+
+	dlv_end(a);
+	if (!a->channel.require_tls || !a->policy_problem || a->unsettled ||
+	    a->mx.incomplete)
+		return;
+	res->result = HB_RESULT_FAIL;
+	res->code = a->other_than_tls ? 550 : 523;
+	set_status(res, a->other_than_tls ? "5.7.30" : "5.7.10");
+}

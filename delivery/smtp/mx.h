@@ -1,0 +1,80 @@
+/*
+ * From DNS answers to the ordered list of mail hosts, RFC 5321 s5.1,
+ * RFC 7505.  Floor 2: no DNS, no random source of its own.
+ *
+ *	dlv_mx_begin(MX answer) -> dlv_mx_address(A and AAAA answers of each
+ *	host) -> dlv_mx_more: addresses of the next ones -> dlv_mx_finish
+ */
+#ifndef DELIVERY_SMTP_MX_H
+#define DELIVERY_SMTP_MX_H
+
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/proto/conf.h"
+#include "common/proto/dnsmsg.h"
+#include "common/proto/envelope.h"
+#include "common/proto/netaddr.h"
+#include "delivery/smtp/dane.h"
+
+struct dlv_host {
+	char name[HB_MAX_DOMAIN + 1]; /* as in the MX record, lower case */
+	uint16_t preference;
+	bool implicit;	/* the domain itself: it has no MX records */
+	bool unknown;	/* an address lookup failed for now */
+	struct dlv_signed address; /* what DNS says of the name */
+	struct hb_netaddr addr[HB_MAX_HOST_ADDRESSES]; /* with port */
+	size_t naddr;
+};
+
+struct dlv_mx {
+	struct dlv_host *hosts; /* in the arena */
+	size_t n;
+	/* Of HOSTS: those behind N are not looked at yet. */
+	size_t known;
+	/* After dlv_mx_finish: with those behind them that cannot be tried,
+	 * as they have no address. */
+	size_t listed;
+	/* The answer about MX records (that there are none, too) as it came;
+	 * the canonical name is the domain's.  Not known: none was asked. */
+	struct dlv_signed records;
+	/* A host, or an address of one, is not known for now, or there are
+	 * more hosts than are looked at. */
+	bool incomplete;
+	/* OK: the hosts can be tried in this order.  Else defer or fail, with
+	 * reason, reply code and enhanced code. */
+	enum hb_result result;
+	enum hb_reason reason;
+	unsigned code;
+	const char *status;
+};
+
+/* How a host is known to be this one: mail must not loop. */
+enum dlv_own {
+	DLV_OWN_MX, /* by name or address, RFC 5321 s5.1 */
+	/* By address: the operator may call another server on another port
+	 * of this host by the name of it. */
+	DLV_OWN_HOP
+};
+
+/* Below N, evenly. */
+typedef uint32_t (*dlv_random_fn)(uint32_t n);
+
+/* result OK: the addresses of M->hosts, N of them, are wanted now. */
+void dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
+    const struct hb_dns_answer *answer, dlv_random_fn random,
+    struct hb_arena *arena);
+/* Hosts without DNS: one host of a route. */
+void dlv_mx_single(struct dlv_mx *m, struct hb_span host,
+    struct hb_arena *arena);
+/* An A or AAAA answer for host I. */
+void dlv_mx_address(struct dlv_mx *m, size_t i,
+    const struct hb_dns_answer *answer, uint16_t port);
+/* All addresses are there.  True: N has grown, because too few of them are of
+ * use; the addresses of the new hosts are wanted. */
+bool dlv_mx_more(struct dlv_mx *m);
+/* Drops this host and what is not better, and moves hosts without address
+ * behind those that have one. */
+void dlv_mx_finish(struct dlv_mx *m, const struct hb_conf *conf,
+    enum dlv_own own);
+
+#endif

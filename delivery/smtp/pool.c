@@ -1,0 +1,808 @@
+/*
+ * Connections to other servers, one client machine each, and who may have
+ * them next.  Floor 3.
+ */
+#include "config.h"
+
+#include "delivery/smtp/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/table.h"
+#include "common/proto/wire.h"
+
+enum {
+	MAX_IDLE = 64,
+	IDLE_MS = 5000,
+	CLOSE_MS = 5000,
+	MAX_INPUT = 65536,
+	MAX_DOWN = 4096
+};
+
+/* A host that could not be connected to. */
+struct down {
+	UT_hash_handle hh;
+	struct hb_netaddr addr;
+	enum hb_reason why;
+	int64_t until_ms; /* by hb_age_ms */
+};
+
+enum link_state {
+	L_CONNECTING,
+	L_WAITING, /* until a connection that leaves is gone */
+	L_BUSY,
+	L_IDLE,
+	L_LEAVING, /* no owner: QUIT is on its way */
+	L_CLOSING  /* no client any more: the last bytes are */
+};
+
+struct dlv_link {
+	struct dlv_link *next, **prev; /* of the pool's links */
+	struct dlv_pool *pool;
+	enum link_state state;
+	struct hb_conn *conn;
+	struct dlv_client *client;
+	struct hb_timer *timer;
+	unsigned messages;
+	bool reused;	 /* this owner took it from the pool */
+	bool outdated;	 /* there was a reload since it was opened */
+	bool woken;	 /* WAITING no more */
+	bool driving, dead;
+	bool lost; /* the connection is gone */
+	bool body_due;	 /* the body is not all out */
+	size_t unsent;	 /* of it, at the last look */
+	const struct dlv_txn *txn;
+	struct dlv_body body;
+
+	dlv_report_fn report; /* NULL: no owner */
+	void *ctx;
+
+	struct dlv_target target; /* its strings are in the arena */
+	struct hb_arena *arena;
+};
+
+struct dlv_pool {
+	struct dlv_pool_env env;
+	struct dlv_link *links;
+	size_t nlinks, nidle;
+	struct down *down;
+};
+
+/* --- hosts that are down ------------------------------------------------ */
+
+static struct down *
+find_down(struct dlv_pool *p, const struct hb_netaddr *addr)
+{
+	struct down *d;
+
+	HASH_FIND(hh, p->down, addr, sizeof(*addr), d);
+	return d;
+}
+
+static void
+drop_down(struct dlv_pool *p, struct down *d)
+{
+	HASH_DEL(p->down, d);
+	free(d);
+}
+
+enum hb_reason
+dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr)
+{
+	struct down *d = find_down(p, addr);
+
+	if (d != NULL && d->until_ms <= hb_age_ms()) {
+		drop_down(p, d);
+		d = NULL;
+	}
+	return d != NULL ? d->why : HB_REASON_NONE;
+}
+
+static void
+note_down(struct dlv_pool *p, const struct hb_netaddr *addr,
+    enum hb_reason why)
+{
+	struct down *d = find_down(p, addr);
+
+	if (p->env.conf->host_memory == 0 || addr->family == 0)
+		return;
+	if (d == NULL) {
+		if (HASH_COUNT(p->down) >= MAX_DOWN)
+			drop_down(p, p->down);
+		d = HB_NEW(struct down);
+		d->addr = *addr;
+		HASH_ADD(hh, p->down, addr, sizeof(d->addr), d);
+	}
+	d->why = why;
+	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
+}
+
+static void
+note_up(struct dlv_pool *p, const struct hb_netaddr *addr)
+{
+	struct down *d = find_down(p, addr);
+
+	if (d != NULL)
+		drop_down(p, d);
+}
+
+/* --- links -------------------------------------------------------------- */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+static bool
+same_place(const struct dlv_target *a, const struct dlv_target *b)
+{
+	return a->addr.family == b->addr.family &&
+	    hb_netaddr_eq(&a->addr, &b->addr) &&
+	    hb_span_eq(a->path, b->path) &&
+	    same_text(a->policy_domain, b->policy_domain);
+}
+
+/* Queue counts jobs.  A connection whose job is over may still be on its way
+ * out, and counts for the server until it is gone. */
+static bool
+is_full(const struct dlv_pool *p, const struct dlv_target *t)
+{
+	size_t n = 0;
+	bool leaving = false;
+
+	for (const struct dlv_link *l = p->links; l != NULL; l = l->next) {
+		if (!same_place(&l->target, t) ||
+		    (l->state == L_WAITING && !l->woken))
+			continue;
+		n++;
+		leaving |= l->state == L_LEAVING || l->state == L_CLOSING;
+	}
+	return leaving && n >= p->env.conf->max_connections_per_destination;
+}
+
+/* The one that waits longest for a connection to where GONE went. */
+static void
+wake_next(struct dlv_pool *p, const struct dlv_target *gone)
+{
+	struct dlv_link *first = NULL;
+
+	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
+		if (l->state == L_WAITING && !l->woken &&
+		    same_place(&l->target, gone))
+			first = l;
+	if (first == NULL)
+		return;
+	first->woken = true;
+	hb_timer_set(first->timer, 0);
+}
+
+static void
+free_link(struct dlv_link *l)
+{
+	*l->prev = l->next;
+	if (l->next != NULL)
+		l->next->prev = l->prev;
+	l->pool->nlinks--;
+	wake_next(l->pool, &l->target);
+	if (l->target.addr.family == 0)
+		l->pool->env.endpoints->forget(l->pool->env.ctx, l);
+	hb_conn_free(&l->conn);
+	dlv_client_free(&l->client);
+	hb_timer_free(&l->timer);
+	hb_arena_free(&l->arena);
+	free(l);
+}
+
+static void
+set_state(struct dlv_link *l, enum link_state state)
+{
+	if (l->state == L_IDLE)
+		l->pool->nidle--;
+	if (state == L_IDLE)
+		l->pool->nidle++;
+	l->state = state;
+}
+
+static void
+tell(struct dlv_link *l, const struct dlv_link_report *r)
+{
+	if (l->report != NULL)
+		l->report(l->ctx, r);
+}
+
+static void
+tell_client(struct dlv_link *l, enum dlv_link_event event)
+{
+	struct dlv_link_report r = { .event = event,
+		.facts = dlv_client_facts(l->client),
+		.failure = dlv_client_failure(l->client),
+		.reused = l->reused,
+		.in_doubt = dlv_client_in_doubt(l->client),
+		.dsn = dlv_client_has_dsn(l->client) };
+
+	if (event == DLV_LINK_DONE)
+		r.mail = dlv_client_mail_refusal(l->client);
+	tell(l, &r);
+}
+
+static void
+start_tls(struct dlv_link *l)
+{
+	struct hb_tls_facts f = { .state = HB_TLSF_FAILED };
+	struct hb_tls_want want = { .name = l->target.reference,
+		.dane = l->target.dane };
+	int err = hb_conn_tls_client(l->conn, l->pool->env.tls, &want);
+
+	if (err == 0)
+		return;
+	if (err == HB_E_STATE)
+		f.state = HB_TLSF_INJECTED;
+	dlv_client_tls_done(l->client, &f);
+}
+
+/* Body and final dot in one write: RFC 5321 s4.1.1.4, and no 40 ms of a
+ * delayed acknowledgement. */
+static void
+send_body(struct dlv_link *l)
+{
+	const struct dlv_body *b = &l->body;
+	struct hb_span tail = hb_span_from(b->bytes,
+	    b->bytes.n >= 2 ? b->bytes.n - 2 : 0);
+
+	hb_conn_write(l->conn, b->bytes);
+	if (b->fd >= 0)
+		hb_conn_write_body(l->conn, b->fd, 0, b->len);
+	else if (b->bytes.n > 0 && !hb_span_eq(tail, HB_SPAN("\r\n")))
+		hb_conn_write(l->conn, HB_SPAN("\r\n"));
+	hb_conn_write(l->conn, HB_SPAN(".\r\n"));
+	l->body_due = true;
+	l->unsent = hb_conn_pending(l->conn);
+}
+
+static void
+set_timer(struct dlv_link *l, int64_t ms)
+{
+	if (ms > 0)
+		hb_timer_set(l->timer, ms);
+	else
+		hb_timer_clear(l->timer);
+}
+
+static void
+on_closed(struct dlv_link *l)
+{
+	set_state(l, L_LEAVING);
+	tell_client(l, DLV_LINK_CLOSED);
+	l->report = NULL;
+	l->dead = true;
+}
+
+static void
+on_done(struct dlv_link *l)
+{
+	l->messages++;
+	tell_client(l, DLV_LINK_DONE);
+}
+
+static void
+perform(struct dlv_link *l, const struct dlv_act *act)
+{
+	switch (act->kind) {
+	case DLV_ACT_SEND:
+		hb_conn_write(l->conn, act->bytes);
+		break;
+	case DLV_ACT_TIMER:
+		set_timer(l, act->ms);
+		break;
+	case DLV_ACT_TLS:
+		start_tls(l);
+		break;
+	case DLV_ACT_READY:
+		tell_client(l, DLV_LINK_READY);
+		break;
+	case DLV_ACT_BODY:
+		send_body(l);
+		break;
+	case DLV_ACT_DONE:
+		on_done(l);
+		break;
+	case DLV_ACT_CLOSED:
+		on_closed(l);
+		break;
+	case DLV_ACT_NONE:
+		break;
+	}
+}
+
+/* Lets the last bytes (QUIT, close_notify) out before the end; but not the
+ * rest of a body: its file is closed with the message, and whoever answered
+ * before it was out is not to get it whole. */
+static void
+bury(struct dlv_link *l)
+{
+	if (l->conn == NULL || l->lost || l->state != L_LEAVING ||
+	    l->body_due) {
+		free_link(l);
+		return;
+	}
+	l->dead = false;
+	l->state = L_CLOSING;
+	hb_timer_set(l->timer, CLOSE_MS);
+	hb_conn_shutdown(l->conn);
+}
+
+/* Performs what the client wants; frees the link when it is over.  A call
+ * from inside a report only leaves its acts to the outer one. */
+static void
+drive(struct dlv_link *l)
+{
+	if (l->driving)
+		return;
+	l->driving = true;
+	while (!l->dead) {
+		struct dlv_act act = dlv_client_next(l->client);
+
+		if (act.kind == DLV_ACT_NONE)
+			break;
+		perform(l, &act);
+	}
+	l->driving = false;
+	if (l->dead)
+		bury(l);
+}
+
+/* --- events of the connection ------------------------------------------- */
+
+static void
+no_connect_with(struct dlv_link *l, enum hb_reason reason, struct hb_span text)
+{
+	struct dlv_result why = { .result = HB_RESULT_DEFER,
+		.reason = reason, .code = 451, .status = "4.4.1",
+		.text = text };
+	struct dlv_link_report r = { .event = DLV_LINK_NO_CONNECT,
+		.failure = &why };
+
+	note_down(l->pool, &l->target.addr, reason);
+	l->driving = true; /* a release inside the report must not free it */
+	tell(l, &r);
+	l->dead = true;
+	l->driving = false;
+	drive(l);
+}
+
+static void
+on_connected(void *ctx)
+{
+	struct dlv_link *l = ctx;
+
+	note_up(l->pool, &l->target.addr);
+	set_state(l, L_BUSY);
+	dlv_client_connected(l->client);
+	drive(l);
+}
+
+static void
+on_input(void *ctx)
+{
+	struct dlv_link *l = ctx;
+
+	hb_conn_consume(l->conn,
+	    dlv_client_input(l->client, hb_conn_input(l->conn)));
+	drive(l);
+}
+
+/* The first name of the target that the certificate is for, or NULL. */
+static const char *
+name_found(const struct dlv_link *l)
+{
+	const struct hb_strs *names = l->target.names;
+
+	if (l->target.reference == NULL)
+		return NULL;
+	if (hb_conn_tls_named(l->conn, l->target.mx))
+		return l->target.mx;
+	for (size_t i = 0; names != NULL && i < names->n; i++)
+		if (hb_conn_tls_named(l->conn, names->v[i]))
+			return names->v[i];
+	return NULL;
+}
+
+static void
+on_tls(void *ctx, const struct hb_tls_facts *facts)
+{
+	struct dlv_link *l = ctx;
+	struct hb_tls_facts f = *facts;
+	const char *name = facts->state == HB_TLSF_DONE && !facts->name_ok &&
+		l->target.dane == NULL
+	    ? name_found(l) : NULL;
+
+	if (name != NULL)
+		f.name_ok = hb_span_copy(hb_span_str(name), f.reference,
+				sizeof(f.reference)) == 0;
+	dlv_client_tls_done(l->client, &f);
+	drive(l);
+}
+
+/* All is written. */
+static void
+on_drain(void *ctx)
+{
+	struct dlv_link *l = ctx;
+
+	if (!l->body_due)
+		return;
+	l->body_due = false;
+	dlv_client_body_sent(l->client);
+	drive(l);
+}
+
+static void
+no_connect(struct dlv_link *l, enum hb_reason reason)
+{
+	no_connect_with(l, reason, hb_span_str(hb_reason_text(reason)));
+}
+
+/* Behind a socket of this host is the operator's own program. */
+static void
+no_backend(struct dlv_link *l, int syserr)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	hb_buf_addf(&text, "%s: %.*s: %s", hb_reason_text(HB_REASON_BACKEND),
+	    HB_SPAN_ARG(l->target.path), strerror(syserr));
+	no_connect_with(l, HB_REASON_BACKEND, hb_buf_span(&text));
+	hb_buf_free(&text);
+}
+
+static enum hb_reason
+connect_reason(int syserr)
+{
+	if (syserr == ECONNREFUSED)
+		return HB_REASON_CONNECT_REFUSED;
+	if (syserr == ETIMEDOUT)
+		return HB_REASON_CONNECT_TIMEOUT;
+	return HB_REASON_CONNECT_FAILED;
+}
+
+static void
+on_close(void *ctx, int err, int syserr)
+{
+	struct dlv_link *l = ctx;
+
+	l->lost = true;
+	if (l->state == L_CONNECTING) {
+		no_connect(l, connect_reason(syserr));
+		return;
+	}
+	if (l->state == L_CLOSING) {
+		free_link(l);
+		return;
+	}
+	if (err == HB_E_CORRUPT)
+		dlv_client_damaged(l->client);
+	else
+		dlv_client_lost(l->client, hb_conn_tls_error(l->conn));
+	drive(l);
+}
+
+static const struct hb_conn_ops conn_ops = {
+	.on_connected = on_connected,
+	.on_input = on_input,
+	.on_tls = on_tls,
+	.on_drain = on_drain,
+	.on_close = on_close,
+};
+
+static const struct hb_netaddr *
+source_for(const struct dlv_pool *p, const struct hb_netaddr *to)
+{
+	const struct hb_addrs *s = &p->env.conf->source_address;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].family == to->family)
+			return &s->v[i];
+	return NULL;
+}
+
+static void
+connect_link(struct dlv_link *l)
+{
+	struct dlv_pool *p = l->pool;
+	const struct hb_netaddr *to = &l->target.addr;
+
+	set_state(l, L_CONNECTING);
+	hb_timer_set(l->timer, p->env.conf->connect_timeout);
+	if (to->family == 0)
+		p->env.endpoints->ask(p->env.ctx, l, l->target.path);
+	else
+		l->conn = hb_conn_connect(p->env.loop, to, source_for(p, to),
+		    MAX_INPUT, &conn_ops, l);
+}
+
+/* While a body goes out, time counts from its last progress. */
+static bool
+is_progressing(struct dlv_link *l)
+{
+	size_t left = hb_conn_pending(l->conn);
+	bool moved = l->body_due && left < l->unsent;
+
+	l->unsent = left;
+	return moved;
+}
+
+static void
+on_timer(void *ctx)
+{
+	struct dlv_link *l = ctx;
+
+	if (l->state == L_WAITING) {
+		connect_link(l);
+	} else if (l->state == L_CONNECTING) {
+		no_connect(l, HB_REASON_CONNECT_TIMEOUT);
+	} else if (l->state == L_CLOSING) {
+		free_link(l);
+	} else if (l->state == L_IDLE) {
+		set_state(l, L_LEAVING);
+		dlv_client_quit(l->client);
+		drive(l);
+	} else if (is_progressing(l)) {
+		hb_timer_set(l->timer, l->pool->env.conf->reply_timeout);
+	} else {
+		dlv_client_timeout(l->client);
+		drive(l);
+	}
+}
+
+/* --- opening ------------------------------------------------------------ */
+
+static const char *
+keep_text(struct dlv_link *l, const char *s)
+{
+	return s == NULL ? NULL : hb_arena_cstr(l->arena, hb_span_str(s));
+}
+
+static void
+copy_target(struct dlv_link *l, const struct dlv_target *t)
+{
+	l->target = *t;
+	l->target.path = hb_arena_span(l->arena, t->path);
+	l->target.policy_domain = keep_text(l, t->policy_domain);
+	l->target.mx = keep_text(l, t->mx);
+	l->target.reference = keep_text(l, t->reference);
+	if (t->names != NULL)
+		l->target.names = hb_strs_keep(t->names, l->arena);
+	l->target.facts = NULL; /* the client has them */
+	if (t->dane != NULL)
+		l->target.dane = hb_dane_keep(t->dane, l->arena);
+}
+
+static struct dlv_link *
+new_link(struct dlv_pool *p, const struct dlv_target *t)
+{
+	struct dlv_link *l = HB_NEW(struct dlv_link);
+	struct dlv_client_conf cc = { .helo = p->env.conf->hostname,
+		.lmtp = t->lmtp, .tls = t->tls, .demanded = t->demanded,
+		.may_loop = t->may_loop,
+		.reply_ms = p->env.conf->reply_timeout };
+
+	l->pool = p;
+	l->arena = hb_arena_new();
+	l->body.fd = -1;
+	copy_target(l, t);
+	cc.helo = keep_text(l, cc.helo); /* outlives a reload */
+	l->client = dlv_client_new(&cc);
+	if (t->facts != NULL)
+		dlv_client_set_facts(l->client, t->facts);
+	l->timer = hb_timer_new(p->env.loop, on_timer, l);
+	l->next = p->links;
+	l->prev = &p->links;
+	if (l->next != NULL)
+		l->next->prev = &l->next;
+	p->links = l;
+	p->nlinks++;
+	return l;
+}
+
+static uint64_t
+dane_digest(const struct dlv_target *t)
+{
+	return t->dane != NULL ? t->dane->digest : 0;
+}
+
+static bool
+same_target(const struct dlv_target *a, const struct dlv_target *b)
+{
+	return a->tls == b->tls && a->demanded == b->demanded &&
+	    a->require_tls == b->require_tls && a->lmtp == b->lmtp &&
+	    dane_digest(a) == dane_digest(b) && same_place(a, b) &&
+	    same_text(a->mx, b->mx) && same_text(a->reference, b->reference);
+}
+
+static struct dlv_link *
+find_idle(struct dlv_pool *p, const struct dlv_target *t)
+{
+	if (t->fresh || t->facts != NULL || p->nidle == 0)
+		return NULL;
+	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
+		if (l->state == L_IDLE && same_target(&l->target, t) &&
+		    hb_conn_is_quiet(l->conn))
+			return l;
+	return NULL;
+}
+
+void
+dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
+{
+	if (fd < 0) {
+		no_backend(l, syserr);
+		return;
+	}
+	l->conn = hb_conn_attach(l->pool->env.loop, fd, MAX_INPUT, &conn_ops,
+	    l);
+	on_connected(l);
+}
+
+/* Connects now, or as soon as the server has room; after a while in any
+ * case. */
+static void
+begin(struct dlv_link *l, bool full)
+{
+	if (!full) {
+		connect_link(l);
+		return;
+	}
+	set_state(l, L_WAITING);
+	hb_timer_set(l->timer, l->pool->env.conf->connect_timeout);
+}
+
+static void
+take_idle(struct dlv_link *l)
+{
+	hb_timer_clear(l->timer);
+	set_state(l, L_BUSY);
+	l->driving = true;
+	tell_client(l, DLV_LINK_READY);
+	l->driving = false;
+	drive(l);
+}
+
+void
+dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
+    struct dlv_link **slot, dlv_report_fn report, void *ctx)
+{
+	struct dlv_link *l = find_idle(p, t);
+	bool reused = l != NULL, full = !reused && is_full(p, t);
+
+	if (!reused)
+		l = new_link(p, t);
+	*slot = l;
+	l->report = report;
+	l->ctx = ctx;
+	l->reused = reused;
+	if (reused)
+		take_idle(l);
+	else
+		begin(l, full);
+}
+
+/* The body was looked at where it came in, and yet: one that ended early here
+ * would let its sender speak in our session, and shift the replies to the
+ * mail of others.  The end of a last line is no matter, see send_body. */
+static bool
+is_damaged(const struct dlv_body *body)
+{
+	struct hb_wire w;
+
+	hb_wire_init(&w);
+	(void)hb_wire_feed(&w, body->bytes);
+	return (hb_wire_end(&w) & HB_WIRE_UNSAFE) != 0;
+}
+
+void
+dlv_link_mail(struct dlv_link *l, const struct dlv_txn *txn,
+    const struct sts_verdict *verdict, const struct dlv_body *body)
+{
+	struct dlv_txn checked = *txn;
+
+	l->body = *body;
+	checked.damaged = is_damaged(body);
+	dlv_client_mail(l->client, &checked, verdict);
+	drive(l);
+}
+
+static bool
+may_idle(const struct dlv_link *l)
+{
+	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
+	    !l->outdated && !l->body_due && l->messages <
+		l->pool->env.conf->max_messages_per_connection &&
+	    l->pool->nidle < MAX_IDLE;
+}
+
+void
+dlv_link_release(struct dlv_link **lp, bool keep)
+{
+	struct dlv_link *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	l->report = NULL;
+	if (keep && may_idle(l)) {
+		set_state(l, L_IDLE);
+		hb_timer_set(l->timer, IDLE_MS);
+		return;
+	}
+	if (l->state == L_BUSY && dlv_client_is_ready(l->client) &&
+	    !l->body_due) {
+		set_state(l, L_LEAVING);
+		dlv_client_quit(l->client);
+	} else if (l->state != L_LEAVING) {
+		l->dead = true;
+	}
+	drive(l);
+}
+
+/* --- life --------------------------------------------------------------- */
+
+struct dlv_pool *
+dlv_pool_new(const struct dlv_pool_env *env)
+{
+	struct dlv_pool *p = HB_NEW(struct dlv_pool);
+
+	p->env = *env;
+	return p;
+}
+
+void
+dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
+    struct hb_tls *tls)
+{
+	struct dlv_link *l, *next;
+
+	p->env.conf = conf;
+	p->env.tls = tls;
+	for (l = p->links; l != NULL; l = next) {
+		next = l->next;
+		l->outdated = true;
+		if (l->state != L_IDLE)
+			continue;
+		set_state(l, L_LEAVING);
+		dlv_client_quit(l->client);
+		drive(l);
+	}
+}
+
+void
+dlv_pool_free(struct dlv_pool **pp)
+{
+	struct dlv_pool *p = *pp;
+	struct down *d, *next;
+
+	if (p == NULL)
+		return;
+	while (p->links != NULL)
+		free_link(p->links);
+	HASH_ITER(hh, p->down, d, next)
+		drop_down(p, d);
+	free(p);
+	*pp = NULL;
+}
+
+size_t
+dlv_pool_connections(const struct dlv_pool *p)
+{
+	return p->nlinks;
+}
+
+size_t
+dlv_pool_idle(const struct dlv_pool *p)
+{
+	return p->nidle;
+}

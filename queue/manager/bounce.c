@@ -1,0 +1,329 @@
+/*
+ * Notices: made when a recipient failed for good, or waits for long.  Floor
+ * 4.  A notice is durable before its cause is marked as told: a crash between
+ * the two makes a second notice, never none.
+ */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "queue/manager/dsn.h"
+
+enum { HEAD_READ = 65536, AGAIN_MS = 10000 };
+
+/* A notice being made. */
+struct notice {
+	struct q *q;
+	struct hb_arena *arena; /* owns this, and the notice's envelope */
+	enum q_dsn_kind kind;
+	uint64_t id; /* of the message it is about */
+	struct hb_span to;
+	uint32_t *idx; /* FAILED: its recipients */
+	size_t n;
+	struct q_dsn_rcpt *rcpts;
+	struct hb_env env;
+	struct hb_rcpt rcpt;
+	struct hb_buf text;
+};
+
+static void
+notice_free(struct notice *n)
+{
+	struct hb_arena *a = n->arena;
+
+	hb_buf_free(&n->text);
+	hb_arena_free(&a);
+}
+
+static struct notice *
+notice_new(struct q *q, struct q_msg *m, enum q_dsn_kind kind, size_t most)
+{
+	struct hb_arena *a = hb_arena_new();
+	struct notice *n = hb_arena_alloc(a, sizeof(*n));
+
+	n->q = q;
+	n->arena = a;
+	n->kind = kind;
+	n->id = m->id;
+	n->idx = hb_arena_alloc(a, most * sizeof(*n->idx));
+	n->rcpts = hb_arena_alloc(a, most * sizeof(*n->rcpts));
+	n->text = HB_BUF_INIT(0);
+	return n;
+}
+
+/* Recipients whose notice could not be kept are told of later. */
+static void
+put_back(struct notice *n)
+{
+	struct q_msg *m = q_sched_find(n->q->sched, n->id);
+
+	for (size_t i = 0; i < n->n && m != NULL; i++) {
+		struct q_rcpt *r = q_sched_find_rcpt(m, n->idx[i]);
+
+		if (r != NULL && r->state == Q_NOTICE)
+			q_sched_notice_again(n->q->sched, r,
+			    q_now(n->q) + AGAIN_MS);
+	}
+	q_kick(n->q);
+}
+
+static void
+mark_failed(struct notice *n, struct q_msg *m)
+{
+	struct q_change *c = hb_calloc(n->n + 1, sizeof(*c));
+	struct hb_outcome *o = hb_calloc(n->n + 1, sizeof(*o));
+	size_t k = 0;
+
+	for (size_t i = 0; i < n->n; i++) {
+		struct q_rcpt *r = q_sched_find_rcpt(m, n->idx[i]);
+
+		if (r == NULL || r->state != Q_NOTICE)
+			continue;
+		o[k] = n->rcpts[i].outcome;
+		c[k] = (struct q_change){ .kind = Q_CHANGE_DONE,
+			.idx = r->idx, .outcome = &o[k] };
+		k++;
+		q_sched_done(n->q->sched, r);
+	}
+	if (k > 0)
+		q_record(n->q, n->id, c, k, NULL, NULL);
+	free(c);
+	free(o);
+	q_finish_if_empty(n->q, m);
+}
+
+/* The notice is a message like any other. */
+static void
+accept_notice(struct notice *n)
+{
+	struct hb_arena *a = hb_arena_new();
+	struct hb_rcpt *rcpt = hb_arena_alloc(a, sizeof(*rcpt));
+
+	*rcpt = n->rcpt;
+	rcpt->address = hb_arena_span(a, n->to);
+	q_accept(n->q, a, &n->env, rcpt, 1);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct notice *n = ctx;
+	struct q_change warned = { .kind = Q_CHANGE_WARNED };
+	struct q_msg *m = q_sched_find(n->q->sched, n->id);
+
+	if (err < 0) {
+		put_back(n);
+		notice_free(n);
+		return;
+	}
+	if (m != NULL && n->kind == Q_DSN_FAILED)
+		mark_failed(n, m);
+	else if (m != NULL)
+		q_record(n->q, n->id, &warned, 1, NULL, NULL);
+	HB_LOG(HB_LOG_INFO,
+	    n->kind == Q_DSN_FAILED ? HB_EV_BOUNCE : HB_EV_DELAY,
+	    hb_kv_id(HB_K_MSG, n->id), hb_kv_id(HB_K_NOTICE, n->env.id),
+	    hb_kv_span(HB_K_TO, n->to),
+	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
+	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
+	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
+					: HB_STAT_NOTICE_DELAY);
+	accept_notice(n);
+	notice_free(n);
+}
+
+static void
+keep(struct notice *n)
+{
+	struct q_body body = { .bytes = hb_buf_span(&n->text),
+		.size = n->text.n, .crc = hb_crc32c(0, hb_buf_span(&n->text)) };
+	int err;
+
+	n->env.size = n->text.n;
+	n->rcpt = (struct hb_rcpt){ .address = n->to,
+		.notify = HB_NOTIFY_NEVER };
+	err = q_spool_add(n->q->spool, &n->env, &n->rcpt, 1, &body, on_durable,
+	    n);
+	if (err == 0)
+		return;
+	put_back(n);
+	notice_free(n);
+}
+
+/* DSN-07, RFC 3461 s4.3: headers alone when asked for, when nothing failed,
+ * or when the message is long.  RFC 8689 s5: and whatever was asked for of
+ * one that demands TLS. */
+static bool
+returns_whole(const struct notice *n, const struct q_msg *m,
+    const struct hb_env *env, struct hb_span bytes)
+{
+	return n->kind == Q_DSN_FAILED && env->ret != HB_RET_HDRS &&
+	    (env->flags & HB_ENV_REQUIRETLS) == 0 &&
+	    bytes.n == m->size && bytes.n <= Q_NOTICE_FULL;
+}
+
+static void
+write_notice(struct notice *n, struct q_msg *m, const struct hb_env *about,
+    struct hb_span bytes)
+{
+	struct q_dsn d = {
+		.kind = n->kind,
+		.hostname = hb_span_str(n->q->env->conf->hostname),
+		.id = q_new_id(n->q, Q_NOTICE_INSTANCE),
+		.parent = n->id,
+		.to = n->to,
+		.envid = about->envid,
+		.now_ms = hb_now_ms(),
+		.arrived_ms = about->arrived_ms,
+		.retry_until_ms = q_date(n->q,
+		    q_sched_expires(n->q->sched, m)),
+		.rcpts = n->rcpts,
+		.n = n->n,
+		.message = bytes,
+		.whole = returns_whole(n, m, about, bytes),
+	};
+	uint32_t flags;
+
+	hb_random(&d.nonce, sizeof(d.nonce));
+	flags = q_dsn_write(&d, &n->text);
+	n->env = (struct hb_env){ .id = d.id, .arrived_ms = d.now_ms,
+		.flags = flags | HB_ENV_NOTICE |
+		    (about->flags & HB_ENV_REQUIRETLS),
+		.body = HB_BODY_7BIT,
+		.parent = n->id };
+	q_stamp_env(n->q, &n->env);
+}
+
+static void
+on_body(void *ctx, int err, struct hb_span bytes, int fd)
+{
+	static unsigned char head[HEAD_READ];
+	struct notice *n = ctx;
+	struct q_msg *m = q_sched_find(n->q->sched, n->id);
+	struct q_hot *h = m != NULL ? q_hot_get(n->q, m) : NULL;
+	ssize_t got;
+
+	if (fd >= 0) {
+		got = pread(fd, head, sizeof(head), 0);
+		bytes = hb_span(head, got > 0 ? (size_t)got : 0);
+		close(fd);
+	}
+	if (err < 0)
+		bytes = HB_SPAN_NONE;
+	if (h == NULL) {
+		put_back(n);
+		notice_free(n);
+		return;
+	}
+	write_notice(n, m, &h->env, bytes);
+	keep(n);
+}
+
+static void
+start(struct notice *n)
+{
+	q_spool_body(n->q->spool, n->id, on_body, n);
+}
+
+static struct hb_outcome
+copy_outcome(struct hb_arena *a, const struct hb_outcome *o)
+{
+	struct hb_outcome c = *o;
+
+	c.status = hb_arena_span(a, o->status);
+	c.text = hb_arena_span(a, o->text);
+	c.mx = hb_arena_span(a, o->mx);
+	c.tls = hb_arena_span(a, o->tls);
+	c.sts = hb_arena_span(a, o->sts);
+	c.policy_id = hb_arena_span(a, o->policy_id);
+	c.addr = hb_arena_span(a, o->addr);
+	return c;
+}
+
+static void
+add_rcpt(struct notice *n, const struct q_rcpt *r, const struct hb_rcpt *rcpt)
+{
+	struct q_dsn_rcpt *d = &n->rcpts[n->n];
+	struct hb_outcome o;
+
+	q_last_outcome(q_rcpt_last(r), &o);
+	d->address = hb_arena_span(n->arena, rcpt->address);
+	d->original = hb_arena_span(n->arena, rcpt->original);
+	d->orcpt = hb_arena_span(n->arena, rcpt->orcpt);
+	d->outcome = copy_outcome(n->arena, &o);
+	if (d->outcome.at_ms == 0)
+		d->outcome.at_ms = hb_now_ms();
+	n->idx[n->n++] = r->idx;
+}
+
+static struct hb_span
+return_path(const struct q_hot *h, const struct hb_rcpt *rcpt)
+{
+	return rcpt->owner.n > 0 ? rcpt->owner : h->env.sender;
+}
+
+/* One notice goes to one return path; others have their turn after it. */
+void
+q_notice(struct q *q, struct q_msg *m)
+{
+	size_t most = m->failed < Q_NOTICE_RCPTS ? m->failed : Q_NOTICE_RCPTS;
+	struct notice *n = notice_new(q, m, Q_DSN_FAILED, most);
+	struct q_rcpt **v = hb_calloc(most, sizeof(struct q_rcpt *));
+	size_t found = q_sched_take_failed(q->sched, m, v, most);
+	struct q_hot *h = q_hot_get(q, m);
+
+	for (size_t i = 0; i < found; i++) {
+		struct hb_rcpt *rcpt =
+		    h != NULL ? q_hot_rcpt(h, v[i]->idx) : NULL;
+
+		if (rcpt != NULL && n->n == 0)
+			n->to = hb_arena_span(n->arena, return_path(h, rcpt));
+		if (rcpt != NULL && hb_span_eq(n->to, return_path(h, rcpt)))
+			add_rcpt(n, v[i], rcpt);
+		else
+			q_sched_notice_again(q->sched, v[i], q_now(q) +
+			    (rcpt != NULL ? 0 : AGAIN_MS));
+	}
+	free(v);
+	if (n->n > 0)
+		start(n);
+	else
+		notice_free(n);
+}
+
+/* RFC 3461 s5.2.5: only to who asked for it, or asked for nothing. */
+static bool
+wants_warning(const struct hb_rcpt *rcpt)
+{
+	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_DELAY) != 0;
+}
+
+void
+q_warn(struct q *q, struct q_msg *m)
+{
+	size_t most = m->live < Q_NOTICE_RCPTS ? m->live : Q_NOTICE_RCPTS;
+	struct q_hot *h = q_hot_get(q, m);
+	struct notice *n;
+
+	if (h == NULL || h->env.sender.n == 0)
+		return;
+	n = notice_new(q, m, Q_DSN_DELAYED, most);
+	n->to = hb_arena_span(n->arena, h->env.sender);
+	for (struct q_rcpt *r = m->rcpts; r != NULL && n->n < most;
+	     r = r->mnext) {
+		struct hb_rcpt *rcpt = q_hot_rcpt(h, r->idx);
+
+		if (rcpt != NULL && rcpt->owner.n == 0 && wants_warning(rcpt) &&
+		    r->state != Q_FAILED && r->state != Q_NOTICE)
+			add_rcpt(n, r, rcpt);
+	}
+	if (n->n > 0)
+		start(n);
+	else
+		notice_free(n);
+}

@@ -1,0 +1,69 @@
+/*
+ * Inside of the maildrop: for drop.c (one file) and drop_find.c (which file
+ * is next) alone.  Floor 4.
+ */
+#ifndef QUEUE_MANAGER_DROP_PRIV_H
+#define QUEUE_MANAGER_DROP_PRIV_H
+
+#include <dirent.h>
+
+#include "common/proto/maildrop.h"
+#include "common/proto/wire.h"
+#include "queue/manager/role.h"
+#include "queue/manager/turns.h"
+
+enum { Q_DROP_PATH = 4352 };
+
+/* A file in work: being read, or on its way to the disk. */
+struct q_drop_file {
+	TAILQ_ENTRY(q_drop_file) link;
+	struct q_drop *d;
+	int fd;
+	char name[Q_TURN_NAME];
+	struct hb_drop_head head;
+	struct hb_arena *arena;
+	struct hb_env env;
+	struct hb_rcpt *rcpts;
+	size_t nrcpt;
+	struct hb_buf body; /* all of it, or a slice of a large one */
+	int large;	    /* -1: none */
+	uint32_t crc, body_crc;
+	struct hb_wire wire;
+	uint64_t left;
+};
+TAILQ_HEAD(q_drop_files, q_drop_file);
+
+struct q_drop {
+	struct q *q;
+	int notify;
+	struct hb_io *io;
+	struct hb_timer *look, *step;
+	char *dir, *corrupt;
+	/* which one is next */
+	struct q_turns *turns;
+	DIR *scan;	    /* under way, or NULL */
+	bool scans_corrupt; /* its second half */
+	bool again;	    /* there may be files that TURNS does not know */
+	bool paused;	    /* no room, until the next look */
+	size_t seen, seen_unfinished; /* by the scan under way */
+	size_t n_waiting, n_unfinished, n_corrupt; /* as was seen last */
+	struct q_drop_file *file;    /* being read, or NULL */
+	struct q_drop_files flushed; /* are being made durable */
+	unsigned nflushed;
+	size_t nread; /* bytes, in this turn */
+};
+
+/* drop.c */
+void q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH]);
+/* Whether one more file can be taken now. */
+bool q_drop_is_ready(const struct q_drop *d);
+bool q_drop_has(const struct q_drop *d, const char *name); /* in work */
+void q_drop_take(struct q_drop *d, const char *name);
+void q_drop_file_free(struct q_drop_file **f);
+void q_drop_step(void *ctx);
+
+/* drop_find.c */
+bool q_drop_next(struct q_drop *d); /* takes it: there is one */
+void q_drop_pause(struct q_drop *d);
+
+#endif

@@ -1,0 +1,448 @@
+/*
+ * The maildrop: messages left by hauberk-submit are taken up.  Floor 4.
+ *
+ * One file at a time is read and checked; a few are made durable together,
+ * each is removed then: a crash between these two delivers it twice and loses
+ * nothing.  What is not such a file goes to corrupt/.  A large body is copied in
+ * slices.
+ */
+#include "config.h"
+
+#include "queue/manager/drop-priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/base/timefmt.h"
+#include "common/proto/intake.h"
+
+enum {
+	SLICE = 1 << 20,
+	FLUSHED_MAX = 16,     /* files that wait for the disk */
+	OTHERS_ROOM = 2 << 20 /* bytes that local mail leaves to other mail */
+};
+
+void
+q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH])
+{
+	snprintf(out, Q_DROP_PATH, "%s/%s", dir, name);
+}
+
+void
+q_drop_file_free(struct q_drop_file **fp)
+{
+	struct q_drop_file *f = *fp;
+
+	*fp = NULL;
+	if (f == NULL)
+		return;
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->large >= 0)
+		close(f->large);
+	hb_buf_free(&f->body);
+	hb_arena_free(&f->arena);
+	free(f);
+}
+
+/* It is not in work any more. */
+static void
+end_file(struct q_drop_file *f)
+{
+	struct q_drop *d = f->d;
+
+	if (f == d->file) {
+		d->file = NULL;
+	} else {
+		TAILQ_REMOVE(&d->flushed, f, link);
+		d->nflushed--;
+	}
+	q_drop_file_free(&f);
+	hb_timer_set(d->step, 0);
+}
+
+/* The spool has it: others can be read meanwhile, and share its flush. */
+static void
+is_being_flushed(struct q_drop_file *f)
+{
+	struct q_drop *d = f->d;
+
+	close(f->fd);
+	f->fd = -1;
+	hb_buf_free(&f->body);
+	d->file = NULL;
+	TAILQ_INSERT_TAIL(&d->flushed, f, link);
+	d->nflushed++;
+	hb_timer_set(d->step, 0);
+}
+
+static void
+remove_file(struct q_drop_file *f)
+{
+	char path[Q_DROP_PATH];
+
+	q_drop_path(f->d->dir, f->name, path);
+	if (unlink(path) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
+		    hb_kv_str(HB_K_ERROR, strerror(errno)));
+}
+
+/* Into corrupt/; what is no plain file holds no mail and is removed. */
+static int
+move_aside(struct q_drop_file *f)
+{
+	char from[Q_DROP_PATH], to[Q_DROP_PATH];
+	struct stat st;
+
+	q_drop_path(f->d->dir, f->name, from);
+	q_drop_path(f->d->corrupt, f->name, to);
+	if (lstat(from, &st) == 0 && !S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? rmdir(from) : unlink(from);
+	f->d->n_corrupt++;
+	(void)mkdir(f->d->corrupt, 0700);
+	return rename(from, to);
+}
+
+static void
+set_aside(struct q_drop_file *f, const char *why)
+{
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_str(HB_K_FILE, f->name),
+	    hb_kv_str(HB_K_ERROR, why));
+	if (move_aside(f) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT,
+		    hb_kv_str(HB_K_FILE, f->name),
+		    hb_kv_str(HB_K_ACTION, "move"),
+		    hb_kv_str(HB_K_ERROR, strerror(errno)));
+	if (f->large >= 0)
+		q_spool_large_discard(f->d->q->spool, f->env.id);
+	end_file(f);
+}
+
+/* Not now: the disk is full, or so.  The file stays where it is. */
+static void
+leave_for_later(struct q_drop_file *f, int err)
+{
+	struct q_drop *d = f->d;
+
+	HB_LOG(HB_LOG_WARN, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, f->name),
+	    hb_kv_str(HB_K_STATE, "waits"),
+	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	if (f->large >= 0) /* the next try has another name */
+		q_spool_large_discard(d->q->spool, f->env.id);
+	end_file(f);
+	q_drop_pause(d);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct q_drop_file *f = ctx;
+	const char *demand = hb_env_tls_demand(f->env.flags);
+	struct hb_arena *a = f->arena;
+
+	if (err < 0) {
+		leave_for_later(f, err);
+		return;
+	}
+	hb_stat(HB_STAT_ACCEPTED_MAILDROP);
+	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, f->env.id),
+	    hb_kv_span(HB_K_FROM, f->env.sender),
+	    hb_kv_str(HB_K_CLIENT, "local"),
+	    hb_kv_span(HB_K_USER, f->env.user),
+	    hb_kv_int(HB_K_SIZE, (int64_t)f->env.size),
+	    hb_kv_int(HB_K_NRCPT, (int64_t)f->nrcpt),
+	    hb_kv_str(HB_K_TLS, "none"),
+	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)));
+	remove_file(f);
+	f->arena = NULL;
+	q_accept(f->d->q, a, &f->env, f->rcpts, f->nrcpt);
+	end_file(f);
+}
+
+static void
+commit(struct q_drop_file *f)
+{
+	struct q_body b = { .bytes = hb_buf_span(&f->body),
+		.large = f->large >= 0, .size = f->env.size,
+		.crc = f->body_crc };
+	unsigned seen = hb_wire_end(&f->wire);
+	int err;
+
+	if (f->crc != f->head.crc || (seen & HB_WIRE_FAULTS) != 0) {
+		set_aside(f, f->crc != f->head.crc
+			? hb_strerror(HB_E_CORRUPT) : hb_wire_fault(seen));
+		return;
+	}
+	f->env.flags |= ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
+	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0);
+	if (b.large) {
+		b.bytes = HB_SPAN_NONE;
+		f->env.flags |= HB_ENV_LARGE;
+		close(f->large);
+		f->large = -1;
+	}
+	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &b,
+	    on_durable, f);
+	if (err < 0 && b.large)
+		q_spool_large_discard(f->d->q->spool, f->env.id);
+	if (err < 0)
+		leave_for_later(f, err);
+	else
+		is_being_flushed(f);
+}
+
+/* Exactly N bytes of the file, appended to OUT.  0, HB_E_MORE, HB_E_IO. */
+static int
+read_bytes(const struct q_drop_file *f, size_t n, struct hb_buf *out)
+{
+	while (n > 0) {
+		unsigned char *room;
+		ssize_t got;
+
+		if (hb_buf_reserve(out, n, &room) < 0)
+			return HB_E_LIMIT;
+		got = read(f->fd, room, n);
+		if (got <= 0)
+			return got == 0 ? HB_E_MORE : HB_E_IO;
+		hb_buf_added(out, (size_t)got);
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* Takes a slice of the body. */
+static void
+copy_slice(struct q_drop_file *f)
+{
+	size_t n = f->left < SLICE ? (size_t)f->left : SLICE;
+	size_t from = f->body.n;
+	struct hb_span got;
+	int err = read_bytes(f, n, &f->body);
+
+	if (err < 0) {
+		set_aside(f, hb_strerror(err));
+		return;
+	}
+	got = hb_span_from(hb_buf_span(&f->body), from);
+	f->crc = hb_crc32c(f->crc, got);
+	f->body_crc = hb_crc32c(f->body_crc, got);
+	f->left -= n;
+	f->d->nread += n;
+	(void)hb_wire_feed(&f->wire, got);
+	if (f->large >= 0) {
+		err = q_write_all(f->large, hb_buf_span(&f->body));
+		hb_buf_clear(&f->body);
+	}
+	if (err < 0)
+		leave_for_later(f, err);
+	else if (f->left > 0)
+		hb_timer_set(f->d->step, 0);
+	else
+		commit(f);
+}
+
+/* RFC 5321 s4.4, for a message that came without SMTP. */
+static void
+put_received(struct q_drop_file *f, uid_t uid)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(f->env.arrived_ms, when);
+	hb_buf_addf(&f->body, "Received: by %s (Hauberk, from userid %u)\r\n"
+	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname, (unsigned)uid,
+	    (unsigned long long)f->env.id, when);
+	f->body_crc = hb_crc32c(0, hb_buf_span(&f->body));
+	f->env.size = f->body.n + f->head.body_n;
+}
+
+static int
+start_body(struct q_drop_file *f, uid_t uid)
+{
+	int err = 0;
+
+	put_received(f, uid);
+	hb_wire_init(&f->wire);
+	f->left = f->head.body_n;
+	if (f->env.size > HB_MAX_LARGE_MESSAGE)
+		err = q_spool_large_create(f->d->q->spool, f->env.id, &f->large);
+	if (f->large >= 0) {
+		err = q_write_all(f->large, hb_buf_span(&f->body));
+		hb_buf_clear(&f->body);
+	}
+	return err;
+}
+
+static void
+complete_env(struct q_drop_file *f, uid_t uid)
+{
+	struct hb_env *e = &f->env;
+	char user[24];
+
+	snprintf(user, sizeof(user), "uid:%u", (unsigned)uid);
+	e->id = q_new_id(f->d->q, Q_DROP_INSTANCE);
+	e->arrived_ms = hb_now_ms();
+	q_stamp_env(f->d->q, e);
+	e->parent = 0;
+	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
+	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)) | HB_ENV_LOCAL;
+	/* the owner of the file, whatever stands in it */
+	e->user = hb_arena_span(f->arena, hb_span_str(user));
+	e->client = e->helo = e->tls = e->mail_auth = HB_SPAN_NONE;
+	e->with = HB_SPAN("local");
+}
+
+static int
+take_rcpts(struct q_drop_file *f, struct hb_span s)
+{
+	size_t cap = 16, most = f->d->q->env->conf->max_recipients;
+	struct hb_rcpt *v = hb_calloc(cap, sizeof(*v)), r;
+	int got, err = 0;
+
+	f->nrcpt = 0;
+	while (err == 0 && (got = hb_drop_rcpt(&s, &r)) > 0) {
+		if (f->nrcpt == cap)
+			v = hb_realloc(v, (cap *= 2) * sizeof(*v));
+		err = f->nrcpt == most ? HB_E_LIMIT
+		    : hb_intake_rcpt(&r, f->arena, &v[f->nrcpt],
+			  &f->env.flags);
+		f->nrcpt += err == 0;
+	}
+	f->nrcpt = q_rcpts_unique(v, f->nrcpt);
+	f->rcpts = hb_arena_alloc(f->arena, f->nrcpt * sizeof(*v));
+	memcpy(f->rcpts, v, f->nrcpt * sizeof(*v));
+	free(v);
+	if (err == 0 && got < 0)
+		err = got;
+	return err < 0 ? err : f->nrcpt == 0 ? HB_E_SYNTAX : 0;
+}
+
+/* Head, envelope and recipients. */
+static int
+take_records(struct q_drop_file *f, uint64_t size)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	struct hb_span all;
+	int err = read_bytes(f, HB_DROP_HEAD, &b);
+
+	if (err == 0)
+		err = hb_drop_head_parse(hb_buf_span(&b), &f->head);
+	if (err == 0 && size != HB_DROP_HEAD + f->head.body_n +
+	    f->head.env_n + f->head.rcpts_n)
+		err = HB_E_MORE;
+	hb_buf_clear(&b);
+	if (err == 0)
+		err = read_bytes(f, (size_t)f->head.env_n + f->head.rcpts_n, &b);
+	f->d->nread += b.n;
+	if (err == 0) {
+		f->crc = hb_crc32c(0, hb_buf_span(&b));
+		all = hb_arena_span(f->arena, hb_buf_span(&b));
+		err = hb_drop_env(hb_span_head(all, f->head.env_n), &f->env);
+		if (err == 0)
+			err = hb_intake_env(&f->env, f->arena);
+		if (err == 0)
+			err = take_rcpts(f, hb_span_from(all, f->head.env_n));
+	}
+	hb_buf_free(&b);
+	return err;
+}
+
+static void
+take_file(struct q_drop_file *f)
+{
+	struct stat st;
+	int err;
+
+	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		set_aside(f, "no plain file");
+		return;
+	}
+	f->arena = hb_arena_new();
+	err = take_records(f, (uint64_t)st.st_size);
+	if (err < 0) {
+		set_aside(f, hb_strerror(err));
+		return;
+	}
+	if (f->head.body_n > f->d->q->env->conf->max_message_size) {
+		set_aside(f, "larger than max-message-size");
+		return;
+	}
+	if (q_spool_space(f->d->q->spool) < f->head.body_n + OTHERS_ROOM) {
+		leave_for_later(f, HB_E_NOSPACE);
+		return;
+	}
+	complete_env(f, st.st_uid);
+	err = start_body(f, st.st_uid);
+	if (err < 0)
+		leave_for_later(f, err);
+	else
+		copy_slice(f);
+}
+
+bool
+q_drop_is_ready(const struct q_drop *d)
+{
+	return d->file == NULL && d->nflushed < FLUSHED_MAX;
+}
+
+bool
+q_drop_has(const struct q_drop *d, const char *name)
+{
+	const struct q_drop_file *f;
+
+	if (d->file != NULL && strcmp(name, d->file->name) == 0)
+		return true;
+	TAILQ_FOREACH(f, &d->flushed, link)
+		if (strcmp(name, f->name) == 0)
+			return true;
+	return false;
+}
+
+/* Does E say nothing of the file, but that none can be opened now? */
+static bool
+is_passing(int e)
+{
+	return e == EMFILE || e == ENFILE || e == ENOMEM || e == EIO;
+}
+
+void
+q_drop_take(struct q_drop *d, const char *name)
+{
+	struct q_drop_file *f = HB_NEW(struct q_drop_file);
+	char path[Q_DROP_PATH];
+
+	f->d = d;
+	f->large = -1;
+	f->body = HB_BUF_INIT(0);
+	if (hb_span_copy(hb_span_str(name), f->name, sizeof(f->name)) < 0)
+		HB_BUG("the name of a drop is too long");
+	d->file = f;
+	q_drop_path(d->dir, name, path);
+	f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (f->fd >= 0)
+		take_file(f);
+	else if (errno == ENOENT)
+		end_file(f);
+	else if (is_passing(errno))
+		leave_for_later(f, HB_E_IO);
+	else
+		set_aside(f, strerror(errno));
+}
+
+/* The next slice, or the next files: small ones share a turn, too. */
+void
+q_drop_step(void *ctx)
+{
+	struct q_drop *d = ctx;
+
+	d->nread = 0;
+	if (d->file != NULL)
+		copy_slice(d->file);
+	while (q_drop_is_ready(d) && d->nread < SLICE && q_drop_next(d))
+		continue;
+}

@@ -1,0 +1,58 @@
+/*
+ * Notices about messages: RFC 3464 in the frame of RFC 6522.  Floor 2, pure.
+ *
+ *	multipart/report; report-type=delivery-status
+ *	  text/plain               for a person: what, to whom, why
+ *	  message/delivery-status  for a program
+ *	  message/rfc822, or text/rfc822-headers
+ */
+#ifndef QUEUE_MANAGER_DSN_H
+#define QUEUE_MANAGER_DSN_H
+
+#include "common/proto/envelope.h"
+
+enum q_dsn_kind { Q_DSN_FAILED, Q_DSN_DELAYED, Q_DSN_KIND_COUNT };
+
+struct q_dsn_rcpt {
+	struct hb_span address, original, orcpt; /* orcpt: as in hb_rcpt */
+	struct hb_outcome outcome;
+};
+
+struct q_dsn {
+	enum q_dsn_kind kind;
+	struct hb_span hostname;
+	uint64_t id;	 /* of the notice */
+	uint64_t parent; /* of the message it is about */
+	struct hb_span to;
+	struct hb_span envid; /* xtext, as in hb_env */
+	int64_t now_ms, arrived_ms;
+	int64_t retry_until_ms; /* DELAYED: when it will be given up */
+	const struct q_dsn_rcpt *rcpts;
+	size_t n;
+	/* The message in wire form, or as much of its beginning as there is;
+	 * the headers of it are returned, or all of it. */
+	struct hb_span message;
+	bool whole; /* return all if it is 7bit: message is complete */
+	/* Random, so that nobody whose text is in the notice could write its
+	 * boundary. */
+	uint64_t nonce;
+};
+
+/*
+ * Appends the notice, header and body, in wire form (CRLF, dots stuffed) to
+ * OUT, an unbounded buffer.  Returns HB_ENV_DOTTED if it applies.  Nothing in
+ * it is above 127: a notice has to arrive, by hosts without 8BITMIME too.  Of
+ * a message with such bytes the headers alone are returned, encoded where
+ * they have some.  Text of remote servers is made harmless: no control
+ * character, lines folded (RFC 5322 s2.1.1).
+ */
+uint32_t q_dsn_write(const struct q_dsn *d, struct hb_buf *out);
+
+/* The header section of MESSAGE with its last CRLF, without the empty line;
+ * all of it when there is no empty line. */
+struct hb_span q_dsn_headers(struct hb_span message);
+/* The value of the first field NAME in HEADERS, unfolded only at its ends;
+ * empty when missing. */
+struct hb_span q_dsn_field(struct hb_span headers, const char *name);
+
+#endif

@@ -1,0 +1,188 @@
+/*
+ * Changes that must become durable, however long that takes.  Floor 4.  The
+ * spool says when a change is lost (a failed flush, a full disk); what was
+ * delivered cannot be undone, so it is recorded again until it stays.
+ */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+
+struct record {
+	TAILQ_ENTRY(record) link;
+	struct q *q;
+	struct hb_arena *arena; /* owns this */
+	uint64_t id;
+	struct q_change *c;
+	size_t n;
+	void (*done)(void *ctx);
+	void *ctx;
+};
+TAILQ_HEAD(records, record);
+
+struct q_recordlist {
+	struct records again;
+	struct hb_timer *timer;
+};
+
+static void
+copy_rcpt(struct hb_arena *a, struct q_change *c)
+{
+	struct hb_rcpt *r = hb_arena_alloc(a, sizeof(*r));
+
+	*r = *c->rcpt;
+	r->address = hb_arena_span(a, r->address);
+	r->orcpt = hb_arena_span(a, r->orcpt);
+	r->original = hb_arena_span(a, r->original);
+	r->route = hb_arena_span(a, r->route);
+	r->owner = hb_arena_span(a, r->owner);
+	c->rcpt = r;
+}
+
+static void
+copy_outcome(struct hb_arena *a, struct q_change *c)
+{
+	struct hb_outcome *o = hb_arena_alloc(a, sizeof(*o));
+
+	*o = *c->outcome;
+	o->status = hb_arena_span(a, o->status);
+	o->text = hb_arena_span(a, o->text);
+	o->mx = hb_arena_span(a, o->mx);
+	o->tls = hb_arena_span(a, o->tls);
+	o->sts = hb_arena_span(a, o->sts);
+	o->policy_id = hb_arena_span(a, o->policy_id);
+	o->addr = hb_arena_span(a, o->addr);
+	c->outcome = o;
+}
+
+static void
+end(struct record *r)
+{
+	struct hb_arena *a = r->arena;
+
+	if (r->done != NULL)
+		r->done(r->ctx);
+	hb_arena_free(&a);
+}
+
+static void
+later(struct record *r, int err)
+{
+	struct q_recordlist *l = r->q->records;
+
+	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_id(HB_K_MSG, r->id),
+	    hb_kv_str(HB_K_STATE, "not-recorded"),
+	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	TAILQ_INSERT_TAIL(&l->again, r, link);
+	if (!hb_timer_is_set(l->timer))
+		hb_timer_set(l->timer, Q_RESCUE_MS);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct record *r = ctx;
+
+	if (err == 0)
+		end(r);
+	else
+		later(r, err);
+}
+
+/* A message that is no longer there needs no record. */
+static void
+on_gone(struct record *r)
+{
+	r->c = NULL;
+	TAILQ_INSERT_TAIL(&r->q->records->again, r, link);
+	hb_timer_set(r->q->records->timer, 0);
+}
+
+static void
+try_record(struct record *r)
+{
+	int err = q_spool_change(r->q->spool, r->id, r->c, r->n, on_durable, r);
+
+	if (err == HB_E_NOTFOUND)
+		on_gone(r);
+	else if (err < 0)
+		later(r, err);
+}
+
+static void
+on_timer(void *ctx)
+{
+	struct q_recordlist *l = ctx;
+	struct records todo = TAILQ_HEAD_INITIALIZER(todo);
+	struct record *r;
+
+	TAILQ_CONCAT(&todo, &l->again, link);
+	while ((r = TAILQ_FIRST(&todo)) != NULL) {
+		TAILQ_REMOVE(&todo, r, link);
+		if (r->c == NULL)
+			end(r);
+		else
+			try_record(r);
+	}
+}
+
+static struct q_recordlist *
+list_of(struct q *q)
+{
+	if (q->records == NULL) {
+		q->records = HB_NEW(struct q_recordlist);
+		TAILQ_INIT(&q->records->again);
+		q->records->timer = hb_timer_new(q->loop, on_timer,
+		    q->records);
+	}
+	return q->records;
+}
+
+void
+q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
+    void (*done)(void *ctx), void *ctx)
+{
+	struct hb_arena *a = hb_arena_new();
+	struct record *r = hb_arena_alloc(a, sizeof(*r));
+
+	(void)list_of(q);
+	r->q = q;
+	r->arena = a;
+	r->id = id;
+	r->n = n;
+	r->done = done;
+	r->ctx = ctx;
+	r->c = hb_arena_alloc(a, n * sizeof(*c));
+	memcpy(r->c, c, n * sizeof(*c));
+	for (size_t i = 0; i < n; i++) {
+		if (c[i].kind == Q_CHANGE_TRIED)
+			r->c[i].stamp = q_stamp(q);
+		r->c[i].route = hb_arena_span(a, c[i].route);
+		if (c[i].rcpt != NULL)
+			copy_rcpt(a, &r->c[i]);
+		if (c[i].outcome != NULL)
+			copy_outcome(a, &r->c[i]);
+	}
+	try_record(r);
+}
+
+void
+q_records_free(struct q *q)
+{
+	struct record *r;
+
+	if (q->records == NULL)
+		return;
+	while ((r = TAILQ_FIRST(&q->records->again)) != NULL) {
+		struct hb_arena *a = r->arena;
+
+		TAILQ_REMOVE(&q->records->again, r, link);
+		hb_arena_free(&a);
+	}
+	hb_timer_free(&q->records->timer);
+	free(q->records);
+	q->records = NULL;
+}

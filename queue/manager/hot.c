@@ -1,0 +1,162 @@
+/* Envelopes in memory: those in use, and as many as the cache holds; others
+ * are read from the spool again.  Floor 4. */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+
+void
+q_hot_drop(struct q *q, struct q_msg *m)
+{
+	struct q_hot *h = m->user;
+	struct hb_arena *a;
+
+	if (h == NULL)
+		return;
+	m->user = NULL;
+	TAILQ_REMOVE(&q->hots, h, link);
+	q->nhots--;
+	q_places_free(&h->places);
+	a = h->arena;
+	hb_arena_free(&a);
+}
+
+void
+q_hot_put(struct q *q, struct q_msg *m, struct hb_arena *arena,
+    const struct hb_env *env, struct hb_rcpt *rcpts, size_t n)
+{
+	struct q_hot *h = hb_arena_alloc(arena, sizeof(*h));
+
+	if (q->nhots >= Q_HOT_MAX)
+		q_hot_drop(q, TAILQ_FIRST(&q->hots)->msg);
+	*h = (struct q_hot){ .msg = m, .arena = arena, .env = *env,
+		.rcpts = rcpts, .n = n, .room = n };
+	m->user = h;
+	TAILQ_INSERT_TAIL(&q->hots, h, link);
+	q->nhots++;
+}
+
+/* Recipients under way know where they go; the spool does not. */
+static void
+add_routes(struct q_hot *h)
+{
+	for (struct q_rcpt *r = h->msg->rcpts; r != NULL; r = r->mnext) {
+		struct hb_rcpt *rcpt =
+		    r->dest != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+
+		if (rcpt != NULL && rcpt->route.n == 0)
+			rcpt->route = hb_arena_span(h->arena,
+			    q_dest_route(r->dest));
+	}
+}
+
+/* What is used stays longest. */
+static struct q_hot *
+used(struct q *q, struct q_hot *h)
+{
+	TAILQ_REMOVE(&q->hots, h, link);
+	TAILQ_INSERT_TAIL(&q->hots, h, link);
+	return h;
+}
+
+struct q_hot *
+q_hot_get(struct q *q, struct q_msg *m)
+{
+	struct hb_arena *a;
+	struct hb_env env;
+	struct hb_rcpt *rcpts;
+	size_t n;
+	int err;
+
+	if (m->user != NULL)
+		return used(q, m->user);
+	a = hb_arena_new();
+	err = q_spool_load(q->spool, m->id, a, &env, &rcpts, &n);
+	if (err == 0) {
+		q_hot_put(q, m, a, &env, rcpts, n);
+		add_routes(m->user);
+		return m->user;
+	}
+	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_id(HB_K_MSG, m->id),
+	    hb_kv_str(HB_K_STATE, "not-readable"),
+	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
+	hb_arena_free(&a);
+	return NULL;
+}
+
+struct hb_rcpt *
+q_hot_rcpt(const struct q_hot *h, uint32_t idx)
+{
+	const struct hb_rcpt *r = hb_rcpt_find(h->rcpts, h->n, idx);
+
+	return r != NULL ? &h->rcpts[r - h->rcpts] : NULL;
+}
+
+static void
+grow(struct q_hot *h)
+{
+	struct hb_rcpt *v;
+
+	h->room = h->room * 2 + 4;
+	v = hb_arena_alloc(h->arena, h->room * sizeof(*v));
+	if (h->n > 0)
+		memcpy(v, h->rcpts, h->n * sizeof(*v));
+	h->rcpts = v;
+}
+
+void
+q_hot_add(struct q_hot *h, const struct hb_rcpt *r)
+{
+	struct hb_rcpt *mine;
+
+	if (h->n == h->room)
+		grow(h);
+	mine = &h->rcpts[h->n++];
+	*mine = *r;
+	mine->address = hb_arena_span(h->arena, r->address);
+	mine->orcpt = hb_arena_span(h->arena, r->orcpt);
+	mine->original = hb_arena_span(h->arena, r->original);
+	mine->owner = hb_arena_span(h->arena, r->owner);
+	mine->route = HB_SPAN_NONE;
+	q_hot_routed(h, mine, r->route);
+}
+
+void
+q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route)
+{
+	if (!hb_span_eq(r->route, route))
+		r->route = hb_arena_span(h->arena, route);
+	if (h->places != NULL)
+		q_places_add(h->places, r);
+}
+
+/* Most messages have one recipient, and need none of this. */
+static void
+make_places(struct q *q, struct q_hot *h)
+{
+	h->places = q_places_new(&q->env->conf->deliver);
+	for (size_t i = 0; i < h->n; i++)
+		if (h->rcpts[i].route.n > 0)
+			q_places_add(h->places, &h->rcpts[i]);
+}
+
+bool
+q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
+    uint32_t self)
+{
+	if (h->places == NULL)
+		make_places(q, h);
+	return q_places_taken(h->places, h->rcpts, h->n, r, self);
+}
+
+void
+q_hot_reload(struct q *q)
+{
+	struct q_hot *h;
+
+	TAILQ_FOREACH(h, &q->hots, link)
+		q_places_free(&h->places);
+}

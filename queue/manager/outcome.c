@@ -1,0 +1,445 @@
+/*
+ * What comes of an attempt: recorded, logged, and told to the scheduler.
+ * Floor 4.
+ *
+ * A failure that somebody is to hear of is first recorded as an attempt with
+ * outcome fail, so that no crash tries it again; the recipient is done when
+ * its notice is durable.
+ */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+
+bool
+q_wants_notice(const struct q_msg *m, const struct hb_env *env,
+    const struct hb_rcpt *rcpt)
+{
+	struct hb_span to = rcpt->owner.n > 0 ? rcpt->owner : env->sender;
+
+	if (to.n == 0 || (m->flags & Q_MF_NOTICE) != 0)
+		return false; /* RFC 5321 s6.1 */
+	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_FAILURE) != 0;
+}
+
+static void
+log_delivery(const struct q *q, struct q_msg *m, const struct hb_rcpt *rcpt,
+    const struct hb_outcome *o)
+{
+	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, m->id),
+	    hb_kv_span(HB_K_RCPT, rcpt->address),
+	    hb_kv_if(rcpt->original.n > 0,
+		hb_kv_span(HB_K_ORIG, rcpt->original)),
+	    hb_kv_span(HB_K_MX, o->mx),
+	    hb_kv_if(o->addr.n > 0, hb_kv_span(HB_K_ADDR, o->addr)),
+	    hb_kv_str(HB_K_RESULT, hb_result_word(o->result)),
+	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
+	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
+	    hb_kv_span(HB_K_TLS, o->tls.n > 0 ? o->tls : HB_SPAN("none")),
+	    hb_kv_span(HB_K_STS, o->sts.n > 0 ? o->sts : HB_SPAN("none")),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(o->reason)),
+	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
+	    hb_kv_if(o->policy_id.n > 0,
+		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
+	    hb_kv_int(HB_K_DELAY_MS, q_now(q) - m->arrived_ms),
+	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
+}
+
+/* A word of our own on the channel: the same of class 5, for what waited for
+ * a channel comes back for want of it, not of time (RFC 3463 s3.8, RFC 8689
+ * s4.2.1).  NULL: it is another word. */
+static const char *
+channel_status(const struct hb_outcome *o)
+{
+	static const char *const words[] = { "5.7.0", "5.7.5", "5.7.10",
+		"5.7.30" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(words) && o->from_remote == 0 &&
+	     o->status.n > 0 && o->status.p[0] == '4'; i++)
+		if (hb_span_eq(hb_span_from(o->status, 1),
+		    hb_span_from(hb_span_str(words[i]), 1)))
+			return words[i];
+	return NULL;
+}
+
+/* Nobody's mail comes back for a mistake of the operator's, or for trouble of
+ * this server's, before its lifetime is over.  True: it was about to. */
+static bool
+spare(struct hb_outcome *o)
+{
+	if (o->result != HB_RESULT_FAIL ||
+	    hb_reason_is_final((enum hb_reason)o->reason))
+		return false;
+	o->result = HB_RESULT_DEFER;
+	o->code = 451;
+	o->status = HB_SPAN("4.3.5");
+	return true;
+}
+
+/* Turns the deferral of a final attempt into a failure for the same reason.
+ * True: it did.  An attempt that was begun before the end of the lifetime is
+ * not final: another follows, which looks at the policy once more (RFC 8461
+ * s5.1). */
+static bool
+expire(struct hb_outcome *o, bool final)
+{
+	const char *status = channel_status(o);
+
+	if (o->result != HB_RESULT_DEFER || !final)
+		return false;
+	o->result = HB_RESULT_FAIL;
+	o->expired = 1;
+	if (o->reason == HB_REASON_NONE)
+		o->reason = HB_REASON_EXPIRED;
+	/* RFC 3463 s3.5: delivery time expired */
+	o->status = status != NULL ? hb_span_str(status) : HB_SPAN("5.4.7");
+	return true;
+}
+
+/* How a deferred recipient waits. */
+enum wait { WAIT_BACKOFF, WAIT_NOW, WAIT_IN_LINE };
+struct when {
+	enum wait how;
+	int64_t line_ms; /* WAIT_IN_LINE: the next probe */
+	uint8_t jitter;
+	bool logged; /* by the delivery worker */
+};
+
+/* An expanded recipient has its route on the disk; another one's is recorded
+ * where one more may lead to the same place. */
+static void
+apply_ok(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
+    struct hb_span tls, struct q_change *c)
+{
+	c->kind = Q_CHANGE_DONE;
+	if (rcpt != NULL && r->msg->next_idx > 1 &&
+	    (rcpt->flags & HB_RCPT_EXPANDED) == 0)
+		c->route = rcpt->route;
+	hb_stat_delivered(tls);
+	q_sched_done(q->sched, r);
+}
+
+static void
+apply_fail(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
+    const struct hb_outcome *o, struct q_change *c)
+{
+	struct q_hot *h = q_hot_get(q, r->msg);
+
+	hb_stat(HB_STAT_FAILED);
+	if (h == NULL || rcpt == NULL || !q_wants_notice(r->msg, &h->env, rcpt)) {
+		c->kind = Q_CHANGE_DONE;
+		q_sched_done(q->sched, r);
+		return;
+	}
+	q_sched_fail(q->sched, r, o, q_now(q));
+	c->kind = Q_CHANGE_TRIED;
+	c->attempts = r->attempts;
+	c->next_ms = q_now(q);
+}
+
+static void
+apply_defer(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
+    const struct when *w, struct q_change *c)
+{
+	int64_t at = q_now(q);
+
+	hb_stat(HB_STAT_DEFERRED);
+	if (w->how == WAIT_IN_LINE)
+		at = w->line_ms;
+	else if (w->how == WAIT_BACKOFF)
+		at += q_sched_backoff(q->sched, r->attempts + 1u, w->jitter);
+	c->kind = Q_CHANGE_TRIED;
+	c->attempts = r->attempts + 1u;
+	c->next_ms = at;
+	if (w->how == WAIT_IN_LINE && r->dest != NULL)
+		q_sched_wait(q->sched, r, o);
+	else
+		q_sched_defer(q->sched, r, o, at);
+}
+
+/* Fills C.  R may be gone afterwards, its message is not. */
+static void
+apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
+    const struct when *w, struct q_change *c)
+{
+	struct q_msg *m = r->msg;
+	struct q_hot *h = q_hot_get(q, m);
+	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+
+	*c = (struct q_change){ .idx = r->idx, .outcome = o };
+	if (rcpt != NULL && !w->logged)
+		log_delivery(q, m, rcpt, o);
+	q_trace_add(q, m->id, "attempt", r->idx,
+	    rcpt != NULL ? rcpt->address : HB_SPAN_NONE, o);
+	if (o->result == HB_RESULT_OK)
+		apply_ok(q, r, rcpt, o->tls, c);
+	else if (o->result == HB_RESULT_FAIL)
+		apply_fail(q, r, rcpt, o, c);
+	else
+		apply_defer(q, r, o, w, c);
+	if (o->result == HB_RESULT_DEFER)
+		q_blame(q, rcpt, o);
+}
+
+void
+q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
+{
+	struct q_msg *m = r->msg;
+	struct hb_outcome mine = *o;
+	struct when w = { .how = WAIT_BACKOFF,
+		.jitter = (uint8_t)hb_random_below(256) };
+	struct q_change c;
+
+	(void)spare(&mine);
+	(void)expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
+	apply(q, r, &mine, &w, &c);
+	q_record(q, m->id, &c, 1, NULL, NULL);
+	q_finish_if_empty(q, m);
+	q_kick(q);
+}
+
+/* Jobs. */
+
+struct q_work *
+q_work_new(struct q *q, struct q_batch *job)
+{
+	struct q_work *w = HB_NEW(struct q_work);
+
+	w->q = q;
+	w->job = job;
+	w->no = job->no;
+	w->worker = job->worker;
+	w->local = job->worker == q->workers;
+	w->arena = hb_arena_new();
+	job->user = w;
+	TAILQ_INSERT_TAIL(&q->works, w, link);
+	return w;
+}
+
+void
+q_work_free(struct q_work *w)
+{
+	TAILQ_REMOVE(&w->q->works, w, link);
+	if (w->is_dirty)
+		TAILQ_REMOVE(&w->q->dirty, w, dirty);
+	if (w->helper != NULL)
+		hb_peer_free(&w->helper);
+	if (w->job != NULL) {
+		q_sched_job_end(w->q->sched, w->job);
+		free(w->job);
+	}
+	hb_arena_free(&w->arena);
+	free(w);
+}
+
+static void
+make_dirty(struct q_work *w)
+{
+	if (w->is_dirty)
+		return;
+	w->is_dirty = true;
+	TAILQ_INSERT_TAIL(&w->q->dirty, w, dirty);
+	q_kick(w->q);
+}
+
+void
+q_work_result(struct q_work *w, const struct hb_outcome *o)
+{
+	struct hb_outcome *mine;
+
+	if (w->n == Q_JOB_RCPTS || w->ended)
+		return;
+	mine = &w->results[w->n++];
+	*mine = *o;
+	mine->at_ms = hb_now_ms();
+	mine->status = hb_arena_span(w->arena, o->status);
+	mine->text = hb_arena_span(w->arena, o->text);
+	mine->mx = hb_arena_span(w->arena, o->mx);
+	mine->tls = hb_arena_span(w->arena, o->tls);
+	mine->sts = hb_arena_span(w->arena, o->sts);
+	mine->policy_id = hb_arena_span(w->arena, o->policy_id);
+	mine->addr = hb_arena_span(w->arena, o->addr);
+	make_dirty(w);
+}
+
+void
+q_work_end(struct q_work *w)
+{
+	w->ended = true;
+	make_dirty(w);
+}
+
+static struct q_rcpt *
+take_rcpt(struct q_batch *job, uint32_t idx)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->rcpts[i] != NULL && job->rcpts[i]->idx == idx)
+			return job->rcpts[i];
+	return NULL;
+}
+
+/* Those that got no outcome: their worker ended, or forgot them. */
+static void
+fill_missing(struct q_work *w)
+{
+	for (size_t i = 0; i < w->job->n && w->n < Q_JOB_RCPTS; i++) {
+		struct q_rcpt *r = w->job->rcpts[i];
+		bool known = r == NULL;
+
+		for (size_t k = 0; k < w->n && !known; k++)
+			known = w->results[k].idx == r->idx;
+		if (known)
+			continue;
+		w->results[w->n++] = (struct hb_outcome){
+			.idx = r->idx,
+			.result = HB_RESULT_DEFER,
+			.status = HB_SPAN("4.3.0"),
+			.reason = w->reason,
+			.at_ms = hb_now_ms(),
+			.text = hb_span_str(hb_reason_text(w->reason)),
+		};
+	}
+}
+
+static bool
+is_trouble(enum hb_reason r)
+{
+	return r == HB_REASON_CONNECT_REFUSED || r == HB_REASON_CONNECT_TIMEOUT ||
+	    r == HB_REASON_CONNECT_FAILED || r == HB_REASON_CONNECTION_LOST ||
+	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN ||
+	    r == HB_REASON_BACKEND;
+}
+
+/* Tells the scheduler how the destination does; says how recipients wait. */
+static struct when
+judge_destination(struct q_work *w)
+{
+	struct when when = { .how = WAIT_BACKOFF, .jitter = w->job->jitter };
+	const struct hb_outcome *last = w->n > 0 ? &w->results[w->n - 1] : NULL;
+
+	if (w->unreachable && last != NULL)
+		when.line_ms = q_sched_unreachable(w->q->sched, w->job, last,
+		    q_now(w->q));
+	if (when.line_ms > 0) {
+		when.how = WAIT_IN_LINE;
+	} else if (w->reason != HB_REASON_ROLE_LOST) {
+		q_sched_reached(w->q->sched, w->job,
+		    last != NULL && is_trouble(last->reason));
+	}
+	return when;
+}
+
+/* A lost role is no fault of the message, the first time. */
+static bool
+goes_at_once(const struct q_rcpt *r, const struct hb_outcome *o)
+{
+	struct hb_outcome before;
+
+	q_last_outcome(r->last, &before);
+	return o->reason == HB_REASON_ROLE_LOST &&
+	    before.reason != HB_REASON_ROLE_LOST;
+}
+
+static void
+on_recorded(void *ctx)
+{
+	struct q_work *w = ctx;
+
+	w->recording--;
+	make_dirty(w);
+}
+
+/* Turns results into changes; deferrals wait for the end of the job. */
+static size_t
+apply_results(struct q_work *w, struct q_change *c)
+{
+	struct when when = { 0 };
+	size_t n = 0, came = w->n;
+
+	if (w->ended) {
+		fill_missing(w);
+		when = judge_destination(w);
+		w->settled = 0;
+	}
+	for (size_t i = w->settled; i < w->n; i++) {
+		struct hb_outcome *o = &w->results[i];
+		struct q_rcpt *r = take_rcpt(w->job, o->idx);
+		struct when mine = when;
+
+		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
+			continue;
+		mine.logged = !w->local && i < came;
+		if (spare(o))
+			mine.logged = false;
+		if (expire(o, w->job->final))
+			mine.logged = false;
+		if (goes_at_once(r, o))
+			mine.how = WAIT_NOW;
+		apply(w->q, r, o, &mine, &c[n++]);
+	}
+	w->settled = w->n;
+	return n;
+}
+
+static void
+end_job(struct q_work *w)
+{
+	q_sched_job_end(w->q->sched, w->job);
+	free(w->job);
+	w->job = NULL;
+	if (w->helper != NULL)
+		hb_peer_free(&w->helper);
+}
+
+static void
+settle(struct q_work *w)
+{
+	struct q_change c[Q_JOB_RCPTS + 1];
+	struct q_msg *m = w->job->msg;
+	uint64_t id = m != NULL ? m->id : 0;
+	size_t n = apply_results(w, c);
+	bool over = m != NULL && m->live == 0;
+
+	if (over)
+		c[n++] = (struct q_change){ .kind = Q_CHANGE_FINISHED };
+	if (n > 0) {
+		w->recording++;
+		q_record(w->q, id, c, n, on_recorded, w);
+	}
+	if (w->ended)
+		end_job(w);
+	if (over) {
+		q_trace_add(w->q, id, "finished", 0, HB_SPAN_NONE, NULL);
+		q_forget(w->q, m);
+	}
+	q_kick(w->q);
+}
+
+static void
+acknowledge(struct q_work *w)
+{
+	struct ipc_job_ack m = { .job = w->no };
+	struct hb_peer *p = w->local ? NULL : w->q->delivery[w->worker].peer;
+
+	if (p != NULL && w->reason != HB_REASON_ROLE_LOST)
+		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
+	q_work_free(w);
+}
+
+void
+q_settle_dirty(struct q *q)
+{
+	struct q_work *w;
+
+	while ((w = TAILQ_FIRST(&q->dirty)) != NULL) {
+		TAILQ_REMOVE(&q->dirty, w, dirty);
+		w->is_dirty = false;
+		if (w->job != NULL)
+			settle(w);
+		if (w->job == NULL && w->recording == 0 && !w->loading)
+			acknowledge(w);
+	}
+}

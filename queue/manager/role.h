@@ -1,0 +1,311 @@
+/*
+ * The queue manager's state and what its files offer each other.  Floor 4.
+ *
+ *	core.c     state, scheduler actions, messages that come and go
+ *	durable.c  changes that must become durable
+ *	hot.c      envelopes in memory
+ *	txn.c      messages from smtpd
+ *	expand.c   questions to router
+ *	job.c      jobs at delivery workers; outcome.c what comes of them;
+ *	           blame.c what the operator has to mend
+ *	local.c    jobs at helpers
+ *	bounce.c   notices
+ *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
+ *	           next
+ *	storage.c  STORE_* of delivery
+ *	ctl.c      questions of control; trace.c recent events of a message
+ *	export.c   mail that waits leaves for another host
+ *	import.c   and comes in
+ *	main.c     the role
+ */
+#ifndef QUEUE_MANAGER_ROLE_H
+#define QUEUE_MANAGER_ROLE_H
+
+#include <sys/queue.h>
+
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/io/rolemain.h"
+#include "common/proto/route.h"
+#include "common/proto/stats.h"
+#include "queue/sched/clock.h"
+#include "queue/manager/places.h"
+#include "queue/sched/sched.h"
+#include "queue/spool/spool.h"
+#include "queue/spool/store.h"
+
+struct q_ask;
+struct q_txn;
+struct q_drop;
+struct q_trace;
+
+enum {
+	Q_HOT_MAX = 2048,	     /* envelopes kept in memory */
+	Q_RESCUE_MS = 1000,	     /* between tries to record an outcome */
+	Q_CLAIMS_MS = 2000,	     /* wait for claims after a start */
+	Q_STOP_MS = 10000,	     /* wait for results at the end */
+	Q_PEER_BYTES = 8 << 20,	     /* waiting output that stops new jobs */
+	Q_TXN_BYTES = 256 << 20,     /* mail being received, all together */
+	Q_NOTICE_RCPTS = 500,	     /* recipients in one notice */
+	Q_NOTICE_FULL = 50000,	     /* a longer message is not returned whole */
+	Q_NOTICE_INSTANCE = 255,     /* in the ids of messages made here */
+	Q_DROP_INSTANCE = 254
+};
+
+/* Envelope and recipients of a live message. */
+struct q_hot {
+	TAILQ_ENTRY(q_hot) link;
+	struct q_msg *msg;
+	struct hb_arena *arena; /* owns all below */
+	struct hb_env env;
+	struct hb_rcpt *rcpts; /* in order of idx */
+	size_t n, room;
+	struct q_places *places; /* of those with a route; NULL: not made */
+};
+TAILQ_HEAD(q_hots, q_hot);
+
+/* A job and what is known of its outcome; outlives the scheduler's part until
+ * all of it is durable. */
+struct q_work {
+	TAILQ_ENTRY(q_work) link, dirty;
+	struct q *q;
+	struct q_batch *job;    /* NULL: the scheduler is done with it */
+	struct hb_peer *helper; /* local jobs */
+	uint32_t no;
+	unsigned worker;
+	struct hb_arena *arena;
+	struct hb_outcome results[Q_JOB_RCPTS];
+	size_t n, settled; /* settled: the first of them that are not */
+	unsigned recording;
+	enum hb_reason reason;
+	bool local, loading, ended, unreachable, is_dirty;
+};
+TAILQ_HEAD(q_works, q_work);
+
+struct q_delivery {
+	struct q *q;
+	unsigned instance;
+	struct hb_peer *peer; /* NULL: down */
+	struct hb_timer *claims; /* runs while claims are waited for */
+	bool ready, full;
+	bool claiming; /* until its CLAIMS_END */
+	unsigned life; /* of its channel: each has another number */
+};
+
+struct q_recordlist;
+struct q_walks;
+TAILQ_HEAD(q_asklist, q_ask);
+
+struct q {
+	struct hb_role_env *env;
+	struct hb_loop *loop;
+	struct q_flush *flush;
+	struct q_spool *spool;
+	struct q_store *store;
+	struct q_sched *sched;
+	struct q_clock clock;
+	int64_t off_ms; /* of the wall clock, as was said last */
+	struct hb_hook *hook;	/* runs the scheduler at the end of a turn */
+	struct hb_timer *timer; /* and when something is due */
+	struct hb_timer *gate;	/* the start: claims of all workers first */
+	bool gated, stopping, paused;
+	bool blamed[HB_REASON_COUNT]; /* told to the operator */
+	struct hb_timer *stop;
+	int64_t stop_at_ms; /* monotonic */
+
+	struct hb_peer *router, *control;
+	struct q_delivery *delivery; /* one for each worker */
+	unsigned workers;
+	struct hb_peer *smtpd[256]; /* by instance */
+
+	struct q_hots hots;
+	size_t nhots;
+	struct q_works works;
+	struct q_works dirty; /* have results to settle */
+	struct q_txn *txns;   /* uthash */
+	size_t txn_bytes, txn_max; /* of mail being received */
+	struct q_ask *asks; /* uthash */
+	struct q_asklist split;	/* long answers, recorded piece by piece */
+	struct hb_timer *split_timer;
+	uint32_t next_ref;
+	uint16_t next_id;
+	struct q_recordlist *records;
+	struct q_drop *drop;
+	struct q_trace *trace;
+	struct q_walks *walks;
+	TAILQ_HEAD(q_exports, q_export) exports;
+	TAILQ_HEAD(q_imports, q_import) imports;
+	uint64_t accepted; /* messages, since the start */
+};
+
+/* core.c */
+/* State without peers; the spool is replayed.  ROOT: its folder as seen from
+ * here.  NULL: ERR says why. */
+struct q *q_new(struct hb_role_env *env, const char *root,
+    struct hb_buf *err);
+void q_free(struct q **q);
+void q_reload(struct q *q);
+void q_stop(struct q *q); /* hb_role_exit follows */
+void q_peer_up(struct q *q, struct hb_peer *p);
+void q_peer_lost(struct q *q, struct hb_peer *p);
+void q_peer_drained(struct q *q, struct hb_peer *p);
+void q_kick(struct q *q); /* run the scheduler at the end of this turn */
+struct q *q_of(void *ctx); /* from a handler's ctx */
+/* A message became durable.  Takes ARENA, which owns the rest. */
+void q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
+    struct hb_rcpt *rcpts, size_t n);
+/* The same of one that waited elsewhere, with what changed of it there. */
+void q_accept_moved(struct q *q, struct hb_arena *arena,
+    const struct hb_env *env, struct hb_rcpt *rcpts, size_t n,
+    const struct q_change *c, size_t nc);
+/* Forgets a message whose end is recorded or being recorded. */
+void q_forget(struct q *q, struct q_msg *m);
+/* Records the end of M if nothing of it is left. */
+void q_finish_if_empty(struct q *q, struct q_msg *m);
+uint64_t q_new_id(struct q *q, unsigned instance);
+void q_open_gate(struct q *q);
+/* Queue time: the scheduler's.  As a date of the wall clock. */
+int64_t q_now(const struct q *q);
+int64_t q_date(const struct q *q, int64_t queue_ms);
+struct q_stamp q_stamp(const struct q *q);
+/* Before it is added to the spool. */
+void q_stamp_env(const struct q *q, struct hb_env *env);
+
+/* durable.c */
+/* DONE runs when the changes are durable, never before this returns; they are
+ * tried again until then.  May be NULL. */
+void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
+    void (*done)(void *ctx), void *ctx);
+void q_records_free(struct q *q);
+
+/* hot.c */
+void q_hot_put(struct q *q, struct q_msg *m, struct hb_arena *arena,
+    const struct hb_env *env, struct hb_rcpt *rcpts, size_t n);
+/* NULL: the spool cannot give it (damaged).  Borrowed until the next call. */
+struct q_hot *q_hot_get(struct q *q, struct q_msg *m);
+struct hb_rcpt *q_hot_rcpt(const struct q_hot *h, uint32_t idx);
+/* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
+ * of H are void. */
+void q_hot_add(struct q_hot *h, const struct hb_rcpt *r);
+/* Has another recipient than number SELF the place of R already? */
+bool q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
+    uint32_t self);
+/* A recipient of H has a route now. */
+void q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route);
+void q_hot_drop(struct q *q, struct q_msg *m);
+/* `deliver` has changed. */
+void q_hot_reload(struct q *q);
+
+/* expand.c */
+void q_ask(struct q *q, struct q_rcpt *r);
+void q_asks_init(struct q *q);
+void q_asks_lost(struct q *q); /* the router is gone */
+void q_asks_free(struct q *q);
+void q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
+
+/* outcome.c */
+/* One recipient's outcome outside of a job (expansion, routes that end
+ * here), recorded; M may be gone afterwards. */
+void q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o);
+/* RCPT, which may be NULL, waits for O: the operator hears of what is his to
+ * mend; and of what nobody waits for any more. */
+void q_blame(struct q *q, const struct hb_rcpt *rcpt,
+    const struct hb_outcome *o);
+void q_blame_end(struct q *q);
+void q_work_result(struct q_work *w, const struct hb_outcome *o);
+/* No more results will come. */
+void q_work_end(struct q_work *w);
+void q_settle_dirty(struct q *q);
+struct q_work *q_work_new(struct q *q, struct q_batch *job);
+void q_work_free(struct q_work *w);
+/* Has a failure of RCPT a reader? */
+bool q_wants_notice(const struct q_msg *m, const struct hb_env *env,
+    const struct hb_rcpt *rcpt);
+
+/* job.c */
+void q_job_start(struct q *q, struct q_batch *job);
+/* Reads the body, then sends it. */
+void q_job_load(struct q_work *w);
+void q_jobs_lost(struct q *q, unsigned worker);
+void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* The frames of a body, large or not, to P. */
+void q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd);
+
+/* local.c */
+void q_local_start(struct q_work *w);
+void q_local_loaded(struct q_work *w, struct hb_span bytes, int fd);
+void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
+
+/* bounce.c */
+void q_notice(struct q *q, struct q_msg *m);
+void q_warn(struct q *q, struct q_msg *m);
+
+/* txn.c */
+void q_txns_lost(struct q *q, struct hb_peer *p);
+void q_txns_free(struct q *q);
+void q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
+/* The file of a large message: 0, or HB_E_NOSPACE. */
+int q_write_all(int fd, struct hb_span s);
+void q_tell_space(struct q *q, struct hb_peer *p);
+
+/* storage.c */
+void q_on_store_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_store_put(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_store_list(void *ctx, struct hb_peer *p, const void *msg, int fd);
+
+/* drop.c */
+/* DIR: maildrop as seen now, before any chroot. */
+struct hb_ctl;
+struct q_drop *q_drop_new(struct hb_loop *loop, const char *dir);
+void q_drop_start(struct q *q, struct q_drop *d, const char *root);
+void q_drop_free(struct q_drop **d);
+void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
+
+/* ctl.c */
+void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
+void q_walks_lost(struct q *q, struct hb_peer *control);
+void q_walks_free(struct q *q);
+
+/* export.c */
+void q_export(struct q *q, const struct hb_ctl *c);
+void q_exports_lost(struct q *q, struct hb_peer *control);
+/* The export REF of CONTROL is not wanted any more. */
+void q_export_end(struct q *q, struct hb_peer *control, uint32_t ref);
+
+/* import.c */
+void q_import(struct q *q, const struct hb_ctl *c);
+void q_imports_lost(struct q *q, struct hb_peer *control);
+void q_on_ctl_input(void *ctx, struct hb_peer *p, const void *msg, int fd);
+
+/* trace.c */
+struct q_event {
+	uint64_t id;
+	int64_t at_ms;
+	const char *what; /* static text */
+	uint32_t idx;
+	enum hb_result result;
+	enum hb_reason reason;
+	uint32_t code;
+	/* As long as fits: what the log says of a delivery. */
+	char rcpt[64], mx[64], addr[48], tls[24], sts[12], status[12];
+	char text[96];
+};
+void q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
+    struct hb_span rcpt, const struct hb_outcome *o);
+/* The next event of ID at or after *CURSOR (start with 0), or NULL. */
+const struct q_event *q_trace_next(const struct q *q, uint64_t id,
+    size_t *cursor);
+
+extern const hb_peer_handler q_handlers[];
+
+#endif

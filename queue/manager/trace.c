@@ -1,0 +1,61 @@
+/* The last events of messages, for hauberkctl trace.  Floor 4. */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <stdlib.h>
+
+enum { EVENTS = 4096 };
+
+struct q_trace {
+	struct q_event v[EVENTS];
+	uint64_t n; /* ever added */
+};
+
+static void
+keep(char *dst, size_t size, struct hb_span s)
+{
+	if (hb_span_copy(hb_span_head(s, size - 1), dst, size) < 0)
+		dst[0] = '\0';
+}
+
+void
+q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
+    struct hb_span rcpt, const struct hb_outcome *o)
+{
+	struct q_event *e;
+
+	if (q->trace == NULL)
+		q->trace = HB_NEW(struct q_trace);
+	e = &q->trace->v[q->trace->n++ % EVENTS];
+	*e = (struct q_event){ .id = id, .at_ms = hb_now_ms(), .what = what,
+		.idx = idx };
+	keep(e->rcpt, sizeof(e->rcpt), rcpt);
+	if (o == NULL)
+		return;
+	e->result = (enum hb_result)o->result;
+	e->reason = (enum hb_reason)o->reason;
+	e->code = o->code;
+	keep(e->mx, sizeof(e->mx), o->mx);
+	keep(e->addr, sizeof(e->addr), o->addr);
+	keep(e->tls, sizeof(e->tls), o->tls);
+	keep(e->sts, sizeof(e->sts), o->sts);
+	keep(e->status, sizeof(e->status), hb_outcome_status(o));
+	keep(e->text, sizeof(e->text), o->text);
+}
+
+const struct q_event *
+q_trace_next(const struct q *q, uint64_t id, size_t *cursor)
+{
+	uint64_t n = q->trace != NULL ? q->trace->n : 0;
+	uint64_t from = n > EVENTS ? n - EVENTS : 0;
+
+	while (from + *cursor < n) {
+		const struct q_event *e =
+		    &q->trace->v[(from + (*cursor)++) % EVENTS];
+
+		if (e->id == id)
+			return e;
+	}
+	return NULL;
+}

@@ -1,0 +1,388 @@
+/*
+ * Messages from smtpd: collected per channel and transaction, made durable,
+ * only then 250.  Floor 4.  RFC 5321 s4.2.5, s6.1.
+ */
+#include "config.h"
+
+#include "queue/manager/role.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/base/table.h"
+#include "common/proto/intake.h"
+#include "common/proto/wire.h"
+#include "queue/spool/io.h"
+
+enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };
+
+struct key {
+	unsigned instance;
+	uint32_t txn;
+};
+
+/* What an open transaction takes besides its bytes. */
+enum { TXN_COST = 5000 };
+
+struct q_txn {
+	UT_hash_handle hh;
+	struct key key;
+	struct q *q;
+	struct hb_peer *peer; /* NULL: lost */
+	struct hb_arena *arena;
+	struct hb_env env;
+	struct hb_rcpt *rcpts; /* malloc, while they come */
+	struct hb_rcpt *kept;  /* in the arena, from the commit on */
+	size_t n, cap;
+	struct hb_buf body;
+	struct hb_wire wire; /* of the body so far */
+	size_t charged; /* of q->txn_bytes */
+	bool large, committed;
+	bool listed; /* in q->txns: not when its channel is gone */
+};
+
+static struct q_txn *
+find(struct q *q, struct hb_peer *p, uint32_t no)
+{
+	struct key k = { .instance = hb_peer_instance(p), .txn = no };
+	struct q_txn *t;
+
+	HASH_FIND(hh, q->txns, &k, sizeof(k), t);
+	return t;
+}
+
+static void
+drop_body(struct q_txn *t)
+{
+	t->q->txn_bytes -= t->body.n;
+	t->charged -= t->body.n;
+	hb_buf_free(&t->body);
+}
+
+/* May N more bytes be kept for mail that is being received? */
+static bool
+charge(struct q_txn *t, size_t n)
+{
+	if (t->q->txn_bytes + n > t->q->txn_max)
+		return false;
+	t->q->txn_bytes += n;
+	t->charged += n;
+	return true;
+}
+
+static void
+txn_free(struct q_txn *t)
+{
+	if (t->listed)
+		HASH_DEL(t->q->txns, t);
+	drop_body(t);
+	t->q->txn_bytes -= t->charged;
+	hb_arena_free(&t->arena);
+	free(t->rcpts);
+	free(t);
+}
+
+/* Ends the transaction without keeping anything. */
+static void
+abandon(struct q_txn *t)
+{
+	if (t->large)
+		q_spool_large_discard(t->q->spool, t->env.id);
+	txn_free(t);
+}
+
+static void
+answer(struct hb_peer *p, uint32_t no, uint32_t code, const char *status,
+    enum hb_reason reason)
+{
+	struct ipc_txn_result m = { .txn = no, .code = code,
+		.status = hb_span_str(status), .reason = reason,
+		.text = hb_span_str(code == 250 ? "" : hb_reason_text(reason)) };
+
+	hb_peer_post(p, HB_IPC_TXN_RESULT, &m, -1);
+}
+
+static void
+refuse(struct q_txn *t, int err)
+{
+	struct hb_peer *p = t->peer;
+	uint32_t no = t->key.txn;
+	bool full = err == HB_E_NOSPACE || err == HB_E_LIMIT;
+
+	abandon(t);
+	if (p == NULL)
+		return;
+	if (full)
+		answer(p, no, 452, "4.3.1", HB_REASON_NOSPACE);
+	else if (err == HB_E_CORRUPT)
+		answer(p, no, 451, "4.3.0", HB_REASON_BODY_DAMAGED);
+	else
+		answer(p, no, 451, "4.3.0", HB_REASON_STORE_FAILED);
+}
+
+void
+q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct q *q = q_of(ctx);
+	const struct ipc_txn_begin *m = msg;
+	struct hb_arena *arena = hb_arena_new();
+	struct q_txn *t;
+	struct hb_env env;
+
+	(void)fd;
+	if (hb_tlv_decode(&hb_env_record, m->env, &env) < 0 || env.id == 0 ||
+	    hb_intake_env(&env, arena) < 0 || find(q, p, m->txn) != NULL) {
+		hb_arena_free(&arena);
+		hb_peer_violation(p, "malformed begin of a message");
+		return;
+	}
+	t = HB_NEW(struct q_txn);
+	t->q = q;
+	t->peer = p;
+	t->key = (struct key){ hb_peer_instance(p), m->txn };
+	t->arena = arena;
+	t->env = env;
+	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
+	t->env.parent = 0;
+	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
+	hb_wire_init(&t->wire);
+	t->listed = true;
+	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
+	if (!charge(t, TXN_COST + m->env.n))
+		refuse(t, HB_E_LIMIT);
+}
+
+/* Frames of a transaction that was refused already may still come. */
+static struct q_txn *
+open_txn(void *ctx, struct hb_peer *p, uint32_t no)
+{
+	struct q_txn *t = find(q_of(ctx), p, no);
+
+	return t != NULL && !t->committed ? t : NULL;
+}
+
+void
+q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_rcpt *m = msg;
+	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct hb_rcpt r, kept;
+
+	(void)fd;
+	if (t == NULL)
+		return;
+	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
+	    t->n == RCPTS_SLACK ||
+	    hb_intake_rcpt(&r, t->arena, &kept, &t->env.flags) < 0) {
+		hb_peer_violation(p, "malformed recipient");
+		return;
+	}
+	if (!charge(t, 2 * sizeof(r) + m->rcpt.n)) {
+		refuse(t, HB_E_LIMIT);
+		return;
+	}
+	if (t->n == t->cap) {
+		t->cap = t->cap > 0 ? t->cap * 2 : 4;
+		t->rcpts = hb_realloc(t->rcpts, t->cap * sizeof(*t->rcpts));
+	}
+	kept.idx = (uint32_t)t->n;
+	t->rcpts[t->n++] = kept;
+}
+
+/* smtpd refuses such bytes itself: one that passes them on is broken, or not
+ * ours any more.  No other mail of it is harmed by that. */
+static bool
+is_wire(const struct q_txn *t, unsigned seen)
+{
+	if ((seen & HB_WIRE_FAULTS) == 0)
+		return true;
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, t->env.id),
+	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_SMTPD)),
+	    hb_kv_int(HB_K_INSTANCE, (int64_t)t->key.instance),
+	    hb_kv_str(HB_K_ERROR, hb_wire_fault(seen)));
+	return false;
+}
+
+void
+q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_data *m = msg;
+	struct q_txn *t = open_txn(ctx, p, m->txn);
+
+	(void)fd;
+	if (t == NULL)
+		return;
+	if (t->large || t->body.n + m->bytes.n > t->body.max) {
+		hb_peer_violation(p, "body bytes that belong into the file");
+		return;
+	}
+	if (!is_wire(t, hb_wire_feed(&t->wire, m->bytes)))
+		refuse(t, HB_E_CORRUPT);
+	else if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
+		refuse(t, HB_E_LIMIT);
+}
+
+int
+q_write_all(int fd, struct hb_span s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int e = n < 0 ? errno : EIO;
+
+			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
+			    hb_kv_str(HB_K_ACTION, "write"),
+			    hb_kv_str(HB_K_ERROR, strerror(e)));
+			return q_io_error(-e);
+		}
+		s = hb_span_from(s, (size_t)n);
+	}
+	return 0;
+}
+
+void
+q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_large *m = msg;
+	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct ipc_txn_large_fd out = { .txn = m->txn };
+	int file = -1, err;
+
+	(void)fd;
+	if (t == NULL || t->large)
+		return;
+	err = q_spool_large_create(t->q->spool, t->env.id, &file);
+	t->large = err == 0;
+	if (err == 0)
+		err = q_write_all(file, hb_buf_span(&t->body));
+	if (err == 0)
+		err = hb_peer_send(p, HB_IPC_TXN_LARGE_FD, &out, file);
+	if (file >= 0)
+		close(file);
+	if (err < 0)
+		refuse(t, err);
+	else
+		drop_body(t);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct q_txn *t = ctx;
+
+	if (err < 0) {
+		t->large = false; /* the spool removed it */
+		refuse(t, err);
+		return;
+	}
+	if (t->peer != NULL)
+		answer(t->peer, t->key.txn, 250, "2.0.0", HB_REASON_OK);
+	q_accept(t->q, t->arena, &t->env, t->kept, t->n);
+	t->arena = NULL;
+	txn_free(t);
+}
+
+static bool
+is_as_said(struct q_txn *t, const struct ipc_txn_commit *m)
+{
+	return t->n > 0 && (t->large || (t->body.n == m->size &&
+	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
+	    is_wire(t, hb_wire_end(&t->wire))));
+}
+
+static void
+complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
+{
+	struct hb_env *e = &t->env;
+
+	e->size = m->size;
+	e->flags = hb_env_one_tls_flag(e->flags |
+	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL)));
+	if (t->large)
+		e->flags |= HB_ENV_LARGE;
+	if (e->arrived_ms <= 0 || e->arrived_ms > hb_now_ms() + FUTURE_MS)
+		e->arrived_ms = hb_now_ms();
+	q_stamp_env(t->q, e);
+	/* the same recipient twice is one */
+	t->n = q_rcpts_unique(t->rcpts, t->n);
+	t->kept = hb_arena_alloc(t->arena, t->n * sizeof(*t->rcpts));
+	memcpy(t->kept, t->rcpts, t->n * sizeof(*t->rcpts));
+}
+
+void
+q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_commit *m = msg;
+	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_body body;
+	int err;
+
+	(void)fd;
+	if (t == NULL)
+		return;
+	if (!is_as_said(t, m)) {
+		refuse(t, HB_E_CORRUPT);
+		return;
+	}
+	complete_env(t, m);
+	body = (struct q_body){ .bytes = hb_buf_span(&t->body),
+		.large = t->large, .size = m->size, .crc = m->crc };
+	t->committed = true;
+	err = q_spool_add(t->q->spool, &t->env, t->kept, t->n, &body,
+	    on_durable, t);
+	drop_body(t);
+	if (err < 0)
+		refuse(t, err);
+}
+
+void
+q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct q_txn *t = open_txn(ctx, p,
+	    ((const struct ipc_txn_abort *)msg)->txn);
+
+	(void)fd;
+	if (t != NULL)
+		abandon(t);
+}
+
+void
+q_txns_lost(struct q *q, struct hb_peer *p)
+{
+	struct q_txn *t, *tmp;
+
+	HASH_ITER(hh, q->txns, t, tmp) {
+		if (t->peer != p)
+			continue;
+		if (!t->committed) {
+			abandon(t);
+			continue;
+		}
+		t->peer = NULL;
+		t->listed = false;
+		HASH_DEL(q->txns, t);
+	}
+}
+
+void
+q_txns_free(struct q *q)
+{
+	struct q_txn *t, *tmp;
+
+	HASH_ITER(hh, q->txns, t, tmp)
+		txn_free(t);
+}
+
+void
+q_tell_space(struct q *q, struct hb_peer *p)
+{
+	struct ipc_space m = { .bytes = q_spool_space(q->spool) };
+
+	hb_peer_post(p, HB_IPC_SPACE, &m, -1);
+}

@@ -1,0 +1,485 @@
+/*
+ * The router: where a recipient goes, and who may do what.  Floor 4.  It
+ * answers smtpd (CHECK, AUTH), queue (EXPAND) and control (EXPLAIN).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/io/ctlreply.h"
+#include "common/io/readfile.h"
+#include "common/io/rolemain.h"
+#include "common/io/trouble.h"
+#include "common/proto/address.h"
+#include "common/proto/route.h"
+#include "queue/router/lookup.h"
+#include "queue/router/root.h"
+#include "queue/router/walk.h"
+
+enum {
+	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
+	PENDING_MS = 2
+};
+
+struct router {
+	struct hb_role_env *env;
+	struct rt_lookup *lookup;
+	uint64_t checks, expansions, logins;
+};
+
+/* A question under way.  Its peer may be gone when the answer is there: the
+ * role and instance find the channel of then. */
+struct asked {
+	struct router *router;
+	enum hb_role role;
+	unsigned instance;
+	struct hb_peer *peer; /* to see that it is still the same channel */
+	uint32_t ref;
+	struct hb_buf user;
+	struct hb_timer *timer; /* of a long walk, or NULL */
+	void (*go)(void *arg);
+	void *arg;
+};
+
+static struct asked *
+asked_new(struct router *r, struct hb_peer *p, uint32_t ref)
+{
+	struct asked *a = HB_NEW(struct asked);
+
+	a->router = r;
+	a->role = hb_peer_role(p);
+	a->instance = hb_peer_instance(p);
+	a->peer = p;
+	a->ref = ref;
+	a->user = HB_BUF_INIT(0);
+	return a;
+}
+
+static void
+asked_free(struct asked *a)
+{
+	hb_buf_free(&a->user);
+	hb_timer_free(&a->timer);
+	free(a);
+}
+
+/* The one who asked, if that is still there. */
+static struct hb_peer *
+asker(const struct asked *a)
+{
+	struct hb_peer *p = hb_role_peer(a->router->env, a->role, a->instance);
+
+	return p == a->peer ? p : NULL;
+}
+
+static void
+answer(struct asked *a, enum hb_ipc_type type, const void *msg)
+{
+	struct hb_peer *p = asker(a);
+
+	if (p != NULL)
+		hb_peer_post(p, type, msg, -1);
+}
+
+static unsigned
+lane_of(const struct asked *a)
+{
+	return a->role == HB_ROLE_SMTPD ? a->instance : RT_LANE_OWN;
+}
+
+static bool
+is_full(const struct asked *a)
+{
+	const struct hb_peer *p = asker(a);
+
+	return p != NULL && hb_peer_pending(p) > PENDING_MAX;
+}
+
+/* walk operations */
+
+static int
+op_alias(void *ctx, struct hb_span key, struct hb_buf *value)
+{
+	struct asked *a = ctx;
+
+	return rt_lookup_alias(a->router->lookup, key, value);
+}
+
+static void
+op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
+    void *cb_ctx)
+{
+	struct asked *a = ctx;
+
+	rt_lookup_user(a->router->lookup, lane_of(a), local, domain, cb,
+	    cb_ctx);
+}
+
+static int
+op_include(void *ctx, struct hb_span path, struct hb_buf *content)
+{
+	struct hb_buf why = HB_BUF_INIT(0);
+	char name[PATH_MAX];
+	bool good = hb_span_copy(path, name, sizeof(name)) == 0 &&
+	    name[0] == '/';
+	int r = good ? hb_read_file(name, HB_MAX_LIST_FILE, content) : -EINVAL;
+
+	(void)ctx;
+	if (r == 0) {
+		hb_trouble_end(HB_EV_MAP, path);
+	} else {
+		hb_buf_addf(&why, "a list's file cannot be read: %s",
+		    good ? hb_file_error(r) : "its path does not begin with /");
+		hb_trouble_begin(HB_EV_MAP, path, hb_buf_span(&why));
+	}
+	hb_buf_free(&why);
+	return r == 0 ? 0 : HB_E_TEMP;
+}
+
+static void
+on_later(void *ctx)
+{
+	struct asked *a = ctx;
+
+	a->go(a->arg);
+}
+
+static void
+op_later(void *ctx, void (*go)(void *arg), void *arg)
+{
+	struct asked *a = ctx;
+
+	if (a->timer == NULL)
+		a->timer = hb_timer_new(a->router->env->loop, on_later, a);
+	a->go = go;
+	a->arg = arg;
+	hb_timer_set(a->timer, is_full(a) ? PENDING_MS : 0);
+}
+
+/* queue: EXPAND */
+
+static bool
+send_items(void *ctx, const struct rt_item *items, size_t n)
+{
+	struct asked *a = ctx;
+
+	if (is_full(a))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct ipc_expand_item m = { .ref = a->ref,
+			.address = items[i].address, .route = items[i].route,
+			.flags = items[i].flags, .owner = items[i].owner };
+
+		answer(a, HB_IPC_EXPAND_ITEM, &m);
+	}
+	return true;
+}
+
+static void
+expanded(void *ctx, const struct rt_item *items, size_t n,
+    const struct hb_outcome *outcome)
+{
+	struct asked *a = ctx;
+	struct hb_buf bytes = HB_BUF_INIT(0);
+	struct ipc_expand_end end = { .ref = a->ref };
+
+	(void)items;
+	(void)n;
+	if (hb_tlv_encode(&hb_outcome_record, outcome, &bytes) < 0)
+		HB_BUG("outcome of the walk");
+	end.outcome = hb_buf_span(&bytes);
+	answer(a, HB_IPC_EXPAND_END, &end);
+	hb_buf_free(&bytes);
+	asked_free(a);
+}
+
+static const struct rt_walk_ops expand_ops = { op_alias, op_user, op_include,
+	expanded, op_later, send_items };
+
+static void
+on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	struct router *r = env->ctx;
+	const struct ipc_expand *m = msg;
+
+	(void)fd;
+	r->expansions++;
+	rt_walk(&env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
+}
+
+/* smtpd: CHECK */
+
+static void
+send_verdict(struct asked *a, const struct rt_verdict *v)
+{
+	struct ipc_verdict m = { .ref = a->ref, .action = (uint32_t)v->action,
+		.code = v->code, .status = hb_span_str(v->status),
+		.reason = (uint32_t)v->reason, .text = hb_span_str(v->text) };
+
+	answer(a, HB_IPC_VERDICT, &m);
+	asked_free(a);
+}
+
+static void
+rcpt_known(void *ctx, enum rt_found found)
+{
+	static const struct rt_verdict verdicts[] = {
+		[RT_TEMP] = { HB_ACTION_TEMPFAIL, 451, "4.3.0",
+		    HB_REASON_LOOKUP_TEMP, "Recipient lookup failed, try again later" },
+		[RT_FOUND] = { HB_ACTION_ACCEPT, 250, "2.1.5", HB_REASON_OK,
+		    "Ok" },
+		[RT_NOTFOUND] = { HB_ACTION_REJECT, 550, "5.1.1",
+		    HB_REASON_USER_UNKNOWN, "User unknown" },
+	};
+
+	send_verdict(ctx, &verdicts[found]);
+}
+
+/* What a route refuses is refused before the message is there, as sendmail's
+ * mailertable does: nobody gets a notice of what he never sent. */
+static bool
+is_refused_by_route(struct asked *a, struct hb_span domain)
+{
+	const struct hb_conf_route *row =
+	    hb_conf_route(a->router->env->conf, domain);
+	struct ipc_verdict m = { .ref = a->ref, .action = HB_ACTION_REJECT,
+		.code = 550, .reason = HB_REASON_ROUTE_ERROR };
+	struct hb_route r;
+
+	if (row == NULL || hb_route_parse(hb_span_str(row->route), &r) < 0 ||
+	    r.kind != HB_ROUTE_ERROR)
+		return false;
+	if (r.status.p[0] == '4') {
+		m.action = HB_ACTION_TEMPFAIL;
+		m.code = 451;
+	}
+	m.status = r.status;
+	m.text = r.rest.n > 0 ? r.rest : HB_SPAN("refused here");
+	answer(a, HB_IPC_VERDICT, &m);
+	asked_free(a);
+	return true;
+}
+
+static void
+check_rcpt(struct asked *a, const struct ipc_check *q)
+{
+	const struct hb_conf *c = a->router->env->conf;
+	struct hb_span local, domain;
+	struct rt_verdict v;
+
+	hb_addr_split(q->rcpt, &local, &domain);
+	if (rt_is_local_domain(c, domain)) {
+		rt_exists(&a->router->env->conf, q->rcpt, &expand_ops, a, rcpt_known, a);
+		return;
+	}
+	v = rt_check_relay(c, q);
+	if (v.action == HB_ACTION_ACCEPT && is_refused_by_route(a, domain))
+		return;
+	send_verdict(a, &v);
+}
+
+static void
+on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	struct router *r = env->ctx;
+	const struct ipc_check *q = msg;
+	struct asked *a = asked_new(r, p, q->ref);
+	struct rt_verdict v = rt_accept;
+
+	(void)fd;
+	r->checks++;
+	switch ((enum hb_stage)q->stage) {
+	case HB_STAGE_RCPT:
+	case HB_STAGE_VRFY:
+		check_rcpt(a, q);
+		return;
+	case HB_STAGE_MAIL:
+		v = rt_check_sender(env->conf, q);
+		break;
+	case HB_STAGE_CONNECT:
+	case HB_STAGE_HELO:
+	case HB_STAGE_COUNT:
+		break;
+	}
+	send_verdict(a, &v);
+}
+
+/* smtpd: AUTH */
+
+static void
+password_known(void *ctx, enum rt_found found)
+{
+	struct asked *a = ctx;
+	struct ipc_auth_result m = {
+		.ref = a->ref,
+		.result = found == RT_FOUND	  ? HB_AUTH_OK
+		    : found == RT_NOTFOUND ? HB_AUTH_REFUSED
+						  : HB_AUTH_TEMP,
+		.user = hb_buf_span(&a->user),
+	};
+
+	answer(a, HB_IPC_AUTH_RESULT, &m);
+	asked_free(a);
+}
+
+static void
+on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct hb_role_env *env = ctx;
+	struct router *r = env->ctx;
+	const struct ipc_auth *m = msg;
+	struct asked *a = asked_new(r, p, m->ref);
+
+	(void)fd;
+	r->logins++;
+	hb_buf_add(&a->user, m->user);
+	rt_lookup_password(r->lookup, lane_of(a), m->user, m->password,
+	    password_known, a);
+}
+
+/* control: EXPLAIN answers the routes of an address */
+
+static void
+put_route(const struct hb_conf *conf, const struct hb_ctl *c,
+    const struct rt_item *item)
+{
+	struct hb_buf rule = HB_BUF_INIT(0);
+	struct hb_span local, domain;
+
+	hb_addr_split(item->address, &local, &domain);
+	rt_rule(conf, domain, &rule);
+	hb_ctl_object(c, NULL);
+	hb_ctl_str(c, "address", item->address);
+	hb_ctl_str(c, "route", item->route);
+	if (rule.n > 0)
+		hb_ctl_str(c, "rule", hb_buf_span(&rule));
+	else
+		hb_ctl_null(c, "rule");
+	hb_ctl_close(c);
+	hb_buf_free(&rule);
+}
+
+static void
+explained(void *ctx, const struct rt_item *items, size_t n,
+    const struct hb_outcome *outcome)
+{
+	struct asked *a = ctx;
+	struct hb_peer *p = asker(a);
+	struct hb_ctl c = { p, a->ref };
+
+	if (p == NULL) {
+		asked_free(a);
+		return;
+	}
+	hb_ctl_object(&c, NULL);
+	hb_ctl_text(&c, "result",
+	    hb_result_word((enum hb_result)outcome->result));
+	hb_ctl_text(&c, "reason",
+	    hb_reason_word((enum hb_reason)outcome->reason));
+	hb_ctl_str(&c, "text", outcome->text);
+	hb_ctl_array(&c, "routes");
+	for (size_t i = 0; i < n; i++)
+		put_route(a->router->env->conf, &c, &items[i]);
+	hb_ctl_close(&c);
+	hb_ctl_close(&c);
+	hb_ctl_end(&c, 0, NULL);
+	asked_free(a);
+}
+
+static const struct rt_walk_ops explain_ops = { op_alias, op_user, op_include,
+	explained, op_later, NULL };
+
+/* "user@domain", or a domain alone: any address there. */
+static void
+explain(struct hb_role_env *env, struct hb_peer *control,
+    const struct ipc_ctl *q)
+{
+	struct hb_ctl c = { control, q->ref };
+	struct hb_buf text = HB_BUF_INIT(0), canonical = HB_BUF_INIT(HB_MAX_PATH);
+	struct hb_addr addr;
+
+	if (hb_span_find(q->arg, '@') == q->arg.n)
+		hb_buf_adds(&text, "postmaster@");
+	hb_buf_add(&text, q->arg);
+	if (hb_addr_parse(hb_buf_span(&text), 0, &addr) < 0 ||
+	    hb_addr_format(&addr, &canonical) < 0)
+		hb_ctl_end(&c, 1, "not an address or domain");
+	else
+		rt_walk(&env->conf, hb_buf_span(&canonical), &explain_ops,
+		    asked_new(env->ctx, control, q->ref));
+	hb_buf_free(&text);
+	hb_buf_free(&canonical);
+}
+
+static void
+on_ctl(struct hb_role_env *env, struct hb_peer *control,
+    const struct ipc_ctl *q)
+{
+	struct router *r = env->ctx;
+	struct hb_ctl c = { control, q->ref };
+
+	if (q->verb == HB_CTL_STATUS) {
+		hb_ctl_int(&c, "checks", (int64_t)r->checks);
+		hb_ctl_int(&c, "expansions", (int64_t)r->expansions);
+		hb_ctl_int(&c, "logins", (int64_t)r->logins);
+	} else if (q->verb == HB_CTL_EXPLAIN) {
+		explain(env, control, q);
+	} else {
+		hb_ctl_end(&c, 1, "not a question for the router");
+	}
+}
+
+static int
+setup(struct hb_role_env *env, struct hb_buf *err)
+{
+	struct router *r = HB_NEW(struct router);
+
+	(void)err;
+	r->env = env;
+	r->lookup = rt_lookup_new(env->loop, env->conf);
+	env->ctx = r;
+	return 0;
+}
+
+static int
+on_reload(struct hb_role_env *env, const struct hb_conf *old,
+    struct hb_buf *err)
+{
+	struct router *r = env->ctx;
+
+	(void)old;
+	(void)err;
+	rt_lookup_reconf(r->lookup, env->conf);
+	return 0;
+}
+
+static const hb_peer_handler handlers[HB_IPC_COUNT] = {
+	[HB_IPC_EXPAND] = on_expand,
+	[HB_IPC_CHECK] = on_check,
+	[HB_IPC_AUTH] = on_auth,
+};
+
+static const struct hb_role_spec spec = {
+	.role = HB_ROLE_ROUTER,
+	.on = handlers,
+	.setup = setup,
+	.on_reload = on_reload,
+	.on_ctl = on_ctl,
+};
+
+int
+main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "-r") == 0)
+		return rt_root_main(strcmp(argv[2], "accounts") == 0);
+	return hb_role_run(&spec, argc, argv);
+}

@@ -1,0 +1,766 @@
+/* Expansion of one recipient.  Floor 2. */
+#include "queue/router/walk.h"
+
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "common/base/limits.h"
+#include "common/base/mem.h"
+#include "common/base/table.h"
+#include "common/proto/address.h"
+#include "common/proto/addrlist.h"
+#include "common/proto/maptext.h"
+#include "common/proto/route.h"
+
+/* An address or other target that is to be walked. */
+struct step {
+	struct step *next;
+	struct hb_span text;
+	struct hb_span owner; /* return path of the list it came from */
+	struct hb_span include; /* a list's file, whose lines are walked */
+	unsigned depth;
+	bool final; /* "\name": no aliases */
+};
+
+/* A list's file that is being read. */
+struct source {
+	const struct step *list;
+	struct hb_buf content;
+	struct hb_span rest, line; /* of it what is not read yet */
+};
+
+struct seen {
+	UT_hash_handle hh;
+	struct hb_span text;
+};
+
+struct rt_walk {
+	const struct hb_conf *const *conf; /* a reload replaces it */
+	const struct rt_walk_ops *ops;
+	void *ctx;
+	struct hb_arena *arena;
+	struct step *todo, **tail;
+	struct source *source; /* before what is to do; NULL: none */
+	struct seen *seen;
+	unsigned lists, includes; /* files named, and read */
+	struct rt_item *items;
+	size_t n, room, given;
+	struct hb_outcome outcome;
+	const char *broken;   /* what is wrong with a target; NULL: all well */
+	struct step *waiting; /* for the answer about a user */
+	bool running, answered;
+	enum rt_found answer;
+	/* rt_exists */
+	bool only_exists;
+	rt_found_fn exists_cb;
+	void *exists_ctx;
+};
+
+enum {
+	SLICE = 200,	/* addresses, or members of a list, in a turn */
+	PART = 500	/* items of an answer in a turn */
+};
+
+/* What a local address is looked up as, most exact first. */
+struct names {
+	struct hb_span full; /* local@domain */
+	struct hb_span local, bare, domain;
+};
+
+static void
+fail(struct rt_walk *w, enum hb_result result, unsigned code,
+    const char *status, enum hb_reason reason, const char *text)
+{
+	if (w->outcome.result == HB_RESULT_DEFER)
+		return;
+	w->outcome = (struct hb_outcome){ .result = (uint32_t)result,
+		.code = code, .status = hb_span_str(status),
+		.reason = (uint32_t)reason, .text = hb_span_str(text) };
+}
+
+static void
+succeed(struct rt_walk *w)
+{
+	fail(w, HB_RESULT_OK, 250, "2.1.5", HB_REASON_OK, "Ok");
+}
+
+static void
+fail_temp(struct rt_walk *w, const char *text)
+{
+	fail(w, HB_RESULT_DEFER, 451, "4.3.0", HB_REASON_LOOKUP_TEMP, text);
+}
+
+static struct hb_span
+join(struct rt_walk *w, struct hb_span a, const char *sep, struct hb_span b)
+{
+	size_t k = strlen(sep);
+	unsigned char *p = hb_arena_alloc(w->arena, a.n + k + b.n + 1);
+
+	if (a.n > 0)
+		memcpy(p, a.p, a.n);
+	memcpy(p + a.n, sep, k);
+	if (b.n > 0)
+		memcpy(p + a.n + k, b.p, b.n);
+	return hb_span(p, a.n + k + b.n);
+}
+
+static void
+add_item(struct rt_walk *w, const struct step *s, struct hb_span route)
+{
+	if (w->n == w->room) {
+		w->room = w->room > 0 ? w->room * 2 : 8;
+		w->items = hb_realloc(w->items, w->room * sizeof(*w->items));
+	}
+	w->items[w->n++] = (struct rt_item){
+		.address = s->text,
+		.route = hb_arena_span(w->arena, route),
+		.owner = s->owner,
+		.flags = (s->depth > 0 ? HB_RCPT_EXPANDED : 0) |
+		    (s->owner.n > 0 ? HB_RCPT_LIST : 0),
+	};
+}
+
+/* A target that cannot be used fails alone when it came out of a list, and
+ * is the answer when it is the address itself. */
+static void
+refuse(struct rt_walk *w, const struct step *s, const char *status,
+    enum hb_reason reason, const char *text)
+{
+	if (s->depth == 0)
+		fail(w, HB_RESULT_FAIL, 550, status, reason, text);
+	else
+		add_item(w, s, join(w, hb_span_str("error:"), "",
+		    join(w, hb_span_str(status), " ", hb_span_str(text))));
+}
+
+/* A target that is written wrong is the operator's mistake: the others get
+ * their mail, and that of this one waits until the address is asked for again.
+ * The owner of a list is the one to mend it, and is told. */
+static void
+is_broken(struct rt_walk *w, const struct step *s, struct hb_span owner,
+    const char *status, const char *text)
+{
+	struct step own = *s;
+
+	own.owner = owner;
+	own.depth++;
+	if (owner.n > 0)
+		refuse(w, &own, status, HB_REASON_ALIAS_ERROR, text);
+	else
+		w->broken = text;
+}
+
+/* A step below PARENT for what KEY names, which is walked once, or AGAIN.
+ * NULL: it was, or there are too many. */
+static struct step *
+add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
+    bool again)
+{
+	struct seen *seen;
+	struct step *s;
+
+	HASH_FIND(hh, w->seen, key.p, key.n, seen);
+	if (seen != NULL && !again)
+		return NULL;
+	if (HASH_COUNT(w->seen) > HB_MAX_ALIAS_TARGETS + w->lists ||
+	    (parent != NULL && parent->depth >= HB_MAX_ALIAS_DEPTH)) {
+		fail(w, HB_RESULT_DEFER, 451, "4.4.6", HB_REASON_ALIAS_LOOP,
+		    "Alias too deep or too large");
+		return NULL;
+	}
+	if (seen == NULL) {
+		seen = hb_arena_alloc(w->arena, sizeof(*seen));
+		seen->text = hb_arena_span(w->arena, key);
+		HASH_ADD_KEYPTR(hh, w->seen, seen->text.p, seen->text.n, seen);
+	}
+	s = hb_arena_alloc(w->arena, sizeof(*s));
+	s->text = seen->text;
+	s->depth = parent != NULL ? parent->depth + 1 : 0;
+	*w->tail = s;
+	w->tail = &s->next;
+	return s;
+}
+
+static void
+push(struct rt_walk *w, const struct step *parent, struct hb_span text,
+    struct hb_span owner, bool final)
+{
+	struct step *s = add_step(w, parent, text, final);
+
+	if (s == NULL)
+		return;
+	s->owner = owner;
+	s->final = final;
+}
+
+/* LOCAL without domain is one of ours: it gets our first domain, so that it
+ * is known again however it is written. */
+static struct hb_span
+qualify(struct rt_walk *w, struct hb_span text)
+{
+	struct hb_span local, domain;
+
+	hb_addr_split(text, &local, &domain);
+	if (domain.n > 0 || (*w->conf)->domains.n == 0)
+		return text;
+	domain = hb_span_str((*w->conf)->domains.v[0]);
+	if (local.n + 1 + domain.n > HB_MAX_PATH) /* it is local without */
+		return text;
+	return join(w, text, "@", domain);
+}
+
+/* Does the alias of S name itself?  Then it means the mailbox, as sendmail
+ * has it: "bob: bob, archive". */
+static bool
+names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
+{
+	struct hb_span local, domain, own, own_domain;
+
+	hb_addr_split(text, &local, &domain);
+	hb_addr_split(s->text, &own, &own_domain);
+	return hb_span_eq_nocase(local, own) &&
+	    rt_is_local_domain(*w->conf, domain);
+}
+
+/* The address that TEXT, a target of an alias, means: as in an envelope, or
+ * as in a header field ("Name <address>", comments).  1 an address, 0 none,
+ * HB_E_*. */
+static int
+read_address(struct hb_span text, struct hb_buf *out)
+{
+	struct hb_addrlist list = hb_addrlist(text);
+	struct hb_buf more = HB_BUF_INIT(0);
+	struct hb_addr a;
+	int r = hb_addr_parse(text, HB_ADDR_LOCAL, &a);
+
+	if (r == 0)
+		return hb_addr_format(&a, out) < 0 ? HB_E_RANGE : 1;
+	r = hb_addrlist_next(&list, out);
+	if (r > 0 && (hb_addrlist_next(&list, &more) != 0 ||
+	    hb_addr_parse(hb_buf_span(out), HB_ADDR_LOCAL, &a) < 0))
+		r = HB_E_SYNTAX;
+	hb_buf_free(&more);
+	return r;
+}
+
+static void
+refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner)
+{
+	struct step bad = *s;
+
+	bad.text = hb_arena_span(w->arena, hb_span_head(text, HB_MAX_PATH));
+	is_broken(w, &bad, owner, "5.1.3", "Malformed address in an alias");
+}
+
+static void
+push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner, bool final)
+{
+	struct hb_buf canonical = HB_BUF_INIT(0);
+	int r = read_address(text, &canonical);
+
+	if (r > 0) {
+		struct hb_span full = qualify(w, hb_buf_span(&canonical));
+
+		push(w, s, full, owner, final || names_itself(w, s, full));
+	} else if (r < 0) {
+		refuse_address(w, s, text, owner);
+	}
+	hb_buf_free(&canonical);
+}
+
+/* The members of a list's file in place of S.  A file that was read is not
+ * read again: lists may name each other. */
+static void
+push_include(struct rt_walk *w, const struct step *s, struct hb_span path,
+    struct hb_span owner)
+{
+	struct step *list = add_step(w, s, join(w, HB_SPAN(":include:"), "",
+	    path), false);
+
+	if (list == NULL)
+		return;
+	w->lists++;
+	list->include = hb_arena_span(w->arena, path);
+	list->text = s->text;
+	list->owner = owner;
+}
+
+static void
+add_local_route(struct rt_walk *w, const struct step *own,
+    enum rt_target_kind kind, struct hb_span rest)
+{
+	struct hb_span account = HB_SPAN(HB_LOCAL_ACCOUNT);
+
+	if (kind == RT_TARGET_FILE)
+		add_item(w, own, join(w, HB_SPAN("file:"), "",
+		    join(w, rest, "@", account)));
+	else
+		add_item(w, own, join(w, HB_SPAN("pipe:"), "",
+		    join(w, account, ":", rest)));
+}
+
+/* A target that needs no further walk.  False: it cannot be used. */
+static bool
+end_target(struct rt_walk *w, const struct step *own, enum rt_target_kind kind,
+    struct hb_span text, struct hb_span rest, bool may_run)
+{
+	struct hb_route r;
+
+	if (kind == RT_TARGET_ERROR && hb_route_parse(text, &r) == 0) {
+		add_item(w, own, text);
+		return true;
+	}
+	if (kind == RT_TARGET_ERROR || !may_run || rest.n == 0 ||
+	    rest.n > HB_MAX_ROUTE / 2)
+		return false;
+	add_local_route(w, own, kind, rest);
+	return true;
+}
+
+static void
+push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_span rest;
+	enum rt_target_kind kind = rt_target_kind(text, &rest);
+	struct step own = *s;
+	struct hb_buf plain = HB_BUF_INIT(0);
+
+	own.depth++;
+	own.owner = owner;
+	/* |"command" and :include:"file" as well as "|command" */
+	if (kind == RT_TARGET_PIPE || kind == RT_TARGET_INCLUDE) {
+		hb_alias_unquote(rest, &plain);
+		rest = hb_span_trim(hb_buf_span(&plain));
+	}
+	if (kind == RT_TARGET_ADDRESS || kind == RT_TARGET_FINAL)
+		push_address(w, s, rest, owner, kind == RT_TARGET_FINAL);
+	else if (kind == RT_TARGET_INCLUDE && rest.n > 0)
+		push_include(w, s, rest, owner);
+	else if (kind == RT_TARGET_INCLUDE ||
+	    !end_target(w, &own, kind, text, rest, may_run))
+		is_broken(w, s, owner, "5.3.5",
+		    "An alias holds a target that cannot be used");
+	hb_buf_free(&plain);
+}
+
+/* False: no more targets in VALUE. */
+static bool
+push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
+    struct hb_span owner, bool may_run)
+{
+	struct hb_buf target = HB_BUF_INIT(0);
+	int r = hb_alias_next(value, &target);
+
+	if (r > 0)
+		push_target(w, s, hb_buf_span(&target), owner, may_run);
+	if (r < 0) /* of a list, that line fails alone */
+		is_broken(w, s, owner, "5.3.5",
+		    "An alias holds a quote that is not closed");
+	hb_buf_free(&target);
+	return r > 0;
+}
+
+static void
+push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
+    struct hb_span owner, bool may_run)
+{
+	while (push_next(w, s, &value, owner, may_run))
+		continue;
+}
+
+/* A list's file is data: no commands and files from it. */
+static void
+walk_include(struct rt_walk *w, const struct step *s)
+{
+	struct source *f;
+
+	if (++w->includes > HB_MAX_INCLUDES) {
+		fail_temp(w, "Too many lists in one another");
+		return;
+	}
+	f = hb_arena_alloc(w->arena, sizeof(*f));
+	*f = (struct source){ .list = s, .content = HB_BUF_INIT(0) };
+	if (w->ops->include(w->ctx, s->include, &f->content) < 0) {
+		hb_buf_free(&f->content);
+		fail_temp(w, "A list's file cannot be read");
+		return;
+	}
+	f->rest = hb_span_markless(hb_buf_span(&f->content));
+	w->source = f;
+}
+
+/* The next member of the list's file, or its next line: one target a line,
+ * '#' for comments. */
+static void
+read_source(struct rt_walk *w)
+{
+	struct source *f = w->source;
+
+	if (push_next(w, f->list, &f->line, f->list->owner, false))
+		return;
+	if (f->rest.n > 0) {
+		f->line = hb_span_trim(hb_span_cut(&f->rest, '\n'));
+		if (f->line.n > 0 && f->line.p[0] == '#')
+			f->line.n = 0;
+		return;
+	}
+	hb_buf_free(&f->content);
+	w->source = NULL;
+}
+
+/* Aliases, users and mailboxes are named without regard to case, as sendmail
+ * does: Ann has one mailbox. */
+static void
+get_names(struct rt_walk *w, const struct step *s, struct names *n)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+	struct hb_span local;
+
+	hb_addr_split(s->text, &local, &n->domain);
+	if (hb_addr_unquote(local, &plain) < 0)
+		plain.n = 0;
+	for (size_t i = 0; i < plain.n; i++)
+		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
+	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
+	n->bare = rt_without_detail(*w->conf, n->local);
+	n->full = s->text;
+	hb_buf_free(&plain);
+}
+
+/* The alias NAME, tried as name and without detail.  0, or as op alias. */
+static int
+find_alias(struct rt_walk *w, const struct names *n, struct hb_span *name,
+    struct hb_buf *value)
+{
+	const struct hb_span tries[] = { n->full, n->local,
+		join(w, n->bare, "@", n->domain), n->bare };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(tries); i++) {
+		int r = w->ops->alias(w->ctx, tries[i], value);
+
+		*name = i < 2 ? n->local : n->bare;
+		if (r != HB_E_NOTFOUND)
+			return r;
+	}
+	return HB_E_NOTFOUND;
+}
+
+/* A list NAME with an alias owner-NAME has that as its return path. */
+static struct hb_span
+find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
+    struct hb_span domain)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct hb_span owner = join(w, HB_SPAN("owner-"), "", name);
+
+	if (domain.n == 0)
+		domain = hb_span_str((*w->conf)->hostname);
+	if (hb_span_has_prefix_nocase(name, HB_SPAN("owner-")) ||
+	    owner.n + 1 + domain.n > HB_MAX_PATH ||
+	    w->ops->alias(w->ctx, owner, &value) != 0)
+		owner = s->owner;
+	else
+		owner = join(w, owner, "@", domain);
+	hb_buf_free(&value);
+	return owner;
+}
+
+/* Local delivery as `deliver` says. */
+static void
+add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
+{
+	const struct hb_deliver *d = &(*w->conf)->deliver;
+
+	if (d->kind != HB_DELIVER_LMTP)
+		add_item(w, s, join(w, HB_SPAN("local:"), "", user));
+	else
+		add_item(w, s, hb_span_str(d->arg));
+}
+
+/*
+ * Names that exist at each local domain, RFC 5321 s4.5.1, RFC 2142.  Where
+ * nobody has them, abuse and MAILER-DAEMON are the postmaster by other names,
+ * and he has what root's alias says, or a mailbox.
+ */
+static void
+found_nobody(struct rt_walk *w, const struct step *s, const struct names *n)
+{
+	bool postmaster = hb_addr_is_postmaster(n->bare);
+	struct hb_buf value = HB_BUF_INIT(0);
+	int r = HB_E_NOTFOUND;
+
+	if (!postmaster && !hb_addr_is_role(n->bare)) {
+		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
+		return;
+	}
+	if (!s->final)
+		r = w->ops->alias(w->ctx, postmaster ? HB_SPAN("root")
+					: HB_SPAN("postmaster"), &value);
+	if (w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value), s->owner, true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else if (postmaster || s->final)
+		add_user(w, s, HB_SPAN("postmaster"));
+	else
+		push(w, s, join(w, HB_SPAN("postmaster"), "@", n->domain),
+		    s->owner, false);
+	hb_buf_free(&value);
+}
+
+static void
+found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct names n;
+	int r;
+
+	get_names(w, s, &n);
+	if (found == RT_FOUND) {
+		add_user(w, s, n.bare);
+		return;
+	}
+	if (found == RT_TEMP) {
+		fail_temp(w, "The user cannot be looked up now");
+		return;
+	}
+	r = s->final ? HB_E_NOTFOUND
+		     : w->ops->alias(w->ctx, join(w, HB_SPAN("@"), "", n.domain),
+			   &value);
+	if (r == 0 && w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value), s->owner, true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else
+		found_nobody(w, s, &n);
+	hb_buf_free(&value);
+}
+
+static void run(struct rt_walk *w);
+
+static void
+on_user(void *ctx, enum rt_found found)
+{
+	struct rt_walk *w = ctx;
+
+	w->answered = true;
+	w->answer = found;
+	if (!w->running)
+		run(w);
+}
+
+static void
+ask_user(struct rt_walk *w, struct step *s, const struct names *n)
+{
+	w->waiting = s;
+	w->answered = false;
+	if (rt_is_mailbox_name(n->bare) &&
+	    !((*w->conf)->local_users.passwd &&
+		hb_conf_is_own_account(*w->conf, n->bare)))
+		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
+	else
+		on_user(w, RT_NOTFOUND);
+}
+
+static void
+walk_local(struct rt_walk *w, struct step *s)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct names n;
+	struct hb_span name;
+	int r;
+
+	get_names(w, s, &n);
+	r = s->final ? HB_E_NOTFOUND : find_alias(w, &n, &name, &value);
+	if (r == 0 && w->only_exists)
+		succeed(w);
+	else if (r == 0)
+		push_targets(w, s, hb_buf_span(&value),
+		    find_owner(w, s, name, n.domain), true);
+	else if (r == HB_E_TEMP)
+		fail_temp(w, "The aliases cannot be read now");
+	else
+		ask_user(w, s, &n);
+	hb_buf_free(&value);
+}
+
+static void
+walk_step(struct rt_walk *w, struct step *s)
+{
+	struct hb_span local, domain;
+	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
+
+	hb_addr_split(s->text, &local, &domain);
+	if (s->include.n > 0)
+		walk_include(w, s);
+	else if (rt_is_local_domain(*w->conf, domain))
+		walk_local(w, s);
+	else if (rt_remote_route(*w->conf, domain, &route) == 0)
+		add_item(w, s, hb_buf_span(&route));
+	else
+		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
+		    "Malformed domain");
+	hb_buf_free(&route);
+}
+
+static void
+walk_free(struct rt_walk *w)
+{
+	if (w->source != NULL)
+		hb_buf_free(&w->source->content);
+	HASH_CLEAR(hh, w->seen);
+	hb_arena_free(&w->arena);
+	free(w->items);
+	free(w);
+}
+
+/* The items of a good answer, in parts. */
+static void
+give(void *ctx)
+{
+	struct rt_walk *w = ctx;
+	size_t left = w->n - w->given;
+	size_t n = left < PART ? left : PART;
+
+	if (n > 0 && w->ops->part(w->ctx, w->items + w->given, n))
+		w->given += n;
+	if (w->given < w->n) {
+		w->ops->later(w->ctx, give, w);
+		return;
+	}
+	w->ops->done(w->ctx, NULL, 0, &w->outcome);
+	walk_free(w);
+}
+
+static void
+conclude(struct rt_walk *w)
+{
+	if (w->outcome.result == HB_RESULT_NONE && w->broken != NULL)
+		fail(w, HB_RESULT_DEFER, 451, "4.3.5", HB_REASON_ALIAS_ERROR,
+		    w->broken);
+	else if (w->outcome.result == HB_RESULT_NONE && w->n == 0)
+		fail(w, HB_RESULT_DEFER, 451, "4.3.5", HB_REASON_ALIAS_ERROR,
+		    "The alias leads to nobody");
+	else if (w->outcome.result == HB_RESULT_NONE)
+		succeed(w);
+	else if (w->outcome.result != HB_RESULT_OK)
+		w->n = 0;
+}
+
+static void
+finish(struct rt_walk *w)
+{
+	conclude(w);
+	if (!w->only_exists && w->ops->part != NULL) {
+		give(w);
+		return;
+	}
+	if (w->only_exists)
+		w->exists_cb(w->exists_ctx,
+		    w->outcome.result == HB_RESULT_OK	    ? RT_FOUND
+			: w->outcome.result == HB_RESULT_FAIL ? RT_NOTFOUND
+							    : RT_TEMP);
+	else
+		w->ops->done(w->ctx, w->items, w->n, &w->outcome);
+	walk_free(w);
+}
+
+/* Is the answer clear before all is walked? */
+static bool
+is_settled(const struct rt_walk *w)
+{
+	return w->outcome.result == HB_RESULT_DEFER ||
+	    (w->only_exists && w->outcome.result != HB_RESULT_NONE);
+}
+
+static void
+go_on(void *ctx)
+{
+	run(ctx);
+}
+
+/* One address, or one member of a list's file. */
+static void
+walk_next(struct rt_walk *w)
+{
+	struct step *s = w->todo;
+
+	if (w->source != NULL) {
+		read_source(w);
+		return;
+	}
+	w->todo = s->next;
+	if (w->todo == NULL)
+		w->tail = &w->todo;
+	walk_step(w, s);
+}
+
+static void
+run(struct rt_walk *w)
+{
+	w->running = true;
+	for (unsigned work = 0;; work++) {
+		struct step *s = w->waiting;
+
+		if (s != NULL) {
+			if (!w->answered)
+				break;
+			w->waiting = NULL;
+			found_user(w, s, w->answer);
+			continue;
+		}
+		if (is_settled(w) || (w->todo == NULL && w->source == NULL)) {
+			finish(w);
+			return;
+		}
+		if (work >= SLICE) {
+			w->ops->later(w->ctx, go_on, w);
+			break;
+		}
+		walk_next(w);
+	}
+	w->running = false;
+}
+
+static struct rt_walk *
+walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void *ctx)
+{
+	struct rt_walk *w = HB_NEW(struct rt_walk);
+
+	w->conf = conf;
+	w->ops = ops;
+	w->ctx = ctx;
+	w->arena = hb_arena_new();
+	w->tail = &w->todo;
+	return w;
+}
+
+void
+rt_walk(const struct hb_conf *const *conf, struct hb_span address,
+    const struct rt_walk_ops *ops, void *ctx)
+{
+	struct rt_walk *w = walk_new(conf, ops, ctx);
+
+	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
+	run(w);
+}
+
+void
+rt_exists(const struct hb_conf *const *conf, struct hb_span address,
+    const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
+{
+	struct rt_walk *w = walk_new(conf, ops, ctx);
+
+	w->only_exists = true;
+	w->exists_cb = cb;
+	w->exists_ctx = cb_ctx;
+	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
+	run(w);
+}

@@ -1,0 +1,42 @@
+/*
+ * Questions that may block (NSS, password hashes), in children of the router
+ * with a time bound.  Floor 3.  DESIGN section 2: nobody else waits.
+ *
+ * Each pool has a few children; a question waits for a free one.  A child
+ * that does not answer in time is killed and replaced, and the question is
+ * answered RT_TEMP.
+ */
+#ifndef QUEUE_ROUTER_WORK_H
+#define QUEUE_ROUTER_WORK_H
+
+#include "common/io/loop.h"
+#include "queue/router/rules.h"
+
+struct rt_pool;
+
+/* Questions wait in the lane of the process that asked, and the lanes have
+ * their turns: a listener that asks without end waits for itself.  One that
+ * finds a thousand before it in its lane is answered RT_TEMP. */
+enum { RT_LANE_OWN = 64, RT_LANES };
+
+/* CHILDREN processes, each question answered within TIMEOUT_MS. */
+struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
+    int64_t timeout_ms);
+void rt_pool_free(struct rt_pool **p);
+
+/* Does the system know the account NAME?  CB runs once, perhaps before this
+ * returns. */
+void rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
+    rt_found_fn cb, void *ctx);
+/*
+ * Is PASSWORD the one of HASH (crypt(5))?  Where HASH is none, or locked, the
+ * password is checked against USUAL (or a method of ours), which takes as
+ * long and is never right: nobody learns which logins exist.
+ */
+struct rt_password {
+	struct hb_span password, hash, usual;
+};
+void rt_pool_password(struct rt_pool *p, unsigned lane,
+    const struct rt_password *q, rt_found_fn cb, void *ctx);
+
+#endif

@@ -1,0 +1,82 @@
+/* Inside of the scheduler: sched.c (recipients, times), queue/sched/dest.c
+ * (destinations, jobs).  Floor 2. */
+#ifndef QUEUE_SCHED_SCHED_PRIV_H
+#define QUEUE_SCHED_SCHED_PRIV_H
+
+#include "queue/sched/pool.h"
+#include "queue/sched/sched.h"
+
+enum { Q_JOB_TABLE = 1024 };
+
+struct q_line {
+	struct q_rcpt *head, *tail;
+};
+
+struct q_dest {
+	struct q_dest *hnext;
+	struct q_dest *prev, *next; /* in the round of its worker */
+	struct q_line line;	    /* waits for window and block */
+	struct q_line urgent;	    /* waits for the window only */
+	struct q_last *last;	    /* why it could not be reached */
+	struct q_node node;	    /* end of the block */
+	uint64_t hash;
+	uint32_t refs; /* recipients READY or ACTIVE */
+	uint32_t window, active;
+	uint32_t at_home; /* of active, on the home worker */
+	uint16_t fails;	  /* probes that failed, 0: it can be reached */
+	uint16_t home;	  /* worker */
+	bool in_round, local, spread;
+	uint32_t route_n, key_n, domain_n, rcpts_n;
+	unsigned char text[]; /* key, domain */
+};
+
+struct q_worker {
+	struct q_dest *head, *tail; /* destinations with something to do */
+	struct q_batch *eldest, *youngest; /* jobs that are young */
+	uint64_t bytes;
+	uint32_t jobs, young;
+	bool usable;
+};
+
+struct q_sched {
+	struct q_sched_conf conf;
+	struct q_pool msgs, rcpts;
+	struct q_msg **mtable;
+	uint32_t mtable_size;
+	struct q_dest **dtable;
+	uint32_t dtable_size, ndests;
+	struct q_lasts lasts;
+	struct q_heap times;	/* nodes of recipients */
+	struct q_heap blocks;	/* nodes of destinations */
+	struct q_line asks;	/* DUE */
+	struct q_line notices;	/* FAILED, QUEUED */
+	struct q_worker *workers; /* conf.workers + 1, the last local */
+	unsigned turn;		/* worker to look at next */
+	struct q_batch *jobs[Q_JOB_TABLE];
+	uint32_t njobs, next_job;
+	uint32_t count[Q_STATE_COUNT];
+	bool router;
+};
+
+void q_line_push(struct q_line *l, struct q_rcpt *r);
+void q_line_remove(struct q_line *l, struct q_rcpt *r);
+void q_set_state(struct q_sched *s, struct q_rcpt *r, enum q_state state);
+/* Takes R out of whatever line and heap it is in. */
+void q_detach(struct q_sched *s, struct q_rcpt *r);
+/* Puts R's next due time into the heap, by its state. */
+void q_set_due(struct q_sched *s, struct q_rcpt *r);
+
+/* R (detached) joins its destination's line. */
+void q_dest_join(struct q_sched *s, struct q_rcpt *r, bool urgent);
+/* R leaves for good: its destination may be forgotten. */
+void q_dest_leave(struct q_sched *s, struct q_rcpt *r);
+void q_dest_unblock_due(struct q_sched *s, int64_t now_ms);
+/* The next job, or NULL. */
+struct q_batch *q_dest_next_job(struct q_sched *s, int64_t now_ms);
+/* When a job that gets old makes place for one that waits; INT64_MAX. */
+int64_t q_dest_wake(const struct q_sched *s);
+/* The message of these jobs is no more. */
+void q_jobs_orphan(struct q_sched *s, const struct q_msg *m);
+void q_dest_free_all(struct q_sched *s);
+
+#endif

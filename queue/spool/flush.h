@@ -1,0 +1,37 @@
+/*
+ * The helper thread of the queue: the only place where it waits for the disk
+ * (DESIGN section 2).  Floor 3.  A job runs in the thread, one after the
+ * other in order of submission, and touches nothing but what it carries;
+ * then its end runs in the loop.
+ *
+ * The thread starts with the first job, so that it is born inside the sandbox.
+ */
+#ifndef QUEUE_SPOOL_FLUSH_H
+#define QUEUE_SPOOL_FLUSH_H
+
+#include <sys/queue.h>
+
+#include "common/io/loop.h"
+
+/* Embedded in the owner's struct, which it keeps alive until DONE. */
+struct q_job {
+	STAILQ_ENTRY(q_job) link;
+	void (*run)(struct q_job *j);  /* in the thread */
+	void (*done)(struct q_job *j); /* in the loop; may submit again */
+};
+
+/* Who runs jobs: the thread, or a test that decides when. */
+struct q_exec {
+	void *ctx;
+	void (*submit)(void *ctx, struct q_job *j);
+	/* Waits for all jobs and runs their ends. */
+	void (*drain)(void *ctx);
+};
+
+struct q_flush;
+struct q_flush *q_flush_new(struct hb_loop *l);
+const struct q_exec *q_flush_exec(struct q_flush *f); /* borrowed */
+/* Drains, ends the thread. */
+void q_flush_free(struct q_flush **f);
+
+#endif

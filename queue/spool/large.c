@@ -1,0 +1,312 @@
+/*
+ * Messages with a file of their own, large/ID.  Floor 3.  A file is checked
+ * in slices, so that flushes of small messages go between.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/proto/wire.h"
+#include "queue/spool/spool-priv.h"
+
+enum { SLICE = 1 << 20 };
+
+struct large_job {
+	struct q_job job;
+	struct q_spool *s;
+	uint64_t id, size, at;
+	uint32_t crc, want;
+	struct hb_wire wire;
+	int fd, err; /* HB_E_* */
+	struct q_rec *rec; /* to be appended; NULL: to be sent */
+	q_body_fn cb;
+	void *ctx;
+};
+
+void
+q_large_path(uint64_t id, char dst[Q_LARGE_PATH])
+{
+	snprintf(dst, Q_LARGE_PATH, "large/%016llx", (unsigned long long)id);
+}
+
+static void
+look_at_slice(struct large_job *l, struct hb_span s)
+{
+	l->crc = hb_crc32c(l->crc, s);
+	hb_wire_feed(&l->wire, s);
+}
+
+static void
+check_slice(struct large_job *l)
+{
+	const struct q_io *io = l->s->io;
+	uint64_t left = l->size - l->at;
+	size_t n = left < SLICE ? (size_t)left : SLICE;
+	unsigned char *bytes = hb_malloc(n);
+	int64_t got = io->pread(io->ctx, l->fd, bytes, n, l->at);
+
+	if (got < 0)
+		l->err = HB_E_IO;
+	else if ((size_t)got < n)
+		l->err = HB_E_CORRUPT;
+	else
+		look_at_slice(l, hb_span(bytes, n));
+	l->at += n;
+	free(bytes);
+}
+
+static void
+check_end(struct large_job *l)
+{
+	const struct q_io *io = l->s->io;
+
+	/* The writer may be a role that was broken into: the checksum is its
+	 * own word. */
+	if (l->crc != l->want ||
+	    (hb_wire_end(&l->wire) & HB_WIRE_FAULTS) != 0)
+		l->err = HB_E_CORRUPT;
+	else if (l->rec != NULL && (io->sync(io->ctx, l->fd) < 0 ||
+	    io->sync_dir(io->ctx, "large") < 0))
+		l->err = HB_E_IO;
+}
+
+static void
+check_run(struct q_job *j)
+{
+	struct large_job *l = (struct large_job *)(void *)j;
+	const struct q_io *io = l->s->io;
+
+	if (l->at == 0 &&
+	    io->size(io->ctx, l->fd) != (int64_t)l->size) {
+		l->err = HB_E_CORRUPT;
+		return;
+	}
+	if (l->at < l->size)
+		check_slice(l);
+	if (l->err == 0 && l->at >= l->size)
+		check_end(l);
+}
+
+static void
+add_failed(struct large_job *l)
+{
+	struct q_msg *m = q_index_find(&l->s->index, l->id);
+
+	q_large_remove(l->s, l->id);
+	if (m != NULL)
+		q_index_remove(&l->s->index, m);
+	if (l->rec->done != NULL)
+		l->rec->done(l->rec->ctx, l->err);
+	hb_buf_free(&l->rec->payload);
+	free(l->rec);
+}
+
+static void
+set_aside_large(struct q_spool *s, uint64_t id)
+{
+	char path[Q_LARGE_PATH], name[Q_CORRUPT_PATH];
+
+	q_large_path(id, path);
+	snprintf(name, sizeof(name), "corrupt/%016llx",
+	    (unsigned long long)id);
+	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, id),
+	    hb_kv_str(HB_K_FILE, name));
+	(void)s->io->rename(s->io->ctx, path, name);
+}
+
+static void
+fetch_done(struct large_job *l)
+{
+	const struct q_io *io = l->s->io;
+	struct q_msg *m = q_index_find(&l->s->index, l->id);
+
+	if (l->err == HB_E_CORRUPT)
+		set_aside_large(l->s, l->id);
+	if (m == NULL || m->state != Q_MSG_LIVE)
+		l->err = HB_E_NOTFOUND;
+	if (l->err == 0) {
+		l->cb(l->ctx, 0, HB_SPAN_NONE, l->fd);
+		return;
+	}
+	io->close(io->ctx, l->fd);
+	l->cb(l->ctx, l->err, HB_SPAN_NONE, -1);
+}
+
+static void
+tell_fault(const struct large_job *l)
+{
+	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
+		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
+}
+
+static void
+check_done(struct q_job *j)
+{
+	struct large_job *l = (struct large_job *)(void *)j;
+	struct q_spool *s = l->s;
+
+	if (l->err == 0 && l->at < l->size) {
+		s->cfg.exec->submit(s->cfg.exec->ctx, &l->job);
+		return;
+	}
+	s->jobs--;
+	tell_fault(l);
+	if (l->rec == NULL) {
+		fetch_done(l);
+	} else {
+		s->io->close(s->io->ctx, l->fd);
+		if (l->err == 0)
+			q_spool_append(s, l->rec);
+		else
+			add_failed(l);
+	}
+	free(l);
+}
+
+static void
+start(struct q_spool *s, const struct large_job *from)
+{
+	struct large_job *l = HB_NEW(struct large_job);
+
+	*l = *from;
+	l->s = s;
+	hb_wire_init(&l->wire);
+	l->job.run = check_run;
+	l->job.done = check_done;
+	s->jobs++;
+	s->cfg.exec->submit(s->cfg.exec->ctx, &l->job);
+}
+
+void
+q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
+    uint32_t crc)
+{
+	start(s, &(struct large_job){ .id = r->id, .size = size, .want = crc,
+	    .fd = fd, .rec = r });
+}
+
+void
+q_large_fetch(struct q_spool *s, struct q_msg *m, uint64_t size, uint32_t crc,
+    q_body_fn cb, void *ctx)
+{
+	char path[Q_LARGE_PATH];
+	int fd;
+
+	q_large_path(m->id, path);
+	fd = s->io->open(s->io->ctx, path, O_RDONLY);
+	if (fd < 0) {
+		cb(ctx, q_io_error(fd), HB_SPAN_NONE, -1);
+		return;
+	}
+	start(s, &(struct large_job){ .id = m->id, .size = size, .want = crc,
+	    .fd = fd, .cb = cb, .ctx = ctx });
+}
+
+/* creating and removing */
+
+int
+q_spool_large_create(struct q_spool *s, uint64_t id, int *fd)
+{
+	char path[Q_LARGE_PATH];
+
+	if (q_index_find(&s->index, id) != NULL)
+		return HB_E_EXISTS;
+	if (q_spool_space(s) == 0)
+		return HB_E_NOSPACE;
+	q_large_path(id, path);
+	*fd = s->io->open(s->io->ctx, path, O_WRONLY | O_CREAT | O_EXCL);
+	return *fd < 0 ? q_io_error(*fd) : 0;
+}
+
+struct unlink_job {
+	struct q_job job;
+	struct q_spool *s;
+	uint64_t id;
+};
+
+static void
+unlink_run(struct q_job *j)
+{
+	struct unlink_job *u = (struct unlink_job *)(void *)j;
+	char path[Q_LARGE_PATH];
+
+	q_large_path(u->id, path);
+	u->s->io->unlink(u->s->io->ctx, path);
+}
+
+static void
+unlink_done(struct q_job *j)
+{
+	struct unlink_job *u = (struct unlink_job *)(void *)j;
+
+	u->s->jobs--;
+	free(u);
+}
+
+void
+q_large_remove(struct q_spool *s, uint64_t id)
+{
+	struct unlink_job *u = HB_NEW(struct unlink_job);
+
+	*u = (struct unlink_job){ { .run = unlink_run, .done = unlink_done },
+		s, id };
+	s->jobs++;
+	s->cfg.exec->submit(s->cfg.exec->ctx, &u->job);
+}
+
+void
+q_spool_large_discard(struct q_spool *s, uint64_t id)
+{
+	if (q_index_find(&s->index, id) == NULL)
+		q_large_remove(s, id);
+}
+
+static void
+remove_if_orphan(void *arg, const char *name)
+{
+	struct q_spool *s = arg;
+	char path[Q_LARGE_PATH];
+	struct q_msg *m;
+	uint64_t id;
+
+	if (strlen(name) != 16 || hb_span_hex64(hb_span_str(name), &id) < 0)
+		return;
+	m = q_index_find(&s->index, id);
+	if (m != NULL && m->large)
+		return;
+	/* its envelope may be what was damaged */
+	if (s->damaged) {
+		set_aside_large(s, id);
+		return;
+	}
+	q_large_path(id, path);
+	s->io->unlink(s->io->ctx, path);
+}
+
+void
+q_large_remove_orphans(struct q_spool *s)
+{
+	(void)s->io->list(s->io->ctx, "large", remove_if_orphan, s);
+}
+
+bool
+q_large_is_there(struct q_spool *s, uint64_t id, uint64_t size)
+{
+	char path[Q_LARGE_PATH];
+	int64_t have;
+	int fd;
+
+	q_large_path(id, path);
+	fd = s->io->open(s->io->ctx, path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	have = s->io->size(s->io->ctx, fd);
+	s->io->close(s->io->ctx, fd);
+	return have == (int64_t)size;
+}

@@ -1,0 +1,98 @@
+/*
+ * The segment files of the spool: made, numbered, given a new generation
+ * before each use, and removed when there are too many.  Floor 3.
+ *
+ * What a segment holds alive is counted here; what the records mean is the
+ * spool's.  States and transitions: queue/spool/states.
+ */
+#ifndef QUEUE_SPOOL_SEGMENT_H
+#define QUEUE_SPOOL_SEGMENT_H
+
+#include "common/base/table.h"
+#include "queue/spool/flush.h"
+#include "queue/spool/record.h"
+#include "queue/spool/io.h"
+
+enum q_seg_state {
+	Q_SEG_MAKING,  /* zeroes, or the header of its next use, are written */
+	Q_SEG_READY,   /* empty, header durable: the next one to be used */
+	Q_SEG_CURRENT, /* appended to */
+	Q_SEG_SEALED,  /* holds live records, or is needed by others */
+	Q_SEG_FREE,    /* nothing in it is needed; old generation on disk */
+	Q_SEG_GOING    /* is being removed */
+};
+
+struct q_seg {
+	UT_hash_handle hh; /* by gen */
+	uint32_t gen, number, size;
+	uint32_t tail;	   /* end of what was appended */
+	uint32_t nlive;	   /* live records in it */
+	uint64_t live;	   /* their bytes */
+	enum q_seg_state state;
+	bool bad;	   /* a write failed: never written again */
+	int fd;		   /* -1: not open now */
+	unsigned busy;	   /* batches under way */
+	int64_t sealed_ms; /* monotonic */
+	unsigned char key[Q_KEY_SIZE];
+	/* Generations that hold records which die by records of this one. */
+	uint32_t *deps;
+	size_t ndeps;
+};
+
+struct q_segs {
+	const struct q_io *io;
+	const struct q_exec *exec;
+	struct q_seg *by_gen; /* all but a new one being made */
+	struct q_seg *current, *ready, *making;
+	uint32_t last_gen, last_number, size;
+	uint64_t total, live; /* bytes: sealed segments, and live in them */
+	size_t nfree, nsealed, nopen, nseg;
+	unsigned jobs;
+	int error;	      /* why the last making failed, or 0 */
+	void *ctx;
+	void (*changed)(void *ctx); /* one is ready, gone, or failed */
+};
+
+#define Q_SEG_PATH 24
+void q_seg_path(uint32_t number, char dst[Q_SEG_PATH]);
+
+/* Size of new segments on a file system of TOTAL bytes. */
+uint32_t q_seg_size_for(uint64_t total);
+
+/* Reads the headers of log/.  ODD is called for a file without a good one. */
+int q_segs_open(struct q_segs *s,
+    void (*odd)(void *ctx, const char *path)) HB_MUSTCHECK;
+void q_segs_close(struct q_segs *s);
+
+struct q_seg *q_seg_find(const struct q_segs *s, uint32_t gen); /* or NULL */
+/* Open descriptor, or a negative errno. */
+int q_seg_fd(struct q_segs *s, struct q_seg *seg) HB_MUSTCHECK;
+
+/*
+ * Starts making a segment ready for LEN record bytes, unless one is ready or
+ * being made: from a free one, or new.  segs->error says why it failed.
+ */
+void q_segs_prepare(struct q_segs *s, uint32_t len);
+/*
+ * For a start on a full disk: where none can be made the newest segment is
+ * appended to again, when it has room for LEN record bytes.
+ */
+bool q_segs_go_back(struct q_segs *s, uint32_t len);
+/* The ready one becomes current, the current one sealed. */
+void q_segs_switch(struct q_segs *s, int64_t mono_ms);
+void q_segs_seal(struct q_segs *s, int64_t mono_ms);
+
+/* A live record of TOTAL bytes came or went. */
+void q_seg_live(struct q_segs *s, struct q_seg *seg, uint32_t total);
+void q_seg_dead(struct q_segs *s, struct q_seg *seg, uint32_t total);
+void q_seg_depend(struct q_seg *seg, uint32_t gen);
+/* Forgets the deps: what they were for stands elsewhere now, durably. */
+void q_seg_undepend(struct q_seg *seg);
+bool q_seg_is_pinned(const struct q_segs *s, struct q_seg *seg);
+/* Frees sealed segments that nothing needs, removes superfluous ones. */
+void q_segs_collect(struct q_segs *s);
+
+/* Bytes that can be appended without more of the file system. */
+uint64_t q_segs_room(const struct q_segs *s);
+
+#endif

@@ -1,0 +1,221 @@
+/*
+ * Inside the spool: index, batches, cache.  Floor 3; for queue/spool_*.c and
+ * the crash test alone.
+ */
+#ifndef QUEUE_SPOOL_SPOOL_PRIV_H
+#define QUEUE_SPOOL_SPOOL_PRIV_H
+
+#include <sys/queue.h>
+
+#include "queue/spool/record.h"
+#include "queue/spool/segment.h"
+#include "queue/spool/spool.h"
+#include "queue/spool/io.h"
+
+/* A record in the log. */
+struct q_piece {
+	uint32_t gen, off, total;
+};
+
+/* Of a message with updates or moves behind it. */
+struct q_extra {
+	struct q_piece *chain; /* updates since the base, in order */
+	uint32_t nchain;
+	uint32_t *gens; /* other generations where records of it stand */
+	uint32_t ngens;
+};
+
+enum q_msg_state { Q_MSG_NEW, Q_MSG_LIVE, Q_MSG_DYING };
+
+/* One message: 56 bytes, the memory of a waiting message with one or no
+ * update. */
+struct q_msg {
+	uint64_t id;
+	struct q_msg *next; /* of its hash chain */
+	struct q_extra *x;  /* or NULL */
+	struct q_cached *cached;
+	struct q_piece base;
+	uint32_t nrcpt;
+	uint16_t pending; /* records on their way to the disk */
+	uint8_t state;
+	bool large;
+};
+
+struct q_index {
+	struct q_msg **bucket;
+	size_t nbucket, n; /* nbucket: a power of two */
+	uint64_t mix;	   /* secret and odd: ids come from smtpd */
+};
+void q_index_init(struct q_index *ix);
+void q_index_free(struct q_index *ix);
+struct q_msg *q_index_find(const struct q_index *ix, uint64_t id);
+struct q_msg *q_index_add(struct q_index *ix, uint64_t id); /* is new */
+void q_index_remove(struct q_index *ix, struct q_msg *m);   /* frees it */
+/* Calls FN for each; FN may remove the message it got, no other. */
+void q_index_each(struct q_index *ix, void (*fn)(void *arg, struct q_msg *m),
+    void *arg);
+void q_msg_add_piece(struct q_msg *m, struct q_piece p);
+void q_msg_add_gen(struct q_msg *m, uint32_t gen);
+
+/* Payloads of fresh messages, and bodies of those with so many recipients that
+ * a job should not read them all again; oldest out first. */
+struct q_cached {
+	TAILQ_ENTRY(q_cached) link;
+	struct q_msg *m;
+	bool body; /* that alone, INFO belongs to it */
+	struct q_message_info info;
+	struct hb_buf payload;
+};
+TAILQ_HEAD(q_cache_list, q_cached);
+struct q_cache {
+	struct q_cache_list list;
+	size_t bytes;
+};
+/* Takes PAYLOAD's memory.  M has nothing in the cache. */
+struct q_cached *q_cache_put(struct q_cache *c, struct q_msg *m,
+    struct hb_buf *payload);
+/* Drops the oldest until no more than MOST bytes are kept. */
+void q_cache_trim(struct q_cache *c, size_t most);
+void q_cache_drop(struct q_cache *c, struct q_msg *m);
+
+/* A record to be written. */
+struct q_rec {
+	STAILQ_ENTRY(q_rec) link;
+	enum q_rec_type type;
+	bool retried; /* a write of it failed once */
+	bool carried; /* FINISHED, copied forward as it is */
+	uint64_t id, seq;
+	uint32_t off, total;
+	struct hb_buf payload;
+	q_durable_fn done; /* or NULL */
+	void *ctx;
+	int err;
+};
+STAILQ_HEAD(q_rec_list, q_rec);
+
+/* What one write and one flush make durable. */
+struct q_batch {
+	struct q_job job;
+	STAILQ_ENTRY(q_batch) link;
+	struct q_spool *s;
+	struct q_seg *seg;
+	uint32_t at;
+	uint32_t nmail; /* new messages in it */
+	struct hb_buf bytes;
+	struct q_rec_list recs;
+	int fd, r;
+};
+STAILQ_HEAD(q_batch_list, q_batch);
+
+struct q_compact {
+	uint32_t gen; /* segment that is being emptied; 0: none */
+	uint32_t at;
+	uint64_t fence; /* its carried records are below this sequence */
+	bool again;	/* some could not be moved yet */
+};
+
+struct q_spool_cfg {
+	const struct q_io *io;
+	const struct q_exec *exec;
+	const struct q_spool_ops *ops;
+	void *ctx;
+	/* Asks for q_spool_turn: at the end of this turn, or after MS. */
+	void (*wake)(void *ctx, int64_t ms);
+	void *wake_ctx;
+	uint32_t segment_size; /* 0: by the file system */
+	int64_t settle_ms;     /* a segment younger than this is not moved */
+	unsigned gather_part;  /* a flush waits for more records for that part
+				  of the last one's time; 0: never */
+	size_t cache_bytes;
+	unsigned move_work; /* of a turn for moving; 0: the usual */
+};
+
+struct q_spool {
+	struct q_spool_cfg cfg;
+	const struct q_io *io;
+	struct q_segs segs;
+	struct q_index index;
+	struct q_cache cache;
+	uint64_t next_seq, durable_seq; /* all below this is durable */
+	struct q_rec_list waiting;	/* not in a batch yet */
+	size_t waiting_bytes;
+	struct q_batch *gather;	      /* takes records */
+	struct q_batch_list closed;   /* full: next to be written */
+	struct q_batch *flying;	      /* in the helper thread */
+	int64_t flying_ms;	      /* since when */
+	int64_t gather_until_ms;      /* no flush begins before, unless */
+	uint32_t gather_mail;	      /* so many new messages are there */
+	struct q_compact compact;
+	struct hb_buf refold;	      /* ids whose updates are too many */
+	struct q_mover *mover;	      /* of the message being moved */
+	int64_t work;		      /* that this turn may still do for it */
+	bool is_fresh;		      /* this turn has done nothing for it */
+	uint64_t avail;		      /* of the file system */
+	int64_t avail_ms;	      /* when that was so */
+	bool full;		      /* on_space(0) was said */
+	bool damaged;		      /* the start found damage */
+	unsigned jobs;		      /* large files in the thread */
+	struct q_spool_real *real;    /* loop, timer, hook: NULL in tests */
+};
+
+/* spool.c */
+struct q_spool *q_spool_start(const struct q_spool_cfg *cfg,
+    struct hb_buf *err);
+void q_spool_finish(struct q_spool **s);
+/* Work at the end of a turn: batches, flush, one slice of compaction. */
+void q_spool_turn(struct q_spool *s);
+struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
+    void *ctx);
+/* Takes R, which goes out with the next batch. */
+void q_spool_append(struct q_spool *s, struct q_rec *r);
+/* Takes the message off the index; FINISHED is written if DURABLY. */
+void q_spool_drop(struct q_spool *s, struct q_msg *m);
+/* No record of M is needed any more. */
+void q_pieces_dead(struct q_spool *s, const struct q_msg *m);
+void q_spool_forget(struct q_spool *s, struct q_msg *m);
+void q_spool_space_look(struct q_spool *s);
+
+/* queue/spool/read.c */
+/* The payload of one record, read and checked; BYTES keeps it. */
+int q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
+    struct hb_buf *bytes, struct hb_span *payload) HB_MUSTCHECK;
+int q_base_read(struct q_spool *s, const struct q_msg *m, struct hb_buf *bytes,
+    struct q_message *out) HB_MUSTCHECK;
+/* Copies bytes into corrupt/GEN-OFF and logs; NAME gets the path. */
+#define Q_CORRUPT_PATH 40
+void q_set_aside(struct q_spool *s, const struct q_piece *p, uint64_t id,
+    struct hb_span bytes, char name[Q_CORRUPT_PATH]);
+void q_set_aside_piece(struct q_spool *s, const struct q_piece *p,
+    uint64_t id, char name[Q_CORRUPT_PATH]);
+
+/* queue/spool/large.c */
+#define Q_LARGE_PATH 24
+void q_large_path(uint64_t id, char dst[Q_LARGE_PATH]);
+/* Checks size and CRC in the thread, flushes file and folder, then appends R
+ * or fails it. */
+void q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
+    uint32_t crc);
+void q_large_fetch(struct q_spool *s, struct q_msg *m, uint64_t size,
+    uint32_t crc, q_body_fn cb, void *ctx);
+void q_large_remove(struct q_spool *s, uint64_t id);
+void q_large_remove_orphans(struct q_spool *s);
+/* Whether the file is there with SIZE bytes. */
+bool q_large_is_there(struct q_spool *s, uint64_t id, uint64_t size);
+
+/* queue/spool/mover.c */
+struct q_mover;
+void q_mover_free(struct q_mover **mv);
+/* A turn begins, with a turn's work. */
+void q_move_turn(struct q_spool *s);
+/* Begins to write M again, while no other is being moved.  1: done, 0: it goes
+ * on with q_move_some, or an error. */
+int q_move(struct q_spool *s, struct q_msg *m) HB_MUSTCHECK;
+int q_move_some(struct q_spool *s) HB_MUSTCHECK;
+
+/* queue/spool/move.c */
+void q_compact_step(struct q_spool *s);
+
+/* queue/spool/replay.c */
+int q_replay(struct q_spool *s) HB_MUSTCHECK;
+
+#endif

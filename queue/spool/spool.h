@@ -1,0 +1,108 @@
+/*
+ * The spool: a log of records in reused segments, with group commit (DESIGN
+ * section 5; states and transitions in queue/spool/states).  Floor 3.
+ *
+ * The spool knows for each live message where its newest base record and its
+ * updates stand, no more.  Who is to be tried when is the scheduler's.
+ * Nothing is durable before its callback ran.  Callbacks run in the loop, never
+ * inside the call that asked, after the flush in the helper thread; in order
+ * of the calls, but for large messages, which come when their file is checked
+ * and flushed.  Changes are flushed like messages: all that one turn of the
+ * loop brings, and all that comes while a flush runs, shares the next flush;
+ * behind a slow one, so does what its clients send next (q_spool_cfg).
+ */
+#ifndef QUEUE_SPOOL_SPOOL_H
+#define QUEUE_SPOOL_SPOOL_H
+
+#include "common/base/mem.h"
+#include "common/io/loop.h"
+#include "queue/spool/change.h"
+#include "queue/spool/flush.h"
+
+struct q_spool;
+
+struct q_spool_ops {
+	/* Replay: each live message in the order of the log (a message that
+	 * was moved forward comes late: env->arrived_ms is the order of
+	 * arrival), first the envelope with its recipients, then what changed.
+	 * Spans live for the call. */
+	void (*on_message)(void *ctx, const struct hb_env *env,
+	    const struct hb_rcpt *rcpts, size_t n);
+	void (*on_change)(void *ctx, uint64_t id, const struct q_change *c);
+	/* A damaged record was set aside in FILE (below corrupt/) and the
+	 * spool has the message ID no longer; 0: of no known message. */
+	void (*on_corrupt)(void *ctx, uint64_t id, const char *file);
+	/* Room for new mail became 0, or is there again (bytes). */
+	void (*on_space)(void *ctx, uint64_t bytes);
+};
+
+/*
+ * Opens DIR (after the sandbox: "/" in a chroot), makes what is missing,
+ * replays: calls OPS before it returns.  F is borrowed and outlives the spool.
+ * Returns owned, or NULL with ERR filled.
+ */
+struct q_spool *q_spool_open(struct hb_loop *l, struct q_flush *f,
+    const char *dir, const struct q_spool_ops *ops, void *ctx,
+    struct hb_buf *err);
+/* Flushes what waits (callbacks run), then closes. */
+void q_spool_close(struct q_spool **s);
+
+/*
+ * ERR: 0 durable; HB_E_IO, HB_E_NOSPACE, HB_E_CORRUPT (a large file is not as
+ * said): nothing of it is kept.  A failed change was tried on two segments.
+ */
+typedef void (*q_durable_fn)(void *ctx, int err);
+
+struct q_body {
+	struct hb_span bytes; /* wire form; empty with large */
+	bool large;	      /* large/ID was written and holds what follows */
+	uint64_t size;
+	uint32_t crc;	      /* CRC-32C of all of it */
+	/* what changed of the message before it came here */
+	const struct q_change *changes;
+	size_t nchanges;
+};
+/*
+ * A new message.  BODY: size and crc count for a large one alone, whose file
+ * is checked and flushed in the helper thread before the record.  Returns 0
+ * (DONE will run), HB_E_NOSPACE, HB_E_EXISTS, HB_E_NOTFOUND (no such file),
+ * HB_E_RANGE (a field above its bound: the caller's bug).  Until DONE ran the
+ * message takes no change.
+ */
+int q_spool_add(struct q_spool *s, const struct hb_env *env,
+    const struct hb_rcpt *rcpts, size_t n, const struct q_body *body,
+    q_durable_fn done, void *ctx) HB_MUSTCHECK;
+
+/*
+ * Changes of one message, all or nothing.  DONE may be NULL.  With
+ * Q_CHANGE_FINISHED among them the message is gone for every call at once.
+ * Returns 0, HB_E_NOTFOUND, HB_E_STATE (not durable yet), HB_E_RANGE.
+ */
+int q_spool_change(struct q_spool *s, uint64_t id, const struct q_change *c,
+    size_t n, q_durable_fn done, void *ctx) HB_MUSTCHECK;
+
+/* The large file of a message being received: write-only descriptor, owned
+ * by the caller; removed if the message is never added (discard, or at the
+ * next start).  0, HB_E_EXISTS, HB_E_NOSPACE, HB_E_IO. */
+int q_spool_large_create(struct q_spool *s, uint64_t id, int *fd) HB_MUSTCHECK;
+void q_spool_large_discard(struct q_spool *s, uint64_t id);
+
+/*
+ * The body, checked: BYTES, living for the call, or for a large message FD
+ * (read-only, owned by the callback; -1 otherwise).  ERR: HB_E_CORRUPT: it
+ * was altered, is set aside in corrupt/ and must be finished by the caller;
+ * HB_E_NOTFOUND; HB_E_IO.
+ */
+typedef void (*q_body_fn)(void *ctx, int err, struct hb_span bytes, int fd);
+/* CB runs before this returns for a small body; for a large one after its
+ * check in the helper thread. */
+void q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx);
+/* Reads envelope and recipients (the added ones too) of a live message again,
+ * into A.  0, HB_E_NOTFOUND, HB_E_IO, HB_E_CORRUPT. */
+int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
+    struct hb_env *env, struct hb_rcpt **rcpts, size_t *n) HB_MUSTCHECK;
+
+uint64_t q_spool_space(const struct q_spool *s); /* bytes for new mail */
+size_t q_spool_count(const struct q_spool *s);	 /* live messages */
+
+#endif
