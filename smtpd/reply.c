@@ -60,7 +60,7 @@ stage_of(const struct smtpd_session *s)
 }
 
 static void
-log_refusal(struct smtpd_session *s, const struct smtpd_words *w)
+log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 {
 	struct smtpd_txn *t = &s->txn;
 	enum hb_stat stage = stage_of(s);
@@ -86,7 +86,7 @@ log_refusal(struct smtpd_session *s, const struct smtpd_words *w)
  * broken.  What was pipelined behind a refused MAIL could not know of it; what
  * is said about a message has its own bounds. */
 static void
-count_refusal(struct smtpd_session *s, const struct smtpd_words *w)
+count_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 {
 	if (s->state == SMTPD_S_DATA || w->code == 421)
 		return;
@@ -105,10 +105,10 @@ count_refusal(struct smtpd_session *s, const struct smtpd_words *w)
 
 /* What the operator or this server does wrong refuses nobody's mail for good,
  * whoever found the words. */
-static struct smtpd_words
-spare_client(const struct smtpd_words *w)
+static struct smtpd_reply_words
+spare_client(const struct smtpd_reply_words *w)
 {
-	struct smtpd_words words = *w;
+	struct smtpd_reply_words words = *w;
 
 	if (w->code >= 500 && !hb_reason_is_final(w->reason)) {
 		words.code = 451;
@@ -118,9 +118,10 @@ spare_client(const struct smtpd_words *w)
 }
 
 void
-smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *words)
+smtpd_reply_words(
+    struct smtpd_session *s, const struct smtpd_reply_words *words)
 {
-	struct smtpd_words spared = spare_client(words), *w = &spared;
+	struct smtpd_reply_words spared = spare_client(words), *w = &spared;
 
 	if (s->gone || s->state == SMTPD_S_OVER)
 		return;
@@ -143,7 +144,7 @@ smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *words)
 void
 smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id)
 {
-	struct smtpd_words w = {
+	struct smtpd_reply_words w = {
 		.code = replies[id].code,
 		.status = hb_span_str(replies[id].status),
 		.text = hb_span_str(replies[id].text),
@@ -172,7 +173,7 @@ smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
     const char *why)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	struct smtpd_words w = {
+	struct smtpd_reply_words w = {
 		.code = replies[id].code,
 		.status = hb_span_str(replies[id].status),
 		.reason = replies[id].reason,
@@ -196,7 +197,7 @@ void
 smtpd_reply_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 {
 	bool temporary = v->action == HB_ACTION_TEMPFAIL;
-	struct smtpd_words w = { v->code, v->status, v->text,
+	struct smtpd_reply_words w = { v->code, v->status, v->text,
 		(enum hb_reason)v->reason };
 
 	if (v->code / 100 != (temporary ? 4 : 5)) {

@@ -83,8 +83,8 @@ struct smtpd_txn {
 };
 
 struct smtpd_session {
-	const struct smtpd_rules *rules;
-	struct smtpd_site *site;
+	const struct smtpd_listener_conf *rules;
+	struct smtpd_worker_conf *site;
 	enum smtpd_state state;
 	enum smtpd_wait wait;
 	struct hb_buf out;
@@ -134,12 +134,13 @@ void smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
 /* And closes. */
 void smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id);
 /* A reply made elsewhere.  TEXT: bytes that are not printable are replaced. */
-struct smtpd_words {
+struct smtpd_reply_words {
 	uint32_t code;
 	struct hb_span status, text;
 	enum hb_reason reason;
 };
-void smtpd_reply_words(struct smtpd_session *s, const struct smtpd_words *w);
+void smtpd_reply_words(
+    struct smtpd_session *s, const struct smtpd_reply_words *w);
 /* Appends one line of a greeting or EHLO reply. */
 void smtpd_put_line(struct smtpd_session *s, unsigned code, char sep,
     struct hb_span text);
@@ -174,7 +175,8 @@ bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
 void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
 /* The same when nothing more of the message is awaited: replies. */
 void smtpd_txn_failed_at_end(struct smtpd_session *s);
-void smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w);
+void smtpd_txn_result(
+    struct smtpd_session *s, const struct smtpd_reply_words *w);
 
 /* Our header fields, trace.c. */
 struct hb_span smtpd_with_word(const struct smtpd_session *s);

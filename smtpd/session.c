@@ -30,8 +30,8 @@ static const struct verb {
 };
 
 struct smtpd_session *
-smtpd_session_new(const struct smtpd_rules *rules, struct smtpd_site *site,
-    struct hb_span client, bool client_is_v6)
+smtpd_session_new(const struct smtpd_listener_conf *rules,
+    struct smtpd_worker_conf *site, struct hb_span client, bool client_is_v6)
 {
 	struct smtpd_session *s = HB_NEW(struct smtpd_session);
 
@@ -439,7 +439,7 @@ smtpd_session_large(struct smtpd_session *s)
 void
 smtpd_session_result(struct smtpd_session *s, const struct ipc_txn_result *r)
 {
-	struct smtpd_words w = { r->code, r->status, r->text,
+	struct smtpd_reply_words w = { r->code, r->status, r->text,
 		(enum hb_reason)r->reason };
 
 	if (s->txn.begun)
@@ -476,7 +476,7 @@ leave_in_doubt(struct smtpd_session *s)
 void
 smtpd_session_queue_lost(struct smtpd_session *s)
 {
-	struct smtpd_words w = { 451, HB_SPAN("4.3.0"),
+	struct smtpd_reply_words w = { 451, HB_SPAN("4.3.0"),
 		HB_SPAN("try again later"), HB_REASON_ROLE_LOST };
 
 	if (s->wait == SMTPD_W_RESULT)

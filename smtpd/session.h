@@ -28,7 +28,7 @@
 #include "smtpd/msgid.h"
 
 /* What the configuration says about one listener.  Shared by its sessions. */
-struct smtpd_rules {
+struct smtpd_listener_conf {
 	unsigned refs; /* the owner's business */
 	char hostname[HB_MAX_DOMAIN + 1];
 	enum hb_listen_kind kind;
@@ -43,7 +43,7 @@ struct smtpd_rules {
 };
 
 /* What the process knows now.  Shared by all sessions, kept up to date. */
-struct smtpd_site {
+struct smtpd_worker_conf {
 	int64_t now_ms;	    /* for trace headers and message ids */
 	uint64_t space;	    /* bytes that queue has left for new mail */
 	bool queue_up;
@@ -92,8 +92,8 @@ struct smtpd_act {
 struct smtpd_session;
 
 /* RULES and SITE are borrowed for the session's life; CLIENT: its address. */
-struct smtpd_session *smtpd_session_new(const struct smtpd_rules *rules,
-    struct smtpd_site *site, struct hb_span client, bool client_is_v6);
+struct smtpd_session *smtpd_session_new(const struct smtpd_listener_conf *rules,
+    struct smtpd_worker_conf *site, struct hb_span client, bool client_is_v6);
 void smtpd_session_free(struct smtpd_session **s);
 /* The client is one of those that may relay: no stranger, and its paths may
  * lack brackets and domains. */

@@ -240,7 +240,7 @@ count_block(struct smtpd_session *s, size_t used)
 
 /* RFC 2033 s4.2: LMTP answers for each recipient that was taken. */
 static void
-reply_result(struct smtpd_session *s, const struct smtpd_words *w)
+reply_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 {
 	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? s->txn.n_taken : 1;
 
@@ -253,7 +253,7 @@ reply_failed(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
 	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? t->n_taken : 1;
-	struct smtpd_words w = { t->refused_code,
+	struct smtpd_reply_words w = { t->refused_code,
 		hb_span_str(t->refused_status), hb_buf_span(&t->refused_text),
 		t->refused_reason };
 
@@ -276,7 +276,7 @@ static void
 reply_accepted(struct smtpd_session *s)
 {
 	char text[40] = "accepted ", *id = text + strlen(text);
-	struct smtpd_words w = { 250, HB_SPAN("2.0.0"), HB_SPAN_NONE,
+	struct smtpd_reply_words w = { 250, HB_SPAN("2.0.0"), HB_SPAN_NONE,
 		HB_REASON_OK };
 
 	hb_msgid_format(s->txn.id, id);
@@ -398,7 +398,7 @@ smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 
 /* Queue refused it before its end: the rest is dropped, then the words. */
 static void
-keep_refusal(struct smtpd_txn *t, const struct smtpd_words *w)
+keep_refusal(struct smtpd_txn *t, const struct smtpd_reply_words *w)
 {
 	t->begun = false;
 	t->refused_code = w->code;
@@ -410,9 +410,9 @@ keep_refusal(struct smtpd_txn *t, const struct smtpd_words *w)
 }
 
 void
-smtpd_txn_result(struct smtpd_session *s, const struct smtpd_words *w)
+smtpd_txn_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 {
-	struct smtpd_words no = *w;
+	struct smtpd_reply_words no = *w;
 	bool waited = s->wait == SMTPD_W_RESULT, ok = w->code == 250;
 
 	if (!waited && (ok || s->state != SMTPD_S_DATA))

@@ -21,17 +21,17 @@ enum {
 /* Rules and certificates. */
 
 void
-smtpd_rules_drop(struct smtpd_rules *r)
+smtpd_rules_drop(struct smtpd_listener_conf *r)
 {
 	if (r != NULL && --r->refs == 0)
 		free(r);
 }
 
-static struct smtpd_rules *
+static struct smtpd_listener_conf *
 make_rules(const struct hb_conf *c, unsigned index)
 {
 	const struct hb_listen *l = &c->listens.v[index];
-	struct smtpd_rules *r = HB_NEW(struct smtpd_rules);
+	struct smtpd_listener_conf *r = HB_NEW(struct smtpd_listener_conf);
 
 	r->refs = 1;
 	if (hb_span_copy(hb_span_str(c->hostname), r->hostname,
@@ -60,7 +60,8 @@ replace_rules(struct smtpd_worker *w)
 		smtpd_rules_drop(w->rules[i]);
 	free(w->rules);
 	w->n_rules = w->env->conf->listens.n;
-	w->rules = hb_calloc(w->n_rules + 1, sizeof(struct smtpd_rules *));
+	w->rules =
+	    hb_calloc(w->n_rules + 1, sizeof(struct smtpd_listener_conf *));
 	for (size_t i = 0; i < w->n_rules; i++)
 		w->rules[i] = make_rules(w->env->conf, (unsigned)i);
 }

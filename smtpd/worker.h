@@ -28,7 +28,7 @@ struct smtpd_listener {
 
 struct smtpd_client {
 	struct smtpd_worker *worker;
-	struct smtpd_rules *rules;
+	struct smtpd_listener_conf *rules;
 	struct smtpd_session *session;
 	struct hb_conn *conn; /* NULL: gone, its commit still counts */
 	struct hb_netaddr addr;
@@ -45,8 +45,8 @@ struct smtpd_client {
 
 struct smtpd_worker {
 	struct hb_role_env *env;
-	struct smtpd_site site;
-	struct smtpd_rules **rules; /* one a listen directive */
+	struct smtpd_worker_conf site;
+	struct smtpd_listener_conf **rules; /* one a listen directive */
 	size_t n_rules;
 	struct smtpd_listener *listeners;
 	struct hb_keyclient *keys;
@@ -93,6 +93,6 @@ uint32_t smtpd_client_number(struct smtpd_client *c);
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
 extern const hb_peer_handler smtpd_frames_on[HB_IPC_COUNT];
 
-void smtpd_rules_drop(struct smtpd_rules *r);
+void smtpd_rules_drop(struct smtpd_listener_conf *r);
 
 #endif

@@ -95,8 +95,8 @@ void sts_core_note_time(struct sts_core *c, const struct sts_record *r);
 /* core_walk.c */
 
 /* Asks for the next rows, when it is time; in how many ms that is. */
-void sts_core_walk(struct sts_core *c);
-int64_t sts_core_walk_rest(const struct sts_core *c);
+void sts_core_scan(struct sts_core *c);
+int64_t sts_core_scan_rest(const struct sts_core *c);
 
 /* core_count.c */
 

@@ -400,7 +400,7 @@ sts_core_tick(struct sts_core *c, int64_t now_ms)
 		sts_core_advance(c, d, now_ms);
 	sts_core_clock_tick(c);
 	sts_core_start_fetches(c);
-	sts_core_walk(c);
+	sts_core_scan(c);
 	sts_core_set_alarm(c);
 }
 
@@ -418,7 +418,7 @@ rest_ms(const struct sts_core *c)
 	int64_t rest = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
 						    : CLOCK_WAIT_MS;
 
-	rest = min_ms(rest, sts_core_walk_rest(c));
+	rest = min_ms(rest, sts_core_scan_rest(c));
 	if (c->retry_first != NULL)
 		rest = min_ms(rest, c->retry_first->retry_ms - c->mono_ms);
 	if (sts_core_is_place_wanted(c))

@@ -159,7 +159,7 @@ sts_core_listed(struct sts_core *c, int err)
 }
 
 void
-sts_core_walk(struct sts_core *c)
+sts_core_scan(struct sts_core *c)
 {
 	if (!c->walks || c->walking || c->background.n >= BACKGROUND_QUEUE ||
 	    c->mono_ms < c->walk_ms)
@@ -171,7 +171,7 @@ sts_core_walk(struct sts_core *c)
 }
 
 int64_t
-sts_core_walk_rest(const struct sts_core *c)
+sts_core_scan_rest(const struct sts_core *c)
 {
 	if (!c->walks || c->walking)
 		return WALK_PAUSE_MS;

@@ -105,7 +105,7 @@ struct sts_verdict sts_decide_tls(const struct sts_channel *ch,
     int64_t now_ms);
 
 /* May REQUIRETLS be said in this session (RFC 8689 s2)?  What a message that
- * demands it asks of the channel, whatever this one asks of it: a notice about
+ * demands it asks of the channel, whatever this one asks of it: a DSN about
  * one goes on in any case, with the parameter or without. */
 bool sts_suits_requiretls(const struct sts_channel *ch,
     const struct sts_host *host, const struct hb_tls_facts *facts,

@@ -62,7 +62,7 @@ struct sts_http_get {
 
 /* The loop as curl sees it */
 
-struct sock {
+struct http_sock {
 	struct sts_http *h;
 	curl_socket_t fd;
 	struct hb_io *io;
@@ -100,7 +100,7 @@ act(struct sts_http *h, curl_socket_t fd, int what)
 static void
 on_io(void *ctx, unsigned what)
 {
-	const struct sock *s = ctx;
+	const struct http_sock *s = ctx;
 	int bits = (what & HB_IO_READ ? CURL_CSELECT_IN : 0) |
 		   (what & HB_IO_WRITE ? CURL_CSELECT_OUT : 0);
 
@@ -130,7 +130,7 @@ static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sockp)
 {
 	struct sts_http *h = ctx;
-	struct sock *s = sockp;
+	struct http_sock *s = sockp;
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
@@ -140,8 +140,8 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sockp)
 		return 0;
 	}
 	if (s == NULL) {
-		s = HB_NEW(struct sock);
-		*s = (struct sock){ h, fd, NULL };
+		s = HB_NEW(struct http_sock);
+		*s = (struct http_sock){ h, fd, NULL };
 		s->io = hb_io_new(h->loop, fd, on_io, s);
 		curl_multi_assign(h->multi, fd, s);
 	}

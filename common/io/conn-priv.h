@@ -18,7 +18,7 @@ enum {
 /* Where all connections receive, and files are read for records. */
 extern unsigned char conn_scratch[CONN_SCRATCH];
 
-enum state {
+enum conn_state {
 	CONNECTING,
 	OPEN,
 	HANDSHAKE,
@@ -44,7 +44,7 @@ struct hb_conn {
 	struct hb_hook *hook;
 	struct hb_timer *linger;
 	int fd;
-	enum state state;
+	enum conn_state state;
 	unsigned busy;  /* our functions on the stack: freed by the last */
 	int fail_errno; /* connect failed at once: told by the hook */
 	bool dead;      /* hb_conn_free was called */

@@ -44,14 +44,14 @@ enum {
 	MAX_SOCKETS = ARES_GETSOCK_MAXNUM
 };
 
-struct key {
+struct dns_key {
 	char name[HB_MAX_DOMAIN + 1];
 	uint16_t type;
 };
 
 struct cached {
 	UT_hash_handle hh;
-	struct key key;
+	struct dns_key key;
 	struct hb_dns_answer answer; /* its bytes stand behind */
 	int64_t until_ms;	     /* by hb_age_ms */
 	size_t size;		     /* of all this */
@@ -61,16 +61,16 @@ struct cached {
 };
 
 struct hb_dns_query {
-	struct question *question;
+	struct dns_query *question;
 	struct hb_dns_query *next;
 	hb_dns_fn cb;
 	void *ctx;
 };
 
 /* A question under way, and everybody who waits for it. */
-struct question {
+struct dns_query {
 	UT_hash_handle hh;
-	struct key key;
+	struct dns_key key;
 	struct hb_dns *dns;
 	struct hb_dns_query *waiting;
 	unsigned char *packet; /* of c-ares */
@@ -84,10 +84,10 @@ struct question {
 	bool with_opt;	     /* it was */
 	bool at_once;	     /* again, and without */
 	struct server *only; /* a probe: it alone is asked, nothing is kept */
-	struct question *next; /* not sent yet */
+	struct dns_query *next; /* not sent yet */
 };
 
-struct sock {
+struct dns_sock {
 	int fd;
 	struct hb_io *io;
 	struct server *server;
@@ -98,7 +98,7 @@ struct server {
 	struct hb_netaddr addr;
 	ares_channel channel;
 	struct hb_timer *timer;
-	struct sock socks[MAX_SOCKETS];
+	struct dns_sock socks[MAX_SOCKETS];
 	size_t nsocks;
 	struct hb_edns edns;
 	bool flag_lost; /* c-ares has taken its EDNS flag back */
@@ -110,8 +110,8 @@ struct hb_dns {
 	size_t nservers;
 	struct cached *cache;
 	size_t cache_bytes;
-	struct question *questions;
-	struct question *held, **held_end; /* to be sent a little later */
+	struct dns_query *questions;
+	struct dns_query *held, **held_end; /* to be sent a little later */
 	unsigned burst;			   /* to be sent until PACE runs */
 	int64_t paced_ms;		   /* monotonic */
 	struct hb_timer *pace;
@@ -135,7 +135,7 @@ arm(struct server *s)
 static void
 on_ready(void *ctx, unsigned what)
 {
-	struct sock *k = ctx;
+	struct dns_sock *k = ctx;
 	struct server *s = k->server;
 	int fd = k->fd;
 
@@ -154,10 +154,10 @@ on_timer(void *ctx)
 	arm(s);
 }
 
-static struct sock *
+static struct dns_sock *
 find_sock(struct server *s, int fd)
 {
-	struct sock *empty = NULL;
+	struct dns_sock *empty = NULL;
 
 	for (size_t i = 0; i < MAX_SOCKETS; i++) {
 		if (s->socks[i].io != NULL && s->socks[i].fd == fd)
@@ -174,7 +174,7 @@ static void
 on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
 {
 	struct server *s = ctx;
-	struct sock *k = find_sock(s, fd);
+	struct dns_sock *k = find_sock(s, fd);
 
 	if (k == NULL)
 		return;
@@ -183,7 +183,7 @@ on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
 		return;
 	}
 	if (k->io == NULL) {
-		*k = (struct sock){ .fd = fd, .server = s };
+		*k = (struct dns_sock){ .fd = fd, .server = s };
 		k->io = hb_io_new(s->dns->loop, fd, on_ready, k);
 	}
 	hb_io_want(k->io, (readable ? HB_IO_READ : 0) |
@@ -222,7 +222,7 @@ size_of(const struct hb_dns_answer *a)
 
 /* One piece of memory: head, records, bytes. */
 static struct cached *
-new_cached(const struct key *key, const struct hb_dns_answer *from)
+new_cached(const struct dns_key *key, const struct hb_dns_answer *from)
 {
 	size_t rrs = from->n * sizeof(*from->rr);
 	size_t gap = _Alignof(struct hb_dns_rr), size = size_of(from);
@@ -255,7 +255,7 @@ drop_cached(struct hb_dns *d, struct cached *c)
 }
 
 static struct cached *
-find_cached(struct hb_dns *d, const struct key *key)
+find_cached(struct hb_dns *d, const struct dns_key *key)
 {
 	struct cached *c = NULL;
 
@@ -288,7 +288,7 @@ lifetime_s(const struct hb_dns_answer *a)
 }
 
 static void
-put_cached(struct hb_dns *d, const struct key *key,
+put_cached(struct hb_dns *d, const struct dns_key *key,
     const struct hb_dns_answer *answer)
 {
 	uint32_t life = lifetime_s(answer);
@@ -312,7 +312,7 @@ put_cached(struct hb_dns *d, const struct key *key,
 /* --- questions ---------------------------------------------------------- */
 
 static void
-free_question(struct question *q)
+free_question(struct dns_query *q)
 {
 	if (q->stored)
 		HASH_DEL(q->dns->questions, q);
@@ -321,7 +321,7 @@ free_question(struct question *q)
 }
 
 static void
-tell(struct question *q, const struct hb_dns_answer *answer)
+tell(struct dns_query *q, const struct hb_dns_answer *answer)
 {
 	struct hb_dns_query *w;
 
@@ -338,7 +338,7 @@ tell(struct question *q, const struct hb_dns_answer *answer)
 }
 
 static void
-tell_failure(struct question *q)
+tell_failure(struct dns_query *q)
 {
 	struct hb_dns_answer none = { .status = HB_DNS_TEMP,
 		.servfail = q->servfail,
@@ -353,14 +353,14 @@ static void on_reply(void *ctx, int status, int timeouts, unsigned char *buf,
 /* OPT is the last record of the packet, and the only one behind the
  * question. */
 static int
-packet_len(struct question *q)
+packet_len(struct dns_query *q)
 {
 	q->packet[11] = q->with_opt;
 	return q->with_opt ? q->len : q->len - OPT_BYTES;
 }
 
 static void
-send_one(struct question *q)
+send_one(struct dns_query *q)
 {
 	struct hb_dns *d = q->dns;
 	struct server *s = &d->servers[q->tries++ % d->nservers];
@@ -381,7 +381,7 @@ send_one(struct question *q)
 
 /* Asks the next server that can be asked; false: none is left. */
 static bool
-send_try(struct question *q)
+send_try(struct dns_query *q)
 {
 	unsigned most = q->only != NULL ? PROBE_TRIES : TRIES;
 
@@ -396,7 +396,7 @@ send_try(struct question *q)
 }
 
 static void
-finish(struct question *q, const struct hb_dns_answer *answer)
+finish(struct dns_query *q, const struct hb_dns_answer *answer)
 {
 	if (q->only == NULL)
 		put_cached(q->dns, &q->key, answer);
@@ -438,7 +438,7 @@ log_edns(const struct server *s)
 
 /* What the reply says of the server; MSG may be empty. */
 static void
-learn_edns(struct question *q, struct hb_span msg, struct hb_dns_answer *a)
+learn_edns(struct dns_query *q, struct hb_span msg, struct hb_dns_answer *a)
 {
 	struct server *s = q->server;
 	bool good = a->status != HB_DNS_TEMP;
@@ -457,7 +457,7 @@ learn_edns(struct question *q, struct hb_span msg, struct hb_dns_answer *a)
 static void
 on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 {
-	struct question *q = ctx;
+	struct dns_query *q = ctx;
 	struct hb_dns_answer answer = { .status = HB_DNS_TEMP };
 	struct hb_arena *arena;
 
@@ -491,10 +491,10 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 
 /* --- a steady stream ------------------------------------------------------ */
 
-static struct question *
+static struct dns_query *
 next_held(struct hb_dns *d)
 {
-	struct question *q = d->held;
+	struct dns_query *q = d->held;
 
 	d->held = q->next;
 	if (d->held == NULL)
@@ -514,7 +514,7 @@ on_pace(void *ctx)
 	    : room > BURST_MOST ? BURST_MOST
 				: (unsigned)room;
 	while (d->held != NULL && d->burst > 0) {
-		struct question *q = next_held(d);
+		struct dns_query *q = next_held(d);
 
 		if (q->waiting == NULL) {
 			free_question(q);
@@ -530,7 +530,7 @@ on_pace(void *ctx)
 
 /* Now, or when there is room for more; false: no server can be asked. */
 static bool
-send_first(struct hb_dns *d, struct question *q)
+send_first(struct hb_dns *d, struct dns_query *q)
 {
 	if (!hb_timer_is_set(d->pace)) { /* a while of rest */
 		d->burst = BURST;
@@ -547,7 +547,7 @@ send_first(struct hb_dns *d, struct question *q)
 }
 
 static bool
-make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
+make_key(struct hb_span name, enum hb_dns_type type, struct dns_key *key)
 {
 	memset(key, 0, sizeof(*key));
 	name = hb_domain_dotless(name);
@@ -564,11 +564,11 @@ make_key(struct hb_span name, enum hb_dns_type type, struct key *key)
 }
 
 /* NULL: c-ares finds that it is no name.  AD is set: RFC 6840 s5.7. */
-static struct question *
-new_question(struct hb_dns *d, const struct key *key)
+static struct dns_query *
+new_question(struct hb_dns *d, const struct dns_key *key)
 {
 	const char *name = key->name[0] != '\0' ? key->name : ".";
-	struct question *q;
+	struct dns_query *q;
 	unsigned char *packet = NULL;
 	int len = 0;
 
@@ -576,14 +576,14 @@ new_question(struct hb_dns *d, const struct key *key)
 		&len, EDNS_BYTES) != ARES_SUCCESS)
 		return NULL;
 	packet[3] |= 0x20;
-	q = HB_NEW(struct question);
-	*q = (struct question){ .key = *key, .dns = d, .packet = packet,
+	q = HB_NEW(struct dns_query);
+	*q = (struct dns_query){ .key = *key, .dns = d, .packet = packet,
 		.len = len };
 	return q;
 }
 
 static struct hb_dns_query *
-add_waiter(struct question *q, hb_dns_fn cb, void *ctx)
+add_waiter(struct dns_query *q, hb_dns_fn cb, void *ctx)
 {
 	struct hb_dns_query *w = HB_NEW(struct hb_dns_query);
 	struct hb_dns_query **end = &q->waiting;
@@ -606,7 +606,7 @@ answer_now(enum hb_dns_status status, hb_dns_fn cb, void *ctx)
 
 /* Sends a new question; takes it. */
 static struct hb_dns_query *
-start(struct question *q, hb_dns_fn cb, void *ctx)
+start(struct dns_query *q, hb_dns_fn cb, void *ctx)
 {
 	if (send_first(q->dns, q))
 		return add_waiter(q, cb, ctx);
@@ -618,9 +618,9 @@ struct hb_dns_query *
 hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)
 {
-	struct key key;
+	struct dns_key key;
 	struct cached *c;
-	struct question *q = NULL;
+	struct dns_query *q = NULL;
 
 	if (!make_key(name, type, &key))
 		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
@@ -645,8 +645,8 @@ hb_dns_probe(struct hb_dns *d, size_t server, struct hb_span name,
     enum hb_dns_type type, hb_dns_fn cb, void *ctx)
 {
 	bool root = hb_span_eq(name, HB_SPAN("."));
-	struct key key = { .type = (uint16_t)type };
-	struct question *q = NULL;
+	struct dns_key key = { .type = (uint16_t)type };
+	struct dns_query *q = NULL;
 
 	if (server < d->nservers && !d->closing &&
 	    (root || make_key(name, type, &key)))
@@ -693,7 +693,7 @@ hb_dns_cancel(struct hb_dns_query *w)
 void
 hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 {
-	struct key key;
+	struct dns_key key;
 	struct cached *c;
 
 	if (make_key(name, type, &key) && (c = find_cached(d, &key)) != NULL)

@@ -42,12 +42,12 @@ static const struct rule rules[][RULES] = {
 	},
 };
 
-struct key {
+struct penalty_key {
 	const struct rule *rule;
 	uint64_t hash;
 };
 struct keys {
-	struct key v[KEYS_MAX];
+	struct penalty_key v[KEYS_MAX];
 	size_t n;
 };
 
@@ -77,7 +77,7 @@ static void
 add_key(struct keys *keys, const struct hb_counters *c,
     const struct hb_try *t, enum rule_id id, size_t bytes)
 {
-	keys->v[keys->n++] = (struct key){ &rules[t->kind][id],
+	keys->v[keys->n++] = (struct penalty_key){ &rules[t->kind][id],
 		hash_of(c, t, id, bytes) };
 }
 
@@ -213,7 +213,7 @@ least(struct hb_mark *b)
 }
 
 static struct hb_mark *
-take_mark(struct hb_counters *c, const struct key *k, int64_t now_ms)
+take_mark(struct hb_counters *c, const struct penalty_key *k, int64_t now_ms)
 {
 	struct hb_mark *m = find_mark(c, c->self, k->hash);
 	uint32_t score;
@@ -233,7 +233,7 @@ take_mark(struct hb_counters *c, const struct key *k, int64_t now_ms)
 
 /* Brings our count up to date and adds BY. */
 static void
-add(struct hb_counters *c, const struct key *k, int by, int64_t now_ms)
+add(struct hb_counters *c, const struct penalty_key *k, int by, int64_t now_ms)
 {
 	struct hb_mark *m = take_mark(c, k, now_ms);
 	int64_t score = (int64_t)count_now(m, k->rule, now_ms) + by;
@@ -246,7 +246,8 @@ add(struct hb_counters *c, const struct key *k, int by, int64_t now_ms)
 
 /* Over all workers. */
 static uint32_t
-count_all(const struct hb_counters *c, const struct key *k, int64_t now_ms)
+count_all(
+    const struct hb_counters *c, const struct penalty_key *k, int64_t now_ms)
 {
 	uint32_t n = 0;
 
@@ -262,7 +263,8 @@ count_all(const struct hb_counters *c, const struct key *k, int64_t now_ms)
 /* When the last try under this key begins its work; one that nobody would
  * have let wait so long is not believed. */
 static int64_t
-last_turn(const struct hb_counters *c, const struct key *k, int64_t now_ms)
+last_turn(
+    const struct hb_counters *c, const struct penalty_key *k, int64_t now_ms)
 {
 	int64_t last = 0;
 
@@ -309,7 +311,7 @@ hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
 
 	find_keys(c, t, now_ms, &keys);
 	for (size_t i = 0; i < keys.n; i++) {
-		const struct key *k = &keys.v[i];
+		const struct penalty_key *k = &keys.v[i];
 		int64_t ms, next;
 
 		add(c, k, charge_of(t), now_ms);

@@ -7,12 +7,12 @@
 #include "common/parent/parent.h"
 #include "common/io/ctlreply.h"
 
-struct word {
+struct ctl_word {
 	const char *word;
 	const char *def;
 	unsigned flags;
 };
-static const struct word words[] = {
+static const struct ctl_word words[] = {
 #define CONF_WORD(word, type, field, def, min, max, flags, text)               \
 	{ (word), (def), (flags) },
 #include "common/proto/conf.def"
@@ -21,7 +21,7 @@ static const struct word words[] = {
 
 /* On by default, and not in this build. */
 static bool
-is_off(const struct word *w)
+is_off(const struct ctl_word *w)
 {
 	return (w->flags & HB_CW_UNBUILT) != 0 && w->def != NULL;
 }

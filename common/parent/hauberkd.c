@@ -19,7 +19,7 @@
 
 enum { WATCH_MS = 5000, NOFILE_WANTED = 65536 };
 
-struct options {
+struct parent_options {
 	const char *file;
 	bool foreground, check_only;
 };
@@ -31,10 +31,10 @@ usage(void)
 	exit(EX_USAGE);
 }
 
-static struct options
+static struct parent_options
 read_options(int argc, char **argv)
 {
-	struct options o = { .file = HB_CONF_FILE };
+	struct parent_options o = { .file = HB_CONF_FILE };
 	int c;
 
 	while ((c = getopt(argc, argv, "dnf:V")) != -1)
@@ -339,7 +339,7 @@ main(int argc, char **argv)
 	static struct pd_parent pd = { .control_fd = -1, .lock_fd = -1,
 		.run_lock_fd = -1,
 		.log = { .fd = -1 }, .log_read_fd = -1, .starter_fd = -1 };
-	struct options o = read_options(argc, argv);
+	struct parent_options o = read_options(argc, argv);
 	char *full = realpath(o.file, NULL);
 	int code;
 

@@ -31,7 +31,7 @@ enum hb_result {
 #define HB_ENV_DOTTED 8u       /* the body has lines that begin with a dot (stuffed in wire form) */
 #define HB_ENV_LARGE 16u       /* the body has a file of its own */
 #define HB_ENV_HELD 32u	       /* by the operator */
-#define HB_ENV_NOTICE 64u      /* made here: a notice about another message */
+#define HB_ENV_DSN 64u      /* made here: a DSN about another message */
 #define HB_ENV_LOCAL 128u      /* submitted through sendmail on this host */
 #define HB_ENV_TLS_OPTIONAL 256u /* "TLS-Required: No" in its header */
 

@@ -92,13 +92,13 @@ take_size(struct hb_span v, struct hb_params *out)
 	return r;
 }
 
-struct word {
+struct ehlo_word {
 	const char *word;
 	uint32_t value;
 };
 
 static int
-find_word(const struct word *w, size_t n, struct hb_span v, uint32_t *out)
+find_word(const struct ehlo_word *w, size_t n, struct hb_span v, uint32_t *out)
 {
 	for (size_t i = 0; i < n; i++)
 		if (hb_span_eq_nocase(v, hb_span_str(w[i].word))) {
@@ -111,7 +111,7 @@ find_word(const struct word *w, size_t n, struct hb_span v, uint32_t *out)
 static int
 take_body(struct hb_span v, struct hb_params *out)
 {
-	static const struct word words[] = { { "7BIT", HB_BODY_7BIT },
+	static const struct ehlo_word words[] = { { "7BIT", HB_BODY_7BIT },
 		{ "8BITMIME", HB_BODY_8BITMIME } };
 
 	return find_word(words, HB_ARRAY_LEN(words), v, &out->body);
@@ -120,7 +120,7 @@ take_body(struct hb_span v, struct hb_params *out)
 static int
 take_ret(struct hb_span v, struct hb_params *out)
 {
-	static const struct word words[] = { { "FULL", HB_RET_FULL },
+	static const struct ehlo_word words[] = { { "FULL", HB_RET_FULL },
 		{ "HDRS", HB_RET_HDRS } };
 
 	return find_word(words, HB_ARRAY_LEN(words), v, &out->ret);
@@ -145,7 +145,7 @@ take_auth(struct hb_span v, struct hb_params *out)
 static int
 take_notify(struct hb_span v, struct hb_params *out)
 {
-	static const struct word words[] = { { "NEVER", HB_NOTIFY_NEVER },
+	static const struct ehlo_word words[] = { { "NEVER", HB_NOTIFY_NEVER },
 		{ "SUCCESS", HB_NOTIFY_SUCCESS },
 		{ "FAILURE", HB_NOTIFY_FAILURE },
 		{ "DELAY", HB_NOTIFY_DELAY } };

@@ -1,7 +1,7 @@
 /*
  * What this host is: its names and its addresses.  Floor 1.
  *
- * The one answer for routing, for the choice of mail hosts and for notices:
+ * The one answer for routing, for the choice of mail hosts and for DSNs:
  * RFC 5321 s5.1 (mail must not loop), s4.1.3 (literals), RFC 6761 s6.3
  * (localhost needs no DNS).  The addresses of the interfaces come from the
  * parent, as the roles cannot ask for them.

@@ -46,7 +46,7 @@ print_usage(FILE *to)
 	(void)print_commands(to, HB_SPAN_NONE);
 }
 
-struct options {
+struct ctl_options {
 	const char *file; /* NULL: the usual one */
 	char *socket; /* owned, or NULL */
 	bool json;
@@ -54,7 +54,7 @@ struct options {
 
 /* 0, or the exit code plus 1. */
 static int
-take_options(int argc, char **argv, struct options *o)
+take_options(int argc, char **argv, struct ctl_options *o)
 {
 	static const struct option names[] = { { "json", 0, NULL, 'j' },
 		{ "help", 0, NULL, 'h' }, { "version", 0, NULL, 'V' },
@@ -82,7 +82,7 @@ take_options(int argc, char **argv, struct options *o)
 
 /* The command line as a question; --json may stand anywhere before "--". */
 static int
-take_words(int argc, char **argv, struct options *o,
+take_words(int argc, char **argv, struct ctl_options *o,
     struct hb_ctl_question *q)
 {
 	for (int i = optind; i < argc; i++) {
@@ -267,7 +267,7 @@ close_output(FILE *output, const char *path, int code)
 /* A file that was named and cannot be read must not end at the server of
  * another one.  False after a message. */
 static bool
-find_socket(struct options *o)
+find_socket(struct ctl_options *o)
 {
 	if (o->file != NULL && access(o->file, R_OK) != 0) {
 		perror(o->file);
@@ -288,7 +288,7 @@ of_ours(int code)
 int
 main(int argc, char **argv)
 {
-	struct options o = { .file = NULL };
+	struct ctl_options o = { .file = NULL };
 	struct hb_ctl_question q = { .json = false };
 	enum hb_ctl_cmd cmd = HB_CMD_COUNT;
 	char path[PATH_MAX];

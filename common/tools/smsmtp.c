@@ -28,8 +28,8 @@ enum { READ_SIZE = 65536, INPUT_MAX = 4 * READ_SIZE };
 
 struct talk {
 	struct sm *s;
-	struct smtpd_rules rules;
-	struct smtpd_site site;
+	struct smtpd_listener_conf rules;
+	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
 	struct hb_buf in, body, envid;
 	bool checked, committed, large, too_many; /* to be answered */

@@ -31,7 +31,7 @@ enum {
 	LOCK_TRIES = 100
 };
 
-struct job {
+struct local_job {
 	const char *as;	/* HB_HELPER_* */
 	struct hb_arena *arena;
 	struct hb_buf in, body;
@@ -44,7 +44,7 @@ struct job {
 
 /* One read of the channel; a descriptor that comes along is kept. */
 static bool
-read_channel(struct job *j)
+read_channel(struct local_job *j)
 {
 	union {
 		struct cmsghdr h;
@@ -74,7 +74,7 @@ read_channel(struct job *j)
 }
 
 static bool
-take_job(struct job *j, const struct ipc_local_job *m)
+take_job(struct local_job *j, const struct ipc_local_job *m)
 {
 	struct hb_span *spans[] = { &j->frame.target, &j->frame.env,
 		&j->frame.rcpt, &j->frame.hostname, &j->frame.user };
@@ -91,7 +91,8 @@ take_job(struct job *j, const struct ipc_local_job *m)
 }
 
 static bool
-take_frame(struct job *j, enum hb_ipc_type type, const union hb_ipc_any *m)
+take_frame(
+    struct local_job *j, enum hb_ipc_type type, const union hb_ipc_any *m)
 {
 	if (!hb_ipc_may_send(type, HB_ROLE_QUEUE, HB_ROLE_HELPER))
 		return false;
@@ -109,7 +110,7 @@ take_frame(struct job *j, enum hb_ipc_type type, const union hb_ipc_any *m)
 
 /* Reads until JOB_START.  False: the channel is lost or broken. */
 static bool
-read_job(struct job *j)
+read_job(struct local_job *j)
 {
 	while (!j->started) {
 		union hb_ipc_any m;
@@ -147,7 +148,7 @@ blame_configuration(struct hb_outcome *out, struct hb_buf *text,
 /* The words of a configured command, each expanded by itself: what a sender
  * wrote stays inside one word, and no shell sees it. */
 static bool
-command_words(struct job *j, const struct local_vars *v, char **argv)
+command_words(struct local_job *j, const struct local_vars *v, char **argv)
 {
 	struct hb_span rest = j->frame.target, word;
 	size_t n = 0;
@@ -168,7 +169,7 @@ command_words(struct job *j, const struct local_vars *v, char **argv)
 
 /* A route pipe: has the operator's own words: the shell reads them. */
 static void
-deliver_command(struct job *j, const struct local_message *m,
+deliver_command(struct local_job *j, const struct local_message *m,
     const struct local_vars *v, bool template, struct hb_outcome *out,
     struct hb_buf *text)
 {
@@ -203,7 +204,7 @@ is_home_there(const char *home, const char *path, struct hb_outcome *out,
 }
 
 static void
-deliver_path(struct job *j, const struct local_message *m,
+deliver_path(struct local_job *j, const struct local_message *m,
     const struct local_vars *v, struct hb_outcome *out, struct hb_buf *text)
 {
 	struct hb_buf path = HB_BUF_INIT(4096);
@@ -234,7 +235,7 @@ deliver_path(struct job *j, const struct local_message *m,
 /* Where nobody may write, the operator has to name somebody who may: root's
  * mail without an alias is the usual case. */
 static void
-explain_nobody(const struct job *j, struct hb_outcome *out,
+explain_nobody(const struct local_job *j, struct hb_outcome *out,
     struct hb_buf *text)
 {
 	if (strcmp(j->as, HB_HELPER_NOBODY) != 0 || j->frame.user.n == 0 ||
@@ -250,7 +251,7 @@ explain_nobody(const struct job *j, struct hb_outcome *out,
 }
 
 static void
-deliver(struct job *j, struct hb_outcome *out, struct hb_buf *text)
+deliver(struct local_job *j, struct hb_outcome *out, struct hb_buf *text)
 {
 	const char *home = getenv("HOME");
 	struct local_message m = { &j->env, &j->rcpt, hb_buf_span(&j->body),
@@ -303,7 +304,7 @@ send_frames(struct hb_span s)
 }
 
 static int
-report(struct job *j, struct hb_outcome *out, struct hb_buf *text)
+report(struct local_job *j, struct hb_outcome *out, struct hb_buf *text)
 {
 	struct hb_buf record = HB_BUF_INIT(0), frames = HB_BUF_INIT(0);
 	struct ipc_job_result result = { .job = j->frame.job, .id = j->env.id };
@@ -327,7 +328,7 @@ report(struct job *j, struct hb_outcome *out, struct hb_buf *text)
 int
 main(int argc, char *argv[])
 {
-	struct job j = { .as = argc > 1 ? argv[1] : HB_HELPER_OWN,
+	struct local_job j = { .as = argc > 1 ? argv[1] : HB_HELPER_OWN,
 		.in = HB_BUF_INIT(HB_MAX_IPC_FRAME + PIECE),
 		.body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE), .fd = -1,
 		.pending_fd = -1 };

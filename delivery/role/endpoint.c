@@ -14,7 +14,7 @@
 struct waiting {
 	struct waiting *next;
 	uint32_t ref;
-	struct dlv_link *link; /* NULL: given up meanwhile */
+	struct dlv_connection *link; /* NULL: given up meanwhile */
 };
 
 struct dlv_endpoints {
@@ -23,7 +23,7 @@ struct dlv_endpoints {
 };
 
 void
-dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path)
+dlv_endpoint_ask(void *ctx, struct dlv_connection *l, struct hb_span path)
 {
 	struct dlv_worker *w = ctx;
 	struct dlv_endpoints *e = w->endpoints;
@@ -40,7 +40,7 @@ dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path)
 }
 
 void
-dlv_endpoint_forget(void *ctx, const struct dlv_link *l)
+dlv_endpoint_forget(void *ctx, const struct dlv_connection *l)
 {
 	struct dlv_worker *w = ctx;
 
@@ -66,7 +66,7 @@ dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd)
 		if (fd >= 0)
 			close(fd);
 	} else {
-		dlv_link_endpoint(q->link, m->error == 0 ? fd : -1,
+		dlv_connection_endpoint(q->link, m->error == 0 ? fd : -1,
 		    (int)m->error);
 	}
 	free(q);

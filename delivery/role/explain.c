@@ -13,7 +13,7 @@ struct explain {
 	struct dlv_explains *all;
 	struct hb_ctl ctl;
 	struct hb_arena *arena;
-	struct dlv_order order;
+	struct dlv_params order;
 	struct dlv_task task;
 };
 
@@ -67,7 +67,7 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 	e->all = w->explains;
 	e->ctl = (struct hb_ctl){ control, q->ref };
 	e->arena = hb_arena_new();
-	e->order = (struct dlv_order){
+	e->order = (struct dlv_params){
 		.mode = live ? DLV_EXPLAIN_LIVE : DLV_EXPLAIN,
 		.route = hb_arena_span(e->arena, q->arg),
 		.domain = hb_arena_span(e->arena, q->arg2) };

@@ -105,7 +105,7 @@ static struct fate
 fate_of(const struct dlv_attempt *a, size_t i)
 {
 	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
-	const struct dlv_trial *t = dlv_attempt_trial(a, i);
+	const struct dlv_mx_result *t = dlv_attempt_trial(a, i);
 
 	if (i >= dlv_attempt_mx(a)->n)
 		return (struct fate){ STS_SKIP, h->unknown ? HB_REASON_DNS_TEMP
@@ -147,8 +147,8 @@ show_dane(const struct hb_ctl *c, const struct dlv_attempt *a)
 	const struct sts_channel *ch = dlv_attempt_channel(a);
 	const struct dlv_mx *mx = dlv_attempt_mx(a);
 	size_t best = best_host(a);
-	const struct dlv_trial *t = best < mx->n ? dlv_attempt_trial(a, best)
-						 : NULL;
+	const struct dlv_mx_result *t =
+	    best < mx->n ? dlv_attempt_trial(a, best) : NULL;
 	enum hb_dane_state state = ch->dane_off ? HB_DANE_OFF
 	    : t != NULL && t->dane != NULL	? t->dane->state
 						: HB_DANE_UNASKED;
@@ -211,7 +211,7 @@ show_word(const struct hb_ctl *c, const struct hb_tls_policy *p)
 
 static void
 show_operator(const struct hb_ctl *c, const struct dlv_task *t,
-    const struct dlv_order *order)
+    const struct dlv_params *order)
 {
 	const struct hb_conf *conf = t->worker->env->conf;
 	const struct sts_channel *ch = dlv_attempt_channel(t->attempt);
@@ -303,7 +303,7 @@ show_certificate(const struct hb_ctl *c, const struct hb_tls_facts *f)
 }
 
 static void
-show_connection(const struct hb_ctl *c, const struct dlv_trial *t)
+show_connection(const struct hb_ctl *c, const struct dlv_mx_result *t)
 {
 	text_or_null(c, "tls", t->tls);
 	if (t->facts.state != HB_TLSF_DONE) {
@@ -318,7 +318,7 @@ static void
 show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 {
 	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
-	const struct dlv_trial *t = dlv_attempt_trial(a, i);
+	const struct dlv_mx_result *t = dlv_attempt_trial(a, i);
 	struct fate fate = fate_of(a, i);
 
 	hb_ctl_object(c, NULL);
@@ -359,7 +359,7 @@ show_verdict(const struct hb_ctl *c, const struct dlv_attempt *a)
 
 void
 dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
-    const struct dlv_order *order)
+    const struct dlv_params *order)
 {
 	const struct dlv_mx *mx = dlv_attempt_mx(t->attempt);
 

@@ -21,9 +21,9 @@ enum {
 
 enum job_state { J_GATHERING, J_RUNNING, J_FINISHED };
 
-struct job {
+struct dlv_job {
 	UT_hash_handle hh; /* by number, those of this queue */
-	struct job *next;  /* of an earlier queue */
+	struct dlv_job *next;  /* of an earlier queue */
 	uint32_t number;
 	enum job_state state;
 	struct dlv_jobs *jobs;
@@ -46,8 +46,8 @@ struct job {
 
 struct dlv_jobs {
 	struct dlv_worker *worker;
-	struct job *table;
-	struct job *old;
+	struct dlv_job *table;
+	struct dlv_job *old;
 	size_t running;
 };
 
@@ -59,10 +59,10 @@ jobs_of(void *env)
 	return w->jobs;
 }
 
-static struct job *
+static struct dlv_job *
 find(struct dlv_jobs *s, uint32_t number)
 {
-	struct job *j;
+	struct dlv_job *j;
 
 	HASH_FIND(hh, s->table, &number, sizeof(number), j);
 	return j;
@@ -70,7 +70,7 @@ find(struct dlv_jobs *s, uint32_t number)
 
 /* Frees what a finished job needs no more. */
 static void
-drop_input(struct job *j)
+drop_input(struct dlv_job *j)
 {
 	dlv_task_stop(&j->task);
 	hb_buf_free(&j->body);
@@ -80,7 +80,7 @@ drop_input(struct job *j)
 }
 
 static void
-free_job(struct job *j)
+free_job(struct dlv_job *j)
 {
 	if (j->state == J_RUNNING)
 		j->jobs->running--;
@@ -95,7 +95,7 @@ free_job(struct job *j)
 }
 
 static void
-drop_job(struct dlv_jobs *s, struct job *j)
+drop_job(struct dlv_jobs *s, struct dlv_job *j)
 {
 	HASH_DEL(s->table, j);
 	free_job(j);
@@ -104,7 +104,7 @@ drop_job(struct dlv_jobs *s, struct job *j)
 /* --- results ------------------------------------------------------------ */
 
 static struct hb_outcome
-outcome_of(const struct job *j, size_t i)
+outcome_of(const struct dlv_job *j, size_t i)
 {
 	const struct dlv_outcome *o = dlv_attempt_outcome(j->task.attempt, i);
 	const struct sts_policy_ref *ref = j->task.ref;
@@ -126,7 +126,7 @@ outcome_of(const struct job *j, size_t i)
 }
 
 static void
-log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
+log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
 {
 	bool bad = o->result != HB_RESULT_OK;
 	const struct dlv_outcome *d = dlv_attempt_outcome(j->task.attempt, i);
@@ -148,7 +148,7 @@ log_outcome(const struct job *j, size_t i, const struct hb_outcome *o)
 }
 
 static void
-keep_results(struct job *j)
+keep_results(struct dlv_job *j)
 {
 	j->results = hb_calloc(j->nrcpt, sizeof(*j->results));
 	for (size_t i = 0; i < j->nrcpt; i++) {
@@ -164,7 +164,7 @@ keep_results(struct job *j)
 }
 
 static void
-send_results(const struct job *j, struct hb_peer *queue)
+send_results(const struct dlv_job *j, struct hb_peer *queue)
 {
 	struct ipc_job_done done = { .job = j->number,
 		.unreachable = j->unreachable, .reason = j->reason };
@@ -182,8 +182,8 @@ send_results(const struct job *j, struct hb_peer *queue)
 static void
 on_task_done(struct dlv_task *t)
 {
-	struct job *j = (struct job *)(void *)((char *)t -
-	    offsetof(struct job, task));
+	struct dlv_job *j = (struct dlv_job *)(void *)((char *)t -
+	    offsetof(struct dlv_job, task));
 	struct dlv_worker *w = j->jobs->worker;
 	struct hb_peer *queue = hb_role_peer(w->env, HB_ROLE_QUEUE, 0);
 
@@ -211,7 +211,7 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job *m = msg;
 	struct dlv_jobs *s = jobs_of(env);
-	struct job *j;
+	struct dlv_job *j;
 	struct hb_span rec;
 
 	(void)fd;
@@ -219,7 +219,7 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "job number in use");
 		return;
 	}
-	j = HB_NEW(struct job);
+	j = HB_NEW(struct dlv_job);
 	j->number = m->job;
 	j->jobs = s;
 	j->fd = -1;
@@ -240,10 +240,10 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 }
 
 /* The job that is being gathered under NUMBER; else the frame is wrong. */
-static struct job *
+static struct dlv_job *
 gathering(void *env, struct hb_peer *p, uint32_t number)
 {
-	struct job *j = find(jobs_of(env), number);
+	struct dlv_job *j = find(jobs_of(env), number);
 
 	if (j != NULL && j->state == J_GATHERING)
 		return j;
@@ -252,7 +252,7 @@ gathering(void *env, struct hb_peer *p, uint32_t number)
 }
 
 static void
-add_room(struct job *j)
+add_room(struct dlv_job *j)
 {
 	if (j->nrcpt < j->room)
 		return;
@@ -265,7 +265,7 @@ void
 dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job_rcpt *m = msg;
-	struct job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(env, p, m->job);
 	struct hb_rcpt r;
 
 	(void)fd;
@@ -288,7 +288,7 @@ void
 dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job_body *m = msg;
-	struct job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(env, p, m->job);
 
 	(void)fd;
 	if (j != NULL && hb_buf_put(&j->body, m->bytes) < 0)
@@ -299,7 +299,7 @@ void
 dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job_file *m = msg;
-	struct job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(env, p, m->job);
 
 	if (j == NULL || j->fd >= 0) {
 		close(fd);
@@ -312,8 +312,8 @@ void
 dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job_start *m = msg;
-	struct job *j = gathering(env, p, m->job);
-	struct dlv_order order;
+	struct dlv_job *j = gathering(env, p, m->job);
+	struct dlv_params order;
 	struct dlv_body body;
 
 	(void)fd;
@@ -323,7 +323,7 @@ dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "job without recipient");
 		return;
 	}
-	order = (struct dlv_order){ .mode = DLV_SEND, .route = j->route,
+	order = (struct dlv_params){ .mode = DLV_SEND, .route = j->route,
 		.domain = j->domain, .env = &j->env, .rcpt = j->rcpt,
 		.nrcpt = j->nrcpt, .final = j->final, .flush = j->flush };
 	body = (struct dlv_body){ .bytes = hb_buf_span(&j->body),
@@ -338,7 +338,7 @@ dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_job_ack *m = msg;
 	struct dlv_jobs *s = jobs_of(env);
-	struct job *j = find(s, m->job);
+	struct dlv_job *j = find(s, m->job);
 
 	(void)p;
 	(void)fd;
@@ -346,7 +346,7 @@ dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd)
 		drop_job(s, j);
 		return;
 	}
-	for (struct job **at = &s->old; *at != NULL; at = &(*at)->next) {
+	for (struct dlv_job **at = &s->old; *at != NULL; at = &(*at)->next) {
 		j = *at;
 		if (j->number != m->job || j->state != J_FINISHED)
 			continue;
@@ -359,7 +359,7 @@ dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd)
 /* --- a new queue -------------------------------------------------------- */
 
 static void
-claim(const struct job *j, struct hb_peer *queue)
+claim(const struct dlv_job *j, struct hb_peer *queue)
 {
 	for (size_t i = 0; i < j->nrcpt; i++) {
 		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
@@ -373,7 +373,7 @@ claim(const struct job *j, struct hb_peer *queue)
 static void
 retire_all(struct dlv_jobs *s)
 {
-	struct job *j, *next;
+	struct dlv_job *j, *next;
 
 	HASH_ITER(hh, s->table, j, next) {
 		HASH_DEL(s->table, j);
@@ -392,7 +392,7 @@ dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
 	struct ipc_claims_end end = { .nofield_ = 0 };
 
 	retire_all(s);
-	for (const struct job *j = s->old; j != NULL; j = j->next) {
+	for (const struct dlv_job *j = s->old; j != NULL; j = j->next) {
 		if (j->state == J_FINISHED)
 			send_results(j, queue);
 		else
@@ -416,7 +416,7 @@ void
 dlv_jobs_free(struct dlv_jobs **sp)
 {
 	struct dlv_jobs *s = *sp;
-	struct job *j;
+	struct dlv_job *j;
 
 	if (s == NULL)
 		return;

@@ -16,15 +16,15 @@ table_of(const struct dlv_worker *w)
 
 /* --- the store ---------------------------------------------------------- */
 
-struct question {
+struct ledger_request {
 	struct dlv_worker *worker;
 	struct dlv_ledger_domain *domain;
 };
 
-static struct question *
+static struct ledger_request *
 question_new(struct dlv_worker *w, struct dlv_ledger_domain *d)
 {
-	struct question *q = HB_NEW(struct question);
+	struct ledger_request *q = HB_NEW(struct ledger_request);
 
 	q->worker = w;
 	q->domain = d;
@@ -34,7 +34,7 @@ question_new(struct dlv_worker *w, struct dlv_ledger_domain *d)
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
 {
-	struct question q = *(struct question *)ctx;
+	struct ledger_request q = *(struct ledger_request *)ctx;
 
 	free(ctx);
 	dlv_ledger_loaded(q.worker->ledger, q.domain, err, value);
@@ -43,7 +43,7 @@ on_loaded(void *ctx, int err, struct hb_span value)
 static void
 on_saved(void *ctx, int err)
 {
-	struct question q = *(struct question *)ctx;
+	struct ledger_request q = *(struct ledger_request *)ctx;
 
 	free(ctx);
 	dlv_ledger_saved(q.worker->ledger, q.domain, err);

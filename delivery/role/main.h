@@ -45,7 +45,7 @@ struct dlv_worker {
 struct dlv_task {
 	struct dlv_worker *worker;
 	struct dlv_attempt *attempt;
-	struct dlv_link *link;
+	struct dlv_connection *link;
 	struct sts_lookup *lookup;
 	struct dlv_ledger_wait *memory;
 	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
@@ -57,7 +57,7 @@ struct dlv_task {
 	struct dlv_task *wait_next, **wait_prev;
 };
 /* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
-void dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
+void dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
     const struct dlv_body *body);
 /* Cancels what is under way and frees what the task holds. */
 void dlv_task_stop(struct dlv_task *t);
@@ -103,8 +103,8 @@ bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
 
 struct dlv_endpoints *dlv_endpoints_new(void);
 void dlv_endpoints_free(struct dlv_endpoints **e);
-void dlv_endpoint_ask(void *ctx, struct dlv_link *l, struct hb_span path);
-void dlv_endpoint_forget(void *ctx, const struct dlv_link *l);
+void dlv_endpoint_ask(void *ctx, struct dlv_connection *l, struct hb_span path);
+void dlv_endpoint_forget(void *ctx, const struct dlv_connection *l);
 void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- trust in the resolver (delivery/role/trust.c) --- */
@@ -131,7 +131,7 @@ void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
 /* The whole answer for T, which is done (explain_show.c). */
 void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
-    const struct dlv_order *order);
+    const struct dlv_params *order);
 void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 #endif

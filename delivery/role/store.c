@@ -13,7 +13,7 @@
 #include "common/base/table.h"
 #include "common/io/workers.h"
 
-struct asked {
+struct store_request {
 	UT_hash_handle hh;
 	uint32_t ref;
 	hb_store_got_fn got; /* GET */
@@ -31,7 +31,7 @@ struct table {
 struct dlv_store {
 	struct hb_role_env *env;
 	struct table tables[HB_TABLE_COUNT];
-	struct asked *asked;
+	struct store_request *asked;
 	uint32_t last_ref;
 	unsigned workers; /* of delivery, all together */
 };
@@ -45,7 +45,7 @@ store_of(void *env)
 }
 
 static void
-fail(const struct asked *q, int err)
+fail(const struct store_request *q, int err)
 {
 	if (q->got != NULL)
 		q->got(q->ctx, err, HB_SPAN_NONE);
@@ -53,10 +53,10 @@ fail(const struct asked *q, int err)
 		q->done(q->ctx, err);
 }
 
-static struct asked *
+static struct store_request *
 take(struct dlv_store *s, uint32_t ref)
 {
-	struct asked *q;
+	struct store_request *q;
 
 	HASH_FIND(hh, s->asked, &ref, sizeof(ref), q);
 	if (q != NULL)
@@ -67,17 +67,17 @@ take(struct dlv_store *s, uint32_t ref)
 /* Sends MSG, whose ref is *REF; the answer goes to Q's callbacks. */
 static void
 ask(struct dlv_store *s, enum hb_ipc_type type, const void *msg, uint32_t *ref,
-    const struct asked *what)
+    const struct store_request *what)
 {
 	struct hb_peer *queue = hb_role_peer(s->env, HB_ROLE_QUEUE, 0);
-	struct asked *q;
+	struct store_request *q;
 
 	*ref = ++s->last_ref;
 	if (queue == NULL || hb_peer_send(queue, type, msg, -1) < 0) {
 		fail(what, HB_E_TEMP);
 		return;
 	}
-	q = HB_NEW(struct asked);
+	q = HB_NEW(struct store_request);
 	*q = *what;
 	q->ref = *ref;
 	HASH_ADD(hh, s->asked, ref, sizeof(q->ref), q);
@@ -88,7 +88,7 @@ store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
 	const struct table *t = store;
 	struct ipc_store_get m = { .table = t->number, .key = key };
-	struct asked what = { .got = cb, .ctx = ctx };
+	struct store_request what = { .got = cb, .ctx = ctx };
 
 	ask(t->store, HB_IPC_STORE_GET, &m, &m.ref, &what);
 }
@@ -100,7 +100,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 	const struct table *t = store;
 	struct ipc_store_put m = { .table = t->number, .key = key,
 		.value = value, .lazy = lazy };
-	struct asked what = { .done = cb, .ctx = ctx };
+	struct store_request what = { .done = cb, .ctx = ctx };
 
 	ask(t->store, HB_IPC_STORE_PUT, &m, &m.ref, &what);
 }
@@ -112,7 +112,7 @@ store_list(void *store, struct hb_span after, size_t count,
 	const struct table *t = store;
 	struct ipc_store_list m = { .table = t->number, .after = after,
 		.count = (uint32_t)(count < 1000 ? count : 1000) };
-	struct asked what = { .row = row, .done = done, .ctx = ctx };
+	struct store_request what = { .row = row, .done = done, .ctx = ctx };
 
 	ask(t->store, HB_IPC_STORE_LIST, &m, &m.ref, &what);
 }
@@ -137,7 +137,7 @@ dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_store_value *m = msg;
 	struct dlv_store *s = store_of(env);
-	struct asked *q;
+	struct store_request *q;
 
 	(void)p;
 	(void)fd;
@@ -159,7 +159,7 @@ void
 dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd)
 {
 	const struct ipc_store_done *m = msg;
-	struct asked *q = take(store_of(env), m->ref);
+	struct store_request *q = take(store_of(env), m->ref);
 
 	(void)p;
 	(void)fd;
@@ -173,7 +173,7 @@ dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd)
 void
 dlv_store_lost(struct dlv_store *s)
 {
-	struct asked *list = s->asked, *q, *next;
+	struct store_request *list = s->asked, *q, *next;
 
 	s->asked = NULL; /* callbacks may ask again */
 	HASH_ITER(hh, list, q, next) {
@@ -205,7 +205,7 @@ void
 dlv_store_free(struct dlv_store **sp)
 {
 	struct dlv_store *s = *sp;
-	struct asked *q, *next;
+	struct store_request *q, *next;
 
 	if (s == NULL)
 		return;

@@ -127,7 +127,7 @@ world_hosts_file(void *w, struct hb_span name, struct hb_netaddr *out,
 /* --- connections -------------------------------------------------------- */
 
 static void
-on_report(void *ctx, const struct dlv_link_report *r)
+on_report(void *ctx, const struct dlv_connection_report *r)
 {
 	struct dlv_task *t = ctx;
 
@@ -162,7 +162,7 @@ world_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 	struct dlv_task *t = w;
 
 	(void)a;
-	dlv_link_mail(t->link, txn, verdict, &t->body);
+	dlv_connection_mail(t->link, txn, verdict, &t->body);
 }
 
 static void
@@ -171,7 +171,7 @@ world_release(void *w, struct dlv_attempt *a, bool keep)
 	struct dlv_task *t = w;
 
 	(void)a;
-	dlv_link_release(&t->link, keep);
+	dlv_connection_release(&t->link, keep);
 }
 
 static void
@@ -226,10 +226,10 @@ static const struct dlv_world world = {
 };
 
 void
-dlv_task_start(struct dlv_task *t, const struct dlv_order *order,
+dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
     const struct dlv_body *body)
 {
-	struct dlv_order o = *order;
+	struct dlv_params o = *order;
 
 	o.conf = &t->worker->env->conf;
 	t->body = *body;
@@ -241,7 +241,7 @@ void
 dlv_task_stop(struct dlv_task *t)
 {
 	dlv_probe_forget(t);
-	dlv_link_release(&t->link, false);
+	dlv_connection_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;
 	dlv_ledger_cancel(t->memory);

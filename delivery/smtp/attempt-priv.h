@@ -19,7 +19,7 @@ enum dlv_step {
 };
 
 struct dlv_attempt {
-	struct dlv_order order;
+	struct dlv_params order;
 	const struct dlv_world *world;
 	void *w;
 	struct hb_arena *arena;
@@ -36,7 +36,7 @@ struct dlv_attempt {
 	const struct dlv_seen *seen; /* by the ledger, or NULL */
 	bool ledger_lost;	     /* it cannot be read now */
 	struct dlv_mx mx;
-	struct dlv_trial *trials;
+	struct dlv_mx_result *trials;
 	uint16_t port;
 	unsigned waiting; /* answers to policy, ledger and DNS questions */
 

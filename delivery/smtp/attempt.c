@@ -83,7 +83,7 @@ dlv_attempt_start(struct dlv_attempt *a)
 }
 
 struct dlv_attempt *
-dlv_attempt_new(const struct dlv_order *order, const struct dlv_world *world,
+dlv_attempt_new(const struct dlv_params *order, const struct dlv_world *world,
     void *w)
 {
 	struct dlv_attempt *a = HB_NEW(struct dlv_attempt);
@@ -127,7 +127,7 @@ dlv_attempt_mx(const struct dlv_attempt *a)
 	return &a->mx;
 }
 
-const struct dlv_trial *
+const struct dlv_mx_result *
 dlv_attempt_trial(const struct dlv_attempt *a, size_t i)
 {
 	return &a->trials[i];

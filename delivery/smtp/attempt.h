@@ -48,14 +48,14 @@ struct dlv_target {
 	const struct hb_tls_facts *facts;
 };
 
-enum dlv_link_event {
+enum dlv_connection_event {
 	DLV_LINK_READY,	  /* facts are known: judge */
 	DLV_LINK_DONE,	  /* the message is through */
 	DLV_LINK_NO_CONNECT, /* could not be connected */
 	DLV_LINK_CLOSED	  /* was connected and is over */
 };
-struct dlv_link_report {
-	enum dlv_link_event event;
+struct dlv_connection_report {
+	enum dlv_connection_event event;
 	const struct hb_tls_facts *facts;   /* all but NO_CONNECT */
 	const struct dlv_result *failure;   /* NO_CONNECT, CLOSED */
 	const struct dlv_result *mail;	    /* DONE: refusal of MAIL, or NULL */
@@ -104,7 +104,7 @@ struct dlv_world {
 
 enum dlv_mode { DLV_SEND, DLV_EXPLAIN, DLV_EXPLAIN_LIVE };
 
-struct dlv_order {
+struct dlv_params {
 	enum dlv_mode mode;
 	struct hb_span route;	/* canonical */
 	struct hb_span domain;	/* the recipients' */
@@ -124,7 +124,7 @@ struct dlv_outcome {
 };
 
 /* What was learnt of one host, for explain. */
-struct dlv_trial {
+struct dlv_mx_result {
 	bool judged;
 	struct sts_verdict verdict; /* the last one */
 	/* NULL: was not asked about.  Records, base and names live as long as
@@ -141,7 +141,7 @@ struct dlv_trial {
 };
 
 /* ORDER's strings and structs are borrowed for the attempt's life. */
-struct dlv_attempt *dlv_attempt_new(const struct dlv_order *order,
+struct dlv_attempt *dlv_attempt_new(const struct dlv_params *order,
     const struct dlv_world *world, void *w);
 void dlv_attempt_free(struct dlv_attempt **a);
 void dlv_attempt_start(struct dlv_attempt *a);
@@ -154,7 +154,7 @@ void dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen);
 void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
     const struct hb_dns_answer *answer);
 void dlv_attempt_link(struct dlv_attempt *a,
-    const struct dlv_link_report *report);
+    const struct dlv_connection_report *report);
 
 /* After done(). */
 const struct dlv_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
@@ -162,7 +162,7 @@ const struct dlv_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
 /* Each connection that was asked for failed, before anything was said. */
 bool dlv_attempt_unreachable(const struct dlv_attempt *a);
 const struct dlv_mx *dlv_attempt_mx(const struct dlv_attempt *a);
-const struct dlv_trial *dlv_attempt_trial(const struct dlv_attempt *a,
+const struct dlv_mx_result *dlv_attempt_trial(const struct dlv_attempt *a,
     size_t host);
 const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
 enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);

@@ -105,7 +105,7 @@ dlv_is_tagged(const struct dlv_attempt *a)
 	    !is_on_this_host(&a->route);
 }
 
-/* RFC 8689 s4.2.1: a notice is not dropped because the next hop does not know
+/* RFC 8689 s4.2.1: a DSN is not dropped because the next hop does not know
  * REQUIRETLS. */
 static bool
 is_tls_required(const struct dlv_attempt *a)

@@ -18,7 +18,7 @@ struct sts_host
 dlv_judged_host(const struct dlv_attempt *a)
 {
 	const struct dlv_host *h = dlv_host(a);
-	const struct dlv_trial *t = &a->trials[a->host];
+	const struct dlv_mx_result *t = &a->trials[a->host];
 
 	return (struct sts_host){ .name = h->name,
 		.implicit = h->implicit, .dane = t->dane, .best = t->best };
@@ -97,7 +97,7 @@ dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
 void
 dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res)
 {
-	struct dlv_trial *t = &a->trials[a->host];
+	struct dlv_mx_result *t = &a->trials[a->host];
 
 	a->unsettled = true;
 	t->trouble = res->reason;
@@ -218,7 +218,7 @@ dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v)
 void
 dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
 {
-	struct dlv_trial *t = &a->trials[a->host];
+	struct dlv_mx_result *t = &a->trials[a->host];
 
 	t->judged = true;
 	t->trouble = HB_REASON_NONE;

@@ -38,7 +38,7 @@ tls_use(const struct dlv_attempt *a)
 		return DLV_TLS_NEVER;
 	if (a->route.kind == HB_ROUTE_SMTPS)
 		return DLV_TLS_IMPLICIT;
-	/* LMTP goes without, but for such a message and notices about it */
+	/* LMTP goes without, but for such a message and DSNs about it */
 	if (ch->require_tls || (dlv_is_lmtp(a) && dlv_is_tagged(a)))
 		return DLV_TLS_OFFERED;
 	return ch->level == HB_TLS_NONE && ch->at_least <= HB_TLS_MAY &&
@@ -187,7 +187,7 @@ dlv_choose(struct dlv_attempt *a)
 /* --- judging and sending ------------------------------------------------ */
 
 /* RFC 8689 s2: the parameter belongs to a session that suits it.  The verdict
- * has said so, but of the channel of a notice, which need not. */
+ * has said so, but of the channel of a DSN, which need not. */
 static bool
 says_requiretls(const struct dlv_attempt *a)
 {
@@ -260,7 +260,7 @@ dlv_judge(struct dlv_attempt *a)
  * is tried once more without TLS.
  */
 static void
-closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
+closed_early(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	enum hb_tls_state seen = a->facts.state;
 	bool tls_failed = !a->plain && (seen == HB_TLSF_FAILED ||
@@ -297,7 +297,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_link_report *r)
  * was said in clear may be forged: it waits.
  */
 static void
-found_self(struct dlv_attempt *a, const struct dlv_link_report *r)
+found_self(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	if (a->host == 0) /* else what kept the better ones counts */
 		dlv_note_trouble(a, r->failure);
@@ -357,7 +357,7 @@ wanted_tls(const struct dlv_attempt *a)
 }
 
 static void
-message_done(struct dlv_attempt *a, const struct dlv_link_report *r)
+message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	const struct dlv_result *tls = wanted_tls(a);
 
@@ -383,7 +383,7 @@ message_done(struct dlv_attempt *a, const struct dlv_link_report *r)
 }
 
 static void
-closed_in_mail(struct dlv_attempt *a, const struct dlv_link_report *r)
+closed_in_mail(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	struct dlv_outcome lost;
 
@@ -402,7 +402,7 @@ closed_in_mail(struct dlv_attempt *a, const struct dlv_link_report *r)
 }
 
 static void
-closed(struct dlv_attempt *a, const struct dlv_link_report *r)
+closed(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	bool mailing = a->txn.nrcpt > 0;
 
@@ -426,7 +426,7 @@ closed(struct dlv_attempt *a, const struct dlv_link_report *r)
 }
 
 void
-dlv_attempt_link(struct dlv_attempt *a, const struct dlv_link_report *r)
+dlv_attempt_link(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	if (r->facts != NULL)
 		a->facts = *r->facts;

@@ -15,7 +15,7 @@
 
 enum { MAX_ACTS = 16, QUIT_MS = 10000 };
 
-enum state {
+enum client_state {
 	S_NEW,
 	S_GREETING,
 	S_EHLO,
@@ -63,7 +63,7 @@ struct act {
 
 struct dlv_client {
 	struct dlv_client_conf conf;
-	enum state state;
+	enum client_state state;
 	struct hb_reply reply;
 	struct hb_tls_facts facts;
 	uint32_t offered; /* 1 << enum extension */
@@ -186,7 +186,7 @@ say_parts(struct dlv_client *c, const char *verb, struct hb_span part,
 }
 
 static void
-await(struct dlv_client *c, enum state state)
+await(struct dlv_client *c, enum client_state state)
 {
 	c->state = state;
 	timer(c, c->conf.reply_ms);

@@ -39,8 +39,8 @@ enum link_state {
 	L_CLOSING  /* no client any more: the last bytes are */
 };
 
-struct dlv_link {
-	struct dlv_link *next, **prev; /* of the pool's links */
+struct dlv_connection {
+	struct dlv_connection *next, **prev; /* of the pool's links */
 	struct dlv_pool *pool;
 	enum link_state state;
 	struct hb_conn *conn;
@@ -66,7 +66,7 @@ struct dlv_link {
 
 struct dlv_pool {
 	struct dlv_pool_env env;
-	struct dlv_link *links;
+	struct dlv_connection *links;
 	size_t nlinks, nidle;
 	struct down *down;
 };
@@ -156,7 +156,8 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 	size_t n = 0;
 	bool leaving = false;
 
-	for (const struct dlv_link *l = p->links; l != NULL; l = l->next) {
+	for (const struct dlv_connection *l = p->links; l != NULL;
+	     l = l->next) {
 		if (!same_place(&l->target, t) ||
 		    (l->state == L_WAITING && !l->woken))
 			continue;
@@ -170,9 +171,9 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 static void
 wake_next(struct dlv_pool *p, const struct dlv_target *gone)
 {
-	struct dlv_link *first = NULL;
+	struct dlv_connection *first = NULL;
 
-	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
+	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
 		if (l->state == L_WAITING && !l->woken &&
 		    same_place(&l->target, gone))
 			first = l;
@@ -183,7 +184,7 @@ wake_next(struct dlv_pool *p, const struct dlv_target *gone)
 }
 
 static void
-free_link(struct dlv_link *l)
+free_link(struct dlv_connection *l)
 {
 	*l->prev = l->next;
 	if (l->next != NULL)
@@ -200,7 +201,7 @@ free_link(struct dlv_link *l)
 }
 
 static void
-set_state(struct dlv_link *l, enum link_state state)
+set_state(struct dlv_connection *l, enum link_state state)
 {
 	if (l->state == L_IDLE)
 		l->pool->nidle--;
@@ -210,16 +211,16 @@ set_state(struct dlv_link *l, enum link_state state)
 }
 
 static void
-tell(struct dlv_link *l, const struct dlv_link_report *r)
+tell(struct dlv_connection *l, const struct dlv_connection_report *r)
 {
 	if (l->report != NULL)
 		l->report(l->ctx, r);
 }
 
 static void
-tell_client(struct dlv_link *l, enum dlv_link_event event)
+tell_client(struct dlv_connection *l, enum dlv_connection_event event)
 {
-	struct dlv_link_report r = { .event = event,
+	struct dlv_connection_report r = { .event = event,
 		.facts = dlv_client_facts(l->client),
 		.failure = dlv_client_failure(l->client),
 		.reused = l->reused,
@@ -232,7 +233,7 @@ tell_client(struct dlv_link *l, enum dlv_link_event event)
 }
 
 static void
-start_tls(struct dlv_link *l)
+start_tls(struct dlv_connection *l)
 {
 	struct hb_tls_facts f = { .state = HB_TLSF_FAILED };
 	struct hb_tls_want want = { .name = l->target.reference,
@@ -249,7 +250,7 @@ start_tls(struct dlv_link *l)
 /* Body and final dot in one write: RFC 5321 s4.1.1.4, and no 40 ms of a
  * delayed acknowledgement. */
 static void
-send_body(struct dlv_link *l)
+send_body(struct dlv_connection *l)
 {
 	const struct dlv_body *b = &l->body;
 	struct hb_span tail = hb_span_from(b->bytes,
@@ -266,7 +267,7 @@ send_body(struct dlv_link *l)
 }
 
 static void
-set_timer(struct dlv_link *l, int64_t ms)
+set_timer(struct dlv_connection *l, int64_t ms)
 {
 	if (ms > 0)
 		hb_timer_set(l->timer, ms);
@@ -275,7 +276,7 @@ set_timer(struct dlv_link *l, int64_t ms)
 }
 
 static void
-on_closed(struct dlv_link *l)
+on_closed(struct dlv_connection *l)
 {
 	set_state(l, L_LEAVING);
 	tell_client(l, DLV_LINK_CLOSED);
@@ -284,14 +285,14 @@ on_closed(struct dlv_link *l)
 }
 
 static void
-on_done(struct dlv_link *l)
+on_done(struct dlv_connection *l)
 {
 	l->messages++;
 	tell_client(l, DLV_LINK_DONE);
 }
 
 static void
-perform(struct dlv_link *l, const struct dlv_act *act)
+perform(struct dlv_connection *l, const struct dlv_act *act)
 {
 	switch (act->kind) {
 	case DLV_ACT_SEND:
@@ -324,7 +325,7 @@ perform(struct dlv_link *l, const struct dlv_act *act)
  * rest of a body: its file is closed with the message, and whoever answered
  * before it was out is not to get it whole. */
 static void
-bury(struct dlv_link *l)
+bury(struct dlv_connection *l)
 {
 	if (l->conn == NULL || l->lost || l->state != L_LEAVING ||
 	    l->body_due) {
@@ -340,7 +341,7 @@ bury(struct dlv_link *l)
 /* Performs what the client wants; frees the link when it is over.  A call
  * from inside a report only leaves its acts to the outer one. */
 static void
-drive(struct dlv_link *l)
+drive(struct dlv_connection *l)
 {
 	if (l->driving)
 		return;
@@ -360,12 +361,13 @@ drive(struct dlv_link *l)
 /* --- events of the connection ------------------------------------------- */
 
 static void
-no_connect_with(struct dlv_link *l, enum hb_reason reason, struct hb_span text)
+no_connect_with(
+    struct dlv_connection *l, enum hb_reason reason, struct hb_span text)
 {
 	struct dlv_result why = { .result = HB_RESULT_DEFER,
 		.reason = reason, .code = 451, .status = "4.4.1",
 		.text = text };
-	struct dlv_link_report r = { .event = DLV_LINK_NO_CONNECT,
+	struct dlv_connection_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
 
 	note_down(l->pool, &l->target.addr, reason);
@@ -379,7 +381,7 @@ no_connect_with(struct dlv_link *l, enum hb_reason reason, struct hb_span text)
 static void
 on_connected(void *ctx)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 
 	note_up(l->pool, &l->target.addr);
 	set_state(l, L_BUSY);
@@ -390,7 +392,7 @@ on_connected(void *ctx)
 static void
 on_input(void *ctx)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 
 	hb_conn_consume(l->conn,
 	    dlv_client_input(l->client, hb_conn_input(l->conn)));
@@ -399,7 +401,7 @@ on_input(void *ctx)
 
 /* The first name of the target that the certificate is for, or NULL. */
 static const char *
-name_found(const struct dlv_link *l)
+name_found(const struct dlv_connection *l)
 {
 	const struct hb_strs *names = l->target.names;
 
@@ -416,7 +418,7 @@ name_found(const struct dlv_link *l)
 static void
 on_tls(void *ctx, const struct hb_tls_facts *facts)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 	struct hb_tls_facts f = *facts;
 	const char *name = facts->state == HB_TLSF_DONE && !facts->name_ok &&
 		l->target.dane == NULL
@@ -433,7 +435,7 @@ on_tls(void *ctx, const struct hb_tls_facts *facts)
 static void
 on_drain(void *ctx)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 
 	if (!l->body_due)
 		return;
@@ -443,14 +445,14 @@ on_drain(void *ctx)
 }
 
 static void
-no_connect(struct dlv_link *l, enum hb_reason reason)
+no_connect(struct dlv_connection *l, enum hb_reason reason)
 {
 	no_connect_with(l, reason, hb_span_str(hb_reason_text(reason)));
 }
 
 /* Behind a socket of this host is the operator's own program. */
 static void
-no_backend(struct dlv_link *l, int syserr)
+no_backend(struct dlv_connection *l, int syserr)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
 
@@ -473,7 +475,7 @@ connect_reason(int syserr)
 static void
 on_close(void *ctx, int err, int syserr)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 
 	l->lost = true;
 	if (l->state == L_CONNECTING) {
@@ -511,7 +513,7 @@ source_for(const struct dlv_pool *p, const struct hb_netaddr *to)
 }
 
 static void
-connect_link(struct dlv_link *l)
+connect_link(struct dlv_connection *l)
 {
 	struct dlv_pool *p = l->pool;
 	const struct hb_netaddr *to = &l->target.addr;
@@ -527,7 +529,7 @@ connect_link(struct dlv_link *l)
 
 /* While a body goes out, time counts from its last progress. */
 static bool
-is_progressing(struct dlv_link *l)
+is_progressing(struct dlv_connection *l)
 {
 	size_t left = hb_conn_pending(l->conn);
 	bool moved = l->body_due && left < l->unsent;
@@ -539,7 +541,7 @@ is_progressing(struct dlv_link *l)
 static void
 on_timer(void *ctx)
 {
-	struct dlv_link *l = ctx;
+	struct dlv_connection *l = ctx;
 
 	if (l->state == L_WAITING) {
 		connect_link(l);
@@ -562,13 +564,13 @@ on_timer(void *ctx)
 /* --- opening ------------------------------------------------------------ */
 
 static const char *
-keep_text(struct dlv_link *l, const char *s)
+keep_text(struct dlv_connection *l, const char *s)
 {
 	return s == NULL ? NULL : hb_arena_cstr(l->arena, hb_span_str(s));
 }
 
 static void
-copy_target(struct dlv_link *l, const struct dlv_target *t)
+copy_target(struct dlv_connection *l, const struct dlv_target *t)
 {
 	l->target = *t;
 	l->target.path = hb_arena_span(l->arena, t->path);
@@ -582,10 +584,10 @@ copy_target(struct dlv_link *l, const struct dlv_target *t)
 		l->target.dane = hb_dane_keep(t->dane, l->arena);
 }
 
-static struct dlv_link *
+static struct dlv_connection *
 new_link(struct dlv_pool *p, const struct dlv_target *t)
 {
-	struct dlv_link *l = HB_NEW(struct dlv_link);
+	struct dlv_connection *l = HB_NEW(struct dlv_connection);
 	struct dlv_client_conf cc = { .helo = p->env.conf->hostname,
 		.lmtp = t->lmtp, .tls = t->tls, .demanded = t->demanded,
 		.may_loop = t->may_loop,
@@ -624,12 +626,12 @@ same_target(const struct dlv_target *a, const struct dlv_target *b)
 	    same_text(a->mx, b->mx) && same_text(a->reference, b->reference);
 }
 
-static struct dlv_link *
+static struct dlv_connection *
 find_idle(struct dlv_pool *p, const struct dlv_target *t)
 {
 	if (t->fresh || t->facts != NULL || p->nidle == 0)
 		return NULL;
-	for (struct dlv_link *l = p->links; l != NULL; l = l->next)
+	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
 		if (l->state == L_IDLE && same_target(&l->target, t) &&
 		    hb_conn_is_quiet(l->conn))
 			return l;
@@ -637,7 +639,7 @@ find_idle(struct dlv_pool *p, const struct dlv_target *t)
 }
 
 void
-dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
+dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr)
 {
 	if (fd < 0) {
 		no_backend(l, syserr);
@@ -651,7 +653,7 @@ dlv_link_endpoint(struct dlv_link *l, int fd, int syserr)
 /* Connects now, or as soon as the server has room; after a while in any
  * case. */
 static void
-begin(struct dlv_link *l, bool full)
+begin(struct dlv_connection *l, bool full)
 {
 	if (!full) {
 		connect_link(l);
@@ -662,7 +664,7 @@ begin(struct dlv_link *l, bool full)
 }
 
 static void
-take_idle(struct dlv_link *l)
+take_idle(struct dlv_connection *l)
 {
 	hb_timer_clear(l->timer);
 	set_state(l, L_BUSY);
@@ -674,9 +676,9 @@ take_idle(struct dlv_link *l)
 
 void
 dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
-    struct dlv_link **slot, dlv_report_fn report, void *ctx)
+    struct dlv_connection **slot, dlv_report_fn report, void *ctx)
 {
-	struct dlv_link *l = find_idle(p, t);
+	struct dlv_connection *l = find_idle(p, t);
 	bool reused = l != NULL, full = !reused && is_full(p, t);
 
 	if (!reused)
@@ -705,7 +707,7 @@ is_damaged(const struct dlv_body *body)
 }
 
 void
-dlv_link_mail(struct dlv_link *l, const struct dlv_txn *txn,
+dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body)
 {
 	struct dlv_txn checked = *txn;
@@ -717,7 +719,7 @@ dlv_link_mail(struct dlv_link *l, const struct dlv_txn *txn,
 }
 
 static bool
-may_idle(const struct dlv_link *l)
+may_idle(const struct dlv_connection *l)
 {
 	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
 	    !l->outdated && !l->body_due && l->messages <
@@ -726,9 +728,9 @@ may_idle(const struct dlv_link *l)
 }
 
 void
-dlv_link_release(struct dlv_link **lp, bool keep)
+dlv_connection_release(struct dlv_connection **lp, bool keep)
 {
-	struct dlv_link *l = *lp;
+	struct dlv_connection *l = *lp;
 
 	*lp = NULL;
 	if (l == NULL)
@@ -764,7 +766,7 @@ void
 dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
     struct hb_tls *tls)
 {
-	struct dlv_link *l, *next;
+	struct dlv_connection *l, *next;
 
 	p->env.conf = conf;
 	p->env.tls = tls;

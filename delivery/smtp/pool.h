@@ -15,13 +15,13 @@
 #include "delivery/smtp/attempt.h"
 
 struct dlv_pool;
-struct dlv_link;
+struct dlv_connection;
 
-/* A unix endpoint of LMTP is asked of the parent; dlv_link_endpoint answers,
- * unless the link is forgotten before. */
+/* A unix endpoint of LMTP is asked of the parent; dlv_connection_endpoint
+ * answers, unless the link is forgotten before. */
 struct dlv_endpoint_ops {
-	void (*ask)(void *ctx, struct dlv_link *l, struct hb_span path);
-	void (*forget)(void *ctx, const struct dlv_link *l);
+	void (*ask)(void *ctx, struct dlv_connection *l, struct hb_span path);
+	void (*forget)(void *ctx, const struct dlv_connection *l);
 };
 
 struct dlv_pool_env {
@@ -51,22 +51,23 @@ struct dlv_body {
 	uint64_t len;
 };
 
-typedef void (*dlv_report_fn)(void *ctx, const struct dlv_link_report *r);
+typedef void (*dlv_report_fn)(void *ctx, const struct dlv_connection_report *r);
 /*
  * Makes or takes a connection; *SLOT is set before the first report, which
  * may come before this returns.  The link is the caller's until
- * dlv_link_release.
+ * dlv_connection_release.
  */
 void dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
-    struct dlv_link **slot, dlv_report_fn report, void *ctx);
+    struct dlv_connection **slot, dlv_report_fn report, void *ctx);
 /* After READY or DONE.  TXN and BODY's bytes are borrowed until DONE or
  * CLOSED. */
-void dlv_link_mail(struct dlv_link *l, const struct dlv_txn *txn,
+void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body);
 /* KEEP: it may serve the next message.  What a report handed out lives until
  * the report's callback returns. */
-void dlv_link_release(struct dlv_link **l, bool keep); /* accepts NULL inside */
+void dlv_connection_release(
+    struct dlv_connection **l, bool keep); /* accepts NULL inside */
 /* The answer of the parent: FD is taken; -1 with an errno. */
-void dlv_link_endpoint(struct dlv_link *l, int fd, int syserr);
+void dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr);
 
 #endif

@@ -101,11 +101,11 @@ arrival(const struct hb_env *env)
 static uint32_t
 flags_of(const struct hb_env *env)
 {
-	bool silent = env->sender.n == 0 || (env->flags & HB_ENV_NOTICE) != 0;
+	bool silent = env->sender.n == 0 || (env->flags & HB_ENV_DSN) != 0;
 
 	return ((env->flags & HB_ENV_HELD) != 0 ? Q_MF_HELD : 0) |
 	    ((env->flags & HB_ENV_LARGE) != 0 ? Q_MF_LARGE : 0) |
-	    ((env->flags & HB_ENV_NOTICE) != 0 ? Q_MF_NOTICE : 0) |
+	    ((env->flags & HB_ENV_DSN) != 0 ? Q_MF_DSN : 0) |
 	    (silent ? Q_MF_NOWARN : 0);
 }
 
@@ -113,26 +113,26 @@ void
 q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n)
 {
-	struct q_msg *m = q_sched_add(q->sched, env->id, arrival(env),
+	struct sched_msg *m = q_sched_add(q->sched, env->id, arrival(env),
 	    env->size, flags_of(env));
 
 	for (size_t i = 0; i < n; i++)
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, q_now(q));
-	q_hot_put(q, m, arena, env, rcpts, n);
+	q_envelope_put(q, m, arena, env, rcpts, n);
 	q_trace_add(q, env->id, "accepted", 0, HB_SPAN_NONE, NULL);
 	q->accepted++;
 	q_kick(q);
 }
 
 void
-q_forget(struct q *q, struct q_msg *m)
+q_forget(struct q *q, struct sched_msg *m)
 {
-	q_hot_drop(q, m);
+	q_envelope_drop(q, m);
 	q_sched_forget(q->sched, m);
 }
 
 void
-q_finish_if_empty(struct q *q, struct q_msg *m)
+q_finish_if_empty(struct q *q, struct sched_msg *m)
 {
 	struct q_change c = { .kind = Q_CHANGE_FINISHED };
 
@@ -164,7 +164,7 @@ replay_message(void *ctx, const struct hb_env *env,
 	struct q *q = ctx;
 	struct q_stamp stamp = { env->queue_ms, env->queue_off_ms,
 		env->queue_ahead_ms };
-	struct q_msg *m = q_sched_add(q->sched, env->id,
+	struct sched_msg *m = q_sched_add(q->sched, env->id,
 	    arrival(env), env->size, flags_of(env));
 
 	q_clock_note(&q->clock, &stamp);
@@ -173,7 +173,7 @@ replay_message(void *ctx, const struct hb_env *env,
 }
 
 static void
-replay_tried(struct q *q, struct q_rcpt *r, const struct q_change *c)
+replay_tried(struct q *q, struct sched_rcpt *r, const struct q_change *c)
 {
 	const struct hb_outcome *o = c->outcome;
 
@@ -183,7 +183,7 @@ replay_tried(struct q *q, struct q_rcpt *r, const struct q_change *c)
 }
 
 static void
-replay_flags(struct q *q, struct q_msg *m, uint32_t flags)
+replay_flags(struct q *q, struct sched_msg *m, uint32_t flags)
 {
 	if ((flags & HB_ENV_HELD) != 0)
 		q_sched_hold(q->sched, m);
@@ -195,8 +195,8 @@ static void
 replay_change(void *ctx, uint64_t id, const struct q_change *c)
 {
 	struct q *q = ctx;
-	struct q_msg *m = q_sched_find(q->sched, id);
-	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, c->idx) : NULL;
+	struct sched_msg *m = q_sched_find(q->sched, id);
+	struct sched_rcpt *r = m != NULL ? q_sched_find_rcpt(m, c->idx) : NULL;
 
 	q_clock_note(&q->clock, &c->stamp);
 	if (m == NULL)
@@ -240,7 +240,7 @@ static void
 on_corrupt(void *ctx, uint64_t id, const char *file)
 {
 	struct q *q = ctx;
-	struct q_msg *m = id != 0 ? q_sched_find(q->sched, id) : NULL;
+	struct sched_msg *m = id != 0 ? q_sched_find(q->sched, id) : NULL;
 
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT,
 	    hb_kv_if(id != 0, hb_kv_id(HB_K_MSG, id)),
@@ -281,7 +281,7 @@ static void
 finish_replayed(struct q *q)
 {
 	uint32_t cursor = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	while ((m = q_sched_walk(q->sched, &cursor)) != NULL)
 		q_finish_if_empty(q, m);
@@ -302,10 +302,10 @@ perform(struct q *q, const struct q_act *act)
 		q_job_start(q, act->job);
 		break;
 	case Q_ACT_WARN:
-		q_warn(q, act->msg);
+		q_dsn_delayed(q, act->msg);
 		break;
-	case Q_ACT_NOTICE:
-		q_notice(q, act->msg);
+	case Q_ACT_DSN:
+		q_dsn_failed(q, act->msg);
 		break;
 	}
 }
@@ -485,7 +485,7 @@ q_peer_lost(struct q *q, struct hb_peer *p)
 		q_txns_lost(q, p);
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		q->control = NULL;
-		q_walks_lost(q, p);
+		q_listings_lost(q, p);
 		q_exports_lost(q, p);
 		q_imports_lost(q, p);
 	}
@@ -588,8 +588,8 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	q->txn_max = Q_TXN_BYTES;
 	q->env = env;
 	q->loop = env->loop;
-	TAILQ_INIT(&q->hots);
-	TAILQ_INIT(&q->works);
+	TAILQ_INIT(&q->envelopes);
+	TAILQ_INIT(&q->jobs);
 	TAILQ_INIT(&q->dirty);
 	TAILQ_INIT(&q->exports);
 	TAILQ_INIT(&q->imports);
@@ -618,7 +618,7 @@ q_reload(struct q *q)
 	struct q_sched_conf c = sched_conf(q->env->conf, q->workers);
 
 	q_sched_set_conf(q->sched, &c);
-	q_hot_reload(q);
+	q_envelope_reload(q);
 	q_kick(q);
 }
 
@@ -628,7 +628,7 @@ check_stopped(void *ctx)
 	struct q *q = ctx;
 
 	q_settle_dirty(q);
-	if (TAILQ_EMPTY(&q->works) || hb_mono_ms() >= q->stop_at_ms) {
+	if (TAILQ_EMPTY(&q->jobs) || hb_mono_ms() >= q->stop_at_ms) {
 		hb_role_exit(q->env);
 		return;
 	}
@@ -646,12 +646,12 @@ q_stop(struct q *q)
 }
 
 static void
-free_works(struct q *q)
+free_jobs(struct q *q)
 {
-	struct q_work *w;
+	struct q_job *j;
 
-	while ((w = TAILQ_FIRST(&q->works)) != NULL)
-		q_work_free(w);
+	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
+		q_job_free(j);
 }
 
 /* What is recorded already becomes durable: the spool flushes at its end,
@@ -669,15 +669,15 @@ q_free(struct q **qp)
 	q_spool_close(&q->spool);
 	q_flush_free(&q->flush);
 	q_drop_free(&q->drop);
-	q_walks_free(q);
+	q_listings_free(q);
 	q_exports_lost(q, NULL);
 	q_imports_lost(q, NULL);
 	q_txns_free(q);
 	q_asks_free(q);
-	free_works(q);
+	free_jobs(q);
 	q_records_free(q);
-	while (!TAILQ_EMPTY(&q->hots))
-		q_hot_drop(q, TAILQ_FIRST(&q->hots)->msg);
+	while (!TAILQ_EMPTY(&q->envelopes))
+		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
 	for (unsigned i = 0; i < q->workers; i++)
 		hb_timer_free(&q->delivery[i].claims);
 	free(q->delivery);

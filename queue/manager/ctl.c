@@ -22,26 +22,26 @@ enum {
 	BUSY_MS = 5
 };
 
-struct walk;
+struct listing;
 struct verb {
 	enum hb_ctl_verb verb;
 	bool needs_arg;
 	/* Messages that match.  One with many recipients may be left open:
 	 * MORE goes on with it, from open_rcpt. */
-	bool (*visit)(struct walk *w, struct q_msg *m);
-	void (*more)(struct walk *w, struct q_msg *m);
+	bool (*visit)(struct listing *w, struct sched_msg *m);
+	void (*more)(struct listing *w, struct sched_msg *m);
 };
 
-/* Changes of a walk that are not durable yet.  It outlives the walk when
+/* Changes of a listing that are not durable yet.  It outlives the listing when
  * control is lost meanwhile. */
 struct tally {
-	struct walk *walk; /* NULL: nobody waits any more */
+	struct listing *listing; /* NULL: nobody waits any more */
 	size_t open;
 };
 
 /* One question under way. */
-struct walk {
-	TAILQ_ENTRY(walk) link;
+struct listing {
+	TAILQ_ENTRY(listing) link;
 	struct q *q;
 	struct hb_ctl c;
 	const struct verb *verb;
@@ -58,11 +58,11 @@ struct walk {
 	uint32_t open_rcpt;
 	uint64_t loaded_id; /* not visited yet: to read it was enough */
 	struct tally *tally;
-	bool walked; /* answered when all is durable */
+	bool answered; /* answered when all is durable */
 };
-TAILQ_HEAD(walkhead, walk);
-struct q_walks {
-	struct walkhead head;
+TAILQ_HEAD(listing_list, listing);
+struct q_listings {
+	struct listing_list head;
 };
 
 /* Matching. */
@@ -70,7 +70,7 @@ struct q_walks {
 /* A listing is asked for by more than what is acted on: the part of the
  * address before the @, or a pattern of domains as a route has it. */
 static bool
-is_listed(const struct walk *w, struct hb_span local, struct hb_span domain)
+is_listed(const struct listing *w, struct hb_span local, struct hb_span domain)
 {
 	return w->verb->verb == HB_CTL_QUEUE &&
 	    (hb_span_eq_nocase(hb_span_str(w->name), local) ||
@@ -78,7 +78,7 @@ is_listed(const struct walk *w, struct hb_span local, struct hb_span domain)
 }
 
 static bool
-address_matches(const struct walk *w, struct hb_span address)
+address_matches(const struct listing *w, struct hb_span address)
 {
 	struct hb_span name = hb_span_str(w->name), local, domain;
 
@@ -92,10 +92,11 @@ address_matches(const struct walk *w, struct hb_span address)
 
 /* Does the question mean R?  H: NULL when its envelope cannot be read. */
 static bool
-rcpt_matches(const struct walk *w, const struct q_hot *h,
-    const struct q_rcpt *r)
+rcpt_matches(const struct listing *w, const struct q_envelope *h,
+    const struct sched_rcpt *r)
 {
-	const struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+	const struct hb_rcpt *rcpt =
+	    h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 
 	if (w->all || w->by_id)
 		return true;
@@ -104,25 +105,26 @@ rcpt_matches(const struct walk *w, const struct q_hot *h,
 }
 
 static bool
-is_of_user(struct walk *w, struct q_msg *m)
+is_of_user(struct listing *w, struct sched_msg *m)
 {
-	struct q_hot *h = q_hot_get(w->q, m);
+	struct q_envelope *h = q_envelope_get(w->q, m);
 
 	return h != NULL && (h->env.flags & HB_ENV_LOCAL) != 0 &&
 	    hb_span_eq(h->env.user, hb_span_str(w->user));
 }
 
 static bool
-msg_matches(struct walk *w, struct q_msg *m)
+msg_matches(struct listing *w, struct sched_msg *m)
 {
-	struct q_hot *h;
+	struct q_envelope *h;
 
 	if (w->user[0] != '\0' && !is_of_user(w, m))
 		return false;
 	if (w->all || w->by_id)
 		return w->all || m->id == w->id;
-	h = q_hot_get(w->q, m);
-	for (struct q_rcpt *r = m->rcpts; r != NULL && h != NULL; r = r->mnext)
+	h = q_envelope_get(w->q, m);
+	for (struct sched_rcpt *r = m->rcpts; r != NULL && h != NULL;
+	     r = r->mnext)
 		if (rcpt_matches(w, h, r))
 			return true;
 	return false;
@@ -131,11 +133,11 @@ msg_matches(struct walk *w, struct q_msg *m)
 /* The listing. */
 
 static const char *
-state_word(const struct q_msg *m)
+state_word(const struct sched_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) != 0)
 		return "held";
-	for (const struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	for (const struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 		if (r->state != Q_NEW && q_rcpt_next_ms(r) == 0)
 			return "active";
 	return "deferred";
@@ -180,10 +182,10 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 }
 
 static void
-put_rcpt(const struct q *q, const struct hb_ctl *c, const struct q_hot *h,
-    const struct q_rcpt *r)
+put_rcpt(const struct q *q, const struct hb_ctl *c, const struct q_envelope *h,
+    const struct sched_rcpt *r)
 {
-	const struct hb_rcpt *rcpt = q_hot_rcpt(h, r->idx);
+	const struct hb_rcpt *rcpt = q_envelope_rcpt(h, r->idx);
 	int64_t next = q_rcpt_next_ms(r);
 
 	hb_ctl_object(c, NULL);
@@ -197,7 +199,7 @@ put_rcpt(const struct q *q, const struct hb_ctl *c, const struct q_hot *h,
 	else
 		hb_ctl_null(c, "next_attempt");
 	if (r->dest != NULL)
-		hb_ctl_str(c, "route", q_dest_route(r->dest));
+		hb_ctl_str(c, "route", sched_dest_route(r->dest));
 	put_last(c, q_rcpt_last(r));
 	hb_ctl_close(c);
 }
@@ -205,7 +207,8 @@ put_rcpt(const struct q *q, const struct hb_ctl *c, const struct q_hot *h,
 /* The fields of a message, into an open object; its array of recipients is
  * left open. */
 static void
-put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
+put_msg(const struct hb_ctl *c, const struct q_envelope *h,
+    const struct sched_msg *m)
 {
 	const char *demand = hb_env_tls_demand(h->env.flags);
 	char id[17];
@@ -224,7 +227,7 @@ put_msg(const struct hb_ctl *c, const struct q_hot *h, const struct q_msg *m)
 }
 
 static bool
-is_full(const struct walk *w)
+is_full(const struct listing *w)
 {
 	return hb_peer_pending(w->c.peer) > PENDING_MAX;
 }
@@ -232,10 +235,10 @@ is_full(const struct walk *w)
 /* Recipients of the open message from the next one on, as many as control may
  * have now.  Without M it ended meanwhile. */
 static void
-list_rcpts(struct walk *w, struct q_msg *m)
+list_rcpts(struct listing *w, struct sched_msg *m)
 {
-	struct q_hot *h = m != NULL ? q_hot_get(w->q, m) : NULL;
-	struct q_rcpt *r;
+	struct q_envelope *h = m != NULL ? q_envelope_get(w->q, m) : NULL;
+	struct sched_rcpt *r;
 
 	for (int i = 0; h != NULL; i++) {
 		r = q_sched_next_rcpt(m, w->open_rcpt);
@@ -252,7 +255,7 @@ list_rcpts(struct walk *w, struct q_msg *m)
 }
 
 static bool
-open_msg(struct walk *w, struct q_msg *m)
+open_msg(struct listing *w, struct sched_msg *m)
 {
 	w->open_id = m->id;
 	w->open_rcpt = 0;
@@ -261,9 +264,9 @@ open_msg(struct walk *w, struct q_msg *m)
 }
 
 static bool
-visit_list(struct walk *w, struct q_msg *m)
+visit_list(struct listing *w, struct sched_msg *m)
 {
-	struct q_hot *h = q_hot_get(w->q, m);
+	struct q_envelope *h = q_envelope_get(w->q, m);
 
 	if (h == NULL)
 		return false;
@@ -274,7 +277,7 @@ visit_list(struct walk *w, struct q_msg *m)
 
 /* Actions. */
 
-static void answer_actions(struct walk *w);
+static void answer_actions(struct listing *w);
 
 static void
 on_recorded(void *ctx)
@@ -282,15 +285,15 @@ on_recorded(void *ctx)
 	struct tally *t = ctx;
 
 	t->open--;
-	if (t->walk == NULL && t->open == 0)
+	if (t->listing == NULL && t->open == 0)
 		free(t);
-	else if (t->walk != NULL && t->walk->walked)
-		answer_actions(t->walk);
+	else if (t->listing != NULL && t->listing->answered)
+		answer_actions(t->listing);
 }
 
 /* Records a change that the answer waits for: what was removed stays so. */
 static void
-record(struct walk *w, uint64_t id, const struct q_change *c)
+record(struct listing *w, uint64_t id, const struct q_change *c)
 {
 	w->tally->open++;
 	q_record(w->q, id, c, 1, on_recorded, w->tally);
@@ -298,14 +301,14 @@ record(struct walk *w, uint64_t id, const struct q_change *c)
 
 /* Recipients one by one.  Each act may change the list, or end the message. */
 static void
-act_on_rcpts(struct walk *w, struct q_msg *m,
-    void (*act)(struct walk *w, struct q_rcpt *r, bool matches))
+act_on_rcpts(struct listing *w, struct sched_msg *m,
+    void (*act)(struct listing *w, struct sched_rcpt *r, bool matches))
 {
 	uint64_t id = w->open_id;
 
 	for (int i = 0; m != NULL && i < SLICE; i++) {
-		struct q_hot *h = q_hot_get(w->q, m);
-		struct q_rcpt *r = q_sched_next_rcpt(m, w->open_rcpt);
+		struct q_envelope *h = q_envelope_get(w->q, m);
+		struct sched_rcpt *r = q_sched_next_rcpt(m, w->open_rcpt);
 
 		if (r == NULL) {
 			q_finish_if_empty(w->q, m);
@@ -321,20 +324,20 @@ act_on_rcpts(struct walk *w, struct q_msg *m,
 }
 
 static void
-flush_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+flush_rcpt(struct listing *w, struct sched_rcpt *r, bool matches)
 {
 	(void)matches; /* all of a message that does */
 	q_sched_flush(w->q->sched, r, q_now(w->q));
 }
 
 static void
-more_flush(struct walk *w, struct q_msg *m)
+more_flush(struct listing *w, struct sched_msg *m)
 {
 	act_on_rcpts(w, m, flush_rcpt);
 }
 
 static void
-record_held(struct walk *w, struct q_msg *m)
+record_held(struct listing *w, struct sched_msg *m)
 {
 	struct q_change c = { .kind = Q_CHANGE_FLAGS,
 		.flags = (m->flags & Q_MF_HELD) != 0 ? HB_ENV_HELD : 0 };
@@ -345,21 +348,21 @@ record_held(struct walk *w, struct q_msg *m)
 }
 
 static void
-follow_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+follow_rcpt(struct listing *w, struct sched_rcpt *r, bool matches)
 {
 	(void)matches;
 	q_sched_follow(w->q->sched, r, q_now(w->q));
 }
 
 static void
-more_follow(struct walk *w, struct q_msg *m)
+more_follow(struct listing *w, struct sched_msg *m)
 {
 	act_on_rcpts(w, m, follow_rcpt);
 }
 
 /* What is so already is done. */
 static bool
-visit_hold(struct walk *w, struct q_msg *m)
+visit_hold(struct listing *w, struct sched_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) != 0)
 		return true;
@@ -369,7 +372,7 @@ visit_hold(struct walk *w, struct q_msg *m)
 }
 
 static bool
-visit_release(struct walk *w, struct q_msg *m)
+visit_release(struct listing *w, struct sched_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) == 0)
 		return true;
@@ -379,7 +382,7 @@ visit_release(struct walk *w, struct q_msg *m)
 }
 
 static void
-remove_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+remove_rcpt(struct listing *w, struct sched_rcpt *r, bool matches)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_REMOVED, .at_ms = hb_now_ms() };
@@ -396,7 +399,7 @@ remove_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
 }
 
 static void
-bounce_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
+bounce_rcpt(struct listing *w, struct sched_rcpt *r, bool matches)
 {
 	struct hb_outcome o = { .idx = r->idx, .result = HB_RESULT_FAIL,
 		.reason = HB_REASON_BOUNCED, .status = HB_SPAN("5.0.0"),
@@ -404,24 +407,24 @@ bounce_rcpt(struct walk *w, struct q_rcpt *r, bool matches)
 		.text = HB_SPAN("returned by the operator") };
 
 	q_sched_follow(w->q->sched, r, q_now(w->q));
-	if (matches && r->state != Q_FAILED && r->state != Q_NOTICE)
+	if (matches && r->state != Q_FAILED && r->state != Q_DSN)
 		q_outcome(w->q, r, &o);
 }
 
 static void
-more_remove(struct walk *w, struct q_msg *m)
+more_remove(struct listing *w, struct sched_msg *m)
 {
 	act_on_rcpts(w, m, remove_rcpt);
 }
 
 static void
-more_bounce(struct walk *w, struct q_msg *m)
+more_bounce(struct listing *w, struct sched_msg *m)
 {
 	act_on_rcpts(w, m, bounce_rcpt);
 }
 
 static bool
-visit_bounce(struct walk *w, struct q_msg *m)
+visit_bounce(struct listing *w, struct sched_msg *m)
 {
 	if ((m->flags & Q_MF_HELD) != 0) {
 		m->flags &= ~Q_MF_HELD;
@@ -439,14 +442,14 @@ static const struct verb verbs[] = {
 	{ HB_CTL_BOUNCE, true, visit_bounce, more_bounce },
 };
 
-/* The walk itself. */
+/* The listing itself. */
 
 static void
-walk_free(struct walk *w)
+listing_free(struct listing *w)
 {
-	TAILQ_REMOVE(&w->q->walks->head, w, link);
+	TAILQ_REMOVE(&w->q->listings->head, w, link);
 	hb_timer_free(&w->timer);
-	w->tally->walk = NULL;
+	w->tally->listing = NULL;
 	if (w->tally->open == 0)
 		free(w->tally);
 	free(w);
@@ -454,11 +457,11 @@ walk_free(struct walk *w)
 
 /* How many messages it was, once that is durable. */
 static void
-answer_actions(struct walk *w)
+answer_actions(struct listing *w)
 {
 	bool done = w->matched > 0 || w->all;
 
-	w->walked = true;
+	w->answered = true;
 	if (w->tally->open > 0)
 		return;
 	hb_ctl_object(&w->c, NULL);
@@ -466,11 +469,11 @@ answer_actions(struct walk *w)
 	hb_ctl_close(&w->c);
 	hb_ctl_end(&w->c, done ? 0 : 1,
 	    done ? NULL : "nothing in the queue matches");
-	walk_free(w);
+	listing_free(w);
 }
 
 static void
-walk_end(struct walk *w)
+listing_end(struct listing *w)
 {
 	if (w->verb->verb != HB_CTL_QUEUE) {
 		answer_actions(w);
@@ -478,11 +481,11 @@ walk_end(struct walk *w)
 	}
 	hb_ctl_close(&w->c);
 	hb_ctl_end(&w->c, 0, NULL);
-	walk_free(w);
+	listing_free(w);
 }
 
 static void
-visit(struct walk *w, struct q_msg *m)
+visit(struct listing *w, struct sched_msg *m)
 {
 	if (msg_matches(w, m) && w->verb->visit(w, m))
 		w->matched++;
@@ -490,7 +493,7 @@ visit(struct walk *w, struct q_msg *m)
 
 /* The next message to look at, NULL when it is gone.  False: the end. */
 static bool
-next_msg(struct walk *w, struct q_msg **m)
+next_msg(struct listing *w, struct sched_msg **m)
 {
 	struct q_sched *sched = w->q->sched;
 
@@ -510,18 +513,18 @@ next_msg(struct walk *w, struct q_msg **m)
 /* The envelope of a message with many recipients is read in a turn of its
  * own. */
 static bool
-load_first(struct walk *w, struct q_msg *m)
+load_first(struct listing *w, struct sched_msg *m)
 {
 	if (m->user != NULL || m->live <= SLICE || w->loaded_id == m->id)
 		return false;
 	w->loaded_id = m->id;
-	(void)q_hot_get(w->q, m);
+	(void)q_envelope_get(w->q, m);
 	return true;
 }
 
 /* Looks at one message.  False: that was all for now. */
 static bool
-look_at(struct walk *w, struct q_msg *m)
+look_at(struct listing *w, struct sched_msg *m)
 {
 	if (load_first(w, m))
 		return false;
@@ -533,11 +536,11 @@ look_at(struct walk *w, struct q_msg *m)
 static void
 step(void *ctx)
 {
-	struct walk *w = ctx;
+	struct listing *w = ctx;
 
 	q_kick(w->q);
 	for (size_t work = 0; work < SLICE && !is_full(w); work++) {
-		struct q_msg *m;
+		struct sched_msg *m;
 
 		if (w->open_id != 0) {
 			w->verb->more(w,
@@ -546,7 +549,7 @@ step(void *ctx)
 			continue;
 		}
 		if (!next_msg(w, &m)) {
-			walk_end(w);
+			listing_end(w);
 			return;
 		}
 		work += m != NULL ? m->live : 0;
@@ -558,7 +561,7 @@ step(void *ctx)
 
 /* ID, DOMAIN, ADDRESS or all.  False: too long to be any. */
 static bool
-parse_pattern(struct walk *w, struct hb_span arg)
+parse_pattern(struct listing *w, struct hb_span arg)
 {
 	w->all = arg.n == 0 || hb_span_eq(arg, HB_SPAN("all"));
 	w->by_id = !w->all && arg.n == 16 && hb_span_hex64(arg, &w->id) == 0;
@@ -566,26 +569,26 @@ parse_pattern(struct walk *w, struct hb_span arg)
 }
 
 static void
-walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
+listing_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
     const struct ipc_ctl *question)
 {
-	struct walk *w = HB_NEW(struct walk);
+	struct listing *w = HB_NEW(struct listing);
 
-	if (q->walks == NULL) {
-		q->walks = HB_NEW(struct q_walks);
-		TAILQ_INIT(&q->walks->head);
+	if (q->listings == NULL) {
+		q->listings = HB_NEW(struct q_listings);
+		TAILQ_INIT(&q->listings->head);
 	}
 	w->q = q;
 	w->c = *c;
 	w->verb = verb;
 	w->tally = HB_NEW(struct tally);
-	w->tally->walk = w;
+	w->tally->listing = w;
 	w->timer = hb_timer_new(q->loop, step, w);
-	TAILQ_INSERT_TAIL(&q->walks->head, w, link);
+	TAILQ_INSERT_TAIL(&q->listings->head, w, link);
 	if (!parse_pattern(w, question->arg) ||
 	    hb_span_copy(question->arg2, w->user, sizeof(w->user)) < 0) {
 		hb_ctl_end(c, 64, "neither an id nor a domain");
-		walk_free(w);
+		listing_free(w);
 		return;
 	}
 	if (verb->verb == HB_CTL_QUEUE)
@@ -594,33 +597,33 @@ walk_start(struct q *q, const struct hb_ctl *c, const struct verb *verb,
 }
 
 void
-q_walks_lost(struct q *q, struct hb_peer *control)
+q_listings_lost(struct q *q, struct hb_peer *control)
 {
-	struct walk *w, *next;
+	struct listing *w, *next;
 
-	if (q->walks == NULL)
+	if (q->listings == NULL)
 		return;
-	for (w = TAILQ_FIRST(&q->walks->head); w != NULL; w = next) {
+	for (w = TAILQ_FIRST(&q->listings->head); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, link);
 		if (control == NULL || w->c.peer == control)
-			walk_free(w);
+			listing_free(w);
 	}
 }
 
 void
-q_walks_free(struct q *q)
+q_listings_free(struct q *q)
 {
-	q_walks_lost(q, NULL);
-	free(q->walks);
-	q->walks = NULL;
+	q_listings_lost(q, NULL);
+	free(q->listings);
+	q->listings = NULL;
 }
 
 /* One message. */
 
-static struct q_msg *
+static struct sched_msg *
 find_msg(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 {
-	struct q_msg *m = NULL;
+	struct sched_msg *m = NULL;
 	uint64_t id;
 
 	if (hb_span_hex64(arg, &id) == 0)
@@ -668,16 +671,16 @@ put_envelope(const struct hb_ctl *c, const struct hb_env *e)
 	hb_ctl_str(c, "user", e->user);
 	hb_ctl_str(c, "with", e->with);
 	hb_ctl_str(c, "tls", e->tls);
-	hb_ctl_bool(c, "notice", (e->flags & HB_ENV_NOTICE) != 0);
+	hb_ctl_bool(c, "notice", (e->flags & HB_ENV_DSN) != 0);
 }
 
 static void
 show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 {
-	struct q_msg *m = find_msg(q, c, arg);
-	struct q_hot *h = m != NULL ? q_hot_get(q, m) : NULL;
+	struct sched_msg *m = find_msg(q, c, arg);
+	struct q_envelope *h = m != NULL ? q_envelope_get(q, m) : NULL;
 	struct shown *kept;
-	struct q_rcpt *r;
+	struct sched_rcpt *r;
 	unsigned n = 0;
 
 	if (m == NULL)
@@ -805,7 +808,7 @@ q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *question)
 			if (verbs[i].needs_arg && question->arg.n == 0)
 				hb_ctl_end(&c, 64, "an id, a domain or all");
 			else
-				walk_start(q, &c, &verbs[i], question);
+				listing_start(q, &c, &verbs[i], question);
 			return;
 		}
 	hb_ctl_end(&c, 1, "not a question for this role");

@@ -1,504 +1,329 @@
-/* Writer of notices.  Floor 2.  RFC 3464, RFC 6522, RFC 3834. */
-#include "queue/manager/dsn.h"
+/*
+ * DSNs: made when a recipient failed for good, or waits for long.  Floor
+ * 4.  A DSN is durable before its cause is marked as told: a crash between
+ * the two makes a second DSN, never none.
+ */
+#include "config.h"
 
-#include "common/base/prose.h"
-#include "common/base/timefmt.h"
-#include "common/proto/qp.h"
-#include "common/proto/xtext.h"
+#include "queue/manager/role.h"
 
-enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
+#include <stdlib.h>
+#include <unistd.h>
 
-static const struct {
-	const char *action, *subject, *lead;
-} kinds[] = {
-	[Q_DSN_FAILED] = { "failed", "Your message could not be delivered",
-	    "Your message could not be delivered to the recipients below.  "
-	    "It will not be tried again." },
-	[Q_DSN_DELAYED] = { "delayed", "Your message is delayed",
-	    "Your message could not be delivered yet to the recipients below.  "
-	    "Nothing needs to be done now: the message is kept, and it is "
-	    "tried again until" },
+#include "common/base/err.h"
+#include "common/base/hash.h"
+#include "queue/manager/dsn_text.h"
+
+enum { HEAD_READ = 65536, AGAIN_MS = 10000 };
+
+/* A DSN being made. */
+struct dsn {
+	struct q *q;
+	struct hb_arena *arena; /* owns this, and the DSN's envelope */
+	enum q_dsn_kind kind;
+	uint64_t id; /* of the message it is about */
+	struct hb_span to;
+	uint32_t *idx; /* FAILED: its recipients */
+	size_t n;
+	struct q_dsn_rcpt *rcpts;
+	struct hb_env env;
+	struct hb_rcpt rcpt;
+	struct hb_buf text;
 };
 
-/* Text from outside, as one or more folded lines. */
 static void
-put_text(struct hb_buf *out, struct hb_span s, size_t column)
+dsn_free(struct dsn *n)
 {
-	bool blank = false;
+	struct hb_arena *a = n->arena;
 
-	for (size_t i = 0; i < s.n; i++, column++) {
-		unsigned char c = s.p[i];
+	hb_buf_free(&n->text);
+	hb_arena_free(&a);
+}
 
-		if (c >= 0x7f)
-			c = '?';
-		else if (c < 0x20)
-			c = ' ';
-		/* a folded line of blanks alone would end the header */
-		if (c == ' ' && blank)
+static struct dsn *
+dsn_new(struct q *q, struct sched_msg *m, enum q_dsn_kind kind, size_t most)
+{
+	struct hb_arena *a = hb_arena_new();
+	struct dsn *n = hb_arena_alloc(a, sizeof(*n));
+
+	n->q = q;
+	n->arena = a;
+	n->kind = kind;
+	n->id = m->id;
+	n->idx = hb_arena_alloc(a, most * sizeof(*n->idx));
+	n->rcpts = hb_arena_alloc(a, most * sizeof(*n->rcpts));
+	n->text = HB_BUF_INIT(0);
+	return n;
+}
+
+/* Recipients whose DSN could not be kept are told of later. */
+static void
+put_back(struct dsn *n)
+{
+	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
+
+	for (size_t i = 0; i < n->n && m != NULL; i++) {
+		struct sched_rcpt *r = q_sched_find_rcpt(m, n->idx[i]);
+
+		if (r != NULL && r->state == Q_DSN)
+			q_sched_dsn_again(n->q->sched, r,
+			    q_now(n->q) + AGAIN_MS);
+	}
+	q_kick(n->q);
+}
+
+static void
+mark_failed(struct dsn *n, struct sched_msg *m)
+{
+	struct q_change *c = hb_calloc(n->n + 1, sizeof(*c));
+	struct hb_outcome *o = hb_calloc(n->n + 1, sizeof(*o));
+	size_t k = 0;
+
+	for (size_t i = 0; i < n->n; i++) {
+		struct sched_rcpt *r = q_sched_find_rcpt(m, n->idx[i]);
+
+		if (r == NULL || r->state != Q_DSN)
 			continue;
-		blank = c == ' ';
-		if (blank && column >= FOLD_AT) {
-			hb_buf_adds(out, "\r\n");
-			column = 0;
-		} else if (column >= FOLD_AT * 10) {
-			hb_buf_adds(out, "\r\n ");
-			column = 1;
-		}
-		hb_buf_add(out, hb_span(&c, 1));
+		o[k] = n->rcpts[i].outcome;
+		c[k] = (struct q_change){ .kind = Q_CHANGE_DONE,
+			.idx = r->idx, .outcome = &o[k] };
+		k++;
+		q_sched_done(n->q->sched, r);
 	}
+	if (k > 0)
+		q_record(n->q, n->id, c, k, NULL, NULL);
+	free(c);
+	free(o);
+	q_finish_if_empty(n->q, m);
 }
 
-/* "Name: type; value" when there is a value. */
+/* The DSN is a message like any other. */
 static void
-put_field(struct hb_buf *out, const char *name, struct hb_span value)
+accept_dsn(struct dsn *n)
 {
-	if (value.n == 0)
+	struct hb_arena *a = hb_arena_new();
+	struct hb_rcpt *rcpt = hb_arena_alloc(a, sizeof(*rcpt));
+
+	*rcpt = n->rcpt;
+	rcpt->address = hb_arena_span(a, n->to);
+	q_accept(n->q, a, &n->env, rcpt, 1);
+}
+
+static void
+on_durable(void *ctx, int err)
+{
+	struct dsn *n = ctx;
+	struct q_change warned = { .kind = Q_CHANGE_WARNED };
+	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
+
+	if (err < 0) {
+		put_back(n);
+		dsn_free(n);
 		return;
-	hb_buf_adds(out, name);
-	put_text(out, hb_span_trim(value), strlen(name));
-	hb_buf_adds(out, "\r\n");
+	}
+	if (m != NULL && n->kind == Q_DSN_FAILED)
+		mark_failed(n, m);
+	else if (m != NULL)
+		q_record(n->q, n->id, &warned, 1, NULL, NULL);
+	HB_LOG(HB_LOG_INFO,
+	    n->kind == Q_DSN_FAILED ? HB_EV_BOUNCE : HB_EV_DELAY,
+	    hb_kv_id(HB_K_MSG, n->id), hb_kv_id(HB_K_NOTICE, n->env.id),
+	    hb_kv_span(HB_K_TO, n->to),
+	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
+	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
+	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
+					: HB_STAT_NOTICE_DELAY);
+	accept_dsn(n);
+	dsn_free(n);
 }
 
-/* What XTEXT means; what is not xtext stays as it is. */
 static void
-add_decoded(struct hb_span xtext, struct hb_buf *out)
+keep(struct dsn *n)
 {
-	size_t before = out->n;
+	struct q_body body = { .bytes = hb_buf_span(&n->text),
+		.size = n->text.n, .crc = hb_crc32c(0, hb_buf_span(&n->text)) };
+	int err;
 
-	if (hb_xtext_decode(xtext, out) == 0)
+	n->env.size = n->text.n;
+	n->rcpt = (struct hb_rcpt){ .address = n->to,
+		.notify = HB_NOTIFY_NEVER };
+	err = q_spool_add(n->q->spool, &n->env, &n->rcpt, 1, &body, on_durable,
+	    n);
+	if (err == 0)
 		return;
-	hb_buf_truncate(out, before);
-	hb_buf_add(out, xtext);
+	put_back(n);
+	dsn_free(n);
 }
 
-static void
-put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
-{
-	struct hb_buf plain = HB_BUF_INIT(0);
-
-	add_decoded(s, &plain);
-	put_field(out, name, hb_buf_span(&plain));
-	hb_buf_free(&plain);
-}
-
-/* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
-static void
-put_orcpt(struct hb_buf *out, struct hb_span orcpt)
-{
-	struct hb_buf plain = HB_BUF_INIT(0);
-	struct hb_span rest = orcpt, type;
-
-	if (orcpt.n == 0)
-		return;
-	type = hb_span_cut(&rest, ';');
-	hb_buf_add(&plain, type);
-	hb_buf_adds(&plain, ";");
-	add_decoded(rest, &plain);
-	put_field(out, "Original-Recipient: ", hb_buf_span(&plain));
-	hb_buf_free(&plain);
-}
-
-/* Text from outside as words: no control character, nothing above 127, no
- * word that is too long for a line (RFC 5322 s2.1.1). */
-static void
-add_plain(struct hb_buf *out, struct hb_span s)
-{
-	size_t word = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = s.p[i] >= 0x7f ? '?' : s.p[i];
-
-		word = c <= ' ' ? 0 : word + 1;
-		if (word > WORD_MAX) {
-			hb_buf_adds(out, " ");
-			word = 1;
-		}
-		hb_buf_adds(out, (char[]){ c < ' ' ? ' ' : (char)c, '\0' });
-	}
-}
-
-struct hb_span
-q_dsn_headers(struct hb_span message)
-{
-	for (size_t i = 0; i + 1 < message.n; i++) {
-		bool at_line = i == 0 || message.p[i - 1] == '\n';
-
-		if (at_line && message.p[i] == '\r' &&
-		    message.p[i + 1] == '\n')
-			return hb_span_head(message, i);
-	}
-	return message;
-}
-
-struct hb_span
-q_dsn_field(struct hb_span headers, const char *name)
-{
-	struct hb_span want = hb_span_str(name);
-
-	while (headers.n > 0) {
-		struct hb_span line = hb_span_cut(&headers, '\n');
-
-		if (line.n > want.n && line.p[want.n] == ':' &&
-		    hb_span_has_prefix_nocase(line, want))
-			return hb_span_trim(hb_span_from(line, want.n + 1));
-	}
-	return HB_SPAN_NONE;
-}
-
+/* DSN-07, RFC 3461 s4.3: headers alone when asked for, when nothing failed,
+ * or when the message is long.  RFC 8689 s5: and whatever was asked for of
+ * one that demands TLS. */
 static bool
-is_visible(struct hb_span s)
+returns_whole(const struct dsn *n, const struct sched_msg *m,
+    const struct hb_env *env, struct hb_span bytes)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] <= 0x20 || s.p[i] >= 0x7f)
-			return false;
-	return s.n > 0 && s.n <= ID_MAX;
+	return n->kind == Q_DSN_FAILED && env->ret != HB_RET_HDRS &&
+	    (env->flags & HB_ENV_REQUIRETLS) == 0 &&
+	    bytes.n == m->size && bytes.n <= Q_DSN_FULL;
 }
 
 static void
-put_boundary(struct hb_buf *out, const struct q_dsn *d)
+write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
+    struct hb_span bytes)
 {
-	hb_buf_addf(out, "=_%016llx_%016llx", (unsigned long long)d->id,
-	    (unsigned long long)d->nonce);
+	struct q_dsn d = {
+		.kind = n->kind,
+		.hostname = hb_span_str(n->q->env->conf->hostname),
+		.id = q_new_id(n->q, Q_DSN_INSTANCE),
+		.parent = n->id,
+		.to = n->to,
+		.envid = about->envid,
+		.now_ms = hb_now_ms(),
+		.arrived_ms = about->arrived_ms,
+		.retry_until_ms = q_date(n->q,
+		    q_sched_expires(n->q->sched, m)),
+		.rcpts = n->rcpts,
+		.n = n->n,
+		.message = bytes,
+		.whole = returns_whole(n, m, about, bytes),
+	};
+	uint32_t flags;
+
+	hb_random(&d.nonce, sizeof(d.nonce));
+	flags = q_dsn_write(&d, &n->text);
+	n->env = (struct hb_env){ .id = d.id, .arrived_ms = d.now_ms,
+		.flags = flags | HB_ENV_DSN |
+		    (about->flags & HB_ENV_REQUIRETLS),
+		.body = HB_BODY_7BIT,
+		.parent = n->id };
+	q_stamp_env(n->q, &n->env);
 }
 
-/* An address as it came; it was parsed there, and yet nothing of it may end
- * the line. */
 static void
-put_path(struct hb_buf *out, struct hb_span path)
+on_body(void *ctx, int err, struct hb_span bytes, int fd)
 {
-	for (size_t i = 0; i < path.n; i++) {
-		unsigned char c = path.p[i];
+	static unsigned char head[HEAD_READ];
+	struct dsn *n = ctx;
+	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
+	struct q_envelope *h = m != NULL ? q_envelope_get(n->q, m) : NULL;
+	ssize_t got;
 
-		c = c < ' ' || c >= 0x7f ? '?' : c;
-		hb_buf_add(out, hb_span(&c, 1));
+	if (fd >= 0) {
+		got = pread(fd, head, sizeof(head), 0);
+		bytes = hb_span(head, got > 0 ? (size_t)got : 0);
+		close(fd);
 	}
-}
-
-static void
-put_date(struct hb_buf *out, const char *name, int64_t ms)
-{
-	char when[HB_TIME_RFC5322_SIZE];
-
-	hb_time_rfc5322(ms, when);
-	hb_buf_addf(out, "%s: %s\r\n", name, when);
-}
-
-static void
-put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
-{
-	struct hb_span id = q_dsn_field(headers, "Message-ID");
-
-	put_date(out, "Date", d->now_ms);
-	hb_buf_adds(out, "From: Mail Delivery System <MAILER-DAEMON@");
-	hb_buf_add(out, d->hostname);
-	hb_buf_adds(out, ">\r\n");
-	hb_buf_adds(out, "To: <");
-	put_path(out, d->to);
-	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
-	    kinds[d->kind].subject, (unsigned long long)d->id);
-	hb_buf_add(out, d->hostname);
-	hb_buf_adds(out, ">\r\n");
-	if (is_visible(id)) {
-		put_field(out, "In-Reply-To: ", id);
-		put_field(out, "References: ", id);
-	}
-	/* RFC 3834 s5.2: replied, never generated */
-	hb_buf_adds(out, "Auto-Submitted: auto-replied\r\n"
-	    "MIME-Version: 1.0\r\n"
-	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
-	    "\tboundary=\"");
-	put_boundary(out, d);
-	hb_buf_adds(out, "\"\r\n");
-}
-
-static void
-part(struct hb_buf *out, const struct q_dsn *d, const char *type)
-{
-	hb_buf_adds(out, "\r\n--");
-	put_boundary(out, d);
-	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
-}
-
-/* --- the part for a person ---------------------------------------------- */
-
-/* A paragraph of a recipient; PARA is emptied. */
-static void
-put_para(struct hb_buf *out, struct hb_buf *para, const char *indent)
-{
-	hb_prose_wrap(out, hb_buf_span(para), indent, "\r\n");
-	hb_buf_clear(para);
-}
-
-static void
-add_date(struct hb_buf *para, int64_t ms)
-{
-	char when[HB_TIME_RFC5322_SIZE];
-
-	hb_time_rfc5322(ms, when);
-	hb_buf_adds(para, when);
-}
-
-static void
-put_whom(const struct q_dsn_rcpt *r, struct hb_buf *para, struct hb_buf *out)
-{
-	hb_buf_adds(out, "\r\n");
-	hb_buf_adds(para, "<");
-	add_plain(para, r->address);
-	hb_buf_adds(para, ">");
-	put_para(out, para, "  ");
-	if (r->original.n == 0 || hb_span_eq(r->original, r->address))
+	if (err < 0)
+		bytes = HB_SPAN_NONE;
+	if (h == NULL) {
+		put_back(n);
+		dsn_free(n);
 		return;
-	hb_buf_adds(para, "(for <");
-	add_plain(para, r->original);
-	hb_buf_adds(para, ">)");
-	put_para(out, para, "    ");
+	}
+	write_dsn(n, m, &h->env, bytes);
+	keep(n);
 }
 
-/* What our own text says beyond the sentence of the reason: "HOST: SENTENCE
- * (detail)", as delivery writes it. */
+static void
+start(struct dsn *n)
+{
+	q_spool_body(n->q->spool, n->id, on_body, n);
+}
+
+static struct hb_outcome
+copy_outcome(struct hb_arena *a, const struct hb_outcome *o)
+{
+	struct hb_outcome c = *o;
+
+	c.status = hb_arena_span(a, o->status);
+	c.text = hb_arena_span(a, o->text);
+	c.mx = hb_arena_span(a, o->mx);
+	c.tls = hb_arena_span(a, o->tls);
+	c.sts = hb_arena_span(a, o->sts);
+	c.policy_id = hb_arena_span(a, o->policy_id);
+	c.addr = hb_arena_span(a, o->addr);
+	return c;
+}
+
+static void
+add_rcpt(struct dsn *n, const struct sched_rcpt *r, const struct hb_rcpt *rcpt)
+{
+	struct q_dsn_rcpt *d = &n->rcpts[n->n];
+	struct hb_outcome o;
+
+	q_last_outcome(q_rcpt_last(r), &o);
+	d->address = hb_arena_span(n->arena, rcpt->address);
+	d->original = hb_arena_span(n->arena, rcpt->original);
+	d->orcpt = hb_arena_span(n->arena, rcpt->orcpt);
+	d->outcome = copy_outcome(n->arena, &o);
+	if (d->outcome.at_ms == 0)
+		d->outcome.at_ms = hb_now_ms();
+	n->idx[n->n++] = r->idx;
+}
+
 static struct hb_span
-detail_of(const struct hb_outcome *o)
+return_path(const struct q_envelope *h, const struct hb_rcpt *rcpt)
 {
-	struct hb_span why =
-	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
-	size_t at = hb_span_search(o->text, why);
-
-	if (why.n > 0 && at < o->text.n)
-		return hb_span_trim(hb_span_from(o->text, at + why.n));
-	return o->text;
+	return rcpt->owner.n > 0 ? rcpt->owner : h->env.sender;
 }
 
-/* What the mail host said, or the detail of our own text. */
-static void
-put_words(const struct hb_outcome *o, struct hb_buf *para, struct hb_buf *out)
+/* One DSN goes to one return path; others have their turn after it. */
+void
+q_dsn_failed(struct q *q, struct sched_msg *m)
 {
-	struct hb_span text = o->from_remote ? o->text : detail_of(o);
+	size_t most = m->failed < Q_DSN_RCPTS ? m->failed : Q_DSN_RCPTS;
+	struct dsn *n = dsn_new(q, m, Q_DSN_FAILED, most);
+	struct sched_rcpt **v = hb_calloc(most, sizeof(struct sched_rcpt *));
+	size_t found = q_sched_take_failed(q->sched, m, v, most);
+	struct q_envelope *h = q_envelope_get(q, m);
 
-	if (o->mx.n > 0) {
-		hb_buf_adds(para, "Mail host: ");
-		add_plain(para, o->mx);
-		put_para(out, para, "    ");
+	for (size_t i = 0; i < found; i++) {
+		struct hb_rcpt *rcpt =
+		    h != NULL ? q_envelope_rcpt(h, v[i]->idx) : NULL;
+
+		if (rcpt != NULL && n->n == 0)
+			n->to = hb_arena_span(n->arena, return_path(h, rcpt));
+		if (rcpt != NULL && hb_span_eq(n->to, return_path(h, rcpt)))
+			add_rcpt(n, v[i], rcpt);
+		else
+			q_sched_dsn_again(q->sched, v[i], q_now(q) +
+			    (rcpt != NULL ? 0 : AGAIN_MS));
 	}
-	if (text.n == 0)
-		return;
-	hb_buf_adds(para, o->from_remote ? "It said: " : "Detail: ");
-	if (o->from_remote && o->code > 0)
-		hb_buf_addf(para, "%u ", o->code);
-	add_plain(para, text);
-	put_para(out, para, "    ");
-}
-
-/* Since when the message waits, and when it was last tried. */
-static void
-put_time(const struct q_dsn *d, const struct hb_outcome *o,
-    struct hb_buf *para, struct hb_buf *out)
-{
-	if (d->kind == Q_DSN_DELAYED || o->expired != 0) {
-		hb_buf_adds(para, d->kind == Q_DSN_DELAYED
-			? "Waiting since: " : "Tried since: ");
-		add_date(para, d->arrived_ms);
-		put_para(out, para, "    ");
-	}
-	if (o->at_ms > 0) {
-		hb_buf_adds(para, "Last tried: ");
-		add_date(para, o->at_ms);
-		put_para(out, para, "    ");
-	}
-	if (d->kind != Q_DSN_FAILED || o->expired == 0)
-		return;
-	hb_buf_adds(para, "The time for which a message is kept here is over."
-			  "  You can send it again when the cause is gone.");
-	put_para(out, para, "    ");
-}
-
-/* One recipient for a person. */
-static void
-put_why(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
-{
-	const struct hb_outcome *o = &r->outcome;
-	const char *advice = hb_reason_advice((enum hb_reason)o->reason);
-	struct hb_buf para = HB_BUF_INIT(0);
-
-	put_whom(r, &para, out);
-	hb_buf_addf(&para, "Why: %s.",
-	    hb_reason_text((enum hb_reason)o->reason));
-	put_para(out, &para, "    ");
-	put_words(o, &para, out);
-	put_time(d, o, &para, out);
-	if (advice[0] != '\0')
-		hb_buf_addf(&para, "What would change it: %s", advice);
-	put_para(out, &para, "    ");
-	hb_buf_free(&para);
-}
-
-static void
-put_human(const struct q_dsn *d, struct hb_buf *out)
-{
-	struct hb_buf para = HB_BUF_INIT(0);
-
-	part(out, d, "text/plain; charset=us-ascii");
-	hb_buf_adds(out, "\r\nThis is the mail system at ");
-	hb_buf_add(out, d->hostname);
-	hb_buf_adds(out, ".\r\n\r\n");
-	hb_buf_adds(&para, kinds[d->kind].lead);
-	if (d->kind == Q_DSN_DELAYED) {
-		hb_buf_adds(&para, " ");
-		add_date(&para, d->retry_until_ms);
-		hb_buf_adds(&para, ".  If it cannot be delivered by then, "
-				   "you will be told.");
-	}
-	put_para(out, &para, "");
-	hb_buf_free(&para);
-	for (size_t i = 0; i < d->n; i++)
-		put_why(d, &d->rcpts[i], out);
-}
-
-/* --- the part for a program --------------------------------------------- */
-
-/* RFC 3464 s2.3.6: the remote reply, or our own words. */
-static void
-put_diagnostic(const struct hb_outcome *o, struct hb_buf *out)
-{
-	struct hb_buf text = HB_BUF_INIT(0);
-
-	if (o->from_remote && o->code > 0)
-		hb_buf_addf(&text, "smtp; %u ", o->code);
+	free(v);
+	if (n->n > 0)
+		start(n);
 	else
-		hb_buf_adds(&text, "X-Hauberk; ");
-	hb_buf_add(&text, o->text);
-	if (o->text.n > 0)
-		put_field(out, "Diagnostic-Code: ", hb_buf_span(&text));
-	hb_buf_free(&text);
+		dsn_free(n);
 }
 
-/* RFC 3464 s2.3.4: the class agrees with the action. */
-static void
-put_status(const struct q_dsn *d, const struct hb_outcome *o,
-    struct hb_buf *out)
-{
-	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
-	bool fits = o->status.n >= 5 && o->status.p[0] == (unsigned char)any[0];
-
-	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
-}
-
-static void
-put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
-{
-	const struct hb_outcome *o = &r->outcome;
-
-	hb_buf_adds(out, "\r\n");
-	put_orcpt(out, r->orcpt);
-	put_field(out, "Final-Recipient: rfc822; ", r->address);
-	hb_buf_addf(out, "Action: %s\r\n", kinds[d->kind].action);
-	put_status(d, o, out);
-	put_field(out, "Remote-MTA: dns; ", o->mx);
-	put_diagnostic(o, out);
-	if (o->at_ms > 0)
-		put_date(out, "Last-Attempt-Date", o->at_ms);
-	if (d->kind == Q_DSN_DELAYED)
-		put_date(out, "Will-Retry-Until", d->retry_until_ms);
-	put_field(out, "X-Hauberk-Reason: ",
-	    hb_span_str(hb_reason_word((enum hb_reason)o->reason)));
-	if (o->expired != 0)
-		hb_buf_adds(out, "X-Hauberk-Expired: yes\r\n");
-	put_field(out, "X-Hauberk-TLS: ", o->tls);
-	put_field(out, "X-Hauberk-STS: ", o->sts);
-}
-
-static void
-put_status_part(const struct q_dsn *d, struct hb_buf *out)
-{
-	part(out, d, "message/delivery-status");
-	hb_buf_adds(out, "\r\n");
-	put_xtext(out, "Original-Envelope-Id: ", d->envid);
-	put_field(out, "Reporting-MTA: dns; ", d->hostname);
-	hb_buf_addf(out, "X-Hauberk-Message: %016llx\r\n",
-	    (unsigned long long)d->parent);
-	put_date(out, "Arrival-Date", d->arrived_ms);
-	for (size_t i = 0; i < d->n; i++)
-		put_rcpt(d, &d->rcpts[i], out);
-}
-
+/* RFC 3461 s5.2.5: only to who asked for it, or asked for nothing. */
 static bool
-has_high_bytes(struct hb_span s)
+wants_warning(const struct hb_rcpt *rcpt)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 0x80)
-			return true;
-	return false;
+	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_DELAY) != 0;
 }
 
-static bool
-has_leading_dot(struct hb_span s)
+void
+q_dsn_delayed(struct q *q, struct sched_msg *m)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] == '.' && (i == 0 || s.p[i - 1] == '\n'))
-			return true;
-	return false;
-}
+	size_t most = m->live < Q_DSN_RCPTS ? m->live : Q_DSN_RCPTS;
+	struct q_envelope *h = q_envelope_get(q, m);
+	struct dsn *n;
 
-static void
-put_quoted(struct hb_buf *out, struct hb_span s)
-{
-	while (s.n > 0) {
-		struct hb_span line = hb_span_cut(&s, '\n');
-
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n > 1 && line.p[0] == '.') /* stuffed */
-			line = hb_span_from(line, 1);
-		hb_qp_line(line, out);
-	}
-}
-
-/* Where only the beginning is there it may end anywhere: in CRLF, or behind
- * the first of two dots. */
-static struct hb_span
-whole_dots(struct hb_span s)
-{
-	if (s.n > 0 && s.p[s.n - 1] == '\r')
-		s.n--;
-	if (s.n > 0 && s.p[s.n - 1] == '.' &&
-	    (s.n == 1 || s.p[s.n - 2] == '\n'))
-		s.n--;
-	return s;
-}
-
-/* The message is in wire form already: its dots are stuffed. */
-static void
-put_original(const struct q_dsn *d, bool whole, struct hb_span original,
-    struct hb_buf *out)
-{
-	part(out, d, whole ? "message/rfc822" : "text/rfc822-headers");
-	if (has_high_bytes(original)) { /* headers: RFC 6522 s4 */
-		hb_buf_adds(out,
-		    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-		put_quoted(out, original);
+	if (h == NULL || h->env.sender.n == 0)
 		return;
+	n = dsn_new(q, m, Q_DSN_DELAYED, most);
+	n->to = hb_arena_span(n->arena, h->env.sender);
+	for (struct sched_rcpt *r = m->rcpts; r != NULL && n->n < most;
+	     r = r->mnext) {
+		struct hb_rcpt *rcpt = q_envelope_rcpt(h, r->idx);
+
+		if (rcpt != NULL && rcpt->owner.n == 0 && wants_warning(rcpt) &&
+		    r->state != Q_FAILED && r->state != Q_DSN)
+			add_rcpt(n, r, rcpt);
 	}
-	hb_buf_adds(out, "\r\n");
-	hb_buf_add(out, original);
-	if (original.n == 0 || original.p[original.n - 1] != '\n')
-		hb_buf_adds(out, "\r\n");
-}
-
-uint32_t
-q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
-{
-	struct hb_span headers = q_dsn_headers(d->message);
-	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
-	bool whole = d->whole && !has_high_bytes(d->message);
-	struct hb_span original = whole_dots(whole ? d->message : headers);
-
-	put_head(d, headers, out);
-	put_human(d, out);
-	put_status_part(d, out);
-	if (original.n > 0)
-		put_original(d, whole, original, out);
-	hb_buf_adds(out, "\r\n--");
-	put_boundary(out, d);
-	hb_buf_adds(out, "--\r\n");
-	return !has_high_bytes(original) && has_leading_dot(original)
-	    ? HB_ENV_DOTTED : 0;
+	if (n->n > 0)
+		start(n);
+	else
+		dsn_free(n);
 }

@@ -56,7 +56,7 @@ ask_free(struct q_ask *a)
 
 /* Routes that end here have their outcome at once. */
 static bool
-ends_here(struct q *q, struct q_rcpt *r, const struct hb_route *route)
+ends_here(struct q *q, struct sched_rcpt *r, const struct hb_route *route)
 {
 	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms() };
 
@@ -78,7 +78,7 @@ ends_here(struct q *q, struct q_rcpt *r, const struct hb_route *route)
 }
 
 static void
-bad_route(struct q *q, struct q_rcpt *r)
+bad_route(struct q *q, struct sched_rcpt *r)
 {
 	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
 		.result = HB_RESULT_DEFER, .reason = HB_REASON_ALIAS_ERROR,
@@ -89,7 +89,7 @@ bad_route(struct q *q, struct q_rcpt *r)
 }
 
 static void
-send_on(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt)
+send_on(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 {
 	struct hb_buf key = HB_BUF_INIT(0);
 	struct hb_span local, domain;
@@ -110,7 +110,7 @@ send_on(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt)
 }
 
 static void
-defer_unreadable(struct q *q, struct q_rcpt *r)
+defer_unreadable(struct q *q, struct sched_rcpt *r)
 {
 	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
 		.result = HB_RESULT_DEFER, .reason = HB_REASON_BODY_DAMAGED,
@@ -121,10 +121,10 @@ defer_unreadable(struct q *q, struct q_rcpt *r)
 }
 
 void
-q_ask(struct q *q, struct q_rcpt *r)
+q_ask(struct q *q, struct sched_rcpt *r)
 {
-	struct q_hot *h = q_hot_get(q, r->msg);
-	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+	struct q_envelope *h = q_envelope_get(q, r->msg);
+	struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 	struct ipc_expand m = { .ref = ++q->next_ref };
 	struct q_ask *a;
 
@@ -158,11 +158,11 @@ find_ask(struct q *q, uint32_t ref)
 }
 
 /* The recipient of an answer, unless it was removed meanwhile. */
-static struct q_rcpt *
+static struct sched_rcpt *
 asked_rcpt(const struct q_ask *a)
 {
-	struct q_msg *m = q_sched_find(a->q->sched, a->id);
-	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, a->idx) : NULL;
+	struct sched_msg *m = q_sched_find(a->q->sched, a->id);
+	struct sched_rcpt *r = m != NULL ? q_sched_find_rcpt(m, a->idx) : NULL;
 
 	return r != NULL && r->state == Q_ASKED ? r : NULL;
 }
@@ -224,9 +224,9 @@ static void on_recorded(void *ctx);
 
 /* All that was found is recorded: the asked recipient goes, or waits. */
 static void
-end_of_answer(struct q_ask *a, struct q_rcpt *r)
+end_of_answer(struct q_ask *a, struct sched_rcpt *r)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	if (a->rest.result == HB_RESULT_NONE) {
 		q_sched_done(a->q->sched, r);
@@ -240,10 +240,10 @@ end_of_answer(struct q_ask *a, struct q_rcpt *r)
 /* The next piece of the answer.  With the last one the asked recipient is
  * done, if nothing is wanting. */
 static void
-record_piece(struct q_ask *a, struct q_rcpt *r, struct q_hot *h)
+record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 {
 	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
-	const struct hb_rcpt from = *q_hot_rcpt(h, a->idx);
+	const struct hb_rcpt from = *q_envelope_rcpt(h, a->idx);
 	size_t end = a->n - a->at > PIECE ? a->at + PIECE : a->n;
 	struct q_change *c = hb_calloc(end - a->at + 1, sizeof(*c));
 	size_t n = 0;
@@ -253,10 +253,10 @@ record_piece(struct q_ask *a, struct q_rcpt *r, struct q_hot *h)
 	for (; a->at < end; a->at++) {
 		struct hb_rcpt *it = &a->items[a->at];
 
-		if (q_hot_taken(a->q, h, it, a->idx))
+		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
 		complete(a, it, &from, r->msg->next_idx++);
-		q_hot_add(h, it);
+		q_envelope_add(h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
 	}
@@ -277,13 +277,13 @@ split_on(void *ctx)
 {
 	struct q *q = ctx;
 	struct q_ask *a = TAILQ_FIRST(&q->split);
-	struct q_rcpt *r = asked_rcpt(a);
-	struct q_hot *h = r != NULL ? q_hot_get(q, r->msg) : NULL;
+	struct sched_rcpt *r = asked_rcpt(a);
+	struct q_envelope *h = r != NULL ? q_envelope_get(q, r->msg) : NULL;
 
 	TAILQ_REMOVE(&q->split, a, link);
 	if (!TAILQ_EMPTY(&q->split))
 		hb_timer_set(q->split_timer, 0);
-	if (h != NULL && q_hot_rcpt(h, a->idx) != NULL) {
+	if (h != NULL && q_envelope_rcpt(h, a->idx) != NULL) {
 		record_piece(a, r, h);
 		return;
 	}
@@ -299,17 +299,17 @@ on_recorded(void *ctx)
 {
 	struct q_ask *a = ctx;
 	struct q *q = a->q;
-	struct q_msg *m = q_sched_find(q->sched, a->id);
-	struct q_rcpt *r = asked_rcpt(a);
-	struct q_hot *h = m != NULL ? m->user : NULL;
+	struct sched_msg *m = q_sched_find(q->sched, a->id);
+	struct sched_rcpt *r = asked_rcpt(a);
+	struct q_envelope *h = m != NULL ? m->user : NULL;
 
 	if (r == NULL) {
 		ask_free(a);
 		return;
 	}
 	/* read again while this was neither there nor on its way */
-	if (h != NULL && a->count > 0 && q_hot_rcpt(h, a->first) == NULL)
-		q_hot_drop(q, m);
+	if (h != NULL && a->count > 0 && q_envelope_rcpt(h, a->first) == NULL)
+		q_envelope_drop(q, m);
 	for (uint32_t i = 0; i < a->count; i++)
 		q_sched_rcpt(q->sched, m, a->first + i, q_now(q));
 	q_kick(q);
@@ -322,26 +322,26 @@ on_recorded(void *ctx)
 
 /* The recipient as it is, if nobody else of the message goes there. */
 static bool
-send_plain(struct q_ask *a, struct q_rcpt *r, struct q_hot *h,
+send_plain(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h,
     struct hb_rcpt *rcpt)
 {
 	struct hb_rcpt *it = &a->items[0];
 
 	if (!is_plain(a, rcpt) || a->rest.result != HB_RESULT_NONE ||
-	    (h->n > 1 && q_hot_taken(a->q, h, it, a->idx)))
+	    (h->n > 1 && q_envelope_taken(a->q, h, it, a->idx)))
 		return false;
-	q_hot_routed(h, rcpt, it->route);
+	q_envelope_routed(h, rcpt, it->route);
 	send_on(a->q, r, rcpt);
 	ask_free(a);
 	return true;
 }
 
 static void
-use_items(struct q_ask *a, struct q_rcpt *r)
+use_items(struct q_ask *a, struct sched_rcpt *r)
 {
 	struct q *q = a->q;
-	struct q_hot *h = q_hot_get(q, r->msg);
-	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, a->idx) : NULL;
+	struct q_envelope *h = q_envelope_get(q, r->msg);
+	struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, a->idx) : NULL;
 
 	if (rcpt == NULL) {
 		defer_unreadable(q, r);
@@ -366,7 +366,7 @@ q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	const struct ipc_expand_end *m = msg;
 	struct q_ask *a = find_ask(q, m->ref);
 	struct hb_outcome o;
-	struct q_rcpt *r;
+	struct sched_rcpt *r;
 
 	(void)fd;
 	if (a == NULL || hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0) {
@@ -407,7 +407,7 @@ q_asks_lost(struct q *q)
 	struct q_ask *a, *tmp;
 
 	HASH_ITER(hh, q->asks, a, tmp) {
-		struct q_rcpt *r = asked_rcpt(a);
+		struct sched_rcpt *r = asked_rcpt(a);
 
 		if (r != NULL)
 			q_sched_unask(q->sched, r);

@@ -88,7 +88,8 @@ end_message(struct q_export *x, enum hb_qf_type how)
 }
 
 static void
-put_message(struct q_export *x, const struct q_msg *m, const struct q_hot *h)
+put_message(
+    struct q_export *x, const struct sched_msg *m, const struct q_envelope *h)
 {
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct hb_env env = h->env;
@@ -110,7 +111,7 @@ put_message(struct q_export *x, const struct q_msg *m, const struct q_hot *h)
 }
 
 static void
-put_rcpt(struct q_export *x, const struct q_rcpt *r,
+put_rcpt(struct q_export *x, const struct sched_rcpt *r,
     const struct hb_rcpt *rcpt)
 {
 	struct hb_buf bytes = HB_BUF_INIT(0);
@@ -135,15 +136,15 @@ put_rcpt(struct q_export *x, const struct q_rcpt *r,
 static void
 put_rcpts(struct q_export *x)
 {
-	struct q_msg *m = q_sched_find(x->q->sched, x->id);
-	struct q_hot *h = m != NULL ? q_hot_get(x->q, m) : NULL;
+	struct sched_msg *m = q_sched_find(x->q->sched, x->id);
+	struct q_envelope *h = m != NULL ? q_envelope_get(x->q, m) : NULL;
 
 	if (m != NULL && h == NULL) {
 		end_message(x, HB_QF_DROP);
 		return;
 	}
 	for (int i = 0; i < SLICE && x->stage == RCPTS; i++) {
-		struct q_rcpt *r =
+		struct sched_rcpt *r =
 		    m != NULL ? q_sched_next_rcpt(m, x->rcpt) : NULL;
 		const struct hb_rcpt *rcpt;
 
@@ -153,7 +154,7 @@ put_rcpts(struct q_export *x)
 		}
 		x->rcpt = r->idx + 1;
 		x->under_way += r->state == Q_ACTIVE;
-		rcpt = q_hot_rcpt(h, r->idx);
+		rcpt = q_envelope_rcpt(h, r->idx);
 		if (rcpt != NULL)
 			put_rcpt(x, r, rcpt);
 		else
@@ -209,8 +210,8 @@ on_body(void *ctx, int err, struct hb_span bytes, int fd)
 {
 	struct q_export *x = ctx;
 	bool good = err == 0 && take_body(x, bytes, fd);
-	struct q_msg *m;
-	struct q_hot *h;
+	struct sched_msg *m;
+	struct q_envelope *h;
 
 	x->stage = NEXT;
 	if (x->gone) {
@@ -226,7 +227,7 @@ on_body(void *ctx, int err, struct hb_span bytes, int fd)
 		x->fd = -1;
 		return;
 	}
-	h = good ? q_hot_get(x->q, m) : NULL;
+	h = good ? q_envelope_get(x->q, m) : NULL;
 	if (h != NULL)
 		put_message(x, m, h);
 	else
@@ -273,7 +274,7 @@ send_out(struct q_export *x)
 static bool
 next_message(struct q_export *x)
 {
-	struct q_msg *m = q_sched_walk(x->q->sched, &x->cursor);
+	struct sched_msg *m = q_sched_walk(x->q->sched, &x->cursor);
 
 	if (m == NULL)
 		return false;

@@ -274,8 +274,8 @@ commit(struct q_import *im)
 static const char *
 is_here(struct q *q, const struct hb_env *env)
 {
-	struct q_msg *m = q_sched_find(q->sched, env->id);
-	struct q_hot *h = m != NULL ? q_hot_get(q, m) : NULL;
+	struct sched_msg *m = q_sched_find(q->sched, env->id);
+	struct q_envelope *h = m != NULL ? q_envelope_get(q, m) : NULL;
 	bool ahead = env->arrived_ms > hb_now_ms(); /* not kept: see stamp */
 
 	if (m == NULL)
@@ -300,7 +300,7 @@ check_env(struct q_import *im, struct moved *m)
 		return "larger than max-message-size";
 	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
 	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL | HB_ENV_HELD |
-	    HB_ENV_NOTICE | HB_ENV_LOCAL));
+	    HB_ENV_DSN | HB_ENV_LOCAL));
 	return is_here(im->q, e);
 }
 

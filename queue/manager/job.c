@@ -30,33 +30,33 @@ q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd)
 }
 
 static void
-fail_all(struct q_work *w, enum hb_result result, const char *text)
+fail_all(struct q_job *j, enum hb_result result, const char *text)
 {
-	for (size_t i = 0; i < w->job->n; i++) {
+	for (size_t i = 0; i < j->sched->n; i++) {
 		struct hb_outcome o = { .result = result,
 			.reason = HB_REASON_BODY_DAMAGED,
 			.status = result == HB_RESULT_FAIL ? HB_SPAN("5.3.0")
 							   : HB_SPAN("4.3.0"),
 			.text = hb_span_str(text) };
 
-		if (w->job->rcpts[i] == NULL)
+		if (j->sched->rcpts[i] == NULL)
 			continue;
-		o.idx = w->job->rcpts[i]->idx;
-		q_work_result(w, &o);
+		o.idx = j->sched->rcpts[i]->idx;
+		q_job_result(j, &o);
 	}
-	q_work_end(w);
+	q_job_end(j);
 }
 
 /* An owner's list has that return path.  Recipients of one job agree. */
 static struct hb_env
-envelope_of(const struct q_work *w, const struct q_hot *h)
+envelope_of(const struct q_job *j, const struct q_envelope *h)
 {
 	struct hb_env env = h->env;
 
-	for (size_t i = 0; i < w->job->n; i++) {
-		const struct q_rcpt *r = w->job->rcpts[i];
+	for (size_t i = 0; i < j->sched->n; i++) {
+		const struct sched_rcpt *r = j->sched->rcpts[i];
 		const struct hb_rcpt *rcpt =
-		    r != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+		    r != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 
 		if (rcpt != NULL && rcpt->owner.n > 0) {
 			env.sender = rcpt->owner;
@@ -67,14 +67,15 @@ envelope_of(const struct q_work *w, const struct q_hot *h)
 }
 
 static void
-send_rcpts(struct q_work *w, const struct q_hot *h, struct hb_peer *p)
+send_rcpts(struct q_job *j, const struct q_envelope *h, struct hb_peer *p)
 {
 	struct hb_buf rec = HB_BUF_INIT(0);
 
-	for (size_t i = 0; i < w->job->n; i++) {
-		struct q_rcpt *r = w->job->rcpts[i];
-		struct hb_rcpt *rcpt = r != NULL ? q_hot_rcpt(h, r->idx) : NULL;
-		struct ipc_job_rcpt m = { .job = w->no };
+	for (size_t i = 0; i < j->sched->n; i++) {
+		struct sched_rcpt *r = j->sched->rcpts[i];
+		struct hb_rcpt *rcpt =
+		    r != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
+		struct ipc_job_rcpt m = { .job = j->no };
 
 		hb_buf_clear(&rec);
 		if (rcpt == NULL ||
@@ -88,26 +89,27 @@ send_rcpts(struct q_work *w, const struct q_hot *h, struct hb_peer *p)
 
 /* Queue time, which no jump of the wall clock changes. */
 static uint64_t
-waited_ms(const struct q_work *w, const struct q_hot *h)
+waited_ms(const struct q_job *j, const struct q_envelope *h)
 {
-	int64_t ms = q_now(w->q) - h->msg->arrived_ms;
+	int64_t ms = q_now(j->q) - h->msg->arrived_ms;
 
 	return ms > 0 ? (uint64_t)ms : 0;
 }
 
 static void
-send_job(struct q_work *w, const struct q_hot *h, struct hb_span bytes, int fd)
+send_job(
+    struct q_job *j, const struct q_envelope *h, struct hb_span bytes, int fd)
 {
-	struct hb_peer *p = w->q->delivery[w->worker].peer;
+	struct hb_peer *p = j->q->delivery[j->worker].peer;
 	struct hb_buf rec = HB_BUF_INIT(0);
-	struct hb_env env = envelope_of(w, h);
+	struct hb_env env = envelope_of(j, h);
 	struct ipc_job m = {
-		.job = w->no,
-		.route = q_dest_route(w->job->dest),
-		.domain = q_dest_rcpts_domain(w->job->dest),
-		.final = w->job->final,
-		.flush = w->job->flush,
-		.waited_ms = waited_ms(w, h),
+		.job = j->no,
+		.route = sched_dest_route(j->sched->dest),
+		.domain = sched_dest_rcpts_domain(j->sched->dest),
+		.final = j->sched->final,
+		.flush = j->sched->flush,
+		.waited_ms = waited_ms(j, h),
 	};
 
 	if (hb_tlv_encode(&hb_env_record, &env, &rec) < 0)
@@ -115,8 +117,8 @@ send_job(struct q_work *w, const struct q_hot *h, struct hb_span bytes, int fd)
 	m.env = hb_buf_span(&rec);
 	hb_peer_post(p, HB_IPC_JOB, &m, -1);
 	hb_buf_free(&rec);
-	send_rcpts(w, h, p);
-	q_send_body(p, w->no, bytes, fd);
+	send_rcpts(j, h, p);
+	q_send_body(p, j->no, bytes, fd);
 }
 
 /* A worker whose output piles up gets no more until it is drained. */
@@ -132,70 +134,72 @@ check_full(struct q *q, struct q_delivery *d)
 static void
 on_body(void *ctx, int err, struct hb_span bytes, int fd)
 {
-	struct q_work *w = ctx;
-	struct q *q = w->q;
-	struct q_hot *h = NULL;
+	struct q_job *j = ctx;
+	struct q *q = j->q;
+	struct q_envelope *h = NULL;
 
-	w->loading = false;
-	if (w->ended || w->job == NULL) {
-		q_work_end(w); /* lost meanwhile */
-	} else if (w->job->msg == NULL) {
-		q_work_end(w); /* removed meanwhile */
+	j->loading = false;
+	if (j->ended || j->sched == NULL) {
+		q_job_end(j); /* lost meanwhile */
+	} else if (j->sched->msg == NULL) {
+		q_job_end(j); /* removed meanwhile */
 	} else if (err == HB_E_IO ||
-	    (h = q_hot_get(q, w->job->msg)) == NULL) {
-		fail_all(w, HB_RESULT_DEFER, "the stored message cannot be read");
+	    (h = q_envelope_get(q, j->sched->msg)) == NULL) {
+		fail_all(
+		    j, HB_RESULT_DEFER, "the stored message cannot be read");
 	} else if (err < 0) {
-		fail_all(w, HB_RESULT_FAIL,
+		fail_all(j, HB_RESULT_FAIL,
 		    "the stored message is damaged and was set aside");
-	} else if (w->local) {
-		q_local_loaded(w, bytes, fd);
+	} else if (j->local) {
+		q_local_loaded(j, bytes, fd);
 	} else {
-		send_job(w, h, bytes, fd);
-		check_full(q, &q->delivery[w->worker]);
+		send_job(j, h, bytes, fd);
+		check_full(q, &q->delivery[j->worker]);
 	}
 	if (fd >= 0)
 		close(fd);
 }
 
 void
-q_job_load(struct q_work *w)
+q_job_load(struct q_job *j)
 {
-	w->loading = true;
-	q_spool_body(w->q->spool, w->job->msg->id, on_body, w);
+	j->loading = true;
+	q_spool_body(j->q->spool, j->sched->msg->id, on_body, j);
 }
 
 void
-q_job_start(struct q *q, struct q_batch *job)
+q_job_start(struct q *q, struct sched_job *job)
 {
-	struct q_work *w = q_work_new(q, job);
+	struct q_job *j = q_job_new(q, job);
 
-	if (w->local) {
-		q_local_start(w);
+	if (j->local) {
+		q_local_start(j);
 		return;
 	}
-	q_job_load(w);
+	q_job_load(j);
 }
 
 /* Results. */
 
-static struct q_work *
+static struct q_job *
 find_work(struct q *q, struct hb_peer *p, uint32_t no)
 {
-	struct q_batch *job = q_sched_job(q->sched, no);
-	struct q_work *w = job != NULL ? job->user : NULL;
+	struct sched_job *job = q_sched_job(q->sched, no);
+	struct q_job *j = job != NULL ? job->user : NULL;
 
-	return w != NULL && w->worker == hb_peer_instance(p) && !w->ended
-	    ? w : NULL;
+	return j != NULL && j->worker == hb_peer_instance(p) && !j->ended
+	    ? j : NULL;
 }
 
 /* A new job of the number that a former life of this process gave. */
-static struct q_work *
-claim_job(struct q *q, struct hb_peer *p, uint32_t no, struct q_rcpt *r)
+static struct q_job *
+claim_job(struct q *q, struct hb_peer *p, uint32_t no, struct sched_rcpt *r)
 {
-	struct q_batch *job = q_sched_claim(q->sched, hb_peer_instance(p), no);
+	struct sched_job *job =
+	    q_sched_claim(q->sched, hb_peer_instance(p), no);
 
 	if (q_sched_claim_rcpt(q->sched, job, r))
-		return q_work_new(q, job);
+		return q_job_new(q, job);
 	q_sched_job_end(q->sched, job);
 	free(job);
 	return NULL;
@@ -205,16 +209,16 @@ claim_job(struct q *q, struct hb_peer *p, uint32_t no, struct q_rcpt *r)
 static void
 claim(struct q *q, struct hb_peer *p, uint32_t no, uint64_t id, uint32_t idx)
 {
-	struct q_msg *m = q_sched_find(q->sched, id);
-	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, idx) : NULL;
-	struct q_work *w = find_work(q, p, no);
+	struct sched_msg *m = q_sched_find(q->sched, id);
+	struct sched_rcpt *r = m != NULL ? q_sched_find_rcpt(m, idx) : NULL;
+	struct q_job *j = find_work(q, p, no);
 
 	if (r == NULL)
 		return;
 	if (q_sched_job(q->sched, no) == NULL)
 		(void)claim_job(q, p, no, r);
-	else if (w != NULL && w->job->dest == NULL)
-		(void)q_sched_claim_rcpt(q->sched, w->job, r);
+	else if (j != NULL && j->sched->dest == NULL)
+		(void)q_sched_claim_rcpt(q->sched, j->sched, r);
 }
 
 /* Only until it says that its claims are over may a worker speak of jobs
@@ -238,7 +242,7 @@ q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct q *q = q_of(ctx);
 	const struct ipc_job_result *m = msg;
 	struct hb_outcome o;
-	struct q_work *w;
+	struct q_job *j;
 
 	(void)fd;
 	if (hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0 ||
@@ -248,9 +252,9 @@ q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	}
 	if (is_claiming(q, p))
 		claim(q, p, m->job, m->id, o.idx);
-	w = find_work(q, p, m->job);
-	if (w != NULL && w->job->msg != NULL && w->job->msg->id == m->id)
-		q_work_result(w, &o);
+	j = find_work(q, p, m->job);
+	if (j != NULL && j->sched->msg != NULL && j->sched->msg->id == m->id)
+		q_job_result(j, &o);
 }
 
 /* What nobody waits for any more is recorded already. */
@@ -268,21 +272,21 @@ q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct q *q = q_of(ctx);
 	const struct ipc_job_done *m = msg;
-	struct q_work *w;
+	struct q_job *j;
 
 	(void)fd;
 	if (is_out_of_place(q, p, m->job)) {
 		hb_peer_violation(p, "end of a job that was not given");
 		return;
 	}
-	w = find_work(q, p, m->job);
-	if (w == NULL) {
+	j = find_work(q, p, m->job);
+	if (j == NULL) {
 		acknowledge_old(q, p, m->job);
 		return;
 	}
-	w->unreachable = m->unreachable != 0;
-	w->reason = (enum hb_reason)m->reason;
-	q_work_end(w);
+	j->unreachable = m->unreachable != 0;
+	j->reason = (enum hb_reason)m->reason;
+	q_job_end(j);
 }
 
 void
@@ -302,11 +306,11 @@ q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd)
 void
 q_jobs_lost(struct q *q, unsigned worker)
 {
-	struct q_work *w;
+	struct q_job *j;
 
-	TAILQ_FOREACH(w, &q->works, link)
-		if (w->worker == worker && !w->ended) {
-			w->reason = HB_REASON_ROLE_LOST;
-			q_work_end(w);
+	TAILQ_FOREACH(j, &q->jobs, link)
+		if (j->worker == worker && !j->ended) {
+			j->reason = HB_REASON_ROLE_LOST;
+			q_job_end(j);
 		}
 }

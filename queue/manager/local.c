@@ -14,69 +14,69 @@
 #include "queue/manager/rules.h"
 
 static void
-end_with(struct q_work *w, const struct hb_outcome *like)
+end_with(struct q_job *j, const struct hb_outcome *like)
 {
-	for (size_t i = 0; i < w->job->n; i++) {
+	for (size_t i = 0; i < j->sched->n; i++) {
 		struct hb_outcome o = *like;
 
-		if (w->job->rcpts[i] == NULL)
+		if (j->sched->rcpts[i] == NULL)
 			continue;
-		o.idx = w->job->rcpts[i]->idx;
-		q_work_result(w, &o);
+		o.idx = j->sched->rcpts[i]->idx;
+		q_job_result(j, &o);
 	}
-	q_work_end(w);
+	q_job_end(j);
 }
 
 static void
-helper_failed(struct q_work *w, const char *why)
+helper_failed(struct q_job *j, const char *why)
 {
 	struct hb_outcome o = { .result = HB_RESULT_DEFER,
 		.reason = HB_REASON_HELPER_FAILED,
 		.status = HB_SPAN("4.3.0"), .text = hb_span_str(why) };
 
-	end_with(w, &o);
+	end_with(j, &o);
 }
 
 static const struct hb_rcpt *
-first_rcpt(const struct q_work *w, const struct q_hot *h)
+first_rcpt(const struct q_job *j, const struct q_envelope *h)
 {
-	for (size_t i = 0; i < w->job->n; i++)
-		if (w->job->rcpts[i] != NULL)
-			return q_hot_rcpt(h, w->job->rcpts[i]->idx);
+	for (size_t i = 0; i < j->sched->n; i++)
+		if (j->sched->rcpts[i] != NULL)
+			return q_envelope_rcpt(h, j->sched->rcpts[i]->idx);
 	return NULL;
 }
 
 /* What is to be done for the job.  The spans live as long as the
  * configuration and the job's destination. */
 static bool
-work_out(const struct q_work *w, struct q_local *l)
+work_out(const struct q_job *j, struct q_local *l)
 {
 	struct hb_route route;
 
-	if (hb_route_parse(q_dest_route(w->job->dest), &route) < 0)
+	if (hb_route_parse(sched_dest_route(j->sched->dest), &route) < 0)
 		return false;
-	q_rule_local(w->q->env->conf, &route, l);
+	q_rule_local(j->q->env->conf, &route, l);
 	return l->account.n <= 64;
 }
 
 void
-q_local_start(struct q_work *w)
+q_local_start(struct q_job *j)
 {
-	struct q_hot *h = q_hot_get(w->q, w->job->msg);
-	struct ipc_helper_start m = { .ticket = w->no };
+	struct q_envelope *h = q_envelope_get(j->q, j->sched->msg);
+	struct ipc_helper_start m = { .ticket = j->no };
 	struct q_local l;
 
-	if (h == NULL || first_rcpt(w, h) == NULL) {
-		helper_failed(w, "the stored envelope cannot be read");
+	if (h == NULL || first_rcpt(j, h) == NULL) {
+		helper_failed(j, "the stored envelope cannot be read");
 		return;
 	}
-	if (!work_out(w, &l)) {
-		helper_failed(w, "the route is not one that can be used");
+	if (!work_out(j, &l)) {
+		helper_failed(j, "the route is not one that can be used");
 		return;
 	}
 	m.user = l.account;
 	m.mbox = l.kind == HB_LOCAL_MBOX;
-	hb_peer_post(w->q->env->parent, HB_IPC_HELPER_START, &m, -1);
+	hb_peer_post(j->q->env->parent, HB_IPC_HELPER_START, &m, -1);
 }
 
 /* The helper's channel. */
@@ -93,35 +93,35 @@ on_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "malformed result");
 		return;
 	}
-	q_work_result(ctx, &o);
+	q_job_result(ctx, &o);
 }
 
 static void
 on_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct q_work *w = ctx;
+	struct q_job *j = ctx;
 
 	(void)p;
 	(void)fd;
-	w->reason = (enum hb_reason)((const struct ipc_job_done *)msg)->reason;
-	if (w->reason == HB_REASON_NONE)
-		w->reason = HB_REASON_HELPER_FAILED;
-	q_work_end(w);
+	j->reason = (enum hb_reason)((const struct ipc_job_done *)msg)->reason;
+	if (j->reason == HB_REASON_NONE)
+		j->reason = HB_REASON_HELPER_FAILED;
+	q_job_end(j);
 }
 
 static void
 on_close(void *ctx, struct hb_peer *p, const char *why)
 {
-	struct q_work *w = ctx;
+	struct q_job *j = ctx;
 
 	(void)p;
-	w->helper = NULL;
-	if (w->ended)
+	j->helper = NULL;
+	if (j->ended)
 		return;
 	HB_LOG(HB_LOG_WARN, HB_EV_PEER, hb_kv_str(HB_K_PEER, "local"),
 	    hb_kv_str(HB_K_STATE, "lost"), hb_kv_str(HB_K_ERROR, why));
-	w->reason = HB_REASON_HELPER_FAILED;
-	q_work_end(w);
+	j->reason = HB_REASON_HELPER_FAILED;
+	q_job_end(j);
 }
 
 static const hb_peer_handler helper_handlers[HB_IPC_COUNT] = {
@@ -138,11 +138,11 @@ q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct q *q = q_of(ctx);
 	const struct ipc_helper *m = msg;
-	struct q_batch *job = q_sched_job(q->sched, m->ticket);
-	struct q_work *w = job != NULL ? job->user : NULL;
+	struct sched_job *job = q_sched_job(q->sched, m->ticket);
+	struct q_job *j = job != NULL ? job->user : NULL;
 
 	(void)p;
-	if (w == NULL || !w->local || w->helper != NULL || w->ended) {
+	if (j == NULL || !j->local || j->helper != NULL || j->ended) {
 		if (fd >= 0)
 			close(fd); /* the helper ends with its channel */
 		return;
@@ -153,24 +153,24 @@ q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		snprintf(why, sizeof(why), "the process that writes into "
 		    "mailboxes cannot be started: %s",
 		    strerror((int)m->error));
-		helper_failed(w, why);
+		helper_failed(j, why);
 		return;
 	}
-	w->helper = hb_peer_new(q->loop, fd, HB_ROLE_QUEUE, HB_ROLE_HELPER, 0,
-	    &helper_ops, w);
+	j->helper = hb_peer_new(q->loop, fd, HB_ROLE_QUEUE, HB_ROLE_HELPER, 0,
+	    &helper_ops, j);
 	if (job->msg == NULL)
-		q_work_end(w);
+		q_job_end(j);
 	else
-		q_job_load(w);
+		q_job_load(j);
 }
 
 static void
-send_local(struct q_work *w, const struct q_hot *h, const struct hb_rcpt *rcpt,
-    const struct q_local *l)
+send_local(struct q_job *j, const struct q_envelope *h,
+    const struct hb_rcpt *rcpt, const struct q_local *l)
 {
 	struct hb_buf env = HB_BUF_INIT(0), rec = HB_BUF_INIT(0);
 	struct hb_env mine = h->env;
-	struct ipc_local_job m = { .job = w->no, .kind = l->kind };
+	struct ipc_local_job m = { .job = j->no, .kind = l->kind };
 
 	if (rcpt->owner.n > 0)
 		mine.sender = rcpt->owner;
@@ -181,27 +181,27 @@ send_local(struct q_work *w, const struct q_hot *h, const struct hb_rcpt *rcpt,
 	m.user = l->user;
 	m.env = hb_buf_span(&env);
 	m.rcpt = hb_buf_span(&rec);
-	m.hostname = hb_span_str(w->q->env->conf->hostname);
-	hb_peer_post(w->helper, HB_IPC_LOCAL_JOB, &m, -1);
+	m.hostname = hb_span_str(j->q->env->conf->hostname);
+	hb_peer_post(j->helper, HB_IPC_LOCAL_JOB, &m, -1);
 	hb_buf_free(&env);
 	hb_buf_free(&rec);
 }
 
 void
-q_local_loaded(struct q_work *w, struct hb_span bytes, int fd)
+q_local_loaded(struct q_job *j, struct hb_span bytes, int fd)
 {
-	struct q_hot *h = q_hot_get(w->q, w->job->msg);
-	const struct hb_rcpt *rcpt = h != NULL ? first_rcpt(w, h) : NULL;
+	struct q_envelope *h = q_envelope_get(j->q, j->sched->msg);
+	const struct hb_rcpt *rcpt = h != NULL ? first_rcpt(j, h) : NULL;
 	struct q_local l;
 
-	if (w->helper == NULL || rcpt == NULL) {
-		helper_failed(w, "the helper ended");
+	if (j->helper == NULL || rcpt == NULL) {
+		helper_failed(j, "the helper ended");
 		return;
 	}
-	if (work_out(w, &l)) {
-		send_local(w, h, rcpt, &l);
-		q_send_body(w->helper, w->no, bytes, fd);
+	if (work_out(j, &l)) {
+		send_local(j, h, rcpt, &l);
+		q_send_body(j->helper, j->no, bytes, fd);
 	} else {
-		helper_failed(w, "the configuration changed meanwhile");
+		helper_failed(j, "the configuration changed meanwhile");
 	}
 }

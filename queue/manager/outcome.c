@@ -4,7 +4,7 @@
  *
  * A failure that somebody is to hear of is first recorded as an attempt with
  * outcome fail, so that no crash tries it again; the recipient is done when
- * its notice is durable.
+ * its DSN is durable.
  */
 #include "config.h"
 
@@ -15,18 +15,18 @@
 #include "common/base/err.h"
 
 bool
-q_wants_notice(const struct q_msg *m, const struct hb_env *env,
+q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt)
 {
 	struct hb_span to = rcpt->owner.n > 0 ? rcpt->owner : env->sender;
 
-	if (to.n == 0 || (m->flags & Q_MF_NOTICE) != 0)
+	if (to.n == 0 || (m->flags & Q_MF_DSN) != 0)
 		return false; /* RFC 5321 s6.1 */
 	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_FAILURE) != 0;
 }
 
 static void
-log_delivery(const struct q *q, struct q_msg *m, const struct hb_rcpt *rcpt,
+log_delivery(const struct q *q, struct sched_msg *m, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o)
 {
 	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, m->id),
@@ -111,7 +111,7 @@ struct when {
 /* An expanded recipient has its route on the disk; another one's is recorded
  * where one more may lead to the same place. */
 static void
-apply_ok(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
+apply_ok(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt,
     struct hb_span tls, struct q_change *c)
 {
 	c->kind = Q_CHANGE_DONE;
@@ -123,13 +123,13 @@ apply_ok(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
 }
 
 static void
-apply_fail(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
+apply_fail(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o, struct q_change *c)
 {
-	struct q_hot *h = q_hot_get(q, r->msg);
+	struct q_envelope *h = q_envelope_get(q, r->msg);
 
 	hb_stat(HB_STAT_FAILED);
-	if (h == NULL || rcpt == NULL || !q_wants_notice(r->msg, &h->env, rcpt)) {
+	if (h == NULL || rcpt == NULL || !q_wants_dsn(r->msg, &h->env, rcpt)) {
 		c->kind = Q_CHANGE_DONE;
 		q_sched_done(q->sched, r);
 		return;
@@ -141,7 +141,7 @@ apply_fail(struct q *q, struct q_rcpt *r, const struct hb_rcpt *rcpt,
 }
 
 static void
-apply_defer(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
+apply_defer(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o,
     const struct when *w, struct q_change *c)
 {
 	int64_t at = q_now(q);
@@ -162,12 +162,12 @@ apply_defer(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 
 /* Fills C.  R may be gone afterwards, its message is not. */
 static void
-apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
+apply(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o,
     const struct when *w, struct q_change *c)
 {
-	struct q_msg *m = r->msg;
-	struct q_hot *h = q_hot_get(q, m);
-	struct hb_rcpt *rcpt = h != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+	struct sched_msg *m = r->msg;
+	struct q_envelope *h = q_envelope_get(q, m);
+	struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 
 	*c = (struct q_change){ .idx = r->idx, .outcome = o };
 	if (rcpt != NULL && !w->logged)
@@ -185,9 +185,9 @@ apply(struct q *q, struct q_rcpt *r, const struct hb_outcome *o,
 }
 
 void
-q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
+q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 	struct hb_outcome mine = *o;
 	struct when w = { .how = WAIT_BACKOFF,
 		.jitter = (uint8_t)hb_random_below(256) };
@@ -203,77 +203,77 @@ q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o)
 
 /* Jobs. */
 
-struct q_work *
-q_work_new(struct q *q, struct q_batch *job)
+struct q_job *
+q_job_new(struct q *q, struct sched_job *job)
 {
-	struct q_work *w = HB_NEW(struct q_work);
+	struct q_job *j = HB_NEW(struct q_job);
 
-	w->q = q;
-	w->job = job;
-	w->no = job->no;
-	w->worker = job->worker;
-	w->local = job->worker == q->workers;
-	w->arena = hb_arena_new();
-	job->user = w;
-	TAILQ_INSERT_TAIL(&q->works, w, link);
-	return w;
+	j->q = q;
+	j->sched = job;
+	j->no = job->no;
+	j->worker = job->worker;
+	j->local = job->worker == q->workers;
+	j->arena = hb_arena_new();
+	job->user = j;
+	TAILQ_INSERT_TAIL(&q->jobs, j, link);
+	return j;
 }
 
 void
-q_work_free(struct q_work *w)
+q_job_free(struct q_job *j)
 {
-	TAILQ_REMOVE(&w->q->works, w, link);
-	if (w->is_dirty)
-		TAILQ_REMOVE(&w->q->dirty, w, dirty);
-	if (w->helper != NULL)
-		hb_peer_free(&w->helper);
-	if (w->job != NULL) {
-		q_sched_job_end(w->q->sched, w->job);
-		free(w->job);
+	TAILQ_REMOVE(&j->q->jobs, j, link);
+	if (j->is_dirty)
+		TAILQ_REMOVE(&j->q->dirty, j, dirty);
+	if (j->helper != NULL)
+		hb_peer_free(&j->helper);
+	if (j->sched != NULL) {
+		q_sched_job_end(j->q->sched, j->sched);
+		free(j->sched);
 	}
-	hb_arena_free(&w->arena);
-	free(w);
+	hb_arena_free(&j->arena);
+	free(j);
 }
 
 static void
-make_dirty(struct q_work *w)
+make_dirty(struct q_job *j)
 {
-	if (w->is_dirty)
+	if (j->is_dirty)
 		return;
-	w->is_dirty = true;
-	TAILQ_INSERT_TAIL(&w->q->dirty, w, dirty);
-	q_kick(w->q);
+	j->is_dirty = true;
+	TAILQ_INSERT_TAIL(&j->q->dirty, j, dirty);
+	q_kick(j->q);
 }
 
 void
-q_work_result(struct q_work *w, const struct hb_outcome *o)
+q_job_result(struct q_job *j, const struct hb_outcome *o)
 {
 	struct hb_outcome *mine;
 
-	if (w->n == Q_JOB_RCPTS || w->ended)
+	if (j->n == Q_JOB_RCPTS || j->ended)
 		return;
-	mine = &w->results[w->n++];
+	mine = &j->results[j->n++];
 	*mine = *o;
 	mine->at_ms = hb_now_ms();
-	mine->status = hb_arena_span(w->arena, o->status);
-	mine->text = hb_arena_span(w->arena, o->text);
-	mine->mx = hb_arena_span(w->arena, o->mx);
-	mine->tls = hb_arena_span(w->arena, o->tls);
-	mine->sts = hb_arena_span(w->arena, o->sts);
-	mine->policy_id = hb_arena_span(w->arena, o->policy_id);
-	mine->addr = hb_arena_span(w->arena, o->addr);
-	make_dirty(w);
+	mine->status = hb_arena_span(j->arena, o->status);
+	mine->text = hb_arena_span(j->arena, o->text);
+	mine->mx = hb_arena_span(j->arena, o->mx);
+	mine->tls = hb_arena_span(j->arena, o->tls);
+	mine->sts = hb_arena_span(j->arena, o->sts);
+	mine->policy_id = hb_arena_span(j->arena, o->policy_id);
+	mine->addr = hb_arena_span(j->arena, o->addr);
+	make_dirty(j);
 }
 
 void
-q_work_end(struct q_work *w)
+q_job_end(struct q_job *j)
 {
-	w->ended = true;
-	make_dirty(w);
+	j->ended = true;
+	make_dirty(j);
 }
 
-static struct q_rcpt *
-take_rcpt(struct q_batch *job, uint32_t idx)
+static struct sched_rcpt *
+take_rcpt(struct sched_job *job, uint32_t idx)
 {
 	for (size_t i = 0; i < job->n; i++)
 		if (job->rcpts[i] != NULL && job->rcpts[i]->idx == idx)
@@ -283,23 +283,23 @@ take_rcpt(struct q_batch *job, uint32_t idx)
 
 /* Those that got no outcome: their worker ended, or forgot them. */
 static void
-fill_missing(struct q_work *w)
+fill_missing(struct q_job *j)
 {
-	for (size_t i = 0; i < w->job->n && w->n < Q_JOB_RCPTS; i++) {
-		struct q_rcpt *r = w->job->rcpts[i];
+	for (size_t i = 0; i < j->sched->n && j->n < Q_JOB_RCPTS; i++) {
+		struct sched_rcpt *r = j->sched->rcpts[i];
 		bool known = r == NULL;
 
-		for (size_t k = 0; k < w->n && !known; k++)
-			known = w->results[k].idx == r->idx;
+		for (size_t k = 0; k < j->n && !known; k++)
+			known = j->results[k].idx == r->idx;
 		if (known)
 			continue;
-		w->results[w->n++] = (struct hb_outcome){
+		j->results[j->n++] = (struct hb_outcome){
 			.idx = r->idx,
 			.result = HB_RESULT_DEFER,
 			.status = HB_SPAN("4.3.0"),
-			.reason = w->reason,
+			.reason = j->reason,
 			.at_ms = hb_now_ms(),
-			.text = hb_span_str(hb_reason_text(w->reason)),
+			.text = hb_span_str(hb_reason_text(j->reason)),
 		};
 	}
 }
@@ -315,18 +315,18 @@ is_trouble(enum hb_reason r)
 
 /* Tells the scheduler how the destination does; says how recipients wait. */
 static struct when
-judge_destination(struct q_work *w)
+judge_destination(struct q_job *j)
 {
-	struct when when = { .how = WAIT_BACKOFF, .jitter = w->job->jitter };
-	const struct hb_outcome *last = w->n > 0 ? &w->results[w->n - 1] : NULL;
+	struct when when = { .how = WAIT_BACKOFF, .jitter = j->sched->jitter };
+	const struct hb_outcome *last = j->n > 0 ? &j->results[j->n - 1] : NULL;
 
-	if (w->unreachable && last != NULL)
-		when.line_ms = q_sched_unreachable(w->q->sched, w->job, last,
-		    q_now(w->q));
+	if (j->unreachable && last != NULL)
+		when.line_ms = q_sched_unreachable(j->q->sched, j->sched, last,
+		    q_now(j->q));
 	if (when.line_ms > 0) {
 		when.how = WAIT_IN_LINE;
-	} else if (w->reason != HB_REASON_ROLE_LOST) {
-		q_sched_reached(w->q->sched, w->job,
+	} else if (j->reason != HB_REASON_ROLE_LOST) {
+		q_sched_reached(j->q->sched, j->sched,
 		    last != NULL && is_trouble(last->reason));
 	}
 	return when;
@@ -334,7 +334,7 @@ judge_destination(struct q_work *w)
 
 /* A lost role is no fault of the message, the first time. */
 static bool
-goes_at_once(const struct q_rcpt *r, const struct hb_outcome *o)
+goes_at_once(const struct sched_rcpt *r, const struct hb_outcome *o)
 {
 	struct hb_outcome before;
 
@@ -346,100 +346,100 @@ goes_at_once(const struct q_rcpt *r, const struct hb_outcome *o)
 static void
 on_recorded(void *ctx)
 {
-	struct q_work *w = ctx;
+	struct q_job *j = ctx;
 
-	w->recording--;
-	make_dirty(w);
+	j->recording--;
+	make_dirty(j);
 }
 
 /* Turns results into changes; deferrals wait for the end of the job. */
 static size_t
-apply_results(struct q_work *w, struct q_change *c)
+apply_results(struct q_job *j, struct q_change *c)
 {
 	struct when when = { 0 };
-	size_t n = 0, came = w->n;
+	size_t n = 0, came = j->n;
 
-	if (w->ended) {
-		fill_missing(w);
-		when = judge_destination(w);
-		w->settled = 0;
+	if (j->ended) {
+		fill_missing(j);
+		when = judge_destination(j);
+		j->settled = 0;
 	}
-	for (size_t i = w->settled; i < w->n; i++) {
-		struct hb_outcome *o = &w->results[i];
-		struct q_rcpt *r = take_rcpt(w->job, o->idx);
+	for (size_t i = j->settled; i < j->n; i++) {
+		struct hb_outcome *o = &j->results[i];
+		struct sched_rcpt *r = take_rcpt(j->sched, o->idx);
 		struct when mine = when;
 
-		if (r == NULL || (o->result != HB_RESULT_OK && !w->ended))
+		if (r == NULL || (o->result != HB_RESULT_OK && !j->ended))
 			continue;
-		mine.logged = !w->local && i < came;
+		mine.logged = !j->local && i < came;
 		if (spare(o))
 			mine.logged = false;
-		if (expire(o, w->job->final))
+		if (expire(o, j->sched->final))
 			mine.logged = false;
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
-		apply(w->q, r, o, &mine, &c[n++]);
+		apply(j->q, r, o, &mine, &c[n++]);
 	}
-	w->settled = w->n;
+	j->settled = j->n;
 	return n;
 }
 
 static void
-end_job(struct q_work *w)
+end_job(struct q_job *j)
 {
-	q_sched_job_end(w->q->sched, w->job);
-	free(w->job);
-	w->job = NULL;
-	if (w->helper != NULL)
-		hb_peer_free(&w->helper);
+	q_sched_job_end(j->q->sched, j->sched);
+	free(j->sched);
+	j->sched = NULL;
+	if (j->helper != NULL)
+		hb_peer_free(&j->helper);
 }
 
 static void
-settle(struct q_work *w)
+settle(struct q_job *j)
 {
 	struct q_change c[Q_JOB_RCPTS + 1];
-	struct q_msg *m = w->job->msg;
+	struct sched_msg *m = j->sched->msg;
 	uint64_t id = m != NULL ? m->id : 0;
-	size_t n = apply_results(w, c);
+	size_t n = apply_results(j, c);
 	bool over = m != NULL && m->live == 0;
 
 	if (over)
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_FINISHED };
 	if (n > 0) {
-		w->recording++;
-		q_record(w->q, id, c, n, on_recorded, w);
+		j->recording++;
+		q_record(j->q, id, c, n, on_recorded, j);
 	}
-	if (w->ended)
-		end_job(w);
+	if (j->ended)
+		end_job(j);
 	if (over) {
-		q_trace_add(w->q, id, "finished", 0, HB_SPAN_NONE, NULL);
-		q_forget(w->q, m);
+		q_trace_add(j->q, id, "finished", 0, HB_SPAN_NONE, NULL);
+		q_forget(j->q, m);
 	}
-	q_kick(w->q);
+	q_kick(j->q);
 }
 
 static void
-acknowledge(struct q_work *w)
+acknowledge(struct q_job *j)
 {
-	struct ipc_job_ack m = { .job = w->no };
-	struct hb_peer *p = w->local ? NULL : w->q->delivery[w->worker].peer;
+	struct ipc_job_ack m = { .job = j->no };
+	struct hb_peer *p = j->local ? NULL : j->q->delivery[j->worker].peer;
 
-	if (p != NULL && w->reason != HB_REASON_ROLE_LOST)
+	if (p != NULL && j->reason != HB_REASON_ROLE_LOST)
 		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
-	q_work_free(w);
+	q_job_free(j);
 }
 
 void
 q_settle_dirty(struct q *q)
 {
-	struct q_work *w;
+	struct q_job *j;
 
-	while ((w = TAILQ_FIRST(&q->dirty)) != NULL) {
-		TAILQ_REMOVE(&q->dirty, w, dirty);
-		w->is_dirty = false;
-		if (w->job != NULL)
-			settle(w);
-		if (w->job == NULL && w->recording == 0 && !w->loading)
-			acknowledge(w);
+	while ((j = TAILQ_FIRST(&q->dirty)) != NULL) {
+		TAILQ_REMOVE(&q->dirty, j, dirty);
+		j->is_dirty = false;
+		if (j->sched != NULL)
+			settle(j);
+		if (j->sched == NULL && j->recording == 0 && !j->loading)
+			acknowledge(j);
 	}
 }

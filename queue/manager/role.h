@@ -3,13 +3,13 @@
  *
  *	core.c     state, scheduler actions, messages that come and go
  *	durable.c  changes that must become durable
- *	hot.c      envelopes in memory
+ *	envelopes.c      envelopes in memory
  *	txn.c      messages from smtpd
  *	expand.c   questions to router
  *	job.c      jobs at delivery workers; outcome.c what comes of them;
  *	           blame.c what the operator has to mend
  *	local.c    jobs at helpers
- *	bounce.c   notices
+ *	dsn.c      DSNs
  *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
  *	           next
  *	storage.c  STORE_* of delivery
@@ -40,36 +40,36 @@ struct q_drop;
 struct q_trace;
 
 enum {
-	Q_HOT_MAX = 2048,	     /* envelopes kept in memory */
-	Q_RESCUE_MS = 1000,	     /* between tries to record an outcome */
-	Q_CLAIMS_MS = 2000,	     /* wait for claims after a start */
-	Q_STOP_MS = 10000,	     /* wait for results at the end */
-	Q_PEER_BYTES = 8 << 20,	     /* waiting output that stops new jobs */
-	Q_TXN_BYTES = 256 << 20,     /* mail being received, all together */
-	Q_NOTICE_RCPTS = 500,	     /* recipients in one notice */
-	Q_NOTICE_FULL = 50000,	     /* a longer message is not returned whole */
-	Q_NOTICE_INSTANCE = 255,     /* in the ids of messages made here */
+	Q_ENVELOPES_MAX = 2048,  /* envelopes kept in memory */
+	Q_RESCUE_MS = 1000,      /* between tries to record an outcome */
+	Q_CLAIMS_MS = 2000,      /* wait for claims after a start */
+	Q_STOP_MS = 10000,       /* wait for results at the end */
+	Q_PEER_BYTES = 8 << 20,  /* waiting output that stops new jobs */
+	Q_TXN_BYTES = 256 << 20, /* mail being received, all together */
+	Q_DSN_RCPTS = 500,       /* recipients in one DSN */
+	Q_DSN_FULL = 50000,      /* a longer message is not returned whole */
+	Q_DSN_INSTANCE = 255,    /* in the ids of messages made here */
 	Q_DROP_INSTANCE = 254
 };
 
 /* Envelope and recipients of a live message. */
-struct q_hot {
-	TAILQ_ENTRY(q_hot) link;
-	struct q_msg *msg;
+struct q_envelope {
+	TAILQ_ENTRY(q_envelope) link;
+	struct sched_msg *msg;
 	struct hb_arena *arena; /* owns all below */
 	struct hb_env env;
 	struct hb_rcpt *rcpts; /* in order of idx */
 	size_t n, room;
 	struct q_places *places; /* of those with a route; NULL: not made */
 };
-TAILQ_HEAD(q_hots, q_hot);
+TAILQ_HEAD(q_envelopes, q_envelope);
 
 /* A job and what is known of its outcome; outlives the scheduler's part until
  * all of it is durable. */
-struct q_work {
-	TAILQ_ENTRY(q_work) link, dirty;
+struct q_job {
+	TAILQ_ENTRY(q_job) link, dirty;
 	struct q *q;
-	struct q_batch *job;    /* NULL: the scheduler is done with it */
+	struct sched_job *sched; /* NULL: the scheduler is done with it */
 	struct hb_peer *helper; /* local jobs */
 	uint32_t no;
 	unsigned worker;
@@ -80,7 +80,7 @@ struct q_work {
 	enum hb_reason reason;
 	bool local, loading, ended, unreachable, is_dirty;
 };
-TAILQ_HEAD(q_works, q_work);
+TAILQ_HEAD(q_jobs, q_job);
 
 struct q_delivery {
 	struct q *q;
@@ -93,7 +93,7 @@ struct q_delivery {
 };
 
 struct q_recordlist;
-struct q_walks;
+struct q_listings;
 TAILQ_HEAD(q_asklist, q_ask);
 
 struct q {
@@ -118,10 +118,10 @@ struct q {
 	unsigned workers;
 	struct hb_peer *smtpd[256]; /* by instance */
 
-	struct q_hots hots;
-	size_t nhots;
-	struct q_works works;
-	struct q_works dirty; /* have results to settle */
+	struct q_envelopes envelopes;
+	size_t nenvelopes;
+	struct q_jobs jobs;
+	struct q_jobs dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
 	size_t txn_bytes, txn_max; /* of mail being received */
 	struct q_ask *asks; /* uthash */
@@ -132,7 +132,7 @@ struct q {
 	struct q_recordlist *records;
 	struct q_drop *drop;
 	struct q_trace *trace;
-	struct q_walks *walks;
+	struct q_listings *listings;
 	TAILQ_HEAD(q_exports, q_export) exports;
 	TAILQ_HEAD(q_imports, q_import) imports;
 	uint64_t accepted; /* messages, since the start */
@@ -159,9 +159,9 @@ void q_accept_moved(struct q *q, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n,
     const struct q_change *c, size_t nc);
 /* Forgets a message whose end is recorded or being recorded. */
-void q_forget(struct q *q, struct q_msg *m);
+void q_forget(struct q *q, struct sched_msg *m);
 /* Records the end of M if nothing of it is left. */
-void q_finish_if_empty(struct q *q, struct q_msg *m);
+void q_finish_if_empty(struct q *q, struct sched_msg *m);
 uint64_t q_new_id(struct q *q, unsigned instance);
 void q_open_gate(struct q *q);
 /* Queue time: the scheduler's.  As a date of the wall clock. */
@@ -178,26 +178,27 @@ void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
     void (*done)(void *ctx), void *ctx);
 void q_records_free(struct q *q);
 
-/* hot.c */
-void q_hot_put(struct q *q, struct q_msg *m, struct hb_arena *arena,
+/* envelopes.c */
+void q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n);
 /* NULL: the spool cannot give it (damaged).  Borrowed until the next call. */
-struct q_hot *q_hot_get(struct q *q, struct q_msg *m);
-struct hb_rcpt *q_hot_rcpt(const struct q_hot *h, uint32_t idx);
+struct q_envelope *q_envelope_get(struct q *q, struct sched_msg *m);
+struct hb_rcpt *q_envelope_rcpt(const struct q_envelope *h, uint32_t idx);
 /* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
  * of H are void. */
-void q_hot_add(struct q_hot *h, const struct hb_rcpt *r);
+void q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r);
 /* Has another recipient than number SELF the place of R already? */
-bool q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
-    uint32_t self);
+bool q_envelope_taken(
+    struct q *q, struct q_envelope *h, const struct hb_rcpt *r, uint32_t self);
 /* A recipient of H has a route now. */
-void q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route);
-void q_hot_drop(struct q *q, struct q_msg *m);
+void q_envelope_routed(
+    struct q_envelope *h, struct hb_rcpt *r, struct hb_span route);
+void q_envelope_drop(struct q *q, struct sched_msg *m);
 /* `deliver` has changed. */
-void q_hot_reload(struct q *q);
+void q_envelope_reload(struct q *q);
 
 /* expand.c */
-void q_ask(struct q *q, struct q_rcpt *r);
+void q_ask(struct q *q, struct sched_rcpt *r);
 void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);
@@ -207,26 +208,26 @@ void q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* outcome.c */
 /* One recipient's outcome outside of a job (expansion, routes that end
  * here), recorded; M may be gone afterwards. */
-void q_outcome(struct q *q, struct q_rcpt *r, const struct hb_outcome *o);
+void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
 /* RCPT, which may be NULL, waits for O: the operator hears of what is his to
  * mend; and of what nobody waits for any more. */
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
-void q_work_result(struct q_work *w, const struct hb_outcome *o);
+void q_job_result(struct q_job *j, const struct hb_outcome *o);
 /* No more results will come. */
-void q_work_end(struct q_work *w);
+void q_job_end(struct q_job *j);
 void q_settle_dirty(struct q *q);
-struct q_work *q_work_new(struct q *q, struct q_batch *job);
-void q_work_free(struct q_work *w);
+struct q_job *q_job_new(struct q *q, struct sched_job *job);
+void q_job_free(struct q_job *j);
 /* Has a failure of RCPT a reader? */
-bool q_wants_notice(const struct q_msg *m, const struct hb_env *env,
+bool q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt);
 
 /* job.c */
-void q_job_start(struct q *q, struct q_batch *job);
+void q_job_start(struct q *q, struct sched_job *job);
 /* Reads the body, then sends it. */
-void q_job_load(struct q_work *w);
+void q_job_load(struct q_job *j);
 void q_jobs_lost(struct q *q, unsigned worker);
 void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
@@ -237,13 +238,13 @@ void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd);
 
 /* local.c */
-void q_local_start(struct q_work *w);
-void q_local_loaded(struct q_work *w, struct hb_span bytes, int fd);
+void q_local_start(struct q_job *j);
+void q_local_loaded(struct q_job *j, struct hb_span bytes, int fd);
 void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* bounce.c */
-void q_notice(struct q *q, struct q_msg *m);
-void q_warn(struct q *q, struct q_msg *m);
+void q_dsn_failed(struct q *q, struct sched_msg *m);
+void q_dsn_delayed(struct q *q, struct sched_msg *m);
 
 /* txn.c */
 void q_txns_lost(struct q *q, struct hb_peer *p);
@@ -273,8 +274,8 @@ void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
 
 /* ctl.c */
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
-void q_walks_lost(struct q *q, struct hb_peer *control);
-void q_walks_free(struct q *q);
+void q_listings_lost(struct q *q, struct hb_peer *control);
+void q_listings_free(struct q *q);
 
 /* export.c */
 void q_export(struct q *q, const struct hb_ctl *c);

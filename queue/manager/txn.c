@@ -19,7 +19,7 @@
 
 enum { RCPTS_SLACK = 100000, FUTURE_MS = 60000 };
 
-struct key {
+struct txn_key {
 	unsigned instance;
 	uint32_t txn;
 };
@@ -29,7 +29,7 @@ enum { TXN_COST = 5000 };
 
 struct q_txn {
 	UT_hash_handle hh;
-	struct key key;
+	struct txn_key key;
 	struct q *q;
 	struct hb_peer *peer; /* NULL: lost */
 	struct hb_arena *arena;
@@ -47,7 +47,7 @@ struct q_txn {
 static struct q_txn *
 find(struct q *q, struct hb_peer *p, uint32_t no)
 {
-	struct key k = { .instance = hb_peer_instance(p), .txn = no };
+	struct txn_key k = { .instance = hb_peer_instance(p), .txn = no };
 	struct q_txn *t;
 
 	HASH_FIND(hh, q->txns, &k, sizeof(k), t);
@@ -142,7 +142,7 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t = HB_NEW(struct q_txn);
 	t->q = q;
 	t->peer = p;
-	t->key = (struct key){ hb_peer_instance(p), m->txn };
+	t->key = (struct txn_key){ hb_peer_instance(p), m->txn };
 	t->arena = arena;
 	t->env = env;
 	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;

@@ -21,7 +21,7 @@
 #include "common/proto/route.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
-#include "queue/router/walk.h"
+#include "queue/router/expansion.h"
 
 enum {
 	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
@@ -36,7 +36,7 @@ struct router {
 
 /* A question under way.  Its peer may be gone when the answer is there: the
  * role and instance find the channel of then. */
-struct asked {
+struct router_request {
 	struct router *router;
 	enum hb_role role;
 	unsigned instance;
@@ -48,10 +48,10 @@ struct asked {
 	void *arg;
 };
 
-static struct asked *
+static struct router_request *
 asked_new(struct router *r, struct hb_peer *p, uint32_t ref)
 {
-	struct asked *a = HB_NEW(struct asked);
+	struct router_request *a = HB_NEW(struct router_request);
 
 	a->router = r;
 	a->role = hb_peer_role(p);
@@ -63,7 +63,7 @@ asked_new(struct router *r, struct hb_peer *p, uint32_t ref)
 }
 
 static void
-asked_free(struct asked *a)
+asked_free(struct router_request *a)
 {
 	hb_buf_free(&a->user);
 	hb_timer_free(&a->timer);
@@ -72,7 +72,7 @@ asked_free(struct asked *a)
 
 /* The one who asked, if that is still there. */
 static struct hb_peer *
-asker(const struct asked *a)
+asker(const struct router_request *a)
 {
 	struct hb_peer *p = hb_role_peer(a->router->env, a->role, a->instance);
 
@@ -80,7 +80,7 @@ asker(const struct asked *a)
 }
 
 static void
-answer(struct asked *a, enum hb_ipc_type type, const void *msg)
+answer(struct router_request *a, enum hb_ipc_type type, const void *msg)
 {
 	struct hb_peer *p = asker(a);
 
@@ -89,13 +89,13 @@ answer(struct asked *a, enum hb_ipc_type type, const void *msg)
 }
 
 static unsigned
-lane_of(const struct asked *a)
+lane_of(const struct router_request *a)
 {
 	return a->role == HB_ROLE_SMTPD ? a->instance : RT_LANE_OWN;
 }
 
 static bool
-is_full(const struct asked *a)
+is_full(const struct router_request *a)
 {
 	const struct hb_peer *p = asker(a);
 
@@ -107,7 +107,7 @@ is_full(const struct asked *a)
 static int
 op_alias(void *ctx, struct hb_span key, struct hb_buf *value)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 
 	return rt_lookup_alias(a->router->lookup, key, value);
 }
@@ -116,7 +116,7 @@ static void
 op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
     void *cb_ctx)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 
 	rt_lookup_user(a->router->lookup, lane_of(a), local, domain, cb,
 	    cb_ctx);
@@ -146,7 +146,7 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 static void
 on_later(void *ctx)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 
 	a->go(a->arg);
 }
@@ -154,7 +154,7 @@ on_later(void *ctx)
 static void
 op_later(void *ctx, void (*go)(void *arg), void *arg)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 
 	if (a->timer == NULL)
 		a->timer = hb_timer_new(a->router->env->loop, on_later, a);
@@ -168,7 +168,7 @@ op_later(void *ctx, void (*go)(void *arg), void *arg)
 static bool
 send_items(void *ctx, const struct rt_item *items, size_t n)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 
 	if (is_full(a))
 		return false;
@@ -186,7 +186,7 @@ static void
 expanded(void *ctx, const struct rt_item *items, size_t n,
     const struct hb_outcome *outcome)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct ipc_expand_end end = { .ref = a->ref };
 
@@ -200,8 +200,8 @@ expanded(void *ctx, const struct rt_item *items, size_t n,
 	asked_free(a);
 }
 
-static const struct rt_walk_ops expand_ops = { op_alias, op_user, op_include,
-	expanded, op_later, send_items };
+static const struct rt_expansion_ops expand_ops = { op_alias, op_user,
+	op_include, expanded, op_later, send_items };
 
 static void
 on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -212,13 +212,14 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)fd;
 	r->expansions++;
-	rt_walk(&env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
+	rt_expansion(
+	    &env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
 }
 
 /* smtpd: CHECK */
 
 static void
-send_verdict(struct asked *a, const struct rt_verdict *v)
+send_verdict(struct router_request *a, const struct rt_verdict *v)
 {
 	struct ipc_verdict m = { .ref = a->ref, .action = (uint32_t)v->action,
 		.code = v->code, .status = hb_span_str(v->status),
@@ -244,9 +245,9 @@ rcpt_known(void *ctx, enum rt_found found)
 }
 
 /* What a route refuses is refused before the message is there, as sendmail's
- * mailertable does: nobody gets a notice of what he never sent. */
+ * mailertable does: nobody gets a DSN of what he never sent. */
 static bool
-is_refused_by_route(struct asked *a, struct hb_span domain)
+is_refused_by_route(struct router_request *a, struct hb_span domain)
 {
 	const struct hb_conf_route *row =
 	    hb_conf_route(a->router->env->conf, domain);
@@ -269,7 +270,7 @@ is_refused_by_route(struct asked *a, struct hb_span domain)
 }
 
 static void
-check_rcpt(struct asked *a, const struct ipc_check *q)
+check_rcpt(struct router_request *a, const struct ipc_check *q)
 {
 	const struct hb_conf *c = a->router->env->conf;
 	struct hb_span local, domain;
@@ -292,7 +293,7 @@ on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct hb_role_env *env = ctx;
 	struct router *r = env->ctx;
 	const struct ipc_check *q = msg;
-	struct asked *a = asked_new(r, p, q->ref);
+	struct router_request *a = asked_new(r, p, q->ref);
 	struct rt_verdict v = rt_accept;
 
 	(void)fd;
@@ -318,7 +319,7 @@ on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
 static void
 password_known(void *ctx, enum rt_found found)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 	struct ipc_auth_result m = {
 		.ref = a->ref,
 		.result = found == RT_FOUND	  ? HB_AUTH_OK
@@ -337,7 +338,7 @@ on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct hb_role_env *env = ctx;
 	struct router *r = env->ctx;
 	const struct ipc_auth *m = msg;
-	struct asked *a = asked_new(r, p, m->ref);
+	struct router_request *a = asked_new(r, p, m->ref);
 
 	(void)fd;
 	r->logins++;
@@ -372,7 +373,7 @@ static void
 explained(void *ctx, const struct rt_item *items, size_t n,
     const struct hb_outcome *outcome)
 {
-	struct asked *a = ctx;
+	struct router_request *a = ctx;
 	struct hb_peer *p = asker(a);
 	struct hb_ctl c = { p, a->ref };
 
@@ -395,8 +396,8 @@ explained(void *ctx, const struct rt_item *items, size_t n,
 	asked_free(a);
 }
 
-static const struct rt_walk_ops explain_ops = { op_alias, op_user, op_include,
-	explained, op_later, NULL };
+static const struct rt_expansion_ops explain_ops = { op_alias, op_user,
+	op_include, explained, op_later, NULL };
 
 /* "user@domain", or a domain alone: any address there. */
 static void
@@ -414,7 +415,7 @@ explain(struct hb_role_env *env, struct hb_peer *control,
 	    hb_addr_format(&addr, &canonical) < 0)
 		hb_ctl_end(&c, 1, "not an address or domain");
 	else
-		rt_walk(&env->conf, hb_buf_span(&canonical), &explain_ops,
+		rt_expansion(&env->conf, hb_buf_span(&canonical), &explain_ops,
 		    asked_new(env->ctx, control, q->ref));
 	hb_buf_free(&text);
 	hb_buf_free(&canonical);

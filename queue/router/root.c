@@ -87,13 +87,13 @@ walked(void *ctx, const struct rt_item *items, size_t n,
 static void
 walk(struct asking *a, const char *name)
 {
-	static const struct rt_walk_ops ops = { op_alias, op_user, op_include,
-		walked, op_later, NULL };
+	static const struct rt_expansion_ops ops = { op_alias, op_user,
+		op_include, walked, op_later, NULL };
 	struct hb_buf address = HB_BUF_INIT(0);
 
 	a->name = name;
 	hb_buf_addf(&address, "%s@%s", name, hb_conf_origin(a->conf));
-	rt_walk(&a->conf, hb_buf_span(&address), &ops, a);
+	rt_expansion(&a->conf, hb_buf_span(&address), &ops, a);
 	while (a->go != NULL) {
 		void (*go)(void *arg) = a->go;
 

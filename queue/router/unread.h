@@ -6,7 +6,7 @@
 #ifndef QUEUE_ROUTER_UNREAD_H
 #define QUEUE_ROUTER_UNREAD_H
 
-#include "queue/router/walk.h"
+#include "queue/router/expansion.h"
 
 struct rt_readers {
 	bool accounts;	 /* mailboxes are written as their owners */

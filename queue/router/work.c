@@ -41,8 +41,8 @@ static const struct hb_record work_record = { "work", work_fields,
 static const struct hb_record done_record = { "work_done", work_done_fields,
 	HB_ARRAY_LEN(work_done_fields), sizeof(struct rt_work_done) };
 
-struct question {
-	TAILQ_ENTRY(question) link;
+struct work_request {
+	TAILQ_ENTRY(work_request) link;
 	struct hb_buf bytes; /* may hold a password: wiped */
 	rt_found_fn cb;
 	void *ctx;
@@ -55,12 +55,12 @@ struct child {
 	int fd;
 	struct hb_io *io;
 	struct hb_timer *timer;
-	struct question *at; /* NULL: idle */
+	struct work_request *at; /* NULL: idle */
 };
 
 /* The questions of one process: it waits for itself alone. */
 struct lane {
-	TAILQ_HEAD(, question) waiting;
+	TAILQ_HEAD(, work_request) waiting;
 	size_t n;
 };
 
@@ -204,7 +204,7 @@ stop_child(struct child *c)
 }
 
 static void
-finish(struct question *q, enum rt_found found)
+finish(struct work_request *q, enum rt_found found)
 {
 	rt_found_fn cb = q->cb;
 	void *ctx = q->ctx;
@@ -229,10 +229,10 @@ next_lane(struct rt_pool *p)
 	return NULL;
 }
 
-static struct question *
+static struct work_request *
 take(struct lane *l)
 {
-	struct question *q = TAILQ_FIRST(&l->waiting);
+	struct work_request *q = TAILQ_FIRST(&l->waiting);
 
 	TAILQ_REMOVE(&l->waiting, q, link);
 	l->n--;
@@ -245,7 +245,7 @@ feed(struct child *c)
 {
 	struct rt_pool *p = c->pool;
 	struct lane *l = next_lane(p);
-	struct question *q;
+	struct work_request *q;
 
 	if (l == NULL || c->at != NULL)
 		return;
@@ -264,7 +264,7 @@ feed(struct child *c)
 static void
 answered(struct child *c, enum rt_found found)
 {
-	struct question *q = c->at;
+	struct work_request *q = c->at;
 
 	c->at = NULL;
 	hb_timer_clear(c->timer);
@@ -397,7 +397,7 @@ ask(struct rt_pool *p, unsigned lane, const struct rt_work *w, rt_found_fn cb,
     void *ctx)
 {
 	struct lane *l = &p->lane[lane % RT_LANES];
-	struct question *q = HB_NEW(struct question);
+	struct work_request *q = HB_NEW(struct work_request);
 
 	q->cb = cb;
 	q->ctx = ctx;

@@ -6,7 +6,8 @@
 #include "queue/sched/sched-priv.h"
 
 #define OF_NODE(n)                                                             \
-	((struct q_dest *)(void *)((char *)(n) - offsetof(struct q_dest, node)))
+	((struct sched_dest *)(void *)((char *)(n)-offsetof(                   \
+	    struct sched_dest, node)))
 
 /* Table. */
 
@@ -14,14 +15,14 @@ static void
 table_grow(struct q_sched *s)
 {
 	uint32_t old = s->dtable_size;
-	struct q_dest **v = s->dtable;
+	struct sched_dest **v = s->dtable;
 
 	s->dtable_size = old > 0 ? old * 2 : 256;
-	s->dtable = hb_calloc(s->dtable_size, sizeof(struct q_dest *));
+	s->dtable = hb_calloc(s->dtable_size, sizeof(struct sched_dest *));
 	for (uint32_t i = 0; i < old; i++)
 		while (v[i] != NULL) {
-			struct q_dest *d = v[i];
-			struct q_dest **at =
+			struct sched_dest *d = v[i];
+			struct sched_dest **at =
 			    &s->dtable[d->hash & (s->dtable_size - 1)];
 
 			v[i] = d->hnext;
@@ -41,10 +42,10 @@ home_of(const struct q_sched *s, const struct q_route *r)
 	return (uint16_t)hb_home_worker(r->domain, n);
 }
 
-static struct q_dest *
+static struct sched_dest *
 dest_new(struct q_sched *s, const struct q_route *r, uint64_t hash)
 {
-	struct q_dest *d, **at;
+	struct sched_dest *d, **at;
 	unsigned max = s->conf.max_connections;
 
 	if (s->ndests >= s->dtable_size)
@@ -69,11 +70,11 @@ dest_new(struct q_sched *s, const struct q_route *r, uint64_t hash)
 	return d;
 }
 
-static struct q_dest *
+static struct sched_dest *
 dest_get(struct q_sched *s, const struct q_route *r)
 {
 	uint64_t hash = hb_siphash(s->conf.key, r->key);
-	struct q_dest *d = NULL;
+	struct sched_dest *d = NULL;
 
 	if (s->dtable_size > 0)
 		d = s->dtable[hash & (s->dtable_size - 1)];
@@ -85,29 +86,29 @@ dest_get(struct q_sched *s, const struct q_route *r)
 }
 
 struct hb_span
-q_dest_route(const struct q_dest *d)
+sched_dest_route(const struct sched_dest *d)
 {
 	return hb_span(d->text, d->route_n);
 }
 
 struct hb_span
-q_dest_domain(const struct q_dest *d)
+sched_dest_domain(const struct sched_dest *d)
 {
 	return hb_span(d->text + d->key_n, d->domain_n);
 }
 
 struct hb_span
-q_dest_rcpts_domain(const struct q_dest *d)
+sched_dest_rcpts_domain(const struct sched_dest *d)
 {
 	return d->rcpts_n > 0
 	    ? hb_span(d->text + d->key_n - d->rcpts_n, d->rcpts_n)
-	    : q_dest_domain(d);
+	    : sched_dest_domain(d);
 }
 
 /* The round of a worker: destinations that may have a job for it. */
 
 static void
-round_leave(struct q_sched *s, struct q_dest *d)
+round_leave(struct q_sched *s, struct sched_dest *d)
 {
 	struct q_worker *w = &s->workers[d->home];
 
@@ -126,7 +127,7 @@ round_leave(struct q_sched *s, struct q_dest *d)
 }
 
 static void
-round_join(struct q_sched *s, struct q_dest *d)
+round_join(struct q_sched *s, struct sched_dest *d)
 {
 	struct q_worker *w = &s->workers[d->home];
 
@@ -143,20 +144,20 @@ round_join(struct q_sched *s, struct q_dest *d)
 }
 
 static uint32_t
-window_of(const struct q_dest *d)
+window_of(const struct sched_dest *d)
 {
 	return d->local ? Q_LOCAL_WINDOW : d->fails > 0 ? 1 : d->window;
 }
 
 static bool
-is_blocked(const struct q_dest *d)
+is_blocked(const struct sched_dest *d)
 {
 	return d->node.pos != 0;
 }
 
 /* Recipients of D that may go now; NULL: none. */
 static struct q_line *
-line_of(struct q_dest *d)
+line_of(struct sched_dest *d)
 {
 	if (d->urgent.head != NULL)
 		return &d->urgent;
@@ -166,7 +167,7 @@ line_of(struct q_dest *d)
 }
 
 static void
-activate(struct q_sched *s, struct q_dest *d)
+activate(struct q_sched *s, struct sched_dest *d)
 {
 	if (line_of(d) != NULL && d->active < window_of(d))
 		round_join(s, d);
@@ -175,9 +176,9 @@ activate(struct q_sched *s, struct q_dest *d)
 }
 
 static void
-dest_free(struct q_sched *s, struct q_dest *d)
+dest_free(struct q_sched *s, struct sched_dest *d)
 {
-	struct q_dest **at = &s->dtable[d->hash & (s->dtable_size - 1)];
+	struct sched_dest **at = &s->dtable[d->hash & (s->dtable_size - 1)];
 
 	while (*at != d)
 		at = &(*at)->hnext;
@@ -191,7 +192,7 @@ dest_free(struct q_sched *s, struct q_dest *d)
 
 /* A destination without recipients is kept while its block is news. */
 static void
-maybe_free(struct q_sched *s, struct q_dest *d)
+maybe_free(struct q_sched *s, struct sched_dest *d)
 {
 	if (d->refs == 0 && d->active == 0 && !is_blocked(d))
 		dest_free(s, d);
@@ -200,9 +201,9 @@ maybe_free(struct q_sched *s, struct q_dest *d)
 }
 
 static void
-line_leave(struct q_rcpt *r)
+line_leave(struct sched_rcpt *r)
 {
-	struct q_dest *d = r->dest;
+	struct sched_dest *d = r->dest;
 
 	if (r->state == Q_READY)
 		q_line_remove((r->flags & Q_RF_URGENT) != 0 ? &d->urgent
@@ -211,9 +212,9 @@ line_leave(struct q_rcpt *r)
 }
 
 void
-q_dest_join(struct q_sched *s, struct q_rcpt *r, bool urgent)
+sched_dest_join(struct q_sched *s, struct sched_rcpt *r, bool urgent)
 {
-	struct q_dest *d = r->dest;
+	struct sched_dest *d = r->dest;
 
 	line_leave(r);
 	q_set_state(s, r, Q_READY);
@@ -228,9 +229,9 @@ q_dest_join(struct q_sched *s, struct q_rcpt *r, bool urgent)
 }
 
 void
-q_dest_leave(struct q_sched *s, struct q_rcpt *r)
+sched_dest_leave(struct q_sched *s, struct sched_rcpt *r)
 {
-	struct q_dest *d = r->dest;
+	struct sched_dest *d = r->dest;
 
 	line_leave(r);
 	r->dest = NULL;
@@ -239,8 +240,8 @@ q_dest_leave(struct q_sched *s, struct q_rcpt *r)
 }
 
 void
-q_sched_route(struct q_sched *s, struct q_rcpt *r, const struct q_route *route,
-    int64_t now_ms)
+q_sched_route(struct q_sched *s, struct sched_rcpt *r,
+    const struct q_route *route, int64_t now_ms)
 {
 	if ((r->msg->flags & Q_MF_HELD) != 0) {
 		q_set_state(s, r, Q_HELD);
@@ -248,12 +249,12 @@ q_sched_route(struct q_sched *s, struct q_rcpt *r, const struct q_route *route,
 	}
 	r->dest = dest_get(s, route);
 	r->dest->refs++;
-	q_dest_join(s, r, (r->flags & Q_RF_FLUSH) != 0 ||
+	sched_dest_join(s, r, (r->flags & Q_RF_FLUSH) != 0 ||
 	    now_ms >= q_sched_expires(s, r->msg));
 }
 
 void
-q_dest_unblock_due(struct q_sched *s, int64_t now_ms)
+sched_dest_unblock_due(struct q_sched *s, int64_t now_ms)
 {
 	struct q_node *top;
 
@@ -264,7 +265,7 @@ q_dest_unblock_due(struct q_sched *s, int64_t now_ms)
 }
 
 void
-q_dest_free_all(struct q_sched *s)
+sched_dest_free_all(struct q_sched *s)
 {
 	for (uint32_t i = 0; i < s->dtable_size; i++)
 		while (s->dtable[i] != NULL)
@@ -272,7 +273,7 @@ q_dest_free_all(struct q_sched *s)
 	free(s->dtable);
 	for (size_t i = 0; i < Q_JOB_TABLE; i++)
 		while (s->jobs[i] != NULL) {
-			struct q_batch *j = s->jobs[i];
+			struct sched_job *j = s->jobs[i];
 
 			s->jobs[i] = j->hnext;
 			free(j);
@@ -313,7 +314,7 @@ has_room(const struct q_sched *s, unsigned i)
 /* The worker for D's next job: its home, unless D has no domain of its own
  * and more to do than one worker should carry.  Above conf.workers: none. */
 static unsigned
-choose(const struct q_sched *s, const struct q_dest *d)
+choose(const struct q_sched *s, const struct sched_dest *d)
 {
 	unsigned n = s->conf.workers, best = d->home;
 
@@ -328,9 +329,9 @@ choose(const struct q_sched *s, const struct q_dest *d)
 /* Jobs. */
 
 static void
-job_insert(struct q_sched *s, struct q_batch *job)
+job_insert(struct q_sched *s, struct sched_job *job)
 {
-	struct q_batch **at = &s->jobs[job->no % Q_JOB_TABLE];
+	struct sched_job **at = &s->jobs[job->no % Q_JOB_TABLE];
 
 	job->hnext = *at;
 	*at = job;
@@ -339,10 +340,10 @@ job_insert(struct q_sched *s, struct q_batch *job)
 	s->workers[job->worker].bytes += job->bytes;
 }
 
-struct q_batch *
+struct sched_job *
 q_sched_job(const struct q_sched *s, uint32_t no)
 {
-	struct q_batch *j = s->jobs[no % Q_JOB_TABLE];
+	struct sched_job *j = s->jobs[no % Q_JOB_TABLE];
 
 	while (j != NULL && j->no != no)
 		j = j->hnext;
@@ -361,7 +362,7 @@ new_number(struct q_sched *s)
 /* Young jobs, in the order in which they began. */
 
 static void
-young_join(struct q_worker *w, struct q_batch *job)
+young_join(struct q_worker *w, struct sched_job *job)
 {
 	job->young = true;
 	job->elder = w->youngest;
@@ -374,7 +375,7 @@ young_join(struct q_worker *w, struct q_batch *job)
 }
 
 static void
-young_leave(struct q_worker *w, struct q_batch *job)
+young_leave(struct q_worker *w, struct sched_job *job)
 {
 	if (!job->young)
 		return;
@@ -399,7 +400,7 @@ grow_old(struct q_worker *w, int64_t now_ms)
 }
 
 int64_t
-q_dest_wake(const struct q_sched *s)
+sched_dest_wake(const struct q_sched *s)
 {
 	int64_t ms = INT64_MAX;
 
@@ -415,10 +416,10 @@ q_dest_wake(const struct q_sched *s)
 
 /* Takes recipients of one message off the front of LINE; a helper serves one. */
 static void
-fill_job(struct q_sched *s, struct q_batch *job, const struct q_line *line)
+fill_job(struct q_sched *s, struct sched_job *job, const struct q_line *line)
 {
 	size_t most = job->dest->local ? 1 : Q_JOB_RCPTS;
-	struct q_rcpt *r;
+	struct sched_rcpt *r;
 
 	while ((r = line->head) != NULL &&
 	    (job->msg == NULL || r->msg == job->msg) && job->n < most) {
@@ -432,11 +433,12 @@ fill_job(struct q_sched *s, struct q_batch *job, const struct q_line *line)
 	}
 }
 
-static struct q_batch *
-make_job(struct q_sched *s, struct q_dest *d, unsigned worker, int64_t now_ms)
+static struct sched_job *
+make_job(
+    struct q_sched *s, struct sched_dest *d, unsigned worker, int64_t now_ms)
 {
-	struct q_batch *job = HB_NEW(struct q_batch);
-	struct q_msg *m;
+	struct sched_job *job = HB_NEW(struct sched_job);
+	struct sched_msg *m;
 
 	job->no = new_number(s);
 	job->worker = worker;
@@ -457,8 +459,8 @@ make_job(struct q_sched *s, struct q_dest *d, unsigned worker, int64_t now_ms)
 	return job;
 }
 
-struct q_batch *
-q_dest_next_job(struct q_sched *s, int64_t now_ms)
+struct sched_job *
+sched_dest_next_job(struct q_sched *s, int64_t now_ms)
 {
 	unsigned total = s->conf.workers + 1;
 
@@ -466,7 +468,7 @@ q_dest_next_job(struct q_sched *s, int64_t now_ms)
 		grow_old(&s->workers[i], now_ms);
 	for (unsigned i = 0; i < total; i++) {
 		unsigned turn = (s->turn + i) % total;
-		struct q_dest *d = s->workers[turn].head;
+		struct sched_dest *d = s->workers[turn].head;
 		unsigned to = d != NULL ? choose(s, d) : total;
 
 		if (to < total) {
@@ -477,10 +479,10 @@ q_dest_next_job(struct q_sched *s, int64_t now_ms)
 	return NULL;
 }
 
-struct q_batch *
+struct sched_job *
 q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no)
 {
-	struct q_batch *job = HB_NEW(struct q_batch);
+	struct sched_job *job = HB_NEW(struct sched_job);
 
 	job->no = no;
 	job->worker = worker;
@@ -490,11 +492,12 @@ q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no)
 }
 
 bool
-q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job, struct q_rcpt *r)
+q_sched_claim_rcpt(
+    struct q_sched *s, struct sched_job *job, struct sched_rcpt *r)
 {
 	if (job->n == Q_JOB_RCPTS || (job->msg != NULL && job->msg != r->msg) ||
 	    r->state == Q_ACTIVE || r->state == Q_FAILED ||
-	    r->state == Q_NOTICE)
+	    r->state == Q_DSN)
 		return false;
 	if (job->msg == NULL)
 		r->msg->njobs++;
@@ -507,20 +510,20 @@ q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job, struct q_rcpt *r)
 }
 
 void
-q_jobs_orphan(struct q_sched *s, const struct q_msg *m)
+q_jobs_orphan(struct q_sched *s, const struct sched_msg *m)
 {
 	for (size_t i = 0; i < Q_JOB_TABLE; i++)
-		for (struct q_batch *j = s->jobs[i]; j != NULL; j = j->hnext)
+		for (struct sched_job *j = s->jobs[i]; j != NULL; j = j->hnext)
 			if (j->msg == m)
 				j->msg = NULL;
 }
 
 void
-q_sched_job_end(struct q_sched *s, struct q_batch *job)
+q_sched_job_end(struct q_sched *s, struct sched_job *job)
 {
-	struct q_batch **at = &s->jobs[job->no % Q_JOB_TABLE];
+	struct sched_job **at = &s->jobs[job->no % Q_JOB_TABLE];
 	struct q_worker *w = &s->workers[job->worker];
-	struct q_dest *d = job->dest;
+	struct sched_dest *d = job->dest;
 
 	while (*at != job)
 		at = &(*at)->hnext;
@@ -542,10 +545,10 @@ q_sched_job_end(struct q_sched *s, struct q_batch *job)
 /* Windows. */
 
 int64_t
-q_sched_unreachable(struct q_sched *s, struct q_batch *job,
+q_sched_unreachable(struct q_sched *s, struct sched_job *job,
     const struct hb_outcome *o, int64_t now_ms)
 {
-	struct q_dest *d = job->dest;
+	struct sched_dest *d = job->dest;
 	int64_t wait;
 
 	if (s->conf.host_memory_ms == 0)
@@ -568,9 +571,9 @@ q_sched_unreachable(struct q_sched *s, struct q_batch *job,
 }
 
 void
-q_sched_reached(struct q_sched *s, struct q_batch *job, bool trouble)
+q_sched_reached(struct q_sched *s, struct sched_job *job, bool trouble)
 {
-	struct q_dest *d = job->dest;
+	struct sched_dest *d = job->dest;
 
 	if (d == NULL)
 		return;
@@ -591,7 +594,7 @@ q_sched_reached(struct q_sched *s, struct q_batch *job, bool trouble)
 /* For the listing. */
 
 const struct q_last *
-q_rcpt_last(const struct q_rcpt *r)
+q_rcpt_last(const struct sched_rcpt *r)
 {
 	bool waits = r->state == Q_READY && r->dest->last != NULL;
 
@@ -599,7 +602,7 @@ q_rcpt_last(const struct q_rcpt *r)
 }
 
 int64_t
-q_rcpt_next_ms(const struct q_rcpt *r)
+q_rcpt_next_ms(const struct sched_rcpt *r)
 {
 	if (r->state == Q_NEW)
 		return r->when_ms;

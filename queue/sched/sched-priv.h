@@ -9,12 +9,12 @@
 enum { Q_JOB_TABLE = 1024 };
 
 struct q_line {
-	struct q_rcpt *head, *tail;
+	struct sched_rcpt *head, *tail;
 };
 
-struct q_dest {
-	struct q_dest *hnext;
-	struct q_dest *prev, *next; /* in the round of its worker */
+struct sched_dest {
+	struct sched_dest *hnext;
+	struct sched_dest *prev, *next; /* in the round of its worker */
 	struct q_line line;	    /* waits for window and block */
 	struct q_line urgent;	    /* waits for the window only */
 	struct q_last *last;	    /* why it could not be reached */
@@ -31,8 +31,8 @@ struct q_dest {
 };
 
 struct q_worker {
-	struct q_dest *head, *tail; /* destinations with something to do */
-	struct q_batch *eldest, *youngest; /* jobs that are young */
+	struct sched_dest *head, *tail; /* destinations with something to do */
+	struct sched_job *eldest, *youngest; /* jobs that are young */
 	uint64_t bytes;
 	uint32_t jobs, young;
 	bool usable;
@@ -41,42 +41,42 @@ struct q_worker {
 struct q_sched {
 	struct q_sched_conf conf;
 	struct q_pool msgs, rcpts;
-	struct q_msg **mtable;
+	struct sched_msg **mtable;
 	uint32_t mtable_size;
-	struct q_dest **dtable;
+	struct sched_dest **dtable;
 	uint32_t dtable_size, ndests;
 	struct q_lasts lasts;
 	struct q_heap times;	/* nodes of recipients */
 	struct q_heap blocks;	/* nodes of destinations */
 	struct q_line asks;	/* DUE */
-	struct q_line notices;	/* FAILED, QUEUED */
+	struct q_line dsns;	/* FAILED, QUEUED */
 	struct q_worker *workers; /* conf.workers + 1, the last local */
 	unsigned turn;		/* worker to look at next */
-	struct q_batch *jobs[Q_JOB_TABLE];
+	struct sched_job *jobs[Q_JOB_TABLE];
 	uint32_t njobs, next_job;
 	uint32_t count[Q_STATE_COUNT];
 	bool router;
 };
 
-void q_line_push(struct q_line *l, struct q_rcpt *r);
-void q_line_remove(struct q_line *l, struct q_rcpt *r);
-void q_set_state(struct q_sched *s, struct q_rcpt *r, enum q_state state);
+void q_line_push(struct q_line *l, struct sched_rcpt *r);
+void q_line_remove(struct q_line *l, struct sched_rcpt *r);
+void q_set_state(struct q_sched *s, struct sched_rcpt *r, enum q_state state);
 /* Takes R out of whatever line and heap it is in. */
-void q_detach(struct q_sched *s, struct q_rcpt *r);
+void q_detach(struct q_sched *s, struct sched_rcpt *r);
 /* Puts R's next due time into the heap, by its state. */
-void q_set_due(struct q_sched *s, struct q_rcpt *r);
+void q_set_due(struct q_sched *s, struct sched_rcpt *r);
 
 /* R (detached) joins its destination's line. */
-void q_dest_join(struct q_sched *s, struct q_rcpt *r, bool urgent);
+void sched_dest_join(struct q_sched *s, struct sched_rcpt *r, bool urgent);
 /* R leaves for good: its destination may be forgotten. */
-void q_dest_leave(struct q_sched *s, struct q_rcpt *r);
-void q_dest_unblock_due(struct q_sched *s, int64_t now_ms);
+void sched_dest_leave(struct q_sched *s, struct sched_rcpt *r);
+void sched_dest_unblock_due(struct q_sched *s, int64_t now_ms);
 /* The next job, or NULL. */
-struct q_batch *q_dest_next_job(struct q_sched *s, int64_t now_ms);
+struct sched_job *sched_dest_next_job(struct q_sched *s, int64_t now_ms);
 /* When a job that gets old makes place for one that waits; INT64_MAX. */
-int64_t q_dest_wake(const struct q_sched *s);
+int64_t sched_dest_wake(const struct q_sched *s);
 /* The message of these jobs is no more. */
-void q_jobs_orphan(struct q_sched *s, const struct q_msg *m);
-void q_dest_free_all(struct q_sched *s);
+void q_jobs_orphan(struct q_sched *s, const struct sched_msg *m);
+void sched_dest_free_all(struct q_sched *s);
 
 #endif

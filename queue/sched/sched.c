@@ -8,7 +8,8 @@
 #include "queue/sched/sched-priv.h"
 
 #define OF_NODE(n)                                                             \
-	((struct q_rcpt *)(void *)((char *)(n) - offsetof(struct q_rcpt, node)))
+	((struct sched_rcpt *)(void *)((char *)(n)-offsetof(                   \
+	    struct sched_rcpt, node)))
 
 enum { FEW_RCPTS = 16 }; /* found by a walk */
 
@@ -19,7 +20,7 @@ static const bool state_is_busy[] = {
 };
 
 void
-q_line_push(struct q_line *l, struct q_rcpt *r)
+q_line_push(struct q_line *l, struct sched_rcpt *r)
 {
 	r->prev = l->tail;
 	r->next = NULL;
@@ -31,7 +32,7 @@ q_line_push(struct q_line *l, struct q_rcpt *r)
 }
 
 void
-q_line_remove(struct q_line *l, struct q_rcpt *r)
+q_line_remove(struct q_line *l, struct sched_rcpt *r)
 {
 	if (r->prev != NULL)
 		r->prev->next = r->next;
@@ -50,8 +51,8 @@ q_sched_new(const struct q_sched_conf *conf)
 	struct q_sched *s = HB_NEW(struct q_sched);
 
 	s->conf = *conf;
-	q_pool_init(&s->msgs, sizeof(struct q_msg));
-	q_pool_init(&s->rcpts, sizeof(struct q_rcpt));
+	q_pool_init(&s->msgs, sizeof(struct sched_msg));
+	q_pool_init(&s->rcpts, sizeof(struct sched_rcpt));
 	memcpy(s->lasts.key, conf->key, sizeof(s->lasts.key));
 	s->workers = hb_calloc(conf->workers + 1, sizeof(struct q_worker));
 	s->next_job = conf->below(UINT32_MAX / 2);
@@ -63,14 +64,14 @@ q_sched_free(struct q_sched **sp)
 {
 	struct q_sched *s = *sp;
 	uint32_t cursor = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	*sp = NULL;
 	if (s == NULL)
 		return;
 	while ((m = q_sched_walk(s, &cursor)) != NULL)
 		free(m->by_idx);
-	q_dest_free_all(s);
+	sched_dest_free_all(s);
 	q_lasts_free(&s->lasts);
 	q_heap_free(&s->times);
 	q_heap_free(&s->blocks);
@@ -96,14 +97,14 @@ static void
 table_grow(struct q_sched *s)
 {
 	uint32_t old = s->mtable_size;
-	struct q_msg **v = s->mtable;
+	struct sched_msg **v = s->mtable;
 
 	s->mtable_size = old > 0 ? old * 2 : 256;
-	s->mtable = hb_calloc(s->mtable_size, sizeof(struct q_msg *));
+	s->mtable = hb_calloc(s->mtable_size, sizeof(struct sched_msg *));
 	for (uint32_t i = 0; i < old; i++)
 		while (v[i] != NULL) {
-			struct q_msg *m = v[i];
-			struct q_msg **at = &s->mtable[slot_of(s, m->id)];
+			struct sched_msg *m = v[i];
+			struct sched_msg **at = &s->mtable[slot_of(s, m->id)];
 
 			v[i] = m->hnext;
 			m->hnext = *at;
@@ -112,11 +113,11 @@ table_grow(struct q_sched *s)
 	free(v);
 }
 
-struct q_msg *
+struct sched_msg *
 q_sched_add(struct q_sched *s, uint64_t id, int64_t arrived_ms, uint64_t size,
     uint32_t flags)
 {
-	struct q_msg *m = q_pool_get(&s->msgs), **at;
+	struct sched_msg *m = q_pool_get(&s->msgs), **at;
 
 	if (s->msgs.live > s->mtable_size)
 		table_grow(s);
@@ -130,10 +131,10 @@ q_sched_add(struct q_sched *s, uint64_t id, int64_t arrived_ms, uint64_t size,
 	return m;
 }
 
-struct q_msg *
+struct sched_msg *
 q_sched_find(const struct q_sched *s, uint64_t id)
 {
-	struct q_msg *m = NULL;
+	struct sched_msg *m = NULL;
 
 	if (s->mtable_size > 0)
 		m = s->mtable[slot_of(s, id)];
@@ -142,11 +143,11 @@ q_sched_find(const struct q_sched *s, uint64_t id)
 	return m;
 }
 
-struct q_msg *
+struct sched_msg *
 q_sched_walk(const struct q_sched *s, uint32_t *cursor)
 {
 	while (*cursor < s->msgs.used) {
-		struct q_msg *m = q_pool_at(&s->msgs, (*cursor)++);
+		struct sched_msg *m = q_pool_at(&s->msgs, (*cursor)++);
 
 		if (m->id != 0)
 			return m;
@@ -158,7 +159,7 @@ q_sched_walk(const struct q_sched *s, uint32_t *cursor)
  * many, so that what ends one of them looks at no other. */
 
 static void
-msg_push(struct q_msg *m, struct q_rcpt *r)
+msg_push(struct sched_msg *m, struct sched_rcpt *r)
 {
 	r->mprev = m->rcpts_tail;
 	r->mnext = NULL;
@@ -170,7 +171,7 @@ msg_push(struct q_msg *m, struct q_rcpt *r)
 }
 
 static void
-msg_push_front(struct q_msg *m, struct q_rcpt *r)
+msg_push_front(struct sched_msg *m, struct sched_rcpt *r)
 {
 	r->mprev = NULL;
 	r->mnext = m->rcpts;
@@ -182,7 +183,7 @@ msg_push_front(struct q_msg *m, struct q_rcpt *r)
 }
 
 static void
-msg_remove(struct q_msg *m, struct q_rcpt *r)
+msg_remove(struct sched_msg *m, struct sched_rcpt *r)
 {
 	if (r->mprev != NULL)
 		r->mprev->mnext = r->mnext;
@@ -195,22 +196,22 @@ msg_remove(struct q_msg *m, struct q_rcpt *r)
 }
 
 static void
-index_grow(struct q_msg *m, uint32_t idx)
+index_grow(struct sched_msg *m, uint32_t idx)
 {
 	uint32_t old = m->room;
-	size_t cell = sizeof(struct q_rcpt *);
+	size_t cell = sizeof(struct sched_rcpt *);
 
 	for (m->room = old > 0 ? old : FEW_RCPTS * 2; m->room <= idx;)
 		m->room *= 2;
 	m->by_idx = hb_realloc(m->by_idx, m->room * cell);
 	memset(m->by_idx + old, 0, (m->room - old) * cell);
-	for (struct q_rcpt *r = old == 0 ? m->rcpts : NULL; r != NULL;
+	for (struct sched_rcpt *r = old == 0 ? m->rcpts : NULL; r != NULL;
 	     r = r->mnext)
 		m->by_idx[r->idx] = r;
 }
 
 static void
-index_put(struct q_msg *m, struct q_rcpt *r)
+index_put(struct sched_msg *m, struct sched_rcpt *r)
 {
 	if (r->idx >= m->room && (m->room > 0 || m->live > FEW_RCPTS))
 		index_grow(m, m->next_idx);
@@ -218,10 +219,10 @@ index_put(struct q_msg *m, struct q_rcpt *r)
 		m->by_idx[r->idx] = r;
 }
 
-struct q_rcpt *
-q_sched_find_rcpt(const struct q_msg *m, uint32_t idx)
+struct sched_rcpt *
+q_sched_find_rcpt(const struct sched_msg *m, uint32_t idx)
 {
-	struct q_rcpt *r = m->rcpts;
+	struct sched_rcpt *r = m->rcpts;
 
 	if (m->room > 0)
 		return idx < m->room ? m->by_idx[idx] : NULL;
@@ -230,15 +231,15 @@ q_sched_find_rcpt(const struct q_msg *m, uint32_t idx)
 	return r;
 }
 
-struct q_rcpt *
-q_sched_next_rcpt(const struct q_msg *m, uint32_t idx)
+struct sched_rcpt *
+q_sched_next_rcpt(const struct sched_msg *m, uint32_t idx)
 {
-	struct q_rcpt *best = NULL;
+	struct sched_rcpt *best = NULL;
 
 	for (; idx < m->room; idx++)
 		if (m->by_idx[idx] != NULL)
 			return m->by_idx[idx];
-	for (struct q_rcpt *r = m->room == 0 ? m->rcpts : NULL; r != NULL;
+	for (struct sched_rcpt *r = m->room == 0 ? m->rcpts : NULL; r != NULL;
 	     r = r->mnext)
 		if (r->idx >= idx && (best == NULL || r->idx < best->idx))
 			best = r;
@@ -248,23 +249,23 @@ q_sched_next_rcpt(const struct q_msg *m, uint32_t idx)
 /* States and times. */
 
 int64_t
-q_sched_expires(const struct q_sched *s, const struct q_msg *m)
+q_sched_expires(const struct q_sched *s, const struct sched_msg *m)
 {
 	return m->arrived_ms + s->conf.lifetime_ms;
 }
 
 /* A warning at the end of the lifetime is none. */
 static bool
-wants_warning(const struct q_sched *s, const struct q_msg *m)
+wants_warning(const struct q_sched *s, const struct sched_msg *m)
 {
 	return s->conf.warn_ms > 0 && s->conf.warn_ms < s->conf.lifetime_ms &&
 	    (m->flags & Q_MF_NOWARN) == 0;
 }
 
 void
-q_set_due(struct q_sched *s, struct q_rcpt *r)
+q_set_due(struct q_sched *s, struct sched_rcpt *r)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 	int64_t key = q_sched_expires(s, m);
 
 	if (r->state == Q_NEW && r->when_ms < key)
@@ -275,27 +276,27 @@ q_set_due(struct q_sched *s, struct q_rcpt *r)
 }
 
 static void
-queue_notice(struct q_sched *s, struct q_rcpt *r)
+queue_dsn(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_heap_remove(&s->times, &r->node);
 	r->flags |= Q_RF_QUEUED;
-	q_line_push(&s->notices, r);
+	q_line_push(&s->dsns, r);
 }
 
-/* Nothing more is about to fail: one notice for what did. */
+/* Nothing more is about to fail: one DSN for what did. */
 static void
-check_notice(struct q_sched *s, struct q_msg *m)
+check_dsn(struct q_sched *s, struct sched_msg *m)
 {
 	if (m->failed == 0 || m->busy > 0)
 		return;
 	if ((m->rcpts->flags & Q_RF_QUEUED) == 0)
-		queue_notice(s, m->rcpts);
+		queue_dsn(s, m->rcpts);
 }
 
 void
-q_set_state(struct q_sched *s, struct q_rcpt *r, enum q_state state)
+q_set_state(struct q_sched *s, struct sched_rcpt *r, enum q_state state)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	s->count[r->state]--;
 	m->busy -= state_is_busy[r->state];
@@ -314,20 +315,20 @@ q_set_state(struct q_sched *s, struct q_rcpt *r, enum q_state state)
 }
 
 void
-q_detach(struct q_sched *s, struct q_rcpt *r)
+q_detach(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_heap_remove(&s->times, &r->node);
 	if (r->state == Q_DUE)
 		q_line_remove(&s->asks, r);
 	else if ((r->flags & Q_RF_QUEUED) != 0)
-		q_line_remove(&s->notices, r);
+		q_line_remove(&s->dsns, r);
 	r->flags &= (uint8_t)~Q_RF_QUEUED;
 	if (r->dest != NULL)
-		q_dest_leave(s, r);
+		sched_dest_leave(s, r);
 }
 
 static void
-become_new(struct q_sched *s, struct q_rcpt *r, int64_t when_ms)
+become_new(struct q_sched *s, struct sched_rcpt *r, int64_t when_ms)
 {
 	r->when_ms = when_ms;
 	if ((r->msg->flags & Q_MF_HELD) != 0) {
@@ -339,7 +340,7 @@ become_new(struct q_sched *s, struct q_rcpt *r, int64_t when_ms)
 }
 
 static void
-become_due(struct q_sched *s, struct q_rcpt *r)
+become_due(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_detach(s, r);
 	q_set_state(s, r, Q_DUE);
@@ -347,7 +348,7 @@ become_due(struct q_sched *s, struct q_rcpt *r)
 }
 
 static void
-set_last(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
+set_last(struct q_sched *s, struct sched_rcpt *r, const struct hb_outcome *o)
 {
 	q_last_put(&s->lasts, &r->last);
 	if (o != NULL)
@@ -360,11 +361,11 @@ q_sched_waits_for(const struct q_sched *s, enum hb_reason r)
 	return s->lasts.of[r] > 0;
 }
 
-struct q_rcpt *
-q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
+struct sched_rcpt *
+q_sched_rcpt(struct q_sched *s, struct sched_msg *m, uint32_t idx,
     int64_t when_ms)
 {
-	struct q_rcpt *r = q_pool_get(&s->rcpts);
+	struct sched_rcpt *r = q_pool_get(&s->rcpts);
 
 	r->msg = m;
 	r->idx = idx;
@@ -379,7 +380,7 @@ q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
 }
 
 void
-q_sched_tried(struct q_sched *s, struct q_rcpt *r, uint32_t attempts,
+q_sched_tried(struct q_sched *s, struct sched_rcpt *r, uint32_t attempts,
     int64_t next_ms, const struct hb_outcome *o)
 {
 	r->attempts = (uint16_t)(attempts < UINT16_MAX ? attempts : UINT16_MAX);
@@ -390,9 +391,9 @@ q_sched_tried(struct q_sched *s, struct q_rcpt *r, uint32_t attempts,
 
 /* Takes R off its message and gives the cell back. */
 static void
-discard(struct q_sched *s, struct q_rcpt *r)
+discard(struct q_sched *s, struct sched_rcpt *r)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	msg_remove(m, r);
 	if (m->room > 0)
@@ -406,9 +407,9 @@ discard(struct q_sched *s, struct q_rcpt *r)
 }
 
 static void
-leave_job(struct q_rcpt *r)
+leave_job(struct sched_rcpt *r)
 {
-	struct q_batch *job = r->job;
+	struct sched_job *job = r->job;
 
 	if (r->state != Q_ACTIVE || job == NULL)
 		return;
@@ -419,20 +420,20 @@ leave_job(struct q_rcpt *r)
 }
 
 void
-q_sched_done(struct q_sched *s, struct q_rcpt *r)
+q_sched_done(struct q_sched *s, struct sched_rcpt *r)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	leave_job(r);
 	q_detach(s, r);
 	discard(s, r);
-	check_notice(s, m);
+	check_dsn(s, m);
 }
 
 void
-q_sched_forget(struct q_sched *s, struct q_msg *m)
+q_sched_forget(struct q_sched *s, struct sched_msg *m)
 {
-	struct q_msg **at = &s->mtable[slot_of(s, m->id)];
+	struct sched_msg **at = &s->mtable[slot_of(s, m->id)];
 
 	while (m->rcpts != NULL) {
 		leave_job(m->rcpts);
@@ -449,7 +450,7 @@ q_sched_forget(struct q_sched *s, struct q_msg *m)
 }
 
 void
-q_sched_unask(struct q_sched *s, struct q_rcpt *r)
+q_sched_unask(struct q_sched *s, struct sched_rcpt *r)
 {
 	if ((r->msg->flags & Q_MF_HELD) != 0)
 		q_set_state(s, r, Q_HELD);
@@ -458,7 +459,8 @@ q_sched_unask(struct q_sched *s, struct q_rcpt *r)
 }
 
 static void
-count_attempt(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
+count_attempt(
+    struct q_sched *s, struct sched_rcpt *r, const struct hb_outcome *o)
 {
 	if (r->attempts < UINT16_MAX)
 		r->attempts++;
@@ -467,22 +469,23 @@ count_attempt(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
 }
 
 void
-q_sched_defer(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o,
-    int64_t when_ms)
+q_sched_defer(struct q_sched *s, struct sched_rcpt *r,
+    const struct hb_outcome *o, int64_t when_ms)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	leave_job(r);
 	q_detach(s, r);
 	count_attempt(s, r, o);
 	become_new(s, r, when_ms);
-	check_notice(s, m);
+	check_dsn(s, m);
 }
 
 void
-q_sched_wait(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
+q_sched_wait(
+    struct q_sched *s, struct sched_rcpt *r, const struct hb_outcome *o)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	leave_job(r);
 	count_attempt(s, r, o);
@@ -490,52 +493,52 @@ q_sched_wait(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o)
 		q_detach(s, r);
 		q_set_state(s, r, Q_HELD);
 	} else {
-		q_dest_join(s, r, false);
+		sched_dest_join(s, r, false);
 	}
-	check_notice(s, m);
+	check_dsn(s, m);
 }
 
 void
-q_sched_fail(struct q_sched *s, struct q_rcpt *r, const struct hb_outcome *o,
-    int64_t now_ms)
+q_sched_fail(struct q_sched *s, struct sched_rcpt *r,
+    const struct hb_outcome *o, int64_t now_ms)
 {
 	leave_job(r);
 	q_detach(s, r);
 	count_attempt(s, r, o);
 	q_set_state(s, r, Q_FAILED);
-	q_heap_set(&s->times, &r->node, now_ms + Q_NOTICE_WAIT_MS);
-	check_notice(s, r->msg);
+	q_heap_set(&s->times, &r->node, now_ms + Q_DSN_WAIT_MS);
+	check_dsn(s, r->msg);
 }
 
 static int
 by_number(const void *a, const void *b)
 {
-	const struct q_rcpt *x = *(struct q_rcpt *const *)a;
-	const struct q_rcpt *y = *(struct q_rcpt *const *)b;
+	const struct sched_rcpt *x = *(struct sched_rcpt *const *)a;
+	const struct sched_rcpt *y = *(struct sched_rcpt *const *)b;
 
 	return x->idx < y->idx ? -1 : x->idx > y->idx;
 }
 
 size_t
-q_sched_take_failed(struct q_sched *s, struct q_msg *m, struct q_rcpt **out,
-    size_t max)
+q_sched_take_failed(
+    struct q_sched *s, struct sched_msg *m, struct sched_rcpt **out, size_t max)
 {
-	struct q_rcpt *r;
+	struct sched_rcpt *r;
 	size_t n = 0;
 
 	while (n < max && (r = m->rcpts) != NULL && r->state == Q_FAILED) {
 		q_detach(s, r);
-		q_set_state(s, r, Q_NOTICE);
+		q_set_state(s, r, Q_DSN);
 		out[n++] = r;
 	}
 	if (n > 0)
-		qsort(out, n, sizeof(struct q_rcpt *), by_number);
-	check_notice(s, m);
+		qsort(out, n, sizeof(struct sched_rcpt *), by_number);
+	check_dsn(s, m);
 	return n;
 }
 
 void
-q_sched_notice_again(struct q_sched *s, struct q_rcpt *r, int64_t when_ms)
+q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r, int64_t when_ms)
 {
 	q_set_state(s, r, Q_FAILED);
 	q_heap_set(&s->times, &r->node, when_ms);
@@ -543,12 +546,13 @@ q_sched_notice_again(struct q_sched *s, struct q_rcpt *r, int64_t when_ms)
 
 /* A recipient's time has come.  True when ACT is filled. */
 static bool
-on_due(struct q_sched *s, struct q_rcpt *r, int64_t now_ms, struct q_act *act)
+on_due(
+    struct q_sched *s, struct sched_rcpt *r, int64_t now_ms, struct q_act *act)
 {
-	struct q_msg *m = r->msg;
+	struct sched_msg *m = r->msg;
 
 	if (r->state == Q_FAILED) {
-		queue_notice(s, r);
+		queue_dsn(s, r);
 		return false;
 	}
 	if (wants_warning(s, m) && now_ms < q_sched_expires(s, m) &&
@@ -560,7 +564,7 @@ on_due(struct q_sched *s, struct q_rcpt *r, int64_t now_ms, struct q_act *act)
 	}
 	if (r->state == Q_READY) {
 		q_heap_remove(&s->times, &r->node);
-		q_dest_join(s, r, true);
+		sched_dest_join(s, r, true);
 	} else if (now_ms >= r->when_ms || now_ms >= q_sched_expires(s, m)) {
 		become_due(s, r);
 	} else {
@@ -583,7 +587,7 @@ take_due(struct q_sched *s, int64_t now_ms, struct q_act *act)
 static bool
 take_ask(struct q_sched *s, struct q_act *act)
 {
-	struct q_rcpt *r = s->asks.head;
+	struct sched_rcpt *r = s->asks.head;
 
 	if (r == NULL || !s->router || s->count[Q_ASKED] >= Q_MAX_ASKS)
 		return false;
@@ -594,14 +598,14 @@ take_ask(struct q_sched *s, struct q_act *act)
 }
 
 static bool
-take_notice(struct q_sched *s, struct q_act *act)
+take_dsn(struct q_sched *s, struct q_act *act)
 {
-	struct q_rcpt *r = s->notices.head;
+	struct sched_rcpt *r = s->dsns.head;
 
 	if (r == NULL)
 		return false;
 	q_detach(s, r);
-	*act = (struct q_act){ .kind = Q_ACT_NOTICE, .msg = r->msg };
+	*act = (struct q_act){ .kind = Q_ACT_DSN, .msg = r->msg };
 	return true;
 }
 
@@ -609,11 +613,11 @@ void
 q_sched_next(struct q_sched *s, int64_t now_ms, struct q_act *act)
 {
 	*act = (struct q_act){ .kind = Q_ACT_NONE };
-	if (take_due(s, now_ms, act) || take_notice(s, act) ||
+	if (take_due(s, now_ms, act) || take_dsn(s, act) ||
 	    take_ask(s, act))
 		return;
-	q_dest_unblock_due(s, now_ms);
-	act->job = q_dest_next_job(s, now_ms);
+	sched_dest_unblock_due(s, now_ms);
+	act->job = sched_dest_next_job(s, now_ms);
 	if (act->job != NULL) {
 		act->kind = Q_ACT_JOB;
 		act->msg = act->job->msg;
@@ -625,7 +629,7 @@ q_sched_wake(const struct q_sched *s)
 {
 	struct q_node *a = q_heap_top(&s->times);
 	struct q_node *b = q_heap_top(&s->blocks);
-	int64_t ms = q_dest_wake(s);
+	int64_t ms = sched_dest_wake(s);
 
 	if (a != NULL && a->key < ms)
 		ms = a->key;
@@ -664,7 +668,7 @@ q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 	memcpy(s->conf.key, before.key, sizeof(before.key));
 	s->times = (struct q_heap){ 0 };
 	for (uint32_t i = 0; i < old.n; i++) {
-		struct q_rcpt *r = OF_NODE(old.v[i]);
+		struct sched_rcpt *r = OF_NODE(old.v[i]);
 		int64_t key = r->node.key;
 
 		r->node.pos = 0;
@@ -677,7 +681,7 @@ q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf)
 }
 
 static void
-start_rcpt(struct q_sched *s, struct q_rcpt *r, int64_t now_ms, bool anew)
+start_rcpt(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms, bool anew)
 {
 	int64_t most = now_ms + s->conf.max_ms;
 
@@ -694,12 +698,12 @@ void
 q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 {
 	uint32_t cursor = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	while ((m = q_sched_walk(s, &cursor)) != NULL) {
 		if (m->arrived_ms > now_ms)
 			m->arrived_ms = now_ms;
-		for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 			start_rcpt(s, r, now_ms, anew);
 	}
 }
@@ -707,19 +711,19 @@ q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 /* The operator. */
 
 void
-q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
+q_sched_flush(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms)
 {
 	if (r->state == Q_NEW) {
 		r->when_ms = now_ms;
 		become_due(s, r);
 	} else if (r->state == Q_READY && (r->flags & Q_RF_URGENT) == 0) {
-		q_dest_join(s, r, true);
+		sched_dest_join(s, r, true);
 	}
 	r->flags |= Q_RF_FLUSH;
 }
 
 void
-q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
+q_sched_follow(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms)
 {
 	if ((r->msg->flags & Q_MF_HELD) == 0) {
 		if (r->state == Q_HELD)
@@ -728,23 +732,23 @@ q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms)
 	    r->state == Q_READY) {
 		q_detach(s, r);
 		q_set_state(s, r, Q_HELD);
-		check_notice(s, r->msg);
+		check_dsn(s, r->msg);
 	}
 }
 
 void
-q_sched_hold(struct q_sched *s, struct q_msg *m)
+q_sched_hold(struct q_sched *s, struct sched_msg *m)
 {
 	m->flags |= Q_MF_HELD;
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 		q_sched_follow(s, r, 0);
 }
 
 void
-q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms)
+q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms)
 {
 	m->flags &= ~Q_MF_HELD;
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 		q_sched_follow(s, r, now_ms);
 }
 

@@ -1,13 +1,13 @@
 /*
  * The scheduler: what is tried when.  Floor 2, pure: times come in, actions
- * go out; queue/work.c performs them.
+ * go out; the queue manager performs them.
  *
  *	   add            due              route           q_sched_next
  *	NEW ---> (waits) ---> DUE -> ASKED ------> READY -----------> ACTIVE
  *	 ^                            |              ^                   |
  *	 |<------- defer -------------'              |<-- unreachable ---|
  *	 |<------------------------- defer ------------------------------|
- *	                    fail: FAILED -> NOTICE -> done       done <--'
+ *	                    fail: FAILED -> DSN -> done       done <--'
  *
  * A deferred recipient forgets its route; it is asked for again when it is
  * due, so that a changed configuration or alias counts.  Recipients of a
@@ -33,8 +33,8 @@
 #include "queue/sched/last.h"
 
 struct q_sched;
-struct q_dest;
-struct q_batch;
+struct sched_dest;
+struct sched_job;
 
 enum {
 	Q_JOB_RCPTS = 100,	/* recipients of one job at most */
@@ -49,7 +49,7 @@ enum {
 	Q_FIRST_WINDOW = 5,	/* connections to a destination not known yet */
 	Q_SPILL = 5,		/* jobs before a destination uses more workers */
 	Q_MAX_ASKS = 200,	/* questions to router at a time */
-	Q_NOTICE_WAIT_MS = 5000 /* for more failures of the same message */
+	Q_DSN_WAIT_MS = 5000 /* for more failures of the same message */
 };
 
 /* symbol, word, counts as busy: something will happen to it soon */
@@ -59,8 +59,8 @@ enum {
 	X(ASKED, true)                                                         \
 	X(READY, true)   /* in the line of its destination */                  \
 	X(ACTIVE, true)  /* in a job */                                        \
-	X(FAILED, false) /* waits for its notice */                            \
-	X(NOTICE, false) /* its notice is being written */                     \
+	X(FAILED, false) /* waits for its DSN */                            \
+	X(DSN, false) /* its DSN is being written */                     \
 	X(HELD, false)
 enum q_state {
 #define X(sym, busy) Q_##sym,
@@ -71,19 +71,20 @@ enum q_state {
 
 #define Q_RF_FLUSH 1u  /* operator asked: before everything, host state ignored */
 #define Q_RF_URGENT 2u /* in the line that no block stops */
-#define Q_RF_QUEUED 4u /* FAILED: in the line of notices */
+#define Q_RF_QUEUED 4u /* FAILED: in the line of DSNs */
 
-struct q_rcpt {
-	struct q_rcpt *mnext, *mprev; /* of the same message: FAILED first */
-	struct q_msg *msg;
-	struct q_dest *dest; /* READY, ACTIVE; else NULL */
+struct sched_rcpt {
+	struct sched_rcpt *mnext,
+	    *mprev; /* of the same message: FAILED first */
+	struct sched_msg *msg;
+	struct sched_dest *dest; /* READY, ACTIVE; else NULL */
 	struct q_last *last; /* NULL: not tried yet */
 	int64_t when_ms;     /* NEW: next attempt */
 	union {
-		struct q_rcpt *prev; /* in a line */
-		struct q_batch *job;   /* ACTIVE */
+		struct sched_rcpt *prev; /* in a line */
+		struct sched_job *job;   /* ACTIVE */
 	};
-	struct q_rcpt *next;
+	struct sched_rcpt *next;
 	struct q_node node; /* due time */
 	uint32_t idx;
 	uint16_t attempts;
@@ -93,15 +94,15 @@ struct q_rcpt {
 #define Q_MF_HELD 1u
 #define Q_MF_NOWARN 2u /* never, or made already */
 #define Q_MF_LARGE 4u
-#define Q_MF_NOTICE 8u /* the message is one */
+#define Q_MF_DSN 8u /* the message is one */
 
-struct q_msg {
-	struct q_msg *hnext;
+struct sched_msg {
+	struct sched_msg *hnext;
 	uint64_t id; /* 0: a free cell */
 	int64_t arrived_ms;
 	uint64_t size;
-	struct q_rcpt *rcpts, *rcpts_tail;
-	struct q_rcpt **by_idx; /* of a message with many, or NULL */
+	struct sched_rcpt *rcpts, *rcpts_tail;
+	struct sched_rcpt **by_idx; /* of a message with many, or NULL */
 	void *user; /* the caller's */
 	uint32_t live, busy, failed;
 	uint32_t next_idx; /* above all that were ever used */
@@ -110,20 +111,20 @@ struct q_msg {
 	uint32_t njobs; /* not ended yet */
 };
 
-struct q_batch {
-	struct q_batch *hnext;
+struct sched_job {
+	struct sched_job *hnext;
 	uint32_t no;	  /* not 0 */
 	unsigned worker;  /* conf.workers: local */
-	struct q_dest *dest; /* NULL: claimed after a restart */
-	struct q_msg *msg;   /* NULL: finished meanwhile */
+	struct sched_dest *dest; /* NULL: claimed after a restart */
+	struct sched_msg *msg;   /* NULL: finished meanwhile */
 	uint64_t bytes;
 	bool final, flush;
 	bool young;	     /* in its worker's line of these */
 	uint8_t jitter;
-	struct q_batch *elder, *younger;
+	struct sched_job *elder, *younger;
 	int64_t old_ms;	     /* when it is young no more */
 	size_t n;
-	struct q_rcpt *rcpts[Q_JOB_RCPTS]; /* NULL: has its result */
+	struct sched_rcpt *rcpts[Q_JOB_RCPTS]; /* NULL: has its result */
 	void *user;
 };
 
@@ -144,28 +145,28 @@ void q_sched_free(struct q_sched **s);
 void q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf);
 
 /* ID is not 0 and not there yet.  FLAGS: Q_MF_*. */
-struct q_msg *q_sched_add(struct q_sched *s, uint64_t id, int64_t arrived_ms,
-    uint64_t size, uint32_t flags);
-struct q_msg *q_sched_find(const struct q_sched *s, uint64_t id);
+struct sched_msg *q_sched_add(struct q_sched *s, uint64_t id,
+    int64_t arrived_ms, uint64_t size, uint32_t flags);
+struct sched_msg *q_sched_find(const struct q_sched *s, uint64_t id);
 /* A recipient, first tried at WHEN_MS. */
-struct q_rcpt *q_sched_rcpt(struct q_sched *s, struct q_msg *m, uint32_t idx,
-    int64_t when_ms);
-struct q_rcpt *q_sched_find_rcpt(const struct q_msg *m, uint32_t idx);
+struct sched_rcpt *q_sched_rcpt(
+    struct q_sched *s, struct sched_msg *m, uint32_t idx, int64_t when_ms);
+struct sched_rcpt *q_sched_find_rcpt(const struct sched_msg *m, uint32_t idx);
 /* The first recipient with a number of IDX or above, or NULL: recipients may
  * come and go between calls. */
-struct q_rcpt *q_sched_next_rcpt(const struct q_msg *m, uint32_t idx);
+struct sched_rcpt *q_sched_next_rcpt(const struct sched_msg *m, uint32_t idx);
 /* Restores what a record says (replay). */
-void q_sched_tried(struct q_sched *s, struct q_rcpt *r, uint32_t attempts,
+void q_sched_tried(struct q_sched *s, struct sched_rcpt *r, uint32_t attempts,
     int64_t next_ms, const struct hb_outcome *o);
 /* All is replayed and it is NOW_MS: what is further away than a back-off is
  * brought back to one, and no message is from the future.  ANEW: nobody knows
  * how long they have waited; all are due. */
 void q_sched_start(struct q_sched *s, int64_t now_ms, bool anew);
 /* Forgets message and recipients, also those that are active. */
-void q_sched_forget(struct q_sched *s, struct q_msg *m);
+void q_sched_forget(struct q_sched *s, struct sched_msg *m);
 /* The next message at or after *CURSOR (start with 0), or NULL: messages may
  * come and go between calls. */
-struct q_msg *q_sched_walk(const struct q_sched *s, uint32_t *cursor);
+struct sched_msg *q_sched_walk(const struct q_sched *s, uint32_t *cursor);
 
 /* Workers and router: down until told otherwise. */
 void q_sched_worker(struct q_sched *s, unsigned worker, bool usable);
@@ -176,13 +177,13 @@ enum q_act_kind {
 	Q_ACT_ASK,   /* rcpt: where does it go?  q_sched_route, _defer, ... */
 	Q_ACT_JOB,   /* job */
 	Q_ACT_WARN,  /* msg: tell its sender that it waits */
-	Q_ACT_NOTICE /* msg: q_sched_take_failed */
+	Q_ACT_DSN /* msg: q_sched_take_failed */
 };
 struct q_act {
 	enum q_act_kind kind;
-	struct q_msg *msg;
-	struct q_rcpt *rcpt;
-	struct q_batch *job; /* owned by the caller: free() after job_end */
+	struct sched_msg *msg;
+	struct sched_rcpt *rcpt;
+	struct sched_job *job; /* owned by the caller: free() after job_end */
 };
 void q_sched_next(struct q_sched *s, int64_t now_ms, struct q_act *act);
 /* When q_sched_next may have something without another event; INT64_MAX. */
@@ -199,32 +200,32 @@ struct q_route {
 	bool local;
 	bool spread; /* no domain of its own: all workers carry it */
 };
-void q_sched_route(struct q_sched *s, struct q_rcpt *r,
+void q_sched_route(struct q_sched *s, struct sched_rcpt *r,
     const struct q_route *route, int64_t now_ms);
-struct hb_span q_dest_route(const struct q_dest *d);
-struct hb_span q_dest_domain(const struct q_dest *d);
+struct hb_span sched_dest_route(const struct sched_dest *d);
+struct hb_span sched_dest_domain(const struct sched_dest *d);
 /* The recipients', as far as it matters for them. */
-struct hb_span q_dest_rcpts_domain(const struct q_dest *d);
+struct hb_span sched_dest_rcpts_domain(const struct sched_dest *d);
 
 /* An ASK that got no answer: again at once when that is possible. */
-void q_sched_unask(struct q_sched *s, struct q_rcpt *r);
+void q_sched_unask(struct q_sched *s, struct sched_rcpt *r);
 /* No more work.  R is gone. */
-void q_sched_done(struct q_sched *s, struct q_rcpt *r);
+void q_sched_done(struct q_sched *s, struct sched_rcpt *r);
 /* Waits until WHEN_MS; one more attempt is counted. */
-void q_sched_defer(struct q_sched *s, struct q_rcpt *r,
+void q_sched_defer(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t when_ms);
-/* Failed for good.  A NOTICE for its message follows. */
-void q_sched_fail(struct q_sched *s, struct q_rcpt *r,
+/* Failed for good.  A DSN for its message follows. */
+void q_sched_fail(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t now_ms);
-/* Moves each FAILED recipient of M to NOTICE, at most MAX of them into OUT, in
+/* Moves each FAILED recipient of M to DSN, at most MAX of them into OUT, in
  * order of idx. */
-size_t q_sched_take_failed(struct q_sched *s, struct q_msg *m,
-    struct q_rcpt **out, size_t max);
-/* The notice could not be kept: again at WHEN_MS. */
-void q_sched_notice_again(struct q_sched *s, struct q_rcpt *r,
+size_t q_sched_take_failed(struct q_sched *s, struct sched_msg *m,
+    struct sched_rcpt **out, size_t max);
+/* The DSN could not be kept: again at WHEN_MS. */
+void q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r,
     int64_t when_ms);
 /* The job is over; the caller gave each recipient its outcome before. */
-void q_sched_job_end(struct q_sched *s, struct q_batch *job);
+void q_sched_job_end(struct q_sched *s, struct sched_job *job);
 /*
  * The job's destination could not be reached, and OUTCOME says why: it is
  * left alone for its back-off or `host-memory`, whichever is shorter.
@@ -232,39 +233,40 @@ void q_sched_job_end(struct q_sched *s, struct q_batch *job);
  * each recipient has its own back-off.  To be called before the recipients
  * are given back with q_sched_wait.
  */
-int64_t q_sched_unreachable(struct q_sched *s, struct q_batch *job,
+int64_t q_sched_unreachable(struct q_sched *s, struct sched_job *job,
     const struct hb_outcome *o, int64_t now_ms);
 /* Back into the line of its (unreachable) destination; counts an attempt. */
-void q_sched_wait(struct q_sched *s, struct q_rcpt *r,
+void q_sched_wait(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o);
 /* The job's destination answered.  TROUBLE: a connection broke, or so. */
-void q_sched_reached(struct q_sched *s, struct q_batch *job, bool trouble);
+void q_sched_reached(struct q_sched *s, struct sched_job *job, bool trouble);
 
 /* Jobs known by number: results, also of a life before.  A job made here has
  * neither message nor destination yet. */
-struct q_batch *q_sched_job(const struct q_sched *s, uint32_t no);
-struct q_batch *q_sched_claim(struct q_sched *s, unsigned worker, uint32_t no);
+struct sched_job *q_sched_job(const struct q_sched *s, uint32_t no);
+struct sched_job *q_sched_claim(
+    struct q_sched *s, unsigned worker, uint32_t no);
 /* R becomes part of a claimed job.  False when the job is full or R is not
  * free to be claimed. */
-bool q_sched_claim_rcpt(struct q_sched *s, struct q_batch *job,
-    struct q_rcpt *r);
+bool q_sched_claim_rcpt(struct q_sched *s, struct sched_job *job,
+    struct sched_rcpt *r);
 
 int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
-int64_t q_sched_expires(const struct q_sched *s, const struct q_msg *m);
+int64_t q_sched_expires(const struct q_sched *s, const struct sched_msg *m);
 
 /* The operator's words; each of the last two walks the message. */
-void q_sched_flush(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
+void q_sched_flush(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms);
 /* R becomes what Q_MF_HELD of its message says. */
-void q_sched_follow(struct q_sched *s, struct q_rcpt *r, int64_t now_ms);
-void q_sched_hold(struct q_sched *s, struct q_msg *m);
-void q_sched_release(struct q_sched *s, struct q_msg *m, int64_t now_ms);
+void q_sched_follow(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms);
+void q_sched_hold(struct q_sched *s, struct sched_msg *m);
+void q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms);
 
 /* Is it what happened last to anybody? */
 bool q_sched_waits_for(const struct q_sched *s, enum hb_reason r);
 /* For the listing: what happened last, and when it is tried next (0: now). */
-const struct q_last *q_rcpt_last(const struct q_rcpt *r);
-int64_t q_rcpt_next_ms(const struct q_rcpt *r);
+const struct q_last *q_rcpt_last(const struct sched_rcpt *r);
+int64_t q_rcpt_next_ms(const struct sched_rcpt *r);
 
 struct q_sched_stats {
 	uint32_t messages, recipients, state[Q_STATE_COUNT];

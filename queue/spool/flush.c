@@ -12,7 +12,7 @@
 
 #include "common/base/mem.h"
 
-STAILQ_HEAD(job_list, q_job);
+STAILQ_HEAD(job_list, flush_task);
 
 struct q_flush {
 	struct q_exec exec;
@@ -41,7 +41,7 @@ static void *
 thread_main(void *arg)
 {
 	struct q_flush *f = arg;
-	struct q_job *j;
+	struct flush_task *j;
 
 	pthread_mutex_lock(&f->lock);
 	for (;;) {
@@ -75,7 +75,7 @@ start_thread(struct q_flush *f)
 }
 
 static void
-submit(void *ctx, struct q_job *j)
+submit(void *ctx, struct flush_task *j)
 {
 	struct q_flush *f = ctx;
 
@@ -92,7 +92,7 @@ submit(void *ctx, struct q_job *j)
 static void
 run_ends(struct q_flush *f)
 {
-	struct q_job *j;
+	struct flush_task *j;
 	uint64_t count;
 
 	if (STAILQ_EMPTY(&f->ending)) {

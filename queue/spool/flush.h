@@ -14,16 +14,16 @@
 #include "common/io/loop.h"
 
 /* Embedded in the owner's struct, which it keeps alive until DONE. */
-struct q_job {
-	STAILQ_ENTRY(q_job) link;
-	void (*run)(struct q_job *j);  /* in the thread */
-	void (*done)(struct q_job *j); /* in the loop; may submit again */
+struct flush_task {
+	STAILQ_ENTRY(flush_task) link;
+	void (*run)(struct flush_task *j);  /* in the thread */
+	void (*done)(struct flush_task *j); /* in the loop; may submit again */
 };
 
 /* Who runs jobs: the thread, or a test that decides when. */
 struct q_exec {
 	void *ctx;
-	void (*submit)(void *ctx, struct q_job *j);
+	void (*submit)(void *ctx, struct flush_task *j);
 	/* Waits for all jobs and runs their ends. */
 	void (*drain)(void *ctx);
 };

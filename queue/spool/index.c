@@ -18,7 +18,7 @@ q_index_init(struct q_index *ix)
 	ix->bucket = hb_calloc(ix->nbucket, sizeof(*ix->bucket));
 }
 
-static struct q_msg **
+static struct spool_entry **
 bucket_of(const struct q_index *ix, uint64_t id)
 {
 	uint64_t h = (id ^ id >> 32) * ix->mix;
@@ -26,10 +26,10 @@ bucket_of(const struct q_index *ix, uint64_t id)
 	return &ix->bucket[(h >> 32) & (ix->nbucket - 1)];
 }
 
-struct q_msg *
+struct spool_entry *
 q_index_find(const struct q_index *ix, uint64_t id)
 {
-	struct q_msg *m = *bucket_of(ix, id);
+	struct spool_entry *m = *bucket_of(ix, id);
 
 	while (m != NULL && m->id != id)
 		m = m->next;
@@ -37,9 +37,9 @@ q_index_find(const struct q_index *ix, uint64_t id)
 }
 
 static void
-insert(struct q_index *ix, struct q_msg *m)
+insert(struct q_index *ix, struct spool_entry *m)
 {
-	struct q_msg **b = bucket_of(ix, m->id);
+	struct spool_entry **b = bucket_of(ix, m->id);
 
 	m->next = *b;
 	*b = m;
@@ -48,14 +48,14 @@ insert(struct q_index *ix, struct q_msg *m)
 static void
 grow(struct q_index *ix)
 {
-	struct q_msg **old = ix->bucket;
+	struct spool_entry **old = ix->bucket;
 	size_t n = ix->nbucket;
 
 	ix->nbucket *= 2;
 	ix->bucket = hb_calloc(ix->nbucket, sizeof(*ix->bucket));
 	for (size_t i = 0; i < n; i++)
 		while (old[i] != NULL) {
-			struct q_msg *m = old[i];
+			struct spool_entry *m = old[i];
 
 			old[i] = m->next;
 			insert(ix, m);
@@ -63,10 +63,10 @@ grow(struct q_index *ix)
 	free(old);
 }
 
-struct q_msg *
+struct spool_entry *
 q_index_add(struct q_index *ix, uint64_t id)
 {
-	struct q_msg *m = HB_NEW(struct q_msg);
+	struct spool_entry *m = HB_NEW(struct spool_entry);
 
 	if (ix->n >= ix->nbucket)
 		grow(ix);
@@ -77,7 +77,7 @@ q_index_add(struct q_index *ix, uint64_t id)
 }
 
 static void
-free_msg(struct q_msg *m)
+free_msg(struct spool_entry *m)
 {
 	if (m->x != NULL) {
 		free(m->x->chain);
@@ -88,9 +88,9 @@ free_msg(struct q_msg *m)
 }
 
 void
-q_index_remove(struct q_index *ix, struct q_msg *m)
+q_index_remove(struct q_index *ix, struct spool_entry *m)
 {
-	struct q_msg **at = bucket_of(ix, m->id);
+	struct spool_entry **at = bucket_of(ix, m->id);
 
 	while (*at != m)
 		at = &(*at)->next;
@@ -100,11 +100,11 @@ q_index_remove(struct q_index *ix, struct q_msg *m)
 }
 
 void
-q_index_each(struct q_index *ix, void (*fn)(void *arg, struct q_msg *m),
+q_index_each(struct q_index *ix, void (*fn)(void *arg, struct spool_entry *m),
     void *arg)
 {
 	for (size_t i = 0; i < ix->nbucket; i++)
-		for (struct q_msg *m = ix->bucket[i], *next; m != NULL;
+		for (struct spool_entry *m = ix->bucket[i], *next; m != NULL;
 		     m = next) {
 			next = m->next;
 			fn(arg, m);
@@ -116,7 +116,7 @@ q_index_free(struct q_index *ix)
 {
 	for (size_t i = 0; i < ix->nbucket; i++)
 		while (ix->bucket[i] != NULL) {
-			struct q_msg *m = ix->bucket[i];
+			struct spool_entry *m = ix->bucket[i];
 
 			ix->bucket[i] = m->next;
 			free_msg(m);
@@ -127,7 +127,7 @@ q_index_free(struct q_index *ix)
 }
 
 static struct q_extra *
-extra_of(struct q_msg *m)
+extra_of(struct spool_entry *m)
 {
 	if (m->x == NULL)
 		m->x = HB_NEW(struct q_extra);
@@ -135,7 +135,7 @@ extra_of(struct q_msg *m)
 }
 
 void
-q_msg_add_piece(struct q_msg *m, struct q_piece p)
+q_entry_add_piece(struct spool_entry *m, struct q_piece p)
 {
 	struct q_extra *x = extra_of(m);
 
@@ -144,7 +144,7 @@ q_msg_add_piece(struct q_msg *m, struct q_piece p)
 }
 
 void
-q_msg_add_gen(struct q_msg *m, uint32_t gen)
+q_entry_add_gen(struct spool_entry *m, uint32_t gen)
 {
 	struct q_extra *x;
 
@@ -159,7 +159,7 @@ q_msg_add_gen(struct q_msg *m, uint32_t gen)
 }
 
 struct q_cached *
-q_cache_put(struct q_cache *c, struct q_msg *m, struct hb_buf *payload)
+q_cache_put(struct q_cache *c, struct spool_entry *m, struct hb_buf *payload)
 {
 	struct q_cached *e = HB_NEW(struct q_cached);
 
@@ -180,7 +180,7 @@ q_cache_trim(struct q_cache *c, size_t most)
 }
 
 void
-q_cache_drop(struct q_cache *c, struct q_msg *m)
+q_cache_drop(struct q_cache *c, struct spool_entry *m)
 {
 	struct q_cached *e = m->cached;
 

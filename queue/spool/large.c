@@ -17,7 +17,7 @@
 enum { SLICE = 1 << 20 };
 
 struct large_job {
-	struct q_job job;
+	struct flush_task job;
 	struct q_spool *s;
 	uint64_t id, size, at;
 	uint32_t crc, want;
@@ -76,7 +76,7 @@ check_end(struct large_job *l)
 }
 
 static void
-check_run(struct q_job *j)
+check_run(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
 	const struct q_io *io = l->s->io;
@@ -95,7 +95,7 @@ check_run(struct q_job *j)
 static void
 add_failed(struct large_job *l)
 {
-	struct q_msg *m = q_index_find(&l->s->index, l->id);
+	struct spool_entry *m = q_index_find(&l->s->index, l->id);
 
 	q_large_remove(l->s, l->id);
 	if (m != NULL)
@@ -123,11 +123,11 @@ static void
 fetch_done(struct large_job *l)
 {
 	const struct q_io *io = l->s->io;
-	struct q_msg *m = q_index_find(&l->s->index, l->id);
+	struct spool_entry *m = q_index_find(&l->s->index, l->id);
 
 	if (l->err == HB_E_CORRUPT)
 		set_aside_large(l->s, l->id);
-	if (m == NULL || m->state != Q_MSG_LIVE)
+	if (m == NULL || m->state != SPOOL_LIVE)
 		l->err = HB_E_NOTFOUND;
 	if (l->err == 0) {
 		l->cb(l->ctx, 0, HB_SPAN_NONE, l->fd);
@@ -146,7 +146,7 @@ tell_fault(const struct large_job *l)
 }
 
 static void
-check_done(struct q_job *j)
+check_done(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
 	struct q_spool *s = l->s;
@@ -192,8 +192,8 @@ q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
 }
 
 void
-q_large_fetch(struct q_spool *s, struct q_msg *m, uint64_t size, uint32_t crc,
-    q_body_fn cb, void *ctx)
+q_large_fetch(struct q_spool *s, struct spool_entry *m, uint64_t size,
+    uint32_t crc, q_body_fn cb, void *ctx)
 {
 	char path[Q_LARGE_PATH];
 	int fd;
@@ -225,13 +225,13 @@ q_spool_large_create(struct q_spool *s, uint64_t id, int *fd)
 }
 
 struct unlink_job {
-	struct q_job job;
+	struct flush_task job;
 	struct q_spool *s;
 	uint64_t id;
 };
 
 static void
-unlink_run(struct q_job *j)
+unlink_run(struct flush_task *j)
 {
 	struct unlink_job *u = (struct unlink_job *)(void *)j;
 	char path[Q_LARGE_PATH];
@@ -241,7 +241,7 @@ unlink_run(struct q_job *j)
 }
 
 static void
-unlink_done(struct q_job *j)
+unlink_done(struct flush_task *j)
 {
 	struct unlink_job *u = (struct unlink_job *)(void *)j;
 
@@ -272,7 +272,7 @@ remove_if_orphan(void *arg, const char *name)
 {
 	struct q_spool *s = arg;
 	char path[Q_LARGE_PATH];
-	struct q_msg *m;
+	struct spool_entry *m;
 	uint64_t id;
 
 	if (strlen(name) != 16 || hb_span_hex64(hb_span_str(name), &id) < 0)

@@ -59,7 +59,7 @@ is_update(struct q_spool *s, const struct q_extra *x, struct q_piece p)
 }
 
 static bool
-has_piece(struct q_spool *s, const struct q_msg *m, struct q_piece p)
+has_piece(struct q_spool *s, const struct spool_entry *m, struct q_piece p)
 {
 	return compare(&m->base, &p) == 0 ||
 	    (m->x != NULL && is_update(s, m->x, p));
@@ -106,7 +106,7 @@ empty_record(struct q_spool *s, struct q_seg *seg, const struct q_rec_head *h,
     struct hb_span payload)
 {
 	struct q_piece p = { seg->gen, s->compact.at, q_rec_total(h->len) };
-	struct q_msg *m;
+	struct spool_entry *m;
 
 	if (h->type == Q_REC_FINISHED) {
 		carry_finished(s, seg, h, payload);
@@ -235,7 +235,7 @@ refold_some(struct q_spool *s)
 	size_t start = s->waiting_bytes;
 
 	while (s->refold.n > 0 && may_go_on(s, start)) {
-		struct q_msg *m;
+		struct spool_entry *m;
 		uint64_t id;
 
 		memcpy(&id, s->refold.p + s->refold.off, sizeof(id));

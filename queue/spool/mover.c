@@ -82,7 +82,7 @@ work(struct q_spool *s, size_t units, size_t bytes)
 /* The phases return 1 at their end, 0 when they are to go on, or an error. */
 
 static int
-own_base(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+own_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	if (m->cached == NULL || m->cached->body)
 		return q_base_read(s, m, &mv->bytes, &mv->msg);
@@ -92,7 +92,7 @@ own_base(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
 }
 
 static int
-read_base(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+read_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	int r;
 
@@ -145,7 +145,7 @@ fold_one(struct q_mover *mv, struct hb_span bytes)
 
 /* 1: the list of the next update can be read; 0: there is none. */
 static int
-next_piece(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+next_piece(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	struct hb_span payload;
 	int r;
@@ -163,7 +163,7 @@ next_piece(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
 
 /* 1: ITEM is the next change; 0: there is none. */
 static int
-next_change(struct q_spool *s, const struct q_msg *m, struct q_mover *mv,
+next_change(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv,
     struct hb_span *item)
 {
 	int r;
@@ -175,7 +175,7 @@ next_change(struct q_spool *s, const struct q_msg *m, struct q_mover *mv,
 }
 
 static int
-fold(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+fold(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	struct q_message_info info = { mv->msg.large, mv->msg.crc,
 		mv->msg.size };
@@ -196,7 +196,7 @@ fold(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
 }
 
 static int
-write_rcpts(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+write_rcpts(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	struct hb_span item;
 	int r;
@@ -231,14 +231,15 @@ write_items(struct q_spool *s, struct q_mover *mv, struct items *items)
 }
 
 static int
-write_added(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+write_added(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	(void)m;
 	return write_items(s, mv, &mv->added);
 }
 
 static int
-write_changes(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+write_changes(
+    struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	(void)m;
 	return write_items(s, mv, &mv->changes);
@@ -246,7 +247,7 @@ write_changes(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
 
 /* What came while all of this was done. */
 static int
-write_later(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
+write_later(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	struct hb_span item;
 	int r;
@@ -263,7 +264,7 @@ write_later(struct q_spool *s, const struct q_msg *m, struct q_mover *mv)
 	return 0;
 }
 
-static int (*const phases[DONE])(struct q_spool *s, const struct q_msg *m,
+static int (*const phases[DONE])(struct q_spool *s, const struct spool_entry *m,
     struct q_mover *mv) = {
 	[READ] = read_base,
 	[FOLD] = fold,
@@ -287,7 +288,7 @@ append(struct q_spool *s, struct q_mover *mv)
 /* A message that cannot be read is set aside: it would keep its segment for
  * ever, and nobody can have it. */
 static void
-lost(struct q_spool *s, struct q_msg *m)
+lost(struct q_spool *s, struct spool_entry *m)
 {
 	char name[Q_CORRUPT_PATH];
 	uint64_t id = m->id;
@@ -298,9 +299,9 @@ lost(struct q_spool *s, struct q_msg *m)
 }
 
 static bool
-is_as_it_was(const struct q_mover *mv, const struct q_msg *m)
+is_as_it_was(const struct q_mover *mv, const struct spool_entry *m)
 {
-	return m != NULL && m->state == Q_MSG_LIVE &&
+	return m != NULL && m->state == SPOOL_LIVE &&
 	    m->base.gen == mv->base.gen && m->base.off == mv->base.off;
 }
 
@@ -308,7 +309,7 @@ int
 q_move_some(struct q_spool *s)
 {
 	struct q_mover *mv = s->mover;
-	struct q_msg *m = q_index_find(&s->index, mv->id);
+	struct spool_entry *m = q_index_find(&s->index, mv->id);
 	int r = is_as_it_was(mv, m) ? 1 : HB_E_STATE;
 
 	while (r > 0 && mv->phase < DONE) {
@@ -327,11 +328,11 @@ q_move_some(struct q_spool *s)
 }
 
 int
-q_move(struct q_spool *s, struct q_msg *m)
+q_move(struct q_spool *s, struct spool_entry *m)
 {
 	struct q_mover *mv;
 
-	if (m->state != Q_MSG_LIVE || m->pending > 0)
+	if (m->state != SPOOL_LIVE || m->pending > 0)
 		return HB_E_STATE;
 	mv = HB_NEW(struct q_mover);
 	mv->id = m->id;

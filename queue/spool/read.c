@@ -53,8 +53,8 @@ q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
 }
 
 int
-q_base_read(struct q_spool *s, const struct q_msg *m, struct hb_buf *bytes,
-    struct q_message *out)
+q_base_read(struct q_spool *s, const struct spool_entry *m,
+    struct hb_buf *bytes, struct q_message *out)
 {
 	struct hb_span payload;
 	int r;
@@ -107,7 +107,7 @@ q_set_aside_piece(struct q_spool *s, const struct q_piece *p, uint64_t id,
 /* One job of many asks for the body of a message with many recipients: it is
  * kept without them. */
 static void
-keep_body(struct q_spool *s, struct q_msg *m, const struct q_message *msg)
+keep_body(struct q_spool *s, struct spool_entry *m, const struct q_message *msg)
 {
 	struct hb_buf body = HB_BUF_INIT(0);
 	struct q_cached *c;
@@ -123,7 +123,7 @@ keep_body(struct q_spool *s, struct q_msg *m, const struct q_message *msg)
 }
 
 static bool
-take_kept(const struct q_msg *m, struct q_message *msg)
+take_kept(const struct spool_entry *m, struct q_message *msg)
 {
 	const struct q_cached *c = m->cached;
 
@@ -138,13 +138,13 @@ take_kept(const struct q_msg *m, struct q_message *msg)
 void
 q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
 {
-	struct q_msg *m = q_index_find(&s->index, id);
+	struct spool_entry *m = q_index_find(&s->index, id);
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	char name[Q_CORRUPT_PATH];
 	struct q_message msg;
 	int r;
 
-	if (m == NULL || m->state != Q_MSG_LIVE) {
+	if (m == NULL || m->state != SPOOL_LIVE) {
 		cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE, -1);
 		return;
 	}
@@ -235,7 +235,7 @@ load_payload(struct load *l, struct hb_span payload)
 }
 
 static int
-load_chain(struct q_spool *s, const struct q_msg *m, struct load *l)
+load_chain(struct q_spool *s, const struct spool_entry *m, struct load *l)
 {
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct hb_span payload;
@@ -266,7 +266,7 @@ load_list(struct q_rec_list *list, uint64_t id, struct load *l)
 static int
 load_pending(struct q_spool *s, uint64_t id, struct load *l)
 {
-	struct q_batch *b;
+	struct spool_batch *b;
 	int r = 0;
 
 	if (s->flying != NULL)
@@ -280,7 +280,7 @@ load_pending(struct q_spool *s, uint64_t id, struct load *l)
 }
 
 static int
-load_base(struct q_spool *s, const struct q_msg *m, struct load *l,
+load_base(struct q_spool *s, const struct spool_entry *m, struct load *l,
     struct hb_env *env)
 {
 	struct hb_buf bytes = HB_BUF_INIT(0);
@@ -322,11 +322,11 @@ int
 q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n)
 {
-	struct q_msg *m = q_index_find(&s->index, id);
+	struct spool_entry *m = q_index_find(&s->index, id);
 	struct load l = { .a = a };
 	int r;
 
-	if (m == NULL || m->state != Q_MSG_LIVE)
+	if (m == NULL || m->state != SPOOL_LIVE)
 		return HB_E_NOTFOUND;
 	l.room = m->nrcpt;
 	l.rcpts = hb_arena_alloc(a, l.room * sizeof(*l.rcpts));

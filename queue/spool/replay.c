@@ -21,7 +21,7 @@ struct replay {
 	struct hb_buf seals;	  /* payload of the newest table */
 	uint32_t seals_gen;	  /* its segment; 0: none */
 	uint64_t last_seq;
-	struct q_msg **live;
+	struct spool_entry **live;
 	size_t nlive;
 };
 
@@ -30,7 +30,7 @@ struct replay {
 /* A later record of an id replaces the earlier ones: a move does, and a new
  * message can have the id of one whose FINISHED was copied forward past it. */
 static void
-replace_base(struct replay *r, struct q_msg *m, struct q_piece p)
+replace_base(struct replay *r, struct spool_entry *m, struct q_piece p)
 {
 	uint32_t old = m->base.gen;
 
@@ -38,7 +38,7 @@ replace_base(struct replay *r, struct q_msg *m, struct q_piece p)
 	m->base = p;
 	if (m->x != NULL)
 		m->x->nchain = 0;
-	q_msg_add_gen(m, old);
+	q_entry_add_gen(m, old);
 }
 
 static void
@@ -46,13 +46,13 @@ apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct q_piece p)
 {
 	struct q_spool *s = r->s;
-	struct q_msg *m = q_index_find(&s->index, h->id);
+	struct spool_entry *m = q_index_find(&s->index, h->id);
 
 	if (m != NULL) {
 		replace_base(r, m, p);
 	} else {
 		m = q_index_add(&s->index, h->id);
-		m->state = Q_MSG_LIVE;
+		m->state = SPOOL_LIVE;
 		m->base = p;
 	}
 	q_seg_live(&s->segs, seg, p.total);
@@ -62,18 +62,18 @@ static void
 apply_changes(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct q_piece p)
 {
-	struct q_msg *m = q_index_find(&r->s->index, h->id);
+	struct spool_entry *m = q_index_find(&r->s->index, h->id);
 
 	if (m == NULL)
 		return;
-	q_msg_add_piece(m, p);
-	q_msg_add_gen(m, seg->gen);
+	q_entry_add_piece(m, p);
+	q_entry_add_gen(m, seg->gen);
 	q_seg_live(&r->s->segs, seg, p.total);
 }
 
 /* The sequence of a message's base; 0 when it cannot be read. */
 static uint64_t
-base_seq(struct q_spool *s, const struct q_msg *m)
+base_seq(struct q_spool *s, const struct spool_entry *m)
 {
 	struct q_seg *seg = q_seg_find(&s->segs, m->base.gen);
 	unsigned char head[Q_REC_HEAD];
@@ -96,7 +96,7 @@ apply_finished(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct hb_span payload)
 {
 	struct q_spool *s = r->s;
-	struct q_msg *m = q_index_find(&s->index, h->id);
+	struct spool_entry *m = q_index_find(&s->index, h->id);
 	struct q_finished f;
 
 	if (q_finished_decode(payload, &f) < 0)
@@ -320,7 +320,7 @@ find_seals(struct replay *r)
 /* handing over */
 
 static void
-collect_live(void *arg, struct q_msg *m)
+collect_live(void *arg, struct spool_entry *m)
 {
 	struct replay *r = arg;
 
@@ -330,8 +330,8 @@ collect_live(void *arg, struct q_msg *m)
 static int
 by_place(const void *a, const void *b)
 {
-	const struct q_msg *x = *(struct q_msg *const *)a;
-	const struct q_msg *y = *(struct q_msg *const *)b;
+	const struct spool_entry *x = *(struct spool_entry *const *)a;
+	const struct spool_entry *y = *(struct spool_entry *const *)b;
 
 	if (x->base.gen != y->base.gen)
 		return x->base.gen < y->base.gen ? -1 : 1;
@@ -339,7 +339,7 @@ by_place(const void *a, const void *b)
 }
 
 static int
-give_changes(struct replay *r, struct q_msg *m, struct q_list list)
+give_changes(struct replay *r, struct spool_entry *m, struct q_list list)
 {
 	const struct q_spool_cfg *cfg = &r->s->cfg;
 	struct q_change_store store;
@@ -357,7 +357,7 @@ give_changes(struct replay *r, struct q_msg *m, struct q_list list)
 }
 
 static int
-give_message(struct replay *r, struct q_msg *m, struct q_message *msg)
+give_message(struct replay *r, struct spool_entry *m, struct q_message *msg)
 {
 	const struct q_spool_cfg *cfg = &r->s->cfg;
 	struct hb_rcpt *rcpts = hb_calloc(msg->rcpts.left, sizeof(*rcpts));
@@ -383,7 +383,7 @@ give_message(struct replay *r, struct q_msg *m, struct q_message *msg)
 
 /* An update that cannot be read is lost alone. */
 static void
-give_chain(struct replay *r, struct q_msg *m, struct hb_buf *bytes)
+give_chain(struct replay *r, struct spool_entry *m, struct hb_buf *bytes)
 {
 	struct hb_span payload;
 	struct q_list list;
@@ -399,7 +399,7 @@ give_chain(struct replay *r, struct q_msg *m, struct hb_buf *bytes)
 }
 
 static void
-give(struct replay *r, struct q_msg *m, struct hb_buf *bytes)
+give(struct replay *r, struct spool_entry *m, struct hb_buf *bytes)
 {
 	struct q_spool *s = r->s;
 	char name[Q_CORRUPT_PATH];

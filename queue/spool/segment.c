@@ -218,7 +218,7 @@ q_segs_close(struct q_segs *s)
 /* making one ready: zeroes in slices, header, flush; all in the thread */
 
 struct make_job {
-	struct q_job job;
+	struct flush_task job;
 	struct q_segs *s;
 	struct q_seg *seg;
 	struct q_header header;
@@ -262,7 +262,7 @@ write_header(struct make_job *m)
 }
 
 static void
-make_run(struct q_job *j)
+make_run(struct flush_task *j)
 {
 	struct make_job *m = (struct make_job *)(void *)j;
 
@@ -317,7 +317,7 @@ make_ready(struct make_job *m)
 }
 
 static void
-make_done(struct q_job *j)
+make_done(struct flush_task *j)
 {
 	struct make_job *m = (struct make_job *)(void *)j;
 	struct q_segs *s = m->s;
@@ -511,14 +511,14 @@ q_seg_is_pinned(const struct q_segs *s, struct q_seg *seg)
 /* removal */
 
 struct remove_job {
-	struct q_job job;
+	struct flush_task job;
 	struct q_segs *s;
 	struct q_seg *seg;
 	int r;
 };
 
 static void
-remove_run(struct q_job *j)
+remove_run(struct flush_task *j)
 {
 	struct remove_job *m = (struct remove_job *)(void *)j;
 	const struct q_io *io = m->s->io;
@@ -533,7 +533,7 @@ remove_run(struct q_job *j)
 /* A segment that cannot be removed for sure stays known, so that nothing
  * that keeps its records dead is given up. */
 static void
-remove_done(struct q_job *j)
+remove_done(struct flush_task *j)
 {
 	struct remove_job *m = (struct remove_job *)(void *)j;
 	struct q_segs *s = m->s;

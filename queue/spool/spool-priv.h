@@ -25,13 +25,13 @@ struct q_extra {
 	uint32_t ngens;
 };
 
-enum q_msg_state { Q_MSG_NEW, Q_MSG_LIVE, Q_MSG_DYING };
+enum spool_entry_state { SPOOL_NEW, SPOOL_LIVE, SPOOL_DYING };
 
 /* One message: 56 bytes, the memory of a waiting message with one or no
  * update. */
-struct q_msg {
+struct spool_entry {
 	uint64_t id;
-	struct q_msg *next; /* of its hash chain */
+	struct spool_entry *next; /* of its hash chain */
 	struct q_extra *x;  /* or NULL */
 	struct q_cached *cached;
 	struct q_piece base;
@@ -42,26 +42,26 @@ struct q_msg {
 };
 
 struct q_index {
-	struct q_msg **bucket;
+	struct spool_entry **bucket;
 	size_t nbucket, n; /* nbucket: a power of two */
 	uint64_t mix;	   /* secret and odd: ids come from smtpd */
 };
 void q_index_init(struct q_index *ix);
 void q_index_free(struct q_index *ix);
-struct q_msg *q_index_find(const struct q_index *ix, uint64_t id);
-struct q_msg *q_index_add(struct q_index *ix, uint64_t id); /* is new */
-void q_index_remove(struct q_index *ix, struct q_msg *m);   /* frees it */
+struct spool_entry *q_index_find(const struct q_index *ix, uint64_t id);
+struct spool_entry *q_index_add(struct q_index *ix, uint64_t id); /* is new */
+void q_index_remove(struct q_index *ix, struct spool_entry *m);   /* frees it */
 /* Calls FN for each; FN may remove the message it got, no other. */
-void q_index_each(struct q_index *ix, void (*fn)(void *arg, struct q_msg *m),
-    void *arg);
-void q_msg_add_piece(struct q_msg *m, struct q_piece p);
-void q_msg_add_gen(struct q_msg *m, uint32_t gen);
+void q_index_each(struct q_index *ix,
+    void (*fn)(void *arg, struct spool_entry *m), void *arg);
+void q_entry_add_piece(struct spool_entry *m, struct q_piece p);
+void q_entry_add_gen(struct spool_entry *m, uint32_t gen);
 
 /* Payloads of fresh messages, and bodies of those with so many recipients that
  * a job should not read them all again; oldest out first. */
 struct q_cached {
 	TAILQ_ENTRY(q_cached) link;
-	struct q_msg *m;
+	struct spool_entry *m;
 	bool body; /* that alone, INFO belongs to it */
 	struct q_message_info info;
 	struct hb_buf payload;
@@ -72,11 +72,11 @@ struct q_cache {
 	size_t bytes;
 };
 /* Takes PAYLOAD's memory.  M has nothing in the cache. */
-struct q_cached *q_cache_put(struct q_cache *c, struct q_msg *m,
+struct q_cached *q_cache_put(struct q_cache *c, struct spool_entry *m,
     struct hb_buf *payload);
 /* Drops the oldest until no more than MOST bytes are kept. */
 void q_cache_trim(struct q_cache *c, size_t most);
-void q_cache_drop(struct q_cache *c, struct q_msg *m);
+void q_cache_drop(struct q_cache *c, struct spool_entry *m);
 
 /* A record to be written. */
 struct q_rec {
@@ -94,9 +94,9 @@ struct q_rec {
 STAILQ_HEAD(q_rec_list, q_rec);
 
 /* What one write and one flush make durable. */
-struct q_batch {
-	struct q_job job;
-	STAILQ_ENTRY(q_batch) link;
+struct spool_batch {
+	struct flush_task job;
+	STAILQ_ENTRY(spool_batch) link;
 	struct q_spool *s;
 	struct q_seg *seg;
 	uint32_t at;
@@ -105,7 +105,7 @@ struct q_batch {
 	struct q_rec_list recs;
 	int fd, r;
 };
-STAILQ_HEAD(q_batch_list, q_batch);
+STAILQ_HEAD(spool_batch_list, spool_batch);
 
 struct q_compact {
 	uint32_t gen; /* segment that is being emptied; 0: none */
@@ -139,9 +139,9 @@ struct q_spool {
 	uint64_t next_seq, durable_seq; /* all below this is durable */
 	struct q_rec_list waiting;	/* not in a batch yet */
 	size_t waiting_bytes;
-	struct q_batch *gather;	      /* takes records */
-	struct q_batch_list closed;   /* full: next to be written */
-	struct q_batch *flying;	      /* in the helper thread */
+	struct spool_batch *gather;	      /* takes records */
+	struct spool_batch_list closed;   /* full: next to be written */
+	struct spool_batch *flying;	      /* in the helper thread */
 	int64_t flying_ms;	      /* since when */
 	int64_t gather_until_ms;      /* no flush begins before, unless */
 	uint32_t gather_mail;	      /* so many new messages are there */
@@ -169,18 +169,18 @@ struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
 /* Takes R, which goes out with the next batch. */
 void q_spool_append(struct q_spool *s, struct q_rec *r);
 /* Takes the message off the index; FINISHED is written if DURABLY. */
-void q_spool_drop(struct q_spool *s, struct q_msg *m);
+void q_spool_drop(struct q_spool *s, struct spool_entry *m);
 /* No record of M is needed any more. */
-void q_pieces_dead(struct q_spool *s, const struct q_msg *m);
-void q_spool_forget(struct q_spool *s, struct q_msg *m);
+void q_pieces_dead(struct q_spool *s, const struct spool_entry *m);
+void q_spool_forget(struct q_spool *s, struct spool_entry *m);
 void q_spool_space_look(struct q_spool *s);
 
 /* queue/spool/read.c */
 /* The payload of one record, read and checked; BYTES keeps it. */
 int q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
     struct hb_buf *bytes, struct hb_span *payload) HB_MUSTCHECK;
-int q_base_read(struct q_spool *s, const struct q_msg *m, struct hb_buf *bytes,
-    struct q_message *out) HB_MUSTCHECK;
+int q_base_read(struct q_spool *s, const struct spool_entry *m,
+    struct hb_buf *bytes, struct q_message *out) HB_MUSTCHECK;
 /* Copies bytes into corrupt/GEN-OFF and logs; NAME gets the path. */
 #define Q_CORRUPT_PATH 40
 void q_set_aside(struct q_spool *s, const struct q_piece *p, uint64_t id,
@@ -195,7 +195,7 @@ void q_large_path(uint64_t id, char dst[Q_LARGE_PATH]);
  * or fails it. */
 void q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
     uint32_t crc);
-void q_large_fetch(struct q_spool *s, struct q_msg *m, uint64_t size,
+void q_large_fetch(struct q_spool *s, struct spool_entry *m, uint64_t size,
     uint32_t crc, q_body_fn cb, void *ctx);
 void q_large_remove(struct q_spool *s, uint64_t id);
 void q_large_remove_orphans(struct q_spool *s);
@@ -209,7 +209,7 @@ void q_mover_free(struct q_mover **mv);
 void q_move_turn(struct q_spool *s);
 /* Begins to write M again, while no other is being moved.  1: done, 0: it goes
  * on with q_move_some, or an error. */
-int q_move(struct q_spool *s, struct q_msg *m) HB_MUSTCHECK;
+int q_move(struct q_spool *s, struct spool_entry *m) HB_MUSTCHECK;
 int q_move_some(struct q_spool *s) HB_MUSTCHECK;
 
 /* queue/spool/move.c */

@@ -53,7 +53,7 @@ wake(struct q_spool *s, int64_t ms)
 void
 q_spool_append(struct q_spool *s, struct q_rec *r)
 {
-	struct q_msg *m = q_index_find(&s->index, r->id);
+	struct spool_entry *m = q_index_find(&s->index, r->id);
 
 	if (m != NULL && !r->carried)
 		m->pending++;
@@ -74,7 +74,7 @@ piece_dead(struct q_spool *s, const struct q_piece *p)
 }
 
 void
-q_pieces_dead(struct q_spool *s, const struct q_msg *m)
+q_pieces_dead(struct q_spool *s, const struct spool_entry *m)
 {
 	if (m->base.total != 0)
 		piece_dead(s, &m->base);
@@ -83,7 +83,7 @@ q_pieces_dead(struct q_spool *s, const struct q_msg *m)
 }
 
 void
-q_spool_forget(struct q_spool *s, struct q_msg *m)
+q_spool_forget(struct q_spool *s, struct spool_entry *m)
 {
 	q_pieces_dead(s, m);
 	q_cache_drop(&s->cache, m);
@@ -91,7 +91,7 @@ q_spool_forget(struct q_spool *s, struct q_msg *m)
 }
 
 static void
-cache_fresh(struct q_spool *s, struct q_msg *m, struct q_rec *r)
+cache_fresh(struct q_spool *s, struct spool_entry *m, struct q_rec *r)
 {
 	if (r->payload.cap > s->cfg.cache_bytes / 4)
 		return;
@@ -100,14 +100,14 @@ cache_fresh(struct q_spool *s, struct q_msg *m, struct q_rec *r)
 }
 
 static void
-ask_refold(struct q_spool *s, struct q_msg *m)
+ask_refold(struct q_spool *s, struct spool_entry *m)
 {
-	if (m->state == Q_MSG_LIVE && m->x->nchain > REFOLD_AT + m->nrcpt / 2)
+	if (m->state == SPOOL_LIVE && m->x->nchain > REFOLD_AT + m->nrcpt / 2)
 		hb_buf_add(&s->refold, hb_span(&m->id, sizeof(m->id)));
 }
 
 static void
-became_base(struct q_spool *s, struct q_msg *m, struct q_piece p)
+became_base(struct q_spool *s, struct spool_entry *m, struct q_piece p)
 {
 	uint32_t old = m->base.gen;
 
@@ -116,13 +116,13 @@ became_base(struct q_spool *s, struct q_msg *m, struct q_piece p)
 	if (m->x != NULL)
 		m->x->nchain = 0;
 	if (old != p.gen)
-		q_msg_add_gen(m, old);
+		q_entry_add_gen(m, old);
 }
 
 static void
 record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 {
-	struct q_msg *m = q_index_find(&s->index, r->id);
+	struct spool_entry *m = q_index_find(&s->index, r->id);
 	struct q_piece p = { seg->gen, r->off, r->total };
 
 	if (m == NULL || r->type == Q_REC_SEALS || r->carried)
@@ -136,14 +136,14 @@ record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 	}
 	q_seg_live(&s->segs, seg, r->total);
 	if (r->type == Q_REC_CHANGES) {
-		q_msg_add_piece(m, p);
+		q_entry_add_piece(m, p);
 		ask_refold(s, m);
 		return;
 	}
 	q_cache_drop(&s->cache, m);
 	became_base(s, m, p);
 	if (r->type == Q_REC_MESSAGE) {
-		m->state = Q_MSG_LIVE;
+		m->state = SPOOL_LIVE;
 		cache_fresh(s, m, r);
 	}
 }
@@ -155,7 +155,7 @@ record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 static void
 record_failed(struct q_spool *s, struct q_rec *r)
 {
-	struct q_msg *m = q_index_find(&s->index, r->id);
+	struct spool_entry *m = q_index_find(&s->index, r->id);
 
 	if (m == NULL || r->carried)
 		return;
@@ -165,7 +165,7 @@ record_failed(struct q_spool *s, struct q_rec *r)
 			q_large_remove(s, m->id);
 		q_spool_forget(s, m);
 	} else if (r->type == Q_REC_FINISHED) {
-		m->state = Q_MSG_LIVE;
+		m->state = SPOOL_LIVE;
 	}
 }
 
@@ -213,10 +213,10 @@ fail_waiting_mail(struct q_spool *s, int err)
 
 /* batches */
 
-static struct q_batch *
+static struct spool_batch *
 new_batch(struct q_spool *s)
 {
-	struct q_batch *b = HB_NEW(struct q_batch);
+	struct spool_batch *b = HB_NEW(struct spool_batch);
 
 	b->s = s;
 	b->seg = s->segs.current;
@@ -227,7 +227,7 @@ new_batch(struct q_spool *s)
 }
 
 static void
-free_batch(struct q_batch *b)
+free_batch(struct spool_batch *b)
 {
 	b->seg->busy--;
 	hb_buf_free(&b->bytes);
@@ -239,7 +239,7 @@ free_batch(struct q_batch *b)
 static void
 finish_payload(struct q_spool *s, struct q_rec *r, struct q_seg *seg)
 {
-	struct q_msg *m = q_index_find(&s->index, r->id);
+	struct spool_entry *m = q_index_find(&s->index, r->id);
 	uint32_t ngens = m != NULL && m->x != NULL ? m->x->ngens : 0;
 
 	hb_buf_clear(&r->payload);
@@ -267,7 +267,7 @@ static void
 put_record(struct q_spool *s, struct q_rec *r)
 {
 	struct q_seg *seg = s->segs.current;
-	struct q_msg *m = q_index_find(&s->index, r->id);
+	struct spool_entry *m = q_index_find(&s->index, r->id);
 	struct q_rec_head h;
 
 	if (s->gather == NULL)
@@ -281,7 +281,7 @@ put_record(struct q_spool *s, struct q_rec *r)
 	} else if (m != NULL && r->type == Q_REC_MESSAGE) {
 		m->base.gen = seg->gen;
 	} else if (m != NULL && r->type != Q_REC_SEALS) {
-		q_msg_add_gen(m, seg->gen);
+		q_entry_add_gen(m, seg->gen);
 	}
 	h = (struct q_rec_head){ (uint32_t)r->payload.n, seg->gen, r->type,
 		r->seq, r->id };
@@ -297,7 +297,7 @@ put_record(struct q_spool *s, struct q_rec *r)
 static uint32_t
 total_of(struct q_spool *s, const struct q_rec *r)
 {
-	struct q_msg *m;
+	struct spool_entry *m;
 	size_t n = r->payload.n;
 
 	if (r->type == Q_REC_FINISHED && !r->carried) {
@@ -418,9 +418,9 @@ pump(struct q_spool *s)
 /* flushes */
 
 static void
-batch_run(struct q_job *j)
+batch_run(struct flush_task *j)
 {
-	struct q_batch *b = (struct q_batch *)(void *)j;
+	struct spool_batch *b = (struct spool_batch *)(void *)j;
 	const struct q_io *io = b->s->io;
 
 	b->r = io->pwrite(io->ctx, b->fd, hb_buf_span(&b->bytes), b->at);
@@ -429,7 +429,7 @@ batch_run(struct q_job *j)
 }
 
 static void
-batch_durable(struct q_spool *s, struct q_batch *b)
+batch_durable(struct q_spool *s, struct spool_batch *b)
 {
 	struct q_rec *r;
 
@@ -444,7 +444,7 @@ batch_durable(struct q_spool *s, struct q_batch *b)
  * refused; all else goes once more, into another segment, in its order.
  */
 static void
-take_back(struct q_spool *s, struct q_batch *b, int err,
+take_back(struct q_spool *s, struct spool_batch *b, int err,
     struct q_rec_list *failed, struct q_rec_list *again)
 {
 	struct q_rec *r;
@@ -475,10 +475,11 @@ segment_failed(struct q_spool *s, struct q_seg *seg, uint32_t end)
 }
 
 static void
-batch_failed(struct q_spool *s, struct q_batch *b, struct q_rec_list *failed)
+batch_failed(
+    struct q_spool *s, struct spool_batch *b, struct q_rec_list *failed)
 {
 	struct q_rec_list again = STAILQ_HEAD_INITIALIZER(again);
-	struct q_batch *other;
+	struct spool_batch *other;
 	int err = q_io_error(b->r);
 
 	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_ACTION, "write"),
@@ -508,7 +509,7 @@ batch_failed(struct q_spool *s, struct q_batch *b, struct q_rec_list *failed)
  * part of what a flush takes: nothing where the disk is fast.
  */
 static void
-gather_more(struct q_spool *s, const struct q_batch *b)
+gather_more(struct q_spool *s, const struct spool_batch *b)
 {
 	int64_t now = hb_mono_ms(), wait;
 
@@ -520,9 +521,9 @@ gather_more(struct q_spool *s, const struct q_batch *b)
 }
 
 static void
-batch_done(struct q_job *j)
+batch_done(struct flush_task *j)
 {
-	struct q_batch *b = (struct q_batch *)(void *)j;
+	struct spool_batch *b = (struct spool_batch *)(void *)j;
 	struct q_spool *s = b->s;
 	struct q_rec_list done = STAILQ_HEAD_INITIALIZER(done);
 
@@ -543,7 +544,7 @@ batch_done(struct q_job *j)
 static void
 start_flush(struct q_spool *s)
 {
-	struct q_batch *b;
+	struct spool_batch *b;
 
 	if (s->flying != NULL)
 		return;
@@ -674,10 +675,10 @@ message_payload(const struct hb_env *env, const struct hb_rcpt *rcpts,
 	return r;
 }
 
-static struct q_msg *
+static struct spool_entry *
 new_message(struct q_spool *s, uint64_t id, size_t nrcpt, bool large)
 {
-	struct q_msg *m = q_index_add(&s->index, id);
+	struct spool_entry *m = q_index_add(&s->index, id);
 
 	m->nrcpt = (uint32_t)nrcpt;
 	m->large = large;
@@ -748,18 +749,18 @@ int
 q_spool_change(struct q_spool *s, uint64_t id, const struct q_change *c,
     size_t n, q_durable_fn done, void *ctx)
 {
-	struct q_msg *m = q_index_find(&s->index, id);
+	struct spool_entry *m = q_index_find(&s->index, id);
 	struct q_rec *rec;
 	int r = 0;
 
-	if (m == NULL || m->state == Q_MSG_DYING)
+	if (m == NULL || m->state == SPOOL_DYING)
 		return HB_E_NOTFOUND;
-	if (m->state == Q_MSG_NEW)
+	if (m->state == SPOOL_NEW)
 		return HB_E_STATE;
 	rec = q_rec_new(Q_REC_CHANGES, id, done, ctx);
 	if (is_finish(c, n)) {
 		rec->type = Q_REC_FINISHED;
-		m->state = Q_MSG_DYING;
+		m->state = SPOOL_DYING;
 	} else {
 		r = q_changes_encode(c, n, &rec->payload);
 	}
@@ -773,9 +774,9 @@ q_spool_change(struct q_spool *s, uint64_t id, const struct q_change *c,
 }
 
 void
-q_spool_drop(struct q_spool *s, struct q_msg *m)
+q_spool_drop(struct q_spool *s, struct spool_entry *m)
 {
-	m->state = Q_MSG_DYING;
+	m->state = SPOOL_DYING;
 	q_spool_append(s, q_rec_new(Q_REC_FINISHED, m->id, NULL, NULL));
 }
 

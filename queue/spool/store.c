@@ -39,7 +39,7 @@ struct waiter {
 STAILQ_HEAD(waiters, waiter);
 
 struct q_store {
-	struct q_job job; /* the flush */
+	struct flush_task job; /* the flush */
 	const struct q_exec *exec;
 	struct hb_hook *hook;
 	struct hb_timer *timer;
@@ -190,7 +190,7 @@ is_usable(struct q_store *s)
 /* flushing */
 
 static void
-flush_run(struct q_job *j)
+flush_run(struct flush_task *j)
 {
 	struct q_store *s = (struct q_store *)(void *)j;
 
@@ -213,7 +213,7 @@ tell(struct waiters *list, int err)
 }
 
 static void
-flush_done(struct q_job *j)
+flush_done(struct flush_task *j)
 {
 	struct q_store *s = (struct q_store *)(void *)j;
 	struct waiters told = STAILQ_HEAD_INITIALIZER(told);

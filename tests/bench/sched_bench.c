@@ -41,7 +41,7 @@ main(void)
 	struct q_act act;
 
 	for (uint64_t id = 1; id <= MESSAGES; id++) {
-		struct q_msg *m = q_sched_add(s, id, (int64_t)id, 4096, 0);
+		struct sched_msg *m = q_sched_add(s, id, (int64_t)id, 4096, 0);
 
 		q_sched_tried(s, q_sched_rcpt(s, m, 0, 0), 1 + below(9),
 		    300000 + below(14400000), &o);

@@ -37,7 +37,7 @@ struct run {
 	struct sim *sim;
 	struct q_spool *spool;
 	struct q_exec exec;
-	STAILQ_HEAD(, q_job) jobs;
+	STAILQ_HEAD(, flush_task) jobs;
 	struct model m[MESSAGES + 1];
 	unsigned ncorrupt, nspace;
 	unsigned nparts; /* turns that left a move unfinished */
@@ -51,7 +51,7 @@ struct run {
 /* jobs run when the test says so */
 
 static void
-submit(void *ctx, struct q_job *j)
+submit(void *ctx, struct flush_task *j)
 {
 	struct run *r = ctx;
 
@@ -61,7 +61,7 @@ submit(void *ctx, struct q_job *j)
 static bool
 run_job(struct run *r)
 {
-	struct q_job *j = STAILQ_FIRST(&r->jobs);
+	struct flush_task *j = STAILQ_FIRST(&r->jobs);
 
 	if (j == NULL)
 		return false;
@@ -318,7 +318,7 @@ change_old(struct run *r, uint64_t id)
 }
 
 static bool
-has_move(const struct q_batch *b)
+has_move(const struct spool_batch *b)
 {
 	const struct q_rec *rec;
 
@@ -641,7 +641,7 @@ static void
 test_A_2_a_message_is_moved_in_parts(void **state)
 {
 	struct run *r = new_run();
-	struct q_msg *m;
+	struct spool_entry *m;
 
 	(void)state;
 	move_work = FEW_WORK;

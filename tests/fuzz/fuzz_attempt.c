@@ -160,11 +160,11 @@ world_why_down(void *w, const struct hb_netaddr *addr)
 /* --- connections -------------------------------------------------------- */
 
 static void
-report(struct fuzz *f, enum dlv_link_event event)
+report(struct fuzz *f, enum dlv_connection_event event)
 {
 	struct dlv_result why = { .result = HB_RESULT_DEFER,
 		.reason = HB_REASON_CONNECTION_LOST };
-	struct dlv_link_report r = { .event = event, .facts = &f->facts,
+	struct dlv_connection_report r = { .event = event, .facts = &f->facts,
 		.failure = &why, .reused = take(f) % 4 == 1,
 		.in_doubt = f->mailing && take(f) % 2 == 1 };
 
@@ -389,7 +389,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct dlv_rcpt rcpt[RCPTS] = { { .address = HB_SPAN("a@x.test") },
 		{ .address = HB_SPAN("b@x.test") },
 		{ .address = HB_SPAN("c@x.test") } };
-	struct dlv_order order = { .domain = HB_SPAN("x.test"), .env = &env,
+	struct dlv_params order = { .domain = HB_SPAN("x.test"), .env = &env,
 		.rcpt = rcpt, .nrcpt = RCPTS, .conf = &now,
 		.final = how & 64 };
 

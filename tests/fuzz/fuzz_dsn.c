@@ -1,6 +1,6 @@
 /*
- * Notices about messages with hostile texts: the envelope, what servers said,
- * and the message itself.  A notice has wire form, its header is ours, its
+ * DSNs about messages with hostile texts: the envelope, what servers said,
+ * and the message itself.  A DSN has wire form, its header is ours, its
  * parts end where they should.  Input: kind, number of recipients, then texts
  * with their lengths before them; the message is what is left.
  */
@@ -8,7 +8,7 @@
 
 #include "common/base/hash.h"
 #include "common/proto/wire.h"
-#include "queue/manager/dsn.h"
+#include "queue/manager/dsn_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -52,7 +52,7 @@ take_rcpt(struct q_dsn_rcpt *r, struct hb_span *in)
 	r->outcome.at_ms = (int64_t)byte(in) << 32;
 }
 
-/* Names of fields that a notice may have in its header. */
+/* Names of fields that a DSN may have in its header. */
 static bool
 is_ours(struct hb_span line)
 {

@@ -118,11 +118,11 @@ feed(struct run *r)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct smtpd_rules rules = { .hostname = "mx.example",
+	struct smtpd_listener_conf rules = { .hostname = "mx.example",
 		.tls = HB_DEMAND_OFFER, .auth = HB_DEMAND_OFFER,
 		.max_size = 600000, .max_recipients = 3, .max_hops = 2,
 		.command_ms = 1000, .data_ms = 1000 };
-	struct smtpd_site site = { .space = 1000000, .queue_up = true,
+	struct smtpd_worker_conf site = { .space = 1000000, .queue_up = true,
 		.tls_ready = true };
 	struct run r = { .input = HB_BUF_INIT(0), .body = HB_BUF_INIT(0) };
 	struct hb_span in = hb_span_from(hb_span(data, size), SCRIPT + 1);

@@ -35,8 +35,8 @@ enum { ACTS_MAX = 64, LINE_SIZE = 8192 };
 struct play {
 	const char *file;
 	unsigned line;
-	struct smtpd_rules rules;
-	struct smtpd_site site;
+	struct smtpd_listener_conf rules;
+	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
 	struct hb_buf input, output, body, log;
 	char acts[ACTS_MAX][512];

@@ -57,12 +57,12 @@ struct fake {
 static int64_t now_ms = 1000;
 
 static void
-report(struct fake *f, enum dlv_link_event event, enum hb_reason reason,
+report(struct fake *f, enum dlv_connection_event event, enum hb_reason reason,
     bool in_doubt)
 {
 	struct dlv_result why = { .result = HB_RESULT_DEFER,
 		.reason = reason };
-	struct dlv_link_report r = { .event = event, .facts = &f->facts,
+	struct dlv_connection_report r = { .event = event, .facts = &f->facts,
 		.failure = &why, .in_doubt = in_doubt };
 
 	if (event == DLV_LINK_NO_CONNECT)
@@ -413,7 +413,7 @@ run_row(const struct attempt_row *r)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links,
@@ -441,7 +441,7 @@ test_S_9_memory_keeps_the_reason(void **state)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .down = HB_REASON_CONNECT_TIMEOUT };
@@ -479,7 +479,7 @@ test_S_7_a_hop_that_wants_a_login(void **state)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	char route[] = "mx://x.test";
@@ -604,7 +604,7 @@ run_channel(const struct channel_row *r)
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = r->mx, .tlsa = r->tlsa,
@@ -646,10 +646,10 @@ test_DANE_18_channels(void **state)
 		run_channel(&channels[i]);
 }
 
-/* A notice about such a message goes where no other would; the parameter is
+/* A DSN about such a message goes where no other would; the parameter is
  * said where it may be. */
 static void
-test_RTLS_01_09_a_notice_says_it_where_the_channel_suits(void **state)
+test_RTLS_01_09_a_dsn_says_it_where_the_channel_suits(void **state)
 {
 	static const struct {
 		char mx;
@@ -667,7 +667,7 @@ test_RTLS_01_09_a_notice_says_it_where_the_channel_suits(void **state)
 		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1, .flags = RTLS };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
 			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = cases[i].links, .mx = cases[i].mx,
@@ -734,7 +734,7 @@ run_route(const struct route_row *r, struct hb_tls_policies words)
 	struct hb_env env = { .id = 1, .flags = r->flags,
 		.sender = hb_span_str(r->sender) };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = hb_span_str(r->route),
+	struct dlv_params order = { .route = hb_span_str(r->route),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
@@ -829,7 +829,7 @@ run_memory(const struct memory_row *r)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
@@ -870,7 +870,7 @@ policy_is_not_waited_for_without_hosts(void **state)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .no_dns = true };
@@ -928,7 +928,7 @@ what_dns_denies_and_a_policy_says(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(denied); i++) {
 		struct hb_conf conf = { .mta_sts = denied[i].mta_sts };
 		const struct hb_conf *now = &conf;
-		struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+		struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 			.domain = HB_SPAN("x.test"), .env = &env,
 			.rcpt = &rcpt, .nrcpt = 1, .conf = &now };
 		struct fake f = { .links = "", .mx = denied[i].mx,
@@ -955,7 +955,7 @@ facts_of_a_dead_connection(void **state)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("smtp://m1.x.test"),
+	struct dlv_params order = { .route = HB_SPAN("smtp://m1.x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "ic" };
@@ -997,7 +997,7 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 	const struct hb_conf *now = &conf;
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 
@@ -1042,7 +1042,7 @@ test_STS_22_29_policy_is_asked_for(void **state)
 		const struct hb_conf *now = &conf;
 		struct hb_env env = { .id = 1 };
 		struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-		struct dlv_order order = {
+		struct dlv_params order = {
 			.route = hb_span_str(cases[i].route),
 			.domain = HB_SPAN("x.test"), .env = &env,
 			.rcpt = &rcpt, .nrcpt = 1, .conf = &now,
@@ -1087,7 +1087,7 @@ explain_looks_at_every_host(void **state)
 		.expires_ms = 5000, .mx = &pattern, .nmx = 1 };
 	struct hb_conf conf = { .mta_sts = true };
 	const struct hb_conf *now = &conf;
-	struct dlv_order order = { .mode = DLV_EXPLAIN_LIVE,
+	struct dlv_params order = { .mode = DLV_EXPLAIN_LIVE,
 		.route = HB_SPAN("mx://x.test"), .domain = HB_SPAN("x.test"),
 		.conf = &now };
 
@@ -1102,7 +1102,7 @@ explain_looks_at_every_host(void **state)
 		assert_int_equal(f.mails, 0);
 		assert_span(hb_buf_span(&f.opened), hosts[i].opened);
 		for (size_t h = 0; h < 2; h++) {
-			const struct dlv_trial *t =
+			const struct dlv_mx_result *t =
 			    dlv_attempt_trial(f.a, h);
 
 			assert_int_equal(t->verdict.action, hosts[i].action[h]);
@@ -1127,7 +1127,7 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 	struct hb_env env = { .id = 1, .flags = RTLS,
 		.sender = HB_SPAN("a@b.test") };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
-	struct dlv_order order = { .route = HB_SPAN("mx://x.test"),
+	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "V+", .policy = &policy, .mx = 'i',
@@ -1183,7 +1183,7 @@ words_that_end_by_a_clock_not_believed(void **state)
 			.level = ends[i].word, .until_ms = ends[i].until_ms };
 		struct hb_conf conf = { .tls_policies = { &word, 1 } };
 		const struct hb_conf *now = &conf;
-		struct dlv_order order = { .mode = DLV_EXPLAIN,
+		struct dlv_params order = { .mode = DLV_EXPLAIN,
 			.route = hb_span_str(ends[i].route),
 			.domain = HB_SPAN("y.test"), .conf = &now };
 		struct fake f = { .links = "", .mx = 'i', .explains = true,
@@ -1213,7 +1213,7 @@ main(void)
 		cmocka_unit_test(test_S_7_a_hop_that_wants_a_login),
 		cmocka_unit_test(test_DANE_18_channels),
 		cmocka_unit_test(
-		    test_RTLS_01_09_a_notice_says_it_where_the_channel_suits),
+		    test_RTLS_01_09_a_dsn_says_it_where_the_channel_suits),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_DANE_17_mandatory_for_a_route),
 		cmocka_unit_test(test_memory_of_downgrades),

@@ -1,8 +1,8 @@
-/* Notices, byte for byte. */
+/* DSNs, byte for byte. */
 #include "tests/unit/unit.h"
 
 #include "common/proto/wire.h"
-#include "queue/manager/dsn.h"
+#include "queue/manager/dsn_text.h"
 
 static const char message[] =
     "Received: from x\r\nMessage-ID: <abc@there>\r\n"
@@ -54,7 +54,7 @@ written(const struct q_dsn *d, uint32_t *flags)
 
 /* DSN-05, DSN-07, DSN-08 */
 static void
-failure_notice_golden(void **state)
+failure_dsn_golden(void **state)
 {
 	static const char want[] =
 	    "Date: Sun, 22 Nov 2026 03:37:10 +0000\r\n"
@@ -188,7 +188,7 @@ delay_warning_says_until_when(void **state)
 /* A policy kept it waiting until its time was over: why, where, since when,
  * and what the sender can do; our own words once only. */
 static void
-expired_notice_says_what_was_waited_for(void **state)
+expired_dsn_says_what_was_waited_for(void **state)
 {
 	static const char want[] =
 	    "  <b@x.example>\r\n"
@@ -302,7 +302,7 @@ long_texts_are_folded(void **state)
 	}
 }
 
-/* F-5: a host without 8BITMIME takes every notice. */
+/* F-5: a host without 8BITMIME takes every DSN. */
 static void
 test_F_5_notices_are_7bit(void **state)
 {
@@ -471,11 +471,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(failure_notice_golden),
+		cmocka_unit_test(failure_dsn_golden),
 		cmocka_unit_test(whole_message_keeps_its_stuffed_dots),
 		cmocka_unit_test(envelope_id_and_original_recipient_are_decoded),
 		cmocka_unit_test(delay_warning_says_until_when),
-		cmocka_unit_test(expired_notice_says_what_was_waited_for),
+		cmocka_unit_test(expired_dsn_says_what_was_waited_for),
 		cmocka_unit_test(status_of_another_class_is_replaced),
 		cmocka_unit_test(remote_text_is_harmless),
 		cmocka_unit_test(long_texts_are_folded),

@@ -13,11 +13,11 @@ enum { BODY = 8 << 20 };
 struct world {
 	struct hb_loop *loop;
 	struct hb_timer *timer;
-	struct dlv_link *asked, *link;
+	struct dlv_connection *asked, *link;
 	struct dlv_txn txn;
 	struct dlv_body body;
 	int peer;
-	enum dlv_link_event last;
+	enum dlv_connection_event last;
 	bool over;
 };
 
@@ -46,7 +46,7 @@ say(struct world *w, const char *text)
 }
 
 static void
-ask(void *ctx, struct dlv_link *l, struct hb_span path)
+ask(void *ctx, struct dlv_connection *l, struct hb_span path)
 {
 	struct world *w = ctx;
 
@@ -55,7 +55,7 @@ ask(void *ctx, struct dlv_link *l, struct hb_span path)
 }
 
 static void
-forget(void *ctx, const struct dlv_link *l)
+forget(void *ctx, const struct dlv_connection *l)
 {
 	(void)ctx;
 	(void)l;
@@ -83,7 +83,7 @@ end_message(struct world *w)
 {
 	int fd = w->body.fd, other;
 
-	dlv_link_release(&w->link, w->last == DLV_LINK_DONE);
+	dlv_connection_release(&w->link, w->last == DLV_LINK_DONE);
 	close(fd);
 	other = file_of('B');
 	assert_int_equal(other, fd);
@@ -91,14 +91,14 @@ end_message(struct world *w)
 }
 
 static void
-on_report(void *ctx, const struct dlv_link_report *r)
+on_report(void *ctx, const struct dlv_connection_report *r)
 {
 	static const struct sts_verdict proceed = { .action = STS_PROCEED };
 	struct world *w = ctx;
 
 	w->last = r->event;
 	if (r->event == DLV_LINK_READY)
-		dlv_link_mail(w->link, &w->txn, &proceed, &w->body);
+		dlv_connection_mail(w->link, &w->txn, &proceed, &w->body);
 	else
 		end_message(w);
 }
@@ -146,7 +146,7 @@ run(const char *last_words, int64_t reply_timeout)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	w.peer = pair[1];
 	dlv_pool_open(pool, &target, &w.link, on_report, &w);
-	dlv_link_endpoint(w.asked, pair[0], 0);
+	dlv_connection_endpoint(w.asked, pair[0], 0);
 	say(&w, "220 x\r\n");
 	say(&w, "250-x\r\n250 PIPELINING\r\n");
 	say(&w, "250 x\r\n250 x\r\n354 x\r\n");
@@ -179,7 +179,7 @@ test_no_reply_before_the_body_is_out(void **state)
 /* --- what a connection may be used for again ---------------------------- */
 
 static void
-on_ready(void *ctx, const struct dlv_link_report *r)
+on_ready(void *ctx, const struct dlv_connection_report *r)
 {
 	struct world *w = ctx;
 
@@ -211,12 +211,12 @@ use(struct world *w, struct dlv_pool *pool, const struct dlv_target *t)
 	reused = w->asked == NULL;
 	if (!reused) {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-		dlv_link_endpoint(w->asked, pair[0], 0);
+		dlv_connection_endpoint(w->asked, pair[0], 0);
 		w->peer = pair[1];
 		get_ready(w);
 	}
 	assert_int_equal(w->last, DLV_LINK_READY);
-	dlv_link_release(&w->link, true);
+	dlv_connection_release(&w->link, true);
 	return reused;
 }
 
@@ -284,12 +284,12 @@ not_used_again_after_a_reload(void **state)
 	w.timer = hb_timer_new(w.loop, stop, &w);
 	dlv_pool_open(pool, &t, &w.link, on_ready, &w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	dlv_link_endpoint(w.asked, pair[0], 0);
+	dlv_connection_endpoint(w.asked, pair[0], 0);
 	w.peer = pair[1];
 	get_ready(&w);
 	assert_int_equal(w.last, DLV_LINK_READY);
 	dlv_pool_reconf(pool, &conf, NULL);
-	dlv_link_release(&w.link, true);
+	dlv_connection_release(&w.link, true);
 	assert_int_equal(dlv_pool_idle(pool), 0);
 	assert_false(use(&w, pool, &t));
 	assert_true(use(&w, pool, &t));
@@ -301,14 +301,14 @@ not_used_again_after_a_reload(void **state)
 /* --- bodies that would end early ---------------------------------------- */
 
 static void
-on_outcome(void *ctx, const struct dlv_link_report *r)
+on_outcome(void *ctx, const struct dlv_connection_report *r)
 {
 	struct world *w = ctx;
 
 	w->last = r->event;
 	w->over = true;
 	if (r->event != DLV_LINK_READY)
-		dlv_link_release(&w->link, r->event == DLV_LINK_DONE);
+		dlv_connection_release(&w->link, r->event == DLV_LINK_DONE);
 }
 
 /* All that the peer gets until it is silent, or the end. */
@@ -355,11 +355,11 @@ send_damaged(const struct dlv_body *body, struct hb_buf *heard)
 	w.timer = hb_timer_new(w.loop, stop, &w);
 	dlv_pool_open(pool, &t, &w.link, on_outcome, &w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	dlv_link_endpoint(w.asked, pair[0], 0);
+	dlv_connection_endpoint(w.asked, pair[0], 0);
 	w.peer = pair[1];
 	get_ready(&w);
 	w.over = false;
-	dlv_link_mail(w.link, &w.txn, &proceed, body);
+	dlv_connection_mail(w.link, &w.txn, &proceed, body);
 	if (!w.over) {
 		say(&w, "250 ok\r\n");
 		say(&w, "250 ok\r\n");

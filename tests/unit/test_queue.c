@@ -796,7 +796,7 @@ queue_is_empty(void)
 	struct q_sched_stats st;
 
 	q_sched_stats(q->sched, &st);
-	return st.messages == 0 && TAILQ_EMPTY(&q->works) &&
+	return st.messages == 0 && TAILQ_EMPTY(&q->jobs) &&
 	    q_spool_count(q->spool) == 0;
 }
 
@@ -805,7 +805,7 @@ job_is_over(void)
 {
 	struct q *q = env.ctx;
 
-	return TAILQ_EMPTY(&q->works);
+	return TAILQ_EMPTY(&q->jobs);
 }
 
 static void
@@ -944,13 +944,13 @@ failure_is_told_to_the_sender_once(void **state)
 	    "Status: 5.1.1\r\nRemote-MTA: dns; mx.example\r\n"
 	    "Diagnostic-Code: smtp; 550 said the remote server\r\n"));
 	assert_non_null(strstr((char *)b->p, "\r\n..dot\r\n"));
-	/* the notice fails too: nobody is told about it */
+	/* the DSN fails too: nobody is told about it */
 	run_until(queue_is_empty);
 	assert_int_equal(w.njobs, 2);
 }
 
 static void
-lifetime_ends_with_a_final_attempt_and_a_notice(void **state)
+lifetime_ends_with_a_final_attempt_and_a_dsn(void **state)
 {
 	struct seen_job *j;
 
@@ -1159,7 +1159,7 @@ failure_recorded_before_a_crash_is_told_after_it(void **state)
 	finish_job(delivery, &w.jobs[0]);
 	finish_job(delivery, &w.jobs[1]);
 	run_until(both_acknowledged);
-	queue_down(); /* the notice may be made by now, it is not delivered */
+	queue_down(); /* the DSN may be made by now, it is not delivered */
 	w.mute = false;
 	w.result = HB_RESULT_OK;
 	w.njobs = 0;
@@ -1261,7 +1261,7 @@ test_E_3_a_copy_that_waits_counts(void **state)
 	wait_job(1);
 	w.mute_for = NULL;
 	q = env.ctx;
-	q_hot_drop(q, q_sched_find(q->sched, next_id));
+	q_envelope_drop(q, q_sched_find(q->sched, next_id));
 	hb_peer_free(&router);
 	run_until(router_is_gone);
 	router = link_peer(HB_ROLE_ROUTER);
@@ -1854,7 +1854,7 @@ test_A_1_what_is_no_drop_is_set_aside(void **state)
 	hb_buf_free(&b);
 }
 
-/* Each file comes at the moment the one before it is gone: its notice meets
+/* Each file comes at the moment the one before it is gone: its DSN meets
  * the step that the end of that one asked for. */
 static struct hb_buf next_drop;
 static unsigned n_drops;
@@ -2050,11 +2050,11 @@ test_RTLS_02_10_copies_keep_the_tag(void **state)
 
 /* Tagged, and the headers alone, whatever the sender said. */
 static void
-check_notice(struct seen_job *j)
+check_dsn(struct seen_job *j)
 {
 	assert_string_equal(j->sender, "");
 	assert_int_equal(j->flags & TAGS, HB_ENV_REQUIRETLS);
-	assert_true((j->flags & HB_ENV_NOTICE) != 0);
+	assert_true((j->flags & HB_ENV_DSN) != 0);
 	hb_buf_add(&j->body, hb_span("", 1));
 	assert_non_null(strstr((char *)j->body.p, "text/rfc822-headers"));
 	assert_non_null(strstr((char *)j->body.p, "\r\nSubject: test\r\n"));
@@ -2062,7 +2062,7 @@ check_notice(struct seen_job *j)
 }
 
 static void
-test_RTLS_09_failure_notice(void **state)
+test_RTLS_09_failure_dsn(void **state)
 {
 	(void)state;
 	w.flags = HB_ENV_REQUIRETLS;
@@ -2072,7 +2072,7 @@ test_RTLS_09_failure_notice(void **state)
 	w.own_word = true;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
-	check_notice(wait_job(2));
+	check_dsn(wait_job(2));
 	assert_non_null(strstr((char *)w.jobs[1].body.p, "Status: 5.7.30\r\n"));
 	assert_non_null(strstr((char *)w.jobs[1].body.p,
 	    "X-Hauberk-Reason: requiretls-missing\r\n"));
@@ -2080,7 +2080,7 @@ test_RTLS_09_failure_notice(void **state)
 }
 
 static void
-test_RTLS_09_delay_notice(void **state)
+test_RTLS_09_delay_dsn(void **state)
 {
 	struct seen_job *j;
 
@@ -2093,7 +2093,7 @@ test_RTLS_09_delay_notice(void **state)
 	w.mute = true;
 	advance(4 * 3600 * 1000 + 1000);
 	j = wait_job(3); /* the retry, and the warning */
-	check_notice(j->sender[0] != 0 ? &w.jobs[1] : j);
+	check_dsn(j->sender[0] != 0 ? &w.jobs[1] : j);
 }
 
 /* The lifetime ends while it waits for a channel: that is why. */
@@ -2245,7 +2245,7 @@ main(void)
 		T(wrong_checksum_is_refused),
 		T(deferred_message_is_tried_again),
 		T(failure_is_told_to_the_sender_once),
-		T(lifetime_ends_with_a_final_attempt_and_a_notice),
+		T(lifetime_ends_with_a_final_attempt_and_a_dsn),
 		T(lifetime_over_during_an_attempt_brings_a_final_one),
 		T(delay_is_told_after_delay_warning),
 		T(lost_worker_loses_no_job),
@@ -2284,8 +2284,8 @@ main(void)
 		T(test_RTLS_02_07_tags_of_a_dropped_message),
 		T(test_RTLS_02_tags_outlive_a_restart),
 		T(test_RTLS_02_10_copies_keep_the_tag),
-		T(test_RTLS_09_failure_notice),
-		T(test_RTLS_09_delay_notice),
+		T(test_RTLS_09_failure_dsn),
+		T(test_RTLS_09_delay_dsn),
 		T(test_RTLS_05_lifetime_over_keeps_the_word_on_tls),
 		T(test_RTLS_02_operator_sees_the_tag),
 		T(test_S_30_a_mistake_of_the_operators_waits),

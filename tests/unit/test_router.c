@@ -12,7 +12,7 @@
 #include "queue/router/lookup.h"
 #include "queue/router/unread.h"
 #include "queue/router/usual.h"
-#include "queue/router/walk.h"
+#include "queue/router/expansion.h"
 
 static struct hb_conf *
 conf_of(const char *text)
@@ -170,9 +170,9 @@ op_part(void *ctx, const struct rt_item *items, size_t n)
 	return true;
 }
 
-static const struct rt_walk_ops ops = { op_alias, op_user, op_include,
+static const struct rt_expansion_ops ops = { op_alias, op_user, op_include,
 	on_done, op_later, NULL };
-static const struct rt_walk_ops part_ops = { op_alias, op_user, op_include,
+static const struct rt_expansion_ops part_ops = { op_alias, op_user, op_include,
 	on_done, op_later, op_part };
 
 static void
@@ -262,7 +262,7 @@ walks(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(&now, hb_span_str(rows[i].in), &ops, &w);
+		rt_expansion(&now, hb_span_str(rows[i].in), &ops, &w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strncmp((char *)w.got.p, rows[i].want,
 			strlen(rows[i].want)) != 0)
@@ -296,7 +296,7 @@ run_walks(struct hb_conf *c, const struct pair *map,
 	for (size_t i = 0; i < n; i++) {
 		struct world w = { map, users, .got = HB_BUF_INIT(0) };
 
-		rt_walk(&now, hb_span_str(rows[i][0]), &ops, &w);
+		rt_expansion(&now, hb_span_str(rows[i][0]), &ops, &w);
 		run_turns(&w);
 		hb_buf_add(&w.got, hb_span("", 1));
 		if (strcmp((char *)w.got.p, rows[i][1]) != 0)
@@ -513,7 +513,7 @@ test_F_10_long_names(void **state)
 	name[HB_MAX_PATH - 2 - strlen("@site.test")] = '\0';
 	snprintf(owner, sizeof(owner), "owner-%s", name);
 	snprintf(in, sizeof(in), "%s@site.test", name);
-	rt_walk(&now, hb_span_str(in), &ops, &w);
+	rt_expansion(&now, hb_span_str(in), &ops, &w);
 	assert_span(hb_buf_span(&w.got), "ann@site.test>local:ann;=ok 2.1.5");
 	hb_buf_free(&w.got);
 	hb_conf_free(&c);
@@ -529,7 +529,7 @@ port_of_a_literal(void **state)
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
-	rt_walk(&now, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
+	rt_expansion(&now, HB_SPAN("x@[192.0.2.1]"), &ops, &w);
 	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
 	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
 	hb_buf_free(&w.got);
@@ -545,7 +545,7 @@ a_walk_waits_for_an_answer(void **state)
 		.async = true };
 
 	(void)state;
-	rt_walk(&now, HB_SPAN("root@site.test"), &ops, &w);
+	rt_expansion(&now, HB_SPAN("root@site.test"), &ops, &w);
 	assert_int_equal(w.got.n, 0);
 	w.cb(w.cb_ctx, w.found);
 	assert_span(hb_buf_span(&w.got),
@@ -563,7 +563,7 @@ test_A_2_a_long_walk_gives_way(void **state)
 		.many = HB_MAX_ALIAS_TARGETS };
 
 	(void)state;
-	rt_walk(&now, HB_SPAN("many@site.test"), &part_ops, &w);
+	rt_expansion(&now, HB_SPAN("many@site.test"), &part_ops, &w);
 	run_turns(&w);
 	assert_span(hb_buf_span(&w.got), "=ok 2.1.5");
 	assert_int_equal(w.items, HB_MAX_ALIAS_TARGETS);
@@ -572,7 +572,7 @@ test_A_2_a_long_walk_gives_way(void **state)
 	assert_true(w.parts > HB_MAX_ALIAS_TARGETS / 1000);
 	hb_buf_clear(&w.got);
 	w.many++;
-	rt_walk(&now, HB_SPAN("many@site.test"), &part_ops, &w);
+	rt_expansion(&now, HB_SPAN("many@site.test"), &part_ops, &w);
 	run_turns(&w);
 	assert_span(hb_buf_span(&w.got), "=defer 4.4.6");
 	hb_buf_free(&w.got);
@@ -597,14 +597,14 @@ count_owned(void *ctx, const struct rt_item *items, size_t n,
 static void
 test_S_22_broken_lines_are_the_owners(void **state)
 {
-	static const struct rt_walk_ops count_ops = { op_alias, op_user,
+	static const struct rt_expansion_ops count_ops = { op_alias, op_user,
 		op_include, count_owned, op_later, NULL };
 	struct hb_conf *c = conf_of("domain site.test\n");
 	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
 	(void)state;
-	rt_walk(&now, HB_SPAN("broken@site.test"), &count_ops, &w);
+	rt_expansion(&now, HB_SPAN("broken@site.test"), &count_ops, &w);
 	run_turns(&w);
 	assert_int_equal(owned, 8);
 	hb_conf_free(&c);
@@ -641,7 +641,7 @@ test_E_2_A_2_a_long_list_in_a_list_has_its_owner(void **state)
 		{ "owner-friends", "v2" },
 		{ NULL, NULL },
 	};
-	static const struct rt_walk_ops owner_ops = { op_alias, op_user,
+	static const struct rt_expansion_ops owner_ops = { op_alias, op_user,
 		op_include, count_owners, op_later, NULL };
 	struct hb_conf *c = conf_of("domain site.test\n");
 	const struct hb_conf *now = c;
@@ -649,7 +649,7 @@ test_E_2_A_2_a_long_list_in_a_list_has_its_owner(void **state)
 
 	(void)state;
 	files_read = 0;
-	rt_walk(&now, HB_SPAN("nest@site.test"), &owner_ops, &w);
+	rt_expansion(&now, HB_SPAN("nest@site.test"), &owner_ops, &w);
 	run_turns(&w);
 	assert_int_equal(files_read, 2);
 	assert_int_equal(w.items, 1003);
@@ -670,7 +670,7 @@ a_walk_outlives_its_configuration(void **state)
 		.async = true };
 
 	(void)state;
-	rt_walk(&now, HB_SPAN("ann@site.test"), &ops, &w);
+	rt_expansion(&now, HB_SPAN("ann@site.test"), &ops, &w);
 	assert_int_equal(w.got.n, 0);
 	hb_conf_free(&c);
 	now = c = conf_of("domain site.test\ndeliver lmtp lmtp:/run/lmtp\n");

@@ -59,10 +59,10 @@ teardown(void **state)
 	return 0;
 }
 
-static struct q_msg *
+static struct sched_msg *
 add(uint64_t id, unsigned nrcpt)
 {
-	struct q_msg *m = q_sched_add(s, id, now, 1000, 0);
+	struct sched_msg *m = q_sched_add(s, id, now, 1000, 0);
 
 	for (unsigned i = 0; i < nrcpt; i++)
 		q_sched_rcpt(s, m, i, now);
@@ -70,7 +70,7 @@ add(uint64_t id, unsigned nrcpt)
 }
 
 static void
-route(struct q_rcpt *r, const char *text)
+route(struct sched_rcpt *r, const char *text)
 {
 	struct q_route to = {
 		.key = hb_span_str(text),
@@ -97,7 +97,7 @@ next(const char *to)
 	}
 }
 
-static struct q_batch *
+static struct sched_job *
 next_job(const char *to)
 {
 	struct q_act act = next(to);
@@ -106,7 +106,7 @@ next_job(const char *to)
 }
 
 /* The job that is due. */
-static struct q_batch *
+static struct sched_job *
 due_job(const char *to)
 {
 	struct q_act act = next(to);
@@ -127,9 +127,9 @@ static const struct hb_outcome down = {
 };
 
 static void
-end_ok(struct q_batch *job)
+end_ok(struct sched_job *job)
 {
-	struct q_msg *m = job->msg;
+	struct sched_msg *m = job->msg;
 
 	for (size_t i = 0; i < job->n; i++)
 		if (job->rcpts[i] != NULL)
@@ -142,7 +142,7 @@ end_ok(struct q_batch *job)
 }
 
 static void
-end_defer(struct q_batch *job)
+end_defer(struct sched_job *job)
 {
 	q_sched_reached(s, job, false);
 	for (size_t i = 0; i < job->n; i++)
@@ -155,7 +155,7 @@ end_defer(struct q_batch *job)
 }
 
 static int64_t
-end_unreachable(struct q_batch *job)
+end_unreachable(struct sched_job *job)
 {
 	int64_t end = q_sched_unreachable(s, job, &down, now);
 
@@ -195,10 +195,10 @@ test_F_23_backoff_doubles_and_is_never_early(void **state)
 static void
 five_days_of_retries_end_with_a_final_attempt(void **state)
 {
-	struct q_msg *m = add(1, 1);
+	struct sched_msg *m = add(1, 1);
 	int64_t from = now;
 	unsigned attempts = 0;
-	struct q_batch *job;
+	struct sched_job *job;
 
 	(void)state;
 	for (;;) {
@@ -218,14 +218,14 @@ five_days_of_retries_end_with_a_final_attempt(void **state)
 	q_sched_fail(s, job->rcpts[0], &refused, now);
 	q_sched_job_end(s, job);
 	free(job);
-	assert_int_equal(next("mx://a").kind, Q_ACT_NOTICE);
+	assert_int_equal(next("mx://a").kind, Q_ACT_DSN);
 }
 
 static void
 recipients_of_a_message_travel_together_a_hundred_at_most(void **state)
 {
-	struct q_msg *m = add(1, 250);
-	struct q_batch *a = next_job("mx://a"), *b = next_job("mx://a"),
+	struct sched_msg *m = add(1, 250);
+	struct sched_job *a = next_job("mx://a"), *b = next_job("mx://a"),
 		     *c = next_job("mx://a");
 
 	(void)state;
@@ -257,7 +257,7 @@ no_destination_starves_another(void **state)
 		route(act.rcpt, act.msg->id < 40 ? "lmtp:a" : "lmtp:b");
 	}
 	for (int i = 0; i < 2; i++) {
-		struct hb_span to = q_dest_route(act.job->dest);
+		struct hb_span to = sched_dest_route(act.job->dest);
 
 		seen_b += to.p[to.n - 1] == 'b';
 		end_ok(act.job);
@@ -272,7 +272,7 @@ no_destination_starves_another(void **state)
 }
 
 static unsigned
-jobs_in_flight(struct q_batch **v, unsigned max, const char *to)
+jobs_in_flight(struct sched_job **v, unsigned max, const char *to)
 {
 	unsigned n = 0;
 
@@ -284,7 +284,7 @@ jobs_in_flight(struct q_batch **v, unsigned max, const char *to)
 static void
 window_grows_on_success_and_halves_on_trouble(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	unsigned n;
 
 	(void)state;
@@ -311,7 +311,7 @@ window_grows_on_success_and_halves_on_trouble(void **state)
 static void
 unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	struct hb_outcome o;
 	int64_t end;
 	unsigned n;
@@ -350,7 +350,7 @@ static void
 host_memory_bounds_how_long_a_destination_is_left_alone(void **state)
 {
 	struct q_sched_conf c = conf();
-	struct q_batch *job;
+	struct sched_job *job;
 
 	(void)state;
 	c.host_memory_ms = MIN;
@@ -376,7 +376,7 @@ host_memory_bounds_how_long_a_destination_is_left_alone(void **state)
 static void
 lifetime_ends_behind_an_unreachable_destination_too(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	unsigned n;
 
 	(void)state;
@@ -395,17 +395,17 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 }
 
 static void
-flush(struct q_msg *m)
+flush(struct sched_msg *m)
 {
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 		q_sched_flush(s, r, now);
 }
 
 static void
 flush_tries_each_that_waits_now(void **state)
 {
-	struct q_batch *v[20];
-	struct q_msg *a = add(1, 1), *b = add(2, 1), *c;
+	struct sched_job *v[20];
+	struct sched_msg *a = add(1, 1), *b = add(2, 1), *c;
 
 	(void)state;
 	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
@@ -431,8 +431,8 @@ flush_tries_each_that_waits_now(void **state)
 static void
 held_message_waits_for_release(void **state)
 {
-	struct q_msg *m = add(1, 2);
-	struct q_batch *job;
+	struct sched_msg *m = add(1, 2);
+	struct sched_job *job;
 
 	(void)state;
 	q_sched_hold(s, m);
@@ -449,11 +449,11 @@ held_message_waits_for_release(void **state)
 }
 
 static void
-one_notice_for_all_that_failed_together(void **state)
+one_dsn_for_all_that_failed_together(void **state)
 {
-	struct q_msg *m = add(1, 3);
+	struct sched_msg *m = add(1, 3);
 	struct q_act act;
-	struct q_rcpt *out[8];
+	struct sched_rcpt *out[8];
 
 	(void)state;
 	for (int i = 0; i < 2; i++) {
@@ -465,12 +465,12 @@ one_notice_for_all_that_failed_together(void **state)
 	assert_int_equal(act.kind, Q_ACT_ASK);
 	q_sched_defer(s, act.rcpt, &refused, now + MIN);
 	q_sched_next(s, now, &act);
-	assert_int_equal(act.kind, Q_ACT_NOTICE);
+	assert_int_equal(act.kind, Q_ACT_DSN);
 	assert_int_equal(q_sched_take_failed(s, m, out, 8), 2);
-	q_sched_notice_again(s, out[0], now + SEC);
+	q_sched_dsn_again(s, out[0], now + SEC);
 	q_sched_done(s, out[1]);
 	q_sched_next(s, now, &act);
-	assert_int_equal(act.kind, Q_ACT_NOTICE);
+	assert_int_equal(act.kind, Q_ACT_DSN);
 	assert_int_equal(q_sched_take_failed(s, m, out, 8), 1);
 	q_sched_done(s, out[0]);
 	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
@@ -478,7 +478,7 @@ one_notice_for_all_that_failed_together(void **state)
 }
 
 static void
-notice_does_not_wait_long_for_others(void **state)
+dsn_does_not_wait_long_for_others(void **state)
 {
 	struct q_act act;
 
@@ -489,9 +489,9 @@ notice_does_not_wait_long_for_others(void **state)
 	q_sched_next(s, now, &act); /* asked, never answered */
 	assert_int_equal(act.kind, Q_ACT_ASK);
 	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
-	assert_int_equal(q_sched_wake(s), now + Q_NOTICE_WAIT_MS);
-	now += Q_NOTICE_WAIT_MS;
-	assert_int_equal(next("mx://a").kind, Q_ACT_NOTICE);
+	assert_int_equal(q_sched_wake(s), now + Q_DSN_WAIT_MS);
+	now += Q_DSN_WAIT_MS;
+	assert_int_equal(next("mx://a").kind, Q_ACT_DSN);
 }
 
 static void
@@ -523,7 +523,7 @@ delay_is_told_once(void **state)
 static void
 jobs_of_a_domain_stay_with_one_worker(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	unsigned n;
 
 	(void)state;
@@ -541,7 +541,7 @@ jobs_of_a_domain_stay_with_one_worker(void **state)
 static void
 a_busy_smarthost_spills_to_other_workers(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	unsigned n, at[3] = { 0 };
 
 	(void)state;
@@ -563,12 +563,12 @@ a_busy_smarthost_spills_to_other_workers(void **state)
 static void
 bytes_on_their_way_to_a_worker_are_bounded(void **state)
 {
-	struct q_batch *v[20];
+	struct sched_job *v[20];
 	unsigned n;
 
 	(void)state;
 	for (uint64_t id = 1; id <= 5; id++) {
-		struct q_msg *m = q_sched_add(s, id, now,
+		struct sched_msg *m = q_sched_add(s, id, now,
 		    Q_WORKER_BYTES / 2, 0);
 
 		q_sched_rcpt(s, m, 0, now);
@@ -585,7 +585,7 @@ bytes_on_their_way_to_a_worker_are_bounded(void **state)
 
 /* Starts jobs to domains of their own, up to MOST; how many could be. */
 static unsigned
-fill_worker(struct q_batch **v, unsigned most, const char *kind)
+fill_worker(struct sched_job **v, unsigned most, const char *kind)
 {
 	static uint64_t id;
 	unsigned n = 0;
@@ -606,7 +606,7 @@ fill_worker(struct q_batch **v, unsigned most, const char *kind)
 static void
 makes_place(const char *kind, const char *to, unsigned young, unsigned most)
 {
-	static struct q_batch *v[Q_WORKER_MOST + 1];
+	static struct sched_job *v[Q_WORKER_MOST + 1];
 	struct q_sched_conf c = conf();
 	unsigned n, more;
 
@@ -651,7 +651,7 @@ static void
 nothing_goes_to_what_is_down(void **state)
 {
 	struct q_act act;
-	struct q_batch *job;
+	struct sched_job *job;
 
 	(void)state;
 	q_sched_router(s, false);
@@ -672,8 +672,8 @@ nothing_goes_to_what_is_down(void **state)
 static void
 claimed_recipients_are_not_tried_twice(void **state)
 {
-	struct q_msg *m = add(1, 2);
-	struct q_batch *claim = q_sched_claim(s, 1, 77), *job;
+	struct sched_msg *m = add(1, 2);
+	struct sched_job *claim = q_sched_claim(s, 1, 77), *job;
 
 	(void)state;
 	assert_true(q_sched_claim_rcpt(s, claim, m->rcpts));
@@ -690,8 +690,8 @@ claimed_recipients_are_not_tried_twice(void **state)
 static void
 removed_message_leaves_its_jobs(void **state)
 {
-	struct q_msg *m = add(1, 1);
-	struct q_batch *job = next_job("mx://a");
+	struct sched_msg *m = add(1, 1);
+	struct sched_job *job = next_job("mx://a");
 
 	(void)state;
 	q_sched_forget(s, m);
@@ -707,7 +707,7 @@ walk_survives_changes(void **state)
 {
 	uint32_t cursor = 0;
 	unsigned n = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	(void)state;
 	for (uint64_t id = 1; id <= 2000; id++)
@@ -779,9 +779,9 @@ a_start_brings_far_times_back(void **state)
 {
 	(void)state;
 	for (int anew = 0; anew <= 1; anew++) {
-		struct q_msg *m = add((uint64_t)anew + 1, 1);
+		struct sched_msg *m = add((uint64_t)anew + 1, 1);
 		const struct hb_outcome o = { .result = HB_RESULT_DEFER };
-		struct q_batch *job;
+		struct sched_job *job;
 		int64_t wake;
 
 		m->arrived_ms = now + 300 * (int64_t)DAY;
@@ -888,8 +888,8 @@ test_A_2_one_of_many_recipients_costs_as_one_of_few(void **state)
 {
 	enum { N = 200000, BATCH = 500 };
 	static const struct hb_outcome no = { .result = HB_RESULT_FAIL };
-	struct q_msg *m = add(1, N);
-	struct q_rcpt *out[BATCH];
+	struct sched_msg *m = add(1, N);
+	struct sched_rcpt *out[BATCH];
 	uint32_t last = 0;
 	size_t n;
 
@@ -921,9 +921,9 @@ recipients_are_walked_in_order_of_their_numbers(void **state)
 
 	(void)state;
 	for (unsigned n = 3; n < 100; n += 40) {
-		struct q_msg *m = add(n, n);
+		struct sched_msg *m = add(n, n);
 		uint32_t at = 0;
-		struct q_rcpt *r;
+		struct sched_rcpt *r;
 
 		q_sched_fail(s, q_sched_find_rcpt(m, 1), &no, now);
 		q_sched_done(s, q_sched_find_rcpt(m, 0));
@@ -948,8 +948,8 @@ main(void)
 		T(lifetime_ends_behind_an_unreachable_destination_too),
 		T(flush_tries_each_that_waits_now),
 		T(held_message_waits_for_release),
-		T(one_notice_for_all_that_failed_together),
-		T(notice_does_not_wait_long_for_others),
+		T(one_dsn_for_all_that_failed_together),
+		T(dsn_does_not_wait_long_for_others),
 		T(delay_is_told_once),
 		T(a_start_brings_far_times_back),
 		T(queue_time_goes_on_where_it_was),

@@ -32,7 +32,7 @@ static struct {
 	int64_t now;
 	uint64_t last_id;
 	struct running {
-		struct q_batch *job;
+		struct sched_job *job;
 		int64_t until;
 	} jobs[JOBS];
 	size_t njobs;
@@ -70,7 +70,7 @@ any_conf(void)
 /* What the scheduler wants done. */
 
 static void
-begin_job(struct q_batch *job)
+begin_job(struct sched_job *job)
 {
 	int64_t ms =
 	    w.kind || chance(80) ? 1 + roll(3 * SEC) : 1 + roll(20 * MINUTE);
@@ -83,7 +83,7 @@ begin_job(struct q_batch *job)
 }
 
 static void
-begin_ask(const struct q_rcpt *r)
+begin_ask(const struct sched_rcpt *r)
 {
 	if (!w.router || w.nasks == Q_MAX_ASKS)
 		lost("a question that nobody can answer");
@@ -92,16 +92,16 @@ begin_ask(const struct q_rcpt *r)
 }
 
 static void
-forget_if_empty(struct q_msg *m)
+forget_if_empty(struct sched_msg *m)
 {
 	if (m->live == 0)
 		q_sched_forget(w.s, m);
 }
 
 static void
-make_notice(struct q_msg *m)
+make_dsn(struct sched_msg *m)
 {
-	struct q_rcpt *failed[64];
+	struct sched_rcpt *failed[64];
 	size_t n = q_sched_take_failed(w.s, m, failed, HB_ARRAY_LEN(failed));
 	bool kept = w.kind || chance(80);
 
@@ -109,7 +109,7 @@ make_notice(struct q_msg *m)
 		if (kept)
 			q_sched_done(w.s, failed[i]);
 		else
-			q_sched_notice_again(w.s, failed[i], w.now + SEC);
+			q_sched_dsn_again(w.s, failed[i], w.now + SEC);
 	noticed += kept;
 	forget_if_empty(m);
 }
@@ -131,8 +131,8 @@ run(void)
 		case Q_ACT_JOB:
 			begin_job(act.job);
 			break;
-		case Q_ACT_NOTICE:
-			make_notice(act.msg);
+		case Q_ACT_DSN:
+			make_dsn(act.msg);
 			break;
 		case Q_ACT_WARN:
 			break;
@@ -150,7 +150,8 @@ static const struct hb_outcome later = { .result = HB_RESULT_DEFER,
 enum ending { DONE, DEFER, FAIL, UNREACHABLE, ENDINGS };
 
 static void
-end_rcpt(struct q_batch *job, struct q_rcpt *r, enum ending how, int64_t line)
+end_rcpt(
+    struct sched_job *job, struct sched_rcpt *r, enum ending how, int64_t line)
 {
 	if (how == DONE) {
 		sent++;
@@ -169,8 +170,8 @@ end_rcpt(struct q_batch *job, struct q_rcpt *r, enum ending how, int64_t line)
 static void
 end_job(size_t i, enum ending how)
 {
-	struct q_batch *job = w.jobs[i].job;
-	struct q_msg *m = job->msg;
+	struct sched_job *job = w.jobs[i].job;
+	struct sched_msg *m = job->msg;
 	int64_t line = 0;
 
 	w.jobs[i] = w.jobs[--w.njobs];
@@ -193,8 +194,8 @@ answer(size_t i)
 	static const char *const routes[] = { "a", "b", "c", "d", "lx", "ly",
 		"s" };
 	struct asked a = w.asks[i];
-	struct q_msg *m = q_sched_find(w.s, a.id);
-	struct q_rcpt *r = m != NULL ? q_sched_find_rcpt(m, a.idx) : NULL;
+	struct sched_msg *m = q_sched_find(w.s, a.id);
+	struct sched_rcpt *r = m != NULL ? q_sched_find_rcpt(m, a.idx) : NULL;
 	const char *text = routes[roll(HB_ARRAY_LEN(routes))];
 	struct q_route to = { .key = hb_span_str(text),
 		.route_n = strlen(text),
@@ -219,8 +220,8 @@ lose_router(void)
 	w.router = false;
 	q_sched_router(w.s, false);
 	for (size_t i = 0; i < w.nasks; i++) {
-		struct q_msg *m = q_sched_find(w.s, w.asks[i].id);
-		struct q_rcpt *r =
+		struct sched_msg *m = q_sched_find(w.s, w.asks[i].id);
+		struct sched_rcpt *r =
 		    m != NULL ? q_sched_find_rcpt(m, w.asks[i].idx) : NULL;
 
 		if (r != NULL && r->state == Q_ASKED)
@@ -253,7 +254,7 @@ all_up(void)
 static void
 accept_mail(void)
 {
-	struct q_msg *m;
+	struct sched_msg *m;
 	uint32_t n = chance(90) ? 1 + roll(3) : 50 + roll(150);
 
 	m = q_sched_add(w.s, ++w.last_id, w.now, roll(1 << 20),
@@ -262,7 +263,7 @@ accept_mail(void)
 		q_sched_rcpt(w.s, m, i, w.now);
 }
 
-static struct q_msg *
+static struct sched_msg *
 any_msg(void)
 {
 	uint32_t cursor = w.s->msgs.used > 0 ? roll(w.s->msgs.used) : 0;
@@ -271,16 +272,16 @@ any_msg(void)
 }
 
 static void
-flush(struct q_msg *m)
+flush(struct sched_msg *m)
 {
-	for (struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
 		q_sched_flush(w.s, r, w.now);
 }
 
 static void
 operate(void)
 {
-	struct q_msg *m = any_msg();
+	struct sched_msg *m = any_msg();
 	unsigned what = roll(5);
 
 	if (m == NULL)
@@ -329,9 +330,9 @@ has_room(unsigned i)
 }
 
 static void
-check_ready(const struct q_rcpt *r, int64_t wake)
+check_ready(const struct sched_rcpt *r, int64_t wake)
 {
-	const struct q_dest *d = r->dest;
+	const struct sched_dest *d = r->dest;
 	unsigned most = d->local       ? Q_LOCAL_WINDOW
 			: d->fails > 0 ? 1
 				       : d->window;
@@ -347,7 +348,7 @@ check_ready(const struct q_rcpt *r, int64_t wake)
 }
 
 static void
-check_rcpt(const struct q_rcpt *r, int64_t wake)
+check_rcpt(const struct sched_rcpt *r, int64_t wake)
 {
 	switch ((enum q_state)r->state) {
 	case Q_NEW:
@@ -365,7 +366,7 @@ check_rcpt(const struct q_rcpt *r, int64_t wake)
 		if (r->node.pos == 0 || wake > r->node.key)
 			lost("a notice is not seen to");
 		break;
-	case Q_NOTICE:
+	case Q_DSN:
 		lost("a notice was forgotten");
 	case Q_ASKED:
 	case Q_ACTIVE:
@@ -377,11 +378,11 @@ check_rcpt(const struct q_rcpt *r, int64_t wake)
 
 /* Of many that failed one stands for all. */
 static void
-check_msg(const struct q_msg *m, int64_t wake)
+check_msg(const struct sched_msg *m, int64_t wake)
 {
 	bool failed = false, seen = false;
 
-	for (const struct q_rcpt *r = m->rcpts; r != NULL; r = r->mnext) {
+	for (const struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext) {
 		if (r->state != Q_FAILED) {
 			check_rcpt(r, wake);
 			continue;
@@ -398,7 +399,7 @@ check(void)
 {
 	int64_t wake = q_sched_wake(w.s);
 	uint32_t cursor = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	if (wake <= w.now)
 		lost("it would spin");
@@ -452,7 +453,7 @@ static void
 release_all(void)
 {
 	uint32_t cursor = 0;
-	struct q_msg *m;
+	struct sched_msg *m;
 
 	while ((m = q_sched_walk(w.s, &cursor)) != NULL)
 		q_sched_release(w.s, m, w.now);

@@ -9,61 +9,61 @@
 #include "common/base/err.h"
 
 void
-q_hot_drop(struct q *q, struct q_msg *m)
+q_envelope_drop(struct q *q, struct sched_msg *m)
 {
-	struct q_hot *h = m->user;
+	struct q_envelope *h = m->user;
 	struct hb_arena *a;
 
 	if (h == NULL)
 		return;
 	m->user = NULL;
-	TAILQ_REMOVE(&q->hots, h, link);
-	q->nhots--;
+	TAILQ_REMOVE(&q->envelopes, h, link);
+	q->nenvelopes--;
 	q_places_free(&h->places);
 	a = h->arena;
 	hb_arena_free(&a);
 }
 
 void
-q_hot_put(struct q *q, struct q_msg *m, struct hb_arena *arena,
+q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n)
 {
-	struct q_hot *h = hb_arena_alloc(arena, sizeof(*h));
+	struct q_envelope *h = hb_arena_alloc(arena, sizeof(*h));
 
-	if (q->nhots >= Q_HOT_MAX)
-		q_hot_drop(q, TAILQ_FIRST(&q->hots)->msg);
-	*h = (struct q_hot){ .msg = m, .arena = arena, .env = *env,
+	if (q->nenvelopes >= Q_ENVELOPES_MAX)
+		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
+	*h = (struct q_envelope){ .msg = m, .arena = arena, .env = *env,
 		.rcpts = rcpts, .n = n, .room = n };
 	m->user = h;
-	TAILQ_INSERT_TAIL(&q->hots, h, link);
-	q->nhots++;
+	TAILQ_INSERT_TAIL(&q->envelopes, h, link);
+	q->nenvelopes++;
 }
 
 /* Recipients under way know where they go; the spool does not. */
 static void
-add_routes(struct q_hot *h)
+add_routes(struct q_envelope *h)
 {
-	for (struct q_rcpt *r = h->msg->rcpts; r != NULL; r = r->mnext) {
+	for (struct sched_rcpt *r = h->msg->rcpts; r != NULL; r = r->mnext) {
 		struct hb_rcpt *rcpt =
-		    r->dest != NULL ? q_hot_rcpt(h, r->idx) : NULL;
+		    r->dest != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 
 		if (rcpt != NULL && rcpt->route.n == 0)
 			rcpt->route = hb_arena_span(h->arena,
-			    q_dest_route(r->dest));
+			    sched_dest_route(r->dest));
 	}
 }
 
 /* What is used stays longest. */
-static struct q_hot *
-used(struct q *q, struct q_hot *h)
+static struct q_envelope *
+used(struct q *q, struct q_envelope *h)
 {
-	TAILQ_REMOVE(&q->hots, h, link);
-	TAILQ_INSERT_TAIL(&q->hots, h, link);
+	TAILQ_REMOVE(&q->envelopes, h, link);
+	TAILQ_INSERT_TAIL(&q->envelopes, h, link);
 	return h;
 }
 
-struct q_hot *
-q_hot_get(struct q *q, struct q_msg *m)
+struct q_envelope *
+q_envelope_get(struct q *q, struct sched_msg *m)
 {
 	struct hb_arena *a;
 	struct hb_env env;
@@ -76,7 +76,7 @@ q_hot_get(struct q *q, struct q_msg *m)
 	a = hb_arena_new();
 	err = q_spool_load(q->spool, m->id, a, &env, &rcpts, &n);
 	if (err == 0) {
-		q_hot_put(q, m, a, &env, rcpts, n);
+		q_envelope_put(q, m, a, &env, rcpts, n);
 		add_routes(m->user);
 		return m->user;
 	}
@@ -88,7 +88,7 @@ q_hot_get(struct q *q, struct q_msg *m)
 }
 
 struct hb_rcpt *
-q_hot_rcpt(const struct q_hot *h, uint32_t idx)
+q_envelope_rcpt(const struct q_envelope *h, uint32_t idx)
 {
 	const struct hb_rcpt *r = hb_rcpt_find(h->rcpts, h->n, idx);
 
@@ -96,7 +96,7 @@ q_hot_rcpt(const struct q_hot *h, uint32_t idx)
 }
 
 static void
-grow(struct q_hot *h)
+grow(struct q_envelope *h)
 {
 	struct hb_rcpt *v;
 
@@ -108,7 +108,7 @@ grow(struct q_hot *h)
 }
 
 void
-q_hot_add(struct q_hot *h, const struct hb_rcpt *r)
+q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r)
 {
 	struct hb_rcpt *mine;
 
@@ -121,11 +121,11 @@ q_hot_add(struct q_hot *h, const struct hb_rcpt *r)
 	mine->original = hb_arena_span(h->arena, r->original);
 	mine->owner = hb_arena_span(h->arena, r->owner);
 	mine->route = HB_SPAN_NONE;
-	q_hot_routed(h, mine, r->route);
+	q_envelope_routed(h, mine, r->route);
 }
 
 void
-q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route)
+q_envelope_routed(struct q_envelope *h, struct hb_rcpt *r, struct hb_span route)
 {
 	if (!hb_span_eq(r->route, route))
 		r->route = hb_arena_span(h->arena, route);
@@ -135,7 +135,7 @@ q_hot_routed(struct q_hot *h, struct hb_rcpt *r, struct hb_span route)
 
 /* Most messages have one recipient, and need none of this. */
 static void
-make_places(struct q *q, struct q_hot *h)
+make_places(struct q *q, struct q_envelope *h)
 {
 	h->places = q_places_new(&q->env->conf->deliver);
 	for (size_t i = 0; i < h->n; i++)
@@ -144,7 +144,7 @@ make_places(struct q *q, struct q_hot *h)
 }
 
 bool
-q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
+q_envelope_taken(struct q *q, struct q_envelope *h, const struct hb_rcpt *r,
     uint32_t self)
 {
 	if (h->places == NULL)
@@ -153,10 +153,10 @@ q_hot_taken(struct q *q, struct q_hot *h, const struct hb_rcpt *r,
 }
 
 void
-q_hot_reload(struct q *q)
+q_envelope_reload(struct q *q)
 {
-	struct q_hot *h;
+	struct q_envelope *h;
 
-	TAILQ_FOREACH(h, &q->hots, link)
+	TAILQ_FOREACH(h, &q->envelopes, link)
 		q_places_free(&h->places);
 }

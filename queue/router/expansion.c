@@ -1,5 +1,5 @@
 /* Expansion of one recipient.  Floor 2. */
-#include "queue/router/walk.h"
+#include "queue/router/expansion.h"
 
 #include <stdlib.h>
 
@@ -34,9 +34,9 @@ struct seen {
 	struct hb_span text;
 };
 
-struct rt_walk {
+struct rt_expansion {
 	const struct hb_conf *const *conf; /* a reload replaces it */
-	const struct rt_walk_ops *ops;
+	const struct rt_expansion_ops *ops;
 	void *ctx;
 	struct hb_arena *arena;
 	struct step *todo, **tail;
@@ -68,7 +68,7 @@ struct names {
 };
 
 static void
-fail(struct rt_walk *w, enum hb_result result, unsigned code,
+fail(struct rt_expansion *w, enum hb_result result, unsigned code,
     const char *status, enum hb_reason reason, const char *text)
 {
 	if (w->outcome.result == HB_RESULT_DEFER)
@@ -79,19 +79,20 @@ fail(struct rt_walk *w, enum hb_result result, unsigned code,
 }
 
 static void
-succeed(struct rt_walk *w)
+succeed(struct rt_expansion *w)
 {
 	fail(w, HB_RESULT_OK, 250, "2.1.5", HB_REASON_OK, "Ok");
 }
 
 static void
-fail_temp(struct rt_walk *w, const char *text)
+fail_temp(struct rt_expansion *w, const char *text)
 {
 	fail(w, HB_RESULT_DEFER, 451, "4.3.0", HB_REASON_LOOKUP_TEMP, text);
 }
 
 static struct hb_span
-join(struct rt_walk *w, struct hb_span a, const char *sep, struct hb_span b)
+join(
+    struct rt_expansion *w, struct hb_span a, const char *sep, struct hb_span b)
 {
 	size_t k = strlen(sep);
 	unsigned char *p = hb_arena_alloc(w->arena, a.n + k + b.n + 1);
@@ -105,7 +106,7 @@ join(struct rt_walk *w, struct hb_span a, const char *sep, struct hb_span b)
 }
 
 static void
-add_item(struct rt_walk *w, const struct step *s, struct hb_span route)
+add_item(struct rt_expansion *w, const struct step *s, struct hb_span route)
 {
 	if (w->n == w->room) {
 		w->room = w->room > 0 ? w->room * 2 : 8;
@@ -123,7 +124,7 @@ add_item(struct rt_walk *w, const struct step *s, struct hb_span route)
 /* A target that cannot be used fails alone when it came out of a list, and
  * is the answer when it is the address itself. */
 static void
-refuse(struct rt_walk *w, const struct step *s, const char *status,
+refuse(struct rt_expansion *w, const struct step *s, const char *status,
     enum hb_reason reason, const char *text)
 {
 	if (s->depth == 0)
@@ -137,7 +138,7 @@ refuse(struct rt_walk *w, const struct step *s, const char *status,
  * their mail, and that of this one waits until the address is asked for again.
  * The owner of a list is the one to mend it, and is told. */
 static void
-is_broken(struct rt_walk *w, const struct step *s, struct hb_span owner,
+is_broken(struct rt_expansion *w, const struct step *s, struct hb_span owner,
     const char *status, const char *text)
 {
 	struct step own = *s;
@@ -153,7 +154,7 @@ is_broken(struct rt_walk *w, const struct step *s, struct hb_span owner,
 /* A step below PARENT for what KEY names, which is walked once, or AGAIN.
  * NULL: it was, or there are too many. */
 static struct step *
-add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
+add_step(struct rt_expansion *w, const struct step *parent, struct hb_span key,
     bool again)
 {
 	struct seen *seen;
@@ -182,7 +183,7 @@ add_step(struct rt_walk *w, const struct step *parent, struct hb_span key,
 }
 
 static void
-push(struct rt_walk *w, const struct step *parent, struct hb_span text,
+push(struct rt_expansion *w, const struct step *parent, struct hb_span text,
     struct hb_span owner, bool final)
 {
 	struct step *s = add_step(w, parent, text, final);
@@ -196,7 +197,7 @@ push(struct rt_walk *w, const struct step *parent, struct hb_span text,
 /* LOCAL without domain is one of ours: it gets our first domain, so that it
  * is known again however it is written. */
 static struct hb_span
-qualify(struct rt_walk *w, struct hb_span text)
+qualify(struct rt_expansion *w, struct hb_span text)
 {
 	struct hb_span local, domain;
 
@@ -212,7 +213,8 @@ qualify(struct rt_walk *w, struct hb_span text)
 /* Does the alias of S name itself?  Then it means the mailbox, as sendmail
  * has it: "bob: bob, archive". */
 static bool
-names_itself(const struct rt_walk *w, const struct step *s, struct hb_span text)
+names_itself(
+    const struct rt_expansion *w, const struct step *s, struct hb_span text)
 {
 	struct hb_span local, domain, own, own_domain;
 
@@ -244,8 +246,8 @@ read_address(struct hb_span text, struct hb_buf *out)
 }
 
 static void
-refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text,
-    struct hb_span owner)
+refuse_address(struct rt_expansion *w, const struct step *s,
+    struct hb_span text, struct hb_span owner)
 {
 	struct step bad = *s;
 
@@ -254,7 +256,7 @@ refuse_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 }
 
 static void
-push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
+push_address(struct rt_expansion *w, const struct step *s, struct hb_span text,
     struct hb_span owner, bool final)
 {
 	struct hb_buf canonical = HB_BUF_INIT(0);
@@ -273,7 +275,7 @@ push_address(struct rt_walk *w, const struct step *s, struct hb_span text,
 /* The members of a list's file in place of S.  A file that was read is not
  * read again: lists may name each other. */
 static void
-push_include(struct rt_walk *w, const struct step *s, struct hb_span path,
+push_include(struct rt_expansion *w, const struct step *s, struct hb_span path,
     struct hb_span owner)
 {
 	struct step *list = add_step(w, s, join(w, HB_SPAN(":include:"), "",
@@ -288,7 +290,7 @@ push_include(struct rt_walk *w, const struct step *s, struct hb_span path,
 }
 
 static void
-add_local_route(struct rt_walk *w, const struct step *own,
+add_local_route(struct rt_expansion *w, const struct step *own,
     enum rt_target_kind kind, struct hb_span rest)
 {
 	struct hb_span account = HB_SPAN(HB_LOCAL_ACCOUNT);
@@ -303,8 +305,9 @@ add_local_route(struct rt_walk *w, const struct step *own,
 
 /* A target that needs no further walk.  False: it cannot be used. */
 static bool
-end_target(struct rt_walk *w, const struct step *own, enum rt_target_kind kind,
-    struct hb_span text, struct hb_span rest, bool may_run)
+end_target(struct rt_expansion *w, const struct step *own,
+    enum rt_target_kind kind, struct hb_span text, struct hb_span rest,
+    bool may_run)
 {
 	struct hb_route r;
 
@@ -320,7 +323,7 @@ end_target(struct rt_walk *w, const struct step *own, enum rt_target_kind kind,
 }
 
 static void
-push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
+push_target(struct rt_expansion *w, const struct step *s, struct hb_span text,
     struct hb_span owner, bool may_run)
 {
 	struct hb_span rest;
@@ -348,7 +351,7 @@ push_target(struct rt_walk *w, const struct step *s, struct hb_span text,
 
 /* False: no more targets in VALUE. */
 static bool
-push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
+push_next(struct rt_expansion *w, const struct step *s, struct hb_span *value,
     struct hb_span owner, bool may_run)
 {
 	struct hb_buf target = HB_BUF_INIT(0);
@@ -364,7 +367,7 @@ push_next(struct rt_walk *w, const struct step *s, struct hb_span *value,
 }
 
 static void
-push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
+push_targets(struct rt_expansion *w, const struct step *s, struct hb_span value,
     struct hb_span owner, bool may_run)
 {
 	while (push_next(w, s, &value, owner, may_run))
@@ -373,7 +376,7 @@ push_targets(struct rt_walk *w, const struct step *s, struct hb_span value,
 
 /* A list's file is data: no commands and files from it. */
 static void
-walk_include(struct rt_walk *w, const struct step *s)
+walk_include(struct rt_expansion *w, const struct step *s)
 {
 	struct source *f;
 
@@ -395,7 +398,7 @@ walk_include(struct rt_walk *w, const struct step *s)
 /* The next member of the list's file, or its next line: one target a line,
  * '#' for comments. */
 static void
-read_source(struct rt_walk *w)
+read_source(struct rt_expansion *w)
 {
 	struct source *f = w->source;
 
@@ -414,7 +417,7 @@ read_source(struct rt_walk *w)
 /* Aliases, users and mailboxes are named without regard to case, as sendmail
  * does: Ann has one mailbox. */
 static void
-get_names(struct rt_walk *w, const struct step *s, struct names *n)
+get_names(struct rt_expansion *w, const struct step *s, struct names *n)
 {
 	struct hb_buf plain = HB_BUF_INIT(0);
 	struct hb_span local;
@@ -432,7 +435,7 @@ get_names(struct rt_walk *w, const struct step *s, struct names *n)
 
 /* The alias NAME, tried as name and without detail.  0, or as op alias. */
 static int
-find_alias(struct rt_walk *w, const struct names *n, struct hb_span *name,
+find_alias(struct rt_expansion *w, const struct names *n, struct hb_span *name,
     struct hb_buf *value)
 {
 	const struct hb_span tries[] = { n->full, n->local,
@@ -450,7 +453,7 @@ find_alias(struct rt_walk *w, const struct names *n, struct hb_span *name,
 
 /* A list NAME with an alias owner-NAME has that as its return path. */
 static struct hb_span
-find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
+find_owner(struct rt_expansion *w, const struct step *s, struct hb_span name,
     struct hb_span domain)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
@@ -470,7 +473,7 @@ find_owner(struct rt_walk *w, const struct step *s, struct hb_span name,
 
 /* Local delivery as `deliver` says. */
 static void
-add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
+add_user(struct rt_expansion *w, const struct step *s, struct hb_span user)
 {
 	const struct hb_deliver *d = &(*w->conf)->deliver;
 
@@ -486,7 +489,8 @@ add_user(struct rt_walk *w, const struct step *s, struct hb_span user)
  * and he has what root's alias says, or a mailbox.
  */
 static void
-found_nobody(struct rt_walk *w, const struct step *s, const struct names *n)
+found_nobody(
+    struct rt_expansion *w, const struct step *s, const struct names *n)
 {
 	bool postmaster = hb_addr_is_postmaster(n->bare);
 	struct hb_buf value = HB_BUF_INIT(0);
@@ -514,7 +518,7 @@ found_nobody(struct rt_walk *w, const struct step *s, const struct names *n)
 }
 
 static void
-found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
+found_user(struct rt_expansion *w, const struct step *s, enum rt_found found)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
 	struct names n;
@@ -543,12 +547,12 @@ found_user(struct rt_walk *w, const struct step *s, enum rt_found found)
 	hb_buf_free(&value);
 }
 
-static void run(struct rt_walk *w);
+static void run(struct rt_expansion *w);
 
 static void
 on_user(void *ctx, enum rt_found found)
 {
-	struct rt_walk *w = ctx;
+	struct rt_expansion *w = ctx;
 
 	w->answered = true;
 	w->answer = found;
@@ -557,7 +561,7 @@ on_user(void *ctx, enum rt_found found)
 }
 
 static void
-ask_user(struct rt_walk *w, struct step *s, const struct names *n)
+ask_user(struct rt_expansion *w, struct step *s, const struct names *n)
 {
 	w->waiting = s;
 	w->answered = false;
@@ -570,7 +574,7 @@ ask_user(struct rt_walk *w, struct step *s, const struct names *n)
 }
 
 static void
-walk_local(struct rt_walk *w, struct step *s)
+walk_local(struct rt_expansion *w, struct step *s)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
 	struct names n;
@@ -592,7 +596,7 @@ walk_local(struct rt_walk *w, struct step *s)
 }
 
 static void
-walk_step(struct rt_walk *w, struct step *s)
+walk_step(struct rt_expansion *w, struct step *s)
 {
 	struct hb_span local, domain;
 	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
@@ -611,7 +615,7 @@ walk_step(struct rt_walk *w, struct step *s)
 }
 
 static void
-walk_free(struct rt_walk *w)
+walk_free(struct rt_expansion *w)
 {
 	if (w->source != NULL)
 		hb_buf_free(&w->source->content);
@@ -625,7 +629,7 @@ walk_free(struct rt_walk *w)
 static void
 give(void *ctx)
 {
-	struct rt_walk *w = ctx;
+	struct rt_expansion *w = ctx;
 	size_t left = w->n - w->given;
 	size_t n = left < PART ? left : PART;
 
@@ -640,7 +644,7 @@ give(void *ctx)
 }
 
 static void
-conclude(struct rt_walk *w)
+conclude(struct rt_expansion *w)
 {
 	if (w->outcome.result == HB_RESULT_NONE && w->broken != NULL)
 		fail(w, HB_RESULT_DEFER, 451, "4.3.5", HB_REASON_ALIAS_ERROR,
@@ -655,7 +659,7 @@ conclude(struct rt_walk *w)
 }
 
 static void
-finish(struct rt_walk *w)
+finish(struct rt_expansion *w)
 {
 	conclude(w);
 	if (!w->only_exists && w->ops->part != NULL) {
@@ -674,7 +678,7 @@ finish(struct rt_walk *w)
 
 /* Is the answer clear before all is walked? */
 static bool
-is_settled(const struct rt_walk *w)
+is_settled(const struct rt_expansion *w)
 {
 	return w->outcome.result == HB_RESULT_DEFER ||
 	    (w->only_exists && w->outcome.result != HB_RESULT_NONE);
@@ -688,7 +692,7 @@ go_on(void *ctx)
 
 /* One address, or one member of a list's file. */
 static void
-walk_next(struct rt_walk *w)
+walk_next(struct rt_expansion *w)
 {
 	struct step *s = w->todo;
 
@@ -703,7 +707,7 @@ walk_next(struct rt_walk *w)
 }
 
 static void
-run(struct rt_walk *w)
+run(struct rt_expansion *w)
 {
 	w->running = true;
 	for (unsigned work = 0;; work++) {
@@ -729,10 +733,11 @@ run(struct rt_walk *w)
 	w->running = false;
 }
 
-static struct rt_walk *
-walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void *ctx)
+static struct rt_expansion *
+walk_new(const struct hb_conf *const *conf, const struct rt_expansion_ops *ops,
+    void *ctx)
 {
-	struct rt_walk *w = HB_NEW(struct rt_walk);
+	struct rt_expansion *w = HB_NEW(struct rt_expansion);
 
 	w->conf = conf;
 	w->ops = ops;
@@ -743,10 +748,10 @@ walk_new(const struct hb_conf *const *conf, const struct rt_walk_ops *ops, void 
 }
 
 void
-rt_walk(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_walk_ops *ops, void *ctx)
+rt_expansion(const struct hb_conf *const *conf, struct hb_span address,
+    const struct rt_expansion_ops *ops, void *ctx)
 {
-	struct rt_walk *w = walk_new(conf, ops, ctx);
+	struct rt_expansion *w = walk_new(conf, ops, ctx);
 
 	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
 	run(w);
@@ -754,9 +759,9 @@ rt_walk(const struct hb_conf *const *conf, struct hb_span address,
 
 void
 rt_exists(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
+    const struct rt_expansion_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
 {
-	struct rt_walk *w = walk_new(conf, ops, ctx);
+	struct rt_expansion *w = walk_new(conf, ops, ctx);
 
 	w->only_exists = true;
 	w->exists_cb = cb;

@@ -15,19 +15,19 @@
  * twice.  A part that cannot be learnt now makes the whole answer temporary:
  * nothing is told until all is known.
  */
-#ifndef QUEUE_ROUTER_WALK_H
-#define QUEUE_ROUTER_WALK_H
+#ifndef QUEUE_ROUTER_EXPANSION_H
+#define QUEUE_ROUTER_EXPANSION_H
 
 #include "queue/router/rules.h"
 
-struct rt_walk;
+struct rt_expansion;
 
 struct rt_item {
 	struct hb_span address, route, owner;
 	uint32_t flags; /* HB_RCPT_* */
 };
 
-struct rt_walk_ops {
+struct rt_expansion_ops {
 	/* As rt_lookup_alias, rt_lookup_user. */
 	int (*alias)(void *ctx, struct hb_span key, struct hb_buf *value);
 	void (*user)(void *ctx, struct hb_span local, struct hb_span domain,
@@ -49,14 +49,15 @@ struct rt_walk_ops {
 
 /* Starts; done may be called before this returns.  CONF outlives the walk and
  * is looked at anew after each wait: a reload may have replaced *CONF. */
-void rt_walk(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_walk_ops *ops, void *ctx);
+void rt_expansion(const struct hb_conf *const *conf, struct hb_span address,
+    const struct rt_expansion_ops *ops, void *ctx);
 
 /*
  * Would the address be delivered here?  The first steps of the walk, without
  * its targets: for RCPT.  CB: RT_FOUND, RT_NOTFOUND, RT_TEMP.
  */
 void rt_exists(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_walk_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx);
+    const struct rt_expansion_ops *ops, void *ctx, rt_found_fn cb,
+    void *cb_ctx);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * Notices about messages: RFC 3464 in the frame of RFC 6522.  Floor 2, pure.
+ * DSNs about messages: RFC 3464 in the frame of RFC 6522.  Floor 2, pure.
  *
  *	multipart/report; report-type=delivery-status
  *	  text/plain               for a person: what, to whom, why
  *	  message/delivery-status  for a program
  *	  message/rfc822, or text/rfc822-headers
  */
-#ifndef QUEUE_MANAGER_DSN_H
-#define QUEUE_MANAGER_DSN_H
+#ifndef QUEUE_MANAGER_DSN_TEXT_H
+#define QUEUE_MANAGER_DSN_TEXT_H
 
 #include "common/proto/envelope.h"
 
@@ -21,7 +21,7 @@ struct q_dsn_rcpt {
 struct q_dsn {
 	enum q_dsn_kind kind;
 	struct hb_span hostname;
-	uint64_t id;	 /* of the notice */
+	uint64_t id;	 /* of the DSN */
 	uint64_t parent; /* of the message it is about */
 	struct hb_span to;
 	struct hb_span envid; /* xtext, as in hb_env */
@@ -33,15 +33,15 @@ struct q_dsn {
 	 * the headers of it are returned, or all of it. */
 	struct hb_span message;
 	bool whole; /* return all if it is 7bit: message is complete */
-	/* Random, so that nobody whose text is in the notice could write its
+	/* Random, so that nobody whose text is in the DSN could write its
 	 * boundary. */
 	uint64_t nonce;
 };
 
 /*
- * Appends the notice, header and body, in wire form (CRLF, dots stuffed) to
+ * Appends the DSN, header and body, in wire form (CRLF, dots stuffed) to
  * OUT, an unbounded buffer.  Returns HB_ENV_DOTTED if it applies.  Nothing in
- * it is above 127: a notice has to arrive, by hosts without 8BITMIME too.  Of
+ * it is above 127: a DSN has to arrive, by hosts without 8BITMIME too.  Of
  * a message with such bytes the headers alone are returned, encoded where
  * they have some.  Text of remote servers is made harmless: no control
  * character, lines folded (RFC 5322 s2.1.1).

@@ -1,0 +1,504 @@
+/* Writer of DSNs.  Floor 2.  RFC 3464, RFC 6522, RFC 3834. */
+#include "queue/manager/dsn_text.h"
+
+#include "common/base/prose.h"
+#include "common/base/timefmt.h"
+#include "common/proto/qp.h"
+#include "common/proto/xtext.h"
+
+enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
+
+static const struct {
+	const char *action, *subject, *lead;
+} kinds[] = {
+	[Q_DSN_FAILED] = { "failed", "Your message could not be delivered",
+	    "Your message could not be delivered to the recipients below.  "
+	    "It will not be tried again." },
+	[Q_DSN_DELAYED] = { "delayed", "Your message is delayed",
+	    "Your message could not be delivered yet to the recipients below.  "
+	    "Nothing needs to be done now: the message is kept, and it is "
+	    "tried again until" },
+};
+
+/* Text from outside, as one or more folded lines. */
+static void
+put_text(struct hb_buf *out, struct hb_span s, size_t column)
+{
+	bool blank = false;
+
+	for (size_t i = 0; i < s.n; i++, column++) {
+		unsigned char c = s.p[i];
+
+		if (c >= 0x7f)
+			c = '?';
+		else if (c < 0x20)
+			c = ' ';
+		/* a folded line of blanks alone would end the header */
+		if (c == ' ' && blank)
+			continue;
+		blank = c == ' ';
+		if (blank && column >= FOLD_AT) {
+			hb_buf_adds(out, "\r\n");
+			column = 0;
+		} else if (column >= FOLD_AT * 10) {
+			hb_buf_adds(out, "\r\n ");
+			column = 1;
+		}
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+}
+
+/* "Name: type; value" when there is a value. */
+static void
+put_field(struct hb_buf *out, const char *name, struct hb_span value)
+{
+	if (value.n == 0)
+		return;
+	hb_buf_adds(out, name);
+	put_text(out, hb_span_trim(value), strlen(name));
+	hb_buf_adds(out, "\r\n");
+}
+
+/* What XTEXT means; what is not xtext stays as it is. */
+static void
+add_decoded(struct hb_span xtext, struct hb_buf *out)
+{
+	size_t before = out->n;
+
+	if (hb_xtext_decode(xtext, out) == 0)
+		return;
+	hb_buf_truncate(out, before);
+	hb_buf_add(out, xtext);
+}
+
+static void
+put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+
+	add_decoded(s, &plain);
+	put_field(out, name, hb_buf_span(&plain));
+	hb_buf_free(&plain);
+}
+
+/* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
+static void
+put_orcpt(struct hb_buf *out, struct hb_span orcpt)
+{
+	struct hb_buf plain = HB_BUF_INIT(0);
+	struct hb_span rest = orcpt, type;
+
+	if (orcpt.n == 0)
+		return;
+	type = hb_span_cut(&rest, ';');
+	hb_buf_add(&plain, type);
+	hb_buf_adds(&plain, ";");
+	add_decoded(rest, &plain);
+	put_field(out, "Original-Recipient: ", hb_buf_span(&plain));
+	hb_buf_free(&plain);
+}
+
+/* Text from outside as words: no control character, nothing above 127, no
+ * word that is too long for a line (RFC 5322 s2.1.1). */
+static void
+add_plain(struct hb_buf *out, struct hb_span s)
+{
+	size_t word = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i] >= 0x7f ? '?' : s.p[i];
+
+		word = c <= ' ' ? 0 : word + 1;
+		if (word > WORD_MAX) {
+			hb_buf_adds(out, " ");
+			word = 1;
+		}
+		hb_buf_adds(out, (char[]){ c < ' ' ? ' ' : (char)c, '\0' });
+	}
+}
+
+struct hb_span
+q_dsn_headers(struct hb_span message)
+{
+	for (size_t i = 0; i + 1 < message.n; i++) {
+		bool at_line = i == 0 || message.p[i - 1] == '\n';
+
+		if (at_line && message.p[i] == '\r' &&
+		    message.p[i + 1] == '\n')
+			return hb_span_head(message, i);
+	}
+	return message;
+}
+
+struct hb_span
+q_dsn_field(struct hb_span headers, const char *name)
+{
+	struct hb_span want = hb_span_str(name);
+
+	while (headers.n > 0) {
+		struct hb_span line = hb_span_cut(&headers, '\n');
+
+		if (line.n > want.n && line.p[want.n] == ':' &&
+		    hb_span_has_prefix_nocase(line, want))
+			return hb_span_trim(hb_span_from(line, want.n + 1));
+	}
+	return HB_SPAN_NONE;
+}
+
+static bool
+is_visible(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= 0x20 || s.p[i] >= 0x7f)
+			return false;
+	return s.n > 0 && s.n <= ID_MAX;
+}
+
+static void
+put_boundary(struct hb_buf *out, const struct q_dsn *d)
+{
+	hb_buf_addf(out, "=_%016llx_%016llx", (unsigned long long)d->id,
+	    (unsigned long long)d->nonce);
+}
+
+/* An address as it came; it was parsed there, and yet nothing of it may end
+ * the line. */
+static void
+put_path(struct hb_buf *out, struct hb_span path)
+{
+	for (size_t i = 0; i < path.n; i++) {
+		unsigned char c = path.p[i];
+
+		c = c < ' ' || c >= 0x7f ? '?' : c;
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+}
+
+static void
+put_date(struct hb_buf *out, const char *name, int64_t ms)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(ms, when);
+	hb_buf_addf(out, "%s: %s\r\n", name, when);
+}
+
+static void
+put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
+{
+	struct hb_span id = q_dsn_field(headers, "Message-ID");
+
+	put_date(out, "Date", d->now_ms);
+	hb_buf_adds(out, "From: Mail Delivery System <MAILER-DAEMON@");
+	hb_buf_add(out, d->hostname);
+	hb_buf_adds(out, ">\r\n");
+	hb_buf_adds(out, "To: <");
+	put_path(out, d->to);
+	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
+	    kinds[d->kind].subject, (unsigned long long)d->id);
+	hb_buf_add(out, d->hostname);
+	hb_buf_adds(out, ">\r\n");
+	if (is_visible(id)) {
+		put_field(out, "In-Reply-To: ", id);
+		put_field(out, "References: ", id);
+	}
+	/* RFC 3834 s5.2: replied, never generated */
+	hb_buf_adds(out, "Auto-Submitted: auto-replied\r\n"
+	    "MIME-Version: 1.0\r\n"
+	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
+	    "\tboundary=\"");
+	put_boundary(out, d);
+	hb_buf_adds(out, "\"\r\n");
+}
+
+static void
+part(struct hb_buf *out, const struct q_dsn *d, const char *type)
+{
+	hb_buf_adds(out, "\r\n--");
+	put_boundary(out, d);
+	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
+}
+
+/* --- the part for a person ---------------------------------------------- */
+
+/* A paragraph of a recipient; PARA is emptied. */
+static void
+put_para(struct hb_buf *out, struct hb_buf *para, const char *indent)
+{
+	hb_prose_wrap(out, hb_buf_span(para), indent, "\r\n");
+	hb_buf_clear(para);
+}
+
+static void
+add_date(struct hb_buf *para, int64_t ms)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(ms, when);
+	hb_buf_adds(para, when);
+}
+
+static void
+put_whom(const struct q_dsn_rcpt *r, struct hb_buf *para, struct hb_buf *out)
+{
+	hb_buf_adds(out, "\r\n");
+	hb_buf_adds(para, "<");
+	add_plain(para, r->address);
+	hb_buf_adds(para, ">");
+	put_para(out, para, "  ");
+	if (r->original.n == 0 || hb_span_eq(r->original, r->address))
+		return;
+	hb_buf_adds(para, "(for <");
+	add_plain(para, r->original);
+	hb_buf_adds(para, ">)");
+	put_para(out, para, "    ");
+}
+
+/* What our own text says beyond the sentence of the reason: "HOST: SENTENCE
+ * (detail)", as delivery writes it. */
+static struct hb_span
+detail_of(const struct hb_outcome *o)
+{
+	struct hb_span why =
+	    hb_span_str(hb_reason_text((enum hb_reason)o->reason));
+	size_t at = hb_span_search(o->text, why);
+
+	if (why.n > 0 && at < o->text.n)
+		return hb_span_trim(hb_span_from(o->text, at + why.n));
+	return o->text;
+}
+
+/* What the mail host said, or the detail of our own text. */
+static void
+put_words(const struct hb_outcome *o, struct hb_buf *para, struct hb_buf *out)
+{
+	struct hb_span text = o->from_remote ? o->text : detail_of(o);
+
+	if (o->mx.n > 0) {
+		hb_buf_adds(para, "Mail host: ");
+		add_plain(para, o->mx);
+		put_para(out, para, "    ");
+	}
+	if (text.n == 0)
+		return;
+	hb_buf_adds(para, o->from_remote ? "It said: " : "Detail: ");
+	if (o->from_remote && o->code > 0)
+		hb_buf_addf(para, "%u ", o->code);
+	add_plain(para, text);
+	put_para(out, para, "    ");
+}
+
+/* Since when the message waits, and when it was last tried. */
+static void
+put_time(const struct q_dsn *d, const struct hb_outcome *o,
+    struct hb_buf *para, struct hb_buf *out)
+{
+	if (d->kind == Q_DSN_DELAYED || o->expired != 0) {
+		hb_buf_adds(para, d->kind == Q_DSN_DELAYED
+			? "Waiting since: " : "Tried since: ");
+		add_date(para, d->arrived_ms);
+		put_para(out, para, "    ");
+	}
+	if (o->at_ms > 0) {
+		hb_buf_adds(para, "Last tried: ");
+		add_date(para, o->at_ms);
+		put_para(out, para, "    ");
+	}
+	if (d->kind != Q_DSN_FAILED || o->expired == 0)
+		return;
+	hb_buf_adds(para, "The time for which a message is kept here is over."
+			  "  You can send it again when the cause is gone.");
+	put_para(out, para, "    ");
+}
+
+/* One recipient for a person. */
+static void
+put_why(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
+{
+	const struct hb_outcome *o = &r->outcome;
+	const char *advice = hb_reason_advice((enum hb_reason)o->reason);
+	struct hb_buf para = HB_BUF_INIT(0);
+
+	put_whom(r, &para, out);
+	hb_buf_addf(&para, "Why: %s.",
+	    hb_reason_text((enum hb_reason)o->reason));
+	put_para(out, &para, "    ");
+	put_words(o, &para, out);
+	put_time(d, o, &para, out);
+	if (advice[0] != '\0')
+		hb_buf_addf(&para, "What would change it: %s", advice);
+	put_para(out, &para, "    ");
+	hb_buf_free(&para);
+}
+
+static void
+put_human(const struct q_dsn *d, struct hb_buf *out)
+{
+	struct hb_buf para = HB_BUF_INIT(0);
+
+	part(out, d, "text/plain; charset=us-ascii");
+	hb_buf_adds(out, "\r\nThis is the mail system at ");
+	hb_buf_add(out, d->hostname);
+	hb_buf_adds(out, ".\r\n\r\n");
+	hb_buf_adds(&para, kinds[d->kind].lead);
+	if (d->kind == Q_DSN_DELAYED) {
+		hb_buf_adds(&para, " ");
+		add_date(&para, d->retry_until_ms);
+		hb_buf_adds(&para, ".  If it cannot be delivered by then, "
+				   "you will be told.");
+	}
+	put_para(out, &para, "");
+	hb_buf_free(&para);
+	for (size_t i = 0; i < d->n; i++)
+		put_why(d, &d->rcpts[i], out);
+}
+
+/* --- the part for a program --------------------------------------------- */
+
+/* RFC 3464 s2.3.6: the remote reply, or our own words. */
+static void
+put_diagnostic(const struct hb_outcome *o, struct hb_buf *out)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	if (o->from_remote && o->code > 0)
+		hb_buf_addf(&text, "smtp; %u ", o->code);
+	else
+		hb_buf_adds(&text, "X-Hauberk; ");
+	hb_buf_add(&text, o->text);
+	if (o->text.n > 0)
+		put_field(out, "Diagnostic-Code: ", hb_buf_span(&text));
+	hb_buf_free(&text);
+}
+
+/* RFC 3464 s2.3.4: the class agrees with the action. */
+static void
+put_status(const struct q_dsn *d, const struct hb_outcome *o,
+    struct hb_buf *out)
+{
+	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
+	bool fits = o->status.n >= 5 && o->status.p[0] == (unsigned char)any[0];
+
+	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
+}
+
+static void
+put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
+{
+	const struct hb_outcome *o = &r->outcome;
+
+	hb_buf_adds(out, "\r\n");
+	put_orcpt(out, r->orcpt);
+	put_field(out, "Final-Recipient: rfc822; ", r->address);
+	hb_buf_addf(out, "Action: %s\r\n", kinds[d->kind].action);
+	put_status(d, o, out);
+	put_field(out, "Remote-MTA: dns; ", o->mx);
+	put_diagnostic(o, out);
+	if (o->at_ms > 0)
+		put_date(out, "Last-Attempt-Date", o->at_ms);
+	if (d->kind == Q_DSN_DELAYED)
+		put_date(out, "Will-Retry-Until", d->retry_until_ms);
+	put_field(out, "X-Hauberk-Reason: ",
+	    hb_span_str(hb_reason_word((enum hb_reason)o->reason)));
+	if (o->expired != 0)
+		hb_buf_adds(out, "X-Hauberk-Expired: yes\r\n");
+	put_field(out, "X-Hauberk-TLS: ", o->tls);
+	put_field(out, "X-Hauberk-STS: ", o->sts);
+}
+
+static void
+put_status_part(const struct q_dsn *d, struct hb_buf *out)
+{
+	part(out, d, "message/delivery-status");
+	hb_buf_adds(out, "\r\n");
+	put_xtext(out, "Original-Envelope-Id: ", d->envid);
+	put_field(out, "Reporting-MTA: dns; ", d->hostname);
+	hb_buf_addf(out, "X-Hauberk-Message: %016llx\r\n",
+	    (unsigned long long)d->parent);
+	put_date(out, "Arrival-Date", d->arrived_ms);
+	for (size_t i = 0; i < d->n; i++)
+		put_rcpt(d, &d->rcpts[i], out);
+}
+
+static bool
+has_high_bytes(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
+static bool
+has_leading_dot(struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == '.' && (i == 0 || s.p[i - 1] == '\n'))
+			return true;
+	return false;
+}
+
+static void
+put_quoted(struct hb_buf *out, struct hb_span s)
+{
+	while (s.n > 0) {
+		struct hb_span line = hb_span_cut(&s, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > 1 && line.p[0] == '.') /* stuffed */
+			line = hb_span_from(line, 1);
+		hb_qp_line(line, out);
+	}
+}
+
+/* Where only the beginning is there it may end anywhere: in CRLF, or behind
+ * the first of two dots. */
+static struct hb_span
+whole_dots(struct hb_span s)
+{
+	if (s.n > 0 && s.p[s.n - 1] == '\r')
+		s.n--;
+	if (s.n > 0 && s.p[s.n - 1] == '.' &&
+	    (s.n == 1 || s.p[s.n - 2] == '\n'))
+		s.n--;
+	return s;
+}
+
+/* The message is in wire form already: its dots are stuffed. */
+static void
+put_original(const struct q_dsn *d, bool whole, struct hb_span original,
+    struct hb_buf *out)
+{
+	part(out, d, whole ? "message/rfc822" : "text/rfc822-headers");
+	if (has_high_bytes(original)) { /* headers: RFC 6522 s4 */
+		hb_buf_adds(out,
+		    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+		put_quoted(out, original);
+		return;
+	}
+	hb_buf_adds(out, "\r\n");
+	hb_buf_add(out, original);
+	if (original.n == 0 || original.p[original.n - 1] != '\n')
+		hb_buf_adds(out, "\r\n");
+}
+
+uint32_t
+q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
+{
+	struct hb_span headers = q_dsn_headers(d->message);
+	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
+	bool whole = d->whole && !has_high_bytes(d->message);
+	struct hb_span original = whole_dots(whole ? d->message : headers);
+
+	put_head(d, headers, out);
+	put_human(d, out);
+	put_status_part(d, out);
+	if (original.n > 0)
+		put_original(d, whole, original, out);
+	hb_buf_adds(out, "\r\n--");
+	put_boundary(out, d);
+	hb_buf_adds(out, "--\r\n");
+	return !has_high_bytes(original) && has_leading_dot(original)
+	    ? HB_ENV_DOTTED : 0;
+}
