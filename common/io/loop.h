@@ -22,15 +22,23 @@ int64_t hb_loop_longest_ms(void);
 /* This turn is the last one that only prepares: what follows counts. */
 void hb_loop_serves(void);
 
-/* Wall clock (ms since 1970; lab shift included) and monotonic clock, read
- * once a turn of the loop. */
+/*
+ * The clocks, in ms, read once a turn of the loop (HACKING "Clocks"):
+ *
+ *	hb_now_ms	a date, for people and certificates: wall clock
+ *	hb_mono_ms	a deadline, a pace: stands still in suspend, as timers do
+ *	hb_age_ms	how old something kept is: goes on in suspend, for a day
+ *			of each at most
+ *	hb_boot_ms	is the wall clock true, uptime: goes on in suspend,
+ *			where the kernel has it
+ *
+ * Waiting mail has the queue's own clock, q_now.  hb_now_ms and hb_age_ms
+ * include the lab's shift.
+ */
 int64_t hb_now_ms(void);
-int64_t hb_mono_ms(void); /* stands still in suspend, as timers do */
-/* The monotonic clock that goes on in suspend, where the kernel has it. */
-int64_t hb_boot_ms(void);
-/* The same with the lab shift, and a day at most of each sleep: how old
- * something is, for how long it is kept. */
+int64_t hb_mono_ms(void);
 int64_t hb_age_ms(void);
+int64_t hb_boot_ms(void);
 /* Reads them now: at the start of a turn (the loop does it), or after work. */
 void hb_clock_refresh(void);
 void hb_clock_set_ahead(int64_t ahead_ms);
