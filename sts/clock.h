@@ -1,7 +1,7 @@
 /*
- * Can the clock be believed?  DESIGN section 6: no jump of the clock may end
- * a policy.  Floor 2: both clocks come in by calls; sts/core keeps the newest
- * good time in the store.
+ * Can the clock be believed?  No jump of the clock may end a policy (HACKING
+ * "The channel decision").  Floor 2: both clocks come in by calls; sts/core
+ * keeps the newest good time in the store.
  *
  *	UNKNOWN -> what the store says of good times was read -> judged
  *	judged:  before the build, or an hour before the newest good time

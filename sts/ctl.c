@@ -37,7 +37,7 @@ put_policy(const struct hb_ctl *to, const struct sts_policy *p)
 	hb_ctl_int(to, "max_age", p->max_age_s);
 }
 
-/* One object of INTERFACE section 4; WHOLE: with the policy as it came. */
+/* A policy as `sts list' has it; WHOLE: with its text as it came. */
 static void
 put_record(const struct hb_ctl *to, struct hb_span domain,
     const struct sts_record *r, bool whole)

@@ -1,8 +1,8 @@
 /*
- * The channel decision (DESIGN section 6): facts in, verdict out.  Floor 2:
- * no clock, no I/O, no memory.  Called by delivery for each MX before it
- * connects, and for each transaction before MAIL FROM, reused connections
- * included; and by explain.
+ * The channel decision (HACKING "The channel decision"): facts in, verdict
+ * out.  Floor 2: no clock, no I/O, no memory.  Called by delivery for each MX
+ * before it connects, and for each transaction before MAIL FROM, reused
+ * connections included; and by explain.
  *
  *	operator's tls-policy and route -> DANE -> MTA-STS -> opportunistic TLS
  *

@@ -1,5 +1,5 @@
 /*
- * Log records: one event, keys and values (INTERFACE section 5).  Floor 0.
+ * Log records: one event, keys and values (logkeys.def).  Floor 0.
  * This file makes the bytes of a record; the adaptor that owns a descriptor
  * writes them (hb_log_set_sink).  Values that need it are quoted and escaped,
  * so that no remote text can forge a record.  Bodies, passwords and AUTH

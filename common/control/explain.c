@@ -67,7 +67,7 @@ ctl_explain_begin(struct ctl_client *c)
 		ctl_exit_worst(c);
 }
 
-/* What INTERFACE names and nobody has said yet. */
+/* The keys that every answer has: those that no role filled. */
 static void
 complete(json_t *e)
 {

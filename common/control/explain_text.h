@@ -1,6 +1,6 @@
 /*
  * `explain` as a page for someone who never read an RFC.  Floor 4, pure: the
- * object of INTERFACE section 4 in, text out.
+ * object that `hauberkctl --json explain' prints in, text out.
  */
 #ifndef HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
 #define HB_DAEMON_CONTROL_EXPLAIN_TEXT_H

@@ -1,6 +1,6 @@
 /*
  * The asking side of the key agent's channel.  Floor 3.  The one place where
- * smtpd waits for another process (DESIGN section 2): 200 ms at most.
+ * smtpd waits for another process (HACKING "Roles"): 200 ms at most.
  *
  * After a timeout the answer is still due.  Until it has come nothing more is
  * asked and nothing is waited for, so a stopped agent costs one wait, and a

@@ -1,6 +1,6 @@
 /*
  * The event loop over poll(2), for a role that has a handful of descriptors
- * and is linked without libevent (DESIGN section 2).  Floor 3.  It has no
+ * and is linked without libevent (HACKING "Roles").  Floor 3.  It has no
  * signals: those are the parent's.
  */
 #include "config.h"

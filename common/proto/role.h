@@ -1,6 +1,6 @@
 /*
  * The roles and who may talk to whom (one list each).  Floor 1.
- * DESIGN: a pair that is not listed has no channel.
+ * A pair that is not listed has no channel.  HACKING "Roles".
  */
 #ifndef HB_PROTO_ROLE_H
 #define HB_PROTO_ROLE_H

@@ -1,5 +1,5 @@
 /*
- * hauberk-delivery: carries messages to other servers (DESIGN section 2).
+ * hauberk-delivery: carries messages to other servers.
  * Floor 4: wires channels and adaptors to the machines.
  */
 #include "config.h"

@@ -1,7 +1,7 @@
 /*
- * The memory of downgrades (DESIGN section 6): the best channel ever seen to
- * each policy domain and to each of its mail hosts.  Floor 2: the store and
- * the time are asked through struct dlv_ledger_ops.
+ * The downgrade ledger: the best channel ever seen to each policy domain and
+ * to each of its mail hosts.  Floor 2: the store and the time are asked
+ * through struct dlv_ledger_ops.
  *
  *	get -> in memory -> answer at once
  *	    -> store, one question for all who wait -> answer

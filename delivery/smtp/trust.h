@@ -1,7 +1,6 @@
 /*
  * Does our resolver's word count, that an answer is signed (the AD bit)?
- * Floor 2: time and answers in, questions out.  DESIGN section 6, RFC 7672
- * s2.1.1.
+ * Floor 2: time and answers in, questions out.  RFC 7672 s2.1.1.
  *
  *	begin -+-> said by the configuration, or no resolver of this host: over
  *	       |

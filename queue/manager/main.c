@@ -22,7 +22,7 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	struct hb_buf dir = HB_BUF_INIT(0);
 
 	(void)err;
-	/* as root the role is rooted in the spool (DESIGN section 2) */
+	/* as root the role is rooted in the spool (HACKING "Roles") */
 	before.root = hb_strdup(geteuid() == 0 ? "/" : env->conf->spool);
 	hb_buf_addf(&dir, "%s/maildrop%c", env->conf->spool, 0);
 	before.drop = q_drop_new(env->loop, (const char *)dir.p);

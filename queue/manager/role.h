@@ -242,7 +242,7 @@ void q_local_start(struct q_job *j);
 void q_local_loaded(struct q_job *j, struct hb_span bytes, int fd);
 void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
-/* bounce.c */
+/* dsn.c */
 void q_dsn_failed(struct q *q, struct sched_msg *m);
 void q_dsn_delayed(struct q *q, struct sched_msg *m);
 

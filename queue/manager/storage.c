@@ -1,4 +1,4 @@
-/* Durable values for delivery: STORE_* over queue/store.  Floor 4. */
+/* Durable values for delivery: STORE_* over queue/spool/store.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/role.h"

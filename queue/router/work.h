@@ -1,6 +1,6 @@
 /*
  * Questions that may block (NSS, password hashes), in children of the router
- * with a time bound.  Floor 3.  DESIGN section 2: nobody else waits.
+ * with a time bound, so that nobody else waits (HACKING "Roles").  Floor 3.
  *
  * Each pool has a few children; a question waits for a free one.  A child
  * that does not answer in time is killed and replaced, and the question is

@@ -1,7 +1,7 @@
 /*
  * Queue time: by what the queue counts how long mail waits.  Floor 2, pure.
- * DESIGN promises 1 and 2: no jump of the wall clock bounces mail, holds it
- * for ever, or makes the queue spin.
+ * No jump of the wall clock bounces mail, holds it for ever, or makes the queue
+ * spin: HACKING "Promises", 1 and 2.
  *
  * The rule: queue never asks whether the clock is right.  It keeps ages, and
  * these the monotonic clock counts.  So no proof has to be waited for, and a

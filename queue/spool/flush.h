@@ -1,6 +1,6 @@
 /*
  * The helper thread of the queue: the only place where it waits for the disk
- * (DESIGN section 2).  Floor 3.  A job runs in the thread, one after the
+ * (HACKING "Roles").  Floor 3.  A job runs in the thread, one after the
  * other in order of submission, and touches nothing but what it carries;
  * then its end runs in the loop.
  *

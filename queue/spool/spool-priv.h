@@ -1,6 +1,6 @@
 /*
- * Inside the spool: index, batches, cache.  Floor 3; for queue/spool_*.c and
- * the crash test alone.
+ * Inside the spool: index, batches, cache.  Floor 3; for the files of this
+ * folder and the crash test alone.
  */
 #ifndef QUEUE_SPOOL_SPOOL_PRIV_H
 #define QUEUE_SPOOL_SPOOL_PRIV_H

@@ -1,6 +1,6 @@
 /*
- * The spool: a log of records in reused segments, with group commit (DESIGN
- * section 5; states and transitions in queue/spool/states).  Floor 3.
+ * The spool: a log of records in reused segments, with group commit (HACKING
+ * "The spool"; states and transitions in queue/spool/states).  Floor 3.
  *
  * The spool knows for each live message where its newest base record and its
  * updates stand, no more.  Who is to be tried when is the scheduler's.

@@ -1,4 +1,4 @@
-"""No jump of the clock sends mail over a weaker channel (DESIGN section 6).
+"""No jump of the clock sends mail over a weaker channel (HACKING "Promises").
 
 The server runs under libfaketime, which is in its processes by LD_PRELOAD.
 """

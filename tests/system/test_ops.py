@@ -11,7 +11,7 @@ from harness import client, hauberk as hauberkmod, load, records
 from harness.client import Client, Closed
 from harness.wait import Watch, now, stretched, until
 
-# libraries that a role may be linked with, besides libc's own (DESIGN s2)
+# libraries that a role may be linked with, besides libc's own (HACKING "Roles")
 LINKS = {
     "sbin/hauberkd": {"libevent"},
     "smtpd": {"libevent", "libssl", "libcrypto", "libcares"},
@@ -39,7 +39,7 @@ def libraries(program):
 
 @pytest.mark.parametrize("role", sorted(LINKS))
 def test_links_of_a_role(role, mode, make_server):
-    """Each role is linked with what DESIGN's table allows, no more."""
+    """Each role is linked with what the table allows, no more."""
     prefix = os.path.dirname(hauberkmod.SBIN)
     path = role if "/" in role else "libexec/hauberk/hauberk-" + role
     found = libraries(os.path.join(prefix, path)) - LIBC

@@ -224,7 +224,7 @@ silence_is_asked_again_ever_more_slowly(void **state)
 	assert_int_equal(dlv_trust_rest_ms(&t), 1000);
 }
 
-/* DESIGN section 6: only an answer without AD turns DANE off. */
+/* Only an answer without AD turns DANE off. */
 static void
 test_DANE_02_silence_changes_nothing(void **state)
 {
