@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Configuration words: the promised ones are known, the known ones are in the
-manual page.  Words of the lists: each symbol and each string once."""
+manual page, and so are the commands.  Words of the lists: each symbol and each
+string once."""
 
 import os
 import re
@@ -78,4 +79,14 @@ def check_words():
                 "hauberk.conf(5) lacks " + w for w in known if w not in page]
 
 
-lint.finish(check_words() + [f for row in LISTS for f in check_list(*row)])
+def check_commands():
+    """hauberkctl(8) has each command."""
+    page = lint.read("man/hauberkctl.8")
+    known = {c for line in re.findall(r"^\.It Cm (.+)$", page, re.M)
+             for c in re.split(r" , | (?:Ar|Op|Oo|Cm) ", line)}
+    return ["hauberkctl(8) lacks " + row[1]
+            for row in rows("common/proto/ctlcmd.def", "CTL_CMD")
+            if row[1] not in known]
+
+
+lint.finish(check_words() + check_commands() + [f for row in LISTS for f in check_list(*row)])
