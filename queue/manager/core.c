@@ -257,9 +257,7 @@ on_space(void *ctx, uint64_t bytes)
 	HB_LOG(bytes > 0 ? HB_LOG_INFO : HB_LOG_ERROR, HB_EV_SPOOL,
 	    hb_kv_str(HB_K_STATE, bytes > 0 ? "space" : "full"),
 	    hb_kv_int(HB_K_SIZE, (int64_t)bytes));
-	for (size_t i = 0; i < HB_ARRAY_LEN(q->smtpd); i++)
-		if (q->smtpd[i] != NULL)
-			q_tell_space(q, q->smtpd[i]);
+	q_room_seen(q, bytes);
 }
 
 /* Queue time goes on where it was. */
@@ -607,6 +605,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	start_clock(q);
 	finish_replayed(q);
 	log_replay(q);
+	q_room_start(q);
 	hb_timer_set(q->gate, Q_CLAIMS_MS);
 	q_kick(q);
 	return q;
@@ -684,6 +683,7 @@ q_free(struct q **qp)
 	q_sched_free(&q->sched);
 	hb_timer_free(&q->timer);
 	hb_timer_free(&q->gate);
+	hb_timer_free(&q->room_timer);
 	hb_timer_free(&q->stop);
 	hb_hook_free(&q->hook);
 	free(q->trace);

@@ -19,13 +19,13 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/limits.h"
 #include "common/base/timefmt.h"
 #include "common/proto/intake.h"
 
 enum {
 	SLICE = 1 << 20,
-	FLUSHED_MAX = 16,     /* files that wait for the disk */
-	OTHERS_ROOM = 2 << 20 /* bytes that local mail leaves to other mail */
+	FLUSHED_MAX = 16 /* files that wait for the disk */
 };
 
 void
@@ -372,7 +372,7 @@ take_file(struct q_drop_file *f)
 		set_aside(f, "larger than max-message-size");
 		return;
 	}
-	if (q_spool_space(f->d->q->spool) < f->head.body_n + OTHERS_ROOM) {
+	if (q_spool_space(f->d->q->spool) < f->head.body_n + HB_MAX_OTHERS_ROOM) {
 		leave_for_later(f, HB_E_NOSPACE);
 		return;
 	}

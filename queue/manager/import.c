@@ -20,6 +20,7 @@
 
 #include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/base/limits.h"
 #include "common/io/ctlreply.h"
 #include "common/proto/intake.h"
 #include "common/proto/queuefile.h"
@@ -31,7 +32,6 @@ enum {
 	FLYING_BYTES = 16 << 20,
 	IN_MAX = 1 << 20,	    /* more than control's window */
 	RCPTS_MAX = 1000000,	    /* of one message */
-	OTHERS_ROOM = 2 << 20,	    /* bytes left to other mail */
 	REPORTS_MOST = 1000,	    /* messages that are named */
 	STOP_PART = 4		    /* as core.c: of the lifetime */
 };
@@ -322,7 +322,7 @@ begin(struct q_import *im, uint64_t at, const struct hb_qf_item *it)
 		drop_open(im);
 	} else if (why != NULL) {
 		refuse(im, m, why);
-	} else if (q_spool_space(im->q->spool) < m->env.size + OTHERS_ROOM) {
+	} else if (q_spool_space(im->q->spool) < m->env.size + HB_MAX_OTHERS_ROOM) {
 		stop_for(im, at, HB_E_NOSPACE);
 	} else {
 		stamp(im, m, it->msg.waited_ms);

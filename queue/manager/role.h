@@ -110,6 +110,9 @@ struct q {
 	struct hb_timer *gate;	/* the start: claims of all workers first */
 	bool gated, stopping, paused;
 	bool blamed[HB_REASON_COUNT]; /* told to the operator */
+	bool low;	/* the disk, and so is this */
+	uint64_t room;	/* bytes for new mail, as was seen last */
+	struct hb_timer *room_timer;
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
 
@@ -257,6 +260,10 @@ void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* The file of a large message: 0, or HB_E_NOSPACE. */
 int q_write_all(int fd, struct hb_span s);
+
+/* room.c */
+void q_room_start(struct q *q);
+void q_room_seen(struct q *q, uint64_t bytes); /* was measured */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
 /* storage.c */

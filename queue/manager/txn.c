@@ -378,11 +378,3 @@ q_txns_free(struct q *q)
 	HASH_ITER(hh, q->txns, t, tmp)
 		txn_free(t);
 }
-
-void
-q_tell_space(struct q *q, struct hb_peer *p)
-{
-	struct ipc_space m = { .bytes = q_spool_space(q->spool) };
-
-	hb_peer_post(p, HB_IPC_SPACE, &m, -1);
-}

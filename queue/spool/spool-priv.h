@@ -173,7 +173,6 @@ void q_spool_drop(struct q_spool *s, struct spool_entry *m);
 /* No record of M is needed any more. */
 void q_pieces_dead(struct q_spool *s, const struct spool_entry *m);
 void q_spool_forget(struct q_spool *s, struct spool_entry *m);
-void q_spool_space_look(struct q_spool *s);
 
 /* queue/spool/read.c */
 /* The payload of one record, read and checked; BYTES keeps it. */

@@ -103,6 +103,7 @@ int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n) HB_MUSTCHECK;
 
 uint64_t q_spool_space(const struct q_spool *s); /* bytes for new mail */
+void q_spool_space_look(struct q_spool *s);	 /* measures them anew */
 size_t q_spool_count(const struct q_spool *s);	 /* live messages */
 
 #endif

@@ -1,5 +1,6 @@
 """Running it: start, reload, logs, stop, a stopped role, a full disk."""
 
+import contextlib
 import os
 import re
 import signal
@@ -306,19 +307,29 @@ def memory(pid):
     return b"".join(out)
 
 
+@contextlib.contextmanager
+def on_small_disk(make_server, size, *conf):
+    """A server whose spool is a disk of its own; not started."""
+    hb = make_server(list(conf), start=False)
+    spool = hb.path("spool")
+    os.mkdir(spool)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs",
+                    spool], check=True)
+    try:
+        yield hb
+    finally:
+        hb.close()
+        subprocess.run(["umount", "-l", spool], check=True)
+
+
 @pytest.mark.root
 def test_full_disk(make_server, mx_factory):
     """Nearly full: 452; with room again mail is accepted by itself; all
     that was accepted arrives."""
     mx = mx_factory("127.0.0.1", keep=False)
     mx.stop()
-    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port],
-                     start=False)
-    spool = hb.path("spool")
-    os.mkdir(spool)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs",
-                    spool], check=True)
-    try:
+    with on_small_disk(make_server, "24m",
+                       "smarthost smtp://127.0.0.1:%d" % mx.port) as hb:
         hb.start()
         taken, reply = fill(hb)
         assert reply.code == 452 and 3 < taken < 40
@@ -329,9 +340,48 @@ def test_full_disk(make_server, mx_factory):
         mx.wait(taken, 40)
         hb.wait_empty()
         until(lambda: accepts(hb), 20, "mail is accepted again")
-    finally:
-        hb.close()
-        subprocess.run(["umount", "-l", spool], check=True)
+
+
+def disk_rows(hb):
+    return [t for t in hb.ctl("status", json=True)["trouble"]
+            if t["kind"] == "disk"]
+
+
+@pytest.mark.root
+def test_S_11_full_disk(make_server):
+    """A disk that fills stands first in status, and once in the log when it
+    begins and once when it ends; then what says how large it is, and would
+    not have fitted, is taken again."""
+    with on_small_disk(make_server, "64m", "max-message-size 8M",
+                       "smarthost smtp://127.0.0.1:1") as hb:
+        hb.start()
+        assert disk_rows(hb) == []
+        rest = os.path.join(hb.path("spool"), "filler")
+        with open(rest, "wb") as f:
+            for _ in range(128):
+                try:
+                    f.write(b"x" * (1 << 19))
+                    f.flush()
+                except OSError:
+                    break
+        until(lambda: disk_rows(hb), 30, "the disk is told of")
+        assert hb.ctl("status").out.startswith("*** disk /")
+        row, = disk_rows(hb)
+        assert row["what"] == hb.path("spool") and row["role"] == "queue"
+        assert declare(hb, 1000).code == 452
+        os.truncate(rest, os.path.getsize(rest) - (9 << 20))
+        until(lambda: declare(hb, 1000).code == 250, 20, "small mail")
+        os.unlink(rest)
+        until(lambda: not disk_rows(hb), 20, "the disk has room")
+        until(lambda: declare(hb, 7 << 20).code == 250, 20, "large mail")
+        states = [r["state"] for r in hb.records(ev="disk")]
+        assert states == ["trouble", "over"]
+
+
+def declare(hb, size):
+    with hb.client() as c:
+        c.ehlo()
+        return c.cmd("MAIL FROM:<a@client.test> SIZE=%d" % size)
 
 
 def fill(hb):

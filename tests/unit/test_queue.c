@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "common/base/hash.h"
+#include "common/io/trouble.h"
 #include "common/proto/maildrop.h"
 #include "queue/manager/role.h"
 
@@ -854,6 +855,65 @@ message_goes_through(void **state)
 	assert_int_equal(w.acks, 1);
 	assert_int_equal(w.njobs, 1);
 	assert_true(w.space > 0);
+}
+
+static unsigned disk_begins, disk_ends;
+static char disk_text[128];
+
+static void
+count_disk(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text)
+{
+	(void)ctx;
+	if (ev != HB_EV_DISK)
+		return;
+	assert_span(what, dir);
+	snprintf(disk_text, sizeof(disk_text), "%.*s", HB_SPAN_ARG(text));
+	disk_begins += on;
+	disk_ends += !on;
+}
+
+static uint64_t space_wanted;
+
+static bool
+smtpd_knows_the_space(void)
+{
+	return w.space == space_wanted;
+}
+
+static void
+sees_room(uint64_t bytes)
+{
+	space_wanted = bytes;
+	q_room_seen(env.ctx, bytes);
+	run_until(smtpd_knows_the_space);
+}
+
+/* Room is told whenever it decides over a message, not only when the disk
+ * begins and ends to be full. */
+static void
+test_S_11_room_is_told(void **state)
+{
+	const uint64_t mib = 1 << 20;
+
+	(void)state;
+	disk_begins = disk_ends = 0;
+	hb_trouble_tell(count_disk, NULL);
+	sees_room(30 * mib);
+	assert_int_equal(disk_begins, 1);
+	assert_non_null(strstr(disk_text, "30 MiB"));
+	sees_room(0);
+	assert_non_null(strstr(disk_text, "full"));
+	sees_room(1);
+	sees_room(40 * mib);
+	/* at the limit it neither ends nor begins anew */
+	sees_room(53 * mib);
+	assert_int_equal(disk_ends, 0);
+	q_room_seen(env.ctx, 66 * mib);
+	assert_int_equal(disk_ends, 1);
+	run_for(5);
+	assert_int_equal(w.space, 53 * mib); /* more than any message has */
+	hb_trouble_tell(NULL, NULL);
 }
 
 static void
@@ -2270,6 +2330,7 @@ main(void)
 		T(operator_sees_message_and_trace),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
+		T(test_S_11_room_is_told),
 		T(test_A_24_a_drop_waits_for_descriptors),
 		T(test_A_1_bodies_of_smtpd_are_checked),
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
