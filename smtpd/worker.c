@@ -86,6 +86,7 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	w->tls = tls;
 	w->site.tls_ready = tls != NULL;
 	replace_rules(w);
+	smtpd_certs_changed(w);
 	return 0;
 }
 

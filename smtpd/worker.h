@@ -56,7 +56,7 @@ struct smtpd_worker {
 	size_t n_slots, n_clients;
 	uint32_t *free_slots; /* stack */
 	size_t n_free;
-	struct hb_timer *sweep;
+	struct hb_timer *sweep, *certs;
 	struct hb_buf scratch; /* records on their way into a frame */
 	bool stopping;
 	int64_t stop_at_ms;
@@ -75,6 +75,9 @@ void smtpd_worker_each(struct smtpd_worker *w,
 /* The client that REF (or a transaction's number) belongs to, or NULL. */
 struct smtpd_client *smtpd_worker_find(struct smtpd_worker *w, uint32_t ref);
 void smtpd_worker_start_sweep(struct smtpd_worker *w);
+
+/* certs.c: other certificates are in use, or the same anew. */
+void smtpd_certs_changed(struct smtpd_worker *w);
 
 /* client.c */
 void smtpd_client_new(struct smtpd_listener *l, int fd,

@@ -8,6 +8,7 @@
 
 #include "common/io/tls.h"
 
+struct asn1_string_st;
 struct ssl_st;
 struct x509_store_ctx_st;
 struct hb_tls_session;
@@ -25,6 +26,8 @@ int hb_tls_facts_on_verify(int ok, struct x509_store_ctx_st *store);
 void hb_tls_facts_done(struct hb_tls_facts *facts, struct ssl_st *ssl);
 /* The same for a failed one: WHY is our own text. */
 void hb_tls_facts_failed(struct hb_tls_facts *facts, const char *why);
+/* False: a certificate says no time there. */
+bool hb_tls_time(const struct asn1_string_st *time, int64_t *ms);
 /* Is the peer's certificate for NAME? */
 bool hb_tls_facts_named(struct ssl_st *ssl, const char *name);
 

@@ -328,3 +328,14 @@ hb_tls_server_new(const struct hb_span *chains, size_t n,
 	}
 	return t;
 }
+
+bool
+hb_tls_validity(const struct hb_tls *t, size_t i, int64_t *from_ms,
+    int64_t *to_ms)
+{
+	const X509 *leaf = i < t->n ? t->certs[i].leaf : NULL;
+
+	return leaf != NULL &&
+	    hb_tls_time(X509_get0_notBefore(leaf), from_ms) &&
+	    hb_tls_time(X509_get0_notAfter(leaf), to_ms);
+}

@@ -30,6 +30,9 @@ void hb_keyclient_on_broken(struct hb_keyclient *k,
  * key agent.  Returns NULL with ERR filled. */
 struct hb_tls *hb_tls_server_new(const struct hb_span *chains, size_t n,
     enum hb_tls_version min, struct hb_keyclient *keys, struct hb_buf *err);
+/* When chain I of a server begins and ends to be valid. */
+bool hb_tls_validity(const struct hb_tls *t, size_t i, int64_t *from_ms,
+    int64_t *to_ms);
 /* Client side: trusted roots in PEM bundles.  Hands no certificate. */
 struct hb_tls *hb_tls_client_new(const struct hb_span *bundles, size_t n,
     enum hb_tls_version min, struct hb_buf *err);

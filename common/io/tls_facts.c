@@ -127,15 +127,23 @@ name_matches(X509 *cert, const char *name)
 				      NULL) == 1;
 }
 
+bool
+hb_tls_time(const ASN1_TIME *time, int64_t *ms)
+{
+	struct tm tm;
+
+	if (ASN1_TIME_to_tm(time, &tm) != 1)
+		return false;
+	*ms = (int64_t)timegm(&tm) * 1000;
+	return true;
+}
+
 /* For people. */
 static void
 describe(struct hb_tls_facts *f, X509 *cert)
 {
-	struct tm tm;
-
 	f->self_issued = (X509_get_extension_flags(cert) & EXFLAG_SI) != 0;
-	if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1)
-		f->not_after_ms = (int64_t)timegm(&tm) * 1000;
+	(void)hb_tls_time(X509_get0_notAfter(cert), &f->not_after_ms);
 	note_names(f, cert);
 	note_issuer(f, cert);
 }

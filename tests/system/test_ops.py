@@ -378,6 +378,42 @@ def test_S_11_full_disk(make_server):
         assert states == ["trouble", "over"]
 
 
+@pytest.mark.both
+def test_S_11_certificates_that_end(make_server, ca):
+    """Ended, not valid yet, and in its last days: first in status, in the log
+    once; one that is made for few days is not about to end all the time."""
+    wants = {"ended": ((-90, -1), "it has expired on "),
+             "later": ((3, 90), "it is not valid before "),
+             "ends": ((-80, 6), "it expires on "),
+             "short": ((-3, 3), None), "good": ((-1, 8), None)}
+    hb = make_server(start=False)
+    lines, paths = ["workers smtpd=2"], {}
+    for name, (days, _) in wants.items():
+        cert = ca.issue("%s.hb.test" % name, days=days)
+        with open(cert.chain, "rb") as chain, open(cert.key, "rb") as key:
+            paths[name] = hb.write("%s.pem" % name, chain.read())
+            lines.append("tls-certificate %s key=%s" % (
+                paths[name], hb.write("%s.key" % name, key.read())))
+    hb.configure(lines)
+    hb.start()
+    rows = {t["what"]: t["text"] for t in certificate_rows(hb)}
+    assert sorted(rows) == sorted(
+        paths[n] for n, (_, text) in wants.items() if text)
+    for name, (_, text) in wants.items():
+        assert rows.get(paths[name], "").startswith(text or "")
+    assert hb.ctl("status").out.startswith("*** certificate ")
+    assert len(hb.records(ev="certificate", state="trouble")) == 3
+    hb.configure(["workers smtpd=2"] + lines[-1:])
+    assert hb.ctl("reload").code == 0
+    assert certificate_rows(hb) == []
+    assert len(hb.records(ev="certificate", state="over")) == 3
+
+
+def certificate_rows(hb):
+    return [t for t in hb.ctl("status", json=True)["trouble"]
+            if t["kind"] == "certificate"]
+
+
 def declare(hb, size):
     with hb.client() as c:
         c.ehlo()
