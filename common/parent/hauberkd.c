@@ -265,6 +265,7 @@ on_watch(void *ctx)
 				pd_send_conf(&pd->procs[i]);
 	}
 	pd_ping(pd);
+	pd_end_overdue(pd, hb_mono_ms());
 	hb_timer_set(pd->watch_timer, WATCH_MS);
 }
 

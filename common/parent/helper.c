@@ -25,7 +25,8 @@ enum {
 	/* Bounds of a helper's life, in seconds: what hangs must not keep its
 	 * place for ever. */
 	LOOKUP_S = 60,
-	DELIVERY_S = 1200
+	DELIVERY_S = 1200,
+	LIFE_S = LOOKUP_S + DELIVERY_S + 30
 };
 
 /* Writes root's mail, and the postmaster's where nobody has that name. */
@@ -144,11 +145,11 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	_exit(EX_OSFILE);
 }
 
-static pid_t *
+static struct pd_helper *
 free_place(struct pd_parent *pd)
 {
 	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
-		if (pd->helpers[i] == 0)
+		if (pd->helpers[i].pid == 0)
 			return &pd->helpers[i];
 	return NULL;
 }
@@ -158,8 +159,9 @@ free_place(struct pd_parent *pd)
 static int
 start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 {
-	pid_t *place = free_place(pd), pid;
+	struct pd_helper *place = free_place(pd);
 	int pair[2], r;
+	pid_t pid;
 
 	if (place == NULL)
 		return EAGAIN;
@@ -175,7 +177,8 @@ start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 		close(pair[0]);
 		return r;
 	}
-	*place = pid;
+	place->pid = pid;
+	place->until_ms = hb_mono_ms() + (int64_t)LIFE_S * 1000;
 	*fd = pair[0];
 	return 0;
 }
@@ -239,20 +242,32 @@ bool
 pd_helper_ended(struct pd_parent *pd, pid_t pid, int status)
 {
 	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
-		if (pd->helpers[i] == pid) {
-			pd->helpers[i] = 0;
+		if (pd->helpers[i].pid == pid) {
+			pd->helpers[i].pid = 0;
 			log_end(pd, pid, status);
 			return true;
 		}
 	return false;
 }
 
+/*
+ * The alarms of run_helper end a helper that hangs, but not one that its user
+ * has stopped: it runs as the user, who may signal it, and a stopped process
+ * takes no signal but this one.
+ */
+void
+pd_end_overdue(struct pd_parent *pd, int64_t now_ms)
+{
+	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+		if (pd->helpers[i].pid > 0 &&
+		    now_ms >= pd->helpers[i].until_ms)
+			kill(-pd->helpers[i].pid, SIGKILL);
+}
+
 void
 pd_kill_helpers(struct pd_parent *pd)
 {
-	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
-		if (pd->helpers[i] > 0)
-			kill(-pd->helpers[i], SIGKILL);
+	pd_end_overdue(pd, INT64_MAX);
 }
 
 /* A descriptor, or -errno. */

@@ -92,6 +92,11 @@ struct pd_askers {
 	size_t n;
 };
 
+struct pd_helper {
+	pid_t pid;	  /* 0: free */
+	int64_t until_ms; /* hb_mono_ms: it may live so long */
+};
+
 struct pd_parent {
 	struct hb_loop *loop;
 	const char *conf_file; /* absolute */
@@ -115,7 +120,7 @@ struct pd_parent {
 	struct pd_proc *procs;
 	size_t nprocs;
 	struct hb_counters *counters;
-	pid_t helpers[HB_MAX_HELPERS]; /* 0: free */
+	struct pd_helper helpers[HB_MAX_HELPERS];
 
 	struct pd_trouble *troubles; /* what goes on, of all processes */
 	size_t ntroubles;
@@ -253,6 +258,8 @@ void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* True when PID was a helper. */
 bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
 void pd_kill_helpers(struct pd_parent *pd);
+/* Kills those that have lived too long. */
+void pd_end_overdue(struct pd_parent *pd, int64_t now_ms);
 
 /* spawn.c: descriptors of a child */
 /* In a child: FD becomes descriptor 3, LOCK (or -1) 4, standard input and

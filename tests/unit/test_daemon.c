@@ -174,6 +174,66 @@ trouble_is_counted_by_process(void **state)
 	hb_trouble_tell(NULL, NULL);
 }
 
+/* A program hauberk-local in a folder of its own: the user's signal, which
+ * comes at once here. */
+static void
+make_stopped_helper(char *folder, char *path, size_t size)
+{
+	int fd;
+
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, size, "%s/hauberk-local", folder);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0755);
+	assert_true(fd >= 0);
+	assert_true(dprintf(fd, "#!/bin/sh\nkill -STOP $$\n") > 0);
+	close(fd);
+	assert_int_equal(chmod(path, 0755), 0);
+}
+
+static void
+test_A_29_a_stopped_helper_holds_no_slot(void **state)
+{
+	static const struct hb_peer_ops ops = { 0 };
+	char folder[] = "/tmp/hauberk-unit-XXXXXX", path[128];
+	const struct ipc_helper_start m = { .ticket = 1, .user = HB_SPAN("-") };
+	struct pd_parent pd = { .libexec = folder, .phase = PD_RUNNING,
+		.nofile = { 64, 64 }, .now.conf = conf_of("") };
+	int sv[2], status;
+	struct hb_peer *queue;
+	int64_t begun_ms;
+	pid_t pid;
+
+	(void)state;
+	alarm(60); /* it would be waited for for ever */
+	make_stopped_helper(folder, path, sizeof(path));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	pd.loop = hb_loop_new();
+	queue = hb_peer_new(pd.loop, sv[0], HB_ROLE_PARENT, HB_ROLE_QUEUE, 0,
+	    &ops, &pd);
+	begun_ms = hb_mono_ms();
+	pd_on_helper_start(&pd, queue, &m, -1);
+	pid = pd.helpers[0].pid;
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	kill(pid, SIGALRM); /* its own bound does not reach it */
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	pd_end_overdue(&pd, begun_ms + 1260 * 1000); /* of both its bounds */
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	pd_end_overdue(&pd, begun_ms + 1800 * 1000); /* LOCAL_LOCK_LIVE_S */
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	alarm(0);
+	assert_true(WIFSIGNALED(status));
+	assert_true(pd_helper_ended(&pd, pid, status));
+	assert_int_equal(pd.helpers[0].pid, 0);
+	hb_peer_free(&queue);
+	close(sv[1]);
+	hb_loop_free(&pd.loop);
+	hb_conf_free(&pd.now.conf);
+	unlink(path);
+	rmdir(folder);
+}
+
 /* A port nobody has. */
 static unsigned
 free_port(void)
@@ -403,6 +463,7 @@ main(void)
 		cmocka_unit_test(reload_keeps_what_cannot_change),
 		cmocka_unit_test(mistakes_are_found_in_a_file),
 		cmocka_unit_test(trouble_is_counted_by_process),
+		cmocka_unit_test(test_A_29_a_stopped_helper_holds_no_slot),
 		cmocka_unit_test(listeners_are_kept_over_a_reload),
 		cmocka_unit_test(addresses_survive_the_way_through_the_system),
 		cmocka_unit_test(calls_are_allowed_by_role),
