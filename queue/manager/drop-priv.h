@@ -45,6 +45,7 @@ struct q_drop {
 	bool scans_corrupt; /* its second half */
 	bool again;	    /* there may be files that TURNS does not know */
 	bool paused;	    /* no room, until the next look */
+	bool unread;	    /* since the last look a file could not be read */
 	size_t seen, seen_unfinished; /* by the scan under way */
 	size_t n_waiting, n_unfinished, n_corrupt; /* as was seen last */
 	struct q_drop_file *file;    /* being read, or NULL */

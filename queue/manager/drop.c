@@ -21,6 +21,7 @@
 #include "common/base/hash.h"
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/io/trouble.h"
 #include "common/proto/intake.h"
 
 enum {
@@ -124,7 +125,16 @@ set_aside(struct q_drop_file *f, const char *why)
 	end_file(f);
 }
 
-/* Not now: the disk is full, or so.  The file stays where it is. */
+/* The file stays where it is. */
+static void
+leave(struct q_drop_file *f)
+{
+	if (f->large >= 0) /* the next try has another name */
+		q_spool_large_discard(f->d->q->spool, f->env.id);
+	end_file(f);
+}
+
+/* Not now: the disk is full, or so. */
 static void
 leave_for_later(struct q_drop_file *f, int err)
 {
@@ -133,10 +143,34 @@ leave_for_later(struct q_drop_file *f, int err)
 	HB_LOG(HB_LOG_WARN, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, f->name),
 	    hb_kv_str(HB_K_STATE, "waits"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
-	if (f->large >= 0) /* the next try has another name */
-		q_spool_large_discard(d->q->spool, f->env.id);
-	end_file(f);
+	leave(f);
 	q_drop_pause(d);
+}
+
+/* A bad disk is nobody's bad message, and others can be read: this one is
+ * tried again when the folder is read through. */
+static void
+leave_unread(struct q_drop_file *f, int err)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	hb_buf_addf(&text, "%s cannot be read, it waits: %s", f->name,
+	    hb_strerror(err));
+	hb_trouble_begin(HB_EV_SPOOL, hb_span_str(f->d->dir),
+	    hb_buf_span(&text));
+	hb_buf_free(&text);
+	f->d->unread = true;
+	leave(f);
+}
+
+/* What was read is no message, or it could not be read. */
+static void
+give_up(struct q_drop_file *f, int err)
+{
+	if (err == HB_E_IO)
+		leave_unread(f, err);
+	else
+		set_aside(f, hb_strerror(err));
 }
 
 static void
@@ -226,7 +260,7 @@ copy_slice(struct q_drop_file *f)
 	int err = read_bytes(f, n, &f->body);
 
 	if (err < 0) {
-		set_aside(f, hb_strerror(err));
+		give_up(f, err);
 		return;
 	}
 	got = hb_span_from(hb_buf_span(&f->body), from);
@@ -358,21 +392,26 @@ take_file(struct q_drop_file *f)
 	struct stat st;
 	int err;
 
-	if (fstat(f->fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(f->fd, &st) < 0) {
+		leave_unread(f, HB_E_IO);
+		return;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		set_aside(f, "no plain file");
 		return;
 	}
 	f->arena = hb_arena_new();
 	err = take_records(f, (uint64_t)st.st_size);
 	if (err < 0) {
-		set_aside(f, hb_strerror(err));
+		give_up(f, err);
 		return;
 	}
 	if (f->head.body_n > f->d->q->env->conf->max_message_size) {
 		set_aside(f, "larger than max-message-size");
 		return;
 	}
-	if (q_spool_space(f->d->q->spool) < f->head.body_n + HB_MAX_OTHERS_ROOM) {
+	if (q_spool_space(f->d->q->spool) <
+	    f->head.body_n + HB_MAX_OTHERS_ROOM) {
 		leave_for_later(f, HB_E_NOSPACE);
 		return;
 	}

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/io/ctlreply.h"
+#include "common/io/trouble.h"
 
 enum {
 	SCAN_MS = 1000,	  /* without inotify */
@@ -102,7 +103,9 @@ begin_scan(struct q_drop *d, bool corrupt)
 	if (corrupt)
 		return;
 	d->seen_unfinished = 0;
-	d->again = d->paused = false;
+	if (!d->unread)
+		hb_trouble_end(HB_EV_SPOOL, hb_span_str(d->dir));
+	d->again = d->paused = d->unread = false;
 }
 
 static void

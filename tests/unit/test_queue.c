@@ -2,6 +2,7 @@
  * parent and helper, control.  The spool is real. */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include "common/base/hash.h"
 #include "common/io/trouble.h"
 #include "common/proto/maildrop.h"
+#include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
 
 /* Turns of the loop, of a millisecond and more: the clock goes on while others
@@ -1670,6 +1672,76 @@ test_A_24_a_drop_waits_for_descriptors(void **state)
 	hb_buf_free(&b);
 }
 
+/* A disk that gives no bytes of files of mail. */
+static bool disk_is_bad;
+static unsigned bad_reads;
+
+ssize_t
+read(int fd, void *dst, size_t n)
+{
+	struct stat st;
+
+	if (disk_is_bad && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		bad_reads++;
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_read, fd, dst, n);
+}
+
+static unsigned spool_begins, spool_ends;
+
+static void
+count_spool(void *ctx, enum hb_event ev, bool on, struct hb_span what,
+    struct hb_span text)
+{
+	(void)ctx;
+	(void)what;
+	(void)text;
+	spool_begins += ev == HB_EV_SPOOL && on;
+	spool_ends += ev == HB_EV_SPOOL && !on;
+}
+
+static bool
+all_is_read(void)
+{
+	return spool_ends > 0;
+}
+
+static bool
+drop_was_tried(void)
+{
+	return bad_reads > 0;
+}
+
+static void
+test_A_30_a_drop_waits_for_a_bad_disk(void **state)
+{
+	struct q *q = env.ctx;
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	spool_begins = spool_ends = bad_reads = 0;
+	hb_trouble_tell(count_spool, NULL);
+	make_drop(&b);
+	disk_is_bad = true;
+	write_file("2", hb_buf_span(&b));
+	run_until(drop_was_tried);
+	run_for(5);
+	disk_is_bad = false;
+	assert_false(file_is_gone());
+	assert_int_equal(spool_begins, 1);
+	assert_int_equal(spool_ends, 0);
+	hb_timer_set(q->drop->look, 0); /* in half a minute */
+	assert_string_equal(wait_job(1)->rcpts[0], "b@x.example");
+	run_until(queue_is_empty);
+	hb_timer_set(q->drop->look, 0);
+	run_until(all_is_read);
+	assert_int_equal(spool_begins, 1);
+	hb_trouble_tell(NULL, NULL);
+	hb_buf_free(&b);
+}
+
 /* A body of smtpd, or of a file in maildrop/, that could end early; the mail
  * after it is none the worse.  F-26: with NUL too. */
 static const struct hb_span early_ends[] = {
@@ -2332,6 +2404,7 @@ main(void)
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),
 		T(test_A_24_a_drop_waits_for_descriptors),
+		T(test_A_30_a_drop_waits_for_a_bad_disk),
 		T(test_A_1_bodies_of_smtpd_are_checked),
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
 		T(test_A_1_bodies_of_drops_are_checked),
