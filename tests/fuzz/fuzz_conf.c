@@ -1,5 +1,6 @@
 /* The configuration: what parses without a mistake is dumped to text that
- * parses to the same dump. */
+ * parses to the same dump.  What stands behind a NUL is each file that is
+ * included. */
 #include <stdlib.h>
 
 #include "common/base/err.h"
@@ -7,13 +8,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
+static struct hb_span included;
+
 static int
-no_file(void *ctx, const char *path, struct hb_buf *content)
+read_included(void *ctx, const char *path, struct hb_buf *content)
 {
 	(void)ctx;
 	(void)path;
-	(void)content;
-	return -2;
+	if (included.n == 0)
+		return -2;
+	hb_buf_add(content, included);
+	return 0;
 }
 
 static struct hb_conf *
@@ -33,9 +38,12 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct hb_buf one = HB_BUF_INIT(0), two = HB_BUF_INIT(0);
-	size_t errors;
-	struct hb_conf *c = parse(hb_span(data, n), no_file, &errors), *again;
+	struct hb_span in = hb_span(data, n);
+	size_t errors, main_n = hb_span_find(in, 0);
+	struct hb_conf *c, *again;
 
+	included = hb_span_from(in, main_n + 1);
+	c = parse(hb_span_head(in, main_n), read_included, &errors);
 	if (errors == 0) {
 		hb_conf_dump(c, &one);
 		again = parse(hb_buf_span(&one), NULL, &errors);
