@@ -357,6 +357,9 @@ def test_smarthost_that_dns_does_not_know(world, mx_factory, hop):
     hb = world.server(["smarthost " + hop])
     send(hb, "far.test")
     hb.wait_record(ev="delivery", result="defer", reason="hop-unknown")
+    hb.wait_record(ev="mail", state="trouble", word="hop-unknown")
+    row, = hb.ctl("status", json=True)["trouble"]
+    assert (row["kind"], row["what"]) == ("mail", "hop-unknown")
     told = hb.ctl("explain", "bob@far.test", json=True)
     assert (told["verdict"], told["reason"]) == ("defer", "hop-unknown")
     if hop.startswith("mx:"):

@@ -160,6 +160,27 @@ def test_S_4_a_map_that_is_lost_is_told_once(make_server):
     assert hb.ctl("status", json=True)["trouble"] == []
 
 
+def test_S_4_a_list_that_cannot_be_read_is_told_until_it_is(make_server):
+    """Its mail waits; that is over when the file was read, without a reload."""
+    hb = make_server(start=False)
+    members = hb.path("members")
+    hb.write("aliases", "team: :include:%s\n" % members)
+    hb.configure(hb.lines + ["aliases " + hb.path("aliases")])
+    hb.start()
+    hb.send("a@c.test", "team@hb.test", client.text("one"))
+    assert hb.wait_record(ev="map", state="trouble")["file"] == members
+    kinds = [(t["kind"], t["what"])
+             for t in hb.ctl("status", json=True)["trouble"]]
+    assert ("map", members) in kinds
+    hb.write("members", "alice\n")
+    hb.ctl("flush", "all")
+    hb.wait_mail("alice", 1)
+    assert hb.wait_record(ev="map", state="over")["file"] == members
+    assert len(hb.records(ev="map", state="trouble")) == 1
+    until(lambda: hb.ctl("status", json=True)["trouble"] == [], 20,
+          "nothing is amiss any more")
+
+
 def test_S_4_lines_that_cannot_be_used(make_server):
     """They are warned of by FILE:LINE; they fail nothing."""
     hb = make_server(start=False)

@@ -58,6 +58,21 @@ def test_status(server):
     assert "lab" in server.ctl("status").out
 
 
+def test_S_11_a_process_that_is_not_back(server):
+    """One that ends again and again stands first in status meanwhile."""
+    def rows():
+        if server.role("router"):
+            server.kill("router")
+        return [t for t in server.ctl("status", json=True)["trouble"]
+                if t["kind"] == "role"]
+
+    row, = until(rows, 20, "a role is away")
+    assert (row["what"], row["role"]) == ("router", "router")
+    assert row["text"].startswith("process 0 is ")
+    until(lambda: server.ctl("status", json=True)["trouble"] == [], 40,
+          "it is back")
+
+
 @pytest.mark.root
 def test_accounts(server):
     """As root every role has its own account; all but two are jailed."""

@@ -935,6 +935,25 @@ def test_STS_15_no_http_cache(world):
     assert kept["reason"] == "sts-fetch-status"
 
 
+def test_S_11_policies_that_cannot_be_refreshed(world):
+    """Their number stands in status, until each has been fetched again."""
+    mx = world.domain("far.test")
+    site = world.policy("far.test")
+    hb = world.server()
+    send(hb)
+    mx.wait(1)
+    assert hb.ctl("status", json=True)["trouble"] == []
+    site.status = 500
+    assert hb.ctl("sts", "refresh", "far.test").code == 1
+    row, = hb.ctl("status", json=True)["trouble"]
+    assert (row["kind"], row["role"]) == ("policy", "delivery")
+    assert row["text"].startswith("1 known policies cannot be refreshed")
+    assert hb.ctl("status").out.startswith("*** policy refresh: 1 known ")
+    site.status = 200
+    assert hb.ctl("sts", "refresh", "far.test").code == 0
+    assert hb.ctl("status", json=True)["trouble"] == []
+
+
 def test_STS_37_removal(world):
     """The domain publishes none, and then nothing: mail goes as to a
     domain without policy, without a warning."""
