@@ -49,7 +49,12 @@ enum {
 	BLOCK = 65536,
 	NAME_BYTES = 64,
 	KEEP_BYTES = 4 << 20, /* left for what is not local */
-	KEEP_FILES = 20 /* one of so many */
+	KEEP_FILES = 20, /* one of so many */
+	/* sizes of files: to 64 KiB, 1 MiB, 16 MiB, and above */
+	SMALLEST = 1 << 16,
+	CLASS_STEP = 16,
+	LAST_CLASS = 3,
+	FEWEST = 4 /* of the largest, however large */
 };
 
 struct submit {
@@ -306,18 +311,6 @@ stamp(struct submit *s)
 
 /* output */
 
-static void
-choose_names(struct submit *s)
-{
-	uint64_t r = 0;
-
-	if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-		fail(EX_OSERR, "no random bytes");
-	snprintf(s->name, sizeof(s->name), "%016llx.%u",
-	    (unsigned long long)r, (unsigned)getpid());
-	snprintf(s->tmp, sizeof(s->tmp), ".%s", s->name);
-}
-
 static void HB_NORETURN
 fail_writing(const struct submit *s, const char *what)
 {
@@ -352,18 +345,74 @@ check_room(const struct submit *s, uint64_t n)
 	fail(EX_TEMPFAIL, "there is no room for the message now");
 }
 
-/* The queue reads it as "others": the folder keeps all others out. */
-static void
+/* The bytes that a file of N may have, and how many such of one user may
+ * wait; the last size is all that is larger. */
+static unsigned
+size_class(const struct submit *s, uint64_t n, uint64_t *files)
+{
+	uint64_t most = SMALLEST;
+	unsigned class = 0;
+
+	while (most < n && class < LAST_CLASS) {
+		most *= CLASS_STEP;
+		class++;
+	}
+	if (most < n)
+		most = s->max_size;
+	*files = most < HB_MAX_WAITING_OCTETS / FEWEST
+	    ? HB_MAX_WAITING_OCTETS / most : FEWEST;
+	return class;
+}
+
+/* The queue reads it as "others": the folder keeps all others out.  False:
+ * another has the name, as what it writes or as what waits. */
+static bool
 create(struct submit *s)
 {
+	struct stat st;
+
 	s->fd = openat(s->dir, s->tmp,
 	    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0604);
+	if (s->fd < 0 && errno == EEXIST)
+		return false;
 	if (s->fd < 0)
 		fail(errno == ENOSPC || errno == EDQUOT ? EX_TEMPFAIL
 							: EX_CANTCREAT,
 		    "maildrop: %s", strerror(errno));
 	/* while it is held the file is not taken for a dead one's */
 	(void)flock(s->fd, LOCK_EX | LOCK_NB);
+	if (fstatat(s->dir, s->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return true;
+	close(s->fd);
+	s->fd = -1;
+	(void)unlinkat(s->dir, s->tmp, 0);
+	return false;
+}
+
+/*
+ * Each user has so many names for each size of file, and what waits keeps its
+ * name: so nobody fills the disk of all, though the folder cannot be read from
+ * here, and no count has to be kept.
+ */
+static void
+take_name(struct submit *s)
+{
+	uint64_t files, r = 0, n = HB_DROP_HEAD + s->env.n +
+	    s->head.rcpts_n + s->head.body_n;
+	unsigned class = size_class(s, n, &files);
+
+	if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		fail(EX_OSERR, "no random bytes");
+	for (uint64_t i = 0; i < files; i++) {
+		snprintf(s->name, sizeof(s->name), "%x.%u.%x",
+		    (unsigned)getuid(), class,
+		    (unsigned)((r % files + i) % files));
+		snprintf(s->tmp, sizeof(s->tmp), ".%s", s->name);
+		if (create(s))
+			return;
+	}
+	fail(EX_TEMPFAIL, "%llu of your messages of this size wait already; "
+	    "try again later", (unsigned long long)files);
 }
 
 static void
@@ -496,8 +545,7 @@ main(int argc, char **argv)
 	stamp(&s);
 	s.fd = -1;
 	check_room(&s, s.head.body_n);
-	choose_names(&s);
-	create(&s);
+	take_name(&s);
 	write_file(&s);
 	make_durable(&s, path);
 	printf("ok %s\n", s.name);

@@ -105,6 +105,11 @@ move_aside(struct q_drop_file *f)
 	q_drop_path(f->d->corrupt, f->name, to);
 	if (lstat(from, &st) == 0 && !S_ISREG(st.st_mode))
 		return S_ISDIR(st.st_mode) ? rmdir(from) : unlink(from);
+	/* Names of drops come again, and what was set aside stays. */
+	if (lstat(to, &st) == 0)
+		snprintf(to, sizeof(to), "%s/%s.%016llx", f->d->corrupt,
+		    f->name, (unsigned long long)q_new_id(f->d->q,
+			Q_DROP_INSTANCE));
 	f->d->n_corrupt++;
 	(void)mkdir(f->d->corrupt, 0700);
 	return rename(from, to);

@@ -1625,6 +1625,7 @@ dropped_message_is_taken_up(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct seen_job *j;
 	char path[128];
+	struct stat st;
 
 	(void)state;
 	make_drop(&b);
@@ -1638,6 +1639,11 @@ dropped_message_is_taken_up(void **state)
 	run_until(file_is_gone);
 	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
 	assert_int_equal(access(path, F_OK), 0);
+	/* the name comes again: what was set aside before stays */
+	write_file("2", HB_SPAN("other"));
+	run_until(file_is_gone);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, b.n);
 	assert_true(queue_is_empty());
 	hb_buf_free(&b);
 }

@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "common/base/hash.h"
+#include "common/base/limits.h"
 #include "common/proto/maildrop.h"
 
 static char dir[] = "/tmp/hauberk-submit-XXXXXX";
@@ -298,10 +299,65 @@ bounds(void **state)
 	hb_buf_free(&in);
 }
 
+/* All names of small files that one user has; every other one is still being
+ * written. */
+enum { NAMES = HB_MAX_WAITING_OCTETS / 65536 };
+
+static void
+name_path(char *path, size_t size, unsigned i)
+{
+	snprintf(path, size, "%s/%s%x.0.%x", drop, i % 2 ? "." : "",
+	    (unsigned)getuid(), i);
+}
+
+static void
+fill_names(bool make)
+{
+	char path[512];
+
+	for (unsigned i = 0; i < NAMES; i++) {
+		int fd;
+
+		name_path(path, sizeof(path), i);
+		if (!make) {
+			unlink(path);
+			continue;
+		}
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+}
+
+static void
+test_A_31_one_user_cannot_fill_the_disk(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	char path[512], dotted[512];
+	struct stat st;
+
+	(void)state;
+	make_record(&b, "x\r\n", true);
+	fill_names(true);
+	assert_int_equal(submit(hb_buf_span(&b)), EX_TEMPFAIL);
+	name_path(path, sizeof(path), 8);
+	snprintf(dotted, sizeof(dotted), "%s/.%x.0.8", drop,
+	    (unsigned)getuid());
+	assert_int_equal(stat(dotted, &st), -1);
+	unlink(path); /* the queue has taken it */
+	assert_int_equal(submit(hb_buf_span(&b)), EX_OK);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size > 0);
+	assert_int_equal(submit(hb_buf_span(&b)), EX_TEMPFAIL);
+	fill_names(false);
+	hb_buf_free(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_A_31_one_user_cannot_fill_the_disk),
 		cmocka_unit_test(good_record_is_kept_and_stamped),
 		cmocka_unit_test(damaged_records_are_refused),
 		cmocka_unit_test(test_A_1_only_wire_form_is_kept),
