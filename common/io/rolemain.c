@@ -712,10 +712,12 @@ seed_tables(void)
 static void
 prepare(struct hb_role_env *env, struct role_priv *priv)
 {
+	bool locks = hb_role_gets(env->role, HB_GETS_LOCK);
+
 	seed_tables();
 	tzset(); /* gmtime reads /etc/localtime once: before the sandbox */
 	ignore_signals();
-	close_range(env->role == HB_ROLE_QUEUE ? LOCK_FD + 1 : LOCK_FD, ~0u, 0);
+	close_range(locks ? LOCK_FD + 1 : LOCK_FD, ~0u, 0);
 	env->loop = hb_loop_new();
 	hb_log_set_role(hb_role_name(env->role), getpid());
 	hb_logsink_start(env->loop, log_lost, env);

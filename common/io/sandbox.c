@@ -27,28 +27,12 @@
 #include "common/base/err.h"
 #include "common/proto/ipc.h"
 
-enum files { FILES_NONE, FILES_READ, FILES_WRITE };
-
-/* What differs between the roles besides accounts, roots and calls. */
-static const struct trait {
-	enum files files;  /* by landlock */
-	bool may_fork;	   /* processes or threads */
-	bool may_map_code; /* NSS loads modules */
-} traits[HB_ROLE_COUNT] = {
-	[HB_ROLE_SMTPD] = { FILES_NONE, false, false },
-	[HB_ROLE_ROUTER] = { FILES_READ, true, true },
-	[HB_ROLE_QUEUE] = { FILES_WRITE, true, false },
-	[HB_ROLE_DELIVERY] = { FILES_NONE, false, false },
-	[HB_ROLE_KEYAGENT] = { FILES_NONE, false, false },
-	[HB_ROLE_CONTROL] = { FILES_NONE, false, false },
-};
-
 static const struct call {
 	int nr;
 	const char *name;
-	uint32_t roles; /* 0: hostile */
+	uint32_t may; /* HB_MAY_*; 0: hostile */
 } calls[] = {
-#define CALL(name, roles) { SCMP_SYS(name), #name, (roles) },
+#define CALL(name, may) { SCMP_SYS(name), #name, (may) },
 #define HOSTILE(name) { SCMP_SYS(name), #name, 0 },
 #include "common/io/sandbox.def"
 };
@@ -58,7 +42,7 @@ hb_sandbox_allows(enum hb_role role, const char *name)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(calls); i++)
 		if (strcmp(calls[i].name, name) == 0)
-			return (calls[i].roles >> role & 1) != 0;
+			return hb_role_may(role, calls[i].may);
 	return false;
 }
 
@@ -85,7 +69,7 @@ static int
 change_root(enum hb_role role, const struct hb_conf *conf, const char *root,
     struct hb_buf *err)
 {
-	const char *name = hb_sandbox_account(role, conf);
+	const char *name = hb_conf_account(conf, role);
 	struct passwd *pw = NULL;
 
 	if (geteuid() == 0) {
@@ -140,26 +124,25 @@ landlock_allow(int set, uint64_t what)
  * landlock forbids that to everybody, so that he is better off without.
  */
 static int
-restrict_files(enum files files, struct hb_buf *err)
+restrict_files(enum hb_role role, struct hb_buf *err)
 {
-	static const uint64_t rights[] = {
-		[FILES_NONE] = 0, [FILES_READ] = LL_READ,
-		[FILES_WRITE] = LL_WRITE | LANDLOCK_ACCESS_FS_REFER
-	};
+	bool writes = hb_role_may(role, HB_MAY_WRITE);
+	uint64_t rights = writes ? LL_WRITE | LANDLOCK_ACCESS_FS_REFER
+	    : hb_role_may(role, HB_MAY_READ) ? LL_READ : 0;
 	struct landlock_ruleset_attr attr = {
-		.handled_access_fs = LL_FIRST_VERSION | rights[files]
+		.handled_access_fs = LL_FIRST_VERSION | rights
 	};
 	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
 	    LANDLOCK_CREATE_RULESET_VERSION), set, r;
 
-	if (files == FILES_WRITE && version == 1)
+	if (writes && version == 1)
 		return 0;
 	set = (int)syscall(SYS_landlock_create_ruleset, &attr,
 	    sizeof(attr.handled_access_fs), 0);
 	if (set < 0)
 		return errno == ENOSYS || errno == EOPNOTSUPP
 		    ? 0 : failed(err, "landlock", "rules");
-	r = landlock_allow(set, rights[files]);
+	r = landlock_allow(set, rights);
 	if (r == 0)
 		r = (int)syscall(SYS_landlock_restrict_self, set, 0);
 	if (r != 0)
@@ -169,9 +152,9 @@ restrict_files(enum files files, struct hb_buf *err)
 }
 #else
 static int
-restrict_files(enum files files, struct hb_buf *err)
+restrict_files(enum hb_role role, struct hb_buf *err)
 {
-	(void)files;
+	(void)role;
 	(void)err;
 	return 0;
 }
@@ -194,7 +177,7 @@ set_limits(enum hb_role role)
 	set_limit(RLIMIT_CORE, 0, 0);
 	if (getrlimit(RLIMIT_NOFILE, &l) == 0)
 		set_limit(RLIMIT_NOFILE, l.rlim_max, l.rlim_max);
-	if (!traits[role].may_fork)
+	if (!hb_role_may(role, HB_MAY_FORK | HB_MAY_THREAD))
 		set_limit(RLIMIT_NPROC, 0, 0);
 }
 
@@ -234,9 +217,9 @@ add_calls(scmp_filter_ctx f, enum hb_role role)
 	for (size_t i = 0; i < HB_ARRAY_LEN(calls) && r == 0; i++) {
 		const struct call *c = &calls[i];
 
-		if (c->roles == 0)
+		if (c->may == 0)
 			r = seccomp_rule_add(f, SCMP_ACT_KILL_PROCESS, c->nr, 0);
-		else if ((c->roles >> role & 1) != 0)
+		else if (hb_role_may(role, c->may))
 			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, c->nr, 0);
 	}
 	return r;
@@ -248,7 +231,7 @@ add_memory_rules(scmp_filter_ctx f, enum hb_role role)
 {
 	const struct scmp_arg_cmp no_code =
 	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	unsigned n = traits[role].may_map_code ? 0 : 1;
+	unsigned n = hb_role_may(role, HB_MAY_NSS) ? 0 : 1;
 	int r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), n,
 	    &no_code);
 
@@ -265,29 +248,27 @@ add_thread_rules(scmp_filter_ctx f, enum hb_role role)
 {
 	int r = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 
-	if (r == 0 && role == HB_ROLE_QUEUE)
+	if (r == 0 && hb_role_may(role, HB_MAY_THREAD))
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 		    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	return r;
 }
 
-/* Sockets: the network for smtpd and delivery, local services for NSS. */
+/* Sockets: the network, local services for NSS. */
 static int
 add_socket_rules(scmp_filter_ctx f, enum hb_role role)
 {
 	static const struct {
-		enum hb_role role;
+		uint32_t may;
 		int family;
 	} allowed[] = {
-		{ HB_ROLE_SMTPD, AF_INET }, { HB_ROLE_SMTPD, AF_INET6 },
-		{ HB_ROLE_DELIVERY, AF_INET }, { HB_ROLE_DELIVERY, AF_INET6 },
-		{ HB_ROLE_ROUTER, AF_INET }, { HB_ROLE_ROUTER, AF_INET6 },
-		{ HB_ROLE_ROUTER, AF_UNIX }, { HB_ROLE_ROUTER, AF_NETLINK },
+		{ HB_MAY_NET, AF_INET }, { HB_MAY_NET, AF_INET6 },
+		{ HB_MAY_NSS, AF_UNIX }, { HB_MAY_NSS, AF_NETLINK },
 	};
 	int r = 0;
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(allowed) && r == 0; i++)
-		if (allowed[i].role == role)
+		if (hb_role_may(role, allowed[i].may))
 			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket),
 			    1, SCMP_A0(SCMP_CMP_EQ,
 				(scmp_datum_t)allowed[i].family, 0));
@@ -334,12 +315,30 @@ filter_calls(enum hb_role role, struct hb_buf *err)
 	return HB_E_PERM;
 }
 
+/* Borrowed, or RUN_DIR/empty put into SPACE. */
+static const char *
+root_of(enum hb_role role, const struct hb_conf *conf, struct hb_buf *space)
+{
+	switch (hb_role_info(role)->root) {
+	case HB_ROOT_ALL:
+		return "/";
+	case HB_ROOT_SPOOL:
+		return conf->spool;
+	case HB_ROOT_RUN_DIR:
+		return conf->run_dir;
+	case HB_ROOT_EMPTY:
+		break;
+	}
+	hb_buf_addf(space, "%s/empty%c", conf->run_dir, '\0');
+	return (const char *)space->p + space->off;
+}
+
 int
 hb_sandbox_enter(enum hb_role role, const struct hb_conf *conf,
     struct hb_buf *err)
 {
 	struct hb_buf space = HB_BUF_INIT(0);
-	const char *root = hb_sandbox_root(role, conf, &space);
+	const char *root = root_of(role, conf, &space);
 	int r;
 
 	set_limits(role);
@@ -348,6 +347,6 @@ hb_sandbox_enter(enum hb_role role, const struct hb_conf *conf,
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		r = failed(err, "no new", "privileges");
 	if (r == 0)
-		r = restrict_files(traits[role].files, err);
+		r = restrict_files(role, err);
 	return r == 0 && HAS_FILTER ? filter_calls(role, err) : r;
 }

@@ -2,8 +2,7 @@
  * Enters a role's sandbox: account, root folder, no new privileges, landlock,
  * limits, system call filter.  Floor 3.
  *
- * The working folder of a role is its root folder, with and without chroot:
- * queue the spool, control the run-dir, the others the empty folder or `/`.
+ * The working folder of a role is its root folder, with and without chroot.
  * The environment word HAUBERK_SANDBOX=report makes the filter name each
  * blocked call in the log instead of only refusing it.
  */
@@ -16,12 +15,6 @@
 /* Account and chroot (as root only), then the filters.  0 or HB_E_*. */
 int hb_sandbox_enter(enum hb_role role, const struct hb_conf *conf,
     struct hb_buf *err) HB_MUSTCHECK;
-
-/* The account ROLE runs as (directive `user`, else its own); borrowed. */
-const char *hb_sandbox_account(enum hb_role role, const struct hb_conf *conf);
-/* Where ROLE is rooted: borrowed, or RUN_DIR/empty put into SPACE. */
-const char *hb_sandbox_root(enum hb_role role, const struct hb_conf *conf,
-    struct hb_buf *space);
 
 /* The table of calls, for its test: may ROLE use the call NAME? */
 bool hb_sandbox_allows(enum hb_role role, const char *name);

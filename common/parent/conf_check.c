@@ -76,7 +76,7 @@ look_at_map(struct check *c, const struct hb_place *at)
 
 	if (pd_check_map(c->how, c->conf, HB_ROLE_ROUTER, at, &found) != 0)
 		MISTAKE(c, at, "%s could not be looked at as account %s",
-		    at->path, hb_sandbox_account(HB_ROLE_ROUTER, c->conf));
+		    at->path, hb_conf_account(c->conf, HB_ROLE_ROUTER));
 	else
 		add_found(c, at, at->path, hb_buf_span(&found));
 	hb_buf_free(&found);
@@ -379,22 +379,19 @@ look_at_accounts(struct check *c)
 	static const char add_user[] = "useradd --system --user-group "
 	    "--no-create-home --home-dir /nonexistent "
 	    "--shell /usr/sbin/nologin";
-	static const enum hb_role roles[] = { HB_ROLE_SMTPD, HB_ROLE_ROUTER,
-		HB_ROLE_QUEUE, HB_ROLE_DELIVERY, HB_ROLE_KEYAGENT,
-		HB_ROLE_CONTROL, HB_ROLE_HELPER };
 	const char *group = pd_submit_group(c->conf);
 	unsigned before = c->report->errors;
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(roles); i++) {
-		const char *name = hb_sandbox_account(roles[i], c->conf);
+	for (int i = HB_ROLE_PARENT + 1; i < HB_ROLE_COUNT; i++) {
+		enum hb_role role = (enum hb_role)i;
+		const char *name = hb_conf_account(c->conf, role);
 
 		/* Without `user local' nobody's account is taken. */
-		if (roles[i] == HB_ROLE_HELPER &&
-		    strcmp(name, hb_role_account(HB_ROLE_HELPER)) == 0)
+		if (role == HB_ROLE_HELPER &&
+		    strcmp(name, hb_role_info(role)->account) == 0)
 			continue;
 		if (getpwnam(name) == NULL)
-			miss(c, hb_role_name(roles[i]), "account", name,
-			    add_user);
+			miss(c, hb_role_name(role), "account", name, add_user);
 	}
 	if (getgrnam(group) == NULL)
 		miss(c, "submit", "group", group, "groupadd --system");

@@ -19,7 +19,6 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/readfile.h"
-#include "common/io/sandbox.h"
 #include "common/proto/maptext.h"
 
 enum { LONGEST_S = 20, LINES_TOLD = 20, FOUND_MAX = 65536 };
@@ -35,7 +34,7 @@ become(const struct pd_check *how, const struct hb_conf *conf,
 	alarm(LONGEST_S);
 	if (!how->privileged)
 		return;
-	pw = getpwnam(hb_sandbox_account(role, conf));
+	pw = getpwnam(hb_conf_account(conf, role));
 	if (pw == NULL || setgroups(0, NULL) != 0 ||
 	    setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0)

@@ -21,30 +21,17 @@
 #include "common/parent/conf_check.h"
 #include "common/parent/parent.h"
 #include "common/io/readfile.h"
-#include "common/io/sandbox.h"
 #include "common/io/sock.h"
 #include "common/io/trouble.h"
 
 enum { LOCK_TRIES = 50, LOCK_WAIT_MS = 100 };
-
-/* Which roles get which file. */
-static const uint32_t readers[HB_FILE_COUNT] = {
-	/* keyagent sees that the keys belong to them */
-	[HB_FILE_CERT] = HB_TO(SMTPD) | HB_TO(KEYAGENT),
-	[HB_FILE_KEY] = HB_TO(KEYAGENT),
-	[HB_FILE_CA] = HB_TO(DELIVERY),
-	[HB_FILE_RESOLV] = HB_TO(DELIVERY) | HB_TO(SMTPD),
-	[HB_FILE_HOSTS] = HB_TO(DELIVERY),
-	[HB_FILE_AUTH] = HB_TO(DELIVERY),
-	[HB_FILE_INTERFACES] = HB_TO(ROUTER) | HB_TO(DELIVERY),
-};
 
 static const char resolv_conf[] = "/etc/resolv.conf";
 
 bool
 pd_file_is_for(enum hb_file_kind kind, enum hb_role role)
 {
-	return (readers[kind] >> role & 1) != 0;
+	return (hb_role_info(role)->files >> kind & 1) != 0;
 }
 
 /* folders */
@@ -164,7 +151,7 @@ pd_make_folders(const struct pd_parent *pd, struct hb_buf *err)
 	static const char *const own[] = { "tls" };
 	static const char *const empty[] = { "empty" };
 	const struct hb_conf *c = pd->now.conf;
-	const char *queue = hb_sandbox_account(HB_ROLE_QUEUE, c);
+	const char *queue = hb_conf_account(c, HB_ROLE_QUEUE);
 	struct owner self = { geteuid(), getegid() };
 	int r = make_top(c->spool, 0755, err);
 
@@ -255,8 +242,7 @@ text_of(const struct hb_buf *b)
 static void HB_NORETURN
 run_keyagent(const struct pd_parent *pd, int out)
 {
-	const char *account =
-	    hb_sandbox_account(HB_ROLE_KEYAGENT, pd->now.conf);
+	const char *account = hb_conf_account(pd->now.conf, HB_ROLE_KEYAGENT);
 	struct owner o = owner_of(pd, account, NULL);
 	char path[PATH_MAX];
 

@@ -186,8 +186,7 @@ make_counters(struct pd_parent *pd, struct hb_buf *err)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < pd->nprocs; i++)
-		if (pd->procs[i].role == HB_ROLE_SMTPD)
-			n++;
+		n += hb_role_gets(pd->procs[i].role, HB_GETS_COUNTERS);
 	pd->counters = hb_counters_create(n, pd->now.conf->max_sessions);
 	if (pd->counters != NULL)
 		return 0;

@@ -188,14 +188,14 @@ start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 static int
 account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 {
-	const char *fixed = hb_sandbox_account(HB_ROLE_HELPER, pd->now.conf);
+	const char *fixed = hb_conf_account(pd->now.conf, HB_ROLE_HELPER);
 
 	dst[0] = '\0';
 	if (!pd->privileged)
 		return 0;
 	if (hb_span_eq(user, HB_SPAN("-")))
 		user = hb_span_str(strcmp(fixed,
-		    hb_role_account(HB_ROLE_HELPER)) != 0 ? fixed : no_rights);
+		    hb_role_info(HB_ROLE_HELPER)->account) != 0 ? fixed : no_rights);
 	if (hb_conf_is_own_account(pd->now.conf, user))
 		return EPERM;
 	return user.n > 0 && hb_span_copy(user, dst, ACCOUNT_MAX) == 0

@@ -22,22 +22,8 @@ enum {
 	LONGEST_DELAY_MS = 30000,
 	BLAME_MS = 60000, /* in which a role may blame others */
 	BLAMES_MAX = 8,	  /* so often */
-	MOST_DOUBTED = 2, /* of trust[] */
+	MOST_DOUBTED = 2, /* of trust */
 	HEARING_MS = 5 /* for frames that wait when a role has ended */
-};
-
-/* Each role's processes, in the order of starting. */
-static const enum hb_role order[] = { HB_ROLE_KEYAGENT, HB_ROLE_ROUTER,
-	HB_ROLE_QUEUE, HB_ROLE_DELIVERY, HB_ROLE_SMTPD, HB_ROLE_CONTROL };
-
-/* Who is believed when two roles blame each other: the higher is. */
-static const int trust[HB_ROLE_COUNT] = {
-	[HB_ROLE_SMTPD] = 1,
-	[HB_ROLE_DELIVERY] = 1,
-	[HB_ROLE_CONTROL] = 2,
-	[HB_ROLE_ROUTER] = 3,
-	[HB_ROLE_QUEUE] = 4,
-	[HB_ROLE_KEYAGENT] = 5,
 };
 
 const char *
@@ -153,7 +139,7 @@ pd_send_log(struct pd_proc *pr)
 	struct ipc_logread r = { 0 };
 
 	pd_post(pr, HB_IPC_LOGFD, &m, pd->log.fd);
-	if (pr->role == HB_ROLE_CONTROL && pd->log_read_fd >= 0)
+	if (hb_role_gets(pr->role, HB_GETS_CONTROL) && pd->log_read_fd >= 0)
 		pd_post(pr, HB_IPC_LOGREAD, &r, pd->log_read_fd);
 }
 
@@ -169,7 +155,7 @@ pd_send_conf(struct pd_proc *pr)
 	for (size_t i = 0; i < pd->now.files.n; i++)
 		if (pd_file_is_for(pd->now.files.v[i].kind, pr->role))
 			send_file(pr, &pd->now.files.v[i]);
-	if (pr->role == HB_ROLE_SMTPD && pd->phase == PD_RUNNING)
+	if (pd->phase == PD_RUNNING)
 		pd_send_listeners(pr);
 	pd_post(pr, HB_IPC_CONF_END, &end, -1);
 }
@@ -228,9 +214,9 @@ send_descriptors(struct pd_proc *pr)
 	struct ipc_listen control = { .index = 0 };
 
 	pd_send_log(pr);
-	if (pr->role == HB_ROLE_SMTPD)
+	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
 		send_counters(pr);
-	if (pr->role == HB_ROLE_CONTROL)
+	if (hb_role_gets(pr->role, HB_GETS_CONTROL))
 		pd_post(pr, HB_IPC_LISTEN, &control, pd->control_fd);
 	connect_all(pr);
 }
@@ -242,8 +228,7 @@ on_all_ready(struct pd_parent *pd)
 {
 	pd->phase = PD_RUNNING;
 	for (size_t i = 0; i < pd->nprocs; i++)
-		if (pd->procs[i].role == HB_ROLE_SMTPD)
-			pd_send_listeners(&pd->procs[i]);
+		pd_send_listeners(&pd->procs[i]);
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "ready"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
 	hb_logsink_flush();
@@ -314,15 +299,21 @@ kill_broken(struct pd_proc *pr)
 	pd_kill(pr);
 }
 
-/* The key agent keeps nothing, so a new one costs little: two processes that
- * were less trusted, one after the other, are enough to have it replaced. */
+/* Of a role that keeps nothing a new one costs little: two processes that were
+ * less trusted, one after the other, are enough to have it replaced. */
 static bool
 is_doubted(struct pd_proc *of, const struct pd_proc *by)
 {
 	bool again = of->accuser != 0 && of->accuser != by->pid;
 
 	of->accuser = by->pid;
-	return again && of->role == HB_ROLE_KEYAGENT;
+	return again && hb_role_info(of->role)->forgets;
+}
+
+static unsigned
+trust_of(const struct pd_proc *pr)
+{
+	return hb_role_info(pr->role)->trust;
 }
 
 /* A role that handles strangers' bytes and blames others again and again is
@@ -332,7 +323,7 @@ blames_often(struct pd_proc *by)
 {
 	int64_t now = hb_mono_ms();
 
-	if (trust[by->role] > MOST_DOUBTED)
+	if (trust_of(by) > MOST_DOUBTED)
 		return false;
 	if (now - by->blames_ms >= BLAME_MS) {
 		by->blames_ms = now;
@@ -363,7 +354,7 @@ on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	    hb_kv_str(HB_K_NAME, hb_role_name(of->role)),
 	    hb_kv_str(HB_K_PEER, hb_role_name(by->role)),
 	    hb_kv_span(HB_K_ERROR, m->why));
-	if (trust[of->role] <= trust[by->role] && !blames_often(by)) {
+	if (trust_of(of) <= trust_of(by) && !blames_often(by)) {
 		kill_broken(of);
 		return;
 	}
@@ -431,7 +422,7 @@ run_role(const struct pd_proc *pr, int fd)
 
 	snprintf(path, sizeof(path), "%s/hauberk-%s", pd->libexec,
 	    hb_role_name(pr->role));
-	pd_child_fds(fd, pr->role == HB_ROLE_QUEUE ? pd->lock_fd : -1,
+	pd_child_fds(fd, hb_role_gets(pr->role, HB_GETS_LOCK) ? pd->lock_fd : -1,
 	    pd->foreground);
 	execl(path, path, (char *)NULL);
 	_exit(EX_OSFILE);
@@ -531,7 +522,7 @@ act_on_end(struct pd_proc *pr)
 	pr->state = PD_DOWN;
 	pd_trouble_forget(pd, pr);
 	pd_clock_done(pd);
-	if (pr->role == HB_ROLE_SMTPD)
+	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
 		hb_counters_forget(pd->counters, pr->instance, pr->broke);
 	switch (pd->phase) {
 	case PD_STARTING:
@@ -587,31 +578,32 @@ pd_on_child(void *ctx, int signo)
 static unsigned
 instances(const struct hb_conf *conf, enum hb_role role)
 {
-	if (role == HB_ROLE_SMTPD)
-		return hb_worker_count(conf->workers.smtpd);
-	if (role == HB_ROLE_DELIVERY)
-		return hb_worker_count(conf->workers.delivery);
-	return 1;
+	const struct hb_role_info *info = hb_role_info(role);
+
+	if (info->stop_wave == 0)
+		return 0;
+	return info->workers == 0 ? 1 : hb_worker_count(
+	    *(const unsigned *)((const char *)conf + info->workers));
 }
 
 void
 pd_make_procs(struct pd_parent *pd)
 {
-	size_t n = 0, k = 0;
+	enum hb_role r;
+	size_t n = 0;
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(order); i++)
-		n += instances(pd->now.conf, order[i]);
+	for (r = HB_ROLE_PARENT; r < HB_ROLE_COUNT; r++)
+		n += instances(pd->now.conf, r);
 	pd->procs = hb_calloc(n, sizeof(*pd->procs));
-	for (size_t i = 0; i < HB_ARRAY_LEN(order); i++)
-		for (unsigned w = 0, all = instances(pd->now.conf, order[i]);
-		     w < all; w++) {
-			struct pd_proc *pr = &pd->procs[k++];
+	for (r = HB_ROLE_PARENT; r < HB_ROLE_COUNT; r++)
+		for (unsigned w = 0, all = instances(pd->now.conf, r); w < all;
+		     w++) {
+			struct pd_proc *pr = &pd->procs[pd->nprocs++];
 
-			*pr = (struct pd_proc){ .pd = pd, .role = order[i],
+			*pr = (struct pd_proc){ .pd = pd, .role = r,
 				.instance = w };
 			pr->timer = hb_timer_new(pd->loop, on_timer, pr);
 		}
-	pd->nprocs = n;
 }
 
 void

@@ -235,7 +235,7 @@ int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
     struct pd_listeners *out, struct hb_buf *err);
 /* Closes those of L that KEEP does not share. */
 void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
-/* In place of those it has. */
+/* In place of those it has, to a role that has some. */
 void pd_send_listeners(struct pd_proc *pr);
 
 /* common/parent/log.c */

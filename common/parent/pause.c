@@ -46,8 +46,7 @@ pause_listen(struct pd_parent *pd, bool on, struct hb_buf *why)
 		return HB_E_IO;
 	pd->listen_paused = on;
 	for (size_t i = 0; i < pd->nprocs; i++)
-		if (pd->procs[i].role == HB_ROLE_SMTPD)
-			pd_send_listeners(&pd->procs[i]);
+		pd_send_listeners(&pd->procs[i]);
 	return 0;
 }
 

@@ -4,13 +4,13 @@
 #include "common/parent/parent.h"
 
 /* In turns of the watch, five seconds each: so long no role is busy with one
- * thing.  Queue and router read files whose size is the operator's. */
+ * thing, if it reads no files: their size is the operator's. */
 enum { SILENT_TURNS = 12, SILENT_TURNS_FILES = 24 };
 
 static unsigned
 turns_of(enum hb_role role)
 {
-	return role == HB_ROLE_QUEUE || role == HB_ROLE_ROUTER
+	return hb_role_may(role, HB_MAY_READ)
 	    ? SILENT_TURNS_FILES : SILENT_TURNS;
 }
 

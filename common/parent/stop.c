@@ -5,19 +5,12 @@
 
 /* Sessions and deliveries end while queue and router still answer; control
  * goes last, it tells whoever asked.  Together below 15 s. */
-static const struct {
-	uint32_t roles;
-	int64_t bound_ms;
-} waves[] = {
-	{ HB_TO(SMTPD) | HB_TO(DELIVERY), 8000 },
-	{ HB_TO(QUEUE) | HB_TO(ROUTER) | HB_TO(KEYAGENT), 4000 },
-	{ HB_TO(CONTROL), 1000 },
-};
+static const int64_t waves_ms[] = { 8000, 4000, 1000 };
 
 static bool
 in_wave(const struct pd_parent *pd, const struct pd_proc *pr)
 {
-	return (waves[pd->wave].roles >> pr->role & 1) != 0;
+	return hb_role_info(pr->role)->stop_wave == pd->wave + 1;
 }
 
 static bool
@@ -34,9 +27,9 @@ start_wave(struct pd_parent *pd)
 {
 	struct ipc_stop m = { 0 };
 
-	if (pd->wave == HB_ARRAY_LEN(waves) - 1)
+	if (pd->wave == HB_ARRAY_LEN(waves_ms) - 1)
 		pd_answer_all(pd, &pd->stop_askers, 0, "stopped");
-	hb_timer_set(pd->stop_timer, waves[pd->wave].bound_ms);
+	hb_timer_set(pd->stop_timer, waves_ms[pd->wave]);
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (in_wave(pd, &pd->procs[i]))
 			pd_post(&pd->procs[i], HB_IPC_STOP, &m, -1);
@@ -46,7 +39,7 @@ void
 pd_stop_next(struct pd_parent *pd)
 {
 	while (wave_is_over(pd)) {
-		if (++pd->wave == HB_ARRAY_LEN(waves)) {
+		if (++pd->wave == HB_ARRAY_LEN(waves_ms)) {
 			hb_loop_stop(pd->loop);
 			return;
 		}

@@ -72,7 +72,7 @@ hb_conf_account(const struct hb_conf *c, enum hb_role role)
 	for (size_t i = 0; i < c->users.n; i++)
 		if (strcmp(c->users.v[i].role, hb_role_name(role)) == 0)
 			return c->users.v[i].account;
-	return hb_role_account(role);
+	return hb_role_info(role)->account;
 }
 
 bool

@@ -22,13 +22,10 @@ static const struct hb_conf_choice formats = {
 static bool
 is_user_role(const char *role)
 {
-	static const char *const roles[] = { "smtpd", "router", "queue",
-		"delivery", "keyagent", "control", "submit", "local" };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(roles); i++)
-		if (strcmp(role, roles[i]) == 0)
+	for (int r = HB_ROLE_PARENT + 1; r < HB_ROLE_COUNT; r++)
+		if (strcmp(role, hb_role_name((enum hb_role)r)) == 0)
 			return true;
-	return false;
+	return strcmp(role, "submit") == 0;
 }
 
 static void

@@ -11,17 +11,14 @@
 #include "common/proto/envelope.h"
 #include "common/proto/role.h"
 
-#define HB_TO(role) (1u << HB_ROLE_##role)
-#define HB_ANY ((1u << HB_ROLE_COUNT) - 1)
-
 enum hb_file_kind {
-	HB_FILE_CERT,	/* smtpd: PEM chain of tls-certificate INDEX */
-	HB_FILE_KEY,	/* keyagent: PEM key of tls-certificate INDEX */
-	HB_FILE_CA,	/* delivery: PEM bundle, INDEX counts ca-file */
-	HB_FILE_RESOLV, /* delivery: resolv.conf */
-	HB_FILE_HOSTS,	/* delivery: hosts-file */
-	HB_FILE_AUTH,	/* delivery: smarthost auth=FILE */
-	HB_FILE_INTERFACES, /* router, delivery: their addresses, one a line */
+	HB_FILE_CERT,	/* PEM chain of tls-certificate INDEX */
+	HB_FILE_KEY,	/* PEM key of tls-certificate INDEX */
+	HB_FILE_CA,	/* PEM bundle, INDEX counts ca-file */
+	HB_FILE_RESOLV, /* resolv.conf */
+	HB_FILE_HOSTS,	/* hosts-file */
+	HB_FILE_AUTH,	/* smarthost auth=FILE */
+	HB_FILE_INTERFACES, /* this host's addresses, one a line */
 	HB_FILE_COUNT
 };
 enum hb_stage {

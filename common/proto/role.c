@@ -1,51 +1,43 @@
-/* Roles and pairs.  Floor 1. */
+/* The table of roles.  Floor 1. */
 #include "common/proto/role.h"
 
-#include <stddef.h>
+#include "common/proto/conf.h"
+#include "common/proto/ipc.h"
 
-static const char *const names[] = {
-#define X(sym, name, account) [HB_ROLE_##sym] = name,
-	HB_ROLES(X)
-#undef X
+#define HB_FILE_BIT(kind) (1u << HB_FILE_##kind)
+
+static const struct hb_role_info infos[HB_ROLE_COUNT] = {
+#define HB_ROLE(sym, word, ...) [HB_ROLE_##sym] = { .name = word, __VA_ARGS__ },
+#include "common/proto/role.def"
 };
-static const char *const accounts[] = {
-#define X(sym, name, account) [HB_ROLE_##sym] = account,
-	HB_ROLES(X)
-#undef X
-};
-static const struct {
-	enum hb_role a, b;
-} pairs[] = {
-#define X(x, y) { HB_ROLE_##x, HB_ROLE_##y },
-	HB_PEER_PAIRS(X)
-#undef X
-};
+
+const struct hb_role_info *
+hb_role_info(enum hb_role r)
+{
+	return &infos[r];
+}
 
 const char *
 hb_role_name(enum hb_role r)
 {
-	return r < HB_ROLE_COUNT ? names[r] : "unknown";
+	return r < HB_ROLE_COUNT ? infos[r].name : "unknown";
 }
 
-const char *
-hb_role_account(enum hb_role r)
+bool
+hb_role_may(enum hb_role r, uint32_t what)
 {
-	return r < HB_ROLE_COUNT ? accounts[r] : "";
+	return (infos[r].may & what) != 0;
+}
+
+bool
+hb_role_gets(enum hb_role r, uint32_t what)
+{
+	return (infos[r].gets & what) != 0;
 }
 
 bool
 hb_role_may_talk(enum hb_role a, enum hb_role b)
 {
-	if (a == b || a >= HB_ROLE_COUNT || b >= HB_ROLE_COUNT)
-		return false;
-	/* The helper works for queue alone: the parent only starts it. */
-	if (a != HB_ROLE_HELPER && b != HB_ROLE_HELPER &&
-	    (a == HB_ROLE_PARENT || b == HB_ROLE_PARENT ||
-		a == HB_ROLE_CONTROL || b == HB_ROLE_CONTROL))
-		return true;
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
-		if ((pairs[i].a == a && pairs[i].b == b) ||
-		    (pairs[i].a == b && pairs[i].b == a))
-			return true;
-	return false;
+	return a != b && a < HB_ROLE_COUNT && b < HB_ROLE_COUNT &&
+	    ((infos[a].peers >> b | infos[b].peers >> a) & 1) != 0;
 }

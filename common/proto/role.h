@@ -1,42 +1,66 @@
 /*
- * The roles and who may talk to whom (one list each).  Floor 1.
+ * The roles, what each of them is, and who may talk to whom.  Floor 1.
  * A pair that is not listed has no channel.  HACKING "Roles".
  */
 #ifndef HB_PROTO_ROLE_H
 #define HB_PROTO_ROLE_H
 
 #include <stdbool.h>
-
-/* symbol, name (of the executable: hauberk-NAME), account, chroot */
-#define HB_ROLES(X)                                                            \
-	X(PARENT, "parent", "root")                                            \
-	X(SMTPD, "smtpd", "_hauberk")                                          \
-	X(ROUTER, "router", "_hauberkr")                                       \
-	X(QUEUE, "queue", "_hauberkq")                                         \
-	X(DELIVERY, "delivery", "_hauberkd")                                   \
-	X(KEYAGENT, "keyagent", "_hauberkk")                                   \
-	X(CONTROL, "control", "_hauberkc")                                     \
-	X(HELPER, "local", "local")
+#include <stddef.h>
+#include <stdint.h>
 
 enum hb_role {
-#define X(sym, name, account) HB_ROLE_##sym,
-	HB_ROLES(X)
-#undef X
+#define HB_ROLE(sym, name, ...) HB_ROLE_##sym,
+#include "common/proto/role.def"
 	HB_ROLE_COUNT
 };
 
-/* Pairs besides parent-everyone and control-everyone. */
-#define HB_PEER_PAIRS(X)                                                       \
-	X(SMTPD, ROUTER)                                                       \
-	X(SMTPD, QUEUE)                                                        \
-	X(SMTPD, KEYAGENT)                                                     \
-	X(QUEUE, ROUTER)                                                       \
-	X(QUEUE, DELIVERY)                                                     \
-	X(DELIVERY, KEYAGENT)                                                  \
-	X(QUEUE, HELPER)
+/* Sets of roles. */
+#define HB_TO(role) (1u << HB_ROLE_##role)
+#define HB_ANY ((1u << HB_ROLE_COUNT) - 1)
 
+/* The folder that a role is locked into, and works in. */
+enum hb_root { HB_ROOT_EMPTY, HB_ROOT_ALL, HB_ROOT_SPOOL, HB_ROOT_RUN_DIR };
+
+/* What its sandbox lets a role do, each with the system calls for it. */
+#define HB_MAY_RUN 1u	  /* what every process of ours needs */
+#define HB_MAY_NET 2u	  /* sockets of the network */
+#define HB_MAY_ACCEPT 4u  /* on sockets that it was given */
+#define HB_MAY_PAIR 8u	  /* pairs of sockets, to wake itself */
+#define HB_MAY_READ 16u	  /* files below its folder */
+#define HB_MAY_WRITE 32u  /* them, and their folders */
+#define HB_MAY_PWRITE 64u /* into files that it has open */
+#define HB_MAY_FORK 128u
+#define HB_MAY_THREAD 256u
+#define HB_MAY_NSS 512u /* local services, and modules with code */
+
+/* Descriptors that the parent gives to a role besides log and channels. */
+#define HB_GETS_LISTENERS 1u /* of SMTP */
+#define HB_GETS_COUNTERS 2u  /* the table of sessions */
+#define HB_GETS_LOCK 4u	     /* of the spool: held as long as it lives */
+#define HB_GETS_CONTROL 8u   /* the control socket, and the log to read */
+
+struct hb_role_info {
+	const char *name;    /* of the executable: hauberk-NAME */
+	const char *account; /* without directive `user` */
+	enum hb_root root;
+	uint32_t may;	     /* HB_MAY_* */
+	uint32_t files;	     /* 1 << HB_FILE_*: those it is sent */
+	uint32_t gets;	     /* HB_GETS_* */
+	uint32_t peers;	     /* it has a channel to; one of a pair says so */
+	size_t workers;	     /* of struct hb_conf: how many; 0: one process */
+	unsigned stop_wave;  /* of common/parent/stop.c; 0: no role to start */
+	/* Who is believed when two blame each other: the higher is. */
+	unsigned trust;
+	bool forgets; /* it keeps nothing, so that a new one costs little */
+};
+
+/* R is below HB_ROLE_COUNT. */
+const struct hb_role_info *hb_role_info(enum hb_role r);
 const char *hb_role_name(enum hb_role r);
-const char *hb_role_account(enum hb_role r);
+/* Any of these? */
+bool hb_role_may(enum hb_role r, uint32_t what);
+bool hb_role_gets(enum hb_role r, uint32_t what);
 bool hb_role_may_talk(enum hb_role a, enum hb_role b);
 
 #endif

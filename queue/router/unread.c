@@ -10,7 +10,7 @@ is_nobodys(const struct hb_conf *c, const struct rt_readers *who,
 {
 	if (!who->accounts || c->deliver.kind == HB_DELIVER_COMMAND ||
 	    strcmp(hb_conf_account(c, HB_ROLE_HELPER),
-		hb_role_account(HB_ROLE_HELPER)) != 0)
+		hb_role_info(HB_ROLE_HELPER)->account) != 0)
 		return false;
 	return hb_span_eq(item->route, HB_SPAN("local:root")) ||
 	    (hb_span_eq(item->route, HB_SPAN("local:postmaster")) &&

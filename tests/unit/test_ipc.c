@@ -103,6 +103,74 @@ every_message_has_an_allowed_pair(void **state)
 	    HB_ROLE_QUEUE));
 }
 
+/* Once more apart from the table: a row that gives more has to be meant. */
+static void
+roles_have_the_channels_of_the_design(void **state)
+{
+	static const enum hb_role pairs[][2] = {
+		{ HB_ROLE_SMTPD, HB_ROLE_ROUTER },
+		{ HB_ROLE_SMTPD, HB_ROLE_QUEUE },
+		{ HB_ROLE_SMTPD, HB_ROLE_KEYAGENT },
+		{ HB_ROLE_QUEUE, HB_ROLE_ROUTER },
+		{ HB_ROLE_QUEUE, HB_ROLE_DELIVERY },
+		{ HB_ROLE_DELIVERY, HB_ROLE_KEYAGENT },
+		{ HB_ROLE_QUEUE, HB_ROLE_HELPER },
+	};
+	unsigned n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(pairs); i++) {
+		assert_true(hb_role_may_talk(pairs[i][0], pairs[i][1]));
+		assert_true(hb_role_may_talk(pairs[i][1], pairs[i][0]));
+	}
+	for (enum hb_role a = HB_ROLE_PARENT + 1; a < HB_ROLE_HELPER; a++) {
+		assert_true(hb_role_may_talk(HB_ROLE_PARENT, a));
+		assert_int_equal(hb_role_may_talk(HB_ROLE_CONTROL, a),
+		    a != HB_ROLE_CONTROL);
+		for (enum hb_role b = a + 1; b <= HB_ROLE_HELPER; b++)
+			n += a != HB_ROLE_CONTROL && b != HB_ROLE_CONTROL &&
+			    hb_role_may_talk(a, b);
+	}
+	assert_int_equal(n, HB_ARRAY_LEN(pairs));
+	assert_false(hb_role_may_talk(HB_ROLE_PARENT, HB_ROLE_HELPER));
+	assert_false(hb_role_may_talk(HB_ROLE_CONTROL, HB_ROLE_HELPER));
+}
+
+/* Who is started has an account, a place in the stop and a rank; who is given
+ * descriptors may be sent the frames that bring them. */
+static void
+rows_of_roles_agree_with_the_frames(void **state)
+{
+	static const struct {
+		uint32_t gets;
+		enum hb_ipc_type type;
+	} frames[] = {
+		{ HB_GETS_LISTENERS | HB_GETS_CONTROL, HB_IPC_LISTEN },
+		{ HB_GETS_LISTENERS, HB_IPC_LISTEN_STOP },
+		{ HB_GETS_COUNTERS, HB_IPC_COUNTERS },
+		{ HB_GETS_CONTROL, HB_IPC_LOGREAD },
+	};
+
+	(void)state;
+	for (enum hb_role r = HB_ROLE_PARENT + 1; r < HB_ROLE_COUNT; r++) {
+		const struct hb_role_info *info = hb_role_info(r);
+		bool started = r != HB_ROLE_HELPER;
+
+		assert_true(info->account[0] != '\0');
+		assert_int_equal(info->stop_wave > 0, started);
+		assert_int_equal(info->trust > 0, started);
+		assert_int_equal(hb_role_may(r, HB_MAY_RUN), started);
+		assert_true(info->files < 1u << HB_FILE_COUNT);
+		for (size_t i = 0; i < HB_ARRAY_LEN(frames); i++)
+			assert_int_equal(hb_role_gets(r, frames[i].gets),
+			    hb_ipc_may_send(frames[i].type, HB_ROLE_PARENT, r));
+	}
+	/* a private key leaves the parent for one role alone */
+	for (enum hb_role r = HB_ROLE_PARENT; r < HB_ROLE_COUNT; r++)
+		assert_int_equal(hb_role_info(r)->files >> HB_FILE_KEY & 1,
+		    r == HB_ROLE_KEYAGENT);
+}
+
 static void
 bad_frames_are_errors(void **state)
 {
@@ -171,6 +239,8 @@ main(void)
 		cmocka_unit_test(every_message_round_trips),
 		cmocka_unit_test(every_tag_is_unique),
 		cmocka_unit_test(every_message_has_an_allowed_pair),
+		cmocka_unit_test(roles_have_the_channels_of_the_design),
+		cmocka_unit_test(rows_of_roles_agree_with_the_frames),
 		cmocka_unit_test(bad_frames_are_errors),
 		cmocka_unit_test(values_above_their_bound_are_refused),
 		cmocka_unit_test(unknown_fields_are_skipped),
