@@ -166,13 +166,8 @@ defer(const struct inquiry *q, enum hb_reason why)
 static bool
 is_passing(const struct inquiry *q, enum hb_reason why)
 {
-	static const enum hb_reason passing[] = { HB_REASON_DANE_DNS,
-		HB_REASON_DANE_UNPROBED, HB_REASON_CLOCK,
-		HB_REASON_DOWNGRADE };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(passing); i++)
-		if (why == passing[i])
-			return true;
+	if (hb_reason_means(why, HB_WHY_PASSES))
+		return true;
 	/* a policy that could not be learnt may vouch for the name later */
 	return (why == HB_REASON_MX_UNPROVEN || why == HB_REASON_MX_MISMATCH) &&
 	       q->ch->no_policy != HB_REASON_NONE &&

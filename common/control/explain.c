@@ -96,23 +96,14 @@ add_why(json_t *e)
 static unsigned
 code_of(const struct ctl_client *c, const json_t *e)
 {
-	static const struct {
-		enum hb_reason reason;
-		unsigned code;
-	} known[] = { { HB_REASON_USER_UNKNOWN, EX_NOUSER },
-		{ HB_REASON_DNS_NXDOMAIN, EX_NOHOST },
-		{ HB_REASON_DNS_NO_ADDRESS, EX_NOHOST },
-		{ HB_REASON_NULL_MX, EX_NOHOST } };
-	struct hb_span reason = ctl_member(e, "reason");
+	enum hb_reason r = hb_reason_find(ctl_member(e, "reason"));
 
 	if (!has_option(c, HB_SPAN("--verify")) ||
 	    !hb_span_eq(ctl_member(e, "verdict"), HB_SPAN("fail")))
 		return EX_OK;
-	for (size_t i = 0; i < HB_ARRAY_LEN(known); i++)
-		if (hb_span_eq(reason,
-			hb_span_str(hb_reason_word(known[i].reason))))
-			return known[i].code;
-	return EX_UNAVAILABLE;
+	if (hb_reason_means(r, HB_WHY_NO_USER))
+		return EX_NOUSER;
+	return hb_reason_means(r, HB_WHY_NO_HOST) ? EX_NOHOST : EX_UNAVAILABLE;
 }
 
 static void

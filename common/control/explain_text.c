@@ -36,10 +36,16 @@ find_said(const struct said *list, size_t n, struct hb_span word)
 	return NULL;
 }
 
+static enum hb_reason
+reason_of(const json_t *obj)
+{
+	return hb_reason_find(ctl_member(obj, "reason"));
+}
+
 void
 ctl_explain_why(json_t *obj, bool advice)
 {
-	enum hb_reason r = hb_reason_find(ctl_member(obj, "reason"));
+	enum hb_reason r = reason_of(obj);
 
 	(void)json_object_set_new(obj, "why",
 	    json_string(r != HB_REASON_NONE ? hb_reason_text(r) : ""));
@@ -527,13 +533,8 @@ static const struct said host_words[] = {
 static bool
 is_open(const json_t *obj)
 {
-	static const char *const demands[] = { "sts-ok", "dane-ok",
-		"dane-unusable", "operator", "requiretls-ok" };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(demands); i++)
-		if (is_word(obj, "reason", demands[i]))
-			return is_word(obj, "verdict", "proceed");
-	return false;
+	return is_word(obj, "verdict", "proceed") &&
+	    hb_reason_means(reason_of(obj), HB_WHY_OPEN);
 }
 
 static void
@@ -671,19 +672,24 @@ put_connection(struct ctl_page *p, const json_t *host)
 	}
 }
 
-/* What has no address, by its reason: nothing else is to be said of it. */
-static const struct said homeless_words[] = {
-	{ "dns-no-address", "has no address" },
-	{ "dns-temporary", "address not known now" },
-};
+/* What has no address: nothing else is to be said of it.  NULL: it has. */
+static const char *
+why_homeless(const json_t *host)
+{
+	enum hb_reason r = reason_of(host);
+
+	if (json_array_size(json_object_get(host, "addresses")) > 0 ||
+	    !hb_reason_means(r, HB_WHY_NO_ADDRESS))
+		return NULL;
+	return hb_reason_result(r) == HB_RESULT_DEFER ? "address not known now"
+						      : "has no address";
+}
 
 static void
 put_host(struct ctl_page *p, const json_t *host, bool by_mx)
 {
 	const json_t *addrs = json_object_get(host, "addresses");
-	const char *homeless = json_array_size(addrs) > 0 ? NULL
-	    : find_said(homeless_words, HB_ARRAY_LEN(homeless_words),
-		ctl_member(host, "reason"));
+	const char *homeless = why_homeless(host);
 
 	ctl_say_member(p, host, "name");
 	if (by_mx) {

@@ -19,9 +19,15 @@ const struct hb_record hb_outcome_record = RECORD(outcome);
 static const struct {
 	const char *word, *text, *advice;
 	enum hb_fault fault;
+	enum hb_result result;
+	unsigned code, means;
+	const char *status[HB_RESULT_COUNT];
 } reasons[] = {
-#define HB_REASON(sym, word, fault, tlsrpt, text, advice)                      \
-	[HB_REASON_##sym] = { word, text, advice, HB_FAULT_##fault },
+#define HB_REASON(sym, word, fault, result, code, status, means, tlsrpt, text, \
+    advice)                                                                    \
+	[HB_REASON_##sym] = { word, text, advice, HB_FAULT_##fault,            \
+		HB_RESULT_##result, code, means,                               \
+		{ "", "", "4" status, "5" status } },
 #include "common/proto/reason.def"
 };
 
@@ -70,6 +76,37 @@ enum hb_fault
 hb_reason_fault(enum hb_reason r)
 {
 	return r < HB_REASON_COUNT ? reasons[r].fault : HB_FAULT_NOBODY;
+}
+
+bool
+hb_reason_means(enum hb_reason r, unsigned what)
+{
+	return r < HB_REASON_COUNT && (reasons[r].means & what) != 0;
+}
+
+enum hb_result
+hb_reason_result(enum hb_reason r)
+{
+	return r < HB_REASON_COUNT ? reasons[r].result : HB_RESULT_NONE;
+}
+
+unsigned
+hb_reason_code(enum hb_reason r, enum hb_result as)
+{
+	enum hb_result usual = hb_reason_result(r);
+
+	if (usual == HB_RESULT_NONE)
+		return 0;
+	if (as == usual)
+		return reasons[r].code;
+	return as == HB_RESULT_FAIL ? 550 : 451;
+}
+
+const char *
+hb_reason_status(enum hb_reason r, enum hb_result as)
+{
+	return hb_reason_result(r) == HB_RESULT_NONE ? ""
+						     : reasons[r].status[as];
 }
 
 bool

@@ -53,8 +53,18 @@ enum hb_fault {
 /* Never NULL; "" where nothing is wrong. */
 const char *hb_fault_word(enum hb_fault f);
 
+/* What a reason means to those who act on it. */
+#define HB_WHY_NO_TLS 1u     /* there was no TLS to be had with the host */
+#define HB_WHY_DNSSEC 2u     /* signed records could make it good */
+#define HB_WHY_PASSES 4u     /* a fact was not to be had: time may cure it */
+#define HB_WHY_UNREACHED 8u  /* the destination itself is in trouble */
+#define HB_WHY_OPEN 16u	     /* the connection has still to show it */
+#define HB_WHY_NO_HOST 32u   /* no host takes the domain's mail */
+#define HB_WHY_NO_ADDRESS 64u /* the host has no address, or none is known */
+#define HB_WHY_NO_USER 128u
+
 enum hb_reason {
-#define HB_REASON(sym, word, fault, tlsrpt, text, advice) HB_REASON_##sym,
+#define HB_REASON(sym, ...) HB_REASON_##sym,
 #include "common/proto/reason.def"
 	HB_REASON_COUNT
 };
@@ -70,6 +80,14 @@ enum hb_fault hb_reason_fault(enum hb_reason r);
 /* May mail be refused or returned for it at once?  Not for what the operator
  * or this server does wrong: nobody else can change that, so it waits. */
 bool hb_reason_is_final(enum hb_reason r);
+/* Does it mean any of these (HB_WHY_*)? */
+bool hb_reason_means(enum hb_reason r, unsigned what);
+/* DEFER or FAIL, as usual; NONE: the reason refuses nothing by itself. */
+enum hb_result hb_reason_result(enum hb_reason r);
+/* The codes of a DEFER or FAIL for this reason: 0 and "" where it has none of
+ * its own. */
+unsigned hb_reason_code(enum hb_reason r, enum hb_result as);
+const char *hb_reason_status(enum hb_reason r, enum hb_result as);
 /* "ok", "defer", "fail" */
 const char *hb_result_word(enum hb_result r);
 

@@ -113,7 +113,7 @@ void dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v);
 /* O for each recipient that is not decided yet. */
 void dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o);
 void dlv_end_with(struct dlv_attempt *a, enum hb_result result,
-    enum hb_reason reason, unsigned code, const char *status);
+    enum hb_reason reason);
 /* No host is left. */
 void dlv_end_of_hosts(struct dlv_attempt *a);
 

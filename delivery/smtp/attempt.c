@@ -76,8 +76,7 @@ dlv_attempt_start(struct dlv_attempt *a)
 	if (dlv_learn_route(a))
 		dlv_learn(a);
 	else
-		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_CONFIG, 451,
-		    "4.3.5");
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_CONFIG);
 	a->running = false;
 	dlv_run(a);
 }

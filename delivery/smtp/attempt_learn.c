@@ -318,11 +318,19 @@ is_hop_unfit(const struct dlv_attempt *a)
 		a->given);
 }
 
-static enum hb_reason
-why_unfit(const struct dlv_mx *m)
+static void
+end_unfit(struct dlv_attempt *a)
 {
-	return m->reason == HB_REASON_NULL_MX || m->reason == HB_REASON_MX_SELF
-	    ? m->reason : HB_REASON_HOP_UNKNOWN;
+	struct dlv_result res =
+	    dlv_own_result(HB_RESULT_DEFER, HB_REASON_HOP_UNKNOWN);
+
+	if (a->mx.reason == HB_REASON_NULL_MX ||
+	    a->mx.reason == HB_REASON_MX_SELF) {
+		res.reason = a->mx.reason;
+		res.text = hb_span_str(hb_reason_text(res.reason));
+	}
+	a->problem = dlv_make_outcome(a, &res);
+	dlv_end(a);
 }
 
 bool
@@ -348,15 +356,13 @@ dlv_learned(struct dlv_attempt *a)
 	dlv_mx_finish(&a->mx, *a->order.conf,
 	    a->route.kind == HB_ROUTE_MX ? DLV_OWN_MX : DLV_OWN_HOP);
 	if (is_hop_unfit(a))
-		dlv_end_with(a, HB_RESULT_DEFER, why_unfit(m), 451, "4.4.4");
+		end_unfit(a);
 	else if (is_contradicted(a))
-		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_DNS_CONTRADICTED,
-		    451, "4.4.4");
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_DNS_CONTRADICTED);
 	else if (m->result != HB_RESULT_OK)
-		dlv_end_with(a, m->result, m->reason, m->code, m->status);
+		dlv_end_with(a, m->result, m->reason);
 	else if (a->ledger_lost && a->channel.memory == HB_DOWNGRADE_DEFER)
-		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_STS_STORE, 451,
-		    "4.3.0");
+		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_STS_STORE);
 	else
 		a->step = DLV_STEP_NEXT;
 }

@@ -113,56 +113,14 @@ set_status(struct dlv_result *res, const char *status)
 		      sizeof(res->status)) == 0);
 }
 
-static bool
-is_one_of(enum hb_reason r, const enum hb_reason *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (r == list[i])
-			return true;
-	return false;
-}
-
-/* RFC 3463 s3.8: 4.7.5 cryptographic failure, 4.7.0 other. */
-static const char *
-policy_status(enum hb_reason r)
-{
-	static const enum hb_reason cryptographic[] = {
-		HB_REASON_TLS_HANDSHAKE, HB_REASON_TLS_VERSION,
-		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
-		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
-
-	return is_one_of(r, cryptographic, HB_ARRAY_LEN(cryptographic))
-	    ? "4.7.5" : "4.7.0";
-}
-
-/* RFC 8689 s4.2.1: 5.7.10 says that there was no TLS to be had. */
-static bool
-is_tls_missing(enum hb_reason r)
-{
-	static const enum hb_reason missing[] = { HB_REASON_NO_STARTTLS,
-		HB_REASON_STARTTLS_REFUSED, HB_REASON_TLS_HANDSHAKE,
-		HB_REASON_TLS_VERSION };
-
-	return is_one_of(r, missing, HB_ARRAY_LEN(missing));
-}
-
-/* Could signed records make it good?  While the resolver is being probed
- * whether there are such is a fact that is still to come. */
-static bool
-is_cured_by_dnssec(enum hb_reason r)
-{
-	static const enum hb_reason cured[] = { HB_REASON_MX_UNPROVEN,
-		HB_REASON_CERT_UNTRUSTED, HB_REASON_CERT_SELF_SIGNED,
-		HB_REASON_CERT_EXPIRED, HB_REASON_CERT_NAME };
-
-	return is_one_of(r, cured, HB_ARRAY_LEN(cured));
-}
-
+/* While the resolver is being probed, whether there are signed records is a
+ * fact that is still to come. */
 static bool
 is_settled(const struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	return v->action == STS_SKIP && v->settled &&
-	    !(a->trust == DLV_TRUST_UNKNOWN && is_cured_by_dnssec(v->reason));
+	    !(a->trust == DLV_TRUST_UNKNOWN &&
+		hb_reason_means(v->reason, HB_WHY_DNSSEC));
 }
 
 static void
@@ -186,19 +144,22 @@ void
 dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	char text[HB_MAX_DOMAIN + 512];
-	struct dlv_result res = { .result = HB_RESULT_DEFER,
-		.reason = v->reason, .code = 451 };
+	struct dlv_result res = dlv_own_result(HB_RESULT_DEFER, v->reason);
 	int n = snprintf(text, sizeof(text), "%s: %s%s%s%s",
 	    host_name(a), hb_reason_text(v->reason),
 	    a->facts.error[0] != '\0' ? " (" : "", a->facts.error,
 	    a->facts.error[0] != '\0' ? ")" : "");
 
-	set_status(&res, policy_status(v->reason));
+	/* RFC 3463 s3.8: whatever the channel lacks is x.7 */
+	res.code = 451;
+	if (strncmp(res.status, "4.7.", 4) != 0)
+		set_status(&res, "4.7.0");
 	res.text = hb_span(text, n < 0 ? 0
 		: (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 	a->verdict = *v;
 	a->unsettled = a->unsettled || !is_settled(a, v);
-	a->other_than_tls = a->other_than_tls || !is_tls_missing(v->reason);
+	a->other_than_tls = a->other_than_tls ||
+	    !hb_reason_means(v->reason, HB_WHY_NO_TLS);
 	a->problem = dlv_make_outcome(a, &res);
 	a->policy_problem = true;
 	log_refusal(a, v);
@@ -240,12 +201,10 @@ dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o)
 
 void
 dlv_end_with(struct dlv_attempt *a, enum hb_result result,
-    enum hb_reason reason, unsigned code, const char *status)
+    enum hb_reason reason)
 {
-	struct dlv_result res = { .result = result, .reason = reason,
-		.code = code, .text = hb_span_str(hb_reason_text(reason)) };
+	struct dlv_result res = dlv_own_result(result, reason);
 
-	set_status(&res, status);
 	a->problem = dlv_make_outcome(a, &res);
 	dlv_end(a);
 }
@@ -253,6 +212,7 @@ dlv_end_with(struct dlv_attempt *a, enum hb_result result,
 /*
  * RFC 8689 s4.2.1: a REQUIRETLS message that no host may get is returned.
  * Only when each was reached and judged: what may pass is waited for.
+ * 5.7.10 says that there was no TLS to be had.
  */
 void
 dlv_end_of_hosts(struct dlv_attempt *a)

@@ -114,11 +114,10 @@ open_link(struct dlv_attempt *a)
 static void
 note_down(struct dlv_attempt *a, enum hb_reason why)
 {
-	struct dlv_result down = { .result = HB_RESULT_DEFER,
-		.reason = HB_REASON_HOST_DOWN, .cause = why, .code = 451,
-		.status = "4.4.1",
-		.text = hb_span_str(hb_reason_text(HB_REASON_HOST_DOWN)) };
+	struct dlv_result down =
+	    dlv_own_result(HB_RESULT_DEFER, HB_REASON_HOST_DOWN);
 
+	down.cause = why;
 	a->tried = true;
 	dlv_note_trouble(a, &down);
 }

@@ -263,16 +263,15 @@ heard(struct dlv_client *c)
 	return res;
 }
 
-static struct dlv_result
-own_result(enum hb_result result, enum hb_reason reason, unsigned code,
-    const char *status)
+struct dlv_result
+dlv_own_result(enum hb_result result, enum hb_reason reason)
 {
 	struct dlv_result res = { .result = result, .reason = reason,
-		.code = code,
+		.code = hb_reason_code(reason, result),
 		.text = hb_span_str(hb_reason_text(reason)) };
 
-	HB_ASSERT(hb_span_copy(hb_span_str(status), res.status,
-		      sizeof(res.status)) == 0);
+	HB_ASSERT(hb_span_copy(hb_span_str(hb_reason_status(reason, result)),
+		      res.status, sizeof(res.status)) == 0);
 	return res;
 }
 
@@ -288,10 +287,20 @@ close_with(struct dlv_client *c, struct dlv_result why)
 	push(c, DLV_ACT_CLOSED, 0, 0);
 }
 
-static void
-break_off(struct dlv_client *c, enum hb_reason reason, const char *status)
+/* There was no reply, so there is no code. */
+static struct dlv_result
+cut_off(enum hb_reason reason)
 {
-	close_with(c, own_result(HB_RESULT_DEFER, reason, 0, status));
+	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER, reason);
+
+	why.code = 0;
+	return why;
+}
+
+static void
+break_off(struct dlv_client *c, enum hb_reason reason)
+{
+	close_with(c, cut_off(reason));
 }
 
 /* A reply that belongs to nothing: from now on nobody knows which command a
@@ -299,8 +308,7 @@ break_off(struct dlv_client *c, enum hb_reason reason, const char *status)
 static void
 out_of_step(struct dlv_client *c)
 {
-	struct dlv_result why = own_result(HB_RESULT_DEFER,
-	    HB_REASON_BAD_REPLY, 0, "4.5.0");
+	struct dlv_result why = cut_off(HB_REASON_BAD_REPLY);
 	struct hb_buf text = HB_BUF_INIT(0);
 
 	hb_buf_addf(&text, "%s (a reply that nothing was asked for: %u ",
@@ -417,7 +425,7 @@ on_ehlo(struct dlv_client *c)
 		return;
 	}
 	if (c->is_self) {
-		break_off(c, HB_REASON_MX_SELF, "4.4.6");
+		break_off(c, HB_REASON_MX_SELF);
 		return;
 	}
 	/* RFC 8689 s4.2.1: what was said in clear is worth nothing */
@@ -470,7 +478,7 @@ dlv_client_tls_done(struct dlv_client *c, const struct hb_tls_facts *facts)
 		return;
 	c->facts = *facts;
 	if (facts->state != HB_TLSF_DONE) {
-		break_off(c, HB_REASON_TLS_HANDSHAKE, "4.7.5");
+		break_off(c, HB_REASON_TLS_HANDSHAKE);
 	} else if (c->conf.tls == DLV_TLS_IMPLICIT) {
 		await(c, S_GREETING);
 	} else {
@@ -611,7 +619,7 @@ end_txn(struct dlv_client *c)
 	timer(c, 0);
 	push(c, DLV_ACT_DONE, 0, 0);
 	if (c->spoiled)
-		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
+		break_off(c, HB_REASON_BAD_REPLY);
 }
 
 static void
@@ -766,7 +774,7 @@ on_rset(struct dlv_client *c)
 static void
 on_quit(struct dlv_client *c)
 {
-	break_off(c, HB_REASON_OK, "");
+	break_off(c, HB_REASON_OK);
 }
 
 /* A reply that nothing was asked for: 421 of an impatient server, or worse. */
@@ -829,21 +837,16 @@ is_unfit(const struct dlv_client *c, struct dlv_result *why)
 	const struct hb_env *e = c->txn.env;
 
 	if (c->txn.damaged)
-		*why = own_result(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED, 451,
-		    "4.3.0");
+		*why = dlv_own_result(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED);
 	else if (txn_is_unsafe(&c->txn))
-		*why = own_result(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX,
-		    553, "5.1.3");
+		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX);
 	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
-		*why = own_result(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8, 550,
-		    "5.6.7");
+		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
 	else if ((e->flags & HB_ENV_8BIT) != 0 && !offers(c, EXT_8BITMIME) &&
 	    !c->conf.lmtp)
-		*why = own_result(HB_RESULT_FAIL, HB_REASON_NO_8BIT, 554,
-		    "5.6.3");
+		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_NO_8BIT);
 	else if (c->size_limit > 0 && e->size > c->size_limit)
-		*why = own_result(HB_RESULT_FAIL, HB_REASON_TOO_LARGE, 552,
-		    "5.3.4");
+		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_TOO_LARGE);
 	else
 		return false;
 	return true;
@@ -913,7 +916,7 @@ dlv_client_connected(struct dlv_client *c)
 static void
 on_bad_input(struct dlv_client *c)
 {
-	break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
+	break_off(c, HB_REASON_BAD_REPLY);
 }
 
 /* Plain text behind the 220 would count as said inside TLS, RFC 3207 s6. */
@@ -922,7 +925,7 @@ on_injected(struct dlv_client *c)
 {
 	c->nacts = 0;
 	c->facts.state = HB_TLSF_INJECTED;
-	break_off(c, HB_REASON_TLS_INJECTED, "4.7.5");
+	break_off(c, HB_REASON_TLS_INJECTED);
 }
 
 /* Replies that are to come for what has been sent. */
@@ -988,7 +991,7 @@ weigh_reply(struct dlv_client *c, bool octets)
 	else
 		on_reply[c->state](c);
 	if (behind && c->state != S_HANDSHAKE)
-		break_off(c, HB_REASON_BAD_REPLY, "4.5.0");
+		break_off(c, HB_REASON_BAD_REPLY);
 }
 
 /*
@@ -1056,9 +1059,9 @@ dlv_client_timeout(struct dlv_client *c)
 	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
 		c->facts.cut = true;
-		break_off(c, HB_REASON_TLS_HANDSHAKE, "4.7.5");
+		break_off(c, HB_REASON_TLS_HANDSHAKE);
 	} else {
-		break_off(c, HB_REASON_REPLY_TIMEOUT, "4.4.2");
+		break_off(c, HB_REASON_REPLY_TIMEOUT);
 	}
 }
 
@@ -1087,21 +1090,21 @@ dlv_client_lost(struct dlv_client *c, const char *tls_error)
 		HB_ASSERT(hb_span_copy(
 			      hb_span_head(text, sizeof(c->facts.error) - 1),
 			      c->facts.error, sizeof(c->facts.error)) == 0);
-		break_off(c, HB_REASON_TLS_HANDSHAKE, "4.7.5");
+		break_off(c, HB_REASON_TLS_HANDSHAKE);
 		return;
 	}
 	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
 		c->facts.cut = true;
 	}
-	break_off(c, HB_REASON_CONNECTION_LOST, "4.4.2");
+	break_off(c, HB_REASON_CONNECTION_LOST);
 }
 
 void
 dlv_client_damaged(struct dlv_client *c)
 {
-	struct dlv_result why = own_result(HB_RESULT_DEFER,
-	    HB_REASON_BODY_DAMAGED, 451, "4.3.0");
+	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER,
+	    HB_REASON_BODY_DAMAGED);
 
 	/* no other host is tried with it: it would be no better there */
 	if (c->state != S_CLOSED)

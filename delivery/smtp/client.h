@@ -64,6 +64,9 @@ struct dlv_result {
 	bool tls_wanted;
 };
 
+/* DEFER or FAIL by ourselves, in REASON's words and with its codes. */
+struct dlv_result dlv_own_result(enum hb_result result, enum hb_reason reason);
+
 struct dlv_rcpt {
 	struct hb_span address, orcpt; /* borrowed */
 	uint32_t notify;

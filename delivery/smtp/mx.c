@@ -7,14 +7,11 @@
 #include "common/proto/here.h"
 
 static void
-refuse(struct dlv_mx *m, enum hb_result result, enum hb_reason reason,
-    unsigned code, const char *status)
+refuse(struct dlv_mx *m, enum hb_result result, enum hb_reason reason)
 {
 	m->n = 0;
 	m->result = result;
 	m->reason = reason;
-	m->code = code;
-	m->status = status;
 }
 
 /* Letters, digits, hyphens, underscores and dots: what can be connected to
@@ -112,8 +109,7 @@ take_records(struct dlv_mx *m, const struct hb_dns_answer *a,
 	if (m->n > HB_MAX_MX_HOSTS)
 		m->n = HB_MAX_MX_HOSTS;
 	if (m->n == 0)
-		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
-		    "5.4.4");
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS);
 }
 
 static size_t
@@ -144,8 +140,7 @@ dlv_mx_single(struct dlv_mx *m, struct hb_span host, struct hb_arena *arena)
 	*m = (struct dlv_mx){ .result = HB_RESULT_OK };
 	m->hosts = hb_arena_alloc(arena, sizeof(*m->hosts));
 	if (add_host(m, host, 0) == NULL)
-		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN, 550,
-		    "5.1.2");
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN);
 	m->known = m->n;
 }
 
@@ -160,11 +155,10 @@ dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
 	*m = (struct dlv_mx){ .result = HB_RESULT_OK, .records = records };
 	switch (answer->status) {
 	case HB_DNS_TEMP:
-		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP);
 		return;
 	case HB_DNS_NXDOMAIN:
-		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN, 550,
-		    "5.1.2");
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NXDOMAIN);
 		return;
 	case HB_DNS_NODATA:
 		dlv_mx_single(m, domain, arena);
@@ -176,7 +170,7 @@ dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
 		break;
 	}
 	if (is_null_mx(answer)) { /* RFC 7505 s4.1 */
-		refuse(m, HB_RESULT_FAIL, HB_REASON_NULL_MX, 556, "5.1.10");
+		refuse(m, HB_RESULT_FAIL, HB_REASON_NULL_MX);
 		return;
 	}
 	m->hosts = hb_arena_alloc(arena,
@@ -270,8 +264,7 @@ drop_self(struct dlv_mx *m, const struct hb_conf *c, enum dlv_own how)
 			i--;
 		m->n = m->known = i;
 		if (m->n == 0)
-			refuse(m, HB_RESULT_FAIL, HB_REASON_MX_SELF, 550,
-			    "5.4.6");
+			refuse(m, HB_RESULT_FAIL, HB_REASON_MX_SELF);
 		return;
 	}
 }
@@ -318,11 +311,9 @@ dlv_mx_finish(struct dlv_mx *m, const struct hb_conf *conf, enum dlv_own own)
 	/* RFC 5321 s5.1: an error, or trouble of DNS that will pass; or what
 	 * would do was not looked at */
 	if (unknown)
-		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP, 451, "4.4.3");
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_TEMP);
 	else if (m->incomplete)
-		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_NO_ADDRESS, 451,
-		    "4.4.4");
+		refuse(m, HB_RESULT_DEFER, HB_REASON_DNS_NO_ADDRESS);
 	else
-		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS, 550,
-		    "5.4.4");
+		refuse(m, HB_RESULT_FAIL, HB_REASON_DNS_NO_ADDRESS);
 }

@@ -41,11 +41,9 @@ struct dlv_mx {
 	 * more hosts than are looked at. */
 	bool incomplete;
 	/* OK: the hosts can be tried in this order.  Else defer or fail, with
-	 * reason, reply code and enhanced code. */
+	 * a reason. */
 	enum hb_result result;
 	enum hb_reason reason;
-	unsigned code;
-	const char *status;
 };
 
 /* How a host is known to be this one: mail must not loop. */

@@ -364,12 +364,11 @@ static void
 no_connect_with(
     struct dlv_connection *l, enum hb_reason reason, struct hb_span text)
 {
-	struct dlv_result why = { .result = HB_RESULT_DEFER,
-		.reason = reason, .code = 451, .status = "4.4.1",
-		.text = text };
+	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER, reason);
 	struct dlv_connection_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
 
+	why.text = text;
 	note_down(l->pool, &l->target.addr, reason);
 	l->driving = true; /* a release inside the report must not free it */
 	tell(l, &r);

@@ -35,8 +35,8 @@ fail_all(struct q_job *j, enum hb_result result, const char *text)
 	for (size_t i = 0; i < j->sched->n; i++) {
 		struct hb_outcome o = { .result = result,
 			.reason = HB_REASON_BODY_DAMAGED,
-			.status = result == HB_RESULT_FAIL ? HB_SPAN("5.3.0")
-							   : HB_SPAN("4.3.0"),
+			.status = hb_span_str(hb_reason_status(
+			    HB_REASON_BODY_DAMAGED, result)),
 			.text = hb_span_str(text) };
 
 		if (j->sched->rcpts[i] == NULL)

@@ -304,15 +304,6 @@ fill_missing(struct q_job *j)
 	}
 }
 
-static bool
-is_trouble(enum hb_reason r)
-{
-	return r == HB_REASON_CONNECT_REFUSED || r == HB_REASON_CONNECT_TIMEOUT ||
-	    r == HB_REASON_CONNECT_FAILED || r == HB_REASON_CONNECTION_LOST ||
-	    r == HB_REASON_REPLY_TIMEOUT || r == HB_REASON_HOST_DOWN ||
-	    r == HB_REASON_BACKEND;
-}
-
 /* Tells the scheduler how the destination does; says how recipients wait. */
 static struct when
 judge_destination(struct q_job *j)
@@ -327,7 +318,8 @@ judge_destination(struct q_job *j)
 		when.how = WAIT_IN_LINE;
 	} else if (j->reason != HB_REASON_ROLE_LOST) {
 		q_sched_reached(j->q->sched, j->sched,
-		    last != NULL && is_trouble(last->reason));
+		    last != NULL && hb_reason_means(last->reason,
+			HB_WHY_UNREACHED));
 	}
 	return when;
 }

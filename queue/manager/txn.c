@@ -95,32 +95,21 @@ abandon(struct q_txn *t)
 }
 
 static void
-answer(struct hb_peer *p, uint32_t no, uint32_t code, const char *status,
-    enum hb_reason reason)
-{
-	struct ipc_txn_result m = { .txn = no, .code = code,
-		.status = hb_span_str(status), .reason = reason,
-		.text = hb_span_str(code == 250 ? "" : hb_reason_text(reason)) };
-
-	hb_peer_post(p, HB_IPC_TXN_RESULT, &m, -1);
-}
-
-static void
 refuse(struct q_txn *t, int err)
 {
+	enum hb_reason why = err == HB_E_NOSPACE || err == HB_E_LIMIT
+	    ? HB_REASON_NOSPACE
+	    : err == HB_E_CORRUPT ? HB_REASON_BODY_DAMAGED
+				  : HB_REASON_STORE_FAILED;
+	struct ipc_txn_result m = { .txn = t->key.txn, .reason = why,
+		.code = hb_reason_code(why, HB_RESULT_DEFER),
+		.status = hb_span_str(hb_reason_status(why, HB_RESULT_DEFER)),
+		.text = hb_span_str(hb_reason_text(why)) };
 	struct hb_peer *p = t->peer;
-	uint32_t no = t->key.txn;
-	bool full = err == HB_E_NOSPACE || err == HB_E_LIMIT;
 
 	abandon(t);
-	if (p == NULL)
-		return;
-	if (full)
-		answer(p, no, 452, "4.3.1", HB_REASON_NOSPACE);
-	else if (err == HB_E_CORRUPT)
-		answer(p, no, 451, "4.3.0", HB_REASON_BODY_DAMAGED);
-	else
-		answer(p, no, 451, "4.3.0", HB_REASON_STORE_FAILED);
+	if (p != NULL)
+		hb_peer_post(p, HB_IPC_TXN_RESULT, &m, -1);
 }
 
 void
@@ -275,6 +264,8 @@ static void
 on_durable(void *ctx, int err)
 {
 	struct q_txn *t = ctx;
+	struct ipc_txn_result ok = { .txn = t->key.txn, .code = 250,
+		.status = HB_SPAN("2.0.0"), .reason = HB_REASON_OK };
 
 	if (err < 0) {
 		t->large = false; /* the spool removed it */
@@ -282,7 +273,7 @@ on_durable(void *ctx, int err)
 		return;
 	}
 	if (t->peer != NULL)
-		answer(t->peer, t->key.txn, 250, "2.0.0", HB_REASON_OK);
+		hb_peer_post(t->peer, HB_IPC_TXN_RESULT, &ok, -1);
 	q_accept(t->q, t->arena, &t->env, t->kept, t->n);
 	t->arena = NULL;
 	txn_free(t);

@@ -7,6 +7,7 @@
 #include "common/base/prose.h"
 #include "common/control/explain_text.h"
 #include "common/proto/envelope.h"
+#include "common/proto/status.h"
 
 static const char *const names[] = { "alias", "certificate", "dane",
 	"dane-error", "dane-insecure", "dane-mismatch", "enforce",
@@ -226,6 +227,78 @@ reasons_are_for_people(void **state)
 	assert_string_equal(hb_reason_advice(HB_REASON_COUNT), "");
 }
 
+/* What is refused for good is of class 5, and nobody's mail is for a mistake
+ * of the operator's; what only states something has no codes. */
+static void
+codes_of_reasons_fit_their_results(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < HB_REASON_COUNT; i++) {
+		enum hb_reason r = (enum hb_reason)i;
+		enum hb_result usual = hb_reason_result(r);
+		char class = usual == HB_RESULT_FAIL ? '5' : '4';
+		const char *word = hb_reason_word(r),
+			   *status = hb_reason_status(r, usual);
+
+		if (usual == HB_RESULT_NONE) {
+			assert_int_equal(hb_reason_code(r, HB_RESULT_DEFER), 0);
+			assert_string_equal(status, "");
+			continue;
+		}
+		if (usual == HB_RESULT_FAIL && !hb_reason_is_final(r))
+			fail_msg("%s is final", word);
+		if (!hb_status_is_valid(hb_span_str(status)) ||
+		    status[0] != class ||
+		    hb_reason_code(r, usual) / 100 != (unsigned)class - '0')
+			fail_msg("%s: %u %s", word, hb_reason_code(r, usual),
+			    status);
+		assert_int_equal(hb_reason_status(r, HB_RESULT_DEFER)[0], '4');
+		assert_int_equal(hb_reason_code(r, HB_RESULT_DEFER) / 100, 4);
+		assert_int_equal(hb_reason_status(r, HB_RESULT_FAIL)[0], '5');
+		assert_int_equal(hb_reason_code(r, HB_RESULT_FAIL) / 100, 5);
+	}
+	assert_string_equal(hb_reason_status(HB_REASON_NULL_MX,
+	    HB_RESULT_FAIL), "5.1.10");
+	assert_string_equal(hb_reason_status(HB_REASON_DNS_NO_ADDRESS,
+	    HB_RESULT_DEFER), "4.4.4");
+}
+
+/* Once more apart from the rows: whoever gives a meaning decides how mail for
+ * that reason is treated, and has to mean it. */
+static void
+meanings_of_reasons_are_meant(void **state)
+{
+	static const struct {
+		unsigned what;
+		const char *words;
+	} rows[] = {
+		{ HB_WHY_NO_TLS, " no-starttls starttls-refused tls-handshake "
+		    "tls-version " },
+		{ HB_WHY_DNSSEC, " cert-untrusted cert-self-signed "
+		    "cert-expired cert-name mx-unproven " },
+		{ HB_WHY_PASSES, " dane-dns dane-unprobed clock downgrade " },
+		{ HB_WHY_UNREACHED, " connect-refused connect-timeout "
+		    "connect-failed connection-lost reply-timeout host-down "
+		    "backend-down " },
+		{ HB_WHY_OPEN, " sts-ok dane-ok dane-unusable operator "
+		    "requiretls-ok " },
+		{ HB_WHY_NO_HOST, " dns-no-domain dns-no-address null-mx " },
+		{ HB_WHY_NO_ADDRESS, " dns-no-address dns-temporary " },
+		{ HB_WHY_NO_USER, " user-unknown " },
+	};
+	char word[64];
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		for (unsigned r = HB_REASON_OK; r < HB_REASON_COUNT; r++) {
+			snprintf(word, sizeof(word), " %s ",
+			    hb_reason_word((enum hb_reason)r));
+			if (hb_reason_means((enum hb_reason)r, rows[i].what) !=
+			    (strstr(rows[i].words, word) != NULL))
+				fail_msg("%s%u", word, rows[i].what);
+		}
+}
+
 int
 main(void)
 {
@@ -235,6 +308,8 @@ main(void)
 		cmocka_unit_test(strangers_forge_nothing),
 		cmocka_unit_test(missing_members_are_no_harm),
 		cmocka_unit_test(reasons_are_for_people),
+		cmocka_unit_test(codes_of_reasons_fit_their_results),
+		cmocka_unit_test(meanings_of_reasons_are_meant),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
