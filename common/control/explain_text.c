@@ -8,7 +8,8 @@
 #include "common/proto/envelope.h"
 #include "common/proto/route.h"
 
-/* What stands for a word of a list. */
+/* What stands for a word of a list; the last row, without a word, for all
+ * others. */
 struct said {
 	const char *word, *text;
 };
@@ -28,12 +29,11 @@ is_word(const json_t *obj, const char *key, const char *word)
 }
 
 static const char *
-find_said(const struct said *list, size_t n, struct hb_span word)
+said(const struct said *list, struct hb_span word)
 {
-	for (size_t i = 0; i < n; i++)
-		if (hb_span_eq(word, hb_span_str(list[i].word)))
-			return list[i].text;
-	return NULL;
+	while (list->word != NULL && !hb_span_eq(word, hb_span_str(list->word)))
+		list++;
+	return list->text;
 }
 
 static enum hb_reason
@@ -52,15 +52,6 @@ ctl_explain_why(json_t *obj, bool advice)
 	if (advice)
 		(void)json_object_set_new(obj, "change",
 		    json_string(hb_reason_advice(r)));
-}
-
-/* The sentence of a reason, with its word. */
-static void
-say_reason(struct ctl_page *p, struct hb_span word)
-{
-	ctl_say(p, "%s [", hb_reason_text(hb_reason_find(word)));
-	ctl_say_safe(p, word);
-	ctl_say(p, "]");
 }
 
 /* --- where it goes ------------------------------------------------------ */
@@ -91,14 +82,14 @@ say_place(struct ctl_page *p, const struct hb_route *r)
 	    : r->kind == HB_ROUTE_LOCAL	    ? r->user
 					    : r->rest;
 
-	ctl_say_safe(p, hb_span(words, at));
+	hb_buf_add(&p->para, hb_span(words, at));
 	if (r->kind == HB_ROUTE_ERROR || r->kind == HB_ROUTE_PIPE)
-		ctl_say_quoted(p, what);
+		ctl_quoted(&p->para, what);
 	else
-		ctl_say_safe(p, what);
+		ctl_safe(&p->para, what);
 	if (r->port != 0)
-		ctl_say(p, " port %u", r->port);
-	ctl_say(p, "%s", words + at + 2);
+		hb_buf_addf(&p->para, " port %u", r->port);
+	hb_buf_adds(&p->para, words + at + 2);
 }
 
 static void
@@ -109,7 +100,7 @@ say_route(struct ctl_page *p, struct hb_span route)
 	if (hb_route_parse(route, &r) == 0)
 		say_place(p, &r);
 	else
-		ctl_say_quoted(p, route);
+		ctl_quoted(&p->para, route);
 }
 
 static bool
@@ -120,19 +111,6 @@ is_by_mx(const json_t *e)
 }
 
 static void
-say_rule(struct ctl_page *p, const json_t *e)
-{
-	if (has(e, "rule")) {
-		ctl_say(p, "  This server's configuration says so: `");
-		ctl_say_member(p, e, "rule");
-		ctl_say(p, "'.");
-	} else if (is_by_mx(e)) {
-		ctl_say(p, "  This server's configuration has no other rule for "
-		       "it.");
-	}
-}
-
-static void
 put_recipients(struct ctl_page *p, const json_t *list)
 {
 	const json_t *v;
@@ -140,12 +118,10 @@ put_recipients(struct ctl_page *p, const json_t *list)
 
 	json_array_foreach(list, i, v)
 	{
-		ctl_say_member(p, v, "address");
-		ctl_say(p, " goes ");
+		ctl_say(p, v, "{address} goes ");
 		say_route(p, ctl_member(v, "route"));
-		ctl_say(p, ".");
 		p->indent = "    ";
-		ctl_say_end(p);
+		ctl_para(p, v, ".");
 	}
 	p->indent = "  ";
 }
@@ -163,22 +139,17 @@ static void
 put_alias(struct ctl_page *p, const json_t *e)
 {
 	const json_t *list = json_object_get(e, "recipients");
+	size_t n = json_array_size(list);
 
-	ctl_say(p, "This address is an alias on this server: it stands for ");
-	if (json_array_size(list) > 1)
-		ctl_say(p, "%zu recipients.", json_array_size(list));
-	else
-		ctl_say_member(p, e, "for");
-	if (json_array_size(list) <= 1)
-		ctl_say(p, ".");
-	ctl_say_end(p);
+	ctl_say(p, e, "This address is an alias on this server: it stands for ");
+	if (n > 1)
+		hb_buf_addf(&p->para, "%zu recipients", n);
+	ctl_para(p, e, n > 1 ? "." : "{for}.");
 	put_recipients(p, list);
-	if (json_array_size(list) > 1 && has(e, "policy_domain")) {
-		ctl_say(p, "The rest of this page is about ");
-		ctl_say_member(p, e, has(e, "for") ? "for" : "address");
-		ctl_say(p, ".");
-		ctl_say_end(p);
-	}
+	if (n > 1 && has(e, "policy_domain"))
+		ctl_para(p, e, has(e, "for")
+			? "The rest of this page is about {for}."
+			: "The rest of this page is about {address}.");
 }
 
 /* An address, or all addresses of a domain. */
@@ -187,30 +158,31 @@ say_whose(struct ctl_page *p, const json_t *e)
 {
 	struct hb_span whose = ctl_member(e, has(e, "for") ? "for" : "address");
 
-	ctl_say(p, "Mail for %s",
-	    hb_span_find(whose, '@') == whose.n ? "addresses at " : "");
-	ctl_say_safe(p, whose);
+	ctl_say(p, e, hb_span_find(whose, '@') == whose.n
+		? "Mail for addresses at " : "Mail for ");
+	ctl_safe(&p->para, whose);
 }
 
 static void
 put_where(struct ctl_page *p, const json_t *e)
 {
-	ctl_say_block(p, "Where it goes");
+	size_t at;
+
+	ctl_say_block(p, e, "Where it goes");
 	if (is_renamed(e))
 		put_alias(p, e);
 	if (!has(e, "route")) {
-		ctl_say(p, "Nowhere.");
+		ctl_para(p, e, "Nowhere.");
 	} else if (json_array_size(json_object_get(e, "recipients")) <= 1) {
-		size_t at;
-
 		say_whose(p, e);
-		ctl_say(p, " goes ");
+		ctl_say(p, e, " goes ");
 		at = p->para.n;
 		say_route(p, ctl_member(e, "route"));
-		ctl_say(p, "%s", p->para.n > at ? "." : "");
-		say_rule(p, e);
+		ctl_say(p, e, p->para.n > at ? "." : "");
+		ctl_para(p, e, !has(e, "rule") && is_by_mx(e)
+			? "  This server's configuration has no other rule for it."
+			: "<rule|  This server's configuration says so: `{rule}'.>");
 	}
-	ctl_say_end(p);
 }
 
 /* --- what the domain asks for ------------------------------------------- */
@@ -226,6 +198,7 @@ static const struct said modes[] = {
 	{ "none",
 	    " has a mail security policy (MTA-STS) that demands nothing (mode "
 	    "none)." },
+	{ NULL, " has a policy." },
 };
 
 static void
@@ -235,19 +208,12 @@ put_policy_age(struct ctl_page *p, const json_t *policy)
 
 	(void)ctl_time(policy, "fetched", &fetched);
 	(void)ctl_time(policy, "refreshed", &refreshed);
-	ctl_say(p, "This server %s the policy (id ",
-	    is_word(policy, "source", "imported") ? "was given" : "fetched");
-	ctl_say_member(p, policy, "id");
-	ctl_say(p, ") ");
-	ctl_say_past(p, policy, "fetched");
-	if (refreshed > fetched + 60000) {
-		ctl_say(p, ", looked at it again ");
-		ctl_say_past(p, policy, "refreshed");
-	}
-	ctl_say(p, ", and holds to it until ");
-	ctl_say_time(p, policy, "expires");
-	ctl_say(p, ".");
-	ctl_say_end(p);
+	ctl_say(p, policy, is_word(policy, "source", "imported")
+		? "This server was given the policy (id {id}) {~fetched}"
+		: "This server fetched the policy (id {id}) {~fetched}");
+	if (refreshed > fetched + 60000)
+		ctl_say(p, policy, ", looked at it again {~refreshed}");
+	ctl_para(p, policy, ", and holds to it until {@expires}.");
 }
 
 /* The record in DNS beside the policy that is held. */
@@ -257,18 +223,14 @@ put_txt(struct ctl_page *p, const json_t *e)
 	const json_t *txt = json_object_get(e, "txt");
 	struct hb_span id = ctl_member(txt, "id");
 
-	if (has(txt, "reason")) {
-		ctl_say(p, "What DNS says of the policy now: ");
-		say_reason(p, ctl_member(txt, "reason"));
-		ctl_say(p, ".  That does not end a policy that is held.");
-	} else if (id.n > 0 &&
-	    !hb_span_eq(id, ctl_member(json_object_get(e, "policy"), "id"))) {
-		ctl_say(p, "The domain announces another version now (id ");
-		ctl_say_safe(p, id);
-		ctl_say(p, "), which this server does not have yet; until it does "
-		       "the one above holds.");
-	}
-	ctl_say_end(p);
+	if (has(txt, "reason"))
+		ctl_para(p, txt, "What DNS says of the policy now: {!reason}.  "
+		    "That does not end a policy that is held.");
+	else if (id.n > 0 &&
+	    !hb_span_eq(id, ctl_member(json_object_get(e, "policy"), "id")))
+		ctl_para(p, txt, "The domain announces another version now (id "
+		    "{id}), which this server does not have yet; until it does "
+		    "the one above holds.");
 }
 
 static bool
@@ -287,60 +249,36 @@ static void
 put_policy(struct ctl_page *p, const json_t *e)
 {
 	const json_t *policy = json_object_get(e, "policy");
-	const char *mode = find_said(modes, HB_ARRAY_LEN(modes),
-	    ctl_member(policy, "mode"));
 
-	ctl_say_member(p, policy, "domain");
-	ctl_say(p, "%s", mode != NULL ? mode : " has a policy.");
-	if (json_array_size(json_object_get(policy, "mx")) > 0) {
-		ctl_say(p, "  It lists ");
-		ctl_say_list(p, json_object_get(policy, "mx"));
-		ctl_say(p, ".%s", has_star(json_object_get(policy, "mx"))
-			? "  (A star stands for one part of a name.)" : "");
-	}
-	ctl_say_end(p);
+	ctl_say(p, policy, "{domain}");
+	ctl_say(p, policy, said(modes, ctl_member(policy, "mode")));
+	ctl_say(p, policy, "<mx|  It lists {,mx}.>");
+	ctl_para(p, policy, has_star(json_object_get(policy, "mx"))
+		? "  (A star stands for one part of a name.)" : "");
 	put_policy_age(p, policy);
-	if (has(policy, "last_error")) {
-		ctl_say(p, "The last attempt to fetch it anew failed: ");
-		say_reason(p, ctl_member(policy, "last_error"));
-		ctl_say(p, ".  The policy holds all the same until it expires.");
-		ctl_say_end(p);
-	}
+	ctl_para(p, policy, "<last_error|The last attempt to fetch it anew "
+	    "failed: {!last_error}.  The policy holds all the same until it "
+	    "expires.>");
 	put_txt(p, e);
-}
-
-static void
-put_no_policy(struct ctl_page *p, const json_t *e)
-{
-	if (!has(e, "policy_domain")) {
-		ctl_say(p, "Nothing: there is no domain that could publish a "
-		       "policy for this way.");
-	} else if (has(e, "no_policy")) {
-		ctl_say(p, "There is nothing to hold to: ");
-		say_reason(p, ctl_member(e, "no_policy"));
-		ctl_say(p, ".");
-	} else {
-		ctl_say(p, "It was not asked: this server's operator has said all "
-		       "there is to say.");
-	}
-	ctl_say_end(p);
 }
 
 static void
 put_demand(struct ctl_page *p, const json_t *e)
 {
-	if (has(e, "policy_domain")) {
-		hb_buf_adds(p->out, "\nWhat ");
-		ctl_safe(p->out, ctl_member(e, "policy_domain"));
-		hb_buf_adds(p->out, " asks for\n");
-		p->indent = "  ";
-	} else {
-		ctl_say_block(p, "What is asked for");
-	}
+	bool any = has(e, "policy_domain");
+
+	ctl_say_block(p, e, any ? "What {policy_domain} asks for"
+				: "What is asked for");
 	if (json_is_object(json_object_get(e, "policy")))
 		put_policy(p, e);
+	else if (!any)
+		ctl_para(p, e, "Nothing: there is no domain that could publish a "
+		    "policy for this way.");
+	else if (has(e, "no_policy"))
+		ctl_para(p, e, "There is nothing to hold to: {!no_policy}.");
 	else
-		put_no_policy(p, e);
+		ctl_para(p, e, "It was not asked: this server's operator has "
+		    "said all there is to say.");
 }
 
 /* --- signed records, memory, the operator ------------------------------- */
@@ -355,6 +293,7 @@ static const struct said resolver_words[] = {
 	{ "unprobed",
 	    "Whether the resolver that this server asks checks signatures "
 	    "(DNSSEC) is not known yet." },
+	{ NULL, "" },
 };
 
 static void
@@ -362,22 +301,21 @@ put_dane(struct ctl_page *p, const json_t *e)
 {
 	const json_t *d = json_object_get(e, "dane");
 	const json_t *signed_mx = json_object_get(d, "mx_signed");
-	const char *resolver = find_said(resolver_words,
-	    HB_ARRAY_LEN(resolver_words), ctl_member(d, "resolver"));
 
 	if (!json_is_object(d) ||
 	    json_array_size(json_object_get(e, "mx")) == 0)
 		return;
-	ctl_say_block(p, "Signed records (DANE)");
+	ctl_say_block(p, d, "Signed records (DANE)");
 	if (is_word(d, "state", "off"))
-		ctl_say(p, "This server's operator has turned them off.");
+		ctl_say(p, d, "This server's operator has turned them off.");
 	else if (is_word(d, "state", "unasked"))
-		ctl_say(p, "They were not asked for: they do not count here.");
-	else if (resolver != NULL)
-		ctl_say(p, "%s", resolver);
+		ctl_say(p, d, "They were not asked for: they do not count here.");
+	else
+		ctl_say(p, d, said(resolver_words, ctl_member(d, "resolver")));
 	if (json_is_boolean(signed_mx))
-		ctl_say(p, "  The list of the domain's mail hosts is %s.",
-		    json_is_true(signed_mx) ? "signed" : "not signed");
+		ctl_say(p, d, json_is_true(signed_mx)
+			? "  The list of the domain's mail hosts is signed."
+			: "  The list of the domain's mail hosts is not signed.");
 	ctl_say_end(p);
 }
 
@@ -387,60 +325,38 @@ static const struct said rank_words[] = {
 	{ "verified", "encryption with proof of the host's name" },
 	{ "sts", "encryption as the domain's policy (MTA-STS) demands" },
 	{ "dane", "encryption as signed records (DANE) demand" },
+	{ NULL, "nothing yet" },
 };
-
-static const char *
-rank_text(struct hb_span word)
-{
-	const char *text =
-	    find_said(rank_words, HB_ARRAY_LEN(rank_words), word);
-
-	return text != NULL ? text : "nothing yet";
-}
-
 static const struct said memory_words[] = {
 	{ "off", "A worse one goes unsaid: this server's operator wants it "
 		 "so." },
 	{ "warn", "A worse one is logged; that alone holds no mail back." },
 	{ "defer", "With a worse one the mail waits: this server's operator "
 		   "wants it so." },
+	{ NULL, "" },
 };
-
-/* The one command against waiting for what will not come back. */
-static void
-say_forget(struct ctl_page *p, const json_t *e)
-{
-	ctl_say(p, "`hauberkctl ledger forget ");
-	ctl_say_member(p, e, "policy_domain");
-	ctl_say(p, "' lets that be forgotten: where it has changed for good, or "
-		   "somebody on the way made it look better once.");
-	ctl_say_end(p);
-}
 
 static void
 put_ledger(struct ctl_page *p, const json_t *e)
 {
 	const json_t *l = json_object_get(e, "ledger");
-	const char *memory = find_said(memory_words,
-	    HB_ARRAY_LEN(memory_words), ctl_member(l, "memory"));
 
 	if (!json_is_object(l))
 		return;
-	ctl_say_block(p, "What was seen before");
+	ctl_say_block(p, l, "What was seen before");
 	if (is_word(l, "best", "none")) {
-		ctl_say(p, "No mail has gone this way yet.");
-	} else {
-		ctl_say(p, "The best connection so far: %s",
-		    rank_text(ctl_member(l, "best")));
-		if (has(l, "since")) {
-			ctl_say(p, ", first seen ");
-			ctl_say_past(p, l, "since");
-		}
-		ctl_say(p, ".  %s", memory != NULL ? memory : "");
+		ctl_para(p, l, "No mail has gone this way yet.");
+		return;
 	}
-	ctl_say_end(p);
-	if (!is_word(l, "best", "none") && is_word(l, "memory", "defer"))
-		say_forget(p, e);
+	ctl_say(p, l, "The best connection so far: ");
+	ctl_say(p, l, said(rank_words, ctl_member(l, "best")));
+	ctl_say(p, l, "<since|, first seen {~since}>.  ");
+	ctl_para(p, l, said(memory_words, ctl_member(l, "memory")));
+	/* the one command against waiting for what will not come back */
+	if (is_word(l, "memory", "defer"))
+		ctl_para(p, e, "`hauberkctl ledger forget {policy_domain}' lets "
+		    "that be forgotten: where it has changed for good, or "
+		    "somebody on the way made it look better once.");
 }
 
 static const struct said level_words[] = {
@@ -450,34 +366,20 @@ static const struct said level_words[] = {
 	{ "verify", "encryption and proof of the name are demanded" },
 	{ "sts", "a mail security policy (MTA-STS) in force is demanded" },
 	{ "dane", "signed records (DANE) that fit are demanded" },
+	{ NULL, NULL },
 };
 
 static void
 put_level(struct ctl_page *p, const json_t *op)
 {
-	const char *text = find_said(level_words, HB_ARRAY_LEN(level_words),
-	    ctl_member(op, "level"));
+	const char *text = said(level_words, ctl_member(op, "level"));
 
 	if (text == NULL || !has(op, "rule"))
 		return;
-	ctl_say(p, "`");
-	ctl_say_member(p, op, "rule");
-	ctl_say(p, "': %s", text);
-	if (json_array_size(json_object_get(op, "names")) > 0) {
-		ctl_say(p, ", also under the names ");
-		ctl_say_list(p, json_object_get(op, "names"));
-	}
-	if (has(op, "until")) {
-		ctl_say(p, ", until ");
-		ctl_say_time(p, op, "until");
-	}
-	ctl_say(p, ".");
-	if (has(op, "reason")) {
-		ctl_say(p, "  The reason given: ");
-		ctl_say_quoted(p, ctl_member(op, "reason"));
-		ctl_say(p, ".");
-	}
-	ctl_say_end(p);
+	ctl_say(p, op, "`{rule}': ");
+	ctl_say(p, op, text);
+	ctl_para(p, op, "<names|, also under the names {,names}>"
+	    "<until|, until {@until}>.<reason|  The reason given: {\"reason}.>");
 }
 
 /* Words of the configuration that count for every destination. */
@@ -505,20 +407,17 @@ static void
 put_operator(struct ctl_page *p, const json_t *e)
 {
 	const json_t *op = json_object_get(e, "operator");
-	bool said = has(op, "rule");
+	bool any = has(op, "rule");
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++)
-		said = said || is_in_force(op, i);
-	if (!said)
+		any = any || is_in_force(op, i);
+	if (!any)
 		return;
-	ctl_say_block(p, "What this server's operator says");
+	ctl_say_block(p, op, "What this server's operator says");
 	put_level(p, op);
-	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++) {
-		if (!is_in_force(op, i))
-			continue;
-		ctl_say(p, "%s", general_words[i].text);
-		ctl_say_end(p);
-	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(general_words); i++)
+		if (is_in_force(op, i))
+			ctl_para(p, op, general_words[i].text);
 }
 
 /* --- the mail hosts ----------------------------------------------------- */
@@ -527,6 +426,7 @@ static const struct said host_words[] = {
 	{ "proceed", "It would get the mail" },
 	{ "skip", "It would be passed over" },
 	{ "defer", "It would not get the mail now" },
+	{ NULL, "Not judged" },
 };
 
 /* Does the word proceed depend on what the connection will show? */
@@ -540,31 +440,20 @@ is_open(const json_t *obj)
 static void
 put_host_verdict(struct ctl_page *p, const json_t *host)
 {
-	const char *text = find_said(host_words, HB_ARRAY_LEN(host_words),
-	    ctl_member(host, "verdict"));
-
 	if (is_open(host) && !has(host, "tls")) {
-		ctl_say(p, "It would be tried: nothing is held against it "
-			   "before it is connected to [");
-		ctl_say_member(p, host, "reason");
-		ctl_say(p, "].");
+		ctl_say(p, host, "It would be tried: nothing is held against it "
+		    "before it is connected to [{reason}].");
 	} else {
-		ctl_say(p, "%s: ", text != NULL ? text : "Not judged");
-		say_reason(p, ctl_member(host, "reason"));
-		ctl_say(p, ".");
+		ctl_say(p, host, said(host_words, ctl_member(host, "verdict")));
+		ctl_say(p, host, ": {!reason}.");
 	}
-	if (has(host, "report") && !is_word(host, "verdict", "skip") &&
-	    !is_word(host, "verdict", "defer")) {
-		ctl_say(p, "  A fault that does not stop the mail: ");
-		say_reason(p, ctl_member(host, "report"));
-		ctl_say(p, ".");
-	}
-	if (has(host, "text") && !hb_span_eq(ctl_member(host, "text"),
-	    ctl_member(json_object_get(host, "certificate"), "error"))) {
-		ctl_say(p, "  What was seen: ");
-		ctl_say_quoted(p, ctl_member(host, "text"));
-		ctl_say(p, ".");
-	}
+	if (!is_word(host, "verdict", "skip") &&
+	    !is_word(host, "verdict", "defer"))
+		ctl_say(p, host, "<report|  A fault that does not stop the mail: "
+		    "{!report}.>");
+	if (!hb_span_eq(ctl_member(host, "text"),
+		ctl_member(json_object_get(host, "certificate"), "error")))
+		ctl_say(p, host, "<text|  What was seen: {\"text}.>");
 	ctl_say_end(p);
 }
 
@@ -580,48 +469,29 @@ put_host_dane(struct ctl_page *p, const json_t *host)
 	if (!has(d, "text") || is_word(d, "state", "untrusted") ||
 	    is_word(d, "state", "unasked") || is_word(d, "state", "off"))
 		return; /* said already, for all of them */
-	ctl_say(p, "Signed records (DANE): ");
-	ctl_say_member(p, d, "text");
-	if (n > 0) {
-		ctl_say(p, ", at ");
-		ctl_say_member(p, d, "base");
-	}
-	ctl_say(p, "%s", n > 0 ? ":" : ".");
-	ctl_say_end(p);
+	ctl_para(p, d, n > 0 ? "Signed records (DANE): {text}, at {base}:"
+			     : "Signed records (DANE): {text}.");
 	p->indent = "      ";
 	json_array_foreach(json_object_get(d, "records"), i, v)
 	{
-		ctl_say_safe(p, hb_span_head(ctl_string(v), TLSA_SHOWN));
-		ctl_say(p, "%s", ctl_string(v).n > TLSA_SHOWN ? "..." : "");
-		ctl_say_end(p);
+		ctl_safe(&p->para, hb_span_head(ctl_string(v), TLSA_SHOWN));
+		ctl_para(p, d, ctl_string(v).n > TLSA_SHOWN ? "..." : "");
 	}
 	p->indent = "    ";
 }
 
 static void
-say_certificate(struct ctl_page *p, const json_t *cert)
+put_certificate(struct ctl_page *p, const json_t *cert)
 {
 	int64_t ms;
 
-	ctl_say(p, "Certificate: for ");
-	if (json_array_size(json_object_get(cert, "names")) > 0)
-		ctl_say_list(p, json_object_get(cert, "names"));
-	else
-		ctl_say(p, "no name");
-	if (has(cert, "issuer")) {
-		ctl_say(p, "; issued by ");
-		ctl_say_quoted(p, ctl_member(cert, "issuer"));
-	}
-	if (ctl_time(cert, "expires", &ms)) {
-		ctl_say(p, "; %s ", ms < p->now_ms ? "expired" : "good until");
-		ctl_say_time(p, cert, "expires");
-	}
-	ctl_say(p, ".");
-	if (has(cert, "error")) {
-		ctl_say(p, "  What did not fit: ");
-		ctl_say_member(p, cert, "error");
-		ctl_say(p, ".");
-	}
+	ctl_say(p, cert, json_array_size(json_object_get(cert, "names")) > 0
+		? "Certificate: for {,names}" : "Certificate: for no name");
+	ctl_say(p, cert, "<issuer|; issued by {\"issuer}>");
+	if (ctl_time(cert, "expires", &ms))
+		ctl_say(p, cert, ms < p->now_ms ? "; expired {@expires}"
+						: "; good until {@expires}");
+	ctl_para(p, cert, ".<error|  What did not fit: {error}.>");
 }
 
 /* What stands behind the slash of "TLSv1.3/verified". */
@@ -629,27 +499,25 @@ static const struct said proofs[] = {
 	{ "verified", "the host proved its name with its certificate" },
 	{ "dane", "the certificate is the one that signed records promise" },
 	{ "unverified", "the host's name was not proved" },
+	{ NULL, NULL },
 };
 
 static void
-say_tls(struct ctl_page *p, const json_t *host)
+put_tls(struct ctl_page *p, const json_t *host)
 {
 	struct hb_span proof = ctl_member(host, "tls"),
 		       version = hb_span_cut(&proof, '/');
-	const char *text = find_said(proofs, HB_ARRAY_LEN(proofs), proof);
+	const char *text = said(proofs, proof);
 
-	ctl_say(p, "The connection: ");
 	if (text == NULL) {
-		ctl_say(p, "not encrypted.");
+		ctl_para(p, host, "The connection: not encrypted.");
 		return;
 	}
-	ctl_say(p, "encrypted (");
-	ctl_say_safe(p, version);
-	if (has(host, "cipher")) {
-		ctl_say(p, ", ");
-		ctl_say_member(p, host, "cipher");
-	}
-	ctl_say(p, "); %s.", text);
+	ctl_say(p, host, "The connection: encrypted (");
+	ctl_safe(&p->para, version);
+	ctl_say(p, host, "<cipher|, {cipher}>); ");
+	ctl_say(p, host, text);
+	ctl_para(p, host, ".");
 }
 
 static void
@@ -657,18 +525,14 @@ put_connection(struct ctl_page *p, const json_t *host)
 {
 	const json_t *cert = json_object_get(host, "certificate");
 
-	if (has(host, "tls")) {
-		say_tls(p, host);
-		ctl_say_end(p);
-	}
-	if (json_is_object(cert)) {
-		say_certificate(p, cert);
-		ctl_say_end(p);
-	}
+	if (has(host, "tls"))
+		put_tls(p, host);
+	if (json_is_object(cert))
+		put_certificate(p, cert);
 	if (json_is_true(json_object_get(host, "fell"))) {
-		ctl_say(p, "That is worse than the best seen before: %s.",
-		    rank_text(ctl_member(host, "ledger")));
-		ctl_say_end(p);
+		ctl_say(p, host, "That is worse than the best seen before: ");
+		ctl_say(p, host, said(rank_words, ctl_member(host, "ledger")));
+		ctl_para(p, host, ".");
 	}
 }
 
@@ -681,27 +545,18 @@ why_homeless(const json_t *host)
 	if (json_array_size(json_object_get(host, "addresses")) > 0 ||
 	    !hb_reason_means(r, HB_WHY_NO_ADDRESS))
 		return NULL;
-	return hb_reason_result(r) == HB_RESULT_DEFER ? "address not known now"
-						      : "has no address";
+	return hb_reason_result(r) == HB_RESULT_DEFER ? ", address not known now"
+						      : ", has no address";
 }
 
 static void
 put_host(struct ctl_page *p, const json_t *host, bool by_mx)
 {
-	const json_t *addrs = json_object_get(host, "addresses");
 	const char *homeless = why_homeless(host);
 
-	ctl_say_member(p, host, "name");
-	if (by_mx) {
-		ctl_say(p, ", preference ");
-		ctl_say_member(p, host, "preference");
-	}
-	if (json_array_size(addrs) > 0) {
-		ctl_say(p, ", at ");
-		ctl_say_list(p, addrs);
-	} else if (homeless != NULL) {
-		ctl_say(p, ", %s", homeless);
-	}
+	ctl_say(p, host, by_mx ? "{name}, preference {preference}" : "{name}");
+	ctl_say(p, host, "<addresses|, at {,addresses}>");
+	ctl_say(p, host, homeless != NULL ? homeless : "");
 	p->indent = "  ";
 	ctl_say_end(p);
 	p->indent = "    ";
@@ -720,17 +575,15 @@ put_hosts(struct ctl_page *p, const json_t *e)
 
 	if (json_array_size(list) == 0)
 		return;
-	ctl_say_block(p, json_array_size(list) > 1
+	ctl_say_block(p, e, json_array_size(list) > 1
 		? "The mail hosts, in the order in which they are tried"
 		: "The mail host");
 	json_array_foreach(list, i, v)
 		put_host(p, v, is_by_mx(e));
 	p->indent = "  ";
-	if (!json_is_true(json_object_get(e, "live"))) {
-		ctl_say(p, "Nothing was connected to; `explain --live' does "
-			   "that, and sends no mail.");
-		ctl_say_end(p);
-	}
+	if (!json_is_true(json_object_get(e, "live")))
+		ctl_para(p, e, "Nothing was connected to; `explain --live' does "
+		    "that, and sends no mail.");
 }
 
 /* --- the outcome -------------------------------------------------------- */
@@ -739,38 +592,29 @@ static const struct said outcomes[] = {
 	{ "proceed", "Mail would be sent" },
 	{ "defer", "Mail would wait and be tried again" },
 	{ "fail", "Mail would be returned to its sender" },
+	{ NULL, "Not known" },
 };
 
 static void
 put_outcome(struct ctl_page *p, const json_t *e)
 {
-	const char *text = find_said(outcomes, HB_ARRAY_LEN(outcomes),
-	    ctl_member(e, "verdict"));
+	bool ok = is_word(e, "reason", "ok");
 
-	ctl_say_block(p, "The outcome");
-	if (is_word(e, "reason", "ok")) {
-		ctl_say(p, "Mail would be delivered.");
+	ctl_say_block(p, e, "The outcome");
+	if (ok) {
+		ctl_say(p, e, "Mail would be delivered.");
 	} else if (is_open(e) && !json_is_true(json_object_get(e, "live"))) {
-		ctl_say(p, "Mail would be sent, unless the connection falls "
-			   "short of what is demanded [");
-		ctl_say_member(p, e, "reason");
-		ctl_say(p, "].");
+		ctl_say(p, e, "Mail would be sent, unless the connection falls "
+		    "short of what is demanded [{reason}].");
 	} else {
-		ctl_say(p, "%s: ", text != NULL ? text : "Not known");
-		say_reason(p, ctl_member(e, "reason"));
-		ctl_say(p, ".");
+		ctl_say(p, e, said(outcomes, ctl_member(e, "verdict")));
+		ctl_say(p, e, ": {!reason}.");
 	}
-	if (has(e, "text") && !is_word(e, "reason", "ok")) {
-		ctl_say(p, "  The words: ");
-		ctl_say_quoted(p, ctl_member(e, "text"));
-		ctl_say(p, ".");
-	}
-	ctl_say_end(p);
+	ctl_para(p, e, ok ? "" : "<text|  The words: {\"text}.>");
 	if (!has(e, "change"))
 		return;
-	ctl_say_block(p, "What would change it");
-	ctl_say_member(p, e, "change");
-	ctl_say_end(p);
+	ctl_say_block(p, e, "What would change it");
+	ctl_para(p, e, "{change}");
 }
 
 void
@@ -780,8 +624,7 @@ ctl_explain_page(struct hb_buf *out, const json_t *e)
 	bool remote = json_object_get(e, "live") != NULL;
 
 	(void)ctl_time(e, "time", &p.now_ms);
-	ctl_say_member(&p, e, "address");
-	ctl_say_end(&p);
+	ctl_para(&p, e, "{address}");
 	put_where(&p, e);
 	if (remote)
 		put_demand(&p, e);

@@ -17,25 +17,25 @@ struct ctl_page {
 	int64_t now_ms;	    /* distances are told from here */
 };
 
-/* Our own words, 1023 bytes at most. */
-void ctl_say(struct ctl_page *p, const char *fmt, ...) HB_PRINTF(2, 3);
-void ctl_say_safe(struct ctl_page *p, struct hb_span s);
-/* In quotes: strangers' words do not pass for ours. */
-void ctl_say_quoted(struct ctl_page *p, struct hb_span s);
-/* A string or number; nothing where there is none. */
-void ctl_say_member(struct ctl_page *p, const json_t *obj, const char *key);
-/* "a, b and c" */
-void ctl_say_list(struct ctl_page *p, const json_t *list);
-/* "3 hours ago"; nothing where the member is no time. */
-void ctl_say_distance(struct ctl_page *p, const json_t *obj, const char *key);
-/* The same of what has happened, whatever the clock says since. */
-void ctl_say_past(struct ctl_page *p, const json_t *obj, const char *key);
-/* "28 Nov 2026 03:37 UTC (in 6 days)" */
-void ctl_say_time(struct ctl_page *p, const json_t *obj, const char *key);
+/*
+ * Adds TEXT, our own words; in it
+ *
+ *	{key}	is the member of OBJ: a string or number, nothing if none
+ *	{"key}	in quotes: strangers' words do not pass for ours
+ *	{,key}	a list: "a, b and c"
+ *	{!key}	a reason: its sentence, with its word
+ *	{~key}	a time that was: "3 hours ago"
+ *	{@key}	a time: "28 Nov 2026 03:37 UTC (in 6 days)"
+ *	<key|text>	is the text only where the string or list is not empty
+ */
+void ctl_say(struct ctl_page *p, const json_t *obj, const char *text);
 /* Ends the paragraph; an empty one is none. */
 void ctl_say_end(struct ctl_page *p);
+/* Both. */
+void ctl_para(struct ctl_page *p, const json_t *obj, const char *text);
 /* An empty line and a title; what follows is indented. */
-void ctl_say_block(struct ctl_page *p, const char *title);
+void ctl_say_block(struct ctl_page *p, const json_t *obj, const char *title);
+void ctl_quoted(struct hb_buf *out, struct hb_span s);
 
 /* A member that is a time: 1970 and on, in milliseconds. */
 bool ctl_time(const json_t *obj, const char *key, int64_t *ms);
