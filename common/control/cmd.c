@@ -134,8 +134,7 @@ finish_advance(struct ctl_client *c)
 		hb_time_amount(json_integer_value(json_object_get(
 				   a->tree.root, "ahead_s")) * 1000, by);
 		ctl_addf(c, "the clock is ahead by %s: it is ", by);
-		ctl_add_member(c, a->tree.root, "time");
-		ctl_add(c, "\n");
+		ctl_add_text(c, a->tree.root, "{-time}\n");
 	}
 	ctl_exit_worst(c);
 }

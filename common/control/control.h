@@ -168,8 +168,10 @@ void ctl_addf(struct ctl_client *c, const char *fmt, ...) HB_PRINTF(2, 3);
 /* What came from outside: control characters are shown as \xNN. */
 void ctl_safe(struct hb_buf *out, struct hb_span s);
 void ctl_add_safe(struct ctl_client *c, struct hb_span s);
-/* A member of OBJ as safe text; "-" when it is missing, null or empty. */
-void ctl_add_member(struct ctl_client *c, const json_t *obj, const char *key);
+/* TEXT with members of OBJ in it: common/control/page.h tells how. */
+void ctl_add_text(struct ctl_client *c, const json_t *obj, const char *text);
+/* A member as safe text; "-" when it is missing, null or empty. */
+void ctl_put_field(struct hb_buf *out, const json_t *v);
 /* A name without the final dot that it may have in the DNS. */
 struct hb_span ctl_without_dot(struct hb_span name);
 void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);

@@ -7,13 +7,7 @@
 static void
 add_sight(struct ctl_client *c, const json_t *v)
 {
-	ctl_add(c, " ");
-	ctl_add_member(c, v, "best");
-	ctl_add(c, " since ");
-	ctl_add_member(c, v, "since");
-	ctl_add(c, ", last seen ");
-	ctl_add_member(c, v, "last");
-	ctl_add(c, "\n");
+	ctl_add_text(c, v, " {-best} since {-since}, last seen {-last}\n");
 }
 
 static void
@@ -22,12 +16,11 @@ add_domain(struct ctl_client *c, const json_t *v)
 	const json_t *mx;
 	size_t i;
 
-	ctl_add_member(c, v, "domain");
+	ctl_add_text(c, v, "{-domain}");
 	add_sight(c, v);
 	json_array_foreach(json_object_get(v, "mx"), i, mx)
 	{
-		ctl_add(c, "    ");
-		ctl_add_member(c, mx, "name");
+		ctl_add_text(c, mx, "    {-name}");
 		add_sight(c, mx);
 	}
 }

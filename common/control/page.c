@@ -34,6 +34,34 @@ put_plain(const struct ctl_spot *to, const json_t *v)
 		ctl_safe(to->out, ctl_string(v));
 }
 
+void
+ctl_put_field(struct hb_buf *out, const json_t *v)
+{
+	if (json_is_integer(v))
+		hb_buf_addf(out, "%lld", (long long)json_integer_value(v));
+	else if (json_is_boolean(v))
+		hb_buf_adds(out, json_is_true(v) ? "yes" : "no");
+	else if (ctl_string(v).n > 0)
+		ctl_safe(out, ctl_string(v));
+	else
+		hb_buf_adds(out, "-");
+}
+
+static void
+put_field(const struct ctl_spot *to, const json_t *v)
+{
+	ctl_put_field(to->out, v);
+}
+
+static void
+put_seconds(const struct ctl_spot *to, const json_t *v)
+{
+	char text[32];
+
+	hb_time_amount(json_integer_value(v) * 1000, text);
+	hb_buf_adds(to->out, text);
+}
+
 static void
 put_quoted(const struct ctl_spot *to, const json_t *v)
 {
@@ -99,7 +127,8 @@ static const struct {
 	char mark;
 	void (*put)(const struct ctl_spot *to, const json_t *v);
 } marks[] = { { '"', put_quoted }, { ',', put_list }, { '!', put_reason },
-	{ '~', put_past }, { '@', put_time } };
+	{ '~', put_past }, { '@', put_time }, { '-', put_field },
+	{ '#', put_seconds } };
 
 static const json_t *
 member(const json_t *obj, struct hb_span key)
@@ -124,7 +153,8 @@ put_member(const struct ctl_spot *to, const json_t *obj, struct hb_span key)
 static bool
 is_there(const json_t *v)
 {
-	return ctl_string(v).n > 0 || json_array_size(v) > 0;
+	return ctl_string(v).n > 0 || json_array_size(v) > 0 ||
+	    json_is_integer(v);
 }
 
 static void
@@ -148,6 +178,12 @@ put(const struct ctl_spot *to, const json_t *obj, struct hb_span text)
 		else if (is_there(member(obj, hb_span_cut(&inner, '|'))))
 			put(to, obj, inner);
 	}
+}
+
+void
+ctl_add_text(struct ctl_client *c, const json_t *obj, const char *text)
+{
+	put(&(struct ctl_spot){ &c->text, 0 }, obj, hb_span_str(text));
 }
 
 void

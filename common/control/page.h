@@ -21,12 +21,15 @@ struct ctl_page {
  * Adds TEXT, our own words; in it
  *
  *	{key}	is the member of OBJ: a string or number, nothing if none
+ *	{-key}	of a table: yes or no too, "-" if none
+ *	{#key}	seconds: "2 hours"
  *	{"key}	in quotes: strangers' words do not pass for ours
  *	{,key}	a list: "a, b and c"
  *	{!key}	a reason: its sentence, with its word
  *	{~key}	a time that was: "3 hours ago"
  *	{@key}	a time: "28 Nov 2026 03:37 UTC (in 6 days)"
- *	<key|text>	is the text only where the string or list is not empty
+ *	<key|text>	is the text only where there is a number, or a string or
+ *		list that is not empty
  */
 void ctl_say(struct ctl_page *p, const json_t *obj, const char *text);
 /* Ends the paragraph; an empty one is none. */

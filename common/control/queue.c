@@ -26,15 +26,7 @@ add_sender(struct ctl_client *c, const json_t *msg)
 static void
 add_answer(struct ctl_client *c, const json_t *last)
 {
-	ctl_add_member(c, last, "reason");
-	if (ctl_member(last, "mx").n > 0) {
-		ctl_add(c, " at ");
-		ctl_add_member(c, last, "mx");
-	}
-	if (ctl_member(last, "reply").n > 0) {
-		ctl_add(c, ": ");
-		ctl_add_member(c, last, "reply");
-	}
+	ctl_add_text(c, last, "{-reason}<mx| at {mx}><reply|: {reply}>");
 }
 
 /* Why it is still here. */
@@ -46,10 +38,8 @@ add_last(struct ctl_client *c, const json_t *last)
 
 	ctl_add(c, "\n        ");
 	add_answer(c, last);
-	if (why.n == 0 || hb_span_search(reply, why) < reply.n)
-		return;
-	ctl_add(c, "\n        why: ");
-	ctl_add_safe(c, why);
+	if (hb_span_search(reply, why) == reply.n)
+		ctl_add_text(c, last, "<why|\n        why: {why}>");
 }
 
 static void
@@ -57,14 +47,8 @@ add_rcpt(struct ctl_client *c, const json_t *rcpt)
 {
 	const json_t *last = json_object_get(rcpt, "last");
 
-	ctl_add(c, "    ");
-	ctl_add_member(c, rcpt, "address");
-	ctl_add(c, "  attempts ");
-	ctl_add_member(c, rcpt, "attempts");
-	if (ctl_member(rcpt, "next_attempt").n > 0) {
-		ctl_add(c, ", next ");
-		ctl_add_member(c, rcpt, "next_attempt");
-	}
+	ctl_add_text(c, rcpt, "    {-address}  attempts {-attempts}"
+	    "<next_attempt|, next {next_attempt}>");
 	if (ctl_member(last, "reason").n > 0)
 		add_last(c, last);
 	ctl_add(c, "\n");
@@ -73,18 +57,9 @@ add_rcpt(struct ctl_client *c, const json_t *rcpt)
 static void
 add_msg(struct ctl_client *c, const json_t *msg)
 {
-	static const char *const head[] = { "id", "size", "arrived", "state" };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(head); i++) {
-		ctl_add_member(c, msg, head[i]);
-		ctl_add(c, "  ");
-	}
+	ctl_add_text(c, msg, "{-id}  {-size}  {-arrived}  {-state}  ");
 	add_sender(c, msg);
-	if (ctl_member(msg, "tls_demand").n > 0) {
-		ctl_add(c, "  tls ");
-		ctl_add_member(c, msg, "tls_demand");
-	}
-	ctl_add(c, "\n");
+	ctl_add_text(c, msg, "<tls_demand|  tls {tls_demand}>\n");
 }
 
 /* sendmail's form: the mark behind the id is "*" for one under delivery; "!"
@@ -103,7 +78,7 @@ add_mailq_head(struct ctl_client *c, const json_t *msg)
 		if (gmtime_r(&t, &tm) != NULL)
 			strftime(when, sizeof(when), "%a %b %e %H:%M", &tm);
 	}
-	ctl_add_member(c, msg, "id");
+	ctl_add_text(c, msg, "{-id}");
 	ctl_addf(c, "%c %8lld %s ",
 	    hb_span_eq(state, HB_SPAN("active"))     ? '*'
 		: hb_span_eq(state, HB_SPAN("held")) ? '!'
@@ -123,9 +98,7 @@ add_mailq_rcpt(struct ctl_client *c, const json_t *rcpt)
 		add_answer(c, last);
 		ctl_add(c, ")\n");
 	}
-	ctl_add(c, "\t\t\t\t\t ");
-	ctl_add_member(c, rcpt, "address");
-	ctl_add(c, "\n");
+	ctl_add_text(c, rcpt, "\t\t\t\t\t {-address}\n");
 }
 
 static void
@@ -253,18 +226,10 @@ add_message(struct ctl_client *c, struct hb_span text)
 static void
 add_envelope(struct ctl_client *c, const json_t *msg)
 {
-	static const char *const keys[] = { "client", "helo", "user", "with",
-		"tls" };
-
 	add_msg(c, msg);
 	add_rcpts(c, msg);
-	for (size_t i = 0; i < HB_ARRAY_LEN(keys); i++) {
-		if (ctl_member(msg, keys[i]).n == 0)
-			continue;
-		ctl_addf(c, "%s: ", keys[i]);
-		ctl_add_member(c, msg, keys[i]);
-		ctl_add(c, "\n");
-	}
+	ctl_add_text(c, msg, "<client|client: {client}\n><helo|helo: {helo}\n>"
+	    "<user|user: {user}\n><with|with: {with}\n><tls|tls: {tls}\n>");
 }
 
 void

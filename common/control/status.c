@@ -152,43 +152,12 @@ add_words(struct ctl_client *c, const json_t *status, const char *key,
 	ctl_add(c, "\n");
 }
 
-/* The seconds of KEY as a person says them. */
-static void
-add_seconds(struct ctl_client *c, const json_t *row, const char *key)
-{
-	char text[32];
-
-	hb_time_amount(json_integer_value(json_object_get(row, key)) * 1000,
-	    text);
-	ctl_add(c, text);
-}
-
 static void
 add_role(struct ctl_client *c, const json_t *row)
 {
-	static const struct {
-		const char *key, *before, *after;
-	} rest[] = { { "pid", " pid ", "" }, { "uptime_s", ", up ", "" },
-		{ "restarts", ", restarts ", "" },
-		{ "rss_kb", ", memory ", " KiB" } };
-
-	ctl_add(c, "  ");
-	ctl_add_member(c, row, "role");
-	ctl_add(c, " ");
-	ctl_add_member(c, row, "instance");
-	ctl_add(c, ": ");
-	ctl_add_member(c, row, "state");
-	for (size_t i = 0; i < HB_ARRAY_LEN(rest); i++) {
-		if (json_object_get(row, rest[i].key) == NULL)
-			continue;
-		ctl_add(c, rest[i].before);
-		if (strcmp(rest[i].key, "uptime_s") == 0)
-			add_seconds(c, row, rest[i].key);
-		else
-			ctl_add_member(c, row, rest[i].key);
-		ctl_add(c, rest[i].after);
-	}
-	ctl_add(c, "\n");
+	ctl_add_text(c, row, "  {-role} {-instance}: {-state}<pid| pid {pid}>"
+	    "<uptime_s|, up {#uptime_s}><restarts|, restarts {restarts}>"
+	    "<rss_kb|, memory {rss_kb} KiB>\n");
 }
 
 enum { MOVED_S = 60 * 60 }; /* off by more is worth a line */
@@ -211,39 +180,31 @@ static void
 add_maildrop(struct ctl_client *c, const json_t *queue)
 {
 	static const struct {
-		const char *key, *what;
+		const char *key, *text;
 	} rows[] = {
-		{ "maildrop_waiting", "maildrop: waiting " },
-		{ "maildrop_unfinished", "maildrop: unfinished " },
-		{ "corrupt", "set aside in corrupt/: " },
+		{ "maildrop_waiting",
+		    "maildrop: waiting {maildrop_waiting}\n" },
+		{ "maildrop_unfinished",
+		    "maildrop: unfinished {maildrop_unfinished}\n" },
+		{ "corrupt", "set aside in corrupt/: {corrupt}\n" },
 	};
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		if (json_integer_value(json_object_get(queue, rows[i].key))
-		    == 0)
-			continue;
-		ctl_add(c, rows[i].what);
-		ctl_add_member(c, queue, rows[i].key);
-		ctl_add(c, "\n");
-	}
+		    != 0)
+			ctl_add_text(c, queue, rows[i].text);
 }
 
 static void
 add_queue(struct ctl_client *c, const json_t *queue)
 {
-	static const char *const counts[] = { "messages", "recipients",
-		"active", "deferred", "held" };
-
 	if (queue == NULL) {
 		ctl_add(c, "queue: no answer\n");
 		return;
 	}
-	ctl_add(c, "queue:");
-	for (size_t i = 0; i < HB_ARRAY_LEN(counts); i++) {
-		ctl_addf(c, "%s %s ", i > 0 ? "," : "", counts[i]);
-		ctl_add_member(c, queue, counts[i]);
-	}
-	ctl_add(c, "\n");
+	ctl_add_text(c, queue, "queue: messages {-messages}, recipients "
+	    "{-recipients}, active {-active}, deferred {-deferred}, held "
+	    "{-held}\n");
 	add_maildrop(c, queue);
 	add_moved(c, json_integer_value(json_object_get(queue,
 	    "clock_off_s")));
@@ -282,11 +243,8 @@ add_trust(struct ctl_client *c, const json_t *status)
 	{
 		if (json_object_get(row, "trust_ad") == NULL)
 			continue;
-		ctl_add(c, "DANE: trust_ad ");
-		ctl_add_member(c, row, "trust_ad");
-		ctl_add(c, ", ");
-		ctl_add_member(c, row, "trust_ad_why");
-		ctl_add(c, "\n");
+		ctl_add_text(c, row,
+		    "DANE: trust_ad {-trust_ad}, {-trust_ad_why}\n");
 		return;
 	}
 }
@@ -298,13 +256,9 @@ add_lab(struct ctl_client *c, const json_t *status)
 	    json_integer_value(json_object_get(status, "lab_ahead_s"));
 
 	ctl_add(c, "*** lab is on: NOT FOR REAL MAIL ***\n");
-	if (ahead <= 0)
-		return;
-	ctl_add(c, "*** the clock is ");
-	add_seconds(c, status, "lab_ahead_s");
-	ctl_add(c, " ahead: here it is ");
-	ctl_add_member(c, status, "lab_time");
-	ctl_add(c, " ***\n");
+	if (ahead > 0)
+		ctl_add_text(c, status, "*** the clock is {#lab_ahead_s} "
+		    "ahead: here it is {-lab_time} ***\n");
 }
 
 static void
@@ -330,21 +284,8 @@ add_trouble(struct ctl_client *c, const json_t *status)
 	size_t i;
 
 	json_array_foreach(json_object_get(status, "trouble"), i, t)
-	{
-		ctl_add(c, "*** ");
-		ctl_add_member(c, t, "kind");
-		ctl_add(c, " ");
-		ctl_add_member(c, t, "what");
-		ctl_add(c, ": ");
-		ctl_add_member(c, t, "text");
-		ctl_add(c, " (");
-		ctl_add_member(c, t, "role");
-		if (json_object_get(t, "since") != NULL) {
-			ctl_add(c, ", since ");
-			ctl_add_member(c, t, "since");
-		}
-		ctl_add(c, ") ***\n");
-	}
+		ctl_add_text(c, t, "*** {-kind} {-what}: {-text} ({-role}"
+		    "<since|, since {since}>) ***\n");
 }
 
 static void
@@ -371,23 +312,10 @@ add_text(struct ctl_client *c, const json_t *status)
 	if (json_is_true(json_object_get(status, "lab")))
 		add_lab(c, status);
 	add_paused(c, status);
-	ctl_add(c, "Hauberk ");
-	ctl_add_member(c, status, "version");
-	ctl_add(c, " on ");
-	ctl_add_member(c, status, "hostname");
-	ctl_add(c, ": ");
-	ctl_add_member(c, status, "state");
-	ctl_add(c, ", up ");
-	add_seconds(c, status, "uptime_s");
-	ctl_add(c, ", pid ");
-	ctl_add_member(c, status, "pid");
-	ctl_add(c, "\nconfiguration: ");
-	ctl_add_member(c, status, "configuration");
-	ctl_add(c, "\n");
+	ctl_add_text(c, status, "Hauberk {-version} on {-hostname}: {-state}, "
+	    "up {#uptime_s}, pid {-pid}\nconfiguration: {-configuration}\n");
 	add_lines(c, json_object_get(status, "warnings"));
-	ctl_add(c, "sessions: ");
-	ctl_add_member(c, status, "sessions");
-	ctl_add(c, "\n");
+	ctl_add_text(c, status, "sessions: {-sessions}\n");
 	add_queue(c, json_object_get(status, "queue"));
 	add_policies(c, status);
 	add_trust(c, status);

@@ -13,11 +13,10 @@ add_policy(struct ctl_client *c, const json_t *p)
 	const json_t *mx;
 	size_t i;
 
-	ctl_add_member(c, p, "domain");
-	ctl_add(c, "\n");
+	ctl_add_text(c, p, "{-domain}\n");
 	for (i = 0; i < HB_ARRAY_LEN(keys); i++) {
 		ctl_addf(c, "    %s ", keys[i]);
-		ctl_add_member(c, p, keys[i]);
+		ctl_put_field(&c->text, json_object_get(p, keys[i]));
 		ctl_add(c, "\n");
 	}
 	json_array_foreach(json_object_get(p, "mx"), i, mx)

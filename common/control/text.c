@@ -91,21 +91,6 @@ ctl_member(const json_t *obj, const char *key)
 	return ctl_string(json_object_get(obj, key));
 }
 
-void
-ctl_add_member(struct ctl_client *c, const json_t *obj, const char *key)
-{
-	const json_t *v = json_object_get(obj, key);
-
-	if (json_is_integer(v))
-		ctl_addf(c, "%lld", (long long)json_integer_value(v));
-	else if (json_is_boolean(v))
-		ctl_add(c, json_is_true(v) ? "yes" : "no");
-	else if (ctl_string(v).n > 0)
-		ctl_add_safe(c, ctl_string(v));
-	else
-		ctl_add(c, "-");
-}
-
 static int
 to_text(const char *bytes, size_t n, void *ctx)
 {

@@ -207,7 +207,7 @@ add_event(struct ctl_client *c, const json_t *e)
 			continue;
 		if (i > 0)
 			ctl_addf(c, " %s=", keys[i]);
-		ctl_add_member(c, e, keys[i]);
+		ctl_put_field(&c->text, json_object_get(e, keys[i]));
 		if (i == 0)
 			ctl_add(c, " (queue)");
 	}
