@@ -28,34 +28,15 @@ struct q_recordlist {
 	struct hb_timer *timer;
 };
 
-static void
-copy_rcpt(struct hb_arena *a, struct q_change *c)
+/* A copy of REC, or NULL where there is none. */
+static void *
+keep(struct hb_arena *a, const struct hb_record *type, const void *rec)
 {
-	struct hb_rcpt *r = hb_arena_alloc(a, sizeof(*r));
+	void *mine = rec != NULL ? hb_arena_alloc(a, type->size) : NULL;
 
-	*r = *c->rcpt;
-	r->address = hb_arena_span(a, r->address);
-	r->orcpt = hb_arena_span(a, r->orcpt);
-	r->original = hb_arena_span(a, r->original);
-	r->route = hb_arena_span(a, r->route);
-	r->owner = hb_arena_span(a, r->owner);
-	c->rcpt = r;
-}
-
-static void
-copy_outcome(struct hb_arena *a, struct q_change *c)
-{
-	struct hb_outcome *o = hb_arena_alloc(a, sizeof(*o));
-
-	*o = *c->outcome;
-	o->status = hb_arena_span(a, o->status);
-	o->text = hb_arena_span(a, o->text);
-	o->mx = hb_arena_span(a, o->mx);
-	o->tls = hb_arena_span(a, o->tls);
-	o->sts = hb_arena_span(a, o->sts);
-	o->policy_id = hb_arena_span(a, o->policy_id);
-	o->addr = hb_arena_span(a, o->addr);
-	c->outcome = o;
+	if (mine != NULL)
+		hb_record_copy(a, type, rec, mine);
+	return mine;
 }
 
 static void
@@ -161,10 +142,8 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 		if (c[i].kind == Q_CHANGE_TRIED)
 			r->c[i].stamp = q_stamp(q);
 		r->c[i].route = hb_arena_span(a, c[i].route);
-		if (c[i].rcpt != NULL)
-			copy_rcpt(a, &r->c[i]);
-		if (c[i].outcome != NULL)
-			copy_outcome(a, &r->c[i]);
+		r->c[i].rcpt = keep(a, &hb_rcpt_record, c[i].rcpt);
+		r->c[i].outcome = keep(a, &hb_outcome_record, c[i].outcome);
 	}
 	try_record(r);
 }

@@ -253,15 +253,8 @@ q_job_result(struct q_job *j, const struct hb_outcome *o)
 	if (j->n == Q_JOB_RCPTS || j->ended)
 		return;
 	mine = &j->results[j->n++];
-	*mine = *o;
+	hb_record_copy(j->arena, &hb_outcome_record, o, mine);
 	mine->at_ms = hb_now_ms();
-	mine->status = hb_arena_span(j->arena, o->status);
-	mine->text = hb_arena_span(j->arena, o->text);
-	mine->mx = hb_arena_span(j->arena, o->mx);
-	mine->tls = hb_arena_span(j->arena, o->tls);
-	mine->sts = hb_arena_span(j->arena, o->sts);
-	mine->policy_id = hb_arena_span(j->arena, o->policy_id);
-	mine->addr = hb_arena_span(j->arena, o->addr);
 	make_dirty(j);
 }
 
