@@ -32,7 +32,6 @@ struct dlv_job {
 	struct hb_env env;
 	bool final, flush;
 	struct dlv_rcpt *rcpt;
-	uint32_t *idx;
 	size_t nrcpt, room;
 	struct hb_buf body;
 	int fd; /* large body, or -1 */
@@ -89,7 +88,6 @@ free_job(struct dlv_job *j)
 		hb_buf_free(&j->results[i]);
 	free(j->results);
 	free(j->rcpt);
-	free(j->idx);
 	hb_arena_free(&j->arena);
 	free(j);
 }
@@ -103,33 +101,10 @@ drop_job(struct dlv_jobs *s, struct dlv_job *j)
 
 /* --- results ------------------------------------------------------------ */
 
-static struct hb_outcome
-outcome_of(const struct dlv_job *j, size_t i)
-{
-	const struct dlv_outcome *o = dlv_attempt_outcome(j->task.attempt, i);
-	const struct sts_policy_ref *ref = j->task.ref;
-	/* queue keeps what happened, not that it is remembered */
-	enum hb_reason cause = o->res.cause;
-	struct hb_span text = cause != HB_REASON_NONE
-	    ? hb_span_str(hb_reason_text(cause)) : o->res.text;
-
-	return (struct hb_outcome){ .idx = j->idx[i],
-		.result = o->res.result, .code = o->res.code,
-		.status = hb_span_str(o->res.status),
-		.reason = cause != HB_REASON_NONE ? cause : o->res.reason,
-		.text = hb_span_head(text, HB_MAX_REPLY_TEXT),
-		.mx = hb_span_str(o->mx), .tls = hb_span_str(o->tls),
-		.sts = hb_span_str(o->sts), .at_ms = hb_now_ms(),
-		.from_remote = o->res.remote, .dsn_capable = o->dsn,
-		.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE,
-		.addr = hb_span_str(o->addr) };
-}
-
 static void
 log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
 {
 	bool bad = o->result != HB_RESULT_OK;
-	const struct dlv_outcome *d = dlv_attempt_outcome(j->task.attempt, i);
 
 	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, j->env.id),
 	    hb_kv_span(HB_K_RCPT, j->rcpt[i].address),
@@ -139,8 +114,8 @@ log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
 	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
 	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
 	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
-	    hb_kv_str(HB_K_DANE, d->dane),
-	    hb_kv_str(HB_K_REASON, hb_reason_word(d->res.reason)),
+	    hb_kv_str(HB_K_DANE, hb_dane_word(o->dane)),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(hb_outcome_reason(o))),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
 	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),
@@ -150,17 +125,21 @@ log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
 static void
 keep_results(struct dlv_job *j)
 {
+	const struct sts_policy_ref *ref = j->task.ref;
+
 	j->results = hb_calloc(j->nrcpt, sizeof(*j->results));
 	for (size_t i = 0; i < j->nrcpt; i++) {
-		struct hb_outcome o = outcome_of(j, i);
+		struct hb_outcome o = *dlv_attempt_outcome(j->task.attempt, i);
 
+		o.idx = j->rcpt[i].idx;
+		o.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE;
 		j->results[i].max = MAX_OUTCOME;
 		if (hb_tlv_encode(&hb_outcome_record, &o, &j->results[i]) < 0)
 			HB_BUG("an outcome does not fit its record");
 		log_outcome(j, i, &o);
 	}
 	j->unreachable = dlv_attempt_unreachable(j->task.attempt);
-	j->reason = dlv_attempt_problem(j->task.attempt)->res.reason;
+	j->reason = dlv_attempt_problem(j->task.attempt)->reason;
 }
 
 static void
@@ -258,7 +237,6 @@ add_room(struct dlv_job *j)
 		return;
 	j->room = j->room == 0 ? 4 : j->room * 2;
 	j->rcpt = hb_realloc(j->rcpt, j->room * sizeof(*j->rcpt));
-	j->idx = hb_realloc(j->idx, j->room * sizeof(*j->idx));
 }
 
 void
@@ -277,8 +255,7 @@ dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
 		return;
 	}
 	add_room(j);
-	j->idx[j->nrcpt] = r.idx;
-	j->rcpt[j->nrcpt++] = (struct dlv_rcpt){
+	j->rcpt[j->nrcpt++] = (struct dlv_rcpt){ .idx = r.idx,
 		.address = hb_arena_span(j->arena, r.address),
 		.orcpt = hb_arena_span(j->arena, r.orcpt),
 		.notify = r.notify };
@@ -363,7 +340,7 @@ claim(const struct dlv_job *j, struct hb_peer *queue)
 {
 	for (size_t i = 0; i < j->nrcpt; i++) {
 		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
-			.idx = j->idx[i] };
+			.idx = j->rcpt[i].idx };
 
 		hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
 	}

@@ -364,8 +364,8 @@ static void
 no_connect_with(
     struct dlv_connection *l, enum hb_reason reason, struct hb_span text)
 {
-	struct dlv_result why = { .result = HB_RESULT_DEFER,
-		.reason = reason, .code = 451, .status = "4.4.1",
+	struct hb_outcome why = { .result = HB_RESULT_DEFER,
+		.reason = reason, .code = 451, .status = HB_SPAN("4.4.1"),
 		.text = text };
 	struct dlv_connection_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
