@@ -35,7 +35,6 @@ struct dlv_job {
 	size_t nrcpt, room;
 	struct hb_buf body;
 	int fd; /* large body, or -1 */
-	int64_t arrived_ms; /* the message, as hb_age_ms counts */
 	struct dlv_task task;
 	/* FINISHED */
 	struct hb_buf *results; /* encoded outcomes, nrcpt of them */
@@ -102,27 +101,6 @@ drop_job(struct dlv_jobs *s, struct dlv_job *j)
 /* --- results ------------------------------------------------------------ */
 
 static void
-log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
-{
-	bool bad = o->result != HB_RESULT_OK;
-
-	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, j->env.id),
-	    hb_kv_span(HB_K_RCPT, j->rcpt[i].address),
-	    hb_kv_span(HB_K_MX, o->mx), hb_kv_span(HB_K_ADDR, o->addr),
-	    hb_kv_str(HB_K_RESULT,
-		hb_result_word((enum hb_result)o->result)),
-	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
-	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
-	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
-	    hb_kv_str(HB_K_DANE, hb_dane_word(o->dane)),
-	    hb_kv_str(HB_K_REASON, hb_reason_word(hb_outcome_reason(o))),
-	    hb_kv_if(o->policy_id.n > 0,
-		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),
-	    hb_kv_if(bad, hb_kv_span(HB_K_TEXT, o->text)));
-}
-
-static void
 keep_results(struct dlv_job *j)
 {
 	const struct sts_policy_ref *ref = j->task.ref;
@@ -136,7 +114,6 @@ keep_results(struct dlv_job *j)
 		j->results[i].max = MAX_OUTCOME;
 		if (hb_tlv_encode(&hb_outcome_record, &o, &j->results[i]) < 0)
 			HB_BUG("an outcome does not fit its record");
-		log_outcome(j, i, &o);
 	}
 	j->unreachable = dlv_attempt_unreachable(j->task.attempt);
 	j->reason = dlv_attempt_problem(j->task.attempt)->reason;
@@ -178,13 +155,6 @@ on_task_done(struct dlv_task *t)
 
 /* --- frames of queue ---------------------------------------------------- */
 
-/* What no queue would say is not taken for a time. */
-static int64_t
-bounded_wait(uint64_t waited_ms)
-{
-	return waited_ms < INT64_MAX / 2 ? (int64_t)waited_ms : 0;
-}
-
 void
 dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 {
@@ -208,8 +178,6 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 	j->domain = hb_arena_span(j->arena, m->domain);
 	j->final = m->final;
 	j->flush = m->flush;
-	/* no jump of the wall clock shows in the delay of the log */
-	j->arrived_ms = hb_age_ms() - bounded_wait(m->waited_ms);
 	j->task.worker = s->worker;
 	j->task.done = on_task_done;
 	rec = hb_arena_span(j->arena, m->env);

@@ -18,6 +18,8 @@ struct record {
 	uint64_t id;
 	struct q_change *c;
 	size_t n;
+	bool gone; /* the message is: nothing is to be written */
+	int64_t delay_ms; /* of the message, when it happened */
 	void (*done)(void *ctx);
 	void *ctx;
 };
@@ -39,11 +41,29 @@ keep(struct hb_arena *a, const struct hb_record *type, const void *rec)
 	return mine;
 }
 
+/* An outcome is told when no crash can undo it: one that is lost before is
+ * found out again, by another attempt. */
+static void
+tell(const struct record *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		const struct q_change *c = &r->c[i];
+
+		if (c->kind == Q_CHANGE_FINISHED)
+			q_trace_add(r->q, r->id, "finished", 0, HB_SPAN_NONE,
+			    NULL);
+		else if (c->outcome != NULL && c->rcpt != NULL)
+			q_tell_outcome(r->q, r->id, r->delay_ms, c->rcpt,
+			    c->outcome);
+	}
+}
+
 static void
 end(struct record *r)
 {
 	struct hb_arena *a = r->arena;
 
+	tell(r);
 	if (r->done != NULL)
 		r->done(r->ctx);
 	hb_arena_free(&a);
@@ -77,7 +97,7 @@ on_durable(void *ctx, int err)
 static void
 on_gone(struct record *r)
 {
-	r->c = NULL;
+	r->gone = true;
 	TAILQ_INSERT_TAIL(&r->q->records->again, r, link);
 	hb_timer_set(r->q->records->timer, 0);
 }
@@ -103,7 +123,7 @@ on_timer(void *ctx)
 	TAILQ_CONCAT(&todo, &l->again, link);
 	while ((r = TAILQ_FIRST(&todo)) != NULL) {
 		TAILQ_REMOVE(&todo, r, link);
-		if (r->c == NULL)
+		if (r->gone)
 			end(r);
 		else
 			try_record(r);
@@ -128,12 +148,14 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 {
 	struct hb_arena *a = hb_arena_new();
 	struct record *r = hb_arena_alloc(a, sizeof(*r));
+	const struct sched_msg *m = q_sched_find(q->sched, id);
 
 	(void)list_of(q);
 	r->q = q;
 	r->arena = a;
 	r->id = id;
 	r->n = n;
+	r->delay_ms = m != NULL ? q_now(q) - m->arrived_ms : 0;
 	r->done = done;
 	r->ctx = ctx;
 	r->c = hb_arena_alloc(a, n * sizeof(*c));
