@@ -3,6 +3,7 @@
 #define STS_CORE_PRIV_H
 
 #include "common/base/log.h"
+#include "common/proto/stats.h"
 #include "sts/core.h"
 
 enum {
@@ -66,9 +67,10 @@ void sts_core_answer(
  * could ask for. */
 bool sts_core_canonical(
     struct hb_span name, unsigned char dst[HB_MAX_DOMAIN], struct hb_span *out);
-/* ACTION of what D holds; TEXT may be NULL. */
+/* Counts and logs ACTION, one of HB_STAT_POLICY_*, of what D holds; TEXT may be
+ * NULL. */
 void sts_core_log(const struct sts_domain *d, enum hb_level level,
-    const char *action, enum hb_reason why, const char *text);
+    enum hb_stat action, enum hb_reason why, const char *text);
 
 /* core_fetch.c */
 

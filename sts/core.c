@@ -6,7 +6,6 @@
 
 #include "common/base/err.h"
 #include "common/proto/domain.h"
-#include "common/proto/stats.h"
 #include "sts/core-priv.h"
 
 enum {
@@ -65,13 +64,13 @@ sts_core_is_over(const struct sts_core *c, int64_t expires_ms, int64_t now_ms)
 
 void
 sts_core_log(const struct sts_domain *d, enum hb_level level,
-    const char *action, enum hb_reason why, const char *text)
+    enum hb_stat action, enum hb_reason why, const char *text)
 {
 	const struct sts_policy_ref *ref = d->held;
 
-	hb_stat_policy(action);
+	hb_stat(action);
 	HB_LOG(level, HB_EV_POLICY, hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
-	    hb_kv_str(HB_K_ACTION, action),
+	    hb_kv_str(HB_K_ACTION, hb_stat_info(action).value),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(why)),
 	    hb_kv_if(ref != NULL,
 		hb_kv_str(HB_K_MODE,

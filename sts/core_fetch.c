@@ -3,7 +3,6 @@
 #include "sts/core-priv.h"
 
 #include "common/base/err.h"
-#include "common/proto/stats.h"
 
 enum {
 	FETCHES_MAX = 512,   /* at a time: sockets */
@@ -167,13 +166,13 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	d->force = d->background = false;
 	sts_core_drop_expired(c, d, now_ms);
 	if (d->held == NULL) {
-		sts_core_log(d, HB_LOG_WARN, "rejected", why, text);
+		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED, why, text);
 		d->loaded = false; /* another worker may have got it */
 		return;
 	}
 	sts_core_log(d,
 	    d->held->policy.mode != STS_MODE_NONE ? HB_LOG_WARN : HB_LOG_INFO,
-	    "kept", why, text);
+	    HB_STAT_POLICY_KEPT, why, text);
 	record_of(d->held, &r);
 	if (!sts_clock_is_good(&c->clock))
 		return; /* it would write down a wrong time */
@@ -260,7 +259,7 @@ sts_core_saved(
 	d->fetch = (struct sts_fetch_state){ .error = HB_REASON_NONE };
 	d->force = d->background = false;
 	sts_core_log(d, err < 0 ? HB_LOG_WARN : HB_LOG_INFO,
-	    same ? "refreshed" : "fetched",
+	    same ? HB_STAT_POLICY_REFRESHED : HB_STAT_POLICY_FETCHED,
 	    err < 0 ? HB_REASON_STS_STORE : HB_REASON_OK,
 	    err < 0 ? hb_strerror(err) : NULL);
 	fetch_over(c, d, now_ms);

@@ -34,8 +34,8 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 
 	d->loaded = true;
 	if (ref == NULL) {
-		sts_core_log(d, HB_LOG_WARN, "rejected", HB_REASON_STS_STORE,
-		    "stored policy is damaged");
+		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED,
+		    HB_REASON_STS_STORE, "stored policy is damaged");
 		return;
 	}
 	sts_core_note_time(c, r);
@@ -47,7 +47,8 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 	sts_cache_hold(&c->cache, d, ref);
 	if (!sts_core_is_over(c, ref->policy.expires_ms, now_ms))
 		return;
-	sts_core_log(d, HB_LOG_WARN, "expired", d->fetch.error, NULL);
+	sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_EXPIRED, d->fetch.error,
+	    NULL);
 	sts_cache_hold(&c->cache, d, NULL);
 }
 
@@ -102,8 +103,8 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
 		return;
 	}
 	if (err < 0 && err != HB_E_NOTFOUND) {
-		sts_core_log(d, HB_LOG_WARN, "rejected", HB_REASON_STS_STORE,
-		    hb_strerror(err));
+		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED,
+		    HB_REASON_STS_STORE, hb_strerror(err));
 		sts_core_answer(d, NULL, HB_REASON_STS_STORE);
 		return;
 	}

@@ -195,7 +195,7 @@ add_event(struct ctl_client *c, const json_t *e)
 {
 	static const char *const keys[] = { "time", "event", "recipient",
 		"rcpt", "mx", "addr", "result", "code", "status", "tls",
-		"sts", "reason", "text" };
+		"sts", "dane", "reason", "text" };
 
 	if (ctl_member(e, "line").n > 0) {
 		ctl_add_safe(c, ctl_member(e, "line"));

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "common/proto/dane.h"
+
 #define RECORD_STRUCT(name) hb_##name
 #include "common/proto/record-table.h"
 #include "common/proto/envelope.def"
@@ -143,6 +145,13 @@ hb_outcome_status(const struct hb_outcome *o)
 	if (o->status.n > 0)
 		return o->status;
 	return class == 2 || class == 5 ? classes[class] : classes[4];
+}
+
+enum hb_reason
+hb_outcome_reason(const struct hb_outcome *o)
+{
+	return o->remembered != 0 ? HB_REASON_HOST_DOWN
+				  : (enum hb_reason)o->reason;
 }
 
 void

@@ -113,6 +113,10 @@ unsigned hb_outcome_code(const struct hb_outcome *o);
  * the class of the reply: 2.0.0, 4.0.0 or 5.0.0. */
 struct hb_span hb_outcome_status(const struct hb_outcome *o);
 
+/* Of the attempt, for the log: a host that was not tried again for what is
+ * remembered of it was down.  Everybody else is told what was found there. */
+enum hb_reason hb_outcome_reason(const struct hb_outcome *o);
+
 extern const struct hb_record hb_env_record;
 extern const struct hb_record hb_rcpt_record;
 extern const struct hb_record hb_outcome_record;

@@ -65,13 +65,12 @@ hb_intake_env(struct hb_env *e, struct hb_arena *a)
 	struct hb_span *texts[] = { &e->envid, &e->client, &e->helo, &e->user,
 		&e->with, &e->tls, &e->mail_auth };
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++)
 		if (!hb_intake_is_text(*texts[i]))
 			return HB_E_SYNTAX;
-		*texts[i] = hb_arena_span(a, *texts[i]);
-	}
 	if (!hb_xtext_is_valid(e->envid))
 		return HB_E_SYNTAX;
+	hb_record_copy(a, &hb_env_record, e, e);
 	return keep_path(e->sender, HB_ADDR_NULL, a, &e->sender, &e->flags);
 }
 

@@ -49,35 +49,15 @@ hb_stat_sum(enum hb_stat s)
 	return sum;
 }
 
-/* The row of S's family with this VALUE, or HB_STAT_NAMED. */
-static enum hb_stat
-with_value(enum hb_stat s, struct hb_span value)
-{
-	for (unsigned i = s; i < HB_STAT_NAMED; i++)
-		if (hb_span_eq(hb_span_str(named[i].value), value) &&
-		    strcmp(named[i].family, named[s].family) == 0)
-			return (enum hb_stat)i;
-	return HB_STAT_NAMED;
-}
-
 void
 hb_stat_delivered(struct hb_span tls)
 {
-	enum hb_stat s = HB_STAT_DELIVERED_LOCAL;
 	struct hb_span kind = tls;
+	unsigned s = HB_STAT_DELIVERED_DANE;
 
 	(void)hb_span_cut(&kind, '/'); /* TLSv1.3/verified */
-	if (tls.n > 0)
-		s = with_value(HB_STAT_DELIVERED_LOCAL, kind);
-	hb_stat(s < HB_STAT_NAMED ? s : HB_STAT_DELIVERED_NONE);
-}
-
-void
-hb_stat_policy(const char *action)
-{
-	enum hb_stat s =
-	    with_value(HB_STAT_POLICY_FETCHED, hb_span_str(action));
-
-	if (s < HB_STAT_NAMED)
-		hb_stat(s);
+	while (s > HB_STAT_DELIVERED_NONE &&
+	    !hb_span_eq(kind, hb_span_str(named[s].value)))
+		s--;
+	hb_stat(tls.n > 0 ? s : HB_STAT_DELIVERED_LOCAL);
 }

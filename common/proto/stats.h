@@ -40,8 +40,6 @@ hb_stat_refused_host(enum hb_reason why)
 }
 /* A recipient has the message; TLS: log word, empty for a local one. */
 void hb_stat_delivered(struct hb_span tls);
-/* ACTION: word of ev=policy. */
-void hb_stat_policy(const char *action);
 /* All rows of S's family together. */
 uint64_t hb_stat_sum(enum hb_stat s);
 

@@ -186,3 +186,21 @@ hb_tlv_decode(const struct hb_record *type, struct hb_span in, void *rec)
 	}
 	return 0;
 }
+
+void
+hb_record_copy(struct hb_arena *a, const struct hb_record *type,
+    const void *src, void *dst)
+{
+	memmove(dst, src, type->size);
+	for (size_t i = 0; i < type->nfields; i++) {
+		unsigned char *at = (unsigned char *)dst +
+		    type->fields[i].offset;
+		struct hb_span s;
+
+		if (type->fields[i].type != HB_F_BYTES)
+			continue;
+		memcpy(&s, at, sizeof(s));
+		s = hb_arena_span(a, s);
+		memcpy(at, &s, sizeof(s));
+	}
+}

@@ -12,6 +12,7 @@
 #define HB_PROTO_TLV_H
 
 #include "common/base/buf.h"
+#include "common/base/mem.h"
 
 enum hb_field_type { HB_F_U32, HB_F_U64, HB_F_I64, HB_F_BYTES };
 
@@ -40,5 +41,10 @@ int hb_tlv_encode(const struct hb_record *type, const void *rec,
  */
 int hb_tlv_decode(const struct hb_record *type, struct hb_span in,
     void *rec) HB_MUSTCHECK;
+
+/* DST (type->size bytes) becomes a copy of SRC whose byte fields live in A.
+ * The two may be the same struct. */
+void hb_record_copy(struct hb_arena *a, const struct hb_record *type,
+    const void *src, void *dst);
 
 #endif

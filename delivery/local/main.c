@@ -76,15 +76,11 @@ read_channel(struct local_job *j)
 static bool
 take_job(struct local_job *j, const struct ipc_local_job *m)
 {
-	struct hb_span *spans[] = { &j->frame.target, &j->frame.env,
-		&j->frame.rcpt, &j->frame.hostname, &j->frame.user };
-
 	if (j->arena != NULL)
 		return false;
 	j->arena = hb_arena_new();
-	j->frame = *m;
-	for (size_t i = 0; i < HB_ARRAY_LEN(spans); i++)
-		*spans[i] = hb_arena_span(j->arena, *spans[i]);
+	hb_record_copy(j->arena, &hb_ipc_info(HB_IPC_LOCAL_JOB)->record, m,
+	    &j->frame);
 	return hb_tlv_decode(&hb_env_record, j->frame.env, &j->env) == 0 &&
 	    hb_tlv_decode(&hb_rcpt_record, j->frame.rcpt, &j->rcpt) == 0 &&
 	    local_may_be_head(&j->env, &j->rcpt);

@@ -113,7 +113,7 @@ fate_of(const struct dlv_attempt *a, size_t i)
 	/* what was not come to shares the fate of the attempt */
 	if (!t->judged)
 		return (struct fate){ STS_DEFER,
-			dlv_attempt_problem(a)->res.reason };
+			dlv_attempt_problem(a)->reason };
 	/* what would do and could not be talked to does not get the mail */
 	if (t->verdict.action == STS_PROCEED && t->trouble != HB_REASON_NONE)
 		return (struct fate){ STS_DEFER, t->trouble };
@@ -342,7 +342,7 @@ show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 static void
 show_verdict(const struct hb_ctl *c, const struct dlv_attempt *a)
 {
-	const struct dlv_outcome *problem = dlv_attempt_problem(a);
+	const struct hb_outcome *problem = dlv_attempt_problem(a);
 	size_t best = best_host(a);
 
 	if (best < dlv_attempt_mx(a)->n &&
@@ -353,8 +353,8 @@ show_verdict(const struct hb_ctl *c, const struct dlv_attempt *a)
 		return;
 	}
 	/* hosts that are all skipped leave nothing but to wait */
-	hb_ctl_text(c, "verdict", hb_result_word(problem->res.result));
-	hb_ctl_text(c, "reason", hb_reason_word(problem->res.reason));
+	hb_ctl_text(c, "verdict", hb_result_word(problem->result));
+	hb_ctl_text(c, "reason", hb_reason_word(problem->reason));
 }
 
 void

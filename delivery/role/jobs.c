@@ -32,11 +32,9 @@ struct dlv_job {
 	struct hb_env env;
 	bool final, flush;
 	struct dlv_rcpt *rcpt;
-	uint32_t *idx;
 	size_t nrcpt, room;
 	struct hb_buf body;
 	int fd; /* large body, or -1 */
-	int64_t arrived_ms; /* the message, as hb_age_ms counts */
 	struct dlv_task task;
 	/* FINISHED */
 	struct hb_buf *results; /* encoded outcomes, nrcpt of them */
@@ -89,7 +87,6 @@ free_job(struct dlv_job *j)
 		hb_buf_free(&j->results[i]);
 	free(j->results);
 	free(j->rcpt);
-	free(j->idx);
 	hb_arena_free(&j->arena);
 	free(j);
 }
@@ -103,64 +100,23 @@ drop_job(struct dlv_jobs *s, struct dlv_job *j)
 
 /* --- results ------------------------------------------------------------ */
 
-static struct hb_outcome
-outcome_of(const struct dlv_job *j, size_t i)
-{
-	const struct dlv_outcome *o = dlv_attempt_outcome(j->task.attempt, i);
-	const struct sts_policy_ref *ref = j->task.ref;
-	/* queue keeps what happened, not that it is remembered */
-	enum hb_reason cause = o->res.cause;
-	struct hb_span text = cause != HB_REASON_NONE
-	    ? hb_span_str(hb_reason_text(cause)) : o->res.text;
-
-	return (struct hb_outcome){ .idx = j->idx[i],
-		.result = o->res.result, .code = o->res.code,
-		.status = hb_span_str(o->res.status),
-		.reason = cause != HB_REASON_NONE ? cause : o->res.reason,
-		.text = hb_span_head(text, HB_MAX_REPLY_TEXT),
-		.mx = hb_span_str(o->mx), .tls = hb_span_str(o->tls),
-		.sts = hb_span_str(o->sts), .at_ms = hb_now_ms(),
-		.from_remote = o->res.remote, .dsn_capable = o->dsn,
-		.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE,
-		.addr = hb_span_str(o->addr) };
-}
-
-static void
-log_outcome(const struct dlv_job *j, size_t i, const struct hb_outcome *o)
-{
-	bool bad = o->result != HB_RESULT_OK;
-	const struct dlv_outcome *d = dlv_attempt_outcome(j->task.attempt, i);
-
-	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, j->env.id),
-	    hb_kv_span(HB_K_RCPT, j->rcpt[i].address),
-	    hb_kv_span(HB_K_MX, o->mx), hb_kv_span(HB_K_ADDR, o->addr),
-	    hb_kv_str(HB_K_RESULT,
-		hb_result_word((enum hb_result)o->result)),
-	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
-	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
-	    hb_kv_span(HB_K_TLS, o->tls), hb_kv_span(HB_K_STS, o->sts),
-	    hb_kv_str(HB_K_DANE, d->dane),
-	    hb_kv_str(HB_K_REASON, hb_reason_word(d->res.reason)),
-	    hb_kv_if(o->policy_id.n > 0,
-		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, hb_age_ms() - j->arrived_ms),
-	    hb_kv_if(bad, hb_kv_span(HB_K_TEXT, o->text)));
-}
-
 static void
 keep_results(struct dlv_job *j)
 {
+	const struct sts_policy_ref *ref = j->task.ref;
+
 	j->results = hb_calloc(j->nrcpt, sizeof(*j->results));
 	for (size_t i = 0; i < j->nrcpt; i++) {
-		struct hb_outcome o = outcome_of(j, i);
+		struct hb_outcome o = *dlv_attempt_outcome(j->task.attempt, i);
 
+		o.idx = j->rcpt[i].idx;
+		o.policy_id = ref != NULL ? ref->id : HB_SPAN_NONE;
 		j->results[i].max = MAX_OUTCOME;
 		if (hb_tlv_encode(&hb_outcome_record, &o, &j->results[i]) < 0)
 			HB_BUG("an outcome does not fit its record");
-		log_outcome(j, i, &o);
 	}
 	j->unreachable = dlv_attempt_unreachable(j->task.attempt);
-	j->reason = dlv_attempt_problem(j->task.attempt)->res.reason;
+	j->reason = dlv_attempt_problem(j->task.attempt)->reason;
 }
 
 static void
@@ -199,13 +155,6 @@ on_task_done(struct dlv_task *t)
 
 /* --- frames of queue ---------------------------------------------------- */
 
-/* What no queue would say is not taken for a time. */
-static int64_t
-bounded_wait(uint64_t waited_ms)
-{
-	return waited_ms < INT64_MAX / 2 ? (int64_t)waited_ms : 0;
-}
-
 void
 dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 {
@@ -229,8 +178,6 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 	j->domain = hb_arena_span(j->arena, m->domain);
 	j->final = m->final;
 	j->flush = m->flush;
-	/* no jump of the wall clock shows in the delay of the log */
-	j->arrived_ms = hb_age_ms() - bounded_wait(m->waited_ms);
 	j->task.worker = s->worker;
 	j->task.done = on_task_done;
 	rec = hb_arena_span(j->arena, m->env);
@@ -258,7 +205,6 @@ add_room(struct dlv_job *j)
 		return;
 	j->room = j->room == 0 ? 4 : j->room * 2;
 	j->rcpt = hb_realloc(j->rcpt, j->room * sizeof(*j->rcpt));
-	j->idx = hb_realloc(j->idx, j->room * sizeof(*j->idx));
 }
 
 void
@@ -277,8 +223,7 @@ dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
 		return;
 	}
 	add_room(j);
-	j->idx[j->nrcpt] = r.idx;
-	j->rcpt[j->nrcpt++] = (struct dlv_rcpt){
+	j->rcpt[j->nrcpt++] = (struct dlv_rcpt){ .idx = r.idx,
 		.address = hb_arena_span(j->arena, r.address),
 		.orcpt = hb_arena_span(j->arena, r.orcpt),
 		.notify = r.notify };
@@ -363,7 +308,7 @@ claim(const struct dlv_job *j, struct hb_peer *queue)
 {
 	for (size_t i = 0; i < j->nrcpt; i++) {
 		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
-			.idx = j->idx[i] };
+			.idx = j->rcpt[i].idx };
 
 		hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
 	}

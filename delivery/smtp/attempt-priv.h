@@ -53,8 +53,8 @@ struct dlv_attempt {
 
 	struct dlv_txn txn;
 	size_t *index; /* of each recipient of txn in the order */
-	struct dlv_outcome *outcome;
-	struct dlv_outcome problem;
+	struct hb_outcome *outcome;
+	struct hb_outcome problem;
 	bool policy_problem; /* problem is a verdict: not overwritten */
 	bool connected;	     /* some host was */
 	bool tried;	     /* a connection was asked for */
@@ -99,11 +99,11 @@ void dlv_judge(struct dlv_attempt *a);
 const struct dlv_host *dlv_host(const struct dlv_attempt *a);
 struct sts_host dlv_judged_host(const struct dlv_attempt *a);
 /* RES with where and over what it came. */
-struct dlv_outcome dlv_make_outcome(struct dlv_attempt *a,
-    const struct dlv_result *res);
+struct hb_outcome dlv_make_outcome(struct dlv_attempt *a,
+    const struct hb_outcome *res);
 /* Trouble of a connection: why the attempt comes to nothing, unless something
  * better is found.  A policy's word is kept before it. */
-void dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res);
+void dlv_note_trouble(struct dlv_attempt *a, const struct hb_outcome *res);
 /* A verdict that does not let the message through. */
 void dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v);
 /* The ledger lets one expect more than V found. */
@@ -111,7 +111,7 @@ void dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v);
 /* For explain. */
 void dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v);
 /* O for each recipient that is not decided yet. */
-void dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o);
+void dlv_settle(struct dlv_attempt *a, const struct hb_outcome *o);
 void dlv_end_with(struct dlv_attempt *a, enum hb_result result,
     enum hb_reason reason);
 /* No host is left. */

@@ -108,7 +108,7 @@ dlv_attempt_free(struct dlv_attempt **ap)
 	*ap = NULL;
 }
 
-const struct dlv_outcome *
+const struct hb_outcome *
 dlv_attempt_outcome(const struct dlv_attempt *a, size_t rcpt)
 {
 	return &a->outcome[rcpt];
@@ -150,7 +150,7 @@ dlv_attempt_policy_domain(const struct dlv_attempt *a)
 	return a->policy_domain;
 }
 
-const struct dlv_outcome *
+const struct hb_outcome *
 dlv_attempt_problem(const struct dlv_attempt *a)
 {
 	return &a->problem;

@@ -57,8 +57,8 @@ enum dlv_connection_event {
 struct dlv_connection_report {
 	enum dlv_connection_event event;
 	const struct hb_tls_facts *facts;   /* all but NO_CONNECT */
-	const struct dlv_result *failure;   /* NO_CONNECT, CLOSED */
-	const struct dlv_result *mail;	    /* DONE: refusal of MAIL, or NULL */
+	const struct hb_outcome *failure;   /* NO_CONNECT, CLOSED */
+	const struct hb_outcome *mail;	    /* DONE: refusal of MAIL, or NULL */
 	bool reused;   /* taken from the pool */
 	bool in_doubt; /* CLOSED: the body was handed over */
 	bool dsn;      /* DONE: next hop knows DSN */
@@ -116,13 +116,6 @@ struct dlv_params {
 	const struct hb_conf *const *conf;
 };
 
-/* What came of a recipient; strings live as long as the attempt. */
-struct dlv_outcome {
-	struct dlv_result res; /* NONE until decided */
-	const char *mx, *addr, *tls, *sts, *dane;
-	bool dsn;
-};
-
 /* What was learnt of one host, for explain. */
 struct dlv_mx_result {
 	bool judged;
@@ -156,8 +149,9 @@ void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 void dlv_attempt_link(struct dlv_attempt *a,
     const struct dlv_connection_report *report);
 
-/* After done(). */
-const struct dlv_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
+/* After done().  Its bytes live as long as the attempt; idx, at_ms and
+ * policy_id are the caller's to fill. */
+const struct hb_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
     size_t rcpt);
 /* Each connection that was asked for failed, before anything was said. */
 bool dlv_attempt_unreachable(const struct dlv_attempt *a);
@@ -175,6 +169,6 @@ const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
 /* "" where there is none. */
 const char *dlv_attempt_policy_domain(const struct dlv_attempt *a);
 /* The whole attempt's problem; result NONE: there was none. */
-const struct dlv_outcome *dlv_attempt_problem(const struct dlv_attempt *a);
+const struct hb_outcome *dlv_attempt_problem(const struct dlv_attempt *a);
 
 #endif

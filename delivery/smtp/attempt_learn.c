@@ -321,8 +321,8 @@ is_hop_unfit(const struct dlv_attempt *a)
 static void
 end_unfit(struct dlv_attempt *a)
 {
-	struct dlv_result res =
-	    dlv_own_result(HB_RESULT_DEFER, HB_REASON_HOP_UNKNOWN);
+	struct hb_outcome res =
+	    dlv_own_outcome(HB_RESULT_DEFER, HB_REASON_HOP_UNKNOWN);
 
 	if (a->mx.reason == HB_REASON_NULL_MX ||
 	    a->mx.reason == HB_REASON_MX_SELF) {

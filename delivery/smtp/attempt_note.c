@@ -31,19 +31,13 @@ host_name(const struct dlv_attempt *a)
 	return a->host < a->mx.n ? a->mx.hosts[a->host].name : "";
 }
 
-static const char *
-dane_word(const struct dlv_attempt *a)
+static enum hb_dane_state
+dane_state(const struct dlv_attempt *a)
 {
 	const struct hb_dane *d = a->host < a->mx.n && a->trials != NULL
 	    ? a->trials[a->host].dane : NULL;
 
-	return hb_dane_word(d != NULL ? d->state : HB_DANE_UNASKED);
-}
-
-static const char *
-keep(struct dlv_attempt *a, const char *s)
-{
-	return hb_arena_cstr(a->arena, hb_span_str(s));
+	return d != NULL ? d->state : HB_DANE_UNASKED;
 }
 
 /* RFC 4954 s6: what wants a login, or another one, or TLS before it. */
@@ -64,53 +58,50 @@ wants_login(unsigned code)
  * the message or on a recipient stays what it is, but names whose word it is.
  */
 static void
-judge_hop(const struct dlv_attempt *a, struct dlv_result *res)
+judge_hop(const struct dlv_attempt *a, struct hb_outcome *o)
 {
-	if (!a->given || !res->remote || res->code < 500 || res->tls_wanted)
+	if (!a->given || o->from_remote == 0 || o->code < 500 ||
+	    dlv_wants_tls(o))
 		return;
-	if (wants_login(res->code)) {
-		res->result = HB_RESULT_DEFER;
-		res->reason = HB_REASON_LOGIN_NEEDED;
+	if (wants_login(o->code)) {
+		o->result = HB_RESULT_DEFER;
+		o->reason = HB_REASON_LOGIN_NEEDED;
 	} else if (a->txn.nrcpt == 0) {
-		res->reason = HB_REASON_HOP_REFUSED;
-	} else if (strcmp(res->status, "5.7.1") == 0) {
-		res->reason = HB_REASON_HOP_DENIED;
+		o->reason = HB_REASON_HOP_REFUSED;
+	} else if (hb_span_eq(o->status, HB_SPAN("5.7.1"))) {
+		o->reason = HB_REASON_HOP_DENIED;
 	}
 }
 
-struct dlv_outcome
-dlv_make_outcome(struct dlv_attempt *a, const struct dlv_result *res)
+struct hb_outcome
+dlv_make_outcome(struct dlv_attempt *a, const struct hb_outcome *res)
 {
 	char tls[32];
-	struct dlv_outcome o = { .res = *res, .mx = host_name(a),
-		.addr = keep(a, a->addr_text), .dane = dane_word(a),
-		.sts = a->verdict.sts_word != NULL ? a->verdict.sts_word
-						   : "none" };
+	struct hb_outcome o = *res;
 
-	judge_hop(a, &o.res);
+	judge_hop(a, &o);
 	hb_tls_facts_word(&a->facts, tls);
-	o.tls = keep(a, tls);
-	o.res.text = hb_arena_span(a->arena, res->text);
+	o.text = hb_span_head(res->text, HB_MAX_REPLY_TEXT);
+	o.mx = hb_span_str(host_name(a));
+	o.addr = hb_span_str(a->addr_text);
+	o.tls = hb_span_str(tls);
+	o.sts = hb_span_str(a->verdict.sts_word != NULL ? a->verdict.sts_word
+							: "none");
+	o.dane = dane_state(a);
+	hb_record_copy(a->arena, &hb_outcome_record, &o, &o);
 	return o;
 }
 
 void
-dlv_note_trouble(struct dlv_attempt *a, const struct dlv_result *res)
+dlv_note_trouble(struct dlv_attempt *a, const struct hb_outcome *res)
 {
 	struct dlv_mx_result *t = &a->trials[a->host];
 
 	a->unsettled = true;
-	t->trouble = res->reason;
+	t->trouble = (enum hb_reason)res->reason;
 	t->text = hb_arena_span(a->arena, res->text);
 	if (!a->policy_problem)
 		a->problem = dlv_make_outcome(a, res);
-}
-
-static void
-set_status(struct dlv_result *res, const char *status)
-{
-	HB_ASSERT(hb_span_copy(hb_span_str(status), res->status,
-		      sizeof(res->status)) == 0);
 }
 
 /* While the resolver is being probed, whether there are signed records is a
@@ -137,14 +128,14 @@ log_refusal(const struct dlv_attempt *a, const struct sts_verdict *v)
 	    hb_kv_str(HB_K_ACTION,
 		v->action == STS_SKIP ? "skipped" : "deferred"),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(v->reason)),
-	    hb_kv_str(HB_K_DANE, dane_word(a)));
+	    hb_kv_str(HB_K_DANE, hb_dane_word(dane_state(a))));
 }
 
 void
 dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
 {
 	char text[HB_MAX_DOMAIN + 512];
-	struct dlv_result res = dlv_own_result(HB_RESULT_DEFER, v->reason);
+	struct hb_outcome res = dlv_own_outcome(HB_RESULT_DEFER, v->reason);
 	int n = snprintf(text, sizeof(text), "%s: %s%s%s%s",
 	    host_name(a), hb_reason_text(v->reason),
 	    a->facts.error[0] != '\0' ? " (" : "", a->facts.error,
@@ -152,8 +143,8 @@ dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v)
 
 	/* RFC 3463 s3.8: whatever the channel lacks is x.7 */
 	res.code = 451;
-	if (strncmp(res.status, "4.7.", 4) != 0)
-		set_status(&res, "4.7.0");
+	if (!hb_span_eq(hb_span_head(res.status, 4), HB_SPAN("4.7.")))
+		res.status = HB_SPAN("4.7.0");
 	res.text = hb_span(text, n < 0 ? 0
 		: (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 	a->verdict = *v;
@@ -192,10 +183,10 @@ dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v)
 }
 
 void
-dlv_settle(struct dlv_attempt *a, const struct dlv_outcome *o)
+dlv_settle(struct dlv_attempt *a, const struct hb_outcome *o)
 {
 	for (size_t i = 0; i < a->order.nrcpt; i++)
-		if (a->outcome[i].res.result == HB_RESULT_NONE)
+		if (a->outcome[i].result == HB_RESULT_NONE)
 			a->outcome[i] = *o;
 }
 
@@ -203,7 +194,7 @@ void
 dlv_end_with(struct dlv_attempt *a, enum hb_result result,
     enum hb_reason reason)
 {
-	struct dlv_result res = dlv_own_result(result, reason);
+	struct hb_outcome res = dlv_own_outcome(result, reason);
 
 	a->problem = dlv_make_outcome(a, &res);
 	dlv_end(a);
@@ -217,7 +208,7 @@ dlv_end_with(struct dlv_attempt *a, enum hb_result result,
 void
 dlv_end_of_hosts(struct dlv_attempt *a)
 {
-	struct dlv_result *res = &a->problem.res;
+	struct hb_outcome *res = &a->problem;
 
 	dlv_end(a);
 	if (!a->channel.require_tls || !a->policy_problem || a->unsettled ||
@@ -225,5 +216,5 @@ dlv_end_of_hosts(struct dlv_attempt *a)
 		return;
 	res->result = HB_RESULT_FAIL;
 	res->code = a->other_than_tls ? 550 : 523;
-	set_status(res, a->other_than_tls ? "5.7.30" : "5.7.10");
+	res->status = a->other_than_tls ? HB_SPAN("5.7.30") : HB_SPAN("5.7.10");
 }

@@ -114,10 +114,12 @@ open_link(struct dlv_attempt *a)
 static void
 note_down(struct dlv_attempt *a, enum hb_reason why)
 {
-	struct dlv_result down =
-	    dlv_own_result(HB_RESULT_DEFER, HB_REASON_HOST_DOWN);
+	struct hb_outcome down =
+	    dlv_own_outcome(HB_RESULT_DEFER, HB_REASON_HOST_DOWN);
 
-	down.cause = why;
+	down.reason = why;
+	down.remembered = 1;
+	down.text = hb_span_str(hb_reason_text(why));
 	a->tried = true;
 	dlv_note_trouble(a, &down);
 }
@@ -206,7 +208,7 @@ fill_txn(struct dlv_attempt *a)
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->order.nrcpt; i++) {
-		if (a->outcome[i].res.result != HB_RESULT_NONE)
+		if (a->outcome[i].result != HB_RESULT_NONE)
 			continue;
 		a->txn.rcpt[n] = a->order.rcpt[i];
 		a->index[n++] = i;
@@ -312,15 +314,15 @@ take_results(struct dlv_attempt *a, bool dsn)
 	size_t left = 0;
 
 	for (size_t i = 0; i < a->txn.nrcpt; i++) {
-		const struct dlv_result *res = &a->txn.rcpt[i].result;
-		struct dlv_outcome *o = &a->outcome[a->index[i]];
+		const struct hb_outcome *res = &a->txn.rcpt[i].outcome;
+		struct hb_outcome *o = &a->outcome[a->index[i]];
 
 		if (res->result == HB_RESULT_NONE) {
 			left++;
 			continue;
 		}
 		*o = dlv_make_outcome(a, res);
-		o->dsn = dsn;
+		o->dsn_capable = dsn;
 	}
 	return left;
 }
@@ -332,13 +334,13 @@ reopen_surplus(struct dlv_attempt *a)
 	size_t ok = 0, surplus = 0;
 
 	for (size_t i = 0; i < a->txn.nrcpt; i++)
-		ok += a->txn.rcpt[i].result.result == HB_RESULT_OK;
+		ok += a->txn.rcpt[i].outcome.result == HB_RESULT_OK;
 	if (ok == 0)
 		return false;
 	for (size_t i = 0; i < a->txn.nrcpt; i++) {
-		if (!a->txn.rcpt[i].result.surplus)
+		if (!a->txn.rcpt[i].surplus)
 			continue;
-		a->outcome[a->index[i]].res.result = HB_RESULT_NONE;
+		a->outcome[a->index[i]].result = HB_RESULT_NONE;
 		surplus++;
 	}
 	return surplus > 0;
@@ -346,19 +348,19 @@ reopen_surplus(struct dlv_attempt *a)
 
 /* The refusal of all recipients that speaks of the channel; NULL: some were
  * taken, or refused for another cause. */
-static const struct dlv_result *
+static const struct hb_outcome *
 wanted_tls(const struct dlv_attempt *a)
 {
 	for (size_t i = 0; i < a->txn.nrcpt; i++)
-		if (!a->txn.rcpt[i].result.tls_wanted)
+		if (!dlv_wants_tls(&a->txn.rcpt[i].outcome))
 			return NULL;
-	return &a->txn.rcpt[0].result;
+	return &a->txn.rcpt[0].outcome;
 }
 
 static void
 message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
-	const struct dlv_result *tls = wanted_tls(a);
+	const struct hb_outcome *tls = wanted_tls(a);
 
 	if (tls != NULL || (r->mail != NULL &&
 			       r->mail->result == HB_RESULT_DEFER)) {
@@ -384,7 +386,7 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 static void
 closed_in_mail(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
-	struct dlv_outcome lost;
+	struct hb_outcome lost;
 
 	if (take_results(a, false) == 0) {
 		dlv_end(a);

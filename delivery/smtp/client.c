@@ -78,7 +78,7 @@ struct dlv_client {
 	size_t sent, at; /* commands of the group; the reply awaited */
 	bool *accepted;	 /* of each recipient */
 	size_t naccepted;
-	struct dlv_result mail; /* the refusal of MAIL */
+	struct hb_outcome mail; /* the refusal of MAIL */
 	bool lone_dot;		/* 354 though nobody is to get it */
 	bool in_doubt;
 	/* The reply under way began when none was owed, or before the message
@@ -90,7 +90,7 @@ struct dlv_client {
 	bool needs_rset;
 	struct hb_arena *arena; /* of the transaction */
 
-	struct dlv_result failure;
+	struct hb_outcome failure;
 	struct hb_arena *failure_arena;
 };
 
@@ -207,19 +207,19 @@ result_of_class(const struct hb_reply *r)
 	}
 }
 
-static struct dlv_result
+static struct hb_outcome
 remote_result(const struct hb_reply *r, struct hb_arena *arena)
 {
-	struct dlv_result res = { .result = result_of_class(r),
+	struct hb_outcome res = { .result = result_of_class(r),
 		.reason = HB_REASON_REMOTE_REPLY, .code = r->code,
+		.status = hb_arena_span(arena, hb_span_str(r->status)),
 		.text = hb_arena_span(arena, hb_reply_text(r)),
-		.remote = true };
+		.from_remote = 1 };
 
 	if (res.result == HB_RESULT_OK)
 		res.reason = HB_REASON_OK;
 	else if (hb_reply_class(r) == 3)
 		res.reason = HB_REASON_BAD_REPLY;
-	memcpy(res.status, r->status, sizeof(res.status));
 	return res;
 }
 
@@ -248,36 +248,40 @@ why_in_clear(const struct dlv_client *c)
  * STARTTLS first" to who had tried it is no word on the message: RFC 3207 s4
  * (530), RFC 3463 s3.8 (x.7.z).
  */
-static struct dlv_result
+static struct hb_outcome
 heard(struct dlv_client *c)
 {
-	struct dlv_result res = remote_result(&c->reply, c->arena);
+	struct hb_outcome res = remote_result(&c->reply, c->arena);
 	enum hb_reason why = why_in_clear(c);
 
 	if (res.result == HB_RESULT_FAIL && why != HB_REASON_NONE &&
-	    (res.code == 530 || strncmp(res.status, "5.7.", 4) == 0)) {
+	    (res.code == 530 || strncmp(c->reply.status, "5.7.", 4) == 0)) {
 		res.result = HB_RESULT_DEFER;
 		res.reason = why;
-		res.tls_wanted = true;
 	}
 	return res;
 }
 
-struct dlv_result
-dlv_own_result(enum hb_result result, enum hb_reason reason)
+struct hb_outcome
+dlv_own_outcome(enum hb_result result, enum hb_reason reason)
 {
-	struct dlv_result res = { .result = result, .reason = reason,
+	return (struct hb_outcome){ .result = result, .reason = reason,
 		.code = hb_reason_code(reason, result),
+		.status = hb_span_str(hb_reason_status(reason, result)),
 		.text = hb_span_str(hb_reason_text(reason)) };
+}
 
-	HB_ASSERT(hb_span_copy(hb_span_str(hb_reason_status(reason, result)),
-		      res.status, sizeof(res.status)) == 0);
-	return res;
+bool
+dlv_wants_tls(const struct hb_outcome *o)
+{
+	return o->from_remote != 0 && (o->reason == HB_REASON_TLS_INJECTED ||
+	    o->reason == HB_REASON_STARTTLS_REFUSED ||
+	    o->reason == HB_REASON_TLS_HANDSHAKE);
 }
 
 /* The session is over; what is not decided stays so. */
 static void
-close_with(struct dlv_client *c, struct dlv_result why)
+close_with(struct dlv_client *c, struct hb_outcome why)
 {
 	if (c->state == S_CLOSED)
 		return;
@@ -288,10 +292,10 @@ close_with(struct dlv_client *c, struct dlv_result why)
 }
 
 /* There was no reply, so there is no code. */
-static struct dlv_result
+static struct hb_outcome
 cut_off(enum hb_reason reason)
 {
-	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER, reason);
+	struct hb_outcome why = dlv_own_outcome(HB_RESULT_DEFER, reason);
 
 	why.code = 0;
 	return why;
@@ -308,7 +312,7 @@ break_off(struct dlv_client *c, enum hb_reason reason)
 static void
 out_of_step(struct dlv_client *c)
 {
-	struct dlv_result why = cut_off(HB_REASON_BAD_REPLY);
+	struct hb_outcome why = cut_off(HB_REASON_BAD_REPLY);
 	struct hb_buf text = HB_BUF_INIT(0);
 
 	hb_buf_addf(&text, "%s (a reply that nothing was asked for: %u ",
@@ -324,7 +328,7 @@ out_of_step(struct dlv_client *c)
 static void
 refused(struct dlv_client *c)
 {
-	struct dlv_result why = remote_result(&c->reply, c->failure_arena);
+	struct hb_outcome why = remote_result(&c->reply, c->failure_arena);
 
 	/* What a server says before it knows the message is no word on the
 	 * message: another host, or later. */
@@ -604,11 +608,11 @@ send_more(struct dlv_client *c)
 
 /* Gives RES to each recipient of which nothing is known yet. */
 static void
-settle(struct dlv_client *c, const struct dlv_result *res)
+settle(struct dlv_client *c, const struct hb_outcome *res)
 {
 	for (size_t i = 0; i < c->txn.nrcpt; i++)
-		if (c->txn.rcpt[i].result.result == HB_RESULT_NONE)
-			c->txn.rcpt[i].result = *res;
+		if (c->txn.rcpt[i].outcome.result == HB_RESULT_NONE)
+			c->txn.rcpt[i].outcome = *res;
 }
 
 static void
@@ -674,17 +678,17 @@ static void
 on_rcpt(struct dlv_client *c)
 {
 	size_t i = c->at++ - 1;
-	struct dlv_result *res = &c->txn.rcpt[i].result;
+	struct dlv_rcpt *r = &c->txn.rcpt[i];
 
 	if (c->mail.result == HB_RESULT_NONE) {
 		if (hb_reply_class(&c->reply) == 2) {
 			c->accepted[i] = true;
 			c->naccepted++;
 		} else {
-			*res = heard(c);
-			res->surplus = is_surplus(c, i);
-			if (res->surplus)
-				res->result = HB_RESULT_DEFER;
+			r->outcome = heard(c);
+			r->surplus = is_surplus(c, i);
+			if (r->surplus)
+				r->outcome.result = HB_RESULT_DEFER;
 		}
 	}
 	next_in_group(c, c->at > c->txn.nrcpt && c->naccepted == 0);
@@ -701,7 +705,7 @@ await_final(struct dlv_client *c)
 static void
 on_data(struct dlv_client *c)
 {
-	struct dlv_result res;
+	struct hb_outcome res;
 
 	c->at++;
 	if (hb_reply_class(&c->reply) != 3) {
@@ -738,7 +742,7 @@ on_final_lmtp(struct dlv_client *c)
 		if (!c->accepted[i])
 			continue;
 		c->accepted[i] = false;
-		c->txn.rcpt[i].result = remote_result(&c->reply, c->arena);
+		c->txn.rcpt[i].outcome = remote_result(&c->reply, c->arena);
 		break;
 	}
 	if (--c->naccepted == 0)
@@ -750,7 +754,7 @@ on_final_lmtp(struct dlv_client *c)
 static void
 on_final(struct dlv_client *c)
 {
-	struct dlv_result res;
+	struct hb_outcome res;
 
 	c->needs_rset = false;
 	if (c->conf.lmtp && !c->lone_dot) {
@@ -832,21 +836,21 @@ txn_is_unsafe(const struct dlv_txn *t)
 
 /* What the server does not take is not sent; false: it may try. */
 static bool
-is_unfit(const struct dlv_client *c, struct dlv_result *why)
+is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 {
 	const struct hb_env *e = c->txn.env;
 
 	if (c->txn.damaged)
-		*why = dlv_own_result(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED);
+		*why = dlv_own_outcome(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED);
 	else if (txn_is_unsafe(&c->txn))
-		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX);
+		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX);
 	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
-		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
+		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
 	else if ((e->flags & HB_ENV_8BIT) != 0 && !offers(c, EXT_8BITMIME) &&
 	    !c->conf.lmtp)
-		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_NO_8BIT);
+		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_8BIT);
 	else if (c->size_limit > 0 && e->size > c->size_limit)
-		*why = dlv_own_result(HB_RESULT_FAIL, HB_REASON_TOO_LARGE);
+		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_TOO_LARGE);
 	else
 		return false;
 	return true;
@@ -861,16 +865,18 @@ forget_txn(struct dlv_client *c, const struct dlv_txn *txn)
 	    txn->nrcpt * sizeof(*c->accepted));
 	c->naccepted = c->sent = c->at = 0;
 	c->lone_dot = c->in_doubt = false;
-	c->mail = (struct dlv_result){ .result = HB_RESULT_NONE };
-	for (size_t i = 0; i < txn->nrcpt; i++)
-		txn->rcpt[i].result = c->mail;
+	c->mail = (struct hb_outcome){ .result = HB_RESULT_NONE };
+	for (size_t i = 0; i < txn->nrcpt; i++) {
+		txn->rcpt[i].outcome = c->mail;
+		txn->rcpt[i].surplus = false;
+	}
 }
 
 void
 dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict)
 {
-	struct dlv_result why;
+	struct hb_outcome why;
 
 	HB_ASSERT(verdict->action == STS_PROCEED);
 	HB_ASSERT(txn->nrcpt > 0 &&
@@ -1103,7 +1109,7 @@ dlv_client_lost(struct dlv_client *c, const char *tls_error)
 void
 dlv_client_damaged(struct dlv_client *c)
 {
-	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER,
+	struct hb_outcome why = dlv_own_outcome(HB_RESULT_DEFER,
 	    HB_REASON_BODY_DAMAGED);
 
 	/* no other host is tried with it: it would be no better there */
@@ -1152,7 +1158,7 @@ dlv_client_set_facts(struct dlv_client *c, const struct hb_tls_facts *facts)
 	c->facts = *facts;
 }
 
-const struct dlv_result *
+const struct hb_outcome *
 dlv_client_failure(const struct dlv_client *c)
 {
 	return &c->failure;
@@ -1164,7 +1170,7 @@ dlv_client_in_doubt(const struct dlv_client *c)
 	return c->in_doubt;
 }
 
-const struct dlv_result *
+const struct hb_outcome *
 dlv_client_mail_refusal(const struct dlv_client *c)
 {
 	return c->mail.result != HB_RESULT_NONE ? &c->mail : NULL;

@@ -46,33 +46,21 @@ struct dlv_client_conf {
 	int64_t reply_ms;
 };
 
-/* What came of a session, of a message or of one recipient. */
-struct dlv_result {
-	enum hb_result result; /* NONE: not decided yet */
-	enum hb_reason reason;
-	/* HOST_DOWN: what was found when the host was last tried. */
-	enum hb_reason cause;
-	unsigned code;	 /* 0: none */
-	char status[16]; /* x.y.z, or "" */
-	struct hb_span text;
-	bool remote;	 /* code and text are the server's */
-	/* It takes no more recipients with this message: not yet, RFC 5321
-	 * s4.5.3.1.10.  Result DEFER. */
-	bool surplus;
-	/* It wants TLS, and clear text was spoken for want of TLS that works
-	 * (the reason).  Result DEFER. */
-	bool tls_wanted;
-};
-
 /* DEFER or FAIL by ourselves, in REASON's words and with its codes. */
-struct dlv_result dlv_own_result(enum hb_result result, enum hb_reason reason);
+struct hb_outcome dlv_own_outcome(enum hb_result result,
+    enum hb_reason reason);
 
 struct dlv_rcpt {
+	uint32_t idx; /* within the message */
 	struct hb_span address, orcpt; /* borrowed */
 	uint32_t notify;
-	/* Filled by the client; its text lives until the next dlv_client_mail
-	 * or dlv_client_free. */
-	struct dlv_result result;
+	/* Filled by the client: NONE, or what the server or the client itself
+	 * says of it, not where and over what.  Its bytes live until the next
+	 * dlv_client_mail or dlv_client_free. */
+	struct hb_outcome outcome;
+	/* The server takes no more recipients with this message: not yet, RFC
+	 * 5321 s4.5.3.1.10.  Result DEFER. */
+	bool surplus;
 };
 struct dlv_txn {
 	const struct hb_env *env; /* borrowed until DONE or CLOSED */
@@ -135,13 +123,16 @@ const struct hb_tls_facts *dlv_client_facts(const struct dlv_client *c);
  * made without TLS: they are judged again. */
 void dlv_client_set_facts(struct dlv_client *c,
     const struct hb_tls_facts *facts);
-/* After CLOSED: why.  Text lives as long as the client. */
-const struct dlv_result *dlv_client_failure(const struct dlv_client *c);
+/* After CLOSED: why.  Its bytes live as long as the client. */
+const struct hb_outcome *dlv_client_failure(const struct dlv_client *c);
 /* The whole body is out and its reply is missing: the message may have been
  * taken, so no other host is tried with it. */
 bool dlv_client_in_doubt(const struct dlv_client *c);
 /* After DONE: the refusal of MAIL FROM, or NULL. */
-const struct dlv_result *dlv_client_mail_refusal(const struct dlv_client *c);
+const struct hb_outcome *dlv_client_mail_refusal(const struct dlv_client *c);
+/* A server wants TLS, and clear text was spoken for want of TLS that works
+ * (the reason).  Result DEFER. */
+bool dlv_wants_tls(const struct hb_outcome *o);
 bool dlv_client_has_dsn(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);
 

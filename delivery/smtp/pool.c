@@ -364,7 +364,7 @@ static void
 no_connect_with(
     struct dlv_connection *l, enum hb_reason reason, struct hb_span text)
 {
-	struct dlv_result why = dlv_own_result(HB_RESULT_DEFER, reason);
+	struct hb_outcome why = dlv_own_outcome(HB_RESULT_DEFER, reason);
 	struct dlv_connection_report r = { .event = DLV_LINK_NO_CONNECT,
 		.failure = &why };
 

@@ -139,7 +139,6 @@ q_finish_if_empty(struct q *q, struct sched_msg *m)
 	if (m->live > 0)
 		return;
 	HB_LOG(HB_LOG_DEBUG, HB_EV_DONE, hb_kv_id(HB_K_MSG, m->id));
-	q_trace_add(q, m->id, "finished", 0, HB_SPAN_NONE, NULL);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_forget(q, m);
 }

@@ -394,6 +394,7 @@ remove_rcpt(struct listing *w, struct sched_rcpt *r, bool matches)
 		return;
 	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
 	q_trace_add(w->q, id, "removed", r->idx, HB_SPAN_NONE, &o);
+	q_job_leave(r);
 	q_sched_done(w->q->sched, r);
 	record(w, id, &c);
 }
@@ -727,6 +728,7 @@ put_event(const struct hb_ctl *c, const struct q_event *e)
 		put_known(c, "status", e->status);
 		put_known(c, "tls", e->tls);
 		put_known(c, "sts", e->sts);
+		put_known(c, "dane", e->dane);
 	}
 	hb_ctl_close(c);
 }

@@ -104,8 +104,7 @@ accept_dsn(struct dsn *n)
 	struct hb_arena *a = hb_arena_new();
 	struct hb_rcpt *rcpt = hb_arena_alloc(a, sizeof(*rcpt));
 
-	*rcpt = n->rcpt;
-	rcpt->address = hb_arena_span(a, n->to);
+	hb_record_copy(a, &hb_rcpt_record, &n->rcpt, rcpt);
 	q_accept(n->q, a, &n->env, rcpt, 1);
 }
 
@@ -230,21 +229,6 @@ start(struct dsn *n)
 	q_spool_body(n->q->spool, n->id, on_body, n);
 }
 
-static struct hb_outcome
-copy_outcome(struct hb_arena *a, const struct hb_outcome *o)
-{
-	struct hb_outcome c = *o;
-
-	c.status = hb_arena_span(a, o->status);
-	c.text = hb_arena_span(a, o->text);
-	c.mx = hb_arena_span(a, o->mx);
-	c.tls = hb_arena_span(a, o->tls);
-	c.sts = hb_arena_span(a, o->sts);
-	c.policy_id = hb_arena_span(a, o->policy_id);
-	c.addr = hb_arena_span(a, o->addr);
-	return c;
-}
-
 static void
 add_rcpt(struct dsn *n, const struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 {
@@ -255,7 +239,7 @@ add_rcpt(struct dsn *n, const struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 	d->address = hb_arena_span(n->arena, rcpt->address);
 	d->original = hb_arena_span(n->arena, rcpt->original);
 	d->orcpt = hb_arena_span(n->arena, rcpt->orcpt);
-	d->outcome = copy_outcome(n->arena, &o);
+	hb_record_copy(n->arena, &hb_outcome_record, &o, &d->outcome);
 	if (d->outcome.at_ms == 0)
 		d->outcome.at_ms = hb_now_ms();
 	n->idx[n->n++] = r->idx;

@@ -18,6 +18,8 @@ struct record {
 	uint64_t id;
 	struct q_change *c;
 	size_t n;
+	bool gone; /* the message is: nothing is to be written */
+	int64_t delay_ms; /* of the message, when it happened */
 	void (*done)(void *ctx);
 	void *ctx;
 };
@@ -28,34 +30,32 @@ struct q_recordlist {
 	struct hb_timer *timer;
 };
 
-static void
-copy_rcpt(struct hb_arena *a, struct q_change *c)
+/* A copy of REC, or NULL where there is none. */
+static void *
+keep(struct hb_arena *a, const struct hb_record *type, const void *rec)
 {
-	struct hb_rcpt *r = hb_arena_alloc(a, sizeof(*r));
+	void *mine = rec != NULL ? hb_arena_alloc(a, type->size) : NULL;
 
-	*r = *c->rcpt;
-	r->address = hb_arena_span(a, r->address);
-	r->orcpt = hb_arena_span(a, r->orcpt);
-	r->original = hb_arena_span(a, r->original);
-	r->route = hb_arena_span(a, r->route);
-	r->owner = hb_arena_span(a, r->owner);
-	c->rcpt = r;
+	if (mine != NULL)
+		hb_record_copy(a, type, rec, mine);
+	return mine;
 }
 
+/* An outcome is told when no crash can undo it: one that is lost before is
+ * found out again, by another attempt. */
 static void
-copy_outcome(struct hb_arena *a, struct q_change *c)
+tell(const struct record *r)
 {
-	struct hb_outcome *o = hb_arena_alloc(a, sizeof(*o));
+	for (size_t i = 0; i < r->n; i++) {
+		const struct q_change *c = &r->c[i];
 
-	*o = *c->outcome;
-	o->status = hb_arena_span(a, o->status);
-	o->text = hb_arena_span(a, o->text);
-	o->mx = hb_arena_span(a, o->mx);
-	o->tls = hb_arena_span(a, o->tls);
-	o->sts = hb_arena_span(a, o->sts);
-	o->policy_id = hb_arena_span(a, o->policy_id);
-	o->addr = hb_arena_span(a, o->addr);
-	c->outcome = o;
+		if (c->kind == Q_CHANGE_FINISHED)
+			q_trace_add(r->q, r->id, "finished", 0, HB_SPAN_NONE,
+			    NULL);
+		else if (c->outcome != NULL && c->rcpt != NULL)
+			q_tell_outcome(r->q, r->id, r->delay_ms, c->rcpt,
+			    c->outcome);
+	}
 }
 
 static void
@@ -63,6 +63,7 @@ end(struct record *r)
 {
 	struct hb_arena *a = r->arena;
 
+	tell(r);
 	if (r->done != NULL)
 		r->done(r->ctx);
 	hb_arena_free(&a);
@@ -96,7 +97,7 @@ on_durable(void *ctx, int err)
 static void
 on_gone(struct record *r)
 {
-	r->c = NULL;
+	r->gone = true;
 	TAILQ_INSERT_TAIL(&r->q->records->again, r, link);
 	hb_timer_set(r->q->records->timer, 0);
 }
@@ -122,7 +123,7 @@ on_timer(void *ctx)
 	TAILQ_CONCAT(&todo, &l->again, link);
 	while ((r = TAILQ_FIRST(&todo)) != NULL) {
 		TAILQ_REMOVE(&todo, r, link);
-		if (r->c == NULL)
+		if (r->gone)
 			end(r);
 		else
 			try_record(r);
@@ -147,12 +148,14 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 {
 	struct hb_arena *a = hb_arena_new();
 	struct record *r = hb_arena_alloc(a, sizeof(*r));
+	const struct sched_msg *m = q_sched_find(q->sched, id);
 
 	(void)list_of(q);
 	r->q = q;
 	r->arena = a;
 	r->id = id;
 	r->n = n;
+	r->delay_ms = m != NULL ? q_now(q) - m->arrived_ms : 0;
 	r->done = done;
 	r->ctx = ctx;
 	r->c = hb_arena_alloc(a, n * sizeof(*c));
@@ -161,10 +164,8 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 		if (c[i].kind == Q_CHANGE_TRIED)
 			r->c[i].stamp = q_stamp(q);
 		r->c[i].route = hb_arena_span(a, c[i].route);
-		if (c[i].rcpt != NULL)
-			copy_rcpt(a, &r->c[i]);
-		if (c[i].outcome != NULL)
-			copy_outcome(a, &r->c[i]);
+		r->c[i].rcpt = keep(a, &hb_rcpt_record, c[i].rcpt);
+		r->c[i].outcome = keep(a, &hb_outcome_record, c[i].outcome);
 	}
 	try_record(r);
 }

@@ -115,13 +115,8 @@ q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r)
 	if (h->n == h->room)
 		grow(h);
 	mine = &h->rcpts[h->n++];
-	*mine = *r;
-	mine->address = hb_arena_span(h->arena, r->address);
-	mine->orcpt = hb_arena_span(h->arena, r->orcpt);
-	mine->original = hb_arena_span(h->arena, r->original);
-	mine->owner = hb_arena_span(h->arena, r->owner);
-	mine->route = HB_SPAN_NONE;
-	q_envelope_routed(h, mine, r->route);
+	hb_record_copy(h->arena, &hb_rcpt_record, r, mine);
+	q_envelope_routed(h, mine, mine->route);
 }
 
 void

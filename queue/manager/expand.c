@@ -381,11 +381,8 @@ q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	}
 	o.idx = r->idx;
 	o.at_ms = hb_now_ms();
-	if (o.result == HB_RESULT_DEFER && a->n > 0) {
-		a->rest = o;
-		a->rest.text = hb_arena_span(a->arena, o.text);
-		a->rest.status = hb_arena_span(a->arena, o.status);
-	}
+	if (o.result == HB_RESULT_DEFER && a->n > 0)
+		hb_record_copy(a->arena, &hb_outcome_record, &o, &a->rest);
 	if (o.result == HB_RESULT_OK || a->rest.result != HB_RESULT_NONE) {
 		use_items(a, r);
 		return;

@@ -345,17 +345,16 @@ keep_outcome(struct moved *m, const struct hb_qf_item *it)
 	struct hb_span *texts[] = { &o->mx, &o->tls, &o->sts, &o->policy_id,
 		&o->addr };
 
-	*o = it->outcome;
+	hb_record_copy(m->arena, &hb_outcome_record, &it->outcome, o);
 	o->idx = (uint32_t)m->n;
 	o->at_ms = hb_now_ms();
 	if (o->result != HB_RESULT_DEFER && o->result != HB_RESULT_FAIL)
 		return NULL;
-	o->status = hb_status_is_valid(o->status)
-	    ? hb_arena_span(m->arena, o->status) : HB_SPAN_NONE;
+	if (!hb_status_is_valid(o->status))
+		o->status = HB_SPAN_NONE;
 	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++)
-		*texts[i] = hb_intake_is_text(*texts[i])
-		    ? hb_arena_span(m->arena, *texts[i]) : HB_SPAN_NONE;
-	o->text = hb_arena_span(m->arena, o->text);
+		if (!hb_intake_is_text(*texts[i]))
+			*texts[i] = HB_SPAN_NONE;
 	return o;
 }
 

@@ -87,15 +87,6 @@ send_rcpts(struct q_job *j, const struct q_envelope *h, struct hb_peer *p)
 	hb_buf_free(&rec);
 }
 
-/* Queue time, which no jump of the wall clock changes. */
-static uint64_t
-waited_ms(const struct q_job *j, const struct q_envelope *h)
-{
-	int64_t ms = q_now(j->q) - h->msg->arrived_ms;
-
-	return ms > 0 ? (uint64_t)ms : 0;
-}
-
 static void
 send_job(
     struct q_job *j, const struct q_envelope *h, struct hb_span bytes, int fd)
@@ -109,7 +100,6 @@ send_job(
 		.domain = sched_dest_rcpts_domain(j->sched->dest),
 		.final = j->sched->final,
 		.flush = j->sched->flush,
-		.waited_ms = waited_ms(j, h),
 	};
 
 	if (hb_tlv_encode(&hb_env_record, &env, &rec) < 0)
@@ -253,7 +243,7 @@ q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	if (is_claiming(q, p))
 		claim(q, p, m->job, m->id, o.idx);
 	j = find_work(q, p, m->job);
-	if (j != NULL && j->sched->msg != NULL && j->sched->msg->id == m->id)
+	if (j != NULL && j->id == m->id)
 		q_job_result(j, &o);
 }
 

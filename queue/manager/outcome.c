@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "common/base/err.h"
+#include "common/proto/dane.h"
 
 bool
 q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
@@ -25,27 +26,33 @@ q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
 	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_FAILURE) != 0;
 }
 
-static void
-log_delivery(const struct q *q, struct sched_msg *m, const struct hb_rcpt *rcpt,
-    const struct hb_outcome *o)
+void
+q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
+    const struct hb_rcpt *rcpt, const struct hb_outcome *o)
 {
-	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, m->id),
+	bool remote = o->tls.n > 0; /* else it was no matter of a connection */
+	bool taken = o->result == HB_RESULT_OK && o->from_remote != 0;
+
+	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, id),
 	    hb_kv_span(HB_K_RCPT, rcpt->address),
 	    hb_kv_if(rcpt->original.n > 0,
 		hb_kv_span(HB_K_ORIG, rcpt->original)),
 	    hb_kv_span(HB_K_MX, o->mx),
-	    hb_kv_if(o->addr.n > 0, hb_kv_span(HB_K_ADDR, o->addr)),
+	    hb_kv_if(remote, hb_kv_span(HB_K_ADDR, o->addr)),
 	    hb_kv_str(HB_K_RESULT, hb_result_word(o->result)),
 	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
 	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
-	    hb_kv_span(HB_K_TLS, o->tls.n > 0 ? o->tls : HB_SPAN("none")),
+	    hb_kv_span(HB_K_TLS, remote ? o->tls : HB_SPAN("none")),
 	    hb_kv_span(HB_K_STS, o->sts.n > 0 ? o->sts : HB_SPAN("none")),
-	    hb_kv_str(HB_K_REASON, hb_reason_word(o->reason)),
+	    hb_kv_if(remote, hb_kv_str(HB_K_DANE, hb_dane_word(o->dane))),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(hb_outcome_reason(o))),
 	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
 	    hb_kv_if(o->policy_id.n > 0,
 		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, q_now(q) - m->arrived_ms),
-	    hb_kv_if(o->text.n > 0, hb_kv_span(HB_K_TEXT, o->text)));
+	    hb_kv_int(HB_K_DELAY_MS, delay_ms),
+	    hb_kv_if(o->text.n > 0 && !taken,
+		hb_kv_span(HB_K_TEXT, o->text)));
+	q_trace_add(q, id, "attempt", rcpt->idx, rcpt->address, o);
 }
 
 /* A word of our own on the channel: the same of class 5, for what waited for
@@ -66,37 +73,36 @@ channel_status(const struct hb_outcome *o)
 }
 
 /* Nobody's mail comes back for a mistake of the operator's, or for trouble of
- * this server's, before its lifetime is over.  True: it was about to. */
-static bool
+ * this server's, before its lifetime is over. */
+static void
 spare(struct hb_outcome *o)
 {
 	if (o->result != HB_RESULT_FAIL ||
 	    hb_reason_is_final((enum hb_reason)o->reason))
-		return false;
+		return;
 	o->result = HB_RESULT_DEFER;
 	o->code = 451;
 	o->status = HB_SPAN("4.3.5");
-	return true;
 }
 
 /* Turns the deferral of a final attempt into a failure for the same reason.
- * True: it did.  An attempt that was begun before the end of the lifetime is
+ * An attempt that was begun before the end of the lifetime is
  * not final: another follows, which looks at the policy once more (RFC 8461
  * s5.1). */
-static bool
+static void
 expire(struct hb_outcome *o, bool final)
 {
 	const char *status = channel_status(o);
 
 	if (o->result != HB_RESULT_DEFER || !final)
-		return false;
+		return;
 	o->result = HB_RESULT_FAIL;
 	o->expired = 1;
+	o->remembered = 0; /* it fails for what was found */
 	if (o->reason == HB_REASON_NONE)
 		o->reason = HB_REASON_EXPIRED;
 	/* RFC 3463 s3.5: delivery time expired */
 	o->status = status != NULL ? hb_span_str(status) : HB_SPAN("5.4.7");
-	return true;
 }
 
 /* How a deferred recipient waits. */
@@ -105,7 +111,6 @@ struct when {
 	enum wait how;
 	int64_t line_ms; /* WAIT_IN_LINE: the next probe */
 	uint8_t jitter;
-	bool logged; /* by the delivery worker */
 };
 
 /* An expanded recipient has its route on the disk; another one's is recorded
@@ -168,12 +173,10 @@ apply(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o,
 	struct sched_msg *m = r->msg;
 	struct q_envelope *h = q_envelope_get(q, m);
 	struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
+	static const struct hb_rcpt unreadable;
 
-	*c = (struct q_change){ .idx = r->idx, .outcome = o };
-	if (rcpt != NULL && !w->logged)
-		log_delivery(q, m, rcpt, o);
-	q_trace_add(q, m->id, "attempt", r->idx,
-	    rcpt != NULL ? rcpt->address : HB_SPAN_NONE, o);
+	*c = (struct q_change){ .idx = r->idx, .outcome = o,
+		.rcpt = rcpt != NULL ? rcpt : &unreadable };
 	if (o->result == HB_RESULT_OK)
 		apply_ok(q, r, rcpt, o->tls, c);
 	else if (o->result == HB_RESULT_FAIL)
@@ -193,8 +196,9 @@ q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o)
 		.jitter = (uint8_t)hb_random_below(256) };
 	struct q_change c;
 
-	(void)spare(&mine);
-	(void)expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
+	q_job_leave(r);
+	spare(&mine);
+	expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);
 	q_record(q, m->id, &c, 1, NULL, NULL);
 	q_finish_if_empty(q, m);
@@ -211,6 +215,8 @@ q_job_new(struct q *q, struct sched_job *job)
 	j->q = q;
 	j->sched = job;
 	j->no = job->no;
+	j->id = job->msg->id;
+	j->arrived_ms = job->msg->arrived_ms;
 	j->worker = job->worker;
 	j->local = job->worker == q->workers;
 	j->arena = hb_arena_new();
@@ -246,22 +252,47 @@ make_dirty(struct q_job *j)
 }
 
 void
+q_job_leave(const struct sched_rcpt *r)
+{
+	struct q_job *j = r->job != NULL ? r->job->user : NULL;
+	struct q_envelope *h = j != NULL ? q_envelope_get(j->q, r->msg) : NULL;
+	const struct hb_rcpt *rcpt =
+	    h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
+	struct q_left *l;
+
+	if (rcpt == NULL)
+		return;
+	l = hb_arena_alloc(j->arena, sizeof(*l));
+	hb_record_copy(j->arena, &hb_rcpt_record, rcpt, &l->rcpt);
+	SLIST_INSERT_HEAD(&j->left, l, link);
+}
+
+/* Nothing of it is recorded any more. */
+static void
+tell_of_left(struct q_job *j, const struct hb_outcome *o)
+{
+	struct q_left *l;
+
+	SLIST_FOREACH(l, &j->left, link)
+		if (l->rcpt.idx == o->idx)
+			break;
+	if (l == NULL)
+		return;
+	SLIST_REMOVE(&j->left, l, q_left, link);
+	q_tell_outcome(j->q, j->id, q_now(j->q) - j->arrived_ms, &l->rcpt, o);
+}
+
+void
 q_job_result(struct q_job *j, const struct hb_outcome *o)
 {
 	struct hb_outcome *mine;
 
 	if (j->n == Q_JOB_RCPTS || j->ended)
 		return;
+	tell_of_left(j, o);
 	mine = &j->results[j->n++];
-	*mine = *o;
+	hb_record_copy(j->arena, &hb_outcome_record, o, mine);
 	mine->at_ms = hb_now_ms();
-	mine->status = hb_arena_span(j->arena, o->status);
-	mine->text = hb_arena_span(j->arena, o->text);
-	mine->mx = hb_arena_span(j->arena, o->mx);
-	mine->tls = hb_arena_span(j->arena, o->tls);
-	mine->sts = hb_arena_span(j->arena, o->sts);
-	mine->policy_id = hb_arena_span(j->arena, o->policy_id);
-	mine->addr = hb_arena_span(j->arena, o->addr);
 	make_dirty(j);
 }
 
@@ -349,7 +380,7 @@ static size_t
 apply_results(struct q_job *j, struct q_change *c)
 {
 	struct when when = { 0 };
-	size_t n = 0, came = j->n;
+	size_t n = 0;
 
 	if (j->ended) {
 		fill_missing(j);
@@ -363,11 +394,8 @@ apply_results(struct q_job *j, struct q_change *c)
 
 		if (r == NULL || (o->result != HB_RESULT_OK && !j->ended))
 			continue;
-		mine.logged = !j->local && i < came;
-		if (spare(o))
-			mine.logged = false;
-		if (expire(o, j->sched->final))
-			mine.logged = false;
+		spare(o);
+		expire(o, j->sched->final);
 		if (goes_at_once(r, o))
 			mine.how = WAIT_NOW;
 		apply(j->q, r, o, &mine, &c[n++]);
@@ -403,10 +431,8 @@ settle(struct q_job *j)
 	}
 	if (j->ended)
 		end_job(j);
-	if (over) {
-		q_trace_add(j->q, id, "finished", 0, HB_SPAN_NONE, NULL);
+	if (over)
 		q_forget(j->q, m);
-	}
 	q_kick(j->q);
 }
 

@@ -64,6 +64,13 @@ struct q_envelope {
 };
 TAILQ_HEAD(q_envelopes, q_envelope);
 
+/* A recipient that was taken out of a job by the operator: what comes of the
+ * attempt is told all the same. */
+struct q_left {
+	SLIST_ENTRY(q_left) link;
+	struct hb_rcpt rcpt;
+};
+
 /* A job and what is known of its outcome; outlives the scheduler's part until
  * all of it is durable. */
 struct q_job {
@@ -73,7 +80,10 @@ struct q_job {
 	struct hb_peer *helper; /* local jobs */
 	uint32_t no;
 	unsigned worker;
+	uint64_t id; /* of the message, which may be gone */
+	int64_t arrived_ms;
 	struct hb_arena *arena;
+	SLIST_HEAD(, q_left) left;
 	struct hb_outcome results[Q_JOB_RCPTS];
 	size_t n, settled; /* settled: the first of them that are not */
 	unsigned recording;
@@ -176,7 +186,8 @@ void q_stamp_env(const struct q *q, struct hb_env *env);
 
 /* durable.c */
 /* DONE runs when the changes are durable, never before this returns; they are
- * tried again until then.  May be NULL. */
+ * tried again until then.  May be NULL.  Outcomes with a recipient are told
+ * then. */
 void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
     void (*done)(void *ctx), void *ctx);
 void q_records_free(struct q *q);
@@ -217,6 +228,12 @@ void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
+/* Says what came of an attempt, in the log and to trace.  The one place that
+ * does: when it is durable, or can never be. */
+void q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
+    const struct hb_rcpt *rcpt, const struct hb_outcome *o);
+/* R is about to leave its job, if it has one, before there is a result. */
+void q_job_leave(const struct sched_rcpt *r);
 void q_job_result(struct q_job *j, const struct hb_outcome *o);
 /* No more results will come. */
 void q_job_end(struct q_job *j);
@@ -303,6 +320,7 @@ struct q_event {
 	uint32_t idx;
 	enum hb_result result;
 	enum hb_reason reason;
+	const char *dane; /* static; "": none */
 	uint32_t code;
 	/* As long as fits: what the log says of a delivery. */
 	char rcpt[64], mx[64], addr[48], tls[24], sts[12], status[12];

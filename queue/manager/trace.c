@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "common/proto/dane.h"
+
 enum { EVENTS = 4096 };
 
 struct q_trace {
@@ -34,7 +36,8 @@ q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
 	if (o == NULL)
 		return;
 	e->result = (enum hb_result)o->result;
-	e->reason = (enum hb_reason)o->reason;
+	e->reason = hb_outcome_reason(o);
+	e->dane = o->tls.n > 0 ? hb_dane_word(o->dane) : "";
 	e->code = o->code;
 	keep(e->mx, sizeof(e->mx), o->mx);
 	keep(e->addr, sizeof(e->addr), o->addr);

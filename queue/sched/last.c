@@ -54,6 +54,7 @@ q_last_get(struct q_lasts *l, const struct hb_outcome *o)
 
 	c.idx = 0;
 	c.at_ms = 0;
+	c.dane = c.remembered = 0; /* of the attempt, for the log */
 	if (l->bytes > Q_LAST_BYTES)
 		c.text = HB_SPAN_NONE;
 	if (hb_tlv_encode(&hb_outcome_record, &c, &rec) < 0)

@@ -20,6 +20,8 @@ enum q_change_kind {
 };
 struct q_change {
 	enum q_change_kind kind;
+	/* RCPT: it is added.  TRIED, DONE: whose outcome it is, where somebody
+	 * is to be told of it; not written. */
 	const struct hb_rcpt *rcpt;
 	uint32_t idx, attempts, flags;
 	int64_t next_ms;

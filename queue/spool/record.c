@@ -340,7 +340,7 @@ q_change_encode(const struct q_change *c, struct hb_buf *out)
 	struct hb_buf rcpt = HB_BUF_INIT(0), outcome = HB_BUF_INIT(0);
 	int r = 0;
 
-	if (c->rcpt != NULL)
+	if (c->kind == Q_CHANGE_RCPT)
 		r = hb_tlv_encode(&hb_rcpt_record, c->rcpt, &rcpt);
 	if (r == 0 && c->outcome != NULL)
 		r = hb_tlv_encode(&hb_outcome_record, c->outcome, &outcome);

@@ -162,7 +162,7 @@ world_why_down(void *w, const struct hb_netaddr *addr)
 static void
 report(struct fuzz *f, enum dlv_connection_event event)
 {
-	struct dlv_result why = { .result = HB_RESULT_DEFER,
+	struct hb_outcome why = { .result = HB_RESULT_DEFER,
 		.reason = HB_REASON_CONNECTION_LOST };
 	struct dlv_connection_report r = { .event = event, .facts = &f->facts,
 		.failure = &why, .reused = take(f) % 4 == 1,
@@ -249,12 +249,12 @@ finish_mail(struct fuzz *f)
 
 	for (size_t i = 0; i < f->txn->nrcpt; i++) {
 		uint8_t how = take(f);
-		struct dlv_result r = {
+		struct hb_outcome r = {
 			.result = (enum hb_result)(HB_RESULT_OK + how % 3),
 			.code = how & 64 ? 452 : 250 };
 
 		if (done || (how & 32) != 0)
-			f->txn->rcpt[i].result = r;
+			f->txn->rcpt[i].outcome = r;
 	}
 	report(f, done ? DLV_LINK_DONE : DLV_LINK_CLOSED);
 }
@@ -346,15 +346,15 @@ check_end(const struct fuzz *f)
 	bool required = dlv_attempt_channel(f->a)->require_tls;
 
 	for (size_t i = 0; i < RCPTS; i++) {
-		const struct dlv_outcome *o = dlv_attempt_outcome(f->a, i);
+		const struct hb_outcome *o = dlv_attempt_outcome(f->a, i);
 
-		HB_ASSERT(o->res.result != HB_RESULT_NONE);
-		HB_ASSERT(o->dane != NULL && o->tls != NULL);
-		if (o->res.result == HB_RESULT_OK)
+		HB_ASSERT(o->result != HB_RESULT_NONE);
+		HB_ASSERT(o->tls.n > 0 && o->sts.n > 0);
+		if (o->result == HB_RESULT_OK)
 			HB_ASSERT(f->sent);
-		if (!f->sent && o->res.result == HB_RESULT_FAIL)
-			HB_ASSERT(o->res.status[0] == '5' &&
-			    (o->res.status[2] != '7' || required));
+		if (!f->sent && o->result == HB_RESULT_FAIL)
+			HB_ASSERT(o->status.n > 2 && o->status.p[0] == '5' &&
+			    (o->status.p[2] != '7' || required));
 	}
 }
 

@@ -24,7 +24,7 @@ static void
 expect_nothing_taken(const struct peer *p)
 {
 	for (size_t i = 0; i < p->txn.nrcpt; i++)
-		if (p->txn.rcpt[i].result.result == HB_RESULT_OK)
+		if (p->txn.rcpt[i].outcome.result == HB_RESULT_OK)
 			abort();
 }
 

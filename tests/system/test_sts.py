@@ -656,7 +656,7 @@ def test_policies_of_two_workers(world):
         send(hb, name)
     hb.wait_empty()
     with open(hb.log) as log:
-        pids = set(re.findall(r" delivery\[(\d+)\] .*ev=delivery", log.read()))
+        pids = set(re.findall(r" delivery\[(\d+)\] .*ev=policy", log.read()))
     assert len(pids) == 2
     listed = hb.ctl("sts", "list", json=True)
     assert sorted(p["domain"] for p in listed) == names

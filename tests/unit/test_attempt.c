@@ -28,7 +28,7 @@ struct fake {
 	struct hb_buf opened;
 	struct hb_tls_facts facts;
 	size_t mails;
-	struct dlv_result reply; /* of a host, to all recipients */
+	struct hb_outcome reply; /* of a host, to all recipients */
 	bool requiretls; /* of the last of them */
 	bool done;
 	enum hb_reason down; /* of all hosts */
@@ -60,7 +60,7 @@ static void
 report(struct fake *f, enum dlv_connection_event event, enum hb_reason reason,
     bool in_doubt)
 {
-	struct dlv_result why = { .result = HB_RESULT_DEFER,
+	struct hb_outcome why = { .result = HB_RESULT_DEFER,
 		.reason = reason };
 	struct dlv_connection_report r = { .event = event, .facts = &f->facts,
 		.failure = &why, .in_doubt = in_doubt };
@@ -273,17 +273,16 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 	f->mails++;
 	f->requiretls = txn->requiretls;
 	for (size_t i = 0; i < txn->nrcpt && what != '?'; i++)
-		txn->rcpt[i].result = (struct dlv_result){
+		txn->rcpt[i].outcome = (struct hb_outcome){
 			.result = what == '+' ? HB_RESULT_OK
 				: what == '5' || f->reply.code > 0
 				? HB_RESULT_FAIL : HB_RESULT_DEFER,
-			.code = f->reply.code, .remote = f->reply.remote,
+			.code = f->reply.code,
+			.from_remote = what == 't' ? 1 : f->reply.from_remote,
 			.reason = what == 't' ? HB_REASON_STARTTLS_REFUSED
-					      : HB_REASON_REMOTE_REPLY,
-			.tls_wanted = what == 't' };
+					      : HB_REASON_REMOTE_REPLY };
 	for (size_t i = 0; i < txn->nrcpt && what == 'a'; i++)
-		memcpy(txn->rcpt[i].result.status, f->reply.status,
-		    sizeof(f->reply.status));
+		txn->rcpt[i].outcome.status = f->reply.status;
 	if (what == '?')
 		report(f, DLV_LINK_CLOSED, HB_REASON_CONNECTION_LOST, true);
 	else
@@ -426,8 +425,8 @@ run_row(const struct attempt_row *r)
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
 	assert_int_equal(f.mails, r->mails);
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.result, r->result);
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason, r->reason);
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->result, r->result);
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason, r->reason);
 	assert_int_equal(dlv_attempt_unreachable(f.a), r->unreachable);
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
@@ -445,15 +444,16 @@ test_S_9_memory_keeps_the_reason(void **state)
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .down = HB_REASON_CONNECT_TIMEOUT };
-	const struct dlv_result *res;
+	const struct hb_outcome *res;
 
 	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
 	dlv_attempt_start(f.a);
 	assert_true(f.done);
-	res = &dlv_attempt_outcome(f.a, 0)->res;
-	assert_int_equal(res->reason, HB_REASON_HOST_DOWN);
-	assert_int_equal(res->cause, HB_REASON_CONNECT_TIMEOUT);
+	res = dlv_attempt_outcome(f.a, 0);
+	assert_int_equal(res->reason, HB_REASON_CONNECT_TIMEOUT);
+	assert_int_equal(res->remembered, 1);
+	assert_int_equal(hb_outcome_reason(res), HB_REASON_HOST_DOWN);
 	dlv_attempt_free(&f.a);
 }
 
@@ -488,22 +488,21 @@ test_S_7_a_hop_that_wants_a_login(void **state)
 	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(replies); i++) {
 		size_t k = i / 2;
 		bool given = i % 2 > 0;
-		struct fake f = { .links = "va", .reply = { .remote = true,
-			.code = replies[k].code } };
-		const struct dlv_result *res;
+		struct fake f = { .links = "va", .reply = { .from_remote = 1,
+			.code = replies[k].code,
+			.status = hb_span_str(replies[k].status) } };
+		const struct hb_outcome *res;
 
-		memcpy(f.reply.status, replies[k].status,
-		    strlen(replies[k].status));
 		conf.smarthost.route = given ? route : NULL;
 		f.a = dlv_attempt_new(&order, &world, &f);
 		dlv_attempt_start(f.a);
 		assert_true(f.done);
-		res = &dlv_attempt_outcome(f.a, 0)->res;
+		res = dlv_attempt_outcome(f.a, 0);
 		assert_int_equal(res->result,
 		    given ? replies[k].result : HB_RESULT_FAIL);
 		assert_int_equal(res->reason,
 		    given ? replies[k].reason : HB_REASON_REMOTE_REPLY);
-		assert_string_equal(res->status, replies[k].status);
+		assert_span(res->status, replies[k].status);
 		dlv_attempt_free(&f.a);
 		hb_buf_free(&f.opened);
 	}
@@ -610,7 +609,7 @@ run_channel(const struct channel_row *r)
 	struct fake f = { .links = r->links, .mx = r->mx, .tlsa = r->tlsa,
 		.trust = DLV_TRUST_YES,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
-	const struct dlv_outcome *o;
+	const struct hb_outcome *o;
 
 	print_message("%s\n", r->name);
 	if (r->level != HB_TLS_MAY) {
@@ -623,14 +622,14 @@ run_channel(const struct channel_row *r)
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
 	o = dlv_attempt_outcome(f.a, 0);
-	assert_int_equal(o->res.result, r->result);
-	assert_string_equal(hb_reason_word(o->res.reason),
+	assert_int_equal(o->result, r->result);
+	assert_string_equal(hb_reason_word(o->reason),
 	    hb_reason_word(r->reason));
-	assert_int_equal(o->res.code, r->code);
-	assert_string_equal(o->res.status, r->status);
+	assert_int_equal(o->code, r->code);
+	assert_span(o->status, r->status);
 	assert_int_equal(f.asked, r->asked);
 	assert_int_equal(f.requiretls, f.mails > 0 && (r->flags & RTLS) != 0);
-	assert_string_equal(o->dane, r->dane);
+	assert_string_equal(hb_dane_word(o->dane), r->dane);
 	/* STS-29: a look at the id goes before what is final */
 	assert_int_equal(f.final, (r->flags & RTLS) != 0 &&
 	    r->level == HB_TLS_MAY);
@@ -739,7 +738,7 @@ run_route(const struct route_row *r, struct hb_tls_policies words)
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = r->links, .mx = 'S', .tlsa = r->tlsa,
 		.trust = r->trust };
-	const struct dlv_outcome *o;
+	const struct hb_outcome *o;
 
 	print_message("%s\n", r->name);
 	f.a = dlv_attempt_new(&order, &world, &f);
@@ -748,10 +747,10 @@ run_route(const struct route_row *r, struct hb_tls_policies words)
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
 	o = dlv_attempt_outcome(f.a, 0);
-	assert_string_equal(hb_reason_word(o->res.reason),
+	assert_string_equal(hb_reason_word(o->reason),
 	    hb_reason_word(r->reason));
-	assert_int_equal(o->res.result, r->result);
-	assert_string_equal(o->dane, r->dane);
+	assert_int_equal(o->result, r->result);
+	assert_string_equal(hb_dane_word(o->dane), r->dane);
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
 }
@@ -836,7 +835,7 @@ run_memory(const struct memory_row *r)
 		.trust = r->trust,
 		.seen = r->best == HB_RANK_COUNT ? NULL : &seen };
 	uint64_t before = hb_stats[HB_STAT_DOWNGRADE];
-	const struct dlv_outcome *o;
+	const struct hb_outcome *o;
 
 	print_message("%s\n", r->name);
 	f.a = dlv_attempt_new(&order, &world, &f);
@@ -846,9 +845,9 @@ run_memory(const struct memory_row *r)
 	assert_span(hb_buf_span(&f.opened), r->opened);
 	assert_span(hb_buf_span(&f.noted), r->noted);
 	o = dlv_attempt_outcome(f.a, 0);
-	assert_string_equal(hb_reason_word(o->res.reason),
+	assert_string_equal(hb_reason_word(o->reason),
 	    hb_reason_word(r->reason));
-	assert_int_equal(o->res.result, r->result);
+	assert_int_equal(o->result, r->result);
 	assert_int_equal(hb_stats[HB_STAT_DOWNGRADE] - before, r->fell);
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
@@ -879,7 +878,7 @@ policy_is_not_waited_for_without_hosts(void **state)
 	f.a = dlv_attempt_new(&order, &world, &f);
 	dlv_attempt_start(f.a);
 	assert_true(f.done);
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
 	    HB_REASON_DNS_TEMP);
 	dlv_attempt_free(&f.a);
 	f.done = false;
@@ -934,14 +933,14 @@ what_dns_denies_and_a_policy_says(void **state)
 		struct fake f = { .links = "", .mx = denied[i].mx,
 			.trust = denied[i].trust,
 			.policy = denied[i].policy ? &policy : NULL };
-		const struct dlv_outcome *o;
+		const struct hb_outcome *o;
 
 		f.a = dlv_attempt_new(&order, &world, &f);
 		dlv_attempt_start(f.a);
 		assert_true(f.done);
 		o = dlv_attempt_outcome(f.a, 0);
-		assert_int_equal(o->res.result, denied[i].result);
-		assert_string_equal(hb_reason_word(o->res.reason),
+		assert_int_equal(o->result, denied[i].result);
+		assert_string_equal(hb_reason_word(o->reason),
 		    hb_reason_word(denied[i].reason));
 		dlv_attempt_free(&f.a);
 	}
@@ -965,9 +964,9 @@ facts_of_a_dead_connection(void **state)
 	dlv_attempt_start(f.a);
 	assert_true(f.done);
 	assert_span(hb_buf_span(&f.opened), "11");
-	assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+	assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
 	    HB_REASON_CONNECT_REFUSED);
-	assert_string_equal(dlv_attempt_outcome(f.a, 0)->tls, "none");
+	assert_span(dlv_attempt_outcome(f.a, 0)->tls, "none");
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
 }
@@ -1014,7 +1013,7 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 		now_ms = 1000;
 		assert_true(f.done);
 		assert_int_equal(f.mails, 0);
-		assert_int_equal(dlv_attempt_outcome(f.a, 0)->res.reason,
+		assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
 		    HB_REASON_NO_STARTTLS);
 		dlv_attempt_free(&f.a);
 		hb_buf_free(&f.opened);

@@ -436,7 +436,7 @@ check_results(const struct play *p, const struct script *s)
 	};
 
 	for (size_t i = 0; s->results[i] != '\0'; i++)
-		assert_int_equal(letters[p->rcpt[i].result.result],
+		assert_int_equal(letters[p->rcpt[i].outcome.result],
 		    s->results[i]);
 }
 
@@ -546,16 +546,16 @@ test_F_21_F_4_words_are_kept(void **state)
 	(void)state;
 	begin_script(&p, &many);
 	play_script(&p, &many);
-	assert_int_equal(p.rcpt[1].result.code, 552);
-	assert_string_equal(p.rcpt[1].result.status, "5.5.3");
-	assert_true(p.rcpt[1].result.surplus);
+	assert_int_equal(p.rcpt[1].outcome.code, 552);
+	assert_span(p.rcpt[1].outcome.status, "5.5.3");
+	assert_true(p.rcpt[1].surplus);
 	end_script(&p);
 	p = (struct play){ .seen = DLV_ACT_NONE };
 	begin_script(&p, &first);
 	play_script(&p, &first);
-	assert_int_equal(p.rcpt[0].result.code, 530);
-	assert_int_equal(p.rcpt[0].result.reason, HB_REASON_STARTTLS_REFUSED);
-	assert_true(p.rcpt[0].result.tls_wanted);
+	assert_int_equal(p.rcpt[0].outcome.code, 530);
+	assert_int_equal(p.rcpt[0].outcome.reason, HB_REASON_STARTTLS_REFUSED);
+	assert_true(dlv_wants_tls(&p.rcpt[0].outcome));
 	end_script(&p);
 }
 

@@ -6,15 +6,18 @@
 
 static unsigned char filler[HB_MAX_IPC_FRAME];
 
-/* Fills each field with a value of its own within its bounds. */
+/* Fills each field with a value within its bounds, bytes with those of TEXT
+ * (5 of them). */
 static void
-fill(const struct hb_record *t, unsigned char *msg)
+fill_from(const struct hb_record *t, const unsigned char *text,
+    unsigned char *msg)
 {
 	for (size_t i = 0; i < t->nfields; i++) {
 		const struct hb_field *f = &t->fields[i];
 		uint64_t v = f->max > 0 && f->max < 7 ? f->max : 7;
 		uint32_t v32 = (uint32_t)v;
-		struct hb_span s = hb_span(filler, f->max < 5 ? f->max : 5);
+		struct hb_span s = hb_span(text,
+		    f->max > 0 && f->max < 5 ? f->max : 5);
 
 		if (f->type == HB_F_BYTES)
 			memcpy(msg + f->offset, &s, sizeof(s));
@@ -23,6 +26,12 @@ fill(const struct hb_record *t, unsigned char *msg)
 		else
 			memcpy(msg + f->offset, &v, sizeof(v));
 	}
+}
+
+static void
+fill(const struct hb_record *t, unsigned char *msg)
+{
+	fill_from(t, filler, msg);
 }
 
 static void
@@ -42,6 +51,57 @@ assert_same(const struct hb_record *t, const unsigned char *a,
 		memcpy(&y, b + f->offset, sizeof(y));
 		assert_true(hb_span_eq(x, y));
 	}
+}
+
+/* All that IN holds, and nothing that ends with it. */
+static void
+assert_copied(const struct hb_record *t)
+{
+	unsigned char *in = calloc(1, t->size), *text = calloc(1, 5),
+		      *out = malloc(t->size), *want = calloc(1, t->size);
+	struct hb_arena *a = hb_arena_new();
+
+	fill(t, want);
+	fill_from(t, text, in);
+	hb_record_copy(a, t, in, out);
+	memset(text, 'x', 5);
+	memset(in, 'x', t->size);
+	free(text);
+	free(in);
+	assert_same(t, want, out);
+	hb_record_copy(a, t, out, out); /* in its place */
+	assert_same(t, want, out);
+	hb_arena_free(&a);
+	free(out);
+	free(want);
+}
+
+static void
+every_field_of_a_record_is_copied(void **state)
+{
+	(void)state;
+	assert_copied(&hb_env_record);
+	assert_copied(&hb_rcpt_record);
+	assert_copied(&hb_outcome_record);
+	for (unsigned t = 0; t < HB_IPC_COUNT; t++)
+		assert_copied(&hb_ipc_info(t)->record);
+}
+
+/* An empty field keeps no pointer either. */
+static void
+a_copy_of_nothing_points_nowhere(void **state)
+{
+	struct hb_rcpt in = { .address = HB_SPAN("a@b"),
+		.owner = hb_span("", 0) };
+	struct hb_arena *a = hb_arena_new();
+	struct hb_rcpt out;
+
+	(void)state;
+	hb_record_copy(a, &hb_rcpt_record, &in, &out);
+	assert_true(hb_span_eq(out.address, in.address));
+	assert_ptr_not_equal(out.address.p, in.address.p);
+	assert_null(out.owner.p);
+	hb_arena_free(&a);
 }
 
 static void
@@ -236,6 +296,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_field_of_a_record_is_copied),
+		cmocka_unit_test(a_copy_of_nothing_points_nowhere),
 		cmocka_unit_test(every_message_round_trips),
 		cmocka_unit_test(every_tag_is_unique),
 		cmocka_unit_test(every_message_has_an_allowed_pair),

@@ -367,8 +367,8 @@ send_damaged(const struct dlv_body *body, struct hb_buf *heard)
 		hear(&w, heard);
 	}
 	assert_true(w.over);
-	assert_int_equal(rcpt.result.result, HB_RESULT_DEFER);
-	assert_int_equal(rcpt.result.reason, HB_REASON_BODY_DAMAGED);
+	assert_int_equal(rcpt.outcome.result, HB_RESULT_DEFER);
+	assert_int_equal(rcpt.outcome.reason, HB_REASON_BODY_DAMAGED);
 	hear(&w, heard);
 	close(w.peer);
 	dlv_pool_free(&pool);

@@ -18,6 +18,7 @@
 
 #include "common/base/hash.h"
 #include "common/io/trouble.h"
+#include "common/proto/dane.h"
 #include "common/proto/maildrop.h"
 #include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
@@ -379,6 +380,11 @@ send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
 					: HB_REASON_REMOTE_REPLY,
 		.text = HB_SPAN("said the remote server"),
 		.mx = HB_SPAN("mx.example"),
+		.addr = HB_SPAN("192.0.2.1"),
+		.tls = HB_SPAN("TLSv1.3/dane"),
+		.sts = HB_SPAN("enforce"),
+		.policy_id = HB_SPAN("20261201"),
+		.dane = HB_DANE_USABLE,
 		.from_remote = 1,
 	};
 	struct hb_buf rec = HB_BUF_INIT(0);
@@ -642,6 +648,9 @@ read_conf(const char *more)
 	hb_buf_free(&report.text);
 }
 
+/* What the log says of deliveries, from the last log_begin on. */
+static struct hb_buf logged;
+
 static void
 start(const char *more)
 {
@@ -693,7 +702,42 @@ teardown(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(w.jobs); i++)
 		hb_buf_free(&w.jobs[i].body);
 	hb_buf_free(&w.said);
+	hb_buf_free(&logged);
+	hb_log_set_level(HB_LOG_ERROR);
 	return nftw(dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+take_record(void *ctx, enum hb_level level, struct hb_span record)
+{
+	(void)ctx;
+	(void)level;
+	if (memmem(record.p, record.n, " ev=delivery ", 13) != NULL)
+		hb_buf_add(&logged, record);
+}
+
+static void
+log_begin(void)
+{
+	hb_buf_free(&logged);
+	logged = HB_BUF_INIT(0);
+	hb_log_set_sink(take_record, NULL);
+	hb_log_set_level(HB_LOG_INFO);
+}
+
+/* How many of them hold WORD. */
+static unsigned
+log_count(const char *word)
+{
+	struct hb_span rest = hb_buf_span(&logged);
+	unsigned n = 0;
+
+	while (rest.n > 0) {
+		struct hb_span line = hb_span_cut(&rest, '\n');
+
+		n += memmem(line.p, line.n, word, strlen(word)) != NULL;
+	}
+	return n;
 }
 
 /* Sending a message. */
@@ -1021,9 +1065,14 @@ lifetime_ends_with_a_final_attempt_and_a_dsn(void **state)
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
 	run_until(job_is_over);
+	log_begin();
 	advance(5 * 24 * 3600 * (int64_t)1000);
 	assert_true(wait_job(2)->final);
 	j = wait_job(3);
+	/* the last attempt ended in this, and in nothing before */
+	assert_int_equal(log_count(" rcpt=b@x.example "), 1);
+	assert_int_equal(log_count(" result=fail "), 1);
+	assert_int_equal(log_count(" reason=remote-reply expired=yes "), 1);
 	assert_string_equal(j->rcpts[0], "a@here.example");
 	hb_buf_add(&j->body, hb_span("", 1));
 	assert_non_null(strstr((char *)j->body.p, "Status: 5.4.7"));
@@ -1137,6 +1186,7 @@ kept_results_count_after_a_restart(void **state)
 
 	(void)state;
 	w.mute = true;
+	log_begin();
 	send_mail("a@here.example", "b@x.example");
 	j = wait_job(1);
 	queue_down();
@@ -1145,6 +1195,8 @@ kept_results_count_after_a_restart(void **state)
 	claims_end();
 	run_until(queue_is_empty);
 	run_for(10);
+	assert_int_equal(log_count(""), 1);
+	assert_int_equal(log_count(" rcpt=b@x.example "), 1);
 	assert_int_equal(w.njobs, 1);
 	assert_int_equal(w.acks, 1);
 }
@@ -2089,6 +2141,111 @@ test_S_23_drops_share_a_flush(void **state)
 	hb_buf_free(&b);
 }
 
+/* The log has one line for a result, once no crash can undo it; trace has the
+ * same. */
+static void
+a_result_is_told_once_when_it_is_durable(void **state)
+{
+	static const char *const pairs[] = { " rcpt=b@x.example ",
+		" mx=mx.example ", " addr=192.0.2.1 ", " result=ok ",
+		" code=250 ", " status=2.0.0 ", " tls=TLSv1.3/dane ",
+		" sts=enforce ", " dane=secure-usable ", " reason=remote-reply ",
+		" policy_id=20261201 ", " delay_ms=" };
+	struct seen_job *j;
+	const char *seen;
+	char id[17];
+
+	(void)state;
+	w.mute = true;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
+	j = wait_job(1);
+	log_begin();
+	pthread_mutex_lock(&disk);
+	finish_job(j->peer, j);
+	run_for(30);
+	assert_int_equal(log_count(""), 0);
+	ask(HB_CTL_TRACE, id);
+	assert_null(strstr(said(), "event=attempt"));
+	pthread_mutex_unlock(&disk);
+	run_until(queue_is_empty);
+	run_for(20);
+	assert_int_equal(log_count(""), 1);
+	for (size_t i = 0; i < HB_ARRAY_LEN(pairs); i++)
+		assert_int_equal(log_count(pairs[i]), 1);
+	ask(HB_CTL_TRACE, id);
+	seen = strstr(said(), "event=attempt");
+	assert_non_null(seen);
+	assert_non_null(strstr(seen, "dane=secure-usable"));
+	assert_non_null(strstr(seen, "event=finished"));
+}
+
+/* Each line says what happened; nothing of what did not. */
+static void
+a_line_says_what_there_is_to_say(void **state)
+{
+	static const struct {
+		struct hb_outcome o;
+		const char *has, *lacks;
+	} rows[] = {
+		{ { .result = HB_RESULT_OK, .text = HB_SPAN("kept") },
+		    " text=kept", " dane=" },
+		{ { .result = HB_RESULT_OK }, " tls=none sts=none ", " addr=" },
+		{ { .result = HB_RESULT_OK, .tls = HB_SPAN("none"),
+		      .text = HB_SPAN("ok"), .from_remote = 1 },
+		    " addr=\"\" ", " text=" },
+		{ { .result = HB_RESULT_DEFER, .tls = HB_SPAN("none"),
+		      .text = HB_SPAN("no") }, " text=no", " expired=" },
+		{ { .result = HB_RESULT_DEFER, .remembered = 1,
+		      .reason = HB_REASON_CONNECT_REFUSED },
+		    " reason=host-down ", " connect-refused" },
+		{ { .result = HB_RESULT_FAIL, .expired = 1,
+		      .reason = HB_REASON_CONNECT_REFUSED },
+		    " reason=connect-refused expired=yes ", " host-down" },
+	};
+	static const struct hb_rcpt rcpt = { .address = HB_SPAN("b@x.example") };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		log_begin();
+		q_tell_outcome(env.ctx, 1, 7, &rcpt, &rows[i].o);
+		assert_int_equal(log_count(rows[i].has), 1);
+		assert_int_equal(log_count(rows[i].lacks), 0);
+		assert_int_equal(log_count(" delay_ms=7"), 1);
+	}
+}
+
+/* Mail that the operator removes or returns while it is being sent: what came
+ * of the attempt is known to nobody but the log. */
+static void
+what_was_removed_under_way_is_told_too(void **state)
+{
+	struct seen_job *j;
+	char id[17];
+
+	(void)state;
+	w.mute = true;
+	log_begin();
+	hb_msgid_format(send_mail("a@here.example", "b@x.example c@x.example"),
+	    id);
+	j = wait_job(1);
+	ask(HB_CTL_REMOVE, id);
+	(void)said();
+	assert_int_equal(log_count(""), 0);
+	finish_job(j->peer, j);
+	run_for(20);
+	assert_int_equal(log_count(" result=ok "), 2);
+	assert_int_equal(log_count(" rcpt=c@x.example "), 1);
+	hb_msgid_format(send_mail("", "d@x.example"), id);
+	j = wait_job(2);
+	ask(HB_CTL_BOUNCE, id);
+	(void)said();
+	finish_job(j->peer, j);
+	run_for(20);
+	assert_int_equal(log_count(" rcpt=d@x.example "), 2);
+	assert_int_equal(log_count(" reason=bounced "), 1);
+	assert_int_equal(log_count(" result=ok "), 3);
+}
+
 #define TAGS (HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)
 
 /* What smtpd may say with BEGIN, and what with COMMIT; the parameter goes
@@ -2420,6 +2577,9 @@ main(void)
 		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_S_23_drops_share_a_flush),
+		T(a_result_is_told_once_when_it_is_durable),
+		T(a_line_says_what_there_is_to_say),
+		T(what_was_removed_under_way_is_told_too),
 		T(test_RTLS_02_07_tags_of_a_message),
 		T(test_RTLS_02_07_tags_of_a_dropped_message),
 		T(test_RTLS_02_tags_outlive_a_restart),

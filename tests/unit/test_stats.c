@@ -63,21 +63,6 @@ a_delivery_counts_by_its_channel(void **state)
 }
 
 static void
-an_action_on_a_policy_counts(void **state)
-{
-	(void)state;
-	memset(hb_stats, 0, sizeof(hb_stats));
-	hb_stat_policy("kept");
-	hb_stat_policy("expired");
-	hb_stat_policy("smtp");
-	hb_stat_policy("");
-	assert_int_equal(hb_stats[HB_STAT_POLICY_KEPT], 1);
-	assert_int_equal(hb_stats[HB_STAT_POLICY_EXPIRED], 1);
-	assert_int_equal(hb_stat_sum(HB_STAT_POLICY_FETCHED), 2);
-	assert_int_equal(hb_stat_sum(HB_STAT_ACCEPTED_SMTP), 0);
-}
-
-static void
 a_refused_host_counts_by_its_reason(void **state)
 {
 	struct hb_stat_info info;
@@ -98,7 +83,6 @@ main(void)
 		cmocka_unit_test(rows_of_a_family_agree),
 		cmocka_unit_test(no_two_have_one_key),
 		cmocka_unit_test(a_delivery_counts_by_its_channel),
-		cmocka_unit_test(an_action_on_a_policy_counts),
 		cmocka_unit_test(a_refused_host_counts_by_its_reason),
 	};
 
