@@ -150,12 +150,18 @@ decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 	return 0;
 }
 
+/* Looks from *AT on, and then from the start: most records have their fields
+ * in the order of the table. */
 static const struct hb_field *
-find_field(const struct hb_record *type, uint8_t tag)
+find_field(const struct hb_record *type, uint8_t tag, size_t *at)
 {
-	for (size_t i = 0; i < type->nfields; i++)
-		if (type->fields[i].tag == tag)
-			return &type->fields[i];
+	for (size_t n = 0; n < type->nfields; n++) {
+		const struct hb_field *f = &type->fields[*at];
+
+		*at = *at + 1 < type->nfields ? *at + 1 : 0;
+		if (f->tag == tag)
+			return f;
+	}
 	return NULL;
 }
 
@@ -163,6 +169,7 @@ int
 hb_tlv_decode(const struct hb_record *type, struct hb_span in, void *rec)
 {
 	uint64_t seen[4] = { 0 };
+	size_t at = 0;
 
 	memset(rec, 0, type->size);
 	while (in.n > 0) {
@@ -176,7 +183,7 @@ hb_tlv_decode(const struct hb_record *type, struct hb_span in, void *rec)
 		if (tag == 0 || (seen[tag / 64] >> (tag % 64) & 1) != 0)
 			return HB_E_SYNTAX;
 		seen[tag / 64] |= UINT64_C(1) << (tag % 64);
-		f = find_field(type, tag);
+		f = find_field(type, tag, &at);
 		if (f != NULL) {
 			r = decode_value(f, hb_span_head(in, len), rec);
 			if (r < 0)

@@ -183,19 +183,6 @@ load_rcpt(struct load *l, struct hb_span in)
 		   : 0;
 }
 
-/* A recipient added later: its spans are moved into the arena. */
-static int
-load_added(struct load *l, const struct hb_rcpt *rcpt)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-	int r = hb_tlv_encode(&hb_rcpt_record, rcpt, &bytes);
-
-	if (r == 0)
-		r = load_rcpt(l, hb_buf_span(&bytes));
-	hb_buf_free(&bytes);
-	return r;
-}
-
 /* Where a recipient that is done has its copy. */
 static void
 load_place(struct load *l, const struct q_change *c)
@@ -217,7 +204,7 @@ load_changes(struct load *l, struct q_list list)
 	while ((r = q_list_next(&list, &item)) > 0) {
 		if (q_change_decode(item, &c, &store) < 0)
 			return HB_E_CORRUPT;
-		if (c.kind == Q_CHANGE_RCPT && load_added(l, c.rcpt) < 0)
+		if (c.kind == Q_CHANGE_RCPT && load_rcpt(l, store.coded) < 0)
 			return HB_E_CORRUPT;
 		if (c.kind == Q_CHANGE_DONE)
 			load_place(l, &c);

@@ -368,6 +368,7 @@ q_change_decode(struct hb_span in, struct q_change *c,
 		.attempts = flat.attempts, .flags = flat.flags,
 		.next_ms = flat.next_ms, .route = flat.route,
 		.stamp = { flat.at_ms, flat.off_ms, flat.ahead_ms } };
+	store->coded = flat.rcpt;
 	if (c->kind == Q_CHANGE_RCPT)
 		c->rcpt = &store->rcpt;
 	if (c->kind == Q_CHANGE_TRIED || c->kind == Q_CHANGE_DONE)

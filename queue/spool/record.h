@@ -123,6 +123,7 @@ int q_change_encode(const struct q_change *c, struct hb_buf *out) HB_MUSTCHECK;
 /* RCPT and OUTCOME give the storage for what *c points to. */
 struct q_change_store {
 	struct hb_rcpt rcpt;
+	struct hb_span coded; /* the same as bytes, within the change's */
 	struct hb_outcome outcome;
 };
 int q_change_decode(struct hb_span in, struct q_change *c,

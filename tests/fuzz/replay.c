@@ -62,8 +62,10 @@ run_dir(const char *dir)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, e->d_name);
-		if (run_file(path) < 0)
+		if (run_file(path) < 0) {
+			n = -1;
 			break;
+		}
 		n++;
 	}
 	closedir(d);

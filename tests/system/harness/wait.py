@@ -169,6 +169,26 @@ def starved(pid):
     return total / 1e9
 
 
+YARD_MS = 2      # what that is on a quiet machine
+
+
+def _yard_ms():
+    """The time of the processor that a piece of work in memory takes."""
+    began = time.thread_time()
+    block = bytearray(8 << 20)
+    for i in range(0, len(block), 256):
+        block[i] = 1
+    return (time.thread_time() - began) * 1000
+
+
+def slowness():
+    """How many times longer work takes the processor than on a machine that
+    nobody else uses, 1 at least: two that share a core, or a host that lends
+    its processors to others, get less done in the same processor time."""
+    times = sorted(_yard_ms() for _ in range(25))
+    return max(1, times[len(times) * 3 // 4] / YARD_MS)
+
+
 class Watch:
     """A stop-watch for what a server promises to do in a time, from now on.
     What others took from it and from us on a busy machine does not count; for
