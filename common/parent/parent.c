@@ -393,6 +393,8 @@ log_end(const struct pd_proc *pr)
 	    hb_kv_int(HB_K_PID, pr->pid),
 	    hb_kv_if(WIFSIGNALED(status),
 		hb_kv_int(HB_K_SIGNAL, WTERMSIG(status))),
+	    hb_kv_if(WIFSIGNALED(status),
+		hb_kv_str(HB_K_CORE, WCOREDUMP(status) ? "yes" : "no")),
 	    hb_kv_if(WIFEXITED(status),
 		hb_kv_int(HB_K_EXIT, WEXITSTATUS(status))));
 }

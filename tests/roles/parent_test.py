@@ -166,6 +166,15 @@ def check_restarts(p):
                           and "state=up" in r]) >= 3)
 
 
+def check_crash(p):
+    """The record of a crash says whether there is a core to look at."""
+    old = p.role_pids("router")[0]
+    os.kill(old, signal.SIGSEGV)
+    wait_for(lambda: p.role_pids("router")[0] != old)
+    # the sandbox allows none
+    assert has_record(p, f"state=died instance=0 pid={old} signal=11 core=no")
+
+
 def check_backoff(p):
     """A role that dies again and again is started less and less often."""
     begin = len(p.records())
@@ -295,6 +304,7 @@ def main():
         check_start(p)
         check_restarts(p)
         check_second_start(p)
+        check_crash(p)
         check_backoff(p)
         check_reload(p)
         check_refused_reload(p)
