@@ -13,12 +13,11 @@
 
 #include "common/base/err.h"
 #include "common/base/table.h"
-#include "common/io/ctlreply.h"
 #include "common/io/logsink.h"
+#include "common/io/rolectl.h"
 #include "common/io/sandbox.h"
 #include "common/proto/here.h"
 #include "common/io/trouble.h"
-#include "common/proto/stats.h"
 
 enum {
 	PARENT_FD = 3,
@@ -57,8 +56,6 @@ struct role_priv {
 	size_t nfiles;
 	struct held *held;
 	size_t nheld;
-	int64_t started_ms; /* hb_boot_ms */
-	int statm; /* /proc/self/statm, opened before the sandbox */
 };
 
 static struct role_priv *
@@ -539,94 +536,11 @@ on_parent_close(void *ctx, struct hb_peer *p, const char *why)
 	leave(EX_UNAVAILABLE);
 }
 
-/* questions of control */
-
-static int64_t
-memory_kb(const struct role_priv *priv)
-{
-	char buf[128];
-	ssize_t n = pread(priv->statm, buf, sizeof(buf), 0);
-	struct hb_span s = hb_span(buf, n > 0 ? (size_t)n : 0);
-	uint64_t pages;
-
-	(void)hb_span_word(&s);
-	if (hb_span_u64(hb_span_word(&s), UINT32_MAX, &pages) != 0)
-		return 0;
-	return (int64_t)pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static void
-answer_status(struct hb_role_env *env, struct hb_peer *p,
-    const struct ipc_ctl *q)
-{
-	struct role_priv *priv = priv_of(env);
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-
-	hb_ctl_object(&c, NULL);
-	hb_ctl_text(&c, "role", hb_role_name(env->role));
-	hb_ctl_int(&c, "pid", getpid());
-	hb_ctl_int(&c, "instance", env->instance);
-	hb_ctl_int(&c, "uptime_s", (hb_boot_ms() - priv->started_ms) / 1000);
-	hb_ctl_int(&c, "rss_kb", memory_kb(priv));
-	hb_ctl_int(&c, "longest_turn_ms", hb_loop_longest_ms());
-	hb_ctl_int(&c, "log_dropped", (int64_t)hb_logsink_dropped());
-	if (priv->spec->on_ctl != NULL)
-		priv->spec->on_ctl(env, p, q);
-	hb_ctl_close(&c);
-	hb_ctl_end(&c, 0, NULL);
-}
-
-/* What is not zero, under "family/value"; control adds up all roles'. */
-static void
-answer_stats(struct hb_peer *p, const struct ipc_ctl *q)
-{
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-	char key[64];
-
-	hb_ctl_object(&c, NULL);
-	for (unsigned i = 0; i < HB_STAT_COUNT; i++) {
-		if (hb_stats[i] == 0)
-			continue;
-		hb_stat_key((enum hb_stat)i, key);
-		hb_ctl_int(&c, key, (int64_t)hb_stats[i]);
-	}
-	hb_ctl_close(&c);
-	hb_ctl_end(&c, 0, NULL);
-}
-
-static void
-answer_level(struct hb_peer *p, const struct ipc_ctl *q)
-{
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-	enum hb_level level;
-
-	if (hb_level_parse(q->arg, &level) != 0) {
-		hb_ctl_end(&c, 1, "the level is error, warn, info or debug");
-		return;
-	}
-	hb_log_set_level(level);
-	hb_ctl_end(&c, 0, NULL);
-}
-
 static void
 on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct hb_role_env *env = ctx;
-	const struct hb_role_spec *spec = priv_of(env)->spec;
-	const struct ipc_ctl *q = msg;
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-
 	(void)fd;
-	if (q->verb == HB_CTL_STATUS)
-		answer_status(env, p, q);
-	else if (q->verb == HB_CTL_STATS)
-		answer_stats(p, q);
-	else if (q->verb == HB_CTL_LOG_LEVEL)
-		answer_level(p, q);
-	else if (spec->on_ctl != NULL)
-		spec->on_ctl(env, p, q);
-	else
-		hb_ctl_end(&c, 1, "not a question for this role");
+	hb_rolectl_answer(ctx, priv_of(ctx)->spec, p, msg);
 }
 
 /* the whole main() */
@@ -722,8 +636,7 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 	hb_log_set_role(hb_role_name(env->role), getpid());
 	hb_logsink_start(env->loop, log_lost, env);
 	priv->text = HB_BUF_INIT(TEXT_MAX);
-	priv->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	priv->started_ms = hb_boot_ms();
+	hb_rolectl_start();
 	fill_handlers(priv);
 	priv->parent_ops = (struct hb_peer_ops){ .on = priv->on,
 		.on_close = on_parent_close };
