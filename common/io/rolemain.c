@@ -23,17 +23,9 @@ enum {
 	PARENT_FD = 3,
 	LOCK_FD = 4,	 /* queue alone: the lock of the spool */
 	PEERS_MAX = 512, /* channels to other roles */
-	HELD_MAX = 1024,
 	FILES_MAX = 256,
 	TEXT_MAX = 16 * 1024 * 1024,
 	FLUSH_MS = 1000
-};
-
-/* Frames about the configuration that is still arriving wait for its end. */
-struct held {
-	enum hb_ipc_type type;
-	union hb_ipc_any msg; /* of types without byte fields */
-	int fd;
 };
 
 struct role_file {
@@ -54,8 +46,6 @@ struct role_priv {
 	struct hb_buf text;
 	struct role_file files[FILES_MAX];
 	size_t nfiles;
-	struct held *held;
-	size_t nheld;
 };
 
 static struct role_priv *
@@ -197,117 +187,32 @@ add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 /* frames of the parent */
 
 static void
-act(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
-{
-	struct role_priv *priv = priv_of(env);
-
-	if (h->type == HB_IPC_PEER)
-		add_peer(env, (enum hb_role)h->msg.peer.role,
-		    h->msg.peer.instance, h->fd);
-	else
-		priv->spec->on[h->type](env, p, &h->msg, h->fd);
-}
-
-/* Acts on a frame now, or when the configuration that it goes with is in
- * use. */
-static void
-act_or_hold(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
-{
-	struct role_priv *priv = priv_of(env);
-
-	if (!priv->gathering && priv->running) {
-		act(env, p, h);
-		return;
-	}
-	if (priv->nheld == HELD_MAX) {
-		hb_peer_violation(p, "too many frames before CONF_END");
-		return;
-	}
-	if (priv->held == NULL)
-		priv->held = hb_calloc(HELD_MAX, sizeof(*priv->held));
-	priv->held[priv->nheld++] = *h;
-}
-
-/* USED: whether the configuration is in use; if not, its listeners, which
- * are known by their place in it, are nothing to us: we keep those we have. */
-static void
-act_on_held(struct hb_role_env *env, bool used)
-{
-	struct role_priv *priv = priv_of(env);
-	struct held *held = priv->held;
-	size_t n = priv->nheld;
-
-	priv->held = NULL;
-	priv->nheld = 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct held *h = &held[i];
-
-		if (used || (h->type != HB_IPC_LISTEN &&
-			h->type != HB_IPC_LISTEN_STOP))
-			act(env, env->parent, h);
-		else if (h->fd >= 0)
-			close(h->fd);
-	}
-	free(held);
-}
-
-static void
 on_peer_frame(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct held h = { .type = HB_IPC_PEER, .fd = fd };
+	struct hb_role_env *env = ctx;
+	const struct ipc_peer *m = msg;
 
-	h.msg.peer = *(const struct ipc_peer *)msg;
-	if (fd < 0 ||
-	    !hb_role_may_talk(((struct hb_role_env *)ctx)->role,
-		(enum hb_role)h.msg.peer.role))
+	if (fd < 0 || !priv_of(env)->running ||
+	    !hb_role_may_talk(env->role, (enum hb_role)m->role))
 		hb_peer_violation(p, "PEER without sense");
 	else
-		act_or_hold(ctx, p, &h);
+		add_peer(env, (enum hb_role)m->role, m->instance, fd);
 }
 
+/* A listener is known by its place in a configuration: one of a configuration
+ * that the role could not use is dropped. */
 static void
 on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct held h = { .type = HB_IPC_LISTEN, .fd = fd };
+	const struct hb_role_env *env = ctx;
+	const struct ipc_listen *m = msg;
 
-	h.msg.listen = *(const struct ipc_listen *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_LISTEN_STOP, .fd = fd };
-
-	h.msg.listen_stop = *(const struct ipc_listen_stop *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_COUNTERS, .fd = fd };
-
-	h.msg.counters = *(const struct ipc_counters *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_PAUSE, .fd = fd };
-
-	h.msg.pause = *(const struct ipc_pause *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_logread(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_LOGREAD, .fd = fd };
-
-	(void)msg;
-	act_or_hold(ctx, p, &h);
+	if (fd < 0)
+		hb_peer_violation(p, "LISTEN without descriptor");
+	else if (m->generation != env->generation)
+		close(fd);
+	else
+		priv_of(env)->spec->on[HB_IPC_LISTEN](ctx, p, msg, fd);
 }
 
 static void
@@ -514,7 +419,9 @@ on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	env->instance = m->instance;
 	env->build_ms = (int64_t)m->build_time * 1000;
 	r = first ? start(env, &err) : reload(env, &err);
-	if (r != 0 && err.n == 0)
+	if (r == 0)
+		env->generation = m->generation;
+	else if (err.n == 0)
 		hb_buf_adds(&err, hb_strerror(r));
 	priv->gathering = false;
 	forget_files(priv);
@@ -524,7 +431,6 @@ on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_flush(env->parent, FLUSH_MS);
 		leave(EX_CONFIG);
 	}
-	act_on_held(env, r == 0);
 }
 
 static void
@@ -561,23 +467,12 @@ fill_handlers(struct role_priv *priv)
 		{ HB_IPC_STOP, on_stop },
 		{ HB_IPC_PING, on_ping },
 	};
-	static const struct {
-		enum hb_ipc_type type;
-		hb_peer_handler on;
-	} held[] = {
-		{ HB_IPC_LISTEN, on_listen },
-		{ HB_IPC_LISTEN_STOP, on_listen_stop },
-		{ HB_IPC_COUNTERS, on_counters },
-		{ HB_IPC_LOGREAD, on_logread },
-		{ HB_IPC_PAUSE, on_pause },
-	};
 
 	memcpy(priv->on, priv->spec->on, sizeof(priv->on));
 	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++)
 		priv->on[own[i].type] = own[i].on;
-	for (size_t i = 0; i < HB_ARRAY_LEN(held); i++)
-		if (priv->spec->on[held[i].type] != NULL)
-			priv->on[held[i].type] = held[i].on;
+	if (priv->spec->on[HB_IPC_LISTEN] != NULL)
+		priv->on[HB_IPC_LISTEN] = on_listen;
 	if (priv->spec->role != HB_ROLE_CONTROL)
 		priv->on[HB_IPC_CTL] = on_ctl;
 }

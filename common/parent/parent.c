@@ -112,9 +112,9 @@ static void
 send_descriptors(struct pd_proc *pr)
 {
 	struct pd_parent *pd = pr->pd;
-	struct ipc_listen control = { .index = 0 };
+	struct ipc_listen control = { .generation = pd->generation };
 
-	pd_send_log(pr);
+	pd_send_logread(pr);
 	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
 		send_counters(pr);
 	if (hb_role_gets(pr->role, HB_GETS_CONTROL))
@@ -363,9 +363,11 @@ start_proc(struct pd_proc *pr)
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");
 	pr->ahead_ms = 0;
 	pd_send_clock(pr);
+	pd_send_log(pr);
+	pd_send_conf(pr);
 	pd_send_pause(pr);
 	send_descriptors(pr);
-	pd_send_conf(pr);
+	pd_send_listeners(pr);
 }
 
 /* At once after a steady life, then slower and slower. */

@@ -148,8 +148,13 @@ void pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg,
     int fd);
 void pd_send_conf(struct pd_proc *pr);
 void pd_send_log(struct pd_proc *pr);
-/* In place of those it has. */
+/* For trace: nothing for others than control. */
+void pd_send_logread(struct pd_proc *pr);
+/* Behind the configuration that they stand in; nothing for others than smtpd,
+ * and before all roles are ready. */
 void pd_send_listeners(struct pd_proc *pr);
+/* The configuration in force to each role, or those that want it. */
+void pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role));
 void pd_kill(struct pd_proc *pr);
 void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
     unsigned exit_code, const char *text);
@@ -272,6 +277,8 @@ void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
 
 /* common/parent/log.c */
 int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
+/* To all roles. */
+void pd_spread_log(struct pd_parent *pd);
 void pd_log_lost(void *ctx);
 
 /* common/parent/trouble.c */

@@ -73,31 +73,21 @@ pd_send_log(struct pd_proc *pr)
 	struct ipc_logfd m = { .kind = pd->log.kind,
 		.format = pd->now.conf->log.format,
 		.level = pd->now.conf->log.level };
-	struct ipc_logread r = { 0 };
 
 	pd_post(pr, HB_IPC_LOGFD, &m, pd->log.fd);
+}
+
+void
+pd_send_logread(struct pd_proc *pr)
+{
+	const struct pd_parent *pd = pr->pd;
+	struct ipc_logread r = { 0 };
+
 	if (hb_role_gets(pr->role, HB_GETS_CONTROL) && pd->log_read_fd >= 0)
 		pd_post(pr, HB_IPC_LOGREAD, &r, pd->log_read_fd);
 }
 
-void
-pd_send_listeners(struct pd_proc *pr)
-{
-	const struct pd_listeners *l = &pr->pd->now.listeners;
-	struct ipc_listen_stop all = { .from_index = 0 };
-
-	if (!hb_role_gets(pr->role, HB_GETS_LISTENERS))
-		return;
-	pd_post(pr, HB_IPC_LISTEN_STOP, &all, -1);
-	for (size_t i = 0; i < l->n; i++)
-		for (size_t k = 0; k < l->v[i].n; k++) {
-			struct ipc_listen m = { .index = (uint32_t)i };
-
-			pd_post(pr, HB_IPC_LISTEN, &m, l->v[i].fd[k]);
-		}
-}
-
-/* Everything but channels; the role uses it at CONF_END. */
+/* The role uses it at CONF_END. */
 void
 pd_send_conf(struct pd_proc *pr)
 {
@@ -109,9 +99,38 @@ pd_send_conf(struct pd_proc *pr)
 	for (size_t i = 0; i < pd->now.files.n; i++)
 		if (pd_file_is_for(pd->now.files.v[i].kind, pr->role))
 			send_file(pr, &pd->now.files.v[i]);
-	if (pd->phase == PD_RUNNING)
-		pd_send_listeners(pr);
 	pd_post(pr, HB_IPC_CONF_END, &end, -1);
+}
+
+void
+pd_send_listeners(struct pd_proc *pr)
+{
+	const struct pd_parent *pd = pr->pd;
+	const struct pd_listeners *l = &pd->now.listeners;
+
+	if (!hb_role_gets(pr->role, HB_GETS_LISTENERS) ||
+	    pd->phase != PD_RUNNING)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		for (size_t k = 0; k < l->v[i].n; k++) {
+			struct ipc_listen m = { .index = (uint32_t)i,
+				.generation = pd->generation };
+
+			pd_post(pr, HB_IPC_LISTEN, &m, l->v[i].fd[k]);
+		}
+}
+
+void
+pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role))
+{
+	for (size_t i = 0; i < pd->nprocs; i++) {
+		struct pd_proc *pr = &pd->procs[i];
+
+		if (pr->state == PD_DOWN || (wants != NULL && !wants(pr->role)))
+			continue;
+		pd_send_conf(pr);
+		pd_send_listeners(pr);
+	}
 }
 
 /* who waits for an answer */
