@@ -236,8 +236,10 @@ all_written(struct hb_conn *c)
 		return;
 	if (c->tls != NULL) {
 		hb_tls_session_end(c->tls);
-		/* Best effort: the peer needs no word to see the end. */
+		/* Best effort: the peer needs no word to see the end, and
+		 * what is left would wake us in each turn. */
 		(void)send_bytes(c, &c->raw, 0);
+		hb_buf_free(&c->raw);
 	}
 	finish(c);
 }
