@@ -303,9 +303,9 @@ static void
 on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	(void)p;
+	(void)msg;
 	(void)fd;
-	smtpd_worker_unlisten(worker_of(ctx),
-	    ((const struct ipc_listen_stop *)msg)->from_index);
+	smtpd_worker_unlisten(worker_of(ctx));
 }
 
 static void

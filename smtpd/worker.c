@@ -85,6 +85,7 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	hb_tls_free(&w->tls);
 	w->tls = tls;
 	w->site.tls_ready = tls != NULL;
+	smtpd_worker_unlisten(w); /* those of these rules come behind them */
 	replace_rules(w);
 	smtpd_certs_changed(w);
 	return 0;
@@ -92,28 +93,16 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 
 /* Listeners. */
 
-static void
-free_listener(struct smtpd_listener *l)
-{
-	hb_io_free(&l->io);
-	close(l->fd);
-	free(l);
-}
-
 void
-smtpd_worker_unlisten(struct smtpd_worker *w, uint32_t from)
+smtpd_worker_unlisten(struct smtpd_worker *w)
 {
-	struct smtpd_listener **at = &w->listeners;
+	struct smtpd_listener *l;
 
-	while (*at != NULL) {
-		struct smtpd_listener *l = *at;
-
-		if (l->index < from) {
-			at = &l->next;
-			continue;
-		}
-		*at = l->next;
-		free_listener(l);
+	while ((l = w->listeners) != NULL) {
+		w->listeners = l->next;
+		hb_io_free(&l->io);
+		close(l->fd);
+		free(l);
 	}
 }
 
@@ -234,7 +223,7 @@ smtpd_worker_stop(struct smtpd_worker *w)
 {
 	w->stopping = true;
 	w->stop_at_ms = hb_mono_ms() + STOP_MS;
-	smtpd_worker_unlisten(w, 0);
+	smtpd_worker_unlisten(w);
 	smtpd_worker_each(w, stop_client);
 	if (w->n_clients == 0)
 		hb_role_exit(w->env);

@@ -66,8 +66,8 @@ struct smtpd_worker {
 /* worker.c */
 int smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err);
 void smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd);
-/* Closes listeners with this number or above. */
-void smtpd_worker_unlisten(struct smtpd_worker *w, uint32_t from);
+/* Closes all listeners. */
+void smtpd_worker_unlisten(struct smtpd_worker *w);
 void smtpd_worker_stop(struct smtpd_worker *w);
 /* Runs FN on each client; FN may end it. */
 void smtpd_worker_each(struct smtpd_worker *w,

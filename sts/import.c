@@ -189,7 +189,7 @@ check(const struct sts *s, const struct ipc_sts_row *m, struct sts_record *r)
 
 	if (!sts_is_name(m->domain))
 		return "not a domain name in A-labels";
-	if (!sts_owns(s, m->domain))
+	if (!hb_store_owns(s->env.ops, s->env.store, m->domain))
 		return "the workers are being changed: try again";
 	*r = (struct sts_record){ .id = m->id,
 		.fetched_ms = m->fetched_ms,

@@ -2,6 +2,7 @@
 #ifndef STS_STS_PRIV_H
 #define STS_STS_PRIV_H
 
+#include "sts/core.h"
 #include "sts/http.h"
 #include "sts/sts.h"
 
@@ -19,8 +20,15 @@ struct sts {
 };
 
 /* The time, after the core was told of both clocks. */
-int64_t sts_now(const struct sts *s);
-bool sts_owns(const struct sts *s, struct hb_span domain);
+static inline int64_t
+sts_now(const struct sts *s)
+{
+	int64_t now = hb_now_ms();
+
+	sts_core_clock(s->core, now - hb_clock_ahead(), hb_boot_ms(), now);
+	return now;
+}
+
 void sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref);
 void sts_import_free(struct sts *s);
 void sts_import_lost(struct sts *s, const struct hb_peer *control);

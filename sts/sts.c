@@ -50,15 +50,6 @@ job_end(struct sts_job *j)
 	free(j);
 }
 
-int64_t
-sts_now(const struct sts *s)
-{
-	int64_t now = hb_now_ms();
-
-	sts_core_clock(s->core, now - hb_clock_ahead(), hb_boot_ms(), now);
-	return now;
-}
-
 static void
 op_alarm(void *ctx, int64_t ms)
 {
@@ -164,16 +155,12 @@ op_list(void *ctx, struct hb_span after, size_t count)
 	s->env.ops->list(s->env.store, after, count, on_row, on_listed, s);
 }
 
-bool
-sts_owns(const struct sts *s, struct hb_span domain)
-{
-	return hb_store_owns(s->env.ops, s->env.store, domain);
-}
-
 static bool
 op_owns(void *ctx, struct hb_span name)
 {
-	return sts_owns(ctx, name);
+	const struct sts *s = ctx;
+
+	return hb_store_owns(s->env.ops, s->env.store, name);
 }
 
 /* DNS.  RFC 8461 s3.1: at _mta-sts.DOMAIN; aliases are followed there. */

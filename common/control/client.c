@@ -17,55 +17,8 @@ enum {
 	PATIENCE_MS = 30000,  /* without a sign of life of role or client */
 	TELL_MS = 5000,	      /* until who waits is told what for, and again */
 	TELL_MOST = 30,
-	TEXT_MANY = 32 << 10, /* formatted bytes before they become a piece */
-	DROP_MAX = 32 << 20,  /* unread bytes: the client is let go */
 	READ_SIZE = 16384
 };
-
-bool
-ctl_client_is_full(const struct ctl_client *c)
-{
-	return c->out.n > CTL_OUT_FULL;
-}
-
-void
-ctl_push(struct ctl_client *c, bool all)
-{
-	if (c->text.n == 0 || (!all && c->text.n < TEXT_MANY))
-		return;
-	hb_ctl_piece_put(HB_CTL_OUT, hb_buf_span(&c->text), &c->out);
-	hb_buf_clear(&c->text);
-	hb_hook_arm(c->write);
-	if (c->out.n > DROP_MAX) {
-		c->too_slow = true;
-		hb_timer_set(c->timer, 0);
-	}
-}
-
-void
-ctl_err(struct ctl_client *c, const char *text)
-{
-	struct hb_buf line = HB_BUF_INIT(0);
-	struct hb_span rest = hb_span_trim(hb_span_str(text));
-
-	while (rest.n > 0) {
-		ctl_safe(&line, hb_span_cut(&rest, '\n'));
-		hb_buf_adds(&line, "\n");
-	}
-	hb_ctl_piece_put(HB_CTL_ERR, hb_buf_span(&line), &c->out);
-	hb_buf_free(&line);
-}
-
-void
-ctl_exit(struct ctl_client *c, unsigned code)
-{
-	if (c->leaving)
-		return;
-	ctl_push(c, true);
-	hb_ctl_exit_put(code, &c->out);
-	c->leaving = true;
-	hb_hook_arm(c->write);
-}
 
 void
 ctl_client_free(struct ctl_client **cp)
@@ -73,8 +26,8 @@ ctl_client_free(struct ctl_client **cp)
 	struct ctl_client *c = *cp;
 
 	*cp = NULL;
-	if (c->free_import != NULL)
-		c->free_import(c);
+	if (c->free_state != NULL)
+		c->free_state(c);
 	ctl_asks_drop(c);
 	TAILQ_REMOVE(&c->ctl->clients, c, link);
 	c->ctl->nclients--;
@@ -85,10 +38,7 @@ ctl_client_free(struct ctl_client **cp)
 	hb_buf_free(&c->out);
 	hb_buf_free(&c->text);
 	hb_buf_free(&c->user);
-	if (c->free_trace != NULL)
-		c->free_trace(&c->trace);
 	hb_buf_free(&c->more);
-	json_decref(c->first);
 	close(c->fd);
 	free(c);
 }
@@ -128,7 +78,7 @@ start(struct ctl_client *c)
 	    hb_kv_str(HB_K_ACTION, hb_ctl_cmds[c->cmd_no].words),
 	    hb_kv_int(HB_K_USER, c->uid));
 	c->cmd->begin(c);
-	if (ctl_waits_for(c) != NULL)
+	if (c->cmd->waits_for != NULL)
 		hb_timer_set(c->timer, TELL_MS);
 }
 
@@ -186,20 +136,6 @@ on_input(struct ctl_client *c)
 		c->input(c);
 }
 
-static void
-want(struct ctl_client *c)
-{
-	hb_io_want(c->io, (c->held ? 0 : HB_IO_READ) |
-		(c->out.n > 0 ? HB_IO_WRITE : 0));
-}
-
-void
-ctl_hold(struct ctl_client *c, bool held)
-{
-	c->held = held;
-	want(c);
-}
-
 /* the answer */
 
 /* False: the client is gone. */
@@ -230,7 +166,7 @@ on_write(void *ctx)
 		ctl_client_free(&c);
 		return;
 	}
-	want(c);
+	ctl_want(c);
 	if (!was_full || ctl_client_is_full(c))
 		return;
 	for (size_t i = 0; i < c->nasks; i++)
@@ -258,13 +194,13 @@ on_ready(void *ctx, unsigned what)
 static void
 tell_wait(struct ctl_client *c)
 {
-	const char *what = ctl_waits_for(c);
 	char line[256];
 
-	if (what == NULL || c->leaving || c->told == TELL_MOST)
+	if (c->cmd == NULL || c->cmd->waits_for == NULL || c->leaving ||
+	    c->told == TELL_MOST)
 		return;
 	snprintf(line, sizeof(line), "still waiting (%u s) for %s",
-	    ++c->told * TELL_MS / 1000, what);
+	    ++c->told * TELL_MS / 1000, c->cmd->waits_for(c));
 	ctl_err(c, line);
 	hb_hook_arm(c->write);
 }

@@ -59,11 +59,8 @@ on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
 	struct ctl *ctl = ((struct hb_role_env *)ctx)->ctx;
 
+	(void)p;
 	(void)msg;
-	if (fd < 0) {
-		hb_peer_violation(p, "LISTEN without descriptor");
-		return;
-	}
 	hb_io_free(&ctl->listen_io);
 	if (ctl->listen_fd >= 0)
 		close(ctl->listen_fd);

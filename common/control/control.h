@@ -85,10 +85,10 @@ struct ctl_cmd {
 	int64_t patience_ms; /* without a sign of life; 0: the usual */
 	/* A part of a long row; the rest comes to element(). */
 	void (*part)(struct ctl_client *c, json_t *v);
+	/* What it may wait for long; NULL: nothing. */
+	const char *(*waits_for)(const struct ctl_client *c);
 };
 extern const struct ctl_cmd ctl_cmds[HB_CMD_COUNT];
-/* What its command may wait for long; NULL: nothing. */
-const char *ctl_waits_for(const struct ctl_client *c);
 
 struct ctl_client {
 	TAILQ_ENTRY(ctl_client) link;
@@ -118,21 +118,19 @@ struct ctl_client {
 	size_t rows;
 	bool row_is_open;     /* parts of it were shown */
 	bool mailq;	      /* queue: in sendmail's form */
-	json_t *first;	      /* explain: the router's answer */
-	struct ctl_trace *trace;
-	void (*free_trace)(struct ctl_trace **t);
-	struct ctl_move *move; /* export, import */
+	void *state;	      /* of the command, owned; or NULL */
+	void (*free_state)(struct ctl_client *c);
 	/* imports: what comes behind the question, as it comes */
 	void (*input)(struct ctl_client *c);
 	struct hb_buf more;
 	bool held; /* not read from for now */
-	struct ctl_import *import;
-	void (*free_import)(struct ctl_client *c);
 };
 
 /* clients */
 void ctl_client_new(struct ctl *ctl, int fd);
 void ctl_client_free(struct ctl_client **c);
+
+/* what a client is told */
 /* The exit code ends the answer; the client is freed later. */
 void ctl_exit(struct ctl_client *c, unsigned code);
 /* A line for standard error. */
@@ -141,6 +139,8 @@ void ctl_err(struct ctl_client *c, const char *text);
 void ctl_push(struct ctl_client *c, bool all);
 /* Reads from the client or not. */
 void ctl_hold(struct ctl_client *c, bool held);
+/* Waits for what it is to read and to write. */
+void ctl_want(struct ctl_client *c);
 bool ctl_client_is_full(const struct ctl_client *c);
 
 /* questions */
@@ -182,9 +182,12 @@ size_t ctl_utf8(struct hb_span s);
 /* A JSON string; what is not UTF-8 becomes U+FFFD. */
 json_t *ctl_utf8_string(struct hb_span s);
 
-/* the outermost array of a long answer */
-/* Asks the roles of the verb, row by row. */
+/* one question to each role of the verb */
+void ctl_begin_plain(struct ctl_client *c);
+/* Row by row. */
 void ctl_begin_rows(struct ctl_client *c);
+
+/* the outermost array of a long answer */
 void ctl_rows_begin(struct ctl_client *c);
 void ctl_rows_add(struct ctl_client *c, const json_t *v);
 void ctl_rows_end(struct ctl_client *c);

@@ -146,7 +146,7 @@ static json_t *
 routing(const struct ctl_client *c, const json_t *route)
 {
 	json_t *e = json_object(),
-	       *routes = json_object_get(c->first, "routes");
+	       *routes = json_object_get(c->state, "routes");
 	struct hb_span asked = c->args[0];
 
 	(void)json_object_set_new(e, "address",
@@ -194,7 +194,7 @@ finish_here(struct ctl_client *c, const json_t *route, const struct hb_route *r)
 	    ? HB_REASON_DISCARDED : HB_REASON_ROUTE_ERROR;
 
 	complete(e);
-	take_outcome(e, c->first);
+	take_outcome(e, c->state);
 	if (route != NULL && (r->kind == HB_ROUTE_ERROR ||
 		r->kind == HB_ROUTE_DISCARD)) {
 		set_text(e, "verdict", r->kind == HB_ROUTE_ERROR
@@ -223,6 +223,12 @@ choose(const json_t *routes, struct hb_route *parsed)
 }
 
 static void
+free_state(struct ctl_client *c)
+{
+	json_decref(c->state);
+}
+
+static void
 finish_router(struct ctl_client *c)
 {
 	const struct ctl_ask *a = ctl_first_good(c);
@@ -234,8 +240,9 @@ finish_router(struct ctl_client *c)
 		ctl_exit_worst(c);
 		return;
 	}
-	c->first = json_incref(a->tree.root);
-	route = choose(json_object_get(c->first, "routes"), &r);
+	c->state = json_incref(a->tree.root); /* the router's answer */
+	c->free_state = free_state;
+	route = choose(json_object_get(c->state, "routes"), &r);
 	if (route == NULL || !hb_route_is_remote(r.kind)) {
 		finish_here(c, route, &r);
 		return;
@@ -264,7 +271,7 @@ finish_delivery(struct ctl_client *c)
 		ctl_exit(c, 1);
 		return;
 	}
-	e = routing(c, choose(json_object_get(c->first, "routes"), &r));
+	e = routing(c, choose(json_object_get(c->state, "routes"), &r));
 	(void)json_object_update(e, answer);
 	complete(e);
 	show(c, e);
@@ -273,7 +280,7 @@ finish_delivery(struct ctl_client *c)
 const char *
 ctl_explain_waits_for(const struct ctl_client *c)
 {
-	if (c->first == NULL)
+	if (c->state == NULL)
 		return "the router, which looks the address up in its maps";
 	if (has_option(c, HB_SPAN("--live")))
 		return "DNS (policy, mail hosts, addresses) or a mail host";
@@ -284,7 +291,7 @@ ctl_explain_waits_for(const struct ctl_client *c)
 void
 ctl_explain_finish(struct ctl_client *c)
 {
-	if (c->first == NULL)
+	if (c->state == NULL)
 		finish_router(c);
 	else
 		finish_delivery(c);

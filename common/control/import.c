@@ -36,7 +36,7 @@ struct ctl_import {
 static void
 damaged(struct ctl_client *c, uint64_t line, const char *why)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	struct hb_buf text = HB_BUF_INIT(0);
 
 	if (im->damaged++ < REPORTS_MOST) {
@@ -73,6 +73,7 @@ take_policy(const json_t *o, struct hb_buf *out)
 static const char *
 hand_over(struct ctl_client *c, struct ipc_sts_row *m)
 {
+	struct ctl_import *im = c->state;
 	char lower[HB_MAX_DOMAIN + 1];
 	const struct ctl_ask *a;
 
@@ -87,15 +88,16 @@ hand_over(struct ctl_client *c, struct ipc_sts_row *m)
 	if (a->peer == NULL ||
 	    hb_peer_send(a->peer, HB_IPC_STS_ROW, m, -1) < 0)
 		return "the worker of this domain does not run";
-	c->import->flying++;
-	c->import->flying_bytes += m->text.n;
+	im->flying++;
+	im->flying_bytes += m->text.n;
 	return NULL;
 }
 
 static const char *
 take_object(struct ctl_client *c, const json_t *o)
 {
-	struct ipc_sts_row m = { .line = c->import->line,
+	const struct ctl_import *im = c->state;
+	struct ipc_sts_row m = { .line = im->line,
 		.domain = ctl_member(o, "domain"), .id = ctl_member(o, "id") };
 	struct hb_buf text = HB_BUF_INIT(0);
 	const char *why = NULL;
@@ -119,17 +121,18 @@ take_object(struct ctl_client *c, const json_t *o)
 static void
 take_line(struct ctl_client *c, struct hb_span line)
 {
+	struct ctl_import *im = c->state;
 	json_error_t e;
 	json_t *o;
 	const char *why;
 
-	c->import->line++;
+	im->line++;
 	if (hb_span_trim(line).n == 0)
 		return;
 	o = json_loadb((const char *)line.p, line.n, 0, &e);
 	why = o != NULL ? take_object(c, o) : "not a JSON object";
 	if (why != NULL)
-		damaged(c, c->import->line, why);
+		damaged(c, im->line, why);
 	json_decref(o);
 }
 
@@ -139,7 +142,7 @@ take_line(struct ctl_client *c, struct hb_span line)
 static bool
 next_line(struct ctl_client *c)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	struct hb_span text = hb_buf_span(&im->text);
 	size_t n = hb_span_find(text, '\n');
 	bool last = n == text.n && im->whole;
@@ -166,7 +169,7 @@ next_line(struct ctl_client *c)
 static int
 next_piece(struct ctl_client *c)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	struct hb_ctl_piece piece;
 	int used = hb_ctl_piece_parse(hb_buf_span(&c->more), &piece);
 
@@ -183,7 +186,7 @@ next_piece(struct ctl_client *c)
 static void
 end_rows(struct ctl_client *c)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	struct ipc_sts_row m = { .line = 0 };
 
 	if (im->ended)
@@ -206,7 +209,7 @@ is_full(const struct ctl_import *im)
 static void
 go_on(struct ctl_client *c)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	int r = 1;
 
 	while (!is_full(im) && r > 0) {
@@ -228,25 +231,27 @@ go_on(struct ctl_client *c)
 static void
 free_import(struct ctl_client *c)
 {
+	struct ctl_import *im = c->state;
+
 	end_rows(c);
-	hb_buf_free(&c->import->text);
-	free(c->import);
-	c->import = NULL;
+	hb_buf_free(&im->text);
+	free(im);
 }
 
 void
 ctl_import_begin(struct ctl_client *c)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_STS_IMPORT };
+	struct ctl_import *im;
 
 	ctl_ask_all(c, HB_TO(DELIVERY), &q, true);
 	if (c->waiting == 0) {
 		ctl_exit_worst(c);
 		return;
 	}
-	c->import = HB_NEW(struct ctl_import);
-	c->import->text = HB_BUF_INIT(0);
-	c->free_import = free_import;
+	c->state = im = HB_NEW(struct ctl_import);
+	im->text = HB_BUF_INIT(0);
+	c->free_state = free_import;
 	c->input = go_on;
 }
 
@@ -254,7 +259,7 @@ ctl_import_begin(struct ctl_client *c)
 void
 ctl_import_element(struct ctl_client *c, json_t *v)
 {
-	struct ctl_import *im = c->import;
+	struct ctl_import *im = c->state;
 	struct hb_span result = ctl_member(v, "result");
 	size_t size = (size_t)json_integer_value(json_object_get(v, "size"));
 	const char *why = json_string_value(json_object_get(v, "result"));
@@ -276,7 +281,7 @@ ctl_import_element(struct ctl_client *c, json_t *v)
 void
 ctl_import_finish(struct ctl_client *c)
 {
-	const struct ctl_import *im = c->import;
+	const struct ctl_import *im = c->state;
 	unsigned worst = 0;
 
 	for (size_t i = 0; i < c->nasks; i++) {

@@ -39,11 +39,12 @@ send_input(struct ctl_client *c, struct hb_span bytes, bool last)
 static void
 free_move(struct ctl_client *c)
 {
-	if (!c->move->whole)
+	struct ctl_move *m = c->state;
+
+	if (!m->whole)
 		(void)send_input(c, HB_SPAN_NONE, true);
-	json_decref(c->move->done);
-	free(c->move);
-	c->move = NULL;
+	json_decref(m->done);
+	free(m);
 }
 
 static void
@@ -51,8 +52,8 @@ begin(struct ctl_client *c, enum hb_ctl_verb verb)
 {
 	struct ipc_ctl q = { .verb = verb };
 
-	c->move = HB_NEW(struct ctl_move);
-	c->free_import = free_move;
+	c->state = HB_NEW(struct ctl_move);
+	c->free_state = free_move;
 	ctl_ask_all(c, HB_TO(QUEUE), &q, true);
 	if (c->waiting == 0)
 		ctl_exit_worst(c);
@@ -76,7 +77,9 @@ ctl_export_element(struct ctl_client *c, json_t *v)
 void
 ctl_export_finish(struct ctl_client *c)
 {
-	c->move->whole = true;
+	struct ctl_move *m = c->state;
+
+	m->whole = true;
 	if (c->asks[0]->exit_code == 0)
 		ctl_err(c, c->asks[0]->text);
 	ctl_exit_worst(c);
@@ -88,7 +91,7 @@ ctl_export_finish(struct ctl_client *c)
 static bool
 next_piece(struct ctl_client *c)
 {
-	struct ctl_move *m = c->move;
+	struct ctl_move *m = c->state;
 	struct hb_ctl_piece piece;
 	int used = m->whole
 	    ? 0 : hb_ctl_piece_parse(hb_buf_span(&c->more), &piece);
@@ -109,9 +112,11 @@ next_piece(struct ctl_client *c)
 static void
 go_on(struct ctl_client *c)
 {
-	while (c->move->flying < WINDOW && next_piece(c))
+	const struct ctl_move *m = c->state;
+
+	while (m->flying < WINDOW && next_piece(c))
 		continue;
-	ctl_hold(c, c->move->flying >= WINDOW || c->move->whole);
+	ctl_hold(c, m->flying >= WINDOW || m->whole);
 }
 
 void
@@ -143,7 +148,7 @@ tell(struct ctl_client *c, const json_t *v)
 void
 ctl_move_import_element(struct ctl_client *c, json_t *v)
 {
-	struct ctl_move *m = c->move;
+	struct ctl_move *m = c->state;
 
 	if (json_is_integer(v)) {
 		size_t n = (size_t)json_integer_value(v);
@@ -160,9 +165,10 @@ ctl_move_import_element(struct ctl_client *c, json_t *v)
 void
 ctl_move_import_finish(struct ctl_client *c)
 {
-	const json_t *done = c->move->done;
+	struct ctl_move *m = c->state;
+	const json_t *done = m->done;
 
-	c->move->whole = true;
+	m->whole = true;
 	if (done != NULL && c->q.json) {
 		ctl_add_json(c, done, JSON_COMPACT);
 		ctl_add(c, "\n");

@@ -100,6 +100,14 @@ to_text(const char *bytes, size_t n, void *ctx)
 	return 0;
 }
 
+/* "example.org." of the DNS is the domain example.org. */
+struct hb_span
+ctl_without_dot(struct hb_span arg)
+{
+	return arg.n > 1 && arg.p[arg.n - 1] == '.' ? hb_span_head(arg, arg.n - 1)
+						    : arg;
+}
+
 void
 ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags)
 {

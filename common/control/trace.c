@@ -276,11 +276,10 @@ step(void *ctx)
 }
 
 static void
-trace_free(struct ctl_trace **tp)
+trace_free(struct ctl_client *c)
 {
-	struct ctl_trace *t = *tp;
+	struct ctl_trace *t = c->state;
 
-	*tp = NULL;
 	hb_timer_free(&t->timer);
 	hb_buf_free(&t->carry);
 	json_decref(t->records);
@@ -318,8 +317,8 @@ ctl_trace_begin(struct ctl_client *c)
 		ctl_exit(c, 1);
 		return;
 	}
-	c->trace = trace_new(c, id);
-	c->free_trace = trace_free;
+	c->state = trace_new(c, id);
+	c->free_state = trace_free;
 	ctl_ask(c, HB_ROLE_QUEUE, 0, &q);
 	if (c->waiting == 0)
 		ctl_trace_finish(c);
@@ -328,5 +327,7 @@ ctl_trace_begin(struct ctl_client *c)
 void
 ctl_trace_finish(struct ctl_client *c)
 {
-	hb_timer_set(c->trace->timer, 0);
+	const struct ctl_trace *t = c->state;
+
+	hb_timer_set(t->timer, 0);
 }

@@ -47,16 +47,18 @@ struct hb_conn {
 	enum conn_state state;
 	unsigned busy;  /* our functions on the stack: freed by the last */
 	int fail_errno; /* connect failed at once: told by the hook */
-	bool dead;      /* hb_conn_free was called */
-	bool paused;
+	/* what the owner asked for */
+	bool dead;     /* hb_conn_free was called */
+	bool paused;   /* reads nothing */
+	bool shutting; /* close when all is written */
+	/* input */
 	bool eof;         /* nothing more will be read */
-	bool told;        /* on_close was called */
-	bool blocked;     /* the socket took less than it was given */
-	bool drain_due;   /* output was queued since the last on_drain */
-	bool shutting;    /* close when all is written */
-	bool ended;       /* close_notify is queued */
 	bool more_inside; /* TLS holds bytes that no event will announce */
 	bool lent;        /* the owner is looking at VIEW */
+	/* output */
+	bool blocked;   /* the socket took less than it was given */
+	bool drain_due; /* output was queued since the last on_drain */
+	bool told;      /* on_close was called */
 	size_t max_input;
 	size_t discarded; /* LINGER */
 	struct hb_span view; /* in scratch */

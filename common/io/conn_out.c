@@ -208,7 +208,8 @@ conn_discard_input(struct hb_conn *c)
 
 /*
  * All is written.  Closing while input waits would make the kernel reset the
- * connection and the peer lose our last words: then it is read first.
+ * connection and the peer lose our last words: then it is read first.  Either
+ * way the connection is no longer OPEN.
  */
 static void
 finish(struct hb_conn *c)
@@ -233,11 +234,12 @@ all_written(struct hb_conn *c)
 		c->ops->on_drain(c->ctx);
 	if (c->dead || !c->shutting || c->head != NULL)
 		return;
-	if (c->tls != NULL && !c->ended) {
-		c->ended = true;
+	if (c->tls != NULL) {
 		hb_tls_session_end(c->tls);
-		/* Best effort: the peer needs no word to see the end. */
+		/* Best effort: the peer needs no word to see the end, and
+		 * what is left would wake us in each turn. */
 		(void)send_bytes(c, &c->raw, 0);
+		hb_buf_free(&c->raw);
 	}
 	finish(c);
 }

@@ -13,28 +13,19 @@
 
 #include "common/base/err.h"
 #include "common/base/table.h"
-#include "common/io/ctlreply.h"
 #include "common/io/logsink.h"
+#include "common/io/rolectl.h"
 #include "common/io/sandbox.h"
 #include "common/proto/here.h"
 #include "common/io/trouble.h"
-#include "common/proto/stats.h"
 
 enum {
 	PARENT_FD = 3,
 	LOCK_FD = 4,	 /* queue alone: the lock of the spool */
 	PEERS_MAX = 512, /* channels to other roles */
-	HELD_MAX = 1024,
 	FILES_MAX = 256,
 	TEXT_MAX = 16 * 1024 * 1024,
 	FLUSH_MS = 1000
-};
-
-/* Frames about the configuration that is still arriving wait for its end. */
-struct held {
-	enum hb_ipc_type type;
-	union hb_ipc_any msg; /* of types without byte fields */
-	int fd;
 };
 
 struct role_file {
@@ -55,10 +46,6 @@ struct role_priv {
 	struct hb_buf text;
 	struct role_file files[FILES_MAX];
 	size_t nfiles;
-	struct held *held;
-	size_t nheld;
-	int64_t started_ms; /* hb_boot_ms */
-	int statm; /* /proc/self/statm, opened before the sandbox */
 };
 
 static struct role_priv *
@@ -200,117 +187,32 @@ add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 /* frames of the parent */
 
 static void
-act(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
-{
-	struct role_priv *priv = priv_of(env);
-
-	if (h->type == HB_IPC_PEER)
-		add_peer(env, (enum hb_role)h->msg.peer.role,
-		    h->msg.peer.instance, h->fd);
-	else
-		priv->spec->on[h->type](env, p, &h->msg, h->fd);
-}
-
-/* Acts on a frame now, or when the configuration that it goes with is in
- * use. */
-static void
-act_or_hold(struct hb_role_env *env, struct hb_peer *p, const struct held *h)
-{
-	struct role_priv *priv = priv_of(env);
-
-	if (!priv->gathering && priv->running) {
-		act(env, p, h);
-		return;
-	}
-	if (priv->nheld == HELD_MAX) {
-		hb_peer_violation(p, "too many frames before CONF_END");
-		return;
-	}
-	if (priv->held == NULL)
-		priv->held = hb_calloc(HELD_MAX, sizeof(*priv->held));
-	priv->held[priv->nheld++] = *h;
-}
-
-/* USED: whether the configuration is in use; if not, its listeners, which
- * are known by their place in it, are nothing to us: we keep those we have. */
-static void
-act_on_held(struct hb_role_env *env, bool used)
-{
-	struct role_priv *priv = priv_of(env);
-	struct held *held = priv->held;
-	size_t n = priv->nheld;
-
-	priv->held = NULL;
-	priv->nheld = 0;
-	for (size_t i = 0; i < n; i++) {
-		const struct held *h = &held[i];
-
-		if (used || (h->type != HB_IPC_LISTEN &&
-			h->type != HB_IPC_LISTEN_STOP))
-			act(env, env->parent, h);
-		else if (h->fd >= 0)
-			close(h->fd);
-	}
-	free(held);
-}
-
-static void
 on_peer_frame(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct held h = { .type = HB_IPC_PEER, .fd = fd };
+	struct hb_role_env *env = ctx;
+	const struct ipc_peer *m = msg;
 
-	h.msg.peer = *(const struct ipc_peer *)msg;
-	if (fd < 0 ||
-	    !hb_role_may_talk(((struct hb_role_env *)ctx)->role,
-		(enum hb_role)h.msg.peer.role))
+	if (fd < 0 || !priv_of(env)->running ||
+	    !hb_role_may_talk(env->role, (enum hb_role)m->role))
 		hb_peer_violation(p, "PEER without sense");
 	else
-		act_or_hold(ctx, p, &h);
+		add_peer(env, (enum hb_role)m->role, m->instance, fd);
 }
 
+/* A listener is known by its place in a configuration: one of a configuration
+ * that the role could not use is dropped. */
 static void
 on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct held h = { .type = HB_IPC_LISTEN, .fd = fd };
+	const struct hb_role_env *env = ctx;
+	const struct ipc_listen *m = msg;
 
-	h.msg.listen = *(const struct ipc_listen *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_LISTEN_STOP, .fd = fd };
-
-	h.msg.listen_stop = *(const struct ipc_listen_stop *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_COUNTERS, .fd = fd };
-
-	h.msg.counters = *(const struct ipc_counters *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_PAUSE, .fd = fd };
-
-	h.msg.pause = *(const struct ipc_pause *)msg;
-	act_or_hold(ctx, p, &h);
-}
-
-static void
-on_logread(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct held h = { .type = HB_IPC_LOGREAD, .fd = fd };
-
-	(void)msg;
-	act_or_hold(ctx, p, &h);
+	if (fd < 0)
+		hb_peer_violation(p, "LISTEN without descriptor");
+	else if (m->generation != env->generation)
+		close(fd);
+	else
+		priv_of(env)->spec->on[HB_IPC_LISTEN](ctx, p, msg, fd);
 }
 
 static void
@@ -517,7 +419,9 @@ on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	env->instance = m->instance;
 	env->build_ms = (int64_t)m->build_time * 1000;
 	r = first ? start(env, &err) : reload(env, &err);
-	if (r != 0 && err.n == 0)
+	if (r == 0)
+		env->generation = m->generation;
+	else if (err.n == 0)
 		hb_buf_adds(&err, hb_strerror(r));
 	priv->gathering = false;
 	forget_files(priv);
@@ -527,7 +431,6 @@ on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_flush(env->parent, FLUSH_MS);
 		leave(EX_CONFIG);
 	}
-	act_on_held(env, r == 0);
 }
 
 static void
@@ -539,94 +442,11 @@ on_parent_close(void *ctx, struct hb_peer *p, const char *why)
 	leave(EX_UNAVAILABLE);
 }
 
-/* questions of control */
-
-static int64_t
-memory_kb(const struct role_priv *priv)
-{
-	char buf[128];
-	ssize_t n = pread(priv->statm, buf, sizeof(buf), 0);
-	struct hb_span s = hb_span(buf, n > 0 ? (size_t)n : 0);
-	uint64_t pages;
-
-	(void)hb_span_word(&s);
-	if (hb_span_u64(hb_span_word(&s), UINT32_MAX, &pages) != 0)
-		return 0;
-	return (int64_t)pages * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static void
-answer_status(struct hb_role_env *env, struct hb_peer *p,
-    const struct ipc_ctl *q)
-{
-	struct role_priv *priv = priv_of(env);
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-
-	hb_ctl_object(&c, NULL);
-	hb_ctl_text(&c, "role", hb_role_name(env->role));
-	hb_ctl_int(&c, "pid", getpid());
-	hb_ctl_int(&c, "instance", env->instance);
-	hb_ctl_int(&c, "uptime_s", (hb_boot_ms() - priv->started_ms) / 1000);
-	hb_ctl_int(&c, "rss_kb", memory_kb(priv));
-	hb_ctl_int(&c, "longest_turn_ms", hb_loop_longest_ms());
-	hb_ctl_int(&c, "log_dropped", (int64_t)hb_logsink_dropped());
-	if (priv->spec->on_ctl != NULL)
-		priv->spec->on_ctl(env, p, q);
-	hb_ctl_close(&c);
-	hb_ctl_end(&c, 0, NULL);
-}
-
-/* What is not zero, under "family/value"; control adds up all roles'. */
-static void
-answer_stats(struct hb_peer *p, const struct ipc_ctl *q)
-{
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-	char key[64];
-
-	hb_ctl_object(&c, NULL);
-	for (unsigned i = 0; i < HB_STAT_COUNT; i++) {
-		if (hb_stats[i] == 0)
-			continue;
-		hb_stat_key((enum hb_stat)i, key);
-		hb_ctl_int(&c, key, (int64_t)hb_stats[i]);
-	}
-	hb_ctl_close(&c);
-	hb_ctl_end(&c, 0, NULL);
-}
-
-static void
-answer_level(struct hb_peer *p, const struct ipc_ctl *q)
-{
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-	enum hb_level level;
-
-	if (hb_level_parse(q->arg, &level) != 0) {
-		hb_ctl_end(&c, 1, "the level is error, warn, info or debug");
-		return;
-	}
-	hb_log_set_level(level);
-	hb_ctl_end(&c, 0, NULL);
-}
-
 static void
 on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	struct hb_role_env *env = ctx;
-	const struct hb_role_spec *spec = priv_of(env)->spec;
-	const struct ipc_ctl *q = msg;
-	struct hb_ctl c = { .peer = p, .ref = q->ref };
-
 	(void)fd;
-	if (q->verb == HB_CTL_STATUS)
-		answer_status(env, p, q);
-	else if (q->verb == HB_CTL_STATS)
-		answer_stats(p, q);
-	else if (q->verb == HB_CTL_LOG_LEVEL)
-		answer_level(p, q);
-	else if (spec->on_ctl != NULL)
-		spec->on_ctl(env, p, q);
-	else
-		hb_ctl_end(&c, 1, "not a question for this role");
+	hb_rolectl_answer(ctx, priv_of(ctx)->spec, p, msg);
 }
 
 /* the whole main() */
@@ -647,23 +467,12 @@ fill_handlers(struct role_priv *priv)
 		{ HB_IPC_STOP, on_stop },
 		{ HB_IPC_PING, on_ping },
 	};
-	static const struct {
-		enum hb_ipc_type type;
-		hb_peer_handler on;
-	} held[] = {
-		{ HB_IPC_LISTEN, on_listen },
-		{ HB_IPC_LISTEN_STOP, on_listen_stop },
-		{ HB_IPC_COUNTERS, on_counters },
-		{ HB_IPC_LOGREAD, on_logread },
-		{ HB_IPC_PAUSE, on_pause },
-	};
 
 	memcpy(priv->on, priv->spec->on, sizeof(priv->on));
 	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++)
 		priv->on[own[i].type] = own[i].on;
-	for (size_t i = 0; i < HB_ARRAY_LEN(held); i++)
-		if (priv->spec->on[held[i].type] != NULL)
-			priv->on[held[i].type] = held[i].on;
+	if (priv->spec->on[HB_IPC_LISTEN] != NULL)
+		priv->on[HB_IPC_LISTEN] = on_listen;
 	if (priv->spec->role != HB_ROLE_CONTROL)
 		priv->on[HB_IPC_CTL] = on_ctl;
 }
@@ -722,8 +531,7 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 	hb_log_set_role(hb_role_name(env->role), getpid());
 	hb_logsink_start(env->loop, log_lost, env);
 	priv->text = HB_BUF_INIT(TEXT_MAX);
-	priv->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	priv->started_ms = hb_boot_ms();
+	hb_rolectl_start();
 	fill_handlers(priv);
 	priv->parent_ops = (struct hb_peer_ops){ .on = priv->on,
 		.on_close = on_parent_close };

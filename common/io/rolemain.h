@@ -4,7 +4,8 @@
  * The parent starts `hauberk-ROLE` with the channel to itself as descriptor
  * 3, everything else closed.  hb_role_run reads configuration and files from
  * it, calls setup, enters the sandbox, tells the parent it is ready, and runs
- * the loop: peers come and go, configuration is replaced at reload.
+ * the loop: peers come and go, configuration is replaced at reload.  All other
+ * frames but LOGFD, CLOCK, PING and STOP come behind the first CONF_END.
  */
 #ifndef HB_IO_ROLEMAIN_H
 #define HB_IO_ROLEMAIN_H
@@ -18,6 +19,7 @@ struct hb_role_env {
 	const struct hb_conf *conf; /* replaced at reload, see on_reload */
 	enum hb_role role;
 	unsigned instance;
+	uint32_t generation; /* of conf */
 	int64_t build_ms; /* time of the build: no honest clock is before it */
 	void *ctx;
 	/* Files that came with the configuration, until setup or on_reload
@@ -29,7 +31,9 @@ struct hb_role_spec {
 	enum hb_role role;
 	/* Handlers of frames of parent and peers, by enum hb_ipc_type; rows
 	 * that hb_role_run serves itself (CONF_*, FILE_PART, PEER, LOGFD,
-	 * STOP, CLOCK, LOG_LEVEL by CTL) stay NULL. */
+	 * STOP, CLOCK, LOG_LEVEL by CTL) stay NULL.  LISTEN comes with a
+	 * descriptor, and is of the configuration in use: on_reload closes
+	 * the listeners of the one before. */
 	const hb_peer_handler *on;
 	/* Makes the role's state (env->ctx).  Still as started: root, no
 	 * sandbox; chroot and accounts follow.  0 or HB_E_*, ERR filled. */

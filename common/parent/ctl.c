@@ -1,4 +1,4 @@
-/* Answers to control, and what is said about features.  Floor 4. */
+/* Answers to control.  Floor 4. */
 #include "config.h"
 
 #include <unistd.h>
@@ -7,60 +7,13 @@
 #include "common/parent/parent.h"
 #include "common/io/ctlreply.h"
 
-struct ctl_word {
-	const char *word;
-	const char *def;
-	unsigned flags;
-};
-static const struct ctl_word words[] = {
-#define CONF_WORD(word, type, field, def, min, max, flags, text)               \
-	{ (word), (def), (flags) },
-#include "common/proto/conf.def"
-#undef CONF_WORD
-};
-
-/* On by default, and not in this build. */
-static bool
-is_off(const struct ctl_word *w)
+static const char *
+state_name(enum pd_state s)
 {
-	return (w->flags & HB_CW_UNBUILT) != 0 && w->def != NULL;
-}
+	static const char *const names[] = { [PD_DOWN] = "down",
+		[PD_STARTED] = "started", [PD_READY] = "ready" };
 
-/* Protection that is on by default, where the operator has turned it off. */
-enum { MAX_LOWERED = 2 };
-static size_t
-turned_off(const struct hb_conf *conf, const char *out[MAX_LOWERED])
-{
-	size_t n = 0;
-
-	if (!conf->mta_sts)
-		out[n++] = "mta-sts";
-	if (!conf->dane)
-		out[n++] = "dane";
-	return n;
-}
-
-void
-pd_say_features(const struct hb_conf *conf)
-{
-	const char *lowered[MAX_LOWERED];
-	size_t n = turned_off(conf, lowered);
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
-		if (is_off(&words[i]))
-			HB_LOG(HB_LOG_INFO, HB_EV_CONFIG,
-			    hb_kv_str(HB_K_WORD, words[i].word),
-			    hb_kv_str(HB_K_STATE, "off"),
-			    hb_kv_str(HB_K_TEXT, "not in this build"));
-	for (size_t i = 0; i < n; i++)
-		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
-		    hb_kv_str(HB_K_WORD, lowered[i]),
-		    hb_kv_str(HB_K_STATE, "off"));
-	if (conf->lab)
-		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_WORD, "lab"),
-		    hb_kv_str(HB_K_STATE, "on"),
-		    hb_kv_str(HB_K_TEXT, "NOT FOR REAL MAIL: ports, policy "
-			"hosts and the clock may be replaced"));
+	return names[s];
 }
 
 static void
@@ -70,31 +23,11 @@ answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
 	hb_ctl_text(c, "role", hb_role_name(pr->role));
 	hb_ctl_int(c, "instance", pr->instance);
 	hb_ctl_int(c, "pid", pr->pid);
-	hb_ctl_text(c, "state", pd_state_name(pr->state));
+	hb_ctl_text(c, "state", state_name(pr->state));
 	hb_ctl_int(c, "uptime_s",
 	    pr->pid > 0 ? (hb_boot_ms() - pr->started_ms) / 1000 : 0);
 	hb_ctl_int(c, "restarts", pr->restarts);
 	hb_ctl_close(c);
-}
-
-static void
-answer_features(const struct hb_ctl *c, const struct hb_conf *conf)
-{
-	const char *lowered[MAX_LOWERED];
-	size_t n = turned_off(conf, lowered);
-
-	hb_ctl_array(c, "unbuilt");
-	for (size_t i = 0; i < conf->unbuilt.n; i++)
-		hb_ctl_text(c, NULL, conf->unbuilt.v[i]);
-	hb_ctl_close(c);
-	hb_ctl_array(c, "off");
-	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
-		if (is_off(&words[i]))
-			hb_ctl_text(c, NULL, words[i].word);
-	for (size_t i = 0; i < n; i++)
-		hb_ctl_text(c, NULL, lowered[i]);
-	hb_ctl_close(c);
-	hb_ctl_bool(c, "lab", conf->lab);
 }
 
 static void
@@ -146,7 +79,7 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
 	pd_answer_trouble(c, pd);
 	answer_warnings(c, hb_buf_span(&pd->now.warnings));
-	answer_features(c, pd->now.conf);
+	pd_answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
 	answer_paused(c, pd);
 	hb_ctl_array(c, "roles");
@@ -178,22 +111,6 @@ ask(struct pd_askers *list, const struct hb_ctl *c)
 	else
 		list->v[list->n++] = (struct pd_asker){
 			hb_peer_instance(c->peer), c->ref };
-}
-
-void
-pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
-    unsigned exit_code, const char *text)
-{
-	for (size_t i = 0; i < askers->n; i++) {
-		struct pd_proc *pr = pd_find(pd, HB_ROLE_CONTROL,
-		    askers->v[i].instance);
-		struct ipc_ctl_end m = { .ref = askers->v[i].ref,
-			.exit = exit_code, .text = hb_span_str(text) };
-
-		if (pr != NULL)
-			pd_post(pr, HB_IPC_CTL_END, &m, -1);
-	}
-	askers->n = 0;
 }
 
 /* R < 0, and WHY if it says more. */

@@ -258,10 +258,7 @@ on_watch(void *ctx)
 
 	if (pd->phase == PD_RUNNING && pd_files_changed(pd)) {
 		pd_load_watched(pd);
-		for (size_t i = 0; i < pd->nprocs; i++)
-			if (pd->procs[i].state != PD_DOWN &&
-			    pd_is_watching(pd->procs[i].role))
-				pd_send_conf(&pd->procs[i]);
+		pd_renew(pd, pd_is_watching);
 	}
 	pd_ping(pd);
 	pd_end_overdue(pd, hb_mono_ms());

@@ -127,20 +127,3 @@ pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep)
 	free(l->v);
 	*l = (struct pd_listeners){ 0 };
 }
-
-void
-pd_send_listeners(struct pd_proc *pr)
-{
-	const struct pd_listeners *l = &pr->pd->now.listeners;
-	struct ipc_listen_stop all = { .from_index = 0 };
-
-	if (!hb_role_gets(pr->role, HB_GETS_LISTENERS))
-		return;
-	pd_post(pr, HB_IPC_LISTEN_STOP, &all, -1);
-	for (size_t i = 0; i < l->n; i++)
-		for (size_t k = 0; k < l->v[i].n; k++) {
-			struct ipc_listen m = { .index = (uint32_t)i };
-
-			pd_post(pr, HB_IPC_LISTEN, &m, l->v[i].fd[k]);
-		}
-}

@@ -21,6 +21,15 @@ log_spec(const struct pd_parent *pd)
 	return spec;
 }
 
+void
+pd_spread_log(struct pd_parent *pd)
+{
+	for (size_t i = 0; i < pd->nprocs; i++) {
+		pd_send_log(&pd->procs[i]);
+		pd_send_logread(&pd->procs[i]);
+	}
+}
+
 static void
 retry(void *ctx)
 {
@@ -28,8 +37,7 @@ retry(void *ctx)
 	struct hb_buf err = HB_BUF_INIT(0);
 
 	if (pd_open_log(pd, &err) == 0 && pd->log.up)
-		for (size_t i = 0; i < pd->nprocs; i++)
-			pd_send_log(&pd->procs[i]);
+		pd_spread_log(pd);
 	hb_buf_free(&err);
 }
 

@@ -1,7 +1,6 @@
 /* Starting, connecting and restarting the roles.  Floor 4. */
 #include "config.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,15 +25,6 @@ enum {
 	HEARING_MS = 5 /* for frames that wait when a role has ended */
 };
 
-const char *
-pd_state_name(enum pd_state s)
-{
-	static const char *const names[] = { [PD_DOWN] = "down",
-		[PD_STARTED] = "started", [PD_READY] = "ready" };
-
-	return names[s];
-}
-
 static void
 log_role(const struct pd_proc *pr, enum hb_level level, const char *state)
 {
@@ -43,16 +33,6 @@ log_role(const struct pd_proc *pr, enum hb_level level, const char *state)
 	    hb_kv_str(HB_K_STATE, state),
 	    hb_kv_int(HB_K_INSTANCE, pr->instance),
 	    hb_kv_int(HB_K_PID, pr->pid));
-}
-
-struct pd_proc *
-pd_find(struct pd_parent *pd, enum hb_role role, unsigned instance)
-{
-	for (size_t i = 0; i < pd->nprocs; i++)
-		if (pd->procs[i].role == role &&
-		    pd->procs[i].instance == instance)
-			return &pd->procs[i];
-	return NULL;
 }
 
 static struct pd_proc *
@@ -65,26 +45,8 @@ proc_of(struct pd_parent *pd, const struct hb_peer *p)
 	return pr;
 }
 
-void
-pd_kill(struct pd_proc *pr)
-{
-	if (pr->pid > 0 && !pr->ended)
-		kill(pr->pid, SIGKILL);
-}
-
-/* Frames with descriptors leave at once: only a few of them may wait. */
-void
-pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg, int fd)
-{
-	if (pr->peer == NULL)
-		return;
-	hb_peer_post(pr->peer, type, msg, fd);
-	if (pr->peer != NULL && fd >= 0)
-		hb_peer_flush(pr->peer, 0);
-}
-
-void
-pd_fail(struct pd_parent *pd, int code, const char *why)
+static void
+fail(struct pd_parent *pd, int code, const char *why)
 {
 	if (pd->phase != PD_STARTING || pd->exit_code != 0)
 		return;
@@ -98,67 +60,6 @@ pd_fail(struct pd_parent *pd, int code, const char *why)
 }
 
 /* what a role is given */
-
-static void
-send_file(struct pd_proc *pr, const struct pd_file *f)
-{
-	struct hb_span rest = hb_buf_span(&f->bytes);
-
-	do {
-		struct ipc_file_part m = { .kind = f->kind, .index = f->index,
-			.bytes = hb_span_head(rest, HB_MAX_IPC_BODY) };
-
-		rest = hb_span_from(rest, m.bytes.n);
-		m.last = rest.n == 0;
-		pd_post(pr, HB_IPC_FILE_PART, &m, -1);
-	} while (rest.n > 0);
-}
-
-static void
-send_text(struct pd_proc *pr)
-{
-	struct hb_span rest = hb_buf_span(&pr->pd->text);
-
-	while (rest.n > 0) {
-		struct ipc_conf_part m = {
-			.text = hb_span_head(rest, HB_MAX_IPC_BODY)
-		};
-
-		rest = hb_span_from(rest, m.text.n);
-		pd_post(pr, HB_IPC_CONF_PART, &m, -1);
-	}
-}
-
-void
-pd_send_log(struct pd_proc *pr)
-{
-	const struct pd_parent *pd = pr->pd;
-	struct ipc_logfd m = { .kind = pd->log.kind,
-		.format = pd->now.conf->log.format,
-		.level = pd->now.conf->log.level };
-	struct ipc_logread r = { 0 };
-
-	pd_post(pr, HB_IPC_LOGFD, &m, pd->log.fd);
-	if (hb_role_gets(pr->role, HB_GETS_CONTROL) && pd->log_read_fd >= 0)
-		pd_post(pr, HB_IPC_LOGREAD, &r, pd->log_read_fd);
-}
-
-/* Everything but channels; the role uses it at CONF_END. */
-void
-pd_send_conf(struct pd_proc *pr)
-{
-	const struct pd_parent *pd = pr->pd;
-	struct ipc_conf_end end = { .generation = pd->generation,
-		.instance = pr->instance, .build_time = HB_BUILD_TIME };
-
-	send_text(pr);
-	for (size_t i = 0; i < pd->now.files.n; i++)
-		if (pd_file_is_for(pd->now.files.v[i].kind, pr->role))
-			send_file(pr, &pd->now.files.v[i]);
-	if (pd->phase == PD_RUNNING)
-		pd_send_listeners(pr);
-	pd_post(pr, HB_IPC_CONF_END, &end, -1);
-}
 
 static void
 connect_pair(struct pd_proc *a, struct pd_proc *b)
@@ -211,9 +112,9 @@ static void
 send_descriptors(struct pd_proc *pr)
 {
 	struct pd_parent *pd = pr->pd;
-	struct ipc_listen control = { .index = 0 };
+	struct ipc_listen control = { .generation = pd->generation };
 
-	pd_send_log(pr);
+	pd_send_logread(pr);
 	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
 		send_counters(pr);
 	if (hb_role_gets(pr->role, HB_GETS_CONTROL))
@@ -262,7 +163,7 @@ could_not_use(struct pd_proc *pr, uint32_t generation, struct hb_span error)
 	    hb_kv_str(HB_K_STATE, "failed"), hb_kv_span(HB_K_ERROR, error));
 	hb_buf_addf(&why, "%s: %.*s%c", hb_role_name(pr->role),
 	    HB_SPAN_ARG(error), '\0');
-	pd_fail(pr->pd, EX_CONFIG, (const char *)why.p + why.off);
+	fail(pr->pd, EX_CONFIG, (const char *)why.p + why.off);
 	pd_reload_refused(pr->pd, generation, (const char *)why.p + why.off);
 	hb_buf_free(&why);
 }
@@ -447,7 +348,7 @@ start_proc(struct pd_proc *pr)
 		if (r == 0)
 			close(fd[0]);
 		pr->pid = 0;
-		pd_fail(pd, EX_OSERR, "cannot start a process");
+		fail(pd, EX_OSERR, "cannot start a process");
 		hb_timer_set(pr->timer, LONGEST_DELAY_MS / 10);
 		return;
 	}
@@ -462,9 +363,11 @@ start_proc(struct pd_proc *pr)
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");
 	pr->ahead_ms = 0;
 	pd_send_clock(pr);
+	pd_send_log(pr);
+	pd_send_conf(pr);
 	pd_send_pause(pr);
 	send_descriptors(pr);
-	pd_send_conf(pr);
+	pd_send_listeners(pr);
 }
 
 /* At once after a steady life, then slower and slower. */
@@ -492,6 +395,8 @@ log_end(const struct pd_proc *pr)
 	    hb_kv_int(HB_K_PID, pr->pid),
 	    hb_kv_if(WIFSIGNALED(status),
 		hb_kv_int(HB_K_SIGNAL, WTERMSIG(status))),
+	    hb_kv_if(WIFSIGNALED(status),
+		hb_kv_str(HB_K_CORE, WCOREDUMP(status) ? "yes" : "no")),
 	    hb_kv_if(WIFEXITED(status),
 		hb_kv_int(HB_K_EXIT, WEXITSTATUS(status))));
 }
@@ -505,7 +410,7 @@ fail_start(struct pd_proc *pr)
 	snprintf(why, sizeof(why), "hauberk-%s ended while starting (%s %d)",
 	    hb_role_name(pr->role), WIFSIGNALED(status) ? "signal" : "exit",
 	    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	pd_fail(pr->pd, WIFEXITED(status) && WEXITSTATUS(status) != 0
+	fail(pr->pd, WIFEXITED(status) && WEXITSTATUS(status) != 0
 	    ? WEXITSTATUS(status) : EX_SOFTWARE, why);
 }
 

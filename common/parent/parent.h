@@ -130,26 +130,34 @@ struct pd_parent {
 	struct pd_askers stop_askers, reload_askers, clock_askers;
 	int64_t ahead_ms; /* lab: of the clock that the roles see */
 	bool delivery_paused, listen_paused; /* until resume, or our end */
-	int64_t watched; /* state of the watched files: common/parent/files.c */
+	int64_t watched; /* state of the watched files: common/parent/watched.c */
 
 	/* The daemon's starter waits on this; -1: nobody. */
 	int starter_fd;
 };
 
-/* parent.c: roles */
+/* parent.c: what roles tell, and their lives */
 void pd_make_procs(struct pd_parent *pd);
 void pd_start_all(struct pd_parent *pd);
+void pd_on_child(void *ctx, int signo);
+
+/* process.c: used by all */
+struct pd_proc *pd_find(struct pd_parent *pd, enum hb_role role,
+    unsigned instance);
 void pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg,
     int fd);
 void pd_send_conf(struct pd_proc *pr);
 void pd_send_log(struct pd_proc *pr);
-/* Ends the start with CODE: everything is killed, the loop ends. */
-void pd_fail(struct pd_parent *pd, int code, const char *why);
+/* For trace: nothing for others than control. */
+void pd_send_logread(struct pd_proc *pr);
+/* Behind the configuration that they stand in; nothing for others than smtpd,
+ * and before all roles are ready. */
+void pd_send_listeners(struct pd_proc *pr);
+/* The configuration in force to each role, or those that want it. */
+void pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role));
 void pd_kill(struct pd_proc *pr);
-struct pd_proc *pd_find(struct pd_parent *pd, enum hb_role role,
-    unsigned instance);
-void pd_on_child(void *ctx, int signo);
-const char *pd_state_name(enum pd_state s);
+void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
+    unsigned exit_code, const char *text);
 
 /* common/parent/stop.c */
 void pd_stop(struct pd_parent *pd);
@@ -195,28 +203,59 @@ void pd_ping(struct pd_parent *pd);
 
 /* common/parent/ctl.c */
 void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void pd_say_features(const struct hb_conf *conf);
-void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
-    unsigned exit_code, const char *text);
 
-/* common/parent/files.c: accounts, folders, files for roles */
+/* common/parent/features.c */
+void pd_say_features(const struct hb_conf *conf);
+void pd_answer_features(const struct hb_ctl *c, const struct hb_conf *conf);
+
+/* common/parent/folders.c */
+struct pd_owner {
+	uid_t uid;
+	gid_t gid;
+};
+/* As root those of ACCOUNT and GROUP, where they are there; NULL, and else:
+ * our own. */
+struct pd_owner pd_owner_of(const struct pd_parent *pd, const char *account,
+    const char *group);
 /* 0 or an exit code, ERR filled. */
 int pd_make_folders(const struct pd_parent *pd, struct hb_buf *err);
+
+/* common/parent/lock.c */
+/* 0 or an exit code, ERR filled. */
 int pd_lock_folders(struct pd_parent *pd, struct hb_buf *err);
-int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
-    struct pd_files *out, struct hb_buf *err);
-void pd_free_files(struct pd_files *files);
+
+/* common/parent/certificate.c */
+/* CONF names no certificate and needs one. */
+bool pd_wants_own_certificate(const struct hb_conf *conf);
+/* Where the file NAME of it is; lives in SPACE. */
+const char *pd_tls_path(const struct hb_conf *conf, const char *name,
+    struct hb_buf *space);
+/* Makes it at the first start.  0 or an exit code, ERR filled. */
+int pd_ensure_certificate(const struct pd_parent *pd,
+    const struct hb_conf *conf, struct hb_buf *err);
 /* The text for roles: CONF and the self-signed certificate when it names
  * none. */
 void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
+
+/* common/parent/files.c */
+/* 0 or an exit code, ERR filled. */
+int pd_load_files(const struct pd_parent *pd, const struct hb_conf *conf,
+    struct pd_files *out, struct hb_buf *err);
+void pd_free_files(struct pd_files *files);
 bool pd_file_is_for(enum hb_file_kind kind, enum hb_role role);
-/* True when a watched file (resolv.conf, hosts-file) or an address of this
- * host changed. */
-bool pd_files_changed(struct pd_parent *pd);
-/* Does ROLE get any of these? */
+/* Does ROLE get any of the watched files? */
 bool pd_is_watching(enum hb_role role);
 /* Reads the watched files again. */
 void pd_load_watched(struct pd_parent *pd);
+
+/* common/parent/watched.c */
+#define PD_RESOLV_CONF "/etc/resolv.conf"
+/* The addresses of this host but for 127.0.0.0/8, one a line.  False: they
+ * cannot be had now. */
+bool pd_list_interfaces(struct hb_buf *out);
+/* True when a watched file (resolv.conf, hosts-file) or an address of this
+ * host changed. */
+bool pd_files_changed(struct pd_parent *pd);
 
 /* common/parent/submit.c */
 /* The group of maildrop/ and of hauberk-submit.  Borrowed from CONF. */
@@ -235,11 +274,11 @@ int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
     struct pd_listeners *out, struct hb_buf *err);
 /* Closes those of L that KEEP does not share. */
 void pd_listen_close(struct pd_listeners *l, const struct pd_listeners *keep);
-/* In place of those it has, to a role that has some. */
-void pd_send_listeners(struct pd_proc *pr);
 
 /* common/parent/log.c */
 int pd_open_log(struct pd_parent *pd, struct hb_buf *err);
+/* To all roles. */
+void pd_spread_log(struct pd_parent *pd);
 void pd_log_lost(void *ctx);
 
 /* common/parent/trouble.c */

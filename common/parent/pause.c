@@ -34,6 +34,8 @@ pause_delivery(struct pd_parent *pd, bool on, struct hb_buf *why)
 static int
 pause_listen(struct pd_parent *pd, bool on, struct hb_buf *why)
 {
+	struct ipc_listen_stop stop = { 0 };
+
 	if (on == pd->listen_paused)
 		return 0;
 	if (pd->before.conf != NULL) {
@@ -45,8 +47,13 @@ pause_listen(struct pd_parent *pd, bool on, struct hb_buf *why)
 	else if (pd_listen(pd->now.conf, NULL, &pd->now.listeners, why) != 0)
 		return HB_E_IO;
 	pd->listen_paused = on;
-	for (size_t i = 0; i < pd->nprocs; i++)
-		pd_send_listeners(&pd->procs[i]);
+	for (size_t i = 0; i < pd->nprocs; i++) {
+		struct pd_proc *pr = &pd->procs[i];
+
+		if (on && hb_role_gets(pr->role, HB_GETS_LISTENERS))
+			pd_post(pr, HB_IPC_LISTEN_STOP, &stop, -1);
+		pd_send_listeners(pr); /* while paused there are none */
+	}
 	return 0;
 }
 

@@ -112,8 +112,7 @@ reopen_logs(struct pd_parent *pd)
 		HB_LOG(HB_LOG_ERROR, HB_EV_LOG, hb_kv_str(HB_K_STATE, "kept"),
 		    hb_kv_span(HB_K_ERROR, hb_buf_span(&err)));
 	else
-		for (size_t i = 0; i < pd->nprocs; i++)
-			pd_send_log(&pd->procs[i]);
+		pd_spread_log(pd);
 	hb_buf_free(&err);
 }
 
@@ -125,9 +124,7 @@ spread(struct pd_parent *pd)
 	(void)pd_files_changed(pd);
 	pd->generation++;
 	reopen_logs(pd);
-	for (size_t i = 0; i < pd->nprocs; i++)
-		if (pd->procs[i].state != PD_DOWN)
-			pd_send_conf(&pd->procs[i]);
+	pd_renew(pd, NULL);
 }
 
 /* Frees S but for the sockets that are in KEEP too. */

@@ -37,6 +37,31 @@ def code(text):
     return _NOT_CODE.sub(blank, text)
 
 
+DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.M)
+# not a member: .name, ->name
+WORD = re.compile(r"(?<![\w.])(?<!->)[A-Za-z_]\w*")
+# the head of a function: type, name, bracket; `(*' begins the name of a pointer
+HEAD = re.compile(r"\s*(?!typedef\b)[A-Za-z_][\w\s*]*[\s*]([A-Za-z_]\w*)\s*"
+                  r"\((?!\s*\*)")
+
+
+def pieces(text):
+    """[(head, body)]: what ends with `;' or braces outside of all braces."""
+    found, depth, start, middle = [], 0, 0, 0
+    for match in re.finditer(r"[{};]", text):
+        at, sign = match.start(), match[0]
+        if sign == "{":
+            middle = at if depth == 0 else middle
+            depth += 1
+        elif sign == "}":
+            depth -= 1
+        if depth == 0 and sign != "{":
+            end = middle if sign == "}" else at
+            found.append((text[start:end], text[end:at]))
+            start = at + 1
+    return found if depth == 0 else None
+
+
 def finish(findings):
     """End the test: 0, or 1 with one finding a line."""
     for finding in findings:

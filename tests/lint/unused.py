@@ -8,19 +8,12 @@ has."""
 
 import collections
 import os
-import re
 import sys
 
 import lint
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOMS = lint.ROOMS + ("man",)
-DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.M)
-# not a member: .name, ->name
-WORD = re.compile(r"(?<![\w.])(?<!->)[A-Za-z_]\w*")
-# type, name, bracket; `(*' begins the name of a pointer
-HEAD = re.compile(r"\s*(?!typedef\b)[A-Za-z_][\w\s*]*[\s*]([A-Za-z_]\w*)\s*"
-                  r"\((?!\s*\*)")
 
 
 def table():
@@ -31,35 +24,18 @@ def table():
     return {name: why for name, why in rows}
 
 
-def pieces(text):
-    """[(head, body)]: what ends with `;' or braces outside of all braces."""
-    found, depth, start, middle = [], 0, 0, 0
-    for match in re.finditer(r"[{};]", text):
-        at, sign = match.start(), match[0]
-        if sign == "{":
-            middle = at if depth == 0 else middle
-            depth += 1
-        elif sign == "}":
-            depth -= 1
-        if depth == 0 and sign != "{":
-            end = middle if sign == "}" else at
-            found.append((text[start:end], text[end:at]))
-            start = at + 1
-    return found if depth == 0 else None
-
-
 def read(path, declared, uses):
     """Adds the functions that PATH declares, if it is a header, and the words
     that it uses.  Returns findings."""
     text = lint.code(lint.read(path))
-    for match in DIRECTIVE.finditer(text):
-        uses.update(WORD.findall(match[0]))
-    found = pieces(DIRECTIVE.sub("", text))
+    for match in lint.DIRECTIVE.finditer(text):
+        uses.update(lint.WORD.findall(match[0]))
+    found = lint.pieces(lint.DIRECTIVE.sub("", text))
     if found is None:
         return ["%s: braces do not pair" % path]
     for head, body in found:
-        words = WORD.findall(head + body)
-        match = HEAD.match(head)
+        words = lint.WORD.findall(head + body)
+        match = lint.HEAD.match(head)
         if match:
             words = [w for w in words if w != match[1]]
             if path.endswith(".h"):

@@ -166,6 +166,15 @@ def check_restarts(p):
                           and "state=up" in r]) >= 3)
 
 
+def check_crash(p):
+    """The record of a crash says whether there is a core to look at."""
+    old = p.role_pids("router")[0]
+    os.kill(old, signal.SIGSEGV)
+    wait_for(lambda: p.role_pids("router")[0] != old)
+    # the sandbox allows none
+    assert has_record(p, f"state=died instance=0 pid={old} signal=11 core=no")
+
+
 def check_backoff(p):
     """A role that dies again and again is started less and less often."""
     begin = len(p.records())
@@ -200,6 +209,16 @@ def check_reload(p):
     p.write_conf()
 
 
+def listening(p):
+    """How many listeners took the sockets of each configuration so far."""
+    found = {}
+    for r in p.records():
+        m = re.search(r"smtpd\[(\d+)\].*state=listening count=(\d+)", r)
+        if m:
+            found.setdefault(int(m[2]), set()).add(m[1])
+    return [len(found[n]) for n in sorted(found)]
+
+
 def check_refused_reload(p):
     """What one role cannot use, no role keeps; listeners neither."""
     def count(text):
@@ -212,6 +231,8 @@ def check_refused_reload(p):
     wait_for(lambda: has_record(
         p, 'state=kept error="smtpd: not this name"'))
     wait_for(lambda: count("state=new name=new.example.org") == names + 7)
+    # sockets of it are for the listener that took it; then both have theirs
+    wait_for(lambda: listening(p)[-2:] == [1, 2])
     with socket.socket() as s:
         assert s.connect_ex(("127.0.0.1", other)) != 0
     with socket.socket() as s:
@@ -295,6 +316,7 @@ def main():
         check_start(p)
         check_restarts(p)
         check_second_start(p)
+        check_crash(p)
         check_backoff(p)
         check_reload(p)
         check_refused_reload(p)

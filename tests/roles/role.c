@@ -15,11 +15,21 @@
 static void
 ignore(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	(void)ctx;
-	(void)p;
+	const struct hb_role_env *env = ctx;
+
 	(void)msg;
 	if (fd >= 0)
 		close(fd);
+	if (env->conf == NULL)
+		hb_peer_violation(p, "before the configuration");
+}
+
+static void
+on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	ignore(ctx, p, msg, fd);
+	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "listening"),
+	    hb_kv_int(HB_K_COUNT, ((const struct ipc_listen *)msg)->generation));
 }
 
 static int
@@ -118,5 +128,6 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	for (int i = 0; i < HB_IPC_COUNT; i++)
 		on[i] = ignore;
+	on[HB_IPC_LISTEN] = on_listen;
 	return hb_role_run(&spec, argc, argv);
 }

@@ -454,6 +454,63 @@ starttls_then_transfers(void **state)
 	X509_free(cert);
 }
 
+/* The server writes N replies that are not read, then shuts down while input
+ * waits.  False: the socket was full before. */
+static bool
+nothing_waits_after(int n, struct hb_tls *server, struct hb_tls *client)
+{
+	struct side a = { 0 }, b = { 0 };
+	int fd[2], least = 1;
+	bool sent;
+
+	make_pair(fd);
+	a.c = hb_conn_attach(loop, fd[0], 20000, &side_ops, &a);
+	b.c = hb_conn_attach(loop, fd[1], 20000, &side_ops, &b);
+	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(
+	    hb_conn_tls_client(a.c, client, &WANT("mx.example")), 0);
+	run_until(a.tls && b.tls);
+	run_for(5);
+	hb_conn_pause(a.c, true);
+	hb_conn_pause(b.c, true);
+	assert_int_equal(setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &least,
+			     sizeof(least)), 0);
+	hb_conn_write(a.c, HB_SPAN("NOOP\r\n"));
+	run_for(1);
+	for (int i = 0; i < n; i++) {
+		hb_conn_write(b.c, HB_SPAN("250 no\r\n"));
+		run_for(1);
+	}
+	sent = hb_conn_pending(b.c) == 0;
+	hb_conn_shutdown(b.c);
+	run_for(2);
+	if (sent) {
+		assert_int_equal(b.closed, 0);
+		assert_int_equal(hb_conn_pending(b.c), 0);
+	}
+	side_end(&a);
+	side_end(&b);
+	return sent;
+}
+
+/* A close_notify that the socket does not take is not tried again and again,
+ * turn by turn. */
+static void
+close_notify_is_sent_once(void **state)
+{
+	X509 *cert = good_cert("DNS:mx.example");
+	struct hb_tls *server = server_of(cert), *client = client_new();
+	int n = 0;
+
+	(void)state;
+	while (nothing_waits_after(n, server, client))
+		n++;
+	assert_true(n > 1);
+	hb_tls_free(&server);
+	hb_tls_free(&client);
+	X509_free(cert);
+}
+
 static void
 back_pressure_inside_tls(void **state)
 {
@@ -982,6 +1039,7 @@ main(void)
 		cmocka_unit_test(certificates_are_chosen_by_name),
 		cmocka_unit_test(old_versions_are_refused_sts34),
 		cmocka_unit_test(starttls_then_transfers),
+		cmocka_unit_test(close_notify_is_sent_once),
 		cmocka_unit_test(back_pressure_inside_tls),
 		cmocka_unit_test(injected_bytes_are_refused_tls01),
 		cmocka_unit_test(clear_text_for_a_handshake_fails),
