@@ -170,6 +170,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_BEGIN:
 	case SMTPD_ACT_DATA:
 	case SMTPD_ACT_LARGE:
+	case SMTPD_ACT_HEAD:
 	case SMTPD_ACT_COMMIT:
 	case SMTPD_ACT_ABORT:
 		smtpd_frames_act(c, a);

@@ -125,6 +125,20 @@ put_data(struct smtpd_client *c, struct hb_span data)
 }
 
 static bool
+put_head(struct smtpd_client *c, struct hb_span head)
+{
+	while (head.n > 0) {
+		struct ipc_txn_head m = { .txn = c->txn,
+			.bytes = hb_span_head(head, HB_MAX_IPC_BODY) };
+
+		if (!put(c, HB_IPC_TXN_HEAD, &m))
+			return false;
+		head = hb_span_from(head, m.bytes.n);
+	}
+	return true;
+}
+
+static bool
 is_full(int error)
 {
 	return error == ENOSPC || error == EDQUOT || error == EFBIG;
@@ -186,6 +200,8 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 		ok = put_data(c, a->data);
 	else if (a->kind == SMTPD_ACT_LARGE)
 		ok = put_large(c);
+	else if (a->kind == SMTPD_ACT_HEAD)
+		ok = put_head(c, a->data);
 	else if (a->kind == SMTPD_ACT_COMMIT)
 		ok = put_commit(c, &a->commit);
 	else

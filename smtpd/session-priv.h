@@ -6,7 +6,7 @@
 #define SMTPD_SESSION_PRIV_H
 
 #include "common/proto/address.h"
-#include "smtpd/datascan.h"
+#include "common/proto/incoming.h"
 #include "smtpd/session.h"
 
 enum smtpd_reply_id {
@@ -67,12 +67,9 @@ struct smtpd_txn {
 	uint64_t declared;    /* SIZE= */
 	bool discard;	      /* all of it */
 	uint64_t id;
-	struct smtpd_datascan scan;
-	struct hb_buf trace, added; /* our own header fields */
-	struct hb_buf fixed; /* the piece that had bare LFs, as it is kept */
+	struct hb_incoming in;
+	struct hb_buf trace; /* our own header fields */
 	bool begun, large;
-	uint64_t size;
-	uint32_t crc;
 	size_t block; /* bytes since the data timer was set */
 	/* Why it will be refused at its end; QUEUE's own words below. */
 	enum smtpd_reply_id failed;
@@ -181,7 +178,6 @@ void smtpd_txn_result(
 /* Our header fields, trace.c. */
 struct hb_span smtpd_with_word(const struct smtpd_session *s);
 void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
-void smtpd_trace_missing(struct smtpd_session *s, struct hb_buf *out);
 
 /* Continues an AUTH exchange. */
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);

@@ -38,6 +38,7 @@ struct smtpd_listener_conf {
 	bool local; /* a program of this host: sendmail -bs */
 	char origin[HB_MAX_DOMAIN + 1]; /* domain of names without one */
 	uint64_t max_size;
+	uint64_t max_header;
 	unsigned max_recipients, max_hops;
 	int64_t command_ms, data_ms;
 };
@@ -57,8 +58,9 @@ enum smtpd_act_kind {
 	SMTPD_ACT_CHECK,    /* ask router; ref is the caller's */
 	SMTPD_ACT_AUTH,	    /* the same; holds a password: send, do not keep */
 	SMTPD_ACT_BEGIN,    /* envelope and all recipients to queue */
-	SMTPD_ACT_DATA,	    /* bytes to queue, or to the file after LARGE */
+	SMTPD_ACT_DATA,	    /* body to queue, or to the file after LARGE */
 	SMTPD_ACT_LARGE,    /* ask queue for a file */
+	SMTPD_ACT_HEAD,	    /* header section to queue: COMMIT follows */
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
 	SMTPD_ACT_TRY,	    /* smtpd_session_turn says when it may begin */
@@ -83,7 +85,7 @@ struct smtpd_act {
 		struct ipc_check check;
 		struct ipc_auth auth;
 		struct hb_env begin; /* then smtpd_session_rcpt */
-		struct hb_span data;
+		struct hb_span data; /* DATA, HEAD */
 		struct ipc_txn_commit commit;
 		struct smtpd_try attempt;
 	};

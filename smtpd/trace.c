@@ -1,7 +1,5 @@
 /*
- * The header fields of our own: Received, and on submission Date and
- * Message-ID where they are missing.  Floor 2.  RFC 5321 s4.4, RFC 3848,
- * RFC 6409 s8.2, s8.3.
+ * The header field of our own: Received.  Floor 2.  RFC 5321 s4.4, RFC 3848.
  */
 #include "common/base/timefmt.h"
 #include "smtpd/session-priv.h"
@@ -58,20 +56,4 @@ smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 		hb_buf_adds(out, ">");
 	}
 	hb_buf_addf(out, ";\r\n\t%s\r\n", date);
-}
-
-void
-smtpd_trace_missing(struct smtpd_session *s, struct hb_buf *out)
-{
-	char id[17], date[HB_TIME_RFC5322_SIZE];
-
-	if (!s->txn.scan.has_date) {
-		hb_time_rfc5322(s->site->now_ms, date);
-		hb_buf_addf(out, "Date: %s\r\n", date);
-	}
-	if (!s->txn.scan.has_message_id) {
-		hb_msgid_format(s->txn.id, id);
-		hb_buf_addf(out, "Message-ID: <%s@%s>\r\n", id,
-		    s->rules->hostname);
-	}
 }

@@ -3,12 +3,10 @@
  * Queue hears of it with the first bytes (BEGIN with everything at once), so
  * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
-#include "common/base/hash.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
 
 enum {
-	FIX_STEP = HB_MAX_IPC_BODY / 2, /* bytes that may become two each */
 	COMMIT_MS = 300000, /* bound of queue's answer; clients wait 10 min */
 	DATA_BLOCK = 16384  /* bytes that must come within data-timeout */
 };
@@ -22,8 +20,7 @@ smtpd_txn_free(struct smtpd_txn *t)
 	hb_buf_free(&t->ends);
 	hb_buf_free(&t->asked);
 	hb_buf_free(&t->trace);
-	hb_buf_free(&t->added);
-	hb_buf_free(&t->fixed);
+	hb_incoming_free(&t->in);
 	hb_buf_free(&t->refused_text);
 }
 
@@ -37,10 +34,10 @@ clear(struct smtpd_txn *t)
 	hb_buf_clear(&t->ends);
 	hb_buf_clear(&t->asked);
 	hb_buf_clear(&t->refused_text);
+	hb_incoming_clear(&t->in);
 	t->n_rcpts = t->n_taken = t->body = t->flags = 0;
-	t->declared = t->id = t->size = 0;
+	t->declared = t->id = 0;
 	t->discard = t->begun = t->large = false;
-	t->crc = 0;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
 	t->refused_status[0] = '\0';
@@ -69,59 +66,44 @@ smtpd_txn_add_rcpt(struct smtpd_session *s)
 	t->n_rcpts++;
 }
 
-/* Not from strangers: what a server in front of us takes for one message must
- * not be several here.  RFC 5321 s2.3.8, RFC 6409 s8. */
 static bool
-takes_bare_lf(const struct smtpd_session *s)
+is_submission(const struct smtpd_session *s)
 {
-	bool submission = s->rules->kind == HB_LISTEN_SUBMISSION ||
+	return s->rules->kind == HB_LISTEN_SUBMISSION ||
 	    s->rules->kind == HB_LISTEN_SUBMISSIONS;
-
-	return s->rules->local || (submission && s->user[0] != '\0');
 }
 
 void
 smtpd_txn_start_data(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
+	struct hb_incoming_rules rules = { .max_size = s->rules->max_size,
+		.max_header = s->rules->max_header,
+		.max_hops = s->rules->max_hops,
+		/* Not from strangers: what a server in front of us takes for
+		 * one message must not be several here.  RFC 5321 s2.3.8,
+		 * RFC 6409 s8. */
+		.lf_ends = s->rules->local ||
+		    (is_submission(s) && s->user[0] != '\0'),
+		.separates = is_submission(s) };
 
 	t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
-	smtpd_datascan_init(&t->scan);
-	hb_buf_clear(&t->trace);
-	hb_buf_clear(&t->added);
-	hb_buf_clear(&t->fixed);
-	t->scan.lf_ends = takes_bare_lf(s);
+	hb_incoming_start(&t->in, &rules);
 	t->block = 0;
 	s->state = SMTPD_S_DATA;
 	smtpd_set_timer(s, s->rules->data_ms);
-}
-
-/* Message bytes to queue; what lies behind the last ones goes with them. */
-static void
-put_data(struct smtpd_session *s, struct hb_span data)
-{
-	struct smtpd_act *last =
-	    s->n_acts > 0 ? &s->acts[s->n_acts - 1] : NULL;
-
-	if (data.n == 0)
-		return;
-	s->txn.size += data.n;
-	s->txn.crc = hb_crc32c(s->txn.crc, data);
-	if (last != NULL && s->n_acts > s->next_act &&
-	    last->kind == SMTPD_ACT_DATA &&
-	    last->data.p + last->data.n == data.p)
-		last->data.n += data.n;
-	else
-		smtpd_add_act(s, SMTPD_ACT_DATA)->data = data;
 }
 
 static void
 begin(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
-	struct hb_env *e = &smtpd_add_act(s, SMTPD_ACT_BEGIN)->begin;
+	struct hb_env *e;
 
+	if (t->begun)
+		return;
 	t->begun = true;
+	e = &smtpd_add_act(s, SMTPD_ACT_BEGIN)->begin;
 	e->id = t->id;
 	e->arrived_ms = s->site->now_ms;
 	e->sender = hb_buf_span(&t->sender);
@@ -133,8 +115,6 @@ begin(struct smtpd_session *s)
 	e->with = smtpd_with_word(s);
 	e->tls = hb_span_str(s->tls ? s->tls_word : "none");
 	e->mail_auth = hb_buf_span(&t->mail_auth);
-	smtpd_trace_received(s, &t->trace);
-	put_data(s, hb_buf_span(&t->trace));
 }
 
 static bool
@@ -161,23 +141,23 @@ smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why)
 static void
 judge(struct smtpd_session *s)
 {
-	struct smtpd_txn *t = &s->txn;
+	static const enum smtpd_reply_id replies[] = {
+		[HB_INCOMING_BARE] = SMTPD_R_BODY_BARE,
+		[HB_INCOMING_NUL] = SMTPD_R_BODY_NUL,
+		[HB_INCOMING_LONG] = SMTPD_R_BODY_LONG,
+		[HB_INCOMING_UNENDED] = SMTPD_R_BODY_BARE,
+		[HB_INCOMING_BIG] = SMTPD_R_TOO_BIG,
+		[HB_INCOMING_HEADER_BIG] = SMTPD_R_HEADER_BIG,
+		[HB_INCOMING_HOPS] = SMTPD_R_HOPS,
+	};
+	enum hb_incoming_fault fault = hb_incoming_fault(&s->txn.in);
 
-	unsigned seen = t->scan.wire.seen;
-
-	if ((seen & (HB_WIRE_CR | HB_WIRE_LF | HB_WIRE_DOT)) != 0)
-		smtpd_txn_fail(s, SMTPD_R_BODY_BARE);
-	else if ((seen & HB_WIRE_NUL) != 0)
-		smtpd_txn_fail(s, SMTPD_R_BODY_NUL);
-	else if ((seen & HB_WIRE_LONG) != 0)
-		smtpd_txn_fail(s, SMTPD_R_BODY_LONG);
-	else if (t->scan.bytes - t->scan.wire.dots > s->rules->max_size)
-		smtpd_txn_fail(s, SMTPD_R_TOO_BIG); /* RFC 1870 s6.3 */
-	else if (t->scan.hops > s->rules->max_hops)
-		smtpd_txn_fail(s, SMTPD_R_HOPS); /* RFC 5321 s6.3 */
+	if (fault != HB_INCOMING_GOOD)
+		smtpd_txn_fail(s, replies[fault]);
 }
 
-/* Does more than a common frame holds come?  Then queue opens a file. */
+/* Does more of the body come than a common frame holds?  Then queue opens a
+ * file. */
 static bool
 asks_for_file(struct smtpd_session *s, size_t coming)
 {
@@ -185,47 +165,23 @@ asks_for_file(struct smtpd_session *s, size_t coming)
 
 	if (t->large || !goes_to_queue(t) ||
 	    (t->declared <= HB_MAX_LARGE_MESSAGE &&
-		t->size + coming <= HB_MAX_LARGE_MESSAGE))
+		(!t->in.scan.headers_over ||
+		    t->in.size + coming <= HB_MAX_LARGE_MESSAGE)))
 		return false;
-	if (!t->begun)
-		begin(s);
+	begin(s);
 	smtpd_add_act(s, SMTPD_ACT_LARGE);
 	s->wait = SMTPD_W_LARGE;
 	smtpd_set_timer(s, COMMIT_MS);
 	return true;
 }
 
-/*
- * Fields that belong at the end of the header section.  RFC 5321 s6.4: on
- * submission alone; relayed mail, well-formed or not, stays what it is.
- */
 static void
-end_headers(struct smtpd_session *s, const struct smtpd_piece *p)
+pass_on(struct smtpd_session *s, struct hb_span body)
 {
-	struct smtpd_txn *t = &s->txn;
-
-	if (s->rules->kind != HB_LISTEN_SUBMISSION &&
-	    s->rules->kind != HB_LISTEN_SUBMISSIONS)
+	if (body.n == 0 || !goes_to_queue(&s->txn))
 		return;
-	smtpd_trace_missing(s, &t->added);
-	if (p->no_headers)
-		hb_buf_adds(&t->added, "\r\n");
-	put_data(s, hb_buf_span(&t->added));
-}
-
-static void
-pass_on(struct smtpd_session *s, struct hb_span body,
-    const struct smtpd_piece *p)
-{
-	struct smtpd_txn *t = &s->txn;
-
-	if (!goes_to_queue(t))
-		return;
-	if (!t->begun)
-		begin(s);
-	put_data(s, body);
-	if (p->headers_end || (p->end && !t->scan.headers_over))
-		end_headers(s, p);
+	begin(s);
+	smtpd_add_act(s, SMTPD_ACT_DATA)->data = body;
 }
 
 static void
@@ -284,24 +240,12 @@ reply_accepted(struct smtpd_session *s)
 	reply_result(s, &w);
 }
 
-/* HB_ENV_* that the message itself brought. */
-static uint32_t
-flags_of_body(const struct smtpd_txn *t)
-{
-	unsigned seen = t->scan.wire.seen;
-
-	return ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
-	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0) |
-	    (hb_tlsrequired_is_no(&t->scan.tls_required)
-		    ? HB_ENV_TLS_OPTIONAL
-		    : 0);
-}
-
 static void
 log_accept(struct smtpd_session *s, uint64_t size)
 {
 	struct smtpd_txn *t = &s->txn;
-	const char *demand = hb_env_tls_demand(t->flags | flags_of_body(t));
+	const char *demand = hb_env_tls_demand(t->flags |
+	    hb_incoming_flags(&t->in));
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
@@ -318,16 +262,37 @@ log_accept(struct smtpd_session *s, uint64_t size)
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
 }
 
+/*
+ * The header section that queue gets.  All of the message has come: what was
+ * learnt of it can be said here (Authentication-Results), and what others
+ * changed be done.
+ */
+static struct hb_span
+make_head(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct hb_incoming_fields f = { .completes = is_submission(s),
+		.hostname = hb_span_str(s->rules->hostname),
+		.date_ms = s->site->now_ms, .id = t->id };
+
+	hb_buf_clear(&t->trace);
+	smtpd_trace_received(s, &t->trace);
+	f.front = hb_buf_span(&t->trace);
+	return hb_incoming_head(&t->in, &f);
+}
+
 static void
 commit(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
-	struct ipc_txn_commit *c =
-	    &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
+	struct ipc_txn_commit *c;
 
-	c->size = t->size;
-	c->crc = t->crc;
-	c->flags = flags_of_body(t);
+	begin(s);
+	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = make_head(s);
+	c = &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
+	c->size = t->in.size;
+	c->crc = t->in.crc;
+	c->flags = hb_incoming_flags(&t->in);
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
 }
@@ -337,7 +302,7 @@ finish(struct smtpd_session *s)
 {
 	struct smtpd_txn *t = &s->txn;
 
-	if (t->begun && goes_to_queue(t)) {
+	if (goes_to_queue(t)) {
 		commit(s);
 		return;
 	}
@@ -345,55 +310,31 @@ finish(struct smtpd_session *s)
 		smtpd_txn_failed_at_end(s);
 		return;
 	}
-	log_accept(s, t->scan.bytes);
+	log_accept(s, t->in.scan.bytes);
 	reply_accepted(s);
 	smtpd_txn_reset(s);
-}
-
-/* The last piece of IN; with bare LFs all of its lines, made good, are in
- * t->fixed. */
-static struct smtpd_piece
-take_bytes(struct smtpd_txn *t, struct hb_span in, size_t *used)
-{
-	struct smtpd_piece p;
-
-	if (!t->scan.lf_ends) {
-		p = smtpd_datascan(&t->scan, in);
-		*used = p.used;
-		return p;
-	}
-	in = hb_span_head(in, FIX_STEP);
-	do {
-		struct hb_span rest = hb_span_from(in, *used);
-
-		p = smtpd_datascan(&t->scan, rest);
-		smtpd_datascan_put(&p, hb_span_head(rest, p.body), &t->fixed);
-		*used += p.used;
-	} while (p.used > 0 && !p.end && !p.headers_end);
-	return p;
 }
 
 bool
 smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 {
 	struct smtpd_txn *t = &s->txn;
-	struct smtpd_piece p;
+	struct hb_incoming_piece p;
 
 	if (in.n == 0)
 		return false;
-	if (t->fixed.n > 0 && s->n_acts > 0)
+	if (t->in.fixed.n > 0 && s->n_acts > 0)
 		return false; /* acts point into it */
-	hb_buf_clear(&t->fixed);
-	if (asks_for_file(s, t->scan.lf_ends ? 2 * in.n : in.n))
+	if (asks_for_file(s, t->in.rules.lf_ends ? 2 * in.n : in.n))
 		return true;
-	p = take_bytes(t, in, used);
+	p = hb_incoming_take(&t->in, in);
+	*used = p.used;
 	judge(s);
-	pass_on(s, t->scan.lf_ends ? hb_buf_span(&t->fixed)
-				   : hb_span_head(in, p.body), &p);
+	pass_on(s, p.body);
 	count_block(s, *used);
 	if (p.end)
 		finish(s);
-	return *used > 0 || p.headers_end;
+	return *used > 0 || p.body.n > 0;
 }
 
 /* Queue refused it before its end: the rest is dropped, then the words. */
@@ -431,7 +372,7 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	if (ok) {
 		s->refused = 0;
 		smtpd_tried_mail(s);
-		log_accept(s, s->txn.size);
+		log_accept(s, s->txn.in.size + s->txn.in.head.n);
 		reply_accepted(s);
 	} else {
 		reply_result(s, &no);

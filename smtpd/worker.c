@@ -46,6 +46,7 @@ make_rules(const struct hb_conf *c, unsigned index)
 	r->auth = l->auth;
 	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
 	r->max_size = c->max_message_size;
+	r->max_header = c->max_header_size;
 	r->max_recipients = c->max_recipients;
 	r->max_hops = c->max_hops;
 	r->command_ms = c->command_timeout;

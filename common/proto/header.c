@@ -48,6 +48,31 @@ hb_header_value(struct hb_span line)
 	return hb_span_trim(hb_span_from(line, colon + 1));
 }
 
+/* The lines at the front of SECTION that belong to its first one. */
+static struct hb_span
+field_of(struct hb_span section)
+{
+	size_t n = 0;
+
+	do
+		n += hb_span_find(hb_span_from(section, n), '\n') + 1;
+	while (n < section.n && hb_is_blank(section.p[n]));
+	return hb_span_head(section, n);
+}
+
+struct hb_span
+hb_header_find(struct hb_span section, const char *name)
+{
+	while (section.n > 0) {
+		struct hb_span field = field_of(section);
+
+		if (hb_header_is(field, name))
+			return hb_header_value(field);
+		section = hb_span_from(section, field.n);
+	}
+	return HB_SPAN_NONE;
+}
+
 bool
 hb_header_is(struct hb_span line, const char *name)
 {

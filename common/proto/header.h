@@ -21,5 +21,8 @@ struct hb_span hb_header_name(struct hb_span line);
 /* The value behind the colon, without blanks at its ends. */
 struct hb_span hb_header_value(struct hb_span line);
 bool hb_header_is(struct hb_span line, const char *name);
+/* The value of the first field NAME of SECTION, folded as it stands there;
+ * empty when missing. */
+struct hb_span hb_header_find(struct hb_span section, const char *name);
 
 #endif

@@ -105,6 +105,10 @@ enum hb_ctl_verb {
 #undef X
 	HB_CTL_COUNT
 };
+/* Bytes of one job's JOB_BODY together: a header section, and as much of a body
+ * as has no file of its own. */
+enum { HB_MAX_JOB_BYTES = 2 * (HB_MAX_HEADER_BYTES + HB_MAX_LARGE_MESSAGE) };
+
 /* Answers travel as the tokens of one JSON value. */
 enum hb_item_kind {
 	HB_ITEM_STR,

@@ -31,7 +31,7 @@ struct talk {
 	struct smtpd_listener_conf rules;
 	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
-	struct hb_buf in, body, envid;
+	struct hb_buf in, head, body, envid;
 	bool checked, committed, large, too_many; /* to be answered */
 	uint32_t flags;
 	enum { ENDS_UNKNOWN, ENDS_CRLF, ENDS_LF } ends;
@@ -57,6 +57,7 @@ begin(struct talk *t, const struct hb_env *e)
 
 	hb_buf_clear(&s->sender);
 	hb_buf_clear(&s->submit.rcpts);
+	hb_buf_clear(&t->head);
 	hb_buf_clear(&t->body);
 	hb_buf_clear(&t->envid);
 	hb_buf_add(&s->sender, e->sender);
@@ -87,6 +88,9 @@ take_act(struct talk *t, const struct smtpd_act *a)
 		break;
 	case SMTPD_ACT_LARGE:
 		t->large = true;
+		break;
+	case SMTPD_ACT_HEAD:
+		hb_buf_add(&t->head, a->data);
 		break;
 	case SMTPD_ACT_COMMIT:
 		t->flags = a->commit.flags;
@@ -154,7 +158,8 @@ submit(struct talk *t)
 	s->submit.env.sender = hb_buf_span(&s->sender);
 	s->submit.env.envid = hb_buf_span(&t->envid);
 	s->submit.env.flags |= t->flags;
-	s->submit.body = hb_buf_span(&t->body);
+	hb_buf_add(&t->head, hb_buf_span(&t->body));
+	s->submit.body = hb_buf_span(&t->head);
 	if (sm_message_qualify(s->submit.body, hb_span_str(s->origin),
 		&whole) == 0)
 		s->submit.body = hb_buf_span(&whole);
@@ -286,6 +291,7 @@ set_rules(struct talk *t)
 		sizeof(t->rules.origin)) < 0)
 		t->rules.origin[0] = '\0';
 	t->rules.max_size = c->max_message_size;
+	t->rules.max_header = c->max_header_size;
 	t->rules.max_recipients = c->max_recipients;
 	t->rules.max_hops = c->max_hops;
 	if (hb_span_copy(hb_span_str(c->hostname != NULL ? c->hostname
@@ -307,7 +313,7 @@ sm_smtp(struct sm *s)
 	t.s = s;
 	t.at_start = true;
 	t.in = HB_BUF_INIT(INPUT_MAX);
-	t.body = t.envid = HB_BUF_INIT(0);
+	t.head = t.body = t.envid = HB_BUF_INIT(0);
 	set_rules(&t);
 	set_clock(&t);
 	t.session = smtpd_session_new(&t.rules, &t.site,
@@ -317,6 +323,7 @@ sm_smtp(struct sm *s)
 	code = talk(&t);
 	smtpd_session_free(&t.session);
 	hb_buf_free(&t.in);
+	hb_buf_free(&t.head);
 	hb_buf_free(&t.body);
 	hb_buf_free(&t.envid);
 	return code;

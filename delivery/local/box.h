@@ -14,8 +14,8 @@
 struct local_message {
 	const struct hb_env *env;
 	const struct hb_rcpt *rcpt;
-	struct hb_span body; /* wire form; or: */
-	int fd;		     /* a large body, -1 without */
+	struct hb_span bytes; /* wire form: all of it, or all but: */
+	int fd;		      /* a large body, -1 without */
 	const char *hostname;
 	const char *home;
 	int lock_tries; /* for a locked mailbox */

@@ -1,7 +1,7 @@
 /*
  * hauberk-local: one local delivery, as the recipient.  Floor 4, libc only,
- * blocking.  Descriptor 3 is the channel to queue: LOCAL_JOB, the body
- * (JOB_BODY or JOB_FILE), JOB_START; it answers JOB_RESULT and JOB_DONE.  Its
+ * blocking.  Descriptor 3 is the channel to queue: LOCAL_JOB, the message
+ * (JOB_BODY, JOB_FILE), JOB_START; it answers JOB_RESULT and JOB_DONE.  Its
  * one word of argument is HB_HELPER_*.
  */
 #include "config.h"
@@ -326,7 +326,7 @@ main(int argc, char *argv[])
 {
 	struct local_job j = { .as = argc > 1 ? argv[1] : HB_HELPER_OWN,
 		.in = HB_BUF_INIT(HB_MAX_IPC_FRAME + PIECE),
-		.body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE), .fd = -1,
+		.body = HB_BUF_INIT(HB_MAX_JOB_BYTES), .fd = -1,
 		.pending_fd = -1 };
 	struct hb_outcome out = { 0 };
 	struct hb_buf text = HB_BUF_INIT(0);

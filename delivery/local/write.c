@@ -127,8 +127,9 @@ local_write(int fd, const struct local_message *m, struct hb_span first,
 	local_head(m->env, m->rcpt, &text);
 	r = local_write_all(fd, hb_buf_span(&text));
 	if (r == 0)
-		r = m->fd >= 0 ? write_large(fd, &f, m->fd)
-			       : write_filtered(fd, &f, m->body);
+		r = write_filtered(fd, &f, m->bytes);
+	if (r == 0 && m->fd >= 0)
+		r = write_large(fd, &f, m->fd);
 	hb_buf_clear(&text);
 	local_filter_end(&f, &text);
 	if (mbox)

@@ -15,7 +15,6 @@
 
 enum {
 	MAX_RCPTS = 100000,
-	MAX_BODY = 4 * HB_MAX_LARGE_MESSAGE,
 	MAX_OUTCOME = 4096
 };
 
@@ -173,7 +172,7 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 	j->jobs = s;
 	j->fd = -1;
 	j->arena = hb_arena_new();
-	j->body = HB_BUF_INIT(MAX_BODY);
+	j->body = HB_BUF_INIT(HB_MAX_JOB_BYTES);
 	j->route = hb_arena_span(j->arena, m->route);
 	j->domain = hb_arena_span(j->arena, m->domain);
 	j->final = m->final;
@@ -268,11 +267,15 @@ dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "job without recipient");
 		return;
 	}
+	if (j->env.head > j->env.size) {
+		hb_peer_violation(p, "header section longer than its message");
+		return;
+	}
 	order = (struct dlv_params){ .mode = DLV_SEND, .route = j->route,
 		.domain = j->domain, .env = &j->env, .rcpt = j->rcpt,
 		.nrcpt = j->nrcpt, .final = j->final, .flush = j->flush };
 	body = (struct dlv_body){ .bytes = hb_buf_span(&j->body),
-		.fd = j->fd, .len = j->fd >= 0 ? j->env.size : 0 };
+		.fd = j->fd, .len = j->fd >= 0 ? j->env.size - j->env.head : 0 };
 	j->state = J_RUNNING;
 	j->jobs->running++;
 	dlv_task_start(&j->task, &order, &body);

@@ -639,28 +639,42 @@ struct shown {
 	struct hb_ctl c;
 };
 
-static void
-show_body(void *ctx, int err, struct hb_span bytes, int fd)
+/* Header section and body, as much as one frame holds, into ROOM. */
+static struct hb_span
+beginning(const struct q_content *content, unsigned char room[HB_MAX_IPC_BODY])
 {
-	static unsigned char head[HB_MAX_IPC_BODY];
+	struct hb_span head = hb_span_head(content->head, HB_MAX_IPC_BODY),
+		       body = hb_span_head(content->body,
+			   HB_MAX_IPC_BODY - head.n);
+	size_t n = head.n + body.n;
+	ssize_t got = 0;
+
+	if (head.n > 0)
+		memcpy(room, head.p, head.n);
+	if (body.n > 0)
+		memcpy(room + head.n, body.p, body.n);
+	if (content->fd >= 0)
+		got = pread(content->fd, room + n, HB_MAX_IPC_BODY - n, 0);
+	return hb_span(room, n + (got > 0 ? (size_t)got : 0));
+}
+
+static void
+show_content(void *ctx, int err, const struct q_content *content)
+{
+	static unsigned char room[HB_MAX_IPC_BODY];
 	struct shown *s = ctx;
 	const struct hb_ctl *c = &s->c;
-	ssize_t n;
 
-	if (fd >= 0) {
-		n = pread(fd, head, sizeof(head), 0);
-		bytes = hb_span(head, n > 0 ? (size_t)n : 0);
-		close(fd);
-	}
 	if (s->q->control == c->peer) { /* who asked is still there */
 		if (err < 0)
 			hb_ctl_null(c, "message");
 		else
-			hb_ctl_str(c, "message",
-			    hb_span_head(bytes, HB_MAX_IPC_BODY));
+			hb_ctl_str(c, "message", beginning(content, room));
 		hb_ctl_close(c);
 		hb_ctl_end(c, 0, NULL);
 	}
+	if (content->fd >= 0)
+		close(content->fd);
 	free(s);
 }
 
@@ -699,7 +713,7 @@ show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	put_envelope(c, &h->env);
 	kept = HB_NEW(struct shown);
 	*kept = (struct shown){ q, *c };
-	q_spool_body(q->spool, m->id, show_body, kept);
+	q_spool_content(q->spool, m->id, show_content, kept);
 }
 
 static void

@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
-#include "common/base/hash.h"
 #include "queue/manager/dsn_text.h"
 
-enum { HEAD_READ = 65536, AGAIN_MS = 10000 };
+enum { AGAIN_MS = 10000 };
 
 /* A DSN being made. */
 struct dsn {
@@ -28,7 +27,7 @@ struct dsn {
 	struct q_dsn_rcpt *rcpts;
 	struct hb_env env;
 	struct hb_rcpt rcpt;
-	struct hb_buf text;
+	struct hb_buf head, body;
 };
 
 static void
@@ -36,7 +35,8 @@ dsn_free(struct dsn *n)
 {
 	struct hb_arena *a = n->arena;
 
-	hb_buf_free(&n->text);
+	hb_buf_free(&n->head);
+	hb_buf_free(&n->body);
 	hb_arena_free(&a);
 }
 
@@ -52,7 +52,7 @@ dsn_new(struct q *q, struct sched_msg *m, enum q_dsn_kind kind, size_t most)
 	n->id = m->id;
 	n->idx = hb_arena_alloc(a, most * sizeof(*n->idx));
 	n->rcpts = hb_arena_alloc(a, most * sizeof(*n->rcpts));
-	n->text = HB_BUF_INIT(0);
+	n->head = n->body = HB_BUF_INIT(0);
 	return n;
 }
 
@@ -139,11 +139,12 @@ on_durable(void *ctx, int err)
 static void
 keep(struct dsn *n)
 {
-	struct q_body body = { .bytes = hb_buf_span(&n->text),
-		.size = n->text.n, .crc = hb_crc32c(0, hb_buf_span(&n->text)) };
+	struct q_body body = { .head = hb_buf_span(&n->head),
+		.bytes = hb_buf_span(&n->body) };
 	int err;
 
-	n->env.size = n->text.n;
+	n->env.head = (uint32_t)n->head.n;
+	n->env.size = n->head.n + n->body.n;
 	n->rcpt = (struct hb_rcpt){ .address = n->to,
 		.notify = HB_NOTIFY_NEVER };
 	err = q_spool_add(n->q->spool, &n->env, &n->rcpt, 1, &body, on_durable,
@@ -159,16 +160,16 @@ keep(struct dsn *n)
  * one that demands TLS. */
 static bool
 returns_whole(const struct dsn *n, const struct sched_msg *m,
-    const struct hb_env *env, struct hb_span bytes)
+    const struct hb_env *env, const struct q_content *c)
 {
 	return n->kind == Q_DSN_FAILED && env->ret != HB_RET_HDRS &&
 	    (env->flags & HB_ENV_REQUIRETLS) == 0 &&
-	    bytes.n == m->size && bytes.n <= Q_DSN_FULL;
+	    c->head.n + c->body.n == m->size && m->size <= Q_DSN_FULL;
 }
 
 static void
 write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
-    struct hb_span bytes)
+    const struct q_content *c)
 {
 	struct q_dsn d = {
 		.kind = n->kind,
@@ -183,13 +184,14 @@ write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
 		    q_sched_expires(n->q->sched, m)),
 		.rcpts = n->rcpts,
 		.n = n->n,
-		.message = bytes,
-		.whole = returns_whole(n, m, about, bytes),
+		.head = c->head,
+		.body = c->body,
+		.whole = returns_whole(n, m, about, c),
 	};
 	uint32_t flags;
 
 	hb_random(&d.nonce, sizeof(d.nonce));
-	flags = q_dsn_write(&d, &n->text);
+	flags = q_dsn_write(&d, &n->head, &n->body);
 	n->env = (struct hb_env){ .id = d.id, .arrived_ms = d.now_ms,
 		.flags = flags | HB_ENV_DSN |
 		    (about->flags & HB_ENV_REQUIRETLS),
@@ -199,34 +201,28 @@ write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
 }
 
 static void
-on_body(void *ctx, int err, struct hb_span bytes, int fd)
+on_content(void *ctx, int err, const struct q_content *c)
 {
-	static unsigned char head[HEAD_READ];
 	struct dsn *n = ctx;
 	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
 	struct q_envelope *h = m != NULL ? q_envelope_get(n->q, m) : NULL;
-	ssize_t got;
 
-	if (fd >= 0) {
-		got = pread(fd, head, sizeof(head), 0);
-		bytes = hb_span(head, got > 0 ? (size_t)got : 0);
-		close(fd);
-	}
-	if (err < 0)
-		bytes = HB_SPAN_NONE;
+	(void)err; /* nothing of it is returned then */
+	if (c->fd >= 0)
+		close(c->fd);
 	if (h == NULL) {
 		put_back(n);
 		dsn_free(n);
 		return;
 	}
-	write_dsn(n, m, &h->env, bytes);
+	write_dsn(n, m, &h->env, c);
 	keep(n);
 }
 
 static void
 start(struct dsn *n)
 {
-	q_spool_body(n->q->spool, n->id, on_body, n);
+	q_spool_content(n->q->spool, n->id, on_content, n);
 }
 
 static void

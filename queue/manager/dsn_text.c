@@ -3,6 +3,7 @@
 
 #include "common/base/prose.h"
 #include "common/base/timefmt.h"
+#include "common/proto/header.h"
 #include "common/proto/qp.h"
 #include "common/proto/xtext.h"
 
@@ -117,34 +118,6 @@ add_plain(struct hb_buf *out, struct hb_span s)
 	}
 }
 
-struct hb_span
-q_dsn_headers(struct hb_span message)
-{
-	for (size_t i = 0; i + 1 < message.n; i++) {
-		bool at_line = i == 0 || message.p[i - 1] == '\n';
-
-		if (at_line && message.p[i] == '\r' &&
-		    message.p[i + 1] == '\n')
-			return hb_span_head(message, i);
-	}
-	return message;
-}
-
-struct hb_span
-q_dsn_field(struct hb_span headers, const char *name)
-{
-	struct hb_span want = hb_span_str(name);
-
-	while (headers.n > 0) {
-		struct hb_span line = hb_span_cut(&headers, '\n');
-
-		if (line.n > want.n && line.p[want.n] == ':' &&
-		    hb_span_has_prefix_nocase(line, want))
-			return hb_span_trim(hb_span_from(line, want.n + 1));
-	}
-	return HB_SPAN_NONE;
-}
-
 static bool
 is_visible(struct hb_span s)
 {
@@ -184,9 +157,9 @@ put_date(struct hb_buf *out, const char *name, int64_t ms)
 }
 
 static void
-put_head(const struct q_dsn *d, struct hb_span headers, struct hb_buf *out)
+put_head(const struct q_dsn *d, struct hb_buf *out)
 {
-	struct hb_span id = q_dsn_field(headers, "Message-ID");
+	struct hb_span id = hb_header_find(d->head, "Message-ID");
 
 	put_date(out, "Date", d->now_ms);
 	hb_buf_adds(out, "From: Mail Delivery System <MAILER-DAEMON@");
@@ -452,53 +425,41 @@ put_quoted(struct hb_buf *out, struct hb_span s)
 	}
 }
 
-/* Where only the beginning is there it may end anywhere: in CRLF, or behind
- * the first of two dots. */
-static struct hb_span
-whole_dots(struct hb_span s)
-{
-	if (s.n > 0 && s.p[s.n - 1] == '\r')
-		s.n--;
-	if (s.n > 0 && s.p[s.n - 1] == '.' &&
-	    (s.n == 1 || s.p[s.n - 2] == '\n'))
-		s.n--;
-	return s;
-}
-
 /* The message is in wire form already: its dots are stuffed. */
 static void
-put_original(const struct q_dsn *d, bool whole, struct hb_span original,
-    struct hb_buf *out)
+put_original(const struct q_dsn *d, bool whole, struct hb_buf *out)
 {
+	struct hb_span body = whole ? d->body : HB_SPAN_NONE;
+
 	part(out, d, whole ? "message/rfc822" : "text/rfc822-headers");
-	if (has_high_bytes(original)) { /* headers: RFC 6522 s4 */
+	if (has_high_bytes(d->head)) { /* headers: RFC 6522 s4 */
 		hb_buf_adds(out,
 		    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-		put_quoted(out, original);
+		put_quoted(out, d->head);
 		return;
 	}
 	hb_buf_adds(out, "\r\n");
-	hb_buf_add(out, original);
-	if (original.n == 0 || original.p[original.n - 1] != '\n')
+	hb_buf_add(out, d->head);
+	hb_buf_add(out, body);
+	if (body.n > 0 && body.p[body.n - 1] != '\n')
 		hb_buf_adds(out, "\r\n");
 }
 
 uint32_t
-q_dsn_write(const struct q_dsn *d, struct hb_buf *out)
+q_dsn_write(const struct q_dsn *d, struct hb_buf *head, struct hb_buf *body)
 {
-	struct hb_span headers = q_dsn_headers(d->message);
+	bool high = has_high_bytes(d->head);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
-	bool whole = d->whole && !has_high_bytes(d->message);
-	struct hb_span original = whole_dots(whole ? d->message : headers);
+	bool whole = d->whole && !high && !has_high_bytes(d->body);
 
-	put_head(d, headers, out);
-	put_human(d, out);
-	put_status_part(d, out);
-	if (original.n > 0)
-		put_original(d, whole, original, out);
-	hb_buf_adds(out, "\r\n--");
-	put_boundary(out, d);
-	hb_buf_adds(out, "--\r\n");
-	return !has_high_bytes(original) && has_leading_dot(original)
-	    ? HB_ENV_DOTTED : 0;
+	put_head(d, head);
+	put_human(d, body);
+	put_status_part(d, body);
+	if (d->head.n > 0 || whole)
+		put_original(d, whole, body);
+	hb_buf_adds(body, "\r\n--");
+	put_boundary(body, d);
+	hb_buf_adds(body, "--\r\n");
+	return (!high && has_leading_dot(d->head)) ||
+		(whole && has_leading_dot(d->body)) ? HB_ENV_DOTTED : 0;
 }

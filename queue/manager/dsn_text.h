@@ -29,30 +29,24 @@ struct q_dsn {
 	int64_t retry_until_ms; /* DELAYED: when it will be given up */
 	const struct q_dsn_rcpt *rcpts;
 	size_t n;
-	/* The message in wire form, or as much of its beginning as there is;
-	 * the headers of it are returned, or all of it. */
-	struct hb_span message;
-	bool whole; /* return all if it is 7bit: message is complete */
+	/* The message in wire form: its header section is returned, or all of
+	 * it. */
+	struct hb_span head, body;
+	bool whole; /* return all if it is 7bit: body is complete */
 	/* Random, so that nobody whose text is in the DSN could write its
 	 * boundary. */
 	uint64_t nonce;
 };
 
 /*
- * Appends the DSN, header and body, in wire form (CRLF, dots stuffed) to
- * OUT, an unbounded buffer.  Returns HB_ENV_DOTTED if it applies.  Nothing in
+ * Appends the DSN in wire form (CRLF, dots stuffed) to HEAD and BODY, unbounded
+ * buffers: its header section, and what follows it.  Returns HB_ENV_DOTTED if it applies.  Nothing in
  * it is above 127: a DSN has to arrive, by hosts without 8BITMIME too.  Of
  * a message with such bytes the headers alone are returned, encoded where
  * they have some.  Text of remote servers is made harmless: no control
  * character, lines folded (RFC 5322 s2.1.1).
  */
-uint32_t q_dsn_write(const struct q_dsn *d, struct hb_buf *out);
-
-/* The header section of MESSAGE with its last CRLF, without the empty line;
- * all of it when there is no empty line. */
-struct hb_span q_dsn_headers(struct hb_span message);
-/* The value of the first field NAME in HEADERS, unfolded only at its ends;
- * empty when missing. */
-struct hb_span q_dsn_field(struct hb_span headers, const char *name);
+uint32_t q_dsn_write(const struct q_dsn *d, struct hb_buf *head,
+    struct hb_buf *body);
 
 #endif

@@ -45,9 +45,9 @@ struct q_export {
 	enum stage stage;
 	uint64_t id;
 	uint32_t rcpt; /* its next */
-	struct hb_buf body;
+	struct hb_buf bytes; /* header section, and a body that is not large */
 	int fd; /* of a large body; -1: none */
-	uint64_t at, size; /* of the body */
+	uint64_t at, size; /* of the message */
 	/* for the last word */
 	uint64_t written, unreadable, under_way;
 };
@@ -57,7 +57,7 @@ export_free(struct q_export *x)
 {
 	hb_timer_free(&x->timer);
 	hb_buf_free(&x->out);
-	hb_buf_free(&x->body);
+	hb_buf_free(&x->bytes);
 	if (x->fd >= 0)
 		close(x->fd);
 	free(x);
@@ -80,7 +80,7 @@ end_message(struct q_export *x, enum hb_qf_type how)
 	hb_qf_put(&x->w, how, HB_SPAN_NONE, &x->out);
 	x->written += how == HB_QF_END;
 	x->unreadable += how == HB_QF_DROP;
-	hb_buf_clear(&x->body);
+	hb_buf_clear(&x->bytes);
 	if (x->fd >= 0)
 		close(x->fd);
 	x->fd = -1;
@@ -168,15 +168,17 @@ put_body(struct q_export *x)
 	static unsigned char room[HB_QF_PAYLOAD];
 	uint64_t left = x->size - x->at;
 	size_t n = left < sizeof(room) ? (size_t)left : sizeof(room);
-	struct hb_span part = hb_span_from(hb_buf_span(&x->body),
-	    (size_t)(x->fd < 0 ? x->at : 0));
+	struct hb_span part = HB_SPAN_NONE;
 
 	if (n == 0) {
 		end_message(x, HB_QF_END);
 		return;
 	}
-	if (x->fd >= 0) {
-		ssize_t got = pread(x->fd, room, n, (off_t)x->at);
+	if (x->at < x->bytes.n) {
+		part = hb_span_from(hb_buf_span(&x->bytes), (size_t)x->at);
+	} else {
+		ssize_t got = pread(x->fd, room, n,
+		    (off_t)(x->at - x->bytes.n));
 
 		if (got <= 0) {
 			end_message(x, HB_QF_DROP);
@@ -190,26 +192,25 @@ put_body(struct q_export *x)
 }
 
 static bool
-take_body(struct q_export *x, struct hb_span bytes, int fd)
+take_content(struct q_export *x, const struct q_content *c)
 {
-	struct stat st;
+	struct stat st = { .st_size = 0 };
 
-	x->fd = fd;
+	x->fd = c->fd;
 	x->at = 0;
-	x->size = bytes.n;
-	hb_buf_add(&x->body, bytes);
-	if (fd >= 0 && fstat(fd, &st) < 0)
+	hb_buf_add(&x->bytes, c->head);
+	hb_buf_add(&x->bytes, c->body);
+	if (c->fd >= 0 && fstat(c->fd, &st) < 0)
 		return false;
-	if (fd >= 0)
-		x->size = (uint64_t)st.st_size;
+	x->size = x->bytes.n + (uint64_t)st.st_size;
 	return true;
 }
 
 static void
-on_body(void *ctx, int err, struct hb_span bytes, int fd)
+on_content(void *ctx, int err, const struct q_content *c)
 {
 	struct q_export *x = ctx;
-	bool good = err == 0 && take_body(x, bytes, fd);
+	bool good = err == 0 && take_content(x, c);
 	struct sched_msg *m;
 	struct q_envelope *h;
 
@@ -221,7 +222,7 @@ on_body(void *ctx, int err, struct hb_span bytes, int fd)
 	hb_timer_set(x->timer, 0);
 	m = q_sched_find(x->q->sched, x->id);
 	if (m == NULL) { /* it ended meanwhile */
-		hb_buf_clear(&x->body);
+		hb_buf_clear(&x->bytes);
 		if (x->fd >= 0)
 			close(x->fd);
 		x->fd = -1;
@@ -280,7 +281,7 @@ next_message(struct q_export *x)
 		return false;
 	x->id = m->id;
 	x->stage = LOADING;
-	q_spool_body(x->q->spool, m->id, on_body, x);
+	q_spool_content(x->q->spool, m->id, on_content, x);
 	return true;
 }
 
@@ -322,7 +323,7 @@ q_export(struct q *q, const struct hb_ctl *c)
 		.hostname = hb_span_str(q->env->conf->hostname) };
 
 	*x = (struct q_export){ .q = q, .c = *c, .fd = -1,
-		.out = HB_BUF_INIT(0), .body = HB_BUF_INIT(0) };
+		.out = HB_BUF_INIT(0), .bytes = HB_BUF_INIT(0) };
 	x->timer = hb_timer_new(q->loop, step, x);
 	TAILQ_INSERT_TAIL(&q->exports, x, link);
 	hb_ctl_array(c, NULL);

@@ -8,6 +8,7 @@ const hb_peer_handler q_handlers[HB_IPC_COUNT] = {
 	[HB_IPC_TXN_RCPT] = q_on_txn_rcpt,
 	[HB_IPC_TXN_DATA] = q_on_txn_data,
 	[HB_IPC_TXN_LARGE] = q_on_txn_large,
+	[HB_IPC_TXN_HEAD] = q_on_txn_head,
 	[HB_IPC_TXN_COMMIT] = q_on_txn_commit,
 	[HB_IPC_TXN_ABORT] = q_on_txn_abort,
 	[HB_IPC_EXPAND_ITEM] = q_on_expand_item,

@@ -9,16 +9,9 @@
 
 #include "common/base/err.h"
 
-void
-q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd)
+static void
+send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
 {
-	struct ipc_job_start start = { .job = no };
-
-	if (fd >= 0) {
-		struct ipc_job_file m = { .job = no };
-
-		hb_peer_post(p, HB_IPC_JOB_FILE, &m, fd);
-	}
 	while (bytes.n > 0) {
 		struct ipc_job_body m = { .job = no,
 			.bytes = hb_span_head(bytes, HB_MAX_IPC_BODY) };
@@ -26,6 +19,18 @@ q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd)
 		hb_peer_post(p, HB_IPC_JOB_BODY, &m, -1);
 		bytes = hb_span_from(bytes, m.bytes.n);
 	}
+}
+
+void
+q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
+{
+	struct ipc_job_start start = { .job = no };
+	struct ipc_job_file file = { .job = no };
+
+	/* they follow each other in memory: most messages are one frame */
+	send_bytes(p, no, hb_span(c->head.p, c->head.n + c->body.n));
+	if (c->fd >= 0)
+		hb_peer_post(p, HB_IPC_JOB_FILE, &file, c->fd);
 	hb_peer_post(p, HB_IPC_JOB_START, &start, -1);
 }
 
@@ -88,8 +93,8 @@ send_rcpts(struct q_job *j, const struct q_envelope *h, struct hb_peer *p)
 }
 
 static void
-send_job(
-    struct q_job *j, const struct q_envelope *h, struct hb_span bytes, int fd)
+send_job(struct q_job *j, const struct q_envelope *h,
+    const struct q_content *c)
 {
 	struct hb_peer *p = j->q->delivery[j->worker].peer;
 	struct hb_buf rec = HB_BUF_INIT(0);
@@ -108,7 +113,7 @@ send_job(
 	hb_peer_post(p, HB_IPC_JOB, &m, -1);
 	hb_buf_free(&rec);
 	send_rcpts(j, h, p);
-	q_send_body(p, j->no, bytes, fd);
+	q_send_content(p, j->no, c);
 }
 
 /* A worker whose output piles up gets no more until it is drained. */
@@ -122,7 +127,7 @@ check_full(struct q *q, struct q_delivery *d)
 }
 
 static void
-on_body(void *ctx, int err, struct hb_span bytes, int fd)
+on_content(void *ctx, int err, const struct q_content *c)
 {
 	struct q_job *j = ctx;
 	struct q *q = j->q;
@@ -141,20 +146,20 @@ on_body(void *ctx, int err, struct hb_span bytes, int fd)
 		fail_all(j, HB_RESULT_FAIL,
 		    "the stored message is damaged and was set aside");
 	} else if (j->local) {
-		q_local_loaded(j, bytes, fd);
+		q_local_loaded(j, c);
 	} else {
-		send_job(j, h, bytes, fd);
+		send_job(j, h, c);
 		check_full(q, &q->delivery[j->worker]);
 	}
-	if (fd >= 0)
-		close(fd);
+	if (c->fd >= 0)
+		close(c->fd);
 }
 
 void
 q_job_load(struct q_job *j)
 {
 	j->loading = true;
-	q_spool_body(j->q->spool, j->sched->msg->id, on_body, j);
+	q_spool_content(j->q->spool, j->sched->msg->id, on_content, j);
 }
 
 void

@@ -188,7 +188,7 @@ send_local(struct q_job *j, const struct q_envelope *h,
 }
 
 void
-q_local_loaded(struct q_job *j, struct hb_span bytes, int fd)
+q_local_loaded(struct q_job *j, const struct q_content *c)
 {
 	struct q_envelope *h = q_envelope_get(j->q, j->sched->msg);
 	const struct hb_rcpt *rcpt = h != NULL ? first_rcpt(j, h) : NULL;
@@ -200,7 +200,7 @@ q_local_loaded(struct q_job *j, struct hb_span bytes, int fd)
 	}
 	if (work_out(j, &l)) {
 		send_local(j, h, rcpt, &l);
-		q_send_body(j->helper, j->no, bytes, fd);
+		q_send_content(j->helper, j->no, c);
 	} else {
 		helper_failed(j, "the configuration changed meanwhile");
 	}

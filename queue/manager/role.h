@@ -254,12 +254,13 @@ void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* The frames of a body, large or not, to P. */
-void q_send_body(struct hb_peer *p, uint32_t no, struct hb_span bytes, int fd);
+/* The frames of a message, large or not, to P; the job begins. */
+void q_send_content(
+    struct hb_peer *p, uint32_t no, const struct q_content *c);
 
 /* local.c */
 void q_local_start(struct q_job *j);
-void q_local_loaded(struct q_job *j, struct hb_span bytes, int fd);
+void q_local_loaded(struct q_job *j, const struct q_content *c);
 void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* dsn.c */
@@ -273,6 +274,7 @@ void q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* The file of a large message: 0, or HB_E_NOSPACE. */

@@ -13,6 +13,7 @@
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/table.h"
+#include "common/proto/incoming.h"
 #include "common/proto/intake.h"
 #include "common/proto/wire.h"
 #include "queue/spool/io.h"
@@ -27,6 +28,8 @@ struct txn_key {
 /* What an open transaction takes besides its bytes. */
 enum { TXN_COST = 5000 };
 
+enum { HEAD_MAX = HB_MAX_HEADER_BYTES + HB_INCOMING_OURS };
+
 struct q_txn {
 	UT_hash_handle hh;
 	struct txn_key key;
@@ -37,8 +40,8 @@ struct q_txn {
 	struct hb_rcpt *rcpts; /* malloc, while they come */
 	struct hb_rcpt *kept;  /* in the arena, from the commit on */
 	size_t n, cap;
-	struct hb_buf body;
-	struct hb_wire wire; /* of the body so far */
+	struct hb_buf body, head;
+	struct hb_wire wire, head_wire; /* of them so far */
 	size_t charged; /* of q->txn_bytes */
 	bool large, committed;
 	bool listed; /* in q->txns: not when its channel is gone */
@@ -55,11 +58,11 @@ find(struct q *q, struct hb_peer *p, uint32_t no)
 }
 
 static void
-drop_body(struct q_txn *t)
+drop(struct q_txn *t, struct hb_buf *b)
 {
-	t->q->txn_bytes -= t->body.n;
-	t->charged -= t->body.n;
-	hb_buf_free(&t->body);
+	t->q->txn_bytes -= b->n;
+	t->charged -= b->n;
+	hb_buf_free(b);
 }
 
 /* May N more bytes be kept for mail that is being received? */
@@ -78,7 +81,8 @@ txn_free(struct q_txn *t)
 {
 	if (t->listed)
 		HASH_DEL(t->q->txns, t);
-	drop_body(t);
+	drop(t, &t->body);
+	drop(t, &t->head);
 	t->q->txn_bytes -= t->charged;
 	hb_arena_free(&t->arena);
 	free(t->rcpts);
@@ -137,7 +141,9 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
 	t->env.parent = 0;
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
+	t->head = HB_BUF_INIT(HEAD_MAX);
 	hb_wire_init(&t->wire);
+	hb_wire_init(&t->head_wire);
 	t->listed = true;
 	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
 	if (!charge(t, TXN_COST + m->env.n))
@@ -195,6 +201,17 @@ is_wire(const struct q_txn *t, unsigned seen)
 	return false;
 }
 
+/* BYTES, the next of B, whose form WIRE follows. */
+static void
+take_bytes(struct q_txn *t, struct hb_buf *b, struct hb_wire *wire,
+    struct hb_span bytes)
+{
+	if (!is_wire(t, hb_wire_feed(wire, bytes)))
+		refuse(t, HB_E_CORRUPT);
+	else if (!charge(t, bytes.n) || hb_buf_put(b, bytes) < 0)
+		refuse(t, HB_E_LIMIT);
+}
+
 void
 q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
@@ -208,10 +225,18 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_violation(p, "body bytes that belong into the file");
 		return;
 	}
-	if (!is_wire(t, hb_wire_feed(&t->wire, m->bytes)))
-		refuse(t, HB_E_CORRUPT);
-	else if (!charge(t, m->bytes.n) || hb_buf_put(&t->body, m->bytes) < 0)
-		refuse(t, HB_E_LIMIT);
+	take_bytes(t, &t->body, &t->wire, m->bytes);
+}
+
+void
+q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	const struct ipc_txn_head *m = msg;
+	struct q_txn *t = open_txn(ctx, p, m->txn);
+
+	(void)fd;
+	if (t != NULL)
+		take_bytes(t, &t->head, &t->head_wire, m->bytes);
 }
 
 int
@@ -257,7 +282,7 @@ q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	if (err < 0)
 		refuse(t, err);
 	else
-		drop_body(t);
+		drop(t, &t->body);
 }
 
 static void
@@ -282,9 +307,10 @@ on_durable(void *ctx, int err)
 static bool
 is_as_said(struct q_txn *t, const struct ipc_txn_commit *m)
 {
-	return t->n > 0 && (t->large || (t->body.n == m->size &&
-	    hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
-	    is_wire(t, hb_wire_end(&t->wire))));
+	return t->n > 0 && is_wire(t, hb_wire_end(&t->head_wire)) &&
+	    (t->large || (t->body.n == m->size &&
+		hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
+		is_wire(t, hb_wire_end(&t->wire))));
 }
 
 static void
@@ -292,7 +318,8 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 {
 	struct hb_env *e = &t->env;
 
-	e->size = m->size;
+	e->head = (uint32_t)t->head.n;
+	e->size = t->head.n + m->size;
 	e->flags = hb_env_one_tls_flag(e->flags |
 	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL)));
 	if (t->large)
@@ -322,12 +349,14 @@ q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		return;
 	}
 	complete_env(t, m);
-	body = (struct q_body){ .bytes = hb_buf_span(&t->body),
+	body = (struct q_body){ .head = hb_buf_span(&t->head),
+		.bytes = hb_buf_span(&t->body),
 		.large = t->large, .size = m->size, .crc = m->crc };
 	t->committed = true;
 	err = q_spool_add(t->q->spool, &t->env, t->kept, t->n, &body,
 	    on_durable, t);
-	drop_body(t);
+	drop(t, &t->body);
+	drop(t, &t->head);
 	if (err < 0)
 		refuse(t, err);
 }

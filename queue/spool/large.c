@@ -24,7 +24,8 @@ struct large_job {
 	struct hb_wire wire;
 	int fd, err; /* HB_E_* */
 	struct q_rec *rec; /* to be appended; NULL: to be sent */
-	q_body_fn cb;
+	struct hb_buf head; /* of one that is to be sent */
+	q_content_fn cb;
 	void *ctx;
 };
 
@@ -124,17 +125,19 @@ fetch_done(struct large_job *l)
 {
 	const struct q_io *io = l->s->io;
 	struct spool_entry *m = q_index_find(&l->s->index, l->id);
+	struct q_content c = { .fd = -1 };
 
 	if (l->err == HB_E_CORRUPT)
 		set_aside_large(l->s, l->id);
 	if (m == NULL || m->state != SPOOL_LIVE)
 		l->err = HB_E_NOTFOUND;
-	if (l->err == 0) {
-		l->cb(l->ctx, 0, HB_SPAN_NONE, l->fd);
-		return;
-	}
-	io->close(io->ctx, l->fd);
-	l->cb(l->ctx, l->err, HB_SPAN_NONE, -1);
+	if (l->err < 0)
+		io->close(io->ctx, l->fd);
+	else
+		c = (struct q_content){ .head = hb_buf_span(&l->head),
+			.fd = l->fd };
+	l->cb(l->ctx, l->err, &c);
+	hb_buf_free(&l->head);
 }
 
 static void
@@ -192,20 +195,23 @@ q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
 }
 
 void
-q_large_fetch(struct q_spool *s, struct spool_entry *m, uint64_t size,
-    uint32_t crc, q_body_fn cb, void *ctx)
+q_large_fetch(struct q_spool *s, struct spool_entry *m,
+    const struct q_message *msg, q_content_fn cb, void *ctx)
 {
+	struct q_content none = { .fd = -1 };
+	struct large_job l = { .id = m->id, .size = msg->size,
+		.want = msg->crc, .head = HB_BUF_INIT(0), .cb = cb,
+		.ctx = ctx };
 	char path[Q_LARGE_PATH];
-	int fd;
 
 	q_large_path(m->id, path);
-	fd = s->io->open(s->io->ctx, path, O_RDONLY);
-	if (fd < 0) {
-		cb(ctx, q_io_error(fd), HB_SPAN_NONE, -1);
+	l.fd = s->io->open(s->io->ctx, path, O_RDONLY);
+	if (l.fd < 0) {
+		cb(ctx, q_io_error(l.fd), &none);
 		return;
 	}
-	start(s, &(struct large_job){ .id = m->id, .size = size, .want = crc,
-	    .fd = fd, .cb = cb, .ctx = ctx });
+	hb_buf_add(&l.head, msg->head);
+	start(s, &l);
 }
 
 /* creating and removing */

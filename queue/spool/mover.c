@@ -84,7 +84,7 @@ work(struct q_spool *s, size_t units, size_t bytes)
 static int
 own_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
-	if (m->cached == NULL || m->cached->body)
+	if (m->cached == NULL || m->cached->content)
 		return q_base_read(s, m, &mv->bytes, &mv->msg);
 	/* what is cached may be dropped between two turns */
 	hb_buf_add(&mv->bytes, hb_buf_span(&m->cached->payload));
@@ -178,7 +178,7 @@ static int
 fold(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	struct q_message_info info = { mv->msg.large, mv->msg.crc,
-		mv->msg.size };
+		mv->msg.size, mv->msg.head.n };
 	struct hb_span item;
 	int r;
 
@@ -279,7 +279,7 @@ append(struct q_spool *s, struct q_mover *mv)
 {
 	struct q_rec *rec = q_rec_new(Q_REC_MOVE, mv->id, NULL, NULL);
 
-	q_message_end(&mv->w, mv->msg.body);
+	q_message_end(&mv->w, mv->msg.head, mv->msg.body);
 	rec->payload = mv->out;
 	mv->out = HB_BUF_INIT(0);
 	q_spool_append(s, rec);

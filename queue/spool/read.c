@@ -10,7 +10,7 @@
 #include "common/base/log.h"
 #include "queue/spool/spool-priv.h"
 
-enum { HEAVY = 64 << 10 /* bytes before a body */ };
+enum { HEAVY = 64 << 10 /* bytes before a header section */ };
 
 /* P's bytes as they are on the disk. */
 static int
@@ -59,7 +59,7 @@ q_base_read(struct q_spool *s, const struct spool_entry *m,
 	struct hb_span payload;
 	int r;
 
-	if (m->cached != NULL && !m->cached->body)
+	if (m->cached != NULL && !m->cached->content)
 		return q_message_decode(hb_buf_span(&m->cached->payload), out);
 	r = q_piece_read(s, &m->base, m->id, bytes, &payload);
 	return r < 0 ? r : q_message_decode(payload, out);
@@ -102,23 +102,26 @@ q_set_aside_piece(struct q_spool *s, const struct q_piece *p, uint64_t id,
 	hb_buf_free(&bytes);
 }
 
-/* bodies */
+/* header sections and bodies */
 
-/* One job of many asks for the body of a message with many recipients: it is
- * kept without them. */
+/* One job of many asks for a message with many recipients: it is kept without
+ * them. */
 static void
-keep_body(struct q_spool *s, struct spool_entry *m, const struct q_message *msg)
+keep_content(
+    struct q_spool *s, struct spool_entry *m, const struct q_message *msg)
 {
-	struct hb_buf body = HB_BUF_INIT(0);
+	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct q_cached *c;
 
-	if (msg->body.n > s->cfg.cache_bytes / 4)
+	if (msg->head.n + msg->body.n > s->cfg.cache_bytes / 4)
 		return;
-	hb_buf_add(&body, msg->body);
+	hb_buf_add(&bytes, msg->head);
+	hb_buf_add(&bytes, msg->body);
 	q_cache_drop(&s->cache, m);
-	c = q_cache_put(&s->cache, m, &body);
-	c->body = true;
-	c->info = (struct q_message_info){ msg->large, msg->crc, msg->size };
+	c = q_cache_put(&s->cache, m, &bytes);
+	c->content = true;
+	c->info = (struct q_message_info){ msg->large, msg->crc, msg->size,
+		msg->head.n };
 	q_cache_trim(&s->cache, s->cfg.cache_bytes);
 }
 
@@ -126,41 +129,46 @@ static bool
 take_kept(const struct spool_entry *m, struct q_message *msg)
 {
 	const struct q_cached *c = m->cached;
+	struct hb_span bytes;
 
-	if (c == NULL || !c->body)
+	if (c == NULL || !c->content)
 		return false;
+	bytes = hb_buf_span(&c->payload);
 	*msg = (struct q_message){ .large = c->info.large,
 		.crc = c->info.crc, .size = c->info.size,
-		.body = hb_buf_span(&c->payload) };
+		.head = hb_span_head(bytes, c->info.head),
+		.body = hb_span_from(bytes, c->info.head) };
 	return true;
 }
 
 void
-q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx)
+q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb, void *ctx)
 {
 	struct spool_entry *m = q_index_find(&s->index, id);
 	struct hb_buf bytes = HB_BUF_INIT(0);
+	struct q_content c = { .fd = -1 };
 	char name[Q_CORRUPT_PATH];
 	struct q_message msg;
 	int r;
 
 	if (m == NULL || m->state != SPOOL_LIVE) {
-		cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE, -1);
+		cb(ctx, HB_E_NOTFOUND, &c);
 		return;
 	}
 	r = take_kept(m, &msg) ? 0 : q_base_read(s, m, &bytes, &msg);
-	if (r == 0 && msg.body_at > HEAVY) {
-		keep_body(s, m, &msg);
+	if (r == 0 && msg.head_at > HEAVY) {
+		keep_content(s, m, &msg);
 		(void)take_kept(m, &msg);
 	}
 	if (r == HB_E_CORRUPT)
 		q_set_aside_piece(s, &m->base, id, name);
-	if (r < 0)
-		cb(ctx, r, HB_SPAN_NONE, -1);
-	else if (msg.large)
-		q_large_fetch(s, m, msg.size, msg.crc, cb, ctx);
-	else
-		cb(ctx, 0, msg.body, -1);
+	if (r == 0 && msg.large) {
+		q_large_fetch(s, m, &msg, cb, ctx);
+	} else {
+		if (r == 0)
+			c = (struct q_content){ msg.head, msg.body, -1 };
+		cb(ctx, r, &c);
+	}
 	hb_buf_free(&bytes);
 }
 

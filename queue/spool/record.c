@@ -9,7 +9,12 @@
 
 #define SEG_MAGIC UINT32_C(0x53424248) /* "HBBS" */
 #define REC_MAGIC UINT32_C(0x52424248) /* "HBBR" */
-enum { HEADER_CHECK = 28, HEAD_CHECK = 32, BODY_CHECK = 40 };
+enum {
+	HEADER_CHECK = 32,
+	UNNUMBERED_CHECK = 28, /* of headers before they had a format */
+	HEAD_CHECK = 32,
+	BODY_CHECK = 40
+};
 enum { MESSAGE_FIXED = 24, FLAG_LARGE = 1 };
 
 static void
@@ -73,16 +78,27 @@ q_header_encode(const struct q_header *h, unsigned char *dst)
 	put32(dst + 4, h->gen);
 	put32(dst + 8, h->size);
 	memcpy(dst + 12, h->key, Q_KEY_SIZE);
+	put32(dst + 28, Q_FORMAT);
 	put32(dst + HEADER_CHECK, hb_crc32c(0, hb_span(dst, HEADER_CHECK)));
 	memcpy(dst + Q_HEADER_COPY, dst, Q_HEADER_SIZE);
 }
 
 static bool
+checks(const unsigned char *p, size_t check)
+{
+	return get32(p + check) == hb_crc32c(0, hb_span(p, check));
+}
+
+static bool
 header_copy(const unsigned char *p, struct q_header *h)
 {
-	if (get32(p) != SEG_MAGIC || get32(p + 4) == 0 ||
-	    get32(p + HEADER_CHECK) !=
-		hb_crc32c(0, hb_span(p, HEADER_CHECK)))
+	if (get32(p) != SEG_MAGIC || get32(p + 4) == 0)
+		return false;
+	if (checks(p, HEADER_CHECK))
+		h->format = get32(p + 28);
+	else if (checks(p, UNNUMBERED_CHECK))
+		h->format = Q_FORMAT_UNNUMBERED;
+	else
 		return false;
 	h->gen = get32(p + 4);
 	h->size = get32(p + 8);
@@ -103,7 +119,7 @@ q_header_decode(struct hb_span src, struct q_header *h)
 	if (!has_a && !has_b)
 		return HB_E_CORRUPT;
 	*h = has_a && (!has_b || a.gen >= b.gen) ? a : b;
-	return 0;
+	return h->format == Q_FORMAT ? 0 : HB_E_UNSUPPORTED;
 }
 
 /* records */
@@ -232,7 +248,7 @@ int
 q_message_decode(struct hb_span payload, struct q_message *m)
 {
 	struct hb_span in = payload;
-	uint32_t nenv;
+	uint32_t nenv, nhead;
 
 	if (in.n < MESSAGE_FIXED)
 		return HB_E_CORRUPT;
@@ -242,6 +258,7 @@ q_message_decode(struct hb_span payload, struct q_message *m)
 		.size = get64(in.p + 8),
 	};
 	nenv = get32(in.p + 16);
+	nhead = get32(in.p + 20);
 	in = hb_span_from(in, MESSAGE_FIXED);
 	if (nenv > in.n)
 		return HB_E_CORRUPT;
@@ -249,10 +266,12 @@ q_message_decode(struct hb_span payload, struct q_message *m)
 	in = hb_span_from(in, nenv);
 	if (take_list(&in, &m->rcpts) < 0 || take_list(&in, &m->changes) < 0)
 		return HB_E_CORRUPT;
-	m->body = in;
-	m->body_at = payload.n - in.n;
-	return m->large ? (in.n == 0 ? 0 : HB_E_CORRUPT)
-			: (in.n == m->size ? 0 : HB_E_CORRUPT);
+	if (nhead > in.n)
+		return HB_E_CORRUPT;
+	m->head = hb_span_head(in, nhead);
+	m->body = hb_span_from(in, nhead);
+	m->head_at = payload.n - in.n;
+	return m->body.n == (m->large ? 0 : m->size) ? 0 : HB_E_CORRUPT;
 }
 
 static void
@@ -278,7 +297,7 @@ q_message_begin(struct q_message_writer *w, struct hb_buf *out,
 	add32(out, info->crc);
 	add64(out, info->size);
 	add32(out, (uint32_t)env.n);
-	add32(out, 0);
+	add32(out, (uint32_t)info->head);
 	hb_buf_add(out, env);
 	begin_list(w);
 }
@@ -299,9 +318,11 @@ q_message_changes(struct q_message_writer *w)
 }
 
 void
-q_message_end(struct q_message_writer *w, struct hb_span body)
+q_message_end(struct q_message_writer *w, struct hb_span head,
+    struct hb_span body)
 {
 	end_list(w);
+	hb_buf_add(w->out, head);
 	hb_buf_add(w->out, body);
 }
 

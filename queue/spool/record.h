@@ -4,7 +4,12 @@
  *
  * A segment begins with two equal headers (at 0 and Q_HEADER_COPY), records
  * follow from Q_SEG_START, each padded to 8 bytes.  All integers are
- * little-endian.  A record head, 48 bytes:
+ * little-endian.  A segment header:
+ *
+ *	 0 magic (4)	 4 generation (4)	 8 size of the file (4)
+ *	12 secret (16)	28 format (4)		32 CRC-32C of bytes 0..31
+ *
+ * It keeps this form in every format.  A record head, 48 bytes:
  *
  *	 0 magic (4)	 4 payload bytes (4)	 8 generation (4)
  *	12 type (1)	13 zero (3)		16 sequence (8)
@@ -32,22 +37,27 @@ enum {
 
 enum q_rec_type {
 	Q_REC_SEALS = 1, /* where each older segment ends */
-	Q_REC_MESSAGE,	 /* envelope, recipients, body */
+	Q_REC_MESSAGE,	 /* envelope, recipients, header section, body */
 	Q_REC_CHANGES,	 /* what changed of one message */
 	Q_REC_MOVE,	 /* a message again with all its changes: replaces */
 	Q_REC_FINISHED,	 /* nothing of a message is needed any more */
 	Q_REC_TYPES
 };
 
+/* What the bytes of a spool mean: a change that the code before it would
+ * misread takes the next number.  1 had none: the check stood in its place. */
+enum { Q_FORMAT_UNNUMBERED = 1, Q_FORMAT = 2 };
+
 struct q_header {
+	uint32_t format; /* q_header_encode writes Q_FORMAT */
 	uint32_t gen;  /* counts uses of all segments; never 0 */
 	uint32_t size; /* bytes of the segment file */
 	unsigned char key[Q_KEY_SIZE];
 };
 /* DST: Q_SEG_START bytes, both copies. */
 void q_header_encode(const struct q_header *h, unsigned char *dst);
-/* SRC: the first Q_SEG_START bytes; the newer of the good copies.  0 or
- * HB_E_CORRUPT. */
+/* SRC: the first Q_SEG_START bytes; the newer of the good copies.  0,
+ * HB_E_CORRUPT, HB_E_UNSUPPORTED (a good header of another format). */
 int q_header_decode(struct hb_span src, struct q_header *h) HB_MUSTCHECK;
 
 struct q_rec_head {
@@ -94,8 +104,9 @@ struct q_message {
 	bool large;
 	uint32_t crc;	/* of the file of a large one */
 	uint64_t size;	/* of the body */
-	struct hb_span body;
-	size_t body_at; /* its offset in the payload */
+	struct hb_span head; /* the header section, complete lines */
+	struct hb_span body; /* behind it; empty where it has a file */
+	size_t head_at; /* offset of HEAD in the payload */
 };
 int q_message_decode(struct hb_span payload, struct q_message *m) HB_MUSTCHECK;
 
@@ -109,14 +120,17 @@ struct q_message_writer {
 struct q_message_info {
 	bool large;
 	uint32_t crc;
-	uint64_t size;
+	uint64_t size; /* of the body */
+	size_t head;
 };
 void q_message_begin(struct q_message_writer *w, struct hb_buf *out,
     const struct q_message_info *info, struct hb_span env);
 void q_message_item(struct q_message_writer *w, struct hb_span item);
 /* Recipients are complete, changes follow. */
 void q_message_changes(struct q_message_writer *w);
-void q_message_end(struct q_message_writer *w, struct hb_span body);
+/* BODY: empty where it has a file. */
+void q_message_end(struct q_message_writer *w, struct hb_span head,
+    struct hb_span body);
 
 /* One change as bytes (a TLV record). */
 int q_change_encode(const struct q_change *c, struct hb_buf *out) HB_MUSTCHECK;

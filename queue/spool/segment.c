@@ -158,7 +158,7 @@ open_one(void *arg, const char *name)
 {
 	struct open_ctx *c = arg;
 	struct q_segs *s = c->s;
-	struct q_header h;
+	struct q_header h = { 0 };
 	uint64_t number;
 	struct q_seg *seg;
 	char path[Q_SEG_PATH];
@@ -182,6 +182,8 @@ open_one(void *arg, const char *name)
 			s->io->unlink(s->io->ctx, path);
 		else
 			c->err = r;
+		if (r == HB_E_UNSUPPORTED)
+			s->format = h.format;
 		return;
 	}
 	seg->gen = h.gen;

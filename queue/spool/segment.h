@@ -49,6 +49,7 @@ struct q_segs {
 	size_t nfree, nsealed, nopen, nseg;
 	unsigned jobs;
 	int error;	      /* why the last making failed, or 0 */
+	uint32_t format;      /* q_segs_open: of a segment that is refused */
 	void *ctx;
 	void (*changed)(void *ctx); /* one is ready, gone, or failed */
 };
@@ -59,7 +60,8 @@ void q_seg_path(uint32_t number, char dst[Q_SEG_PATH]);
 /* Size of new segments on a file system of TOTAL bytes. */
 uint32_t q_seg_size_for(uint64_t total);
 
-/* Reads the headers of log/.  ODD is called for a file without a good one. */
+/* Reads the headers of log/.  ODD is called for a file without a good one.
+ * HB_E_UNSUPPORTED: one is of another format; nothing of it was touched. */
 int q_segs_open(struct q_segs *s,
     void (*odd)(void *ctx, const char *path)) HB_MUSTCHECK;
 void q_segs_close(struct q_segs *s);

@@ -57,12 +57,13 @@ void q_index_each(struct q_index *ix,
 void q_entry_add_piece(struct spool_entry *m, struct q_piece p);
 void q_entry_add_gen(struct spool_entry *m, uint32_t gen);
 
-/* Payloads of fresh messages, and bodies of those with so many recipients that
- * a job should not read them all again; oldest out first. */
+/* Payloads of fresh messages, and header section and body of those with so
+ * many recipients that a job should not read them all again; oldest out
+ * first. */
 struct q_cached {
 	TAILQ_ENTRY(q_cached) link;
 	struct spool_entry *m;
-	bool body; /* that alone, INFO belongs to it */
+	bool content; /* these two alone, INFO belongs to them */
 	struct q_message_info info;
 	struct hb_buf payload;
 };
@@ -194,8 +195,8 @@ void q_large_path(uint64_t id, char dst[Q_LARGE_PATH]);
  * or fails it. */
 void q_large_commit(struct q_spool *s, struct q_rec *r, int fd, uint64_t size,
     uint32_t crc);
-void q_large_fetch(struct q_spool *s, struct spool_entry *m, uint64_t size,
-    uint32_t crc, q_body_fn cb, void *ctx);
+void q_large_fetch(struct q_spool *s, struct spool_entry *m,
+    const struct q_message *msg, q_content_fn cb, void *ctx);
 void q_large_remove(struct q_spool *s, uint64_t id);
 void q_large_remove_orphans(struct q_spool *s);
 /* Whether the file is there with SIZE bytes. */

@@ -649,7 +649,7 @@ message_payload(const struct hb_env *env, const struct hb_rcpt *rcpts,
     size_t n, const struct q_body *body, struct hb_buf *out)
 {
 	struct q_message_info info = { body->large, body->crc,
-		body->large ? body->size : body->bytes.n };
+		body->large ? body->size : body->bytes.n, body->head.n };
 	struct hb_buf item = HB_BUF_INIT(0);
 	struct q_message_writer w;
 	int r = hb_tlv_encode(&hb_env_record, env, &item);
@@ -669,7 +669,7 @@ message_payload(const struct hb_env *env, const struct hb_rcpt *rcpts,
 		q_message_item(&w, hb_buf_span(&item));
 	}
 	if (r == 0)
-		q_message_end(&w,
+		q_message_end(&w, body->head,
 		    body->large ? HB_SPAN_NONE : body->bytes);
 	hb_buf_free(&item);
 	return r;
@@ -700,13 +700,14 @@ q_spool_add(struct q_spool *s, const struct hb_env *env,
     const struct hb_rcpt *rcpts, size_t n, const struct q_body *body,
     q_durable_fn done, void *ctx)
 {
+	size_t bytes = body->head.n + body->bytes.n;
 	struct q_rec *rec;
 	int fd = -1, r;
 
 	if (q_index_find(&s->index, env->id) != NULL)
 		return HB_E_EXISTS;
-	if (body->bytes.n >= q_spool_space(s) ||
-	    s->waiting_bytes + body->bytes.n > WAITING_MAX)
+	if (bytes >= q_spool_space(s) ||
+	    s->waiting_bytes + bytes > WAITING_MAX)
 		return HB_E_NOSPACE;
 	rec = q_rec_new(Q_REC_MESSAGE, env->id, done, ctx);
 	r = message_payload(env, rcpts, n, body, &rec->payload);
@@ -839,6 +840,20 @@ new_spool(const struct q_spool_cfg *cfg)
 	return s;
 }
 
+static void
+say_refused(const struct q_spool *s, int r, struct hb_buf *err)
+{
+	if (r == HB_E_UNSUPPORTED)
+		hb_buf_addf(err, "spool: written by another version (format "
+		    "%lu, this version's is %d) and left as it is: let that "
+		    "version run, save what waits with `hauberkctl export`, "
+		    "stop it, move log and large out of the spool folder, "
+		    "start this version and `hauberkctl import` the file",
+		    (unsigned long)s->segs.format, Q_FORMAT);
+	else
+		hb_buf_addf(err, "spool: %s", hb_strerror(r));
+}
+
 struct q_spool *
 q_spool_start(const struct q_spool_cfg *cfg, struct hb_buf *err)
 {
@@ -850,7 +865,7 @@ q_spool_start(const struct q_spool_cfg *cfg, struct hb_buf *err)
 	if (r == 0)
 		r = q_replay(s);
 	if (r < 0) {
-		hb_buf_addf(err, "spool: %s", hb_strerror(r));
+		say_refused(s, r, err);
 		free_spool(&s);
 		return NULL;
 	}

@@ -53,11 +53,15 @@ void q_spool_close(struct q_spool **s);
  */
 typedef void (*q_durable_fn)(void *ctx, int err);
 
+/* The header section is bounded (limits.def) and stands in the record, ready
+ * to be read and changed without the rest: complete lines, without the empty
+ * one that ends it.  That line begins the body. */
 struct q_body {
-	struct hb_span bytes; /* wire form; empty with large */
-	bool large;	      /* large/ID was written and holds what follows */
-	uint64_t size;
-	uint32_t crc;	      /* CRC-32C of all of it */
+	struct hb_span head;  /* header section, wire form */
+	struct hb_span bytes; /* what follows it; empty with large */
+	bool large;	      /* large/ID was written and holds the body */
+	uint64_t size;	      /* of the body */
+	uint32_t crc;	      /* CRC-32C of it */
 	/* what changed of the message before it came here */
 	const struct q_change *changes;
 	size_t nchanges;
@@ -88,15 +92,21 @@ int q_spool_large_create(struct q_spool *s, uint64_t id, int *fd) HB_MUSTCHECK;
 void q_spool_large_discard(struct q_spool *s, uint64_t id);
 
 /*
- * The body, checked: BYTES, living for the call, or for a large message FD
- * (read-only, owned by the callback; -1 otherwise).  ERR: HB_E_CORRUPT: it
- * was altered, is set aside in corrupt/ and must be finished by the caller;
- * HB_E_NOTFOUND; HB_E_IO.
+ * A message, checked.  The spans live for the call and follow each other in
+ * memory.  Of a large message BODY is empty and FD holds it: read-only, owned
+ * by the callback; -1 otherwise.
  */
-typedef void (*q_body_fn)(void *ctx, int err, struct hb_span bytes, int fd);
+struct q_content {
+	struct hb_span head, body;
+	int fd;
+};
+/* ERR: HB_E_CORRUPT: it was altered, is set aside in corrupt/ and must be
+ * finished by the caller; HB_E_NOTFOUND; HB_E_IO.  C is empty then. */
+typedef void (*q_content_fn)(void *ctx, int err, const struct q_content *c);
 /* CB runs before this returns for a small body; for a large one after its
  * check in the helper thread. */
-void q_spool_body(struct q_spool *s, uint64_t id, q_body_fn cb, void *ctx);
+void q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb,
+    void *ctx);
 /* Reads envelope and recipients (the added ones too) of a live message again,
  * into A.  0, HB_E_NOTFOUND, HB_E_IO, HB_E_CORRUPT. */
 int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,

@@ -85,7 +85,9 @@ no_wake(void *ctx, int64_t ms)
 	(void)ms;
 }
 
-/* messages made of their number */
+/* messages made of their number; each has a header section */
+
+enum { HEAD_SIZE = 24 };
 
 static size_t
 body_size(uint64_t id)
@@ -123,7 +125,7 @@ on_message(void *ctx, const struct hb_env *env, const struct hb_rcpt *rcpts,
 	struct run *r = ctx;
 
 	assert_true(env->id >= 1 && env->id <= MESSAGES);
-	assert_true(env->size == body_size(env->id));
+	assert_true(env->size == HEAD_SIZE + body_size(env->id));
 	for (size_t i = 0; i < n; i++)
 		assert_true(rcpts[i].idx == i);
 	r->m[env->id].seen++;
@@ -238,10 +240,14 @@ add(struct run *r, uint64_t id)
 {
 	struct hb_rcpt rcpts[3] = { { 0 } };
 	unsigned char bytes[MAX_BODY];
-	struct hb_env env = { .id = id, .size = body_size(id) };
-	struct q_body body = { .bytes = hb_span(bytes, body_size(id)) };
+	unsigned char head[HEAD_SIZE];
+	struct hb_env env = { .id = id, .head = HEAD_SIZE,
+		.size = HEAD_SIZE + body_size(id) };
+	struct q_body body = { .head = hb_span(head, HEAD_SIZE),
+		.bytes = hb_span(bytes, body_size(id)) };
 	struct ack *a = new_ack(r, id);
 
+	make_body(id, head, HEAD_SIZE);
 	make_body(id, bytes, body.bytes.n);
 	for (uint32_t i = 0; i < first_rcpts(id); i++)
 		rcpts[i] = (struct hb_rcpt){ .idx = i,
@@ -365,7 +371,7 @@ script(struct run *r)
 /* comparing */
 
 static void
-on_body(void *ctx, int err, struct hb_span bytes, int fd)
+on_content(void *ctx, int err, const struct q_content *c)
 {
 	struct run *r = ctx;
 	struct q_io *io = sim_io(r->sim);
@@ -373,25 +379,27 @@ on_body(void *ctx, int err, struct hb_span bytes, int fd)
 
 	r->body_err = err;
 	hb_buf_clear(&r->body);
-	if (fd >= 0) {
-		bytes = hb_span(large, (size_t)io->pread(io->ctx, fd, large,
-		    sizeof(large), 0));
-		io->close(io->ctx, fd);
+	hb_buf_add(&r->body, c->head);
+	hb_buf_add(&r->body, c->body);
+	if (c->fd >= 0) {
+		hb_buf_add(&r->body, hb_span(large, (size_t)io->pread(io->ctx,
+		    c->fd, large, sizeof(large), 0)));
+		io->close(io->ctx, c->fd);
 	}
-	hb_buf_add(&r->body, bytes);
 }
 
 static void
 body_is_whole(struct run *r, uint64_t id)
 {
-	unsigned char want[MAX_BODY];
-	size_t n = body_size(id);
+	unsigned char want[HEAD_SIZE + MAX_BODY];
+	size_t n = HEAD_SIZE + body_size(id);
 
 	r->body_err = 1;
-	q_spool_body(r->spool, id, on_body, r);
+	q_spool_content(r->spool, id, on_content, r);
 	drain(r);
 	assert_int_equal(r->body_err, 0);
-	make_body(id, want, n);
+	make_body(id, want, HEAD_SIZE);
+	make_body(id, want + HEAD_SIZE, n - HEAD_SIZE);
 	assert_true(hb_span_eq(hb_buf_span(&r->body), hb_span(want, n)));
 }
 

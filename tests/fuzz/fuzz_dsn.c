@@ -68,12 +68,28 @@ is_ours(struct hb_span line)
 	    hb_span_trim(line).n > 0;
 }
 
+/* What stands before the first empty line. */
+static size_t
+header_length(struct hb_span message)
+{
+	struct hb_span rest = message;
+
+	while (rest.n > 0) {
+		size_t before = message.n - rest.n;
+
+		if (hb_span_eq(hb_span_head(rest, 2), HB_SPAN("\r\n")))
+			return before;
+		(void)hb_span_cut(&rest, '\n');
+	}
+	return message.n;
+}
+
 /* Checks the header and returns the boundary. */
 static struct hb_span
-check_header(struct hb_span notice)
+check_header(struct hb_span head)
 {
 	static const char key[] = "\tboundary=\"";
-	struct hb_span head = q_dsn_headers(notice), boundary = HB_SPAN_NONE;
+	struct hb_span boundary = HB_SPAN_NONE;
 	size_t to = 0;
 
 	while (head.n > 0) {
@@ -120,12 +136,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct hb_span in = hb_span(data, n), notice;
 	struct q_dsn_rcpt rcpts[RCPTS];
-	struct hb_buf out = HB_BUF_INIT(0);
+	struct hb_buf out = HB_BUF_INIT(0), rest = HB_BUF_INIT(0);
 	struct q_dsn d = { .hostname = HB_SPAN("host.test"), .id = 2,
 		.parent = 1, .rcpts = rcpts };
 	struct hb_wire w;
 	static const unsigned char key[16] = "not to be known";
 	unsigned flags = byte(&in), seen;
+	size_t header;
 	bool all;
 
 	d.nonce = hb_siphash(key, hb_span(data, n));
@@ -136,26 +153,28 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	d.envid = text(&in);
 	for (size_t i = 0; i < d.n; i++)
 		take_rcpt(&rcpts[i], &in);
-	/* what is stored has wire form; its beginning may be cut anywhere */
+	/* what is stored has wire form, and a header section whole lines */
 	hb_wire_init(&w);
-	seen = hb_wire_feed(&w, in);
-	if (d.whole)
-		seen = hb_wire_end(&w);
+	(void)hb_wire_feed(&w, in);
+	seen = hb_wire_end(&w);
 	if ((seen & HB_WIRE_FAULTS) != 0)
 		return 0;
 	/* of 8-bit mail the headers alone are returned */
 	all = d.whole && in.n > 0 && (seen & HB_WIRE_8BIT) == 0;
-	d.message = in;
-	(void)q_dsn_write(&d, &out);
+	d.head = hb_span_head(in, header_length(in));
+	d.body = hb_span_from(in, d.head.n);
+	(void)q_dsn_write(&d, &out, &rest);
+	header = out.n;
+	hb_buf_add(&out, hb_buf_span(&rest));
+	hb_buf_free(&rest);
 	notice = hb_buf_span(&out);
 	hb_wire_init(&w);
 	(void)hb_wire_feed(&w, notice);
 	seen = hb_wire_end(&w);
 	must((seen & HB_WIRE_FAULTS) == 0);
 	must((seen & HB_WIRE_8BIT) == 0);
-	/* of ".\r" nothing is worth to be returned */
-	check_parts(notice, check_header(notice),
-	    q_dsn_headers(in).n > 2 || all ? 3 : 2);
+	check_parts(notice, check_header(hb_span_head(notice, header)),
+	    d.head.n > 0 || all ? 3 : 2);
 	hb_buf_free(&out);
 	return 0;
 }

@@ -16,7 +16,7 @@ enum { SCRIPT = 24 };
 
 struct run {
 	struct smtpd_session *s;
-	struct hb_buf input, body;
+	struct hb_buf input, head, body;
 	bool begun, committed;
 };
 
@@ -46,15 +46,19 @@ take(struct run *r)
 				abort();
 			r->begun = true;
 			r->committed = false;
+			hb_buf_clear(&r->head);
 			hb_buf_clear(&r->body);
 		} else if (a.kind == SMTPD_ACT_DATA) {
 			hb_buf_add(&r->body, a.data);
+		} else if (a.kind == SMTPD_ACT_HEAD) {
+			hb_buf_add(&r->head, a.data);
 		} else if (a.kind == SMTPD_ACT_COMMIT) {
 			if (!r->begun || a.commit.size != r->body.n)
 				abort();
 			r->begun = false;
 			r->committed = true;
-			check_body(hb_buf_span(&r->body));
+			hb_buf_add(&r->head, hb_buf_span(&r->body));
+			check_body(hb_buf_span(&r->head));
 		} else if (a.kind == SMTPD_ACT_ABORT) {
 			r->begun = false;
 		}
@@ -120,11 +124,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smtpd_listener_conf rules = { .hostname = "mx.example",
 		.tls = HB_DEMAND_OFFER, .auth = HB_DEMAND_OFFER,
-		.max_size = 600000, .max_recipients = 3, .max_hops = 2,
+		.max_size = 600000, .max_header = 2000, .max_recipients = 3, .max_hops = 2,
 		.command_ms = 1000, .data_ms = 1000 };
 	struct smtpd_worker_conf site = { .space = 1000000, .queue_up = true,
 		.tls_ready = true };
-	struct run r = { .input = HB_BUF_INIT(0), .body = HB_BUF_INIT(0) };
+	struct run r = { .input = HB_BUF_INIT(0), .head = HB_BUF_INIT(0),
+		.body = HB_BUF_INIT(0) };
 	struct hb_span in = hb_span_from(hb_span(data, size), SCRIPT + 1);
 
 	if (size < SCRIPT + 1)
@@ -148,6 +153,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	smtpd_session_closed(r.s);
 	take(&r);
 	smtpd_session_free(&r.s);
+	hb_buf_free(&r.head);
 	hb_buf_free(&r.input);
 	hb_buf_free(&r.body);
 	return 0;

@@ -64,7 +64,7 @@ static void
 message_again(const struct q_message *m, struct hb_span in)
 {
 	struct q_message_info info = { .large = m->large, .crc = m->crc,
-		.size = m->size };
+		.size = m->size, .head = m->head.n };
 	struct hb_buf out = HB_BUF_INIT(0);
 	struct q_message_writer w;
 	struct q_list rcpts = m->rcpts, changes = m->changes;
@@ -77,9 +77,10 @@ message_again(const struct q_message *m, struct hb_span in)
 	q_message_changes(&w);
 	while (q_list_next(&changes, &item) > 0)
 		q_message_item(&w, item);
-	q_message_end(&w, m->body);
+	q_message_end(&w, m->head, m->body);
 	if (q_message_decode(hb_buf_span(&out), &back) < 0 ||
-	    !hb_span_eq(back.env, m->env) || !hb_span_eq(back.body, m->body) ||
+	    !hb_span_eq(back.env, m->env) || !hb_span_eq(back.head, m->head) ||
+	    !hb_span_eq(back.body, m->body) ||
 	    back.large != m->large ||
 	    (m->large && (back.crc != m->crc || back.size != m->size)) ||
 	    out.n > in.n)
@@ -153,7 +154,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		header_again(&header);
 	}
 	if (q_message_decode(in, &m) == 0) {
-		if (m.body_at + m.body.n != n)
+		if (m.head_at + m.head.n + m.body.n != n)
 			abort();
 		message_again(&m, in);
 		walk_changes(m.changes);

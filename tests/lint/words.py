@@ -12,7 +12,7 @@ import lint
 PROMISED = """
 hostname domain spool run-dir user workers listen tls-certificate
 tls-min-version auth sender-login relay-from relay-domain access dnsbl milter
-max-message-size max-recipients max-hops max-sessions
+max-message-size max-header-size max-recipients max-hops max-sessions
 max-sessions-per-client max-rate-per-client command-timeout data-timeout
 session-timeout aliases virtual-users mailertable generics sendmail-tables
 deliver local-users forward-files recipient-delimiter smarthost route

@@ -4,7 +4,8 @@
  *
  *	relays            the client may relay; before the first event
  *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
- *	      [max-recipients=N] [max-hops=N]     before the first event
+ *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
+ *	      first event
  *	turn MS           how long each try has to wait from now on; negative:
  *	                  it is refused.  With it tries are acts, too
  *	auto on|off       router accepts, queue answers 250 by themselves
@@ -38,7 +39,7 @@ struct play {
 	struct smtpd_listener_conf rules;
 	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
-	struct hb_buf input, output, body, log;
+	struct hb_buf input, output, head, body, log;
 	char acts[ACTS_MAX][512];
 	size_t n_acts, next_act;
 	bool show_tries;
@@ -136,7 +137,20 @@ note_begin(struct play *p, const struct hb_env *e)
 	    HB_SPAN_ARG(e->sender), text, HB_SPAN_ARG(e->with),
 	    HB_SPAN_ARG(e->tls), HB_SPAN_ARG(e->mail_auth),
 	    (e->flags & HB_ENV_REQUIRETLS) != 0 ? " requiretls" : "");
+	hb_buf_clear(&p->head);
 	hb_buf_clear(&p->body);
+}
+
+/* The header section came last. */
+static void
+note_whole(struct play *p)
+{
+	struct hb_buf body = p->body;
+
+	p->body = p->head;
+	hb_buf_add(&p->body, hb_buf_span(&body));
+	hb_buf_free(&body);
+	p->head = HB_BUF_INIT(0);
 }
 
 static void
@@ -172,11 +186,15 @@ note_act(struct play *p, const struct smtpd_act *a)
 	case SMTPD_ACT_DATA:
 		hb_buf_add(&p->body, a->data);
 		break;
+	case SMTPD_ACT_HEAD:
+		hb_buf_add(&p->head, a->data);
+		break;
 	case SMTPD_ACT_COMMIT:
 		add_act(p, "commit flags=%u", (unsigned)a->commit.flags);
 		if (a->commit.size != p->body.n)
 			fail(p, "commit of %llu bytes, %zu came",
 			    (unsigned long long)a->commit.size, p->body.n);
+		note_whole(p);
 		p->commit_pending = true;
 		break;
 	case SMTPD_ACT_LARGE:
@@ -290,6 +308,8 @@ one_rule(struct play *p, const char *w)
 		p->rules.auth = demand(p, value);
 	else if (strncmp(w, "max-size=", 9) == 0)
 		p->rules.max_size = strtoull(value, NULL, 10);
+	else if (strncmp(w, "max-header=", 11) == 0)
+		p->rules.max_header = strtoull(value, NULL, 10);
 	else if (strncmp(w, "max-recipients=", 15) == 0)
 		p->rules.max_recipients = (unsigned)strtoul(value, NULL, 10);
 	else if (strncmp(w, "max-hops=", 9) == 0)
@@ -558,6 +578,7 @@ begin(struct play *p, const char *file)
 	memcpy(p->rules.origin, "example.org", sizeof("example.org"));
 	p->rules.tls = HB_DEMAND_OFFER;
 	p->rules.max_size = 1000000;
+	p->rules.max_header = 262144;
 	p->rules.max_recipients = 100;
 	p->rules.max_hops = 50;
 	p->rules.command_ms = 300000;
@@ -615,6 +636,7 @@ end(struct play *p)
 	smtpd_session_free(&p->session);
 	hb_buf_free(&p->input);
 	hb_buf_free(&p->output);
+	hb_buf_free(&p->head);
 	hb_buf_free(&p->body);
 	hb_buf_free(&p->log);
 }

@@ -3,7 +3,7 @@
 
 #include "common/base/limits.h"
 #include "common/proto/envelope.h"
-#include "smtpd/datascan.h"
+#include "common/proto/datascan.h"
 
 struct row {
 	const char *in, *body;
@@ -48,11 +48,11 @@ static const struct row rows[] = {
 
 /* Gives IN in pieces of STEP bytes; what is left is given again. */
 static void
-scan_on(struct hb_span in, size_t step, struct smtpd_datascan *d,
+scan_on(struct hb_span in, size_t step, struct hb_datascan *d,
     struct hb_buf *body, size_t *used)
 {
 	size_t have = 0;
-	struct smtpd_piece p = { 0 };
+	struct hb_data_piece p = { 0 };
 
 	*used = 0;
 	while (!p.end && have < in.n) {
@@ -61,8 +61,8 @@ scan_on(struct hb_span in, size_t step, struct smtpd_datascan *d,
 			struct hb_span s = at_page_end(
 			    hb_span(in.p + *used, have - *used));
 
-			p = smtpd_datascan(d, s);
-			smtpd_datascan_put(&p, hb_span_head(s, p.body), body);
+			p = hb_datascan(d, s);
+			hb_datascan_put(&p, hb_span_head(s, p.body), body);
 			*used += p.used;
 		} while (!p.end && (p.used > 0 || p.headers_end));
 	}
@@ -70,10 +70,10 @@ scan_on(struct hb_span in, size_t step, struct smtpd_datascan *d,
 }
 
 static void
-scan(struct hb_span in, size_t step, struct smtpd_datascan *d,
+scan(struct hb_span in, size_t step, struct hb_datascan *d,
     struct hb_buf *body, size_t *used)
 {
-	smtpd_datascan_init(d);
+	hb_datascan_init(d);
 	scan_on(in, step, d, body, used);
 }
 
@@ -110,10 +110,10 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 
 		for (size_t step = 1; step <= in.n; step++) {
 			struct hb_buf body = HB_BUF_INIT(0);
-			struct smtpd_datascan d;
+			struct hb_datascan d;
 			size_t used;
 
-			smtpd_datascan_init(&d);
+			hb_datascan_init(&d);
 			d.lf_ends = true;
 			scan_on(in, step, &d, &body, &used);
 			assert_span(hb_buf_span(&body), lf_rows[i].body);
@@ -138,7 +138,7 @@ smtp_01_rtls_07_the_end_is_found_in_pieces(void **state)
 
 		for (size_t step = 1; step <= in.n; step++) {
 			struct hb_buf body = HB_BUF_INIT(0);
-			struct smtpd_datascan d;
+			struct hb_datascan d;
 			size_t used;
 
 			scan(in, step, &d, &body, &used);
@@ -159,7 +159,7 @@ static unsigned
 seen_of_line(size_t n)
 {
 	struct hb_buf in = HB_BUF_INIT(0), body = HB_BUF_INIT(0);
-	struct smtpd_datascan d;
+	struct hb_datascan d;
 	size_t used;
 
 	hb_buf_adds(&in, "\r\n");
@@ -187,7 +187,7 @@ test_RTLS_07_long_field(void **state)
 {
 	for (int bad = 0; bad < 2; bad++) {
 		struct hb_buf in = HB_BUF_INIT(0), body = HB_BUF_INIT(0);
-		struct smtpd_datascan d;
+		struct hb_datascan d;
 		size_t used;
 
 		hb_buf_adds(&in, "TLS-Required: No");

@@ -785,12 +785,21 @@ post_rcpt(const char *address, uint32_t idx)
 	"\r\nHello\r\n..dot\r\n"
 
 static void
-post_body(struct hb_span body)
+post_body(struct hb_span message)
 {
+	size_t end = hb_span_search(message, HB_SPAN("\r\n\r\n")) + 2;
+	struct hb_span head = end < message.n ? hb_span_head(message, end)
+					      : HB_SPAN_NONE,
+		       body = hb_span_from(message, head.n);
 	struct ipc_txn_data d = { .txn = next_txn };
+	struct ipc_txn_head h = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn, .size = body.n,
 		.crc = hb_crc32c(0, body), .flags = w.commit_flags };
 
+	for (; head.n > 0; head = hb_span_from(head, h.bytes.n)) {
+		h.bytes = hb_span_head(head, HB_MAX_IPC_BODY);
+		hb_peer_post(smtpd, HB_IPC_TXN_HEAD, &h, -1);
+	}
 	for (struct hb_span s = body; s.n > 0; s = hb_span_from(s, d.bytes.n)) {
 		d.bytes = hb_span_head(s, HB_MAX_IPC_BODY);
 		hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);

@@ -1,6 +1,7 @@
 /* The bytes of the spool: heads, payloads, planted and altered records. */
 #include "tests/unit/unit.h"
 
+#include "common/base/hash.h"
 #include "queue/spool/record.h"
 
 static const unsigned char key[Q_KEY_SIZE] = "0123456789abcdef";
@@ -71,7 +72,8 @@ static void
 the_newer_good_header_counts(void **state)
 {
 	static unsigned char bytes[Q_SEG_START], newer[Q_SEG_START];
-	struct q_header h = { 3, 1 << 20, { 1, 2, 3 } }, got;
+	struct q_header h = { .gen = 3, .size = 1 << 20, .key = { 1, 2, 3 } },
+			got;
 	struct hb_span in = hb_span(bytes, sizeof(bytes));
 
 	(void)state;
@@ -92,6 +94,37 @@ the_newer_good_header_counts(void **state)
 	assert_int_equal(q_header_decode(in, &got), HB_E_CORRUPT);
 	assert_int_equal(q_header_decode(hb_span(bytes, 100), &got),
 	    HB_E_CORRUPT);
+}
+
+/* A header as the versions before format numbers wrote it, and one of a
+ * version that is to come. */
+static void
+another_format_is_refused(void **state)
+{
+	static unsigned char bytes[Q_SEG_START];
+	struct q_header h = { .gen = 3, .size = 1 << 20 }, got;
+	struct hb_span in = hb_span(bytes, sizeof(bytes));
+	static const struct {
+		unsigned char at28[8];
+		uint32_t format;
+	} rows[] = { { { 0 }, Q_FORMAT_UNNUMBERED }, { { 3 }, 3 } };
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		bool numbered = rows[i].format > Q_FORMAT_UNNUMBERED;
+		size_t check = numbered ? 32 : 28;
+		uint32_t crc;
+
+		q_header_encode(&h, bytes);
+		memcpy(bytes + 28, rows[i].at28, 8);
+		crc = hb_crc32c(0, hb_span(bytes, check));
+		for (size_t k = 0; k < 4; k++)
+			bytes[check + k] = (unsigned char)(crc >> (8 * k));
+		memcpy(bytes + Q_HEADER_COPY, bytes, Q_HEADER_SIZE);
+		assert_int_equal(q_header_decode(in, &got),
+		    HB_E_UNSUPPORTED);
+		assert_int_equal(got.format, rows[i].format);
+	}
 }
 
 static void
@@ -138,7 +171,7 @@ changes_come_back(void **state)
 static void
 message_payloads_come_back(void **state)
 {
-	struct q_message_info info = { .size = 4 };
+	struct q_message_info info = { .size = 4, .head = 6 };
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct q_message_writer w;
 	struct q_message m;
@@ -150,10 +183,12 @@ message_payloads_come_back(void **state)
 	q_message_item(&w, HB_SPAN(""));
 	q_message_changes(&w);
 	q_message_item(&w, HB_SPAN("c1"));
-	q_message_end(&w, HB_SPAN("body"));
+	q_message_end(&w, HB_SPAN("a: b\r\n"), HB_SPAN("body"));
 	assert_int_equal(q_message_decode(hb_buf_span(&b), &m), 0);
 	assert_span(m.env, "env");
+	assert_span(m.head, "a: b\r\n");
 	assert_span(m.body, "body");
+	assert_int_equal(m.head_at, b.n - 10);
 	assert_int_equal(m.rcpts.left, 2);
 	assert_int_equal(q_list_next(&m.rcpts, &item), 1);
 	assert_span(item, "r1");
@@ -197,6 +232,7 @@ main(void)
 		cmocka_unit_test(a_record_comes_back),
 		cmocka_unit_test(no_altered_or_foreign_record_passes),
 		cmocka_unit_test(the_newer_good_header_counts),
+		cmocka_unit_test(another_format_is_refused),
 		cmocka_unit_test(changes_come_back),
 		cmocka_unit_test(message_payloads_come_back),
 		cmocka_unit_test(finished_and_seals_come_back),

@@ -10,6 +10,7 @@
 #include "queue/spool/spool.h"
 
 enum { MAX_SEEN = 4096 };
+#define HEAD "Subject: x\r\n"
 
 struct seen {
 	uint64_t id;
@@ -28,7 +29,7 @@ struct fix {
 	size_t nseen, ncorrupt;
 	int waiting; /* for callbacks */
 	int err;
-	struct hb_buf body;
+	struct hb_buf head, body;
 	int fd;
 };
 
@@ -149,6 +150,7 @@ teardown(void **state)
 	remove_files(f->dir, "large");
 	remove_files(f->dir, "corrupt");
 	rmdir(f->dir);
+	hb_buf_free(&f->head);
 	hb_buf_free(&f->body);
 	free(f);
 	return 0;
@@ -172,14 +174,16 @@ on_durable(void *ctx, int err)
 }
 
 static void
-on_body(void *ctx, int err, struct hb_span bytes, int fd)
+on_content(void *ctx, int err, const struct q_content *c)
 {
 	struct fix *f = ctx;
 
 	f->err = err;
-	f->fd = fd;
+	f->fd = c->fd;
 	hb_buf_clear(&f->body);
-	hb_buf_add(&f->body, bytes);
+	hb_buf_add(&f->body, c->body);
+	hb_buf_clear(&f->head);
+	hb_buf_add(&f->head, c->head);
 	called_back(f);
 }
 
@@ -204,7 +208,7 @@ add(struct fix *f, uint64_t id, size_t nrcpt, struct hb_span body)
 		.flags = HB_ENV_REQUIRETLS, .sender = HB_SPAN("s@x.example"),
 		.size = body.n };
 	struct hb_rcpt *rcpts = calloc(nrcpt + 1, sizeof(*rcpts));
-	struct q_body b = { .bytes = body };
+	struct q_body b = { .head = HB_SPAN(HEAD), .bytes = body };
 	int r;
 
 	for (size_t i = 0; i < nrcpt; i++)
@@ -242,7 +246,7 @@ static int
 body_of(struct fix *f, uint64_t id)
 {
 	f->waiting++;
-	q_spool_body(f->spool, id, on_body, f);
+	q_spool_content(f->spool, id, on_content, f);
 	return wait_all(f);
 }
 
@@ -250,6 +254,71 @@ static void
 reopen(struct fix *f)
 {
 	close_spool(f);
+	open_spool(f);
+}
+
+/* The only segment gets the header of another format. */
+static void
+age_segment(const struct fix *f)
+{
+	char path[128];
+	unsigned char bytes[64];
+	uint32_t crc;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log/00000001", f->dir);
+	fd = open(path, O_RDWR);
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	crc = hb_crc32c(0, hb_span(bytes, 28)); /* the first one's place */
+	for (size_t i = 0; i < 4; i++)
+		bytes[28 + i] = (unsigned char)(crc >> (8 * i));
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), 4096),
+	    sizeof(bytes));
+	close(fd);
+}
+
+static uint32_t
+crc_of_segment(const struct fix *f)
+{
+	static unsigned char bytes[1 << 20];
+	char path[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log/00000001", f->dir);
+	fd = open(path, O_RDONLY);
+	n = read(fd, bytes, sizeof(bytes));
+	close(fd);
+	return hb_crc32c(0, hb_span(bytes, (size_t)n));
+}
+
+/* Never misread, never destroyed, and the way out is said. */
+static void
+a_spool_of_another_format_is_refused(void **state)
+{
+	struct fix *f = *state;
+	struct hb_buf err = HB_BUF_INIT(0);
+	uint32_t before;
+
+	assert_int_equal(add(f, 1, 1, HB_SPAN("\r\nhello\r\n")), 0);
+	assert_int_equal(wait_all(f), 0);
+	close_spool(f);
+	age_segment(f);
+	before = crc_of_segment(f);
+	f->nseen = f->ncorrupt = 0;
+	f->flush = q_flush_new(f->loop);
+	f->spool = q_spool_open(f->loop, f->flush, f->dir, &ops, f, &err);
+	assert_null(f->spool);
+	hb_buf_add(&err, hb_span("", 1));
+	assert_non_null(strstr((char *)err.p, "format 1"));
+	assert_non_null(strstr((char *)err.p, "hauberkctl export"));
+	assert_non_null(strstr((char *)err.p, "hauberkctl import"));
+	assert_int_equal(f->nseen + f->ncorrupt, 0);
+	assert_int_equal(crc_of_segment(f), before);
+	hb_buf_free(&err);
+	q_flush_free(&f->flush);
+	remove_files(f->dir, "log");
 	open_spool(f);
 }
 
@@ -278,6 +347,7 @@ messages_survive_a_restart(void **state)
 		assert_int_equal(f->seen[1].id, 4);
 	}
 	assert_int_equal(body_of(f, 4), 0);
+	assert_span(hb_buf_span(&f->head), HEAD);
 	assert_span(hb_buf_span(&f->body), "hello\r\n");
 	assert_int_equal(body_of(f, 5), HB_E_NOTFOUND);
 }
@@ -316,7 +386,8 @@ add_file(struct fix *f, uint64_t id, struct hb_span body, uint32_t spoil)
 	struct hb_env env = { .id = id, .flags = HB_ENV_LARGE,
 		.size = body.n };
 	struct hb_rcpt rcpt = { .address = HB_SPAN("r@y.example") };
-	struct q_body b = { .large = true, .size = body.n,
+	struct q_body b = { .head = HB_SPAN(HEAD), .large = true,
+		.size = body.n,
 		.crc = hb_crc32c(0, body) ^ spoil };
 	int fd, r;
 
@@ -565,6 +636,7 @@ test_A_2_a_body_is_read_without_the_recipients(void **state)
 	assert_true(once > 50000 * 11);
 	for (int i = 0; i < 200; i++) {
 		assert_int_equal(body_of(f, 1), 0);
+		assert_span(hb_buf_span(&f->head), HEAD);
 		assert_span(hb_buf_span(&f->body), "hello\r\n");
 	}
 	assert_true(bytes_read() - before < 2 * once);
@@ -607,6 +679,7 @@ main(void)
 		T(large_messages_are_checked_and_removed),
 		T(test_A_1_large_bodies_have_wire_form),
 		T(an_altered_large_file_is_set_aside),
+		T(a_spool_of_another_format_is_refused),
 		T(an_altered_body_is_never_handed_out),
 		T(a_small_spool_stays_small),
 		T(rtls_02_updates_fold_into_a_move),

@@ -1,6 +1,6 @@
 /*
- * The bytes behind DATA, as they come.  Floor 2: pure.  RFC 5321 s4.1.1.4,
- * s4.5.2: only CRLF ends a line, only CRLF.CRLF ends the message.  A bare CR
+ * The bytes of a message, as they come: behind DATA, or out of a file that has
+ * no final dot.  Floor 1, pure.  RFC 5321 s4.1.1.4, s4.5.2: only CRLF ends a line, only CRLF.CRLF ends the message.  A bare CR
  * or LF never ends anything; it is remembered with all else that is wrong
  * (wire.h), and the message refused when its true end has come.
  *
@@ -16,42 +16,43 @@
  * to the message.  Bytes that may be the beginning of the end, and in the
  * header section incomplete lines, are left for the next call.
  */
-#ifndef SMTPD_DATASCAN_H
-#define SMTPD_DATASCAN_H
+#ifndef HB_PROTO_DATASCAN_H
+#define HB_PROTO_DATASCAN_H
 
 #include "common/base/buf.h"
 #include "common/proto/tlsrequired.h"
 #include "common/proto/wire.h"
 
-struct smtpd_datascan {
+struct hb_datascan {
 	struct hb_wire wire; /* of what was taken, as it is kept */
 	bool lf_ends;  /* set by the caller */
+	bool no_dot;   /* the same: no final dot comes */
 	bool after_lf; /* the last line ended with a bare LF */
 	bool mid_line; /* the last byte taken did not end a line */
 	bool headers_over;
-	bool has_date, has_message_id;
+	bool no_headers; /* and had no line at all, not even the empty one */
+	bool has_date, has_message_id, has_from;
 	unsigned hops;	 /* Received fields */
 	struct hb_tlsrequired tls_required;
 	uint64_t bytes;	 /* taken */
 };
 
-struct smtpd_piece {
+struct hb_data_piece {
 	size_t body;  /* bytes at the front that belong to the message */
 	size_t used;  /* bytes done with: body, and the final dot */
 	bool end;     /* the final dot stood there */
 	bool headers_end; /* the header section ends behind BODY */
-	bool no_headers;  /* and had no line at all, not even the empty one */
 	/* lf_ends: BODY is one line, or a part of it, that is to be changed */
 	bool stuff; /* a dot belongs in front */
 	bool lf;    /* it ends with a bare LF */
 };
 
-void smtpd_datascan_init(struct smtpd_datascan *d);
+void hb_datascan_init(struct hb_datascan *d);
 /* A piece ends where the header section does: call again with the rest. */
-struct smtpd_piece smtpd_datascan(struct smtpd_datascan *d,
+struct hb_data_piece hb_datascan(struct hb_datascan *d,
     struct hb_span in);
 /* Appends BODY, the bytes of PIECE, to OUT as they are to be kept. */
-void smtpd_datascan_put(const struct smtpd_piece *piece, struct hb_span body,
+void hb_datascan_put(const struct hb_data_piece *piece, struct hb_span body,
     struct hb_buf *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* The bytes behind DATA.  Floor 2.  RFC 5321 s4.1.1.4, s4.5.2. */
-#include "smtpd/datascan.h"
+/* The bytes of a message as they come.  Floor 1.  RFC 5321 s4.1.1.4, s4.5.2. */
+#include "common/proto/datascan.h"
 
 #include "common/base/limits.h"
 #include "common/proto/header.h"
@@ -7,14 +7,14 @@
 enum { HEADER_LINE_WAIT = 4096 }; /* a longer line is taken in parts */
 
 void
-smtpd_datascan_init(struct smtpd_datascan *d)
+hb_datascan_init(struct hb_datascan *d)
 {
 	memset(d, 0, sizeof(*d));
 }
 
 /* Length of the line at the front of S with its end, or 0: none ends here. */
 static size_t
-line_length(const struct smtpd_datascan *d, struct hb_span s)
+line_length(const struct hb_datascan *d, struct hb_span s)
 {
 	size_t from = 0;
 
@@ -30,7 +30,7 @@ line_length(const struct smtpd_datascan *d, struct hb_span s)
 }
 
 static void
-count_field(struct smtpd_datascan *d, struct hb_span line)
+count_field(struct hb_datascan *d, struct hb_span line)
 {
 	if (hb_header_is(line, "Received"))
 		d->hops++;
@@ -38,6 +38,8 @@ count_field(struct smtpd_datascan *d, struct hb_span line)
 		d->has_date = true;
 	else if (hb_header_is(line, "Message-ID"))
 		d->has_message_id = true;
+	else if (hb_header_is(line, "From"))
+		d->has_from = true;
 }
 
 /* mbox's separator, which some programs leave in front of the header. */
@@ -50,8 +52,8 @@ is_mbox_line(struct hb_span line)
 
 /* LINE, or its beginning, is of the header section; true: that is over. */
 static bool
-look_at_header(struct smtpd_datascan *d, struct hb_span line,
-    struct smtpd_piece *out)
+look_at_header(struct hb_datascan *d, struct hb_span line,
+    struct hb_data_piece *out)
 {
 	bool first = d->bytes + out->body == 0;
 
@@ -66,12 +68,10 @@ look_at_header(struct smtpd_datascan *d, struct hb_span line,
 		d->headers_over = true;
 		break;
 	case HB_HEADER_GARBAGE:
-		out->no_headers = first && !is_mbox_line(line);
-		d->headers_over = out->no_headers;
+		d->no_headers = first && !is_mbox_line(line);
+		d->headers_over = d->no_headers;
 		break;
 	}
-	if (d->bytes + out->body > HB_MAX_HEADER_BYTES)
-		d->headers_over = true;
 	out->headers_end = d->headers_over;
 	return d->headers_over;
 }
@@ -81,23 +81,23 @@ look_at_header(struct smtpd_datascan *d, struct hb_span line,
  * CRLF or the final dot, and no short header line.
  */
 static size_t
-partial_length(const struct smtpd_datascan *d, struct hb_span s)
+partial_length(const struct hb_datascan *d, struct hb_span s)
 {
 	size_t n = s.n;
 
-	if (!d->mid_line) {
-		if (n <= 2 && n > 0 && s.p[0] == '.' &&
-		    (n == 1 || s.p[1] == '\r'))
-			return 0;
-		if (!d->headers_over && n < HEADER_LINE_WAIT)
-			return 0;
-	}
+	if (!d->mid_line && !d->headers_over && n < HEADER_LINE_WAIT)
+		return 0;
+	if (d->no_dot)
+		return n;
+	if (!d->mid_line && n <= 2 && n > 0 && s.p[0] == '.' &&
+	    (n == 1 || s.p[1] == '\r'))
+		return 0;
 	return n > 0 && s.p[n - 1] == '\r' ? n - 1 : n;
 }
 
 /* TEXT may be the next part of a long header line. */
 static void
-go_on_with_field(struct smtpd_datascan *d, struct hb_span text)
+go_on_with_field(struct hb_datascan *d, struct hb_span text)
 {
 	if (d->mid_line && !d->headers_over)
 		hb_tlsrequired_more(&d->tls_required, text);
@@ -105,7 +105,7 @@ go_on_with_field(struct smtpd_datascan *d, struct hb_span text)
 
 /* Does LINE, or its beginning, get a dot in front? */
 static bool
-needs_dot(const struct smtpd_datascan *d, struct hb_span line)
+needs_dot(const struct hb_datascan *d, struct hb_span line)
 {
 	return d->lf_ends && !d->mid_line && line.p[0] == '.' &&
 	    (d->after_lf || (line.n == 2 && line.p[1] == '\n'));
@@ -118,8 +118,8 @@ ends_bare(struct hb_span line)
 }
 
 static void
-take_partial(struct smtpd_datascan *d, struct hb_span part,
-    struct smtpd_piece *out)
+take_partial(struct hb_datascan *d, struct hb_span part,
+    struct hb_data_piece *out)
 {
 	go_on_with_field(d, part);
 	d->mid_line = true;
@@ -128,8 +128,8 @@ take_partial(struct smtpd_datascan *d, struct hb_span part,
 
 /* LINE with its end. */
 static void
-take_line(struct smtpd_datascan *d, struct hb_span line,
-    struct smtpd_piece *out)
+take_line(struct hb_datascan *d, struct hb_span line,
+    struct hb_data_piece *out)
 {
 	go_on_with_field(d, hb_span_head(line, line.n - (out->lf ? 1 : 2)));
 	d->after_lf = out->lf;
@@ -141,8 +141,8 @@ take_line(struct smtpd_datascan *d, struct hb_span line,
  * makes a piece by itself; what is left for the next call is not counted yet.
  * True: the piece goes on. */
 static bool
-take(struct smtpd_datascan *d, struct hb_span line, bool whole,
-    struct smtpd_piece *out)
+take(struct hb_datascan *d, struct hb_span line, bool whole,
+    struct hb_data_piece *out)
 {
 	bool stuff = needs_dot(d, line), lf = whole && ends_bare(line);
 
@@ -161,7 +161,7 @@ take(struct smtpd_datascan *d, struct hb_span line, bool whole,
 
 /* BODY counts as it is kept: with the dot and the CR that it gets. */
 static void
-count_kept(struct smtpd_datascan *d, const struct smtpd_piece *out,
+count_kept(struct hb_datascan *d, const struct hb_data_piece *out,
     struct hb_span body)
 {
 	d->bytes += body.n + (out->stuff ? 1 : 0) + (out->lf ? 1 : 0);
@@ -172,10 +172,10 @@ count_kept(struct smtpd_datascan *d, const struct smtpd_piece *out,
 		hb_wire_feed(&d->wire, HB_SPAN("\r\n"));
 }
 
-struct smtpd_piece
-smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
+struct hb_data_piece
+hb_datascan(struct hb_datascan *d, struct hb_span in)
 {
-	struct smtpd_piece out = { 0 };
+	struct hb_data_piece out = { 0 };
 	bool more = true;
 
 	while (more && out.body < in.n) {
@@ -183,7 +183,7 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 		size_t n = line_length(d, s);
 		size_t ready = n > 0 ? n : partial_length(d, s);
 
-		out.end = !d->mid_line && !d->after_lf && n == 3 &&
+		out.end = !d->no_dot && !d->mid_line && !d->after_lf && n == 3 &&
 		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"));
 		more = !out.end && ready > 0 &&
 		    take(d, hb_span_head(s, ready), n > 0, &out);
@@ -194,7 +194,7 @@ smtpd_datascan(struct smtpd_datascan *d, struct hb_span in)
 }
 
 void
-smtpd_datascan_put(const struct smtpd_piece *piece, struct hb_span body,
+hb_datascan_put(const struct hb_data_piece *piece, struct hb_span body,
     struct hb_buf *out)
 {
 	if (piece->stuff)
