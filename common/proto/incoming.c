@@ -19,6 +19,15 @@ clear(struct hb_buf *b)
 		hb_buf_clear(b);
 }
 
+struct hb_incoming_rules
+hb_incoming_dropped(const struct hb_conf *c)
+{
+	return (struct hb_incoming_rules){ .max_size = c->max_message_size,
+		.max_header = c->max_header_size + HB_INCOMING_OURS,
+		.max_hops = c->max_hops + 1, .no_dot = true,
+		.separates = true };
+}
+
 void
 hb_incoming_clear(struct hb_incoming *m)
 {

@@ -14,6 +14,7 @@
 #ifndef HB_PROTO_INCOMING_H
 #define HB_PROTO_INCOMING_H
 
+#include "common/proto/conf.h"
 #include "common/proto/datascan.h"
 
 /* The most that this server puts in front of a header section. */
@@ -27,6 +28,10 @@ struct hb_incoming_rules {
 	bool no_dot;	/* see datascan.h: hb_incoming_end follows */
 	bool separates; /* a message without header gets the empty line */
 };
+
+/* Of what a local command drops: `sendmail -bs' held it to the limits before it
+ * put a Received in front. */
+struct hb_incoming_rules hb_incoming_dropped(const struct hb_conf *c);
 
 /* What is wrong with a message. */
 enum hb_incoming_fault {

@@ -204,6 +204,7 @@ main(int argc, char **argv)
 	s.submit.conf = s.conf_file;
 	s.sender = s.submit.rcpts = HB_BUF_INIT(0);
 	load_conf(&s);
+	s.submit.limits = s.conf;
 	code = modes[s.o.mode](&s);
 	hb_buf_free(&s.sender);
 	hb_buf_free(&s.submit.rcpts);

@@ -7,13 +7,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
-#include "common/base/timefmt.h"
 #include "common/proto/address.h"
 #include "common/proto/addrlist.h"
 #include "common/proto/maildrop.h"
@@ -180,26 +177,6 @@ put_from(const struct sm *s, struct hb_buf *out)
 	hb_buf_free(&name);
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void
-put_message_id(const struct sm *s, int64_t now, struct hb_buf *out)
-{
-	uint64_t r = 0;
-
-	if (getrandom(&r, sizeof(r), 0) != (ssize_t)sizeof(r))
-		r = (uint64_t)getpid();
-	hb_buf_addf(out, "Message-ID: <%llx.%016llx@%s>",
-	    (unsigned long long)now, (unsigned long long)r, s->origin);
-}
-
 /* reading */
 
 static int
@@ -234,26 +211,16 @@ read_lines(struct sm_message *m, uint64_t max)
 static int
 read_message(struct sm *s, struct sm_message *m)
 {
-	struct hb_buf from = HB_BUF_INIT(0), date = HB_BUF_INIT(0),
-		      id = HB_BUF_INIT(0);
-	char when[HB_TIME_RFC5322_SIZE];
-	int64_t now = now_ms();
+	struct hb_buf from = HB_BUF_INIT(0);
 	int code;
 
-	hb_time_rfc5322(now, when);
 	put_from(s, &from);
-	hb_buf_addf(&date, "Date: %s", when);
-	put_message_id(s, now, &id);
 	m->stop_at_dot = !s->o.ignore_dots;
 	m->want_rcpts = s->o.from_header;
 	m->origin = hb_span_str(s->origin);
 	m->from = hb_buf_span(&from);
-	m->date = hb_buf_span(&date);
-	m->message_id = hb_buf_span(&id);
 	code = read_lines(m, s->conf->max_message_size);
 	hb_buf_free(&from);
-	hb_buf_free(&date);
-	hb_buf_free(&id);
 	return code;
 }
 
@@ -263,12 +230,7 @@ set_envelope(struct sm *s, const struct sm_message *m, struct hb_buf *envid)
 	struct hb_env *e = &s->submit.env;
 
 	e->body = s->o.body;
-	if (m->has_8bit)
-		e->body = HB_BODY_8BITMIME;
-	e->flags |= (m->has_8bit ? HB_ENV_8BIT : 0) |
-	    (m->has_dots ? HB_ENV_DOTTED : 0) |
-	    (s->o.require_tls ? HB_ENV_REQUIRETLS : 0) |
-	    (hb_tlsrequired_is_no(&m->tls_required) ? HB_ENV_TLS_OPTIONAL : 0);
+	e->flags |= s->o.require_tls ? HB_ENV_REQUIRETLS : 0;
 	e->ret = s->o.ret;
 	if (s->o.envid != NULL &&
 	    hb_xtext_encode(hb_span_str(s->o.envid), envid) == 0)

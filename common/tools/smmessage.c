@@ -31,12 +31,8 @@ sm_message_free(struct sm_message *m)
 static void
 put_line(struct sm_message *m, struct hb_span line)
 {
-	if (line.n > 0 && line.p[0] == '.') {
+	if (line.n > 0 && line.p[0] == '.')
 		hb_buf_adds(&m->wire, ".");
-		m->has_dots = true;
-	}
-	for (size_t i = 0; i < line.n && !m->has_8bit; i++)
-		m->has_8bit = line.p[i] > 127;
 	hb_buf_add(&m->wire, line);
 	hb_buf_adds(&m->wire, "\r\n");
 }
@@ -127,24 +123,15 @@ begin_field(struct sm_message *m, struct hb_span line)
 {
 	end_field(m);
 	m->has_from = m->has_from || hb_header_is(line, "From");
-	m->has_date = m->has_date || hb_header_is(line, "Date");
-	m->has_id = m->has_id || hb_header_is(line, "Message-ID");
 }
 
 static void
 end_header(struct sm_message *m)
 {
-	const struct {
-		bool there;
-		struct hb_span field;
-	} needed[] = { { m->has_from, m->from }, { m->has_date, m->date },
-		{ m->has_id, m->message_id } };
-
 	end_field(m);
 	m->in_header = false;
-	for (size_t i = 0; i < HB_ARRAY_LEN(needed); i++)
-		if (!needed[i].there && needed[i].field.n > 0)
-			put_line(m, needed[i].field);
+	if (!m->has_from && m->from.n > 0)
+		put_line(m, m->from);
 	put_line(m, HB_SPAN_NONE);
 }
 
@@ -176,7 +163,6 @@ header_line(struct sm_message *m, struct hb_span raw)
 {
 	struct hb_span line = one_line(m, raw);
 
-	hb_tlsrequired_line(&m->tls_required, line);
 	switch (hb_header_classify(line)) {
 	case HB_HEADER_FIELD:
 		begin_field(m, line);

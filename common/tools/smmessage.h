@@ -6,31 +6,29 @@
  * stands elsewhere is white space in the header, where a new line would be a
  * new field, and ends a line in the body; so are VT and FF white space in the
  * header, since some programs take them for the end of a line.  Bcc,
- * Return-Path and Content-Length are dropped; From, Date and Message-ID are
- * added where they are missing; addresses of the header get a domain.
+ * Return-Path and Content-Length are dropped; From is added where it is
+ * missing, since only here the author's name is known (what else is missing
+ * queue adds); addresses of the header get a domain.
  */
 #ifndef HB_TOOLS_SMMESSAGE_H
 #define HB_TOOLS_SMMESSAGE_H
 
 #include "common/base/buf.h"
-#include "common/proto/tlsrequired.h"
 
 struct sm_message {
 	/* set before the first line */
 	bool stop_at_dot;   /* a line of one dot ends the message */
 	bool want_rcpts;    /* -t: gather the recipients of the header */
 	bool keep_fields;   /* none is dropped */
-	struct hb_span from, date, message_id; /* fields to add, with name */
+	struct hb_span from; /* the field to add, with its name */
 	struct hb_span origin; /* domain of addresses without one; or empty */
 	/* found */
 	struct hb_buf wire;
 	struct hb_buf rcpts; /* -t: values of To, Cc, Bcc, "," between */
 	struct hb_buf resent; /* the same of Resent-To, ...: they win */
-	bool has_8bit, has_dots;
-	struct hb_tlsrequired tls_required;
 	/* inside */
 	bool started, in_header;
-	bool has_from, has_date, has_id;
+	bool has_from;
 	struct hb_buf field; /* under way: its lines, each with CRLF */
 	struct hb_buf line;  /* the header line as it is read */
 };

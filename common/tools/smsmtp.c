@@ -33,7 +33,6 @@ struct talk {
 	struct smtpd_session *session;
 	struct hb_buf in, head, body, envid;
 	bool checked, committed, large, too_many; /* to be answered */
-	uint32_t flags;
 	enum { ENDS_UNKNOWN, ENDS_CRLF, ENDS_LF } ends;
 	unsigned char last; /* byte of the input */
 	bool at_start;	    /* of a line of the output */
@@ -93,7 +92,6 @@ take_act(struct talk *t, const struct smtpd_act *a)
 		hb_buf_add(&t->head, a->data);
 		break;
 	case SMTPD_ACT_COMMIT:
-		t->flags = a->commit.flags;
 		t->committed = true;
 		break;
 	case SMTPD_ACT_TRY: /* of a stranger, or to log in */
@@ -157,7 +155,6 @@ submit(struct talk *t)
 
 	s->submit.env.sender = hb_buf_span(&s->sender);
 	s->submit.env.envid = hb_buf_span(&t->envid);
-	s->submit.env.flags |= t->flags;
 	hb_buf_add(&t->head, hb_buf_span(&t->body));
 	s->submit.body = hb_buf_span(&t->head);
 	if (sm_message_qualify(s->submit.body, hb_span_str(s->origin),

@@ -14,6 +14,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/limits.h"
+#include "common/proto/incoming.h"
 #include "common/proto/longlines.h"
 #include "common/proto/maildrop.h"
 
@@ -126,15 +127,43 @@ tell_kept(const struct sm_submit *s, const char *name)
 		    HB_SPAN_ARG(s->env.sender), name);
 }
 
+/* What queue would set aside, when the caller hears of nothing any more, is
+ * told here. */
+static int
+check(const struct sm_submit *s)
+{
+	struct hb_incoming_rules rules = hb_incoming_dropped(s->limits);
+	struct hb_incoming m = { .size = 0 };
+	struct hb_incoming_piece p;
+	struct hb_span rest = s->body;
+	int code = EX_OK;
+
+	hb_incoming_start(&m, &rules);
+	do {
+		p = hb_incoming_take(&m, rest);
+		rest = hb_span_from(rest, p.used);
+	} while (p.used > 0 || p.body.n > 0);
+	hb_incoming_end(&m, rest);
+	if (hb_incoming_fault(&m) != HB_INCOMING_GOOD) {
+		fprintf(stderr, "sendmail: the message cannot be sent: %s\n",
+		    hb_incoming_fault_text(&m));
+		code = EX_UNAVAILABLE;
+	}
+	hb_incoming_free(&m);
+	return code;
+}
+
 static int
 hand_over(const struct sm_submit *s)
 {
 	struct hb_buf record = HB_BUF_INIT(0);
 	char answer[ANSWER_MAX + 1];
-	int in[2], out[2], code;
+	int in[2], out[2], code = check(s);
 	bool ok;
 	pid_t pid;
 
+	if (code != EX_OK)
+		return code;
 	if (make_record(s, &record) < 0) {
 		fprintf(stderr, "sendmail: an address or value is too long\n");
 		return EX_DATAERR;
@@ -162,21 +191,6 @@ hand_over(const struct sm_submit *s)
 	return code;
 }
 
-/* HB_ENV_8BIT and HB_ENV_DOTTED of a message in wire form. */
-static uint32_t
-flags_of(struct hb_span wire)
-{
-	uint32_t flags = 0;
-	bool begins = true;
-
-	for (size_t i = 0; i < wire.n; i++) {
-		flags |= wire.p[i] > 127 ? HB_ENV_8BIT : 0;
-		flags |= begins && wire.p[i] == '.' ? HB_ENV_DOTTED : 0;
-		begins = wire.p[i] == '\n';
-	}
-	return flags;
-}
-
 int
 sm_submit(const struct sm_submit *s)
 {
@@ -189,8 +203,6 @@ sm_submit(const struct sm_submit *s)
 	hb_shorten_lines(s->body, &body);
 	short_lined.body = hb_buf_span(&body);
 	short_lined.env.size = body.n;
-	short_lined.env.flags &= ~(HB_ENV_8BIT | HB_ENV_DOTTED);
-	short_lined.env.flags |= flags_of(short_lined.body);
 	if (hb_longest_line(short_lined.body) + 2 <= HB_MAX_TEXT_LINE) {
 		code = hand_over(&short_lined);
 	} else {

@@ -6,9 +6,10 @@
 #define QUEUE_MANAGER_DROP_PRIV_H
 
 #include <dirent.h>
+#include <sys/types.h>
 
 #include "common/proto/maildrop.h"
-#include "common/proto/wire.h"
+#include "queue/manager/intake.h"
 #include "queue/manager/role.h"
 #include "queue/manager/turns.h"
 
@@ -25,11 +26,12 @@ struct q_drop_file {
 	struct hb_env env;
 	struct hb_rcpt *rcpts;
 	size_t nrcpt;
-	struct hb_buf body; /* all of it, or a slice of a large one */
-	int large;	    /* -1: none */
-	uint32_t crc, body_crc;
-	struct hb_wire wire;
+	struct hb_buf slice;
+	struct q_intake in;
+	uint32_t crc; /* of the file, behind its head */
 	uint64_t left;
+	int64_t dropped_ms; /* when it was written */
+	uid_t uid;
 };
 TAILQ_HEAD(q_drop_files, q_drop_file);
 

@@ -45,9 +45,8 @@ q_drop_file_free(struct q_drop_file **fp)
 		return;
 	if (f->fd >= 0)
 		close(f->fd);
-	if (f->large >= 0)
-		close(f->large);
-	hb_buf_free(&f->body);
+	q_intake_free(&f->in);
+	hb_buf_free(&f->slice);
 	hb_arena_free(&f->arena);
 	free(f);
 }
@@ -76,7 +75,8 @@ is_being_flushed(struct q_drop_file *f)
 
 	close(f->fd);
 	f->fd = -1;
-	hb_buf_free(&f->body);
+	q_intake_free(&f->in);
+	hb_buf_free(&f->slice);
 	d->file = NULL;
 	TAILQ_INSERT_TAIL(&d->flushed, f, link);
 	d->nflushed++;
@@ -125,8 +125,7 @@ set_aside(struct q_drop_file *f, const char *why)
 		    hb_kv_str(HB_K_FILE, f->name),
 		    hb_kv_str(HB_K_ACTION, "move"),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
-	if (f->large >= 0)
-		q_spool_large_discard(f->d->q->spool, f->env.id);
+	q_intake_discard(&f->in);
 	end_file(f);
 }
 
@@ -134,8 +133,7 @@ set_aside(struct q_drop_file *f, const char *why)
 static void
 leave(struct q_drop_file *f)
 {
-	if (f->large >= 0) /* the next try has another name */
-		q_spool_large_discard(f->d->q->spool, f->env.id);
+	q_intake_discard(&f->in); /* the next try has another name */
 	end_file(f);
 }
 
@@ -204,32 +202,54 @@ on_durable(void *ctx, int err)
 	end_file(f);
 }
 
+/* RFC 5321 s4.4, for a message that came without SMTP. */
+static void
+put_received(const struct q_drop_file *f, struct hb_buf *out)
+{
+	char when[HB_TIME_RFC5322_SIZE];
+
+	hb_time_rfc5322(f->env.arrived_ms, when);
+	hb_buf_addf(out, "Received: by %s (Hauberk, from userid %u)\r\n"
+	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname,
+	    (unsigned)f->uid, (unsigned long long)f->env.id, when);
+}
+
+/* Its own time counts: the server may not have run then. */
+static const char *
+make_body(struct q_drop_file *f, struct q_body *body)
+{
+	struct hb_buf front = HB_BUF_INIT(0), from = HB_BUF_INIT(0);
+	const char *host = f->d->q->env->conf->hostname, *why;
+	struct hb_incoming_fields fields = { .completes = true,
+		.hostname = hb_span_str(host), .date_ms = f->dropped_ms,
+		.id = f->env.id };
+
+	put_received(f, &front);
+	hb_buf_add(&from, f->env.sender);
+	if (from.n == 0)
+		hb_buf_addf(&from, "MAILER-DAEMON@%s", host);
+	fields.front = hb_buf_span(&front);
+	fields.from = hb_buf_span(&from);
+	why = q_intake_end(&f->in, &fields, &f->env, body);
+	hb_buf_free(&front);
+	hb_buf_free(&from);
+	return why;
+}
+
 static void
 commit(struct q_drop_file *f)
 {
-	struct q_body b = { .bytes = hb_buf_span(&f->body),
-		.large = f->large >= 0, .size = f->env.size,
-		.crc = f->body_crc };
-	unsigned seen = hb_wire_end(&f->wire);
+	struct q_body body;
+	const char *why = f->crc != f->head.crc ? hb_strerror(HB_E_CORRUPT)
+						: make_body(f, &body);
 	int err;
 
-	if (f->crc != f->head.crc || (seen & HB_WIRE_FAULTS) != 0) {
-		set_aside(f, f->crc != f->head.crc
-			? hb_strerror(HB_E_CORRUPT) : hb_wire_fault(seen));
+	if (why != NULL) {
+		set_aside(f, why);
 		return;
 	}
-	f->env.flags |= ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
-	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0);
-	if (b.large) {
-		b.bytes = HB_SPAN_NONE;
-		f->env.flags |= HB_ENV_LARGE;
-		close(f->large);
-		f->large = -1;
-	}
-	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &b,
+	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &body,
 	    on_durable, f);
-	if (err < 0 && b.large)
-		q_spool_large_discard(f->d->q->spool, f->env.id);
 	if (err < 0)
 		leave_for_later(f, err);
 	else
@@ -255,29 +275,23 @@ read_bytes(const struct q_drop_file *f, size_t n, struct hb_buf *out)
 	return 0;
 }
 
-/* Takes a slice of the body. */
+/* Takes a slice of the message. */
 static void
 copy_slice(struct q_drop_file *f)
 {
 	size_t n = f->left < SLICE ? (size_t)f->left : SLICE;
-	size_t from = f->body.n;
-	struct hb_span got;
-	int err = read_bytes(f, n, &f->body);
+	int err;
 
+	hb_buf_clear(&f->slice);
+	err = read_bytes(f, n, &f->slice);
 	if (err < 0) {
 		give_up(f, err);
 		return;
 	}
-	got = hb_span_from(hb_buf_span(&f->body), from);
-	f->crc = hb_crc32c(f->crc, got);
-	f->body_crc = hb_crc32c(f->body_crc, got);
+	f->crc = hb_crc32c(f->crc, hb_buf_span(&f->slice));
 	f->left -= n;
 	f->d->nread += n;
-	(void)hb_wire_feed(&f->wire, got);
-	if (f->large >= 0) {
-		err = q_write_all(f->large, hb_buf_span(&f->body));
-		hb_buf_clear(&f->body);
-	}
+	err = q_intake_feed(&f->in, hb_buf_span(&f->slice));
 	if (err < 0)
 		leave_for_later(f, err);
 	else if (f->left > 0)
@@ -286,50 +300,30 @@ copy_slice(struct q_drop_file *f)
 		commit(f);
 }
 
-/* RFC 5321 s4.4, for a message that came without SMTP. */
 static void
-put_received(struct q_drop_file *f, uid_t uid)
+start_message(struct q_drop_file *f)
 {
-	char when[HB_TIME_RFC5322_SIZE];
+	struct hb_incoming_rules rules =
+	    hb_incoming_dropped(f->d->q->env->conf);
 
-	hb_time_rfc5322(f->env.arrived_ms, when);
-	hb_buf_addf(&f->body, "Received: by %s (Hauberk, from userid %u)\r\n"
-	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname, (unsigned)uid,
-	    (unsigned long long)f->env.id, when);
-	f->body_crc = hb_crc32c(0, hb_buf_span(&f->body));
-	f->env.size = f->body.n + f->head.body_n;
-}
-
-static int
-start_body(struct q_drop_file *f, uid_t uid)
-{
-	int err = 0;
-
-	put_received(f, uid);
-	hb_wire_init(&f->wire);
+	q_intake_start(&f->in, f->d->q->spool, f->env.id, f->head.body_n,
+	    &rules);
 	f->left = f->head.body_n;
-	if (f->env.size > HB_MAX_LARGE_MESSAGE)
-		err = q_spool_large_create(f->d->q->spool, f->env.id, &f->large);
-	if (f->large >= 0) {
-		err = q_write_all(f->large, hb_buf_span(&f->body));
-		hb_buf_clear(&f->body);
-	}
-	return err;
 }
 
 static void
-complete_env(struct q_drop_file *f, uid_t uid)
+complete_env(struct q_drop_file *f)
 {
 	struct hb_env *e = &f->env;
 	char user[24];
 
-	snprintf(user, sizeof(user), "uid:%u", (unsigned)uid);
+	snprintf(user, sizeof(user), "uid:%u", (unsigned)f->uid);
 	e->id = q_new_id(f->d->q, Q_DROP_INSTANCE);
 	e->arrived_ms = hb_now_ms();
 	q_stamp_env(f->d->q, e);
 	e->parent = 0;
-	e->flags = hb_env_one_tls_flag(e->flags & (HB_ENV_SMTPUTF8 |
-	    HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)) | HB_ENV_LOCAL;
+	e->flags = (e->flags & (HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS)) |
+	    HB_ENV_LOCAL;
 	/* the owner of the file, whatever stands in it */
 	e->user = hb_arena_span(f->arena, hb_span_str(user));
 	e->client = e->helo = e->tls = e->mail_auth = HB_SPAN_NONE;
@@ -420,12 +414,12 @@ take_file(struct q_drop_file *f)
 		leave_for_later(f, HB_E_NOSPACE);
 		return;
 	}
-	complete_env(f, st.st_uid);
-	err = start_body(f, st.st_uid);
-	if (err < 0)
-		leave_for_later(f, err);
-	else
-		copy_slice(f);
+	f->uid = st.st_uid;
+	f->dropped_ms = (int64_t)st.st_mtim.tv_sec * 1000 +
+	    st.st_mtim.tv_nsec / 1000000;
+	complete_env(f);
+	start_message(f);
+	copy_slice(f);
 }
 
 bool
@@ -461,8 +455,8 @@ q_drop_take(struct q_drop *d, const char *name)
 	char path[Q_DROP_PATH];
 
 	f->d = d;
-	f->large = -1;
-	f->body = HB_BUF_INIT(0);
+	f->slice = HB_BUF_INIT(0);
+	f->in.fd = -1;
 	if (hb_span_copy(hb_span_str(name), f->name, sizeof(f->name)) < 0)
 		HB_BUG("the name of a drop is too long");
 	d->file = f;

@@ -11,21 +11,21 @@
  */
 #include "config.h"
 
+#include "queue/manager/intake.h"
 #include "queue/manager/role.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
-#include "common/base/hash.h"
 #include "common/base/limits.h"
 #include "common/io/ctlreply.h"
 #include "common/proto/intake.h"
 #include "common/proto/queuefile.h"
 #include "common/proto/status.h"
-#include "common/proto/wire.h"
 
 enum {
 	FLYING_MAX = 1000,	    /* messages that become durable */
@@ -47,11 +47,8 @@ struct moved {
 	struct hb_rcpt *rcpts; /* malloc */
 	struct q_change *changes; /* malloc: one for each of them */
 	size_t n, cap;
-	bool warned, is_large;
-	struct hb_buf body;
-	int fd; /* of a large body being written; -1: none */
-	uint32_t crc;
-	struct hb_wire wire;
+	bool warned;
+	struct q_intake in;
 	uint64_t at; /* in the file */
 	int64_t now_ms; /* one for all recipients: they go together */
 	size_t cost; /* while it becomes durable */
@@ -92,9 +89,7 @@ report(struct q_import *im, uint64_t at, uint64_t id, const char *why)
 static void
 moved_free(struct moved *m)
 {
-	if (m->fd >= 0)
-		close(m->fd);
-	hb_buf_free(&m->body);
+	q_intake_free(&m->in);
 	free(m->rcpts);
 	free(m->changes);
 	hb_arena_free(&m->arena);
@@ -110,8 +105,7 @@ drop_open(struct q_import *im)
 	im->open = NULL;
 	if (m == NULL)
 		return;
-	if (m->is_large)
-		q_spool_large_discard(im->q->spool, m->env.id);
+	q_intake_discard(&m->in);
 	moved_free(m);
 }
 
@@ -229,29 +223,25 @@ static void
 commit(struct q_import *im)
 {
 	struct moved *m = im->open;
-	struct q_body b = { .bytes = hb_buf_span(&m->body),
-		.large = m->is_large, .size = m->env.size, .crc = m->crc,
-		.changes = m->changes, .nchanges = m->n };
-	unsigned seen = hb_wire_end(&m->wire);
+	struct hb_incoming_fields as_it_is = { .completes = false };
+	struct q_body b;
+	const char *why;
 	int err;
 
 	if (m->n == 0) { /* the last recipient was just done */
 		drop_open(im);
 		return;
 	}
-	if ((seen & HB_WIRE_FAULTS) != 0) {
-		refuse(im, m, hb_wire_fault(seen));
+	why = q_intake_end(&m->in, &as_it_is, &m->env, &b);
+	if (why != NULL) {
+		refuse(im, m, why);
 		return;
 	}
-	m->env.flags |= ((seen & HB_WIRE_8BIT) != 0 ? HB_ENV_8BIT : 0) |
-	    ((seen & HB_WIRE_DOTTED) != 0 ? HB_ENV_DOTTED : 0) |
-	    (m->is_large ? HB_ENV_LARGE : 0);
+	b.changes = m->changes;
+	b.nchanges = m->n;
 	if (m->warned)
 		m->changes[b.nchanges++] =
 		    (struct q_change){ .kind = Q_CHANGE_WARNED };
-	if (m->fd >= 0)
-		close(m->fd);
-	m->fd = -1;
 	err = q_spool_add(im->q->spool, &m->env, m->rcpts, m->n, &b,
 	    on_durable, m);
 	if (err == HB_E_NOSPACE) {
@@ -262,9 +252,9 @@ commit(struct q_import *im)
 	} else {
 		im->open = NULL;
 		im->flying++;
-		m->cost = b.bytes.n + m->n * sizeof(*m->rcpts);
+		m->cost = b.head.n + b.bytes.n + m->n * sizeof(*m->rcpts);
 		im->flying_bytes += m->cost;
-		hb_buf_free(&m->body);
+		q_intake_free(&m->in);
 	}
 }
 
@@ -304,18 +294,21 @@ check_env(struct q_import *im, struct moved *m)
 	return is_here(im->q, e);
 }
 
+/* It was held to the limits where it came in; what the host there put in front
+ * may be beyond them. */
 static void
 begin(struct q_import *im, uint64_t at, const struct hb_qf_item *it)
 {
+	struct hb_incoming_rules rules = { .max_size = UINT64_MAX,
+		.max_header = HB_MAX_HEADER_BYTES + HB_INCOMING_OURS,
+		.no_dot = true, .max_hops = UINT_MAX };
 	struct moved *m = HB_NEW(struct moved);
 	const char *why;
-	int err = 0;
 
-	*m = (struct moved){ .im = im, .arena = hb_arena_new(), .fd = -1,
-		.env = it->env, .warned = it->msg.warned != 0, .at = at,
-		.body = HB_BUF_INIT(0) };
+	*m = (struct moved){ .im = im, .arena = hb_arena_new(),
+		.in = { .fd = -1 }, .env = it->env,
+		.warned = it->msg.warned != 0, .at = at };
 	im->open = m;
-	hb_wire_init(&m->wire);
 	why = check_env(im, m);
 	if (why != NULL && why[0] == '\0') {
 		im->kept++;
@@ -326,14 +319,8 @@ begin(struct q_import *im, uint64_t at, const struct hb_qf_item *it)
 		stop_for(im, at, HB_E_NOSPACE);
 	} else {
 		stamp(im, m, it->msg.waited_ms);
-		if (m->env.size > HB_MAX_LARGE_MESSAGE)
-			err = q_spool_large_create(im->q->spool, m->env.id,
-			    &m->fd);
-		m->is_large = m->fd >= 0;
-		if (err == HB_E_EXISTS)
-			refuse(im, m, id_is_taken);
-		else if (err < 0)
-			stop_for(im, at, err);
+		q_intake_start(&m->in, im->q->spool, m->env.id, m->env.size,
+		    &rules);
 	}
 }
 
@@ -391,15 +378,11 @@ static void
 add_body(struct q_import *im, struct hb_span bytes)
 {
 	struct moved *m = im->open;
-	int err = 0;
+	int err = q_intake_feed(&m->in, bytes);
 
-	m->crc = hb_crc32c(m->crc, bytes);
-	(void)hb_wire_feed(&m->wire, bytes);
-	if (m->fd >= 0)
-		err = q_write_all(m->fd, bytes);
-	else
-		hb_buf_add(&m->body, bytes);
-	if (err < 0)
+	if (err == HB_E_EXISTS)
+		refuse(im, m, id_is_taken);
+	else if (err < 0)
 		stop_for(im, m->at, err);
 }
 

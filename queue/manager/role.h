@@ -10,6 +10,7 @@
  *	           blame.c what the operator has to mend
  *	local.c    jobs at helpers
  *	dsn.c      DSNs
+ *	intake.c   a message out of a file, of drop.c or import.c
  *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
  *	           next
  *	storage.c  STORE_* of delivery
@@ -277,8 +278,6 @@ void q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* The file of a large message: 0, or HB_E_NOSPACE. */
-int q_write_all(int fd, struct hb_span s);
 
 /* room.c */
 void q_room_start(struct q *q);

@@ -6,7 +6,6 @@
 
 #include "queue/manager/role.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -237,27 +236,6 @@ q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	(void)fd;
 	if (t != NULL)
 		take_bytes(t, &t->head, &t->head_wire, m->bytes);
-}
-
-int
-q_write_all(int fd, struct hb_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int e = n < 0 ? errno : EIO;
-
-			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
-			    hb_kv_str(HB_K_ACTION, "write"),
-			    hb_kv_str(HB_K_ERROR, strerror(e)));
-			return q_io_error(-e);
-		}
-		s = hb_span_from(s, (size_t)n);
-	}
-	return 0;
 }
 
 void

@@ -19,9 +19,11 @@
 #include "common/base/hash.h"
 #include "common/io/trouble.h"
 #include "common/proto/dane.h"
+#include "common/proto/header.h"
 #include "common/proto/maildrop.h"
 #include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
+#include "queue/spool/io.h"
 
 /* Turns of the loop, of a millisecond and more: the clock goes on while others
  * have the processor, these do not. */
@@ -2282,24 +2284,123 @@ test_RTLS_02_07_tags_of_a_message(void **state)
 	}
 }
 
+/* MESSAGE is dropped under NAME, and its N-th job comes. */
+static struct seen_job *
+job_of_drop(const char *name, struct hb_span message, size_t n)
+{
+	struct hb_env e = { .sender = HB_SPAN("a@here.example") };
+	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	make_drop_of(&e, &r, message, &b);
+	write_file(name, hb_buf_span(&b));
+	hb_buf_free(&b);
+	return n > 0 ? wait_job(n) : NULL;
+}
+
+/* What is missing is added where a message comes in, whatever its door; the
+ * header section stands apart, in memory or before the file of a body. */
+static void
+a_dropped_message_is_completed(void **state)
+{
+	static const struct {
+		const char *name;
+		struct hb_span fields;
+		unsigned added; /* Date, Message-ID, From */
+		int lines;
+	} rows[] = {
+		{ "1", HB_SPAN("Subject: x\r\n"), 3, 1 },
+		{ "3", HB_SPAN("From: y\r\nDate: z\r\nMessage-ID: <w>\r\n"),
+		    0, 1 },
+		{ "5", HB_SPAN("Date: z\r\n"), 2, 30000 }, /* large */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf body = HB_BUF_INIT(0), all = HB_BUF_INIT(0);
+		struct hb_span got;
+		struct seen_job *j;
+		size_t end;
+
+		hb_buf_adds(&body, "\r\n");
+		for (int k = 0; k < rows[i].lines; k++)
+			hb_buf_addf(&body, "..line %d\r\n", k);
+		hb_buf_add(&all, rows[i].fields);
+		hb_buf_add(&all, hb_buf_span(&body));
+		j = job_of_drop(rows[i].name, hb_buf_span(&all), i + 1);
+		assert_true(j->file == (rows[i].lines > 1));
+		got = hb_buf_span(&j->body);
+		end = hb_span_search(got, HB_SPAN("\r\n\r\n")) + 2;
+		assert_true(hb_span_eq(hb_span_from(got, end),
+		    hb_buf_span(&body)));
+		got = hb_span_head(got, end);
+		assert_true(hb_span_search(got, rows[i].fields) < got.n);
+		assert_int_equal(
+		    (hb_header_find(got, "Date").n > 1) +
+			(hb_header_find(got, "Message-ID").n > 3) +
+			hb_span_eq(hb_header_find(got, "From"),
+			    HB_SPAN("<a@here.example>")), rows[i].added);
+		hb_buf_free(&body);
+		hb_buf_free(&all);
+	}
+	run_until(queue_is_empty);
+}
+
+/* What smtpd would refuse is not taken here either. */
+static void
+a_drop_beyond_the_limits_is_set_aside(void **state)
+{
+	static const struct {
+		const char *field;
+		int count;
+	} rows[] = { { "X-Field: 890123456789012345678\r\n", 10000 },
+		{ "Received: x\r\n", 60 } };
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_buf b = HB_BUF_INIT(0);
+
+		for (int k = 0; k < rows[i].count; k++)
+			hb_buf_adds(&b, rows[i].field);
+		(void)job_of_drop("2", hb_buf_span(&b), 0);
+		run_until(file_is_gone);
+		assert_int_equal(unlink(path), 0);
+		hb_buf_free(&b);
+	}
+	assert_true(queue_is_empty());
+}
+
 static void
 test_RTLS_02_07_tags_of_a_dropped_message(void **state)
 {
-	static const uint32_t tags[][2] = {
-		{ HB_ENV_REQUIRETLS, HB_ENV_REQUIRETLS },
-		{ HB_ENV_TLS_OPTIONAL, HB_ENV_TLS_OPTIONAL },
-		{ TAGS, HB_ENV_REQUIRETLS },
+	static const struct {
+		uint32_t flags;
+		struct hb_span message;
+		uint32_t want;
+		const char *name;
+	} rows[] = {
+		{ HB_ENV_REQUIRETLS, HB_SPAN(body_text), HB_ENV_REQUIRETLS,
+		    "1" },
+		{ 0, HB_SPAN("TLS-Required: No\r\n" body_text),
+		    HB_ENV_TLS_OPTIONAL, "3" },
+		{ TAGS, HB_SPAN("TLS-Required: No\r\n" body_text),
+		    HB_ENV_REQUIRETLS, "5" },
+		/* the header section says it, nobody else */
+		{ HB_ENV_TLS_OPTIONAL, HB_SPAN(body_text), 0, "7" },
 	};
-	static const char *const names[] = { "1", "3", "5" };
 
 	(void)state;
-	for (size_t i = 0; i < HB_ARRAY_LEN(tags); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_env e = { .sender = HB_SPAN("a@here.example"),
+			.flags = rows[i].flags };
+		struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
 		struct hb_buf b = HB_BUF_INIT(0);
 
-		w.flags = tags[i][0];
-		make_drop(&b);
-		write_file(names[i], hb_buf_span(&b));
-		assert_int_equal(wait_job(i + 1)->flags & TAGS, tags[i][1]);
+		make_drop_of(&e, &r, rows[i].message, &b);
+		write_file(rows[i].name, hb_buf_span(&b));
+		assert_int_equal(wait_job(i + 1)->flags & TAGS, rows[i].want);
 		hb_buf_free(&b);
 	}
 }
@@ -2590,6 +2691,8 @@ main(void)
 		T(a_line_says_what_there_is_to_say),
 		T(what_was_removed_under_way_is_told_too),
 		T(test_RTLS_02_07_tags_of_a_message),
+		T(a_dropped_message_is_completed),
+		T(a_drop_beyond_the_limits_is_set_aside),
 		T(test_RTLS_02_07_tags_of_a_dropped_message),
 		T(test_RTLS_02_tags_outlive_a_restart),
 		T(test_RTLS_02_10_copies_keep_the_tag),
