@@ -3,6 +3,7 @@
  * Queue hears of it with the first bytes (BEGIN with everything at once), so
  * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include "common/proto/header.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
 
@@ -246,6 +247,10 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	struct smtpd_txn *t = &s->txn;
 	const char *demand = hb_env_tls_demand(t->flags |
 	    hb_incoming_flags(&t->in));
+	unsigned char room[HB_MAX_MESSAGE_ID];
+	/* what is discarded gets no header section of ours */
+	struct hb_span id = hb_message_id(hb_buf_span(t->in.head.n > 0
+		? &t->in.head : &t->in.fields), room);
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
@@ -257,6 +262,7 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	    hb_kv_str(HB_K_TLS, s->tls ? s->tls_word : "none"),
 	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
 	    hb_kv_str(HB_K_HELO, s->helo),
+	    hb_kv_if(id.n > 0, hb_kv_span(HB_K_MESSAGE_ID, id)),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)),
 	    hb_kv_if(!goes_to_queue(t),
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));

@@ -146,7 +146,7 @@ ctl_queue_begin(struct ctl_client *c)
 		ctl_begin_rows(c);
 		return;
 	}
-	ctl_err(c, "usage: queue [ID|DOMAIN|ADDRESS] [--mailq]");
+	ctl_err(c, "usage: queue [ID|MESSAGE-ID|DOMAIN|ADDRESS] [--mailq]");
 	ctl_exit(c, EX_USAGE);
 }
 

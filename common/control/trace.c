@@ -15,6 +15,7 @@
 
 #include "common/base/err.h"
 #include "common/proto/envelope.h"
+#include "common/proto/header.h"
 
 enum {
 	SLICE = 256 << 10,     /* of the log in one turn of the loop */
@@ -28,7 +29,8 @@ struct ctl_trace {
 	int fd;
 	off_t end;	     /* all behind it is searched */
 	struct hb_buf carry; /* end of a line whose beginning is before END */
-	char id[17];
+	char id[17]; /* empty: of the message whose Message-ID is */
+	char message_id[HB_MAX_MESSAGE_ID + 1];
 	json_t *records;
 	bool begun; /* the record that begins the message is found */
 };
@@ -145,6 +147,35 @@ take_line(struct ctl_trace *t, struct hb_span line, size_t at)
 	(void)json_array_insert_new(t->records, at, r);
 }
 
+/* LINE may be what says which message has the Message-ID: for a DSN that is
+ * the record about the message that it is about. */
+static void
+look_for_id(struct ctl_trace *t, struct hb_span line)
+{
+	json_t *r = parse_record(line);
+	struct hb_span notice = ctl_member(r, "notice");
+
+	if (json_is_object(r) &&
+	    hb_message_id_eq(ctl_member(r, "message_id"),
+		hb_span_str(t->message_id)) &&
+	    hb_span_copy(notice.n > 0 ? notice : ctl_member(r, "msg"), t->id,
+		sizeof(t->id)) < 0)
+		t->id[0] = '\0';
+	json_decref(r);
+}
+
+/* All whole lines of S: the last one with the Message-ID counts. */
+static void
+find_id(struct ctl_trace *t, struct hb_span s)
+{
+	while (s.n > 0) {
+		struct hb_span line = hb_span_cut(&s, '\n');
+
+		if (line.n > 0 && holds(line, t->message_id))
+			look_for_id(t, line);
+	}
+}
+
 /* All whole lines of S, which stand before those found so far. */
 static void
 search_lines(struct ctl_trace *t, struct hb_span s)
@@ -179,10 +210,14 @@ search_slice(struct ctl_trace *t)
 	all = hb_buf_span(&b);
 	if (start > 0)
 		first = hb_span_find(all, '\n');
-	search_lines(t, hb_span_from(all, start > 0 ? first + 1 : 0));
+	all = hb_span_from(all, start > 0 ? first + 1 : 0);
+	if (t->id[0] == '\0')
+		find_id(t, all);
+	else
+		search_lines(t, all);
 	hb_buf_clear(&t->carry);
 	if (first < CARRY_MAX)
-		hb_buf_add(&t->carry, hb_span_head(all, first));
+		hb_buf_add(&t->carry, hb_span_head(hb_buf_span(&b), first));
 	hb_buf_free(&b);
 	t->end = start;
 	return got >= 0 && start > 0 && !t->begun;
@@ -195,7 +230,7 @@ add_event(struct ctl_client *c, const json_t *e)
 {
 	static const char *const keys[] = { "time", "event", "recipient",
 		"rcpt", "mx", "addr", "result", "code", "status", "tls",
-		"sts", "dane", "reason", "text" };
+		"sts", "dane", "reason", "text", "message_id" };
 
 	if (ctl_member(e, "line").n > 0) {
 		ctl_add_safe(c, ctl_member(e, "line"));
@@ -263,13 +298,27 @@ finish(struct ctl_trace *t)
 	ctl_exit(c, c->rows > 0 ? 0 : 1);
 }
 
+/* Searches the log from its end. */
+static void
+begin_search(struct ctl_trace *t)
+{
+	struct stat st;
+
+	hb_buf_clear(&t->carry);
+	t->end = t->fd >= 0 && fstat(t->fd, &st) == 0 ? st.st_size : 0;
+	hb_timer_set(t->timer, 0);
+}
+
 static void
 step(void *ctx)
 {
 	struct ctl_trace *t = ctx;
+	bool finds = t->id[0] == '\0', more = search_slice(t);
 
 	t->c->alive_ms = hb_mono_ms();
-	if (search_slice(t))
+	if (finds && t->id[0] != '\0')
+		begin_search(t);
+	else if (more)
 		hb_timer_set(t->timer, 0);
 	else
 		finish(t);
@@ -289,45 +338,63 @@ trace_free(struct ctl_client *c)
 }
 
 static struct ctl_trace *
-trace_new(struct ctl_client *c, uint64_t id)
+trace_new(struct ctl_client *c)
 {
 	struct ctl_trace *t = HB_NEW(struct ctl_trace);
-	struct stat st;
 
 	t->c = c;
 	t->timer = hb_timer_new(c->ctl->env->loop, step, t);
 	t->carry = HB_BUF_INIT(0);
 	t->records = json_array();
-	hb_msgid_format(id, t->id);
 	t->fd = c->ctl->log_fd >= 0
 	    ? fcntl(c->ctl->log_fd, F_DUPFD_CLOEXEC, 3) : -1;
-	if (t->fd >= 0 && fstat(t->fd, &st) == 0)
-		t->end = st.st_size;
 	return t;
+}
+
+/* ARG: an id, or a Message-ID with or without brackets. */
+static bool
+take_arg(struct ctl_trace *t, struct hb_span arg)
+{
+	uint64_t id;
+
+	if (hb_span_hex64(arg, &id) == 0) {
+		hb_msgid_format(id, t->id);
+		return true;
+	}
+	if (arg.n >= 2 && arg.p[0] == '<' && arg.p[arg.n - 1] == '>')
+		arg = hb_span(arg.p + 1, arg.n - 2);
+	return arg.n > 0 &&
+	    hb_span_copy(arg, t->message_id, sizeof(t->message_id)) == 0;
 }
 
 void
 ctl_trace_begin(struct ctl_client *c)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_TRACE, .arg = c->args[0] };
-	uint64_t id;
 
-	if (hb_span_hex64(q.arg, &id) < 0) {
-		ctl_err(c, "trace needs the id of a message");
+	c->state = trace_new(c);
+	c->free_state = trace_free;
+	if (!take_arg(c->state, q.arg)) {
+		ctl_err(c, "trace needs the id of a message, or its "
+			   "Message-ID");
 		ctl_exit(c, 1);
 		return;
 	}
-	c->state = trace_new(c, id);
-	c->free_state = trace_free;
 	ctl_ask(c, HB_ROLE_QUEUE, 0, &q);
 	if (c->waiting == 0)
 		ctl_trace_finish(c);
 }
 
+/* Queue may remember the Message-ID. */
 void
 ctl_trace_finish(struct ctl_client *c)
 {
-	const struct ctl_trace *t = c->state;
+	struct ctl_trace *t = c->state;
+	const struct ctl_ask *a = ctl_first_good(c);
+	const json_t *first = a != NULL ? json_array_get(a->tree.root, 0) : NULL;
 
-	hb_timer_set(t->timer, 0);
+	if (t->id[0] == '\0' && first != NULL &&
+	    hb_span_copy(ctl_member(first, "msg"), t->id, sizeof(t->id)) < 0)
+		t->id[0] = '\0';
+	begin_search(t);
 }

@@ -78,3 +78,30 @@ hb_header_is(struct hb_span line, const char *name)
 {
 	return hb_span_eq_nocase(hb_header_name(line), hb_span_str(name));
 }
+
+struct hb_span
+hb_message_id(struct hb_span section, unsigned char room[HB_MAX_MESSAGE_ID])
+{
+	struct hb_span value = hb_header_find(section, "Message-ID"),
+		       word = hb_span_head(hb_span_word(&value),
+			   HB_MAX_MESSAGE_ID);
+
+	for (size_t i = 0; i < word.n; i++)
+		room[i] = word.p[i] > ' ' && word.p[i] < 127 ? word.p[i] : '?';
+	return hb_span(room, word.n);
+}
+
+static struct hb_span
+without_brackets(struct hb_span id)
+{
+	if (id.n >= 2 && id.p[0] == '<' && id.p[id.n - 1] == '>')
+		return hb_span(id.p + 1, id.n - 2);
+	return id;
+}
+
+bool
+hb_message_id_eq(struct hb_span a, struct hb_span b)
+{
+	a = without_brackets(a);
+	return a.n > 0 && hb_span_eq(a, without_brackets(b));
+}

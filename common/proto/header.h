@@ -6,6 +6,7 @@
 #define HB_PROTO_HEADER_H
 
 #include "common/base/buf.h"
+#include "common/base/limits.h"
 
 enum hb_header_line {
 	HB_HEADER_FIELD,    /* begins a field */
@@ -24,5 +25,12 @@ bool hb_header_is(struct hb_span line, const char *name);
 /* The value of the first field NAME of SECTION, folded as it stands there;
  * empty when missing. */
 struct hb_span hb_header_find(struct hb_span section, const char *name);
+
+/* The Message-ID of SECTION in ROOM, for logs and listings: printable, cut
+ * where it is longer; empty when missing. */
+struct hb_span hb_message_id(
+    struct hb_span section, unsigned char room[HB_MAX_MESSAGE_ID]);
+/* Is it the same, with or without < and >?  No empty one is. */
+bool hb_message_id_eq(struct hb_span a, struct hb_span b);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "common/base/err.h"
 #include "common/base/timefmt.h"
+#include "common/proto/header.h"
 #include "common/io/workers.h"
 
 enum {
@@ -71,6 +72,15 @@ q_stamp_env(const struct q *q, struct hb_env *env)
 	env->queue_ahead_ms = s.ahead_ms;
 }
 
+void
+q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a)
+{
+	unsigned char room[HB_MAX_MESSAGE_ID];
+
+	env->head = (uint32_t)head.n;
+	env->message_id = hb_arena_span(a, hb_message_id(head, room));
+}
+
 /* That mail is not hurt by it does not make a wrong clock right. */
 static void
 watch_clock(struct q *q)
@@ -119,7 +129,7 @@ q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
 	for (size_t i = 0; i < n; i++)
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, q_now(q));
 	q_envelope_put(q, m, arena, env, rcpts, n);
-	q_trace_add(q, env->id, "accepted", 0, HB_SPAN_NONE, NULL);
+	q_trace_accept(q, env);
 	q->accepted++;
 	q_kick(q);
 }

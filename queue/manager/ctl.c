@@ -14,6 +14,7 @@
 #include "common/proto/address.h"
 #include "common/proto/conf.h"
 #include "common/proto/domain.h"
+#include "common/proto/header.h"
 
 enum {
 	SLICE = 200,		 /* messages at a time, or recipients */
@@ -123,6 +124,9 @@ msg_matches(struct listing *w, struct sched_msg *m)
 	if (w->all || w->by_id)
 		return w->all || m->id == w->id;
 	h = q_envelope_get(w->q, m);
+	if (h != NULL && w->verb->verb == HB_CTL_QUEUE &&
+	    hb_message_id_eq(h->env.message_id, hb_span_str(w->name)))
+		return true;
 	for (struct sched_rcpt *r = m->rcpts; r != NULL && h != NULL;
 	     r = r->mnext)
 		if (rcpt_matches(w, h, r))
@@ -223,6 +227,7 @@ put_msg(const struct hb_ctl *c, const struct q_envelope *h,
 		hb_ctl_text(c, "tls_demand", demand);
 	else
 		hb_ctl_null(c, "tls_demand");
+	hb_ctl_str(c, "message_id", h->env.message_id);
 	hb_ctl_array(c, "recipients");
 }
 
@@ -726,9 +731,13 @@ put_known(const struct hb_ctl *c, const char *key, const char *text)
 static void
 put_event(const struct hb_ctl *c, const struct q_event *e)
 {
+	char id[17];
+
+	hb_msgid_format(e->id, id);
 	hb_ctl_object(c, NULL);
 	hb_ctl_time(c, "time", e->at_ms);
 	hb_ctl_text(c, "event", e->what);
+	hb_ctl_text(c, "msg", id);
 	hb_ctl_int(c, "recipient", e->idx);
 	put_known(c, "rcpt", e->rcpt);
 	if (e->result != HB_RESULT_NONE) {
@@ -743,6 +752,8 @@ put_event(const struct hb_ctl *c, const struct q_event *e)
 		put_known(c, "tls", e->tls);
 		put_known(c, "sts", e->sts);
 		put_known(c, "dane", e->dane);
+	} else {
+		put_known(c, "message_id", e->text);
 	}
 	hb_ctl_close(c);
 }
@@ -754,12 +765,10 @@ trace(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	size_t cursor = 0;
 	uint64_t id;
 
-	if (hb_span_hex64(arg, &id) < 0) {
-		hb_ctl_end(c, 64, "trace needs the id of a message");
-		return;
-	}
+	if (hb_span_hex64(arg, &id) < 0)
+		id = q_trace_find(q, arg);
 	hb_ctl_array(c, NULL);
-	while ((e = q_trace_next(q, id, &cursor)) != NULL)
+	while (id != 0 && (e = q_trace_next(q, id, &cursor)) != NULL)
 		put_event(c, e);
 	hb_ctl_close(c);
 	hb_ctl_end(c, 0, NULL);

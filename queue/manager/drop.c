@@ -195,6 +195,7 @@ on_durable(void *ctx, int err)
 	    hb_kv_int(HB_K_SIZE, (int64_t)f->env.size),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)f->nrcpt),
 	    hb_kv_str(HB_K_TLS, "none"),
+	    hb_kv_span(HB_K_MESSAGE_ID, f->env.message_id),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)));
 	remove_file(f);
 	f->arena = NULL;
@@ -248,6 +249,7 @@ commit(struct q_drop_file *f)
 		set_aside(f, why);
 		return;
 	}
+	q_env_head(&f->env, body.head, f->arena);
 	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &body,
 	    on_durable, f);
 	if (err < 0)

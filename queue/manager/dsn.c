@@ -105,6 +105,7 @@ accept_dsn(struct dsn *n)
 	struct hb_rcpt *rcpt = hb_arena_alloc(a, sizeof(*rcpt));
 
 	hb_record_copy(a, &hb_rcpt_record, &n->rcpt, rcpt);
+	n->env.message_id = hb_arena_span(a, n->env.message_id);
 	q_accept(n->q, a, &n->env, rcpt, 1);
 }
 
@@ -128,6 +129,7 @@ on_durable(void *ctx, int err)
 	    n->kind == Q_DSN_FAILED ? HB_EV_BOUNCE : HB_EV_DELAY,
 	    hb_kv_id(HB_K_MSG, n->id), hb_kv_id(HB_K_NOTICE, n->env.id),
 	    hb_kv_span(HB_K_TO, n->to),
+	    hb_kv_span(HB_K_MESSAGE_ID, n->env.message_id),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
 	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
 	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
@@ -143,7 +145,7 @@ keep(struct dsn *n)
 		.bytes = hb_buf_span(&n->body) };
 	int err;
 
-	n->env.head = (uint32_t)n->head.n;
+	q_env_head(&n->env, body.head, n->arena);
 	n->env.size = n->head.n + n->body.n;
 	n->rcpt = (struct hb_rcpt){ .address = n->to,
 		.notify = HB_NOTIFY_NEVER };

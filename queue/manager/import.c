@@ -176,7 +176,9 @@ accept(struct q *q, struct moved *m)
 	    hb_kv_span(HB_K_FROM, m->env.sender),
 	    hb_kv_str(HB_K_CLIENT, "import"),
 	    hb_kv_int(HB_K_SIZE, (int64_t)m->env.size),
-	    hb_kv_int(HB_K_NRCPT, (int64_t)m->n));
+	    hb_kv_int(HB_K_NRCPT, (int64_t)m->n),
+	    hb_kv_if(m->env.message_id.n > 0,
+		hb_kv_span(HB_K_MESSAGE_ID, m->env.message_id)));
 	memcpy(rcpts, m->rcpts, m->n * sizeof(*rcpts));
 	m->arena = NULL;
 	q_accept_moved(q, a, &m->env, rcpts, m->n, m->changes,
@@ -237,6 +239,7 @@ commit(struct q_import *im)
 		refuse(im, m, why);
 		return;
 	}
+	q_env_head(&m->env, b.head, m->arena);
 	b.changes = m->changes;
 	b.nchanges = m->n;
 	if (m->warned)

@@ -90,7 +90,6 @@ q_intake_end(struct q_intake *k, const struct hb_incoming_fields *f,
 		close(k->fd);
 	k->fd = -1;
 	head = hb_incoming_head(&k->in, f);
-	env->head = (uint32_t)head.n;
 	env->size = head.n + k->in.size;
 	env->flags = hb_env_one_tls_flag(env->flags |
 	    hb_incoming_flags(&k->in) | (k->large ? HB_ENV_LARGE : 0));

@@ -27,7 +27,7 @@ void q_intake_start(struct q_intake *k, struct q_spool *spool, uint64_t id,
 int q_intake_feed(struct q_intake *k, struct hb_span bytes) HB_MUSTCHECK;
 /*
  * All has come.  NULL: it is good; BODY is what q_spool_add takes, and ENV's
- * fields that the message decides are set.  Else says what is wrong.
+ * size and flags are set: q_env_head follows.  Else says what is wrong.
  */
 const char *q_intake_end(struct q_intake *k,
     const struct hb_incoming_fields *f, struct hb_env *env,

@@ -184,6 +184,8 @@ int64_t q_date(const struct q *q, int64_t queue_ms);
 struct q_stamp q_stamp(const struct q *q);
 /* Before it is added to the spool. */
 void q_stamp_env(const struct q *q, struct hb_env *env);
+/* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
+void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
 
 /* durable.c */
 /* DONE runs when the changes are durable, never before this returns; they are
@@ -325,10 +327,14 @@ struct q_event {
 	uint32_t code;
 	/* As long as fits: what the log says of a delivery. */
 	char rcpt[64], mx[64], addr[48], tls[24], sts[12], status[12];
-	char text[96];
+	char text[96]; /* of "accepted": the Message-ID */
 };
 void q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
     struct hb_span rcpt, const struct hb_outcome *o);
+/* The message of ENV came in. */
+void q_trace_accept(struct q *q, const struct hb_env *env);
+/* The newest message with this Message-ID; 0: none is remembered. */
+uint64_t q_trace_find(const struct q *q, struct hb_span message_id);
 /* The next event of ID at or after *CURSOR (start with 0), or NULL. */
 const struct q_event *q_trace_next(const struct q *q, uint64_t id,
     size_t *cursor);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/proto/dane.h"
+#include "common/proto/header.h"
 
 enum { EVENTS = 4096 };
 
@@ -45,6 +46,43 @@ q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
 	keep(e->sts, sizeof(e->sts), o->sts);
 	keep(e->status, sizeof(e->status), hb_outcome_status(o));
 	keep(e->text, sizeof(e->text), o->text);
+}
+
+void
+q_trace_accept(struct q *q, const struct hb_env *env)
+{
+	struct q_event *e;
+
+	q_trace_add(q, env->id, "accepted", 0, HB_SPAN_NONE, NULL);
+	e = &q->trace->v[(q->trace->n - 1) % EVENTS];
+	keep(e->text, sizeof(e->text), env->message_id);
+}
+
+/* What is longer than is kept is the same if its beginning is. */
+static bool
+is_id_of(const struct q_event *e, struct hb_span message_id)
+{
+	struct hb_span kept = hb_span_str(e->text);
+
+	if (strcmp(e->what, "accepted") != 0)
+		return false;
+	return hb_message_id_eq(kept, message_id) ||
+	    (kept.n == sizeof(e->text) - 1 &&
+		hb_span_eq(kept, hb_span_head(message_id, kept.n)));
+}
+
+uint64_t
+q_trace_find(const struct q *q, struct hb_span message_id)
+{
+	uint64_t n = q->trace != NULL ? q->trace->n : 0;
+
+	for (uint64_t i = 0; i < n && i < EVENTS; i++) {
+		const struct q_event *e = &q->trace->v[(n - 1 - i) % EVENTS];
+
+		if (is_id_of(e, message_id))
+			return e->id;
+	}
+	return 0;
 }
 
 const struct q_event *

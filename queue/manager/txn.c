@@ -296,7 +296,7 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 {
 	struct hb_env *e = &t->env;
 
-	e->head = (uint32_t)t->head.n;
+	q_env_head(e, hb_buf_span(&t->head), t->arena);
 	e->size = t->head.n + m->size;
 	e->flags = hb_env_one_tls_flag(e->flags |
 	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL)));

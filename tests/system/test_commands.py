@@ -227,6 +227,62 @@ def test_S_12_trace_without_a_log_file(make_server, mx_factory):
         hb.ctl("trace", row["id"]).out
 
 
+def row_of(hb, message_id):
+    """The one message that `queue` finds by its Message-ID."""
+    row, = hb.ctl("queue", message_id, json=True)
+    assert row["message_id"] == message_id
+    return row
+
+
+def test_S_12_mail_is_found_by_its_message_id(stuck):
+    """Of every door: SMTP, a local command, a DSN of ours, an import; by
+    `queue`, by `trace` and in the log."""
+    stuck.send("a@c.test", "x@far.test", client.text("one"))
+    stuck.sendmail("-f", "b@c.test", "y@far.test", message="Subject: s\n\nb\n")
+    mail = until(lambda: len(stuck.queue()) == 2 and stuck.queue(), 15)
+    ids = {m["sender"]: m["message_id"] for m in mail}
+    assert ids["a@c.test"] == "<one@client.test>"
+    assert re.fullmatch(r"<[0-9a-f]{16}@\S+>", ids["b@c.test"])
+    for message_id in ids.values():
+        row = row_of(stuck, message_id)
+        same, = stuck.ctl("queue", message_id[1:-1], json=True)
+        assert same["id"] == row["id"]
+        accept, = stuck.records(ev="accept", msg=row["id"])
+        assert accept["message_id"] == message_id
+        steps = stuck.ctl("trace", message_id, json=True)
+        assert {s["msg"] for s in steps} == {row["id"]}
+        assert {"log", "queue"} == {s["source"] for s in steps}
+        assert row["id"] in stuck.ctl("trace", message_id[1:-1]).out
+    assert stuck.ctl("queue", "<two@client.test>", json=True) == []
+    assert stuck.ctl("trace", "<two@client.test>").code == 1
+    about = row_of(stuck, ids["a@c.test"])["id"]
+    assert stuck.ctl("bounce", about).code == 0
+    told = until(lambda: stuck.records(ev="bounce", msg=about), 15)[0]
+    row = row_of(stuck, told["message_id"])
+    assert (row["id"], row["sender"]) == (told["notice"], "")
+    # out of the log alone, too
+    stuck.stop()
+    stuck.start()
+    for message_id, ident in ((told["message_id"], told["notice"]),
+                              (ids["a@c.test"], about)):
+        assert ident in stuck.ctl("trace", message_id).out
+    row_of(stuck, told["message_id"])
+
+
+def test_S_12_an_import_is_found_by_its_message_id(stuck):
+    """The file need not say it."""
+    queue_one(stuck, subject="moved")
+    path = stuck.path("queue.out")
+    assert stuck.ctl("export", path).code == 0
+    assert stuck.ctl("remove", "all").code == 0
+    stuck.wait_empty()
+    assert stuck.ctl("import", path).code == 0
+    row = row_of(stuck, "<moved@client.test>")
+    accept = [r for r in stuck.records(ev="accept", msg=row["id"])
+              if r["client"] == "import"]
+    assert accept[0]["message_id"] == "<moved@client.test>"
+
+
 def test_ctl_show_and_trace(stuck):
     """show prints envelope and message; trace every step of it."""
     entry = queue_one(stuck, subject="to be shown")

@@ -3,6 +3,7 @@
 
 #include "common/base/hash.h"
 #include "common/proto/envelope.h"
+#include "common/proto/header.h"
 #include "common/proto/incoming.h"
 
 static const struct hb_incoming_rules usual = { .max_size = 1000000,
@@ -157,6 +158,43 @@ fields_are_added_late(void **state)
 	hb_buf_free(&body);
 }
 
+static void
+test_S_12_message_ids_are_printable(void **state)
+{
+	static const struct {
+		struct hb_span section;
+		const char *want;
+	} rows[] = {
+		{ HB_SPAN(""), "" },
+		{ HB_SPAN("a: b\r\n"), "" },
+		{ HB_SPAN("Message-ID: <a@b>\r\n"), "<a@b>" },
+		{ HB_SPAN("x: y\r\nmessage-id:\r\n\t<a@b>\r\n"), "<a@b>" },
+		{ HB_SPAN("Message-ID: <a@b> (c)\r\n"), "<a@b>" },
+		{ HB_SPAN("Message-ID:\r\n"), "" },
+		{ HB_SPAN("Message-ID: \x1b[m\xff\0\"\r\n"), "?[m??\"" },
+		{ HB_SPAN("x: y\r\n Message-ID: z\r\n"), "" },
+		{ HB_SPAN("Message-ID: 1\r\nMessage-ID: 2\r\n"), "1" },
+		{ HB_SPAN("Message-ID: x"), "x" },
+		{ HB_SPAN("Message-ID"), "" },
+	};
+	unsigned char room[HB_MAX_MESSAGE_ID], longer[300];
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_span(hb_message_id(at_page_end(rows[i].section), room),
+		    rows[i].want);
+	memset(longer, 'x', sizeof(longer));
+	memcpy(longer, "Message-ID:", 11);
+	assert_int_equal(hb_message_id(hb_span(longer, 11 + HB_MAX_MESSAGE_ID),
+	    room).n, HB_MAX_MESSAGE_ID);
+	assert_int_equal(hb_message_id(hb_span(longer, 12 + HB_MAX_MESSAGE_ID),
+	    room).n, HB_MAX_MESSAGE_ID);
+	assert_true(hb_message_id_eq(HB_SPAN("<a@b>"), HB_SPAN("a@b")));
+	assert_true(hb_message_id_eq(HB_SPAN("a@b"), HB_SPAN("a@b")));
+	assert_false(hb_message_id_eq(HB_SPAN("<>"), HB_SPAN("")));
+	assert_false(hb_message_id_eq(HB_SPAN("a@b"), HB_SPAN("a@B")));
+}
+
 /* The memory of a long header section goes with its message. */
 static void
 memory_is_let_go(void **state)
@@ -192,6 +230,7 @@ main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(fields_are_added_late),
 		cmocka_unit_test(memory_is_let_go),
+		cmocka_unit_test(test_S_12_message_ids_are_printable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
