@@ -168,6 +168,14 @@ body(uint32_t txn, const char *text)
 }
 
 static void
+header(uint32_t txn, struct hb_span bytes)
+{
+	struct ipc_txn_head m = { .txn = txn, .bytes = bytes };
+
+	put(HB_ROLE_QUEUE, HB_IPC_TXN_HEAD, &m);
+}
+
+static void
 commit(uint32_t txn, uint64_t size, uint32_t crc)
 {
 	struct ipc_txn_commit m = { .txn = txn, .size = size, .crc = crc };
@@ -287,6 +295,30 @@ huge(void)
 	commit(1, UINT64_MAX, UINT32_MAX);
 }
 
+/* Header sections that end early, have no end, or never come to one. */
+static void
+headers(void)
+{
+	static unsigned char long_one[HB_MAX_IPC_BODY];
+
+	memset(long_one, 'x', sizeof(long_one));
+	memcpy(long_one + sizeof(long_one) - 2, "\r\n", 2);
+	header(20, HB_SPAN("Subject: of no transaction\r\n"));
+	begin(21);
+	rcpt(21, 0, "carol@hb.test");
+	header(21, HB_SPAN("Subject: x\r\n.\r\nMAIL FROM:<x@y.test>\r\n"));
+	commit(21, 0, 0);
+	begin(22);
+	rcpt(22, 0, "carol@hb.test");
+	header(22, HB_SPAN("Subject: no end"));
+	commit(22, 0, 0);
+	begin(23);
+	rcpt(23, 0, "carol@hb.test");
+	for (unsigned i = 0; i < 100; i++)
+		header(23, hb_span(long_one, sizeof(long_one)));
+	commit(23, UINT64_MAX, 0);
+}
+
 /* Frames that carry what they should not. */
 static void
 gifts(void)
@@ -360,7 +392,7 @@ static const struct game {
 	{ { inject, scribble, blame_delivery } },
 	{ { floods, sign_flood } },
 	{ { out_of_order, blame_queue } },
-	{ { huge } },
+	{ { headers, huge } },
 	{ { to_parent, gifts } },
 };
 

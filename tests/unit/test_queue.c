@@ -20,6 +20,7 @@
 #include "common/io/trouble.h"
 #include "common/proto/dane.h"
 #include "common/proto/header.h"
+#include "common/proto/incoming.h"
 #include "common/proto/maildrop.h"
 #include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
@@ -787,12 +788,8 @@ post_rcpt(const char *address, uint32_t idx)
 	"\r\nHello\r\n..dot\r\n"
 
 static void
-post_body(struct hb_span message)
+post_parts(struct hb_span head, struct hb_span body)
 {
-	size_t end = hb_span_search(message, HB_SPAN("\r\n\r\n")) + 2;
-	struct hb_span head = end < message.n ? hb_span_head(message, end)
-					      : HB_SPAN_NONE,
-		       body = hb_span_from(message, head.n);
 	struct ipc_txn_data d = { .txn = next_txn };
 	struct ipc_txn_head h = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn, .size = body.n,
@@ -807,6 +804,15 @@ post_body(struct hb_span message)
 		hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
 	}
 	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+}
+
+static void
+post_body(struct hb_span message)
+{
+	size_t end = hb_span_search(message, HB_SPAN("\r\n\r\n")) + 2;
+	size_t n = end < message.n ? end : 0;
+
+	post_parts(hb_span_head(message, n), hb_span_from(message, n));
 }
 
 /* RCPTS: words.  Returns the id when it is durable. */
@@ -1840,6 +1846,46 @@ test_A_1_bodies_of_smtpd_are_checked(void **state)
 	run_until(queue_is_empty);
 }
 
+static unsigned
+answer_to(struct hb_span head)
+{
+	answers_before = w.answers;
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	post_parts(head, HB_SPAN("\r\nbody\r\n"));
+	next_txn++;
+	run_until(answered);
+	return (unsigned)w.code;
+}
+
+/* And its header section, which has a bound. */
+static void
+test_A_1_header_sections_of_smtpd_are_checked(void **state)
+{
+	static const size_t most = HB_MAX_HEADER_BYTES + HB_INCOMING_OURS;
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++)
+		assert_int_equal(answer_to(early_ends[i]), 451);
+	while (b.n + 64 < most)
+		hb_buf_adds(&b, "X-Field: 5678901234567890123456789012345678901"
+				"234567890123456\r\n");
+	while (b.n < most - 2)
+		hb_buf_adds(&b, "x");
+	hb_buf_adds(&b, "\r\n");
+	assert_int_equal(b.n, most);
+	assert_true(queue_is_empty());
+	assert_int_equal(answer_to(hb_buf_span(&b)), 250);
+	assert_int_equal(wait_job(1)->body.n, most + 8);
+	run_until(queue_is_empty);
+	hb_buf_truncate(&b, b.n - 2);
+	hb_buf_adds(&b, "x\r\n");
+	assert_int_equal(answer_to(hb_buf_span(&b)), 452);
+	assert_true(queue_is_empty());
+	hb_buf_free(&b);
+}
+
 /* The file of a large body: smtpd writes it, and its checksum. */
 static void
 test_A_1_large_bodies_of_smtpd_are_checked(void **state)
@@ -2679,6 +2725,7 @@ main(void)
 		T(test_A_24_a_drop_waits_for_descriptors),
 		T(test_A_30_a_drop_waits_for_a_bad_disk),
 		T(test_A_1_bodies_of_smtpd_are_checked),
+		T(test_A_1_header_sections_of_smtpd_are_checked),
 		T(test_A_1_large_bodies_of_smtpd_are_checked),
 		T(test_A_1_bodies_of_drops_are_checked),
 		T(test_A_3_addresses_of_drops_are_parsed),
