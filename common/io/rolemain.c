@@ -366,10 +366,10 @@ start(struct hb_role_env *env, struct hb_buf *err)
 	r = priv->spec->setup(env, err);
 	if (r == 0)
 		r = hb_sandbox_enter(env->role, env->conf, err);
+	if (r == 0 && priv->spec->started != NULL)
+		r = priv->spec->started(env, err);
 	if (r != 0)
 		return r;
-	if (priv->spec->started != NULL)
-		priv->spec->started(env);
 	priv->running = true;
 	hb_loop_serves();
 	return 0;

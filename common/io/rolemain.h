@@ -40,8 +40,9 @@ struct hb_role_spec {
 	int (*setup)(struct hb_role_env *env, struct hb_buf *err);
 	/* After the sandbox, before the parent is told READY and before the
 	 * first LISTEN, COUNTERS and peer: slow starts (replay) and threads
-	 * belong here.  May be NULL. */
-	void (*started)(struct hb_role_env *env);
+	 * belong here.  0 or HB_E_*, ERR filled: whoever starts the server
+	 * reads it.  May be NULL. */
+	int (*started)(struct hb_role_env *env, struct hb_buf *err);
 	/* env->conf is new; OLD is freed after the call.  0 or HB_E_*: keeps
 	 * the old.  May be NULL. */
 	int (*on_reload)(struct hb_role_env *env, const struct hb_conf *old,

@@ -4,10 +4,9 @@
 #include "queue/manager/role.h"
 
 #include <stdlib.h>
-#include <sysexits.h>
 #include <unistd.h>
 
-#include "common/io/logsink.h"
+#include "common/base/err.h"
 
 /* What is found before the sandbox: where the spool will be seen from inside,
  * and the watch on the maildrop. */
@@ -30,22 +29,21 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	return 0;
 }
 
-static void
-started(struct hb_role_env *env)
+static int
+started(struct hb_role_env *env, struct hb_buf *err)
 {
-	struct hb_buf err = HB_BUF_INIT(0);
-	struct q *q = q_new(env, before.root, &err);
+	struct q *q = q_new(env, before.root, err);
 
 	if (q == NULL) {
 		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
 		    hb_kv_str(HB_K_STATE, "unusable"),
-		    hb_kv_span(HB_K_ERROR, hb_buf_span(&err)));
-		hb_logsink_flush();
-		_exit(EX_IOERR);
+		    hb_kv_span(HB_K_ERROR, hb_buf_span(err)));
+		return HB_E_IO;
 	}
+	hb_buf_clear(err); /* a store that is lost stops nobody */
 	env->ctx = q;
 	q_drop_start(q, before.drop, before.root);
-	hb_buf_free(&err);
+	return 0;
 }
 
 static int

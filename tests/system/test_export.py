@@ -316,3 +316,51 @@ def test_S_17_standard_streams(make_server):
                                         "refused": 0}, done
         old.send("alice@hb.test", "bob@hb.test", client.text("pipe"))
     new.wait_mail("bob")
+
+
+def snapshot(folder):
+    """{path: bytes} of all files below it, but the store's own."""
+    found = {}
+    for top, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(top, name)
+            if "/store/" not in path:
+                with open(path, "rb") as f:
+                    found[path] = f.read()
+    return found
+
+
+def as_unnumbered(head):
+    """A segment header as the versions before format numbers wrote it."""
+    return head[:28] + struct.pack("<I", crc32c(0, head[:28])) + head[32:]
+
+
+@pytest.mark.both
+def test_a_spool_of_another_format_is_refused(make_server):
+    """It is told what to do, where the server is started; nothing in the
+    spool changes, and the version that can read it finds all."""
+    hb = make_server(["smarthost smtp://127.0.0.1:9"])
+    hb.send("a@hb.test", "x@far.test", client.text("kept"))
+    hb.stop()
+    good = snapshot(hb.path("spool"))
+    segments = [p for p in good if "/log/" in p]
+    for path in segments:
+        head = as_unnumbered(good[path][:64])
+        with open(path, "r+b") as f:
+            f.write(head)
+            f.seek(4096)
+            f.write(head)
+    before = snapshot(hb.path("spool"))
+    with pytest.raises(AssertionError) as failed:
+        hb.start()
+    for word in ("another version", "format 1", "hauberkctl export",
+                 "hauberkctl import"):
+        assert word in str(failed.value)
+    assert hb.process.wait(10) == 78
+    assert snapshot(hb.path("spool")) == before
+    for path in segments:
+        with open(path, "r+b") as f:
+            f.write(good[path])
+    hb.start()
+    row, = hb.queue()
+    assert row["message_id"] == "<kept@client.test>"
