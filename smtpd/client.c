@@ -11,13 +11,20 @@
 
 enum { CLOSE_MS = 10000 }; /* for the last words to leave */
 
-uint32_t
-smtpd_client_number(struct smtpd_client *c)
+/* The number is not of the client: the next one has its slot, and what comes
+ * late for the one is not for the other. */
+uint64_t
+smtpd_client_ref(struct smtpd_client *c)
 {
-	c->sequence = (c->sequence + 1) & ((1u << (32 - SMTPD_REF_BITS)) - 1);
-	if (c->sequence == 0)
-		c->sequence = 1;
-	return c->sequence << SMTPD_REF_BITS | c->index;
+	return ++c->worker->refs << SMTPD_REF_BITS | c->index;
+}
+
+uint32_t
+smtpd_client_txn(struct smtpd_client *c)
+{
+	uint32_t n = (uint32_t)smtpd_client_ref(c);
+
+	return n >> SMTPD_REF_BITS != 0 ? n : smtpd_client_txn(c);
 }
 
 /* Slots. */

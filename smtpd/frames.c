@@ -24,7 +24,7 @@ ask_check(struct smtpd_client *c, const struct ipc_check *question)
 {
 	struct ipc_check m = *question;
 
-	m.ref = c->ref = smtpd_client_number(c);
+	m.ref = c->ref = smtpd_client_ref(c);
 	ask(c, HB_IPC_CHECK, &m);
 }
 
@@ -33,7 +33,7 @@ ask_auth(struct smtpd_client *c, const struct ipc_auth *question)
 {
 	struct ipc_auth m = *question;
 
-	m.ref = c->ref = smtpd_client_number(c);
+	m.ref = c->ref = smtpd_client_ref(c);
 	ask(c, HB_IPC_AUTH, &m);
 }
 
@@ -99,7 +99,7 @@ put_begin(struct smtpd_client *c, const struct hb_env *e)
 	struct hb_rcpt r;
 	bool ok;
 
-	c->txn = m.txn = smtpd_client_number(c);
+	c->txn = m.txn = smtpd_client_txn(c);
 	hb_buf_clear(b);
 	if (hb_tlv_encode(&hb_env_record, e, b) < 0)
 		return false;
@@ -204,7 +204,7 @@ worker_of(void *ctx)
 
 /* The client whose question REF is; an answer that came too late has none. */
 static struct smtpd_client *
-asker(void *ctx, uint32_t ref)
+asker(void *ctx, uint64_t ref)
 {
 	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), ref);
 

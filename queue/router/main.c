@@ -41,7 +41,7 @@ struct router_request {
 	enum hb_role role;
 	unsigned instance;
 	struct hb_peer *peer; /* to see that it is still the same channel */
-	uint32_t ref;
+	uint64_t ref;
 	struct hb_buf user;
 	struct hb_timer *timer; /* of a long walk, or NULL */
 	void (*go)(void *arg);
@@ -49,7 +49,7 @@ struct router_request {
 };
 
 static struct router_request *
-asked_new(struct router *r, struct hb_peer *p, uint32_t ref)
+asked_new(struct router *r, struct hb_peer *p, uint64_t ref)
 {
 	struct router_request *a = HB_NEW(struct router_request);
 
@@ -173,7 +173,7 @@ send_items(void *ctx, const struct rt_item *items, size_t n)
 	if (is_full(a))
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		struct ipc_expand_item m = { .ref = a->ref,
+		struct ipc_expand_item m = { .ref = (uint32_t)a->ref,
 			.address = items[i].address, .route = items[i].route,
 			.flags = items[i].flags, .owner = items[i].owner };
 
@@ -188,7 +188,7 @@ expanded(void *ctx, const struct rt_item *items, size_t n,
 {
 	struct router_request *a = ctx;
 	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct ipc_expand_end end = { .ref = a->ref };
+	struct ipc_expand_end end = { .ref = (uint32_t)a->ref };
 
 	(void)items;
 	(void)n;
@@ -375,7 +375,7 @@ explained(void *ctx, const struct rt_item *items, size_t n,
 {
 	struct router_request *a = ctx;
 	struct hb_peer *p = asker(a);
-	struct hb_ctl c = { p, a->ref };
+	struct hb_ctl c = { p, (uint32_t)a->ref };
 
 	if (p == NULL) {
 		asked_free(a);
