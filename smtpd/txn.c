@@ -3,6 +3,8 @@
  * Queue hears of it with the first bytes (BEGIN with everything at once), so
  * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include <stdlib.h>
+
 #include "common/base/hash.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
@@ -18,9 +20,8 @@ smtpd_txn_free(struct smtpd_txn *t)
 {
 	hb_buf_free(&t->sender);
 	hb_buf_free(&t->mail_auth);
-	hb_buf_free(&t->rcpts);
-	hb_buf_free(&t->ends);
-	hb_buf_free(&t->asked);
+	hb_arena_free(&t->arena);
+	free(t->rcpts);
 	hb_buf_free(&t->trace);
 	hb_buf_free(&t->added);
 	hb_buf_free(&t->fixed);
@@ -33,11 +34,11 @@ clear(struct smtpd_txn *t)
 {
 	hb_buf_clear(&t->sender);
 	hb_buf_clear(&t->mail_auth);
-	hb_buf_clear(&t->rcpts);
-	hb_buf_clear(&t->ends);
-	hb_buf_clear(&t->asked);
+	hb_arena_free(&t->arena);
+	free(t->rcpts);
+	t->rcpts = NULL;
 	hb_buf_clear(&t->refused_text);
-	t->n_rcpts = t->n_taken = t->body = t->flags = 0;
+	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->declared = t->id = t->size = 0;
 	t->discard = t->begun = t->large = false;
 	t->crc = 0;
@@ -58,15 +59,21 @@ smtpd_txn_reset(struct smtpd_session *s)
 }
 
 void
-smtpd_txn_add_rcpt(struct smtpd_session *s)
+smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 {
 	struct smtpd_txn *t = &s->txn;
-	uint32_t end;
+	struct hb_rcpt *r;
 
-	hb_buf_add(&t->rcpts, hb_buf_span(&t->asked));
-	end = (uint32_t)t->rcpts.n;
-	hb_buf_add(&t->ends, hb_span(&end, sizeof(end)));
-	t->n_rcpts++;
+	if (t->n_rcpts == t->room) {
+		t->room = t->room > 0 ? 2 * t->room : 4;
+		t->rcpts = hb_realloc(t->rcpts, t->room * sizeof(*r));
+	}
+	if (t->arena == NULL)
+		t->arena = hb_arena_new();
+	r = &t->rcpts[t->n_rcpts];
+	*r = *rcpt;
+	r->idx = t->n_rcpts++;
+	r->address = hb_arena_span(t->arena, rcpt->address);
 }
 
 /* Not from strangers: what a server in front of us takes for one message must

@@ -33,7 +33,6 @@ struct smtpd_client {
 	struct hb_conn *conn; /* NULL: gone, its commit still counts */
 	struct hb_netaddr addr;
 	uint32_t index;	   /* in worker->clients */
-	uint64_t ref;	   /* of the question to router; 0: none */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
 	int file;	   /* of a large message, or -1 */
 	bool counted, paused, busy, tls_due;
@@ -60,7 +59,6 @@ struct smtpd_worker {
 	bool stopping;
 	int64_t stop_at_ms;
 	uint64_t sessions; /* since the start */
-	uint64_t refs;	   /* questions and transactions since the start */
 };
 
 /* worker.c */
@@ -89,8 +87,10 @@ void smtpd_client_go_on(struct smtpd_client *c);
 /* Looks at the clocks. */
 void smtpd_client_tick(struct smtpd_client *c);
 void smtpd_client_free(struct smtpd_client *c);
-/* A number for a question, or for a transaction, that leads back to C. */
-uint64_t smtpd_client_ref(struct smtpd_client *c);
+/* The NUMBER of a question with the way back to C; a number for a transaction.
+ * They are not of the client: the next one has its slot, and what comes late
+ * for the one is not for the other. */
+uint64_t smtpd_client_ref(const struct smtpd_client *c, uint64_t number);
 uint32_t smtpd_client_txn(struct smtpd_client *c);
 
 /* frames.c: acts that go to other roles. */

@@ -294,23 +294,15 @@ on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct router *r = env->ctx;
 	const struct ipc_check *q = msg;
 	struct router_request *a = asked_new(r, p, q->ref);
-	struct rt_verdict v = rt_accept;
+	struct rt_verdict v;
 
 	(void)fd;
 	r->checks++;
-	switch ((enum hb_stage)q->stage) {
-	case HB_STAGE_RCPT:
-	case HB_STAGE_VRFY:
+	if (q->stage == HB_STAGE_RCPT) {
 		check_rcpt(a, q);
 		return;
-	case HB_STAGE_MAIL:
-		v = rt_check_sender(env->conf, q);
-		break;
-	case HB_STAGE_CONNECT:
-	case HB_STAGE_HELO:
-	case HB_STAGE_COUNT:
-		break;
 	}
+	v = rt_check_sender(env->conf, q);
 	send_verdict(a, &v);
 }
 
