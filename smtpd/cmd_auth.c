@@ -154,7 +154,9 @@ smtpd_cmd_auth(struct smtpd_session *s, struct hb_span args)
 		smtpd_reply_bad(s, SMTPD_R_NEED_TLS);
 	else if (s->user[0] != '\0')
 		smtpd_reply_bad(s, SMTPD_R_SEQUENCE);
-	else if (mechanism.n == 0 || args.n > 0)
+	else if (mechanism.n == 0)
+		smtpd_reply_bad(s, SMTPD_R_WANTS_ARGUMENT);
+	else if (args.n > 0)
 		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
 	else
 		start(s, mechanism, initial);

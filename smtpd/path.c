@@ -22,29 +22,33 @@ format(const struct smtpd_session *s, const struct hb_addr *path,
 	return r;
 }
 
-static struct smtpd_fault
-path_fault(const struct smtpd_session *s, bool is_rcpt, struct hb_span args,
+/* SMTPD_R_NONE, or what is wrong; PATH->fault says more. */
+static enum smtpd_reply_id
+read_path(const struct smtpd_session *s, bool is_rcpt, struct hb_span args,
     struct smtpd_args *out, struct hb_span *params)
 {
 	bool is_short = may_be_short(s);
-	struct hb_span prefix = is_rcpt ? HB_SPAN("TO:") : HB_SPAN("FROM:");
-	enum smtpd_reply_id bad = is_rcpt ? SMTPD_R_BAD_RCPT
-					  : SMTPD_R_BAD_SENDER;
 	struct hb_addr *path = &out->path;
-	int r = hb_command_path(args, prefix, HB_ADDR_LOCAL |
-		(is_rcpt ? 0 : HB_ADDR_NULL) |
+	int r = hb_command_path(args, is_rcpt ? HB_SPAN("TO:")
+					      : HB_SPAN("FROM:"),
+	    HB_ADDR_LOCAL | (is_rcpt ? 0 : HB_ADDR_NULL) |
 		(is_short ? HB_COMMAND_NO_BRACKETS : 0), path, params);
 
-	if (r == HB_E_UNSUPPORTED)
-		return (struct smtpd_fault){ SMTPD_R_NO_UTF8, HB_SPAN_NONE };
+	if (r == HB_E_UNSUPPORTED) {
+		path->fault = HB_ADDR_FAULT_NONE;
+		return SMTPD_R_NO_UTF8;
+	}
 	if (r == 0 && !is_short && path->local.n > 0 && path->domain.n == 0 &&
-	    !(is_rcpt && hb_addr_is_postmaster(path->local)))
-		return (struct smtpd_fault){ bad,
-			HB_SPAN("the domain is missing") };
-	if (r < 0 || format(s, path, &out->address) < 0)
-		return (struct smtpd_fault){ bad, hb_span_str(
-		    hb_command_path_fault(args, prefix, r)) };
-	return (struct smtpd_fault){ SMTPD_R_NONE, HB_SPAN_NONE };
+	    !(is_rcpt && hb_addr_is_postmaster(path->local))) {
+		path->fault = HB_ADDR_FAULT_NO_DOMAIN;
+		r = HB_E_SYNTAX;
+	} else if (r == 0 && format(s, path, &out->address) < 0) {
+		path->fault = HB_ADDR_FAULT_LONG;
+		r = HB_E_RANGE;
+	}
+	if (r == 0)
+		return SMTPD_R_NONE;
+	return is_rcpt ? SMTPD_R_BAD_RCPT : SMTPD_R_BAD_SENDER;
 }
 
 /* Parameters of the extensions that EHLO offers; AUTH= is taken always. */
@@ -67,12 +71,14 @@ smtpd_read_args(const struct smtpd_session *s, enum smtpd_stage stage,
 	int r;
 
 	out->address = HB_BUF_INIT(HB_MAX_PATH);
-	fault = path_fault(s, is_rcpt, args, out, &params);
+	fault.id = read_path(s, is_rcpt, args, out, &params);
+	fault.why = hb_span_str(hb_addr_fault_text(out->path.fault));
 	if (fault.id != SMTPD_R_NONE)
 		return fault;
 	r = hb_params_parse(params, is_rcpt ? HB_PARAM_FOR_RCPT
 					    : HB_PARAM_FOR_MAIL,
 	    allowed(s, is_rcpt), &out->params);
+	fault.why = out->params.wrong;
 	if (r < 0)
 		fault.id = r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
 						 : SMTPD_R_ARGUMENT;

@@ -211,6 +211,18 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 
 /* Commands. */
 
+static enum smtpd_reply_id
+out_of_sequence(const struct smtpd_session *s, const struct verb *v)
+{
+	if (s->state == SMTPD_S_HELLO)
+		return SMTPD_R_HELLO_FIRST;
+	if (s->state == SMTPD_S_READY && v->states == MAIL)
+		return SMTPD_R_MAIL_FIRST;
+	if (s->state == SMTPD_S_MAIL && v->states == READY)
+		return SMTPD_R_IN_TRANSACTION;
+	return SMTPD_R_SEQUENCE;
+}
+
 static bool
 is_refused(const struct smtpd_session *s, const struct verb *v,
     enum smtpd_reply_id *why)
@@ -223,7 +235,7 @@ is_refused(const struct smtpd_session *s, const struct verb *v,
 	    s->rules->tls == HB_DEMAND_REQUIRE)
 		*why = SMTPD_R_NEED_TLS;
 	else if ((v->states & s->state) == 0)
-		*why = SMTPD_R_SEQUENCE;
+		*why = out_of_sequence(s, v);
 	else
 		return false;
 	return true;
