@@ -11,13 +11,18 @@
 
 enum { CLOSE_MS = 10000 }; /* for the last words to leave */
 
-uint32_t
-smtpd_client_number(struct smtpd_client *c)
+uint64_t
+smtpd_client_ref(const struct smtpd_client *c, uint64_t number)
 {
-	c->sequence = (c->sequence + 1) & ((1u << (32 - SMTPD_REF_BITS)) - 1);
-	if (c->sequence == 0)
-		c->sequence = 1;
-	return c->sequence << SMTPD_REF_BITS | c->index;
+	return number << SMTPD_REF_BITS | c->index;
+}
+
+uint32_t
+smtpd_client_txn(struct smtpd_client *c)
+{
+	uint32_t n = (uint32_t)smtpd_client_ref(c, ++c->worker->site.refs);
+
+	return n >> SMTPD_REF_BITS != 0 ? n : smtpd_client_txn(c);
 }
 
 /* Slots. */
@@ -127,8 +132,11 @@ static void
 begin_try(struct smtpd_client *c, const struct smtpd_try *a)
 {
 	struct hb_try t = try_of(c, a);
+	bool alone = a->n > 0 && c->worker->counters != NULL &&
+	    !hb_penalty_is_free(c->worker->counters, &t, a->n, hb_mono_ms());
 
-	smtpd_session_turn(c->session, wait_for(c, &t));
+	smtpd_session_turn(c->session,
+	    alone ? SMTPD_TURN_ALONE : wait_for(c, &t));
 }
 
 static void
@@ -142,7 +150,7 @@ end_try(struct smtpd_client *c, const struct smtpd_try *a)
 	};
 	struct hb_try t = try_of(c, a);
 
-	if (c->worker->counters != NULL)
+	for (unsigned i = 0; c->worker->counters != NULL && i < a->n; i++)
 		hb_penalty_end(c->worker->counters, &t, ends[a->end],
 		    hb_mono_ms());
 }

@@ -47,14 +47,12 @@ end_login(struct smtpd_session *s, enum hb_stat result, enum hb_reason reason,
 		hb_kv_str(HB_K_REASON, hb_reason_word(reason))));
 	smtpd_auth_end(s);
 	smtpd_reply(s, reply);
-	s->wait = SMTPD_W_NOTHING;
 }
 
 static void
 fail(struct smtpd_session *s, enum hb_reason reason,
     enum smtpd_reply_id reply)
 {
-	smtpd_tried(s, SMTPD_TRIED_BAD);
 	end_login(s, HB_STAT_LOGIN_FAIL, reason,
 	    ++s->auth_failures < FAILURES_MAX ? reply : SMTPD_R_AUTH_FAILURES);
 }
@@ -69,18 +67,8 @@ check(struct smtpd_session *s, bool usable)
 	s->auth_step = SMTPD_A_NONE;
 	s->auth_usable = usable && u.n > 0 && u.n <= 256 && p.n > 0 &&
 	    p.n <= 1024 && !nul;
-	smtpd_try(s, true);
-}
-
-void
-smtpd_auth_turn(struct smtpd_session *s, bool late)
-{
-	if (late)
-		fail(s, HB_REASON_PENALTY, SMTPD_R_AUTH_LATE);
-	else if (!s->auth_usable)
-		fail(s, HB_REASON_AUTH_FAILED, SMTPD_R_AUTH_REFUSED);
-	else
-		smtpd_ask_auth(s);
+	smtpd_question(s, SMTPD_STAGE_LOGIN);
+	smtpd_settle(s);
 }
 
 /* RFC 4616 s2: [authzid] NUL authcid NUL passwd */
@@ -166,33 +154,28 @@ smtpd_cmd_auth(struct smtpd_session *s, struct hb_span args)
 		smtpd_reply_bad(s, SMTPD_R_NEED_TLS);
 	else if (s->user[0] != '\0')
 		smtpd_reply_bad(s, SMTPD_R_SEQUENCE);
-	else if (mechanism.n == 0 || args.n > 0)
+	else if (mechanism.n == 0)
+		smtpd_reply_bad(s, SMTPD_R_WANTS_ARGUMENT);
+	else if (args.n > 0)
 		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
 	else
 		start(s, mechanism, initial);
 }
 
 void
-smtpd_auth_done(struct smtpd_session *s, const struct ipc_auth_result *r)
+smtpd_answer_login(struct smtpd_session *s, struct smtpd_question *q)
 {
-	struct hb_span user = r->user.n > 0 ? r->user : s->auth_user;
+	struct hb_span user = q->login.n > 0 ? q->login : s->auth_user;
 
-	switch ((enum hb_auth)r->result) {
-	case HB_AUTH_OK:
-		if (hb_span_copy(user, s->user, sizeof(s->user)) < 0)
-			break;
-		smtpd_tried(s, SMTPD_TRIED_DONE);
+	if (q->verdict.action == HB_ACTION_ACCEPT &&
+	    hb_span_copy(user, s->user, sizeof(s->user)) == 0)
 		end_login(s, HB_STAT_LOGIN_OK, HB_REASON_NONE,
 		    SMTPD_R_AUTH_OK);
-		return;
-	case HB_AUTH_REFUSED:
+	else if (q->verdict.action == HB_ACTION_REJECT)
 		fail(s, HB_REASON_AUTH_FAILED, SMTPD_R_AUTH_REFUSED);
-		return;
-	case HB_AUTH_TEMP:
-	case HB_AUTH_COUNT:
-		break;
-	}
-	smtpd_tried(s, SMTPD_TRIED_OPEN);
-	end_login(s, HB_STAT_LOGIN_TEMP, HB_REASON_LOOKUP_TEMP,
-	    SMTPD_R_AUTH_TEMP);
+	else if (q->verdict.reason == HB_REASON_PENALTY)
+		fail(s, HB_REASON_PENALTY, SMTPD_R_AUTH_LATE);
+	else
+		end_login(s, HB_STAT_LOGIN_TEMP, HB_REASON_LOOKUP_TEMP,
+		    SMTPD_R_AUTH_TEMP);
 }

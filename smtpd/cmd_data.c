@@ -5,7 +5,7 @@ void
 smtpd_cmd_data(struct smtpd_session *s, struct hb_span args)
 {
 	if (args.n > 0) {
-		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+		smtpd_reply_bad(s, SMTPD_R_NO_ARGUMENT);
 	} else if (s->txn.n_taken == 0) {
 		smtpd_reply(s, SMTPD_R_NO_RCPT);
 	} else if (!s->site->queue_up) {

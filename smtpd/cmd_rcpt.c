@@ -1,58 +1,56 @@
 /* RCPT.  Floor 2.  RFC 5321 s4.1.1.3, s4.5.3.1.10. */
-#include "common/base/err.h"
-#include "common/proto/esmtp.h"
 #include "smtpd/session-priv.h"
+
+static void
+ask(struct smtpd_session *s, const struct smtpd_args *a)
+{
+	struct smtpd_question *q = smtpd_question(s, SMTPD_STAGE_RCPT);
+
+	q->rcpt.address = hb_arena_span(s->questions,
+	    hb_buf_span(&a->address));
+	q->routed = a->path.routed;
+	smtpd_settle(s);
+}
+
+/* Those that are asked about may all be taken. */
+static bool
+is_full(const struct smtpd_session *s)
+{
+	return s->txn.n_taken + smtpd_unanswered(s) >=
+	    s->rules->max_recipients;
+}
 
 void
 smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
 {
-	struct hb_span rest;
-	struct hb_params params;
+	struct smtpd_args a = { .address = HB_BUF_INIT(0) };
+	struct smtpd_fault fault = { SMTPD_R_TOO_MANY_RCPT, HB_SPAN_NONE };
+	bool full = is_full(s);
 
-	if (s->txn.n_taken >= s->rules->max_recipients) {
-		smtpd_reply(s, SMTPD_R_TOO_MANY_RCPT);
-		return;
-	}
-	if (!smtpd_take_path(s, args, HB_SPAN("TO:"), SMTPD_R_BAD_RCPT,
-		&s->txn.asked, &rest))
-		return;
-	if (hb_params_parse(rest, HB_PARAM_FOR_RCPT, 0, &params) < 0) {
-		hb_buf_clear(&s->txn.asked);
-		smtpd_reply_bad(s, SMTPD_R_PARAMETER);
-	} else if (smtpd_is_known(s)) {
-		smtpd_ask(s, HB_STAGE_RCPT);
-	} else {
-		smtpd_try(s, false);
-	}
+	if (!full)
+		fault = smtpd_read_args(s, SMTPD_STAGE_RCPT, args, &a);
+	if (fault.id == SMTPD_R_NONE)
+		ask(s, &a);
+	else if (s->first != NULL)
+		s->put_off = true;
+	else if (full)
+		smtpd_reply(s, fault.id);
+	else
+		smtpd_reply_fault(s, &fault);
+	hb_buf_free(&a.address);
 }
 
 void
-smtpd_rcpt_turn(struct smtpd_session *s, bool late)
+smtpd_answer_rcpt(struct smtpd_session *s, struct smtpd_question *q)
 {
-	s->wait = SMTPD_W_NOTHING;
-	if (!late) {
-		smtpd_ask(s, HB_STAGE_RCPT);
+	bool accept = q->verdict.action == HB_ACTION_ACCEPT;
+
+	if (!accept && q->verdict.action != HB_ACTION_DISCARD) {
+		smtpd_reply_verdict(s, &q->verdict);
 		return;
 	}
-	smtpd_reply(s, SMTPD_R_RCPT_LATE);
-	hb_buf_clear(&s->txn.asked);
-}
-
-void
-smtpd_rcpt_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
-{
-	bool accept = v->action == HB_ACTION_ACCEPT;
-
-	smtpd_tried(s, v->action == HB_ACTION_REJECT ? SMTPD_TRIED_BAD
-		: v->action == HB_ACTION_TEMPFAIL ? SMTPD_TRIED_OPEN
-						  : SMTPD_TRIED_DONE);
-	if (accept || v->action == HB_ACTION_DISCARD) {
-		s->txn.n_taken++;
-		if (accept)
-			smtpd_txn_add_rcpt(s);
-		smtpd_reply(s, SMTPD_R_RCPT_OK);
-	} else {
-		smtpd_reply_verdict(s, v);
-	}
-	hb_buf_clear(&s->txn.asked);
+	s->txn.n_taken++;
+	if (accept)
+		smtpd_txn_add_rcpt(s, &q->rcpt);
+	smtpd_reply(s, SMTPD_R_RCPT_OK);
 }

@@ -15,7 +15,7 @@ smtpd_cmd_starttls(struct smtpd_session *s, struct hb_span args)
 	} else if (!smtpd_tls_is_offered(s)) {
 		smtpd_reply_bad(s, SMTPD_R_NOT_HERE);
 	} else if (args.n > 0) {
-		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+		smtpd_reply_bad(s, SMTPD_R_NO_ARGUMENT);
 	} else if (!s->site->tls_ready) {
 		smtpd_reply(s, SMTPD_R_TLS_NOT_NOW);
 	} else {

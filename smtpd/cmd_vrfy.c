@@ -5,7 +5,7 @@ void
 smtpd_cmd_vrfy(struct smtpd_session *s, struct hb_span args)
 {
 	if (args.n == 0)
-		smtpd_reply_bad(s, SMTPD_R_ARGUMENT);
+		smtpd_reply_bad(s, SMTPD_R_WANTS_ARGUMENT);
 	else
 		smtpd_reply(s, SMTPD_R_VRFY);
 }

@@ -9,14 +9,15 @@
 
 /* To router. */
 
+/* A router that is lost or full is asked again when it is back, else the
+ * question times out. */
 static void
 ask(struct smtpd_client *c, enum hb_ipc_type type, const void *msg)
 {
 	struct hb_peer *r = hb_role_peer(c->worker->env, HB_ROLE_ROUTER, 0);
 
-	/* Lost or full: asked again when it is back, else it times out. */
-	if (r != NULL && hb_peer_send(r, type, msg, -1) < 0)
-		c->ref = 0;
+	if (r != NULL)
+		(void)!hb_peer_send(r, type, msg, -1);
 }
 
 static void
@@ -24,7 +25,7 @@ ask_check(struct smtpd_client *c, const struct ipc_check *question)
 {
 	struct ipc_check m = *question;
 
-	m.ref = c->ref = smtpd_client_number(c);
+	m.ref = smtpd_client_ref(c, question->ref);
 	ask(c, HB_IPC_CHECK, &m);
 }
 
@@ -33,7 +34,7 @@ ask_auth(struct smtpd_client *c, const struct ipc_auth *question)
 {
 	struct ipc_auth m = *question;
 
-	m.ref = c->ref = smtpd_client_number(c);
+	m.ref = smtpd_client_ref(c, question->ref);
 	ask(c, HB_IPC_AUTH, &m);
 }
 
@@ -99,7 +100,7 @@ put_begin(struct smtpd_client *c, const struct hb_env *e)
 	struct hb_rcpt r;
 	bool ok;
 
-	c->txn = m.txn = smtpd_client_number(c);
+	c->txn = m.txn = smtpd_client_txn(c);
 	hb_buf_clear(b);
 	if (hb_tlv_encode(&hb_env_record, e, b) < 0)
 		return false;
@@ -218,43 +219,33 @@ worker_of(void *ctx)
 	return ((struct hb_role_env *)ctx)->ctx;
 }
 
-/* The client whose question REF is; an answer that came too late has none. */
-static struct smtpd_client *
-asker(void *ctx, uint32_t ref)
-{
-	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), ref);
-
-	if (c == NULL || c->ref != ref)
-		return NULL;
-	c->ref = 0;
-	return c;
-}
-
 static void
 on_verdict(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	const struct ipc_verdict *m = msg;
-	struct smtpd_client *c = asker(ctx, m->ref);
+	struct ipc_verdict m = *(const struct ipc_verdict *)msg;
+	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), m.ref);
 
 	(void)p;
 	(void)fd;
 	if (c == NULL)
 		return;
-	smtpd_session_verdict(c->session, m);
+	m.ref >>= SMTPD_REF_BITS;
+	smtpd_session_verdict(c->session, &m);
 	smtpd_client_run(c);
 }
 
 static void
 on_auth_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 {
-	const struct ipc_auth_result *m = msg;
-	struct smtpd_client *c = asker(ctx, m->ref);
+	struct ipc_auth_result m = *(const struct ipc_auth_result *)msg;
+	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), m.ref);
 
 	(void)p;
 	(void)fd;
 	if (c == NULL)
 		return;
-	smtpd_session_auth(c->session, m);
+	m.ref >>= SMTPD_REF_BITS;
+	smtpd_session_auth(c->session, &m);
 	smtpd_client_run(c);
 }
 

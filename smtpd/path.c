@@ -1,6 +1,5 @@
-/* The paths of MAIL and RCPT.  Floor 2.  RFC 5321 s4.1.1.2, s4.1.1.3. */
+/* What MAIL and RCPT say.  Floor 2.  RFC 5321 s4.1.1.2, s4.1.1.3. */
 #include "common/base/err.h"
-#include "common/proto/esmtp.h"
 #include "smtpd/session-priv.h"
 
 /* Programs and devices of the own network were never made to write brackets
@@ -20,36 +19,68 @@ format(const struct smtpd_session *s, const struct hb_addr *path,
 
 	if (r == 0 && bare && !hb_addr_is_postmaster(path->local))
 		r = hb_buf_printf(out, "@%s", s->rules->origin);
-	if (r < 0)
-		hb_buf_clear(out);
 	return r;
 }
 
-bool
-smtpd_take_path(struct smtpd_session *s, struct hb_span args,
-    struct hb_span prefix, enum smtpd_reply_id bad, struct hb_buf *out,
-    struct hb_span *params)
+/* SMTPD_R_NONE, or what is wrong; PATH->fault says more. */
+static enum smtpd_reply_id
+read_path(const struct smtpd_session *s, bool is_rcpt, struct hb_span args,
+    struct smtpd_args *out, struct hb_span *params)
 {
-	bool is_short = may_be_short(s), is_rcpt = bad == SMTPD_R_BAD_RCPT;
-	struct hb_addr path;
-	int r = hb_command_path(args, prefix, HB_ADDR_LOCAL |
-		(is_rcpt ? 0 : HB_ADDR_NULL) |
-		(is_short ? HB_COMMAND_NO_BRACKETS : 0), &path, params);
+	bool is_short = may_be_short(s);
+	struct hb_addr *path = &out->path;
+	int r = hb_command_path(args, is_rcpt ? HB_SPAN("TO:")
+					      : HB_SPAN("FROM:"),
+	    HB_ADDR_LOCAL | (is_rcpt ? 0 : HB_ADDR_NULL) |
+		(is_short ? HB_COMMAND_NO_BRACKETS : 0), path, params);
 
-	hb_buf_clear(out);
 	if (r == HB_E_UNSUPPORTED) {
-		smtpd_reply_bad(s, SMTPD_R_NO_UTF8);
-		return false;
+		path->fault = HB_ADDR_FAULT_NONE;
+		return SMTPD_R_NO_UTF8;
 	}
-	if (r == 0 && !is_short && path.local.n > 0 && path.domain.n == 0 &&
-	    !(is_rcpt && hb_addr_is_postmaster(path.local)))
-		smtpd_reply_bad_why(s, bad, "the domain is missing");
-	else if (r < 0 || format(s, &path, out) < 0)
-		smtpd_reply_bad_why(s, bad, hb_command_path_fault(args,
-		    prefix, r));
-	else {
-		s->txn.asked_routed = is_rcpt && path.routed;
-		return true;
+	if (r == 0 && !is_short && path->local.n > 0 && path->domain.n == 0 &&
+	    !(is_rcpt && hb_addr_is_postmaster(path->local))) {
+		path->fault = HB_ADDR_FAULT_NO_DOMAIN;
+		r = HB_E_SYNTAX;
+	} else if (r == 0 && format(s, path, &out->address) < 0) {
+		path->fault = HB_ADDR_FAULT_LONG;
+		r = HB_E_RANGE;
 	}
-	return false;
+	if (r == 0)
+		return SMTPD_R_NONE;
+	return is_rcpt ? SMTPD_R_BAD_RCPT : SMTPD_R_BAD_SENDER;
+}
+
+/* Parameters of the extensions that EHLO offers; AUTH= is taken always. */
+static unsigned
+allowed(const struct smtpd_session *s, bool is_rcpt)
+{
+	if (is_rcpt)
+		return 0;
+	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH |
+	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
+}
+
+struct smtpd_fault
+smtpd_read_args(const struct smtpd_session *s, enum smtpd_stage stage,
+    struct hb_span args, struct smtpd_args *out)
+{
+	bool is_rcpt = stage == SMTPD_STAGE_RCPT;
+	struct hb_span params = HB_SPAN_NONE;
+	struct smtpd_fault fault;
+	int r;
+
+	out->address = HB_BUF_INIT(HB_MAX_PATH);
+	fault.id = read_path(s, is_rcpt, args, out, &params);
+	fault.why = hb_span_str(hb_addr_fault_text(out->path.fault));
+	if (fault.id != SMTPD_R_NONE)
+		return fault;
+	r = hb_params_parse(params, is_rcpt ? HB_PARAM_FOR_RCPT
+					    : HB_PARAM_FOR_MAIL,
+	    allowed(s, is_rcpt), &out->params);
+	fault.why = out->params.wrong;
+	if (r < 0)
+		fault.id = r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
+						 : SMTPD_R_ARGUMENT;
+	return fault;
 }

@@ -47,7 +47,7 @@ stage_of(const struct smtpd_session *s)
 	case SMTPD_S_HELLO:
 		return HB_STAT_REFUSED_HELO;
 	case SMTPD_S_READY:
-		return s->wait == SMTPD_W_AUTH || s->wait == SMTPD_W_TURN
+		return s->first != NULL && s->first->stage == SMTPD_STAGE_LOGIN
 		    ? HB_STAT_REFUSED_AUTH
 		    : HB_STAT_REFUSED_MAIL;
 	case SMTPD_S_MAIL:
@@ -63,6 +63,8 @@ static void
 log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 {
 	struct smtpd_txn *t = &s->txn;
+	struct hb_span rcpt = s->first != NULL ? s->first->rcpt.address
+					       : HB_SPAN_NONE;
 	enum hb_stat stage = stage_of(s);
 
 	hb_stat(stage);
@@ -77,8 +79,7 @@ log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
 	    hb_kv_if(t->sender.n > 0,
 		hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender))),
-	    hb_kv_if(t->asked.n > 0,
-		hb_kv_span(HB_K_RCPT, hb_buf_span(&t->asked))),
+	    hb_kv_if(rcpt.n > 0, hb_kv_span(HB_K_RCPT, rcpt)),
 	    hb_kv_span(HB_K_TEXT, w->text));
 }
 
@@ -141,15 +142,21 @@ smtpd_reply_words(
 		count_refusal(s, w);
 }
 
-void
-smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id)
+static struct smtpd_reply_words
+words_of(enum smtpd_reply_id id)
 {
-	struct smtpd_reply_words w = {
+	return (struct smtpd_reply_words){
 		.code = replies[id].code,
 		.status = hb_span_str(replies[id].status),
 		.text = hb_span_str(replies[id].text),
 		.reason = replies[id].reason,
 	};
+}
+
+void
+smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id)
+{
+	struct smtpd_reply_words w = words_of(id);
 
 	smtpd_reply_words(s, &w);
 }
@@ -169,17 +176,16 @@ smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id)
 }
 
 void
-smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
-    const char *why)
+smtpd_reply_fault(struct smtpd_session *s, const struct smtpd_fault *fault)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	struct smtpd_reply_words w = {
-		.code = replies[id].code,
-		.status = hb_span_str(replies[id].status),
-		.reason = replies[id].reason,
-	};
+	struct smtpd_reply_words w = words_of(fault->id);
 
-	hb_buf_addf(&text, "%s: %s", replies[id].text, why);
+	hb_buf_add(&text, w.text);
+	if (fault->why.n > 0) {
+		hb_buf_adds(&text, ": ");
+		hb_buf_add(&text, fault->why);
+	}
 	w.text = hb_buf_span(&text);
 	smtpd_reply_words(s, &w);
 	hb_buf_free(&text);
@@ -191,6 +197,21 @@ smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id)
 {
 	smtpd_reply(s, id);
 	smtpd_close(s);
+}
+
+struct ipc_verdict
+smtpd_verdict(enum smtpd_reply_id id)
+{
+	struct smtpd_reply_words w = words_of(id);
+
+	return (struct ipc_verdict){
+		.action = w.code / 100 == 4 ? HB_ACTION_TEMPFAIL
+					    : HB_ACTION_REJECT,
+		.code = w.code,
+		.status = w.status,
+		.text = w.text,
+		.reason = (uint32_t)w.reason,
+	};
 }
 
 void

@@ -5,7 +5,8 @@
 #ifndef SMTPD_SESSION_PRIV_H
 #define SMTPD_SESSION_PRIV_H
 
-#include "common/proto/address.h"
+#include "common/base/mem.h"
+#include "common/proto/esmtp.h"
 #include "common/proto/incoming.h"
 #include "smtpd/session.h"
 
@@ -29,11 +30,8 @@ enum smtpd_state {
 enum smtpd_wait {
 	SMTPD_W_NOTHING,
 	SMTPD_W_TLS,
-	SMTPD_W_VERDICT,
-	SMTPD_W_AUTH,
 	SMTPD_W_LARGE,
-	SMTPD_W_RESULT,
-	SMTPD_W_TURN /* a login or recipient is not looked at yet */
+	SMTPD_W_RESULT
 };
 
 enum smtpd_auth_step {
@@ -43,10 +41,40 @@ enum smtpd_auth_step {
 	SMTPD_A_LOGIN_PASS
 };
 
+enum smtpd_stage {
+#define SMTPD_STAGE(sym, name, consulted) SMTPD_STAGE_##sym,
+#include "smtpd/stage.def"
+};
+
+/* Who is consulted, in this order. */
+enum smtpd_consultant {
+	SMTPD_C_SPACE,	  /* is there room for the message? */
+	SMTPD_C_TURN,	  /* try.c: how long has a stranger to wait? */
+	SMTPD_C_ROUTER,
+	SMTPD_C_PASSWORD, /* router, too */
+	SMTPD_C_NOBODY
+};
+
 enum smtpd_try_state {
 	SMTPD_T_NONE,
-	SMTPD_T_LATE, /* it is refused when the time is over */
-	SMTPD_T_BEGUN /* its end has to be told */
+	SMTPD_T_ALONE, /* not before what was tried before it has ended */
+	SMTPD_T_LATE,  /* it is refused when the time is over */
+	SMTPD_T_BEGUN  /* its end has to be told */
+};
+
+/* What a client waits for.  Lives in the arena of the session's questions. */
+struct smtpd_question {
+	struct smtpd_question *next;
+	enum smtpd_stage stage;
+	unsigned open; /* consultants to be asked, as bits; 0: answered */
+	enum smtpd_consultant waits_for;
+	uint64_t number; /* of what router was asked */
+	enum smtpd_try_state try_state;
+	bool beside;	       /* asked while others were not answered */
+	struct hb_rcpt rcpt;   /* SMTPD_STAGE_RCPT */
+	bool routed;	       /* it came with a source route */
+	struct hb_span login;  /* SMTPD_STAGE_LOGIN: as router names it */
+	struct ipc_verdict verdict;
 };
 
 enum { SMTPD_ACTS_MAX = 16, SMTPD_ACTS_PER_STEP = 8 };
@@ -56,11 +84,9 @@ enum { SMTPD_OUT_STEP = 16384 }; /* bytes of replies, then input waits */
 struct smtpd_txn {
 	struct hb_buf sender; /* canonical */
 	struct hb_buf mail_auth;
-	struct hb_buf rcpts;  /* canonical addresses, one after the other */
-	struct hb_buf ends;   /* uint32_t: where each of them ends */
-	struct hb_buf asked;  /* recipient that router is asked about */
-	bool asked_routed;    /* it came with a source route */
-	uint32_t n_rcpts;     /* for queue */
+	struct hb_arena *arena; /* of the recipients; NULL: none yet */
+	struct hb_rcpt *rcpts;
+	uint32_t n_rcpts, room; /* for queue */
 	uint32_t n_taken;     /* answered with 250: n_rcpts and discarded ones */
 	uint32_t body;
 	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
@@ -105,9 +131,6 @@ struct smtpd_session {
 	unsigned bad_commands;
 	unsigned refused; /* commands, since a message was taken */
 	unsigned spare;	  /* pipelined ones behind a refused MAIL */
-
-	enum smtpd_try_state try_state;
-	bool try_login; /* else a recipient */
 	struct hb_buf login; /* of the try */
 
 	enum smtpd_auth_step auth_step;
@@ -117,7 +140,10 @@ struct smtpd_session {
 	struct hb_buf secret; /* decoded response; wiped */
 	struct hb_span auth_user, auth_password; /* in it */
 
-	enum hb_stage asked; /* what router is asked */
+	struct hb_arena *questions; /* NULL: none since the last was answered */
+	struct smtpd_question *first, *last;
+	unsigned n_questions; /* in the arena */
+	bool put_off; /* the next command waits until all are answered */
 	struct smtpd_txn txn;
 };
 
@@ -125,9 +151,6 @@ struct smtpd_session {
 void smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id);
 /* The same as an error that counts towards the end of the session. */
 void smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id);
-/* The same with WHY behind its text. */
-void smtpd_reply_bad_why(struct smtpd_session *s, enum smtpd_reply_id id,
-    const char *why);
 /* And closes. */
 void smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id);
 /* A reply made elsewhere.  TEXT: bytes that are not printable are replaced. */
@@ -145,27 +168,45 @@ void smtpd_put_line(struct smtpd_session *s, unsigned code, char sep,
 struct smtpd_act *smtpd_add_act(struct smtpd_session *s,
     enum smtpd_act_kind kind);
 void smtpd_set_timer(struct smtpd_session *s, int64_t ms);
-/* Asks router about STAGE; ask_again: the same question. */
-void smtpd_ask(struct smtpd_session *s, enum hb_stage stage);
-void smtpd_ask_auth(struct smtpd_session *s);
 void smtpd_close(struct smtpd_session *s);
 
-/* Tries, try.c: waits for the turn, then smtpd_auth_turn or smtpd_rcpt_turn
- * is called. */
-void smtpd_try(struct smtpd_session *s, bool is_login);
+/* Questions, consult.c.  A new one is put behind those that are open; fill it,
+ * then settle. */
+struct smtpd_question *smtpd_question(struct smtpd_session *s,
+    enum smtpd_stage stage);
+/* Goes on with what can go on: asks, answers the client. */
+void smtpd_settle(struct smtpd_session *s);
+/* WHO Q waits for says V, and the session settles. */
+void smtpd_say(struct smtpd_session *s, struct smtpd_question *q,
+    const struct ipc_verdict *v);
+/* The last question is not on its way yet: no input is taken. */
+bool smtpd_is_asking(const struct smtpd_session *s);
+unsigned smtpd_unanswered(const struct smtpd_session *s);
+/* Questions are open: may a recipient be asked about beside them? */
+bool smtpd_may_ask_beside(const struct smtpd_session *s);
+/* What the first question waits for is over, or does not come. */
+void smtpd_questions_timeout(struct smtpd_session *s);
+void smtpd_questions_drop(struct smtpd_session *s);
+#define SMTPD_STAGE(sym, name, consulted)                                      \
+	void smtpd_answer_##name(struct smtpd_session *s,                      \
+	    struct smtpd_question *q);
+#include "smtpd/stage.def"
+
+/* Tries, try.c: asks when Q may begin.  False: not beside the others. */
+bool smtpd_try(struct smtpd_session *s, struct smtpd_question *q);
 /* It may relay, it has logged in, or it is a mail server's LMTP client. */
 bool smtpd_is_known(const struct smtpd_session *s);
-void smtpd_try_over(struct smtpd_session *s); /* the wait for the turn */
-void smtpd_tried(struct smtpd_session *s, enum smtpd_tried end);
+/* The wait for the turn is over. */
+void smtpd_try_over(struct smtpd_session *s, struct smtpd_question *q);
+/* Q has its verdict. */
+void smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q);
 /* A message was taken. */
 void smtpd_tried_mail(struct smtpd_session *s);
-void smtpd_auth_turn(struct smtpd_session *s, bool late);
-void smtpd_rcpt_turn(struct smtpd_session *s, bool late);
 
 /* The transaction, txn.c. */
 void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
 void smtpd_txn_free(struct smtpd_txn *t);
-void smtpd_txn_add_rcpt(struct smtpd_session *s);
+void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
 void smtpd_txn_start_data(struct smtpd_session *s);
 /* Returns true if it did something with IN; *USED bytes of it are done. */
 bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
@@ -181,24 +222,31 @@ void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
 
 /* Continues an AUTH exchange. */
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
-void smtpd_auth_done(struct smtpd_session *s,
-    const struct ipc_auth_result *r);
 void smtpd_auth_end(struct smtpd_session *s); /* wipes */
 bool smtpd_auth_is_offered(const struct smtpd_session *s);
 bool smtpd_tls_is_offered(const struct smtpd_session *s);
-/* Answers of router to MAIL and RCPT. */
-void smtpd_mail_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
-void smtpd_rcpt_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
+/* The reply ID as a verdict. */
+struct ipc_verdict smtpd_verdict(enum smtpd_reply_id id);
 /* Replies as the verdict, which is not accept or discard, says. */
 void smtpd_reply_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
-/*
- * ARGS of MAIL or RCPT, whose PREFIX is "FROM:" or "TO:": the canonical path
- * into OUT.  Where the client may relay, brackets may be missing, and names
- * without domain get ours.  False after the reply, with BAD as its id.
- */
-bool smtpd_take_path(struct smtpd_session *s, struct hb_span args,
-    struct hb_span prefix, enum smtpd_reply_id bad, struct hb_buf *out,
-    struct hb_span *params);
+/* What is wrong with a command: the reply, and words behind its text. */
+struct smtpd_fault {
+	enum smtpd_reply_id id; /* SMTPD_R_NONE: nothing */
+	struct hb_span why;
+};
+/* Counts as an error. */
+void smtpd_reply_fault(
+    struct smtpd_session *s, const struct smtpd_fault *fault);
+
+struct smtpd_args {
+	struct hb_addr path;
+	struct hb_buf address; /* the path in canonical form; owned */
+	struct hb_params params;
+};
+/* ARGS of MAIL or RCPT.  Where the client may relay, brackets may be missing,
+ * and names without domain get ours. */
+struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
+    enum smtpd_stage stage, struct hb_span args, struct smtpd_args *out);
 /* Forgets what EHLO, AUTH and the transaction brought. */
 void smtpd_forget(struct smtpd_session *s);
 

@@ -7,8 +7,6 @@
 #include "common/proto/esmtp.h"
 #include "smtpd/session-priv.h"
 
-enum { ASK_MS = 30000 }; /* bound of an answer from router */
-
 #define ANY SMTPD_S_ANY
 #define READY SMTPD_S_READY
 #define MAIL SMTPD_S_MAIL
@@ -18,6 +16,7 @@ enum { ASK_MS = 30000 }; /* bound of an answer from router */
 #define LMTP 4u
 #define LAST 8u
 #define ALONE 16u
+#define BESIDE 32u
 
 static const struct verb {
 	const char *name;
@@ -41,8 +40,6 @@ smtpd_session_new(const struct smtpd_listener_conf *rules,
 	s->client_is_v6 = client_is_v6;
 	if (hb_span_copy(client, s->client, sizeof(s->client)) < 0)
 		s->client[0] = '\0';
-	s->txn.sender = HB_BUF_INIT(HB_MAX_PATH);
-	s->txn.asked = HB_BUF_INIT(HB_MAX_PATH);
 	s->secret = HB_BUF_INIT(HB_MAX_AUTH_LINE);
 	return s;
 }
@@ -55,6 +52,7 @@ smtpd_session_free(struct smtpd_session **s)
 	hb_buf_free(&(*s)->out);
 	hb_buf_wipe(&(*s)->secret);
 	hb_buf_free(&(*s)->login);
+	hb_arena_free(&(*s)->questions);
 	smtpd_txn_free(&(*s)->txn);
 	free(*s);
 	*s = NULL;
@@ -119,74 +117,12 @@ smtpd_close(struct smtpd_session *s)
 {
 	if (s->state == SMTPD_S_OVER)
 		return;
-	/* a login is not tried for nothing by going away before the answer */
-	smtpd_tried(s, s->try_login ? SMTPD_TRIED_BAD : SMTPD_TRIED_OPEN);
+	smtpd_questions_drop(s);
 	smtpd_txn_reset(s);
 	smtpd_auth_end(s);
 	s->state = SMTPD_S_OVER;
 	s->wait = SMTPD_W_NOTHING;
 	smtpd_add_act(s, SMTPD_ACT_CLOSE);
-}
-
-/* Questions to router. */
-
-void
-smtpd_ask(struct smtpd_session *s, enum hb_stage stage)
-{
-	struct ipc_check *c = &smtpd_add_act(s, SMTPD_ACT_CHECK)->check;
-
-	s->asked = stage;
-	s->wait = SMTPD_W_VERDICT;
-	c->stage = stage;
-	c->client = hb_span_str(s->client);
-	c->helo = hb_span_str(s->helo);
-	c->user = hb_span_str(s->user);
-	c->sender = hb_buf_span(&s->txn.sender);
-	c->rcpt = hb_buf_span(&s->txn.asked);
-	c->routed = s->txn.asked_routed;
-	c->listen = s->rules->listen;
-	c->tls = s->tls;
-	smtpd_set_timer(s, ASK_MS);
-}
-
-void
-smtpd_ask_auth(struct smtpd_session *s)
-{
-	struct ipc_auth *a = &smtpd_add_act(s, SMTPD_ACT_AUTH)->auth;
-
-	s->wait = SMTPD_W_AUTH;
-	a->user = s->auth_user;
-	a->password = s->auth_password;
-	a->client = hb_span_str(s->client);
-	smtpd_set_timer(s, ASK_MS);
-}
-
-void
-smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
-{
-	if (s->wait != SMTPD_W_VERDICT)
-		return;
-	s->wait = SMTPD_W_NOTHING;
-	if (s->asked == HB_STAGE_MAIL)
-		smtpd_mail_verdict(s, v);
-	else
-		smtpd_rcpt_verdict(s, v);
-}
-
-void
-smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
-{
-	if (s->wait == SMTPD_W_AUTH)
-		smtpd_auth_done(s, r);
-}
-
-void
-smtpd_session_router_up(struct smtpd_session *s)
-{
-	if (s->wait == SMTPD_W_VERDICT)
-		smtpd_ask(s, s->asked);
-	else if (s->wait == SMTPD_W_AUTH)
-		smtpd_ask_auth(s);
 }
 
 /* Beginning and TLS. */
@@ -275,6 +211,18 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 
 /* Commands. */
 
+static enum smtpd_reply_id
+out_of_sequence(const struct smtpd_session *s, const struct verb *v)
+{
+	if (s->state == SMTPD_S_HELLO)
+		return SMTPD_R_HELLO_FIRST;
+	if (s->state == SMTPD_S_READY && v->states == MAIL)
+		return SMTPD_R_MAIL_FIRST;
+	if (s->state == SMTPD_S_MAIL && v->states == READY)
+		return SMTPD_R_IN_TRANSACTION;
+	return SMTPD_R_SEQUENCE;
+}
+
 static bool
 is_refused(const struct smtpd_session *s, const struct verb *v,
     enum smtpd_reply_id *why)
@@ -287,7 +235,7 @@ is_refused(const struct smtpd_session *s, const struct verb *v,
 	    s->rules->tls == HB_DEMAND_REQUIRE)
 		*why = SMTPD_R_NEED_TLS;
 	else if ((v->states & s->state) == 0)
-		*why = SMTPD_R_SEQUENCE;
+		*why = out_of_sequence(s, v);
 	else
 		return false;
 	return true;
@@ -314,25 +262,35 @@ run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
 		smtpd_reply(s, SMTPD_R_BEHIND);
 }
 
+static const struct verb *
+find_verb(struct hb_span name)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
+		if (hb_span_eq_nocase(name, hb_span_str(verbs[i].name)))
+			return &verbs[i];
+	return NULL;
+}
+
 static void
 run_line(struct smtpd_session *s, struct hb_span line)
 {
 	struct hb_span name, args;
+	const struct verb *v;
+	int r;
 
 	if (s->auth_step != SMTPD_A_NONE) {
 		smtpd_auth_line(s, line);
 		return;
 	}
-	if (hb_command_split(line, &name, &args) < 0) {
-		smtpd_reply_bad(s, SMTPD_R_SYNTAX);
-		return;
-	}
-	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
-		if (hb_span_eq_nocase(name, hb_span_str(verbs[i].name))) {
-			run_verb(s, &verbs[i], args);
-			return;
-		}
-	smtpd_reply_bad(s, SMTPD_R_UNKNOWN);
+	r = hb_command_split(line, &name, &args);
+	v = r == 0 ? find_verb(name) : NULL;
+	if (s->first != NULL && (v == NULL || (v->flags & BESIDE) == 0 ||
+		!smtpd_may_ask_beside(s)))
+		s->put_off = true;
+	else if (v != NULL)
+		run_verb(s, v, args);
+	else
+		smtpd_reply_bad(s, r == 0 ? SMTPD_R_UNKNOWN : SMTPD_R_SYNTAX);
 }
 
 /* The line was refused: what is left of it, up to CRLF, is dropped. */
@@ -353,49 +311,48 @@ skip_line(struct smtpd_session *s, struct hb_span in)
 	return in.n > 0 && in.p[in.n - 1] == '\r' ? in.n - 1 : in.n;
 }
 
-static void
-refuse_line(struct smtpd_session *s, enum smtpd_reply_id why)
+/* SKIP: the rest of the line, too.  False: what is asked is answered first. */
+static bool
+refuse_line(struct smtpd_session *s, enum smtpd_reply_id why, bool skip)
 {
+	if (s->first != NULL) {
+		s->put_off = true;
+		return false;
+	}
 	smtpd_auth_end(s);
 	smtpd_reply_bad(s, why);
+	s->skip_line = skip;
+	return true;
 }
 
-/* One command line at the front of IN; 0: it has no end yet. */
+/* One command line at the front of IN; 0: it has no end yet, or waits. */
 static size_t
 line_input(struct smtpd_session *s, struct hb_span in)
 {
 	bool auth = s->auth_step != SMTPD_A_NONE;
 	size_t max = auth ? HB_MAX_AUTH_LINE : HB_MAX_COMMAND_LINE;
 	size_t lf = hb_span_find(hb_span_head(in, max), '\n');
-	struct hb_span line;
 
 	if (s->skip_line)
 		return skip_line(s, in);
-	if (lf >= max) {
-		refuse_line(s, auth ? SMTPD_R_AUTH_LONG : SMTPD_R_LINE_LONG);
-		s->skip_line = true;
-		return skip_line(s, in);
-	}
+	if (lf >= max)
+		return refuse_line(s, auth ? SMTPD_R_AUTH_LONG
+		    : SMTPD_R_LINE_LONG, true) ? skip_line(s, in) : 0;
 	if (lf >= in.n)
 		return 0;
-	if (lf == 0 || in.p[lf - 1] != '\r') {
-		refuse_line(s, SMTPD_R_BARE);
-		s->skip_line = true;
-		return lf + 1;
-	}
-	line = hb_span_head(in, lf - 1);
+	if (hb_span_find(hb_span_head(in, lf), '\r') + 1 != lf)
+		return refuse_line(s, SMTPD_R_BARE, lf == 0 ||
+		    in.p[lf - 1] != '\r') ? lf + 1 : 0;
 	s->behind = in.n > lf + 1;
-	if (hb_span_find(line, '\r') < line.n)
-		refuse_line(s, SMTPD_R_BARE);
-	else
-		run_line(s, line);
-	return lf + 1;
+	run_line(s, hb_span_head(in, lf - 1));
+	return s->put_off ? 0 : lf + 1;
 }
 
 static bool
 is_blocked(const struct smtpd_session *s)
 {
-	return s->wait != SMTPD_W_NOTHING || s->state == SMTPD_S_OVER ||
+	return s->wait != SMTPD_W_NOTHING || s->put_off ||
+	    smtpd_is_asking(s) || s->state == SMTPD_S_OVER ||
 	    s->state == SMTPD_S_START || s->out.n >= SMTPD_OUT_STEP ||
 	    s->n_acts + SMTPD_ACTS_PER_STEP > SMTPD_ACTS_MAX;
 }
@@ -405,6 +362,7 @@ smtpd_session_input(struct smtpd_session *s, struct hb_span in)
 {
 	size_t done = 0;
 
+	smtpd_settle(s);
 	while (!is_blocked(s)) {
 		struct hb_span rest = hb_span_from(in, done);
 		size_t used = 0;
@@ -490,22 +448,7 @@ smtpd_session_queue_lost(struct smtpd_session *s)
 void
 smtpd_session_timeout(struct smtpd_session *s)
 {
-	static const struct ipc_verdict late = {
-		.action = HB_ACTION_TEMPFAIL,
-		.reason = HB_REASON_LOOKUP_TEMP,
-	};
-	static const struct ipc_auth_result no_answer = { 0 };
-
 	switch (s->wait) {
-	case SMTPD_W_VERDICT:
-		smtpd_session_verdict(s, &late);
-		return;
-	case SMTPD_W_AUTH:
-		smtpd_auth_done(s, &no_answer);
-		return;
-	case SMTPD_W_TURN:
-		smtpd_try_over(s);
-		return;
 	case SMTPD_W_RESULT:
 		smtpd_session_queue_lost(s);
 		return;
@@ -519,7 +462,9 @@ smtpd_session_timeout(struct smtpd_session *s)
 	case SMTPD_W_NOTHING:
 		break;
 	}
-	if (s->state != SMTPD_S_OVER)
+	if (s->first != NULL)
+		smtpd_questions_timeout(s);
+	else if (s->state != SMTPD_S_OVER)
 		smtpd_reply(s, SMTPD_R_TIMEOUT);
 }
 
@@ -563,17 +508,9 @@ bool
 smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
     struct hb_rcpt *out)
 {
-	uint32_t from = 0, to;
-	struct hb_span ends = hb_buf_span(&s->txn.ends);
-
 	if (idx >= s->txn.n_rcpts)
 		return false;
-	if (idx > 0)
-		memcpy(&from, ends.p + (idx - 1) * sizeof(from), sizeof(from));
-	memcpy(&to, ends.p + idx * sizeof(to), sizeof(to));
-	memset(out, 0, sizeof(*out));
-	out->idx = idx;
-	out->address = hb_span(hb_buf_span(&s->txn.rcpts).p + from, to - from);
+	*out = s->txn.rcpts[idx];
 	return true;
 }
 

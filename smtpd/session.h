@@ -7,9 +7,10 @@
  *	RCPT --DATA, 354--> DATA --final dot, result--> READY
  *	any --STARTTLS, tls--> HELLO; any --RSET--> READY; any --QUIT--> GONE
  *
- * While an answer is awaited (smtpd_session_input then takes nothing) the
- * input stays with the caller, so replies leave in the order of commands and
- * bytes behind STARTTLS are seen for what they are.
+ * While an answer is awaited (smtpd_session_input then takes nothing but more
+ * recipients, which are asked about together) the input stays with the caller,
+ * so replies leave in the order of commands and bytes behind STARTTLS are seen
+ * for what they are.
  *
  * Example: input "EHLO x\r\n" makes output "250-...".  Input "MAIL FROM:<a@b>"
  * makes the act CHECK; the caller asks router, hands the answer to
@@ -51,11 +52,13 @@ struct smtpd_worker_conf {
 	bool tls_ready;	    /* a TLS context is there */
 	struct smtpd_msgid ids;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
+	uint64_t refs;	    /* numbers of questions and transactions so far */
+	unsigned beside;    /* questions beside others of their session */
 };
 
 enum smtpd_act_kind {
 	SMTPD_ACT_STARTTLS, /* after the output is written */
-	SMTPD_ACT_CHECK,    /* ask router; ref is the caller's */
+	SMTPD_ACT_CHECK,    /* ask router; the verdict comes with its ref */
 	SMTPD_ACT_AUTH,	    /* the same; holds a password: send, do not keep */
 	SMTPD_ACT_BEGIN,    /* envelope and all recipients to queue */
 	SMTPD_ACT_DATA,	    /* body to queue, or to the file after LARGE */
@@ -78,6 +81,7 @@ struct smtpd_try {
 	bool is_login; /* else a recipient */
 	struct hb_span login;
 	enum smtpd_tried end; /* SMTPD_ACT_TRIED */
+	unsigned n; /* of them; SMTPD_ACT_TRY: of the session, not ended */
 };
 struct smtpd_act {
 	enum smtpd_act_kind kind;
@@ -123,7 +127,9 @@ void smtpd_session_verdict(struct smtpd_session *s,
     const struct ipc_verdict *v);
 void smtpd_session_auth(struct smtpd_session *s,
     const struct ipc_auth_result *r);
-/* The try that was asked for may begin in MS; negative: not at all. */
+/* The try that was asked for may begin in MS; or SMTPD_TURN_NONE: not at all;
+ * SMTPD_TURN_ALONE: not beside others, ask when they have ended. */
+enum { SMTPD_TURN_NONE = -1, SMTPD_TURN_ALONE = -2 };
 void smtpd_session_turn(struct smtpd_session *s, int64_t ms);
 void smtpd_session_large(struct smtpd_session *s); /* the file is there */
 void smtpd_session_result(struct smtpd_session *s,

@@ -19,28 +19,58 @@ smtpd_is_known(const struct smtpd_session *s)
 	    s->rules->kind == HB_LISTEN_LMTP;
 }
 
+/* Tries of recipients that ended alike are told together. */
 static void
-add_act(struct smtpd_session *s, enum smtpd_act_kind kind,
-    enum smtpd_tried end)
+add_tried(struct smtpd_session *s, bool is_login, enum smtpd_tried end)
 {
-	smtpd_add_act(s, kind)->attempt = (struct smtpd_try){
-		.is_login = s->try_login,
-		.login = hb_buf_span(&s->login),
+	struct smtpd_act *last = s->n_acts > s->next_act
+	    ? &s->acts[s->n_acts - 1] : NULL;
+
+	if (last != NULL && last->kind == SMTPD_ACT_TRIED && !is_login &&
+	    !last->attempt.is_login && last->attempt.end == end) {
+		last->attempt.n++;
+		return;
+	}
+	smtpd_add_act(s, SMTPD_ACT_TRIED)->attempt = (struct smtpd_try){
+		.is_login = is_login,
+		.login = is_login ? hb_buf_span(&s->login) : HB_SPAN_NONE,
 		.end = end,
+		.n = 1,
 	};
 }
 
-void
-smtpd_try(struct smtpd_session *s, bool is_login)
+/* Tries of this session that have not ended. */
+static unsigned
+begun(const struct smtpd_session *s)
 {
-	s->try_login = is_login;
+	unsigned n = 0;
+
+	for (const struct smtpd_question *q = s->first; q != NULL; q = q->next)
+		n += q->try_state == SMTPD_T_BEGUN;
+	return n;
+}
+
+bool
+smtpd_try(struct smtpd_session *s, struct smtpd_question *q)
+{
+	bool is_login = q->stage == SMTPD_STAGE_LOGIN;
+	unsigned n = begun(s);
+
+	/* What was tried before may be refused, and then this one waits. */
+	if (n > 0 && (q->try_state == SMTPD_T_ALONE ||
+		s->refused + n > HB_MAX_REFUSED))
+		return false;
 	hb_buf_clear(&s->login);
 	if (is_login)
 		hb_buf_add(&s->login, s->auth_user);
-	s->try_state = SMTPD_T_BEGUN;
-	s->wait = SMTPD_W_TURN;
+	q->try_state = SMTPD_T_BEGUN;
 	smtpd_set_timer(s, TURN_MS);
-	add_act(s, SMTPD_ACT_TRY, SMTPD_TRIED_OPEN);
+	smtpd_add_act(s, SMTPD_ACT_TRY)->attempt = (struct smtpd_try){
+		.is_login = is_login,
+		.login = hb_buf_span(&s->login),
+		.n = n,
+	};
+	return true;
 }
 
 /* A session in which much was refused is slow by itself. */
@@ -49,7 +79,8 @@ own_delay(const struct smtpd_session *s)
 {
 	int64_t ms;
 
-	if (s->try_login || s->refused <= HB_MAX_REFUSED)
+	if (s->last->stage == SMTPD_STAGE_LOGIN ||
+	    s->refused <= HB_MAX_REFUSED)
 		return 0;
 	ms = (int64_t)(s->refused - HB_MAX_REFUSED) * SLOW_MS;
 	return ms < SLOWEST_MS ? ms : SLOWEST_MS;
@@ -58,10 +89,18 @@ own_delay(const struct smtpd_session *s)
 void
 smtpd_session_turn(struct smtpd_session *s, int64_t ms)
 {
-	if (s->wait != SMTPD_W_TURN)
+	struct smtpd_question *q = s->last; /* behind it nothing is asked */
+
+	if (q == NULL || q->waits_for != SMTPD_C_TURN)
 		return;
+	if (ms == SMTPD_TURN_ALONE) {
+		q->try_state = SMTPD_T_ALONE;
+		q->waits_for = SMTPD_C_NOBODY;
+		smtpd_settle(s);
+		return;
+	}
 	if (ms < 0) {
-		s->try_state = SMTPD_T_LATE;
+		q->try_state = SMTPD_T_LATE;
 		ms = TURN_MS;
 	}
 	if (ms < own_delay(s))
@@ -69,34 +108,39 @@ smtpd_session_turn(struct smtpd_session *s, int64_t ms)
 	if (ms > 0)
 		smtpd_set_timer(s, ms);
 	else
-		smtpd_try_over(s);
+		smtpd_try_over(s, q);
 }
 
 void
-smtpd_try_over(struct smtpd_session *s)
+smtpd_try_over(struct smtpd_session *s, struct smtpd_question *q)
 {
-	bool late = s->try_state == SMTPD_T_LATE;
+	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
+	struct ipc_verdict late = smtpd_verdict(
+	    q->stage == SMTPD_STAGE_LOGIN ? SMTPD_R_AUTH_LATE
+					  : SMTPD_R_RCPT_LATE);
 
-	if (late)
-		s->try_state = SMTPD_T_NONE;
-	if (s->try_login)
-		smtpd_auth_turn(s, late);
-	else
-		smtpd_rcpt_turn(s, late);
+	smtpd_say(s, q, q->try_state == SMTPD_T_LATE ? &late : &go_on);
 }
 
 void
-smtpd_tried(struct smtpd_session *s, enum smtpd_tried end)
+smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q)
 {
-	if (s->try_state == SMTPD_T_BEGUN)
-		add_act(s, SMTPD_ACT_TRIED, end);
-	s->try_state = SMTPD_T_NONE;
+	static const enum smtpd_tried ends[HB_ACTION_COUNT] = {
+		[HB_ACTION_TEMPFAIL] = SMTPD_TRIED_OPEN,
+		[HB_ACTION_ACCEPT] = SMTPD_TRIED_DONE,
+		[HB_ACTION_REJECT] = SMTPD_TRIED_BAD,
+		[HB_ACTION_DISCARD] = SMTPD_TRIED_DONE,
+	};
+
+	if (q->try_state == SMTPD_T_BEGUN)
+		add_tried(s, q->stage == SMTPD_STAGE_LOGIN,
+		    ends[q->verdict.action]);
+	q->try_state = SMTPD_T_NONE;
 }
 
 void
 smtpd_tried_mail(struct smtpd_session *s)
 {
-	s->try_login = false;
 	if (!smtpd_is_known(s))
-		add_act(s, SMTPD_ACT_TRIED, SMTPD_TRIED_MAIL);
+		add_tried(s, false, SMTPD_TRIED_MAIL);
 }

@@ -3,6 +3,8 @@
  * Queue hears of it with the first bytes (BEGIN with everything at once), so
  * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include <stdlib.h>
+
 #include "common/proto/header.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
@@ -17,9 +19,8 @@ smtpd_txn_free(struct smtpd_txn *t)
 {
 	hb_buf_free(&t->sender);
 	hb_buf_free(&t->mail_auth);
-	hb_buf_free(&t->rcpts);
-	hb_buf_free(&t->ends);
-	hb_buf_free(&t->asked);
+	hb_arena_free(&t->arena);
+	free(t->rcpts);
 	hb_buf_free(&t->trace);
 	hb_incoming_free(&t->in);
 	hb_buf_free(&t->refused_text);
@@ -31,12 +32,12 @@ clear(struct smtpd_txn *t)
 {
 	hb_buf_clear(&t->sender);
 	hb_buf_clear(&t->mail_auth);
-	hb_buf_clear(&t->rcpts);
-	hb_buf_clear(&t->ends);
-	hb_buf_clear(&t->asked);
+	hb_arena_free(&t->arena);
+	free(t->rcpts);
+	t->rcpts = NULL;
 	hb_buf_clear(&t->refused_text);
 	hb_incoming_clear(&t->in);
-	t->n_rcpts = t->n_taken = t->body = t->flags = 0;
+	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->declared = t->id = 0;
 	t->discard = t->begun = t->large = false;
 	t->failed = SMTPD_R_NONE;
@@ -56,15 +57,21 @@ smtpd_txn_reset(struct smtpd_session *s)
 }
 
 void
-smtpd_txn_add_rcpt(struct smtpd_session *s)
+smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 {
 	struct smtpd_txn *t = &s->txn;
-	uint32_t end;
+	struct hb_rcpt *r;
 
-	hb_buf_add(&t->rcpts, hb_buf_span(&t->asked));
-	end = (uint32_t)t->rcpts.n;
-	hb_buf_add(&t->ends, hb_span(&end, sizeof(end)));
-	t->n_rcpts++;
+	if (t->n_rcpts == t->room) {
+		t->room = t->room > 0 ? 2 * t->room : 4;
+		t->rcpts = hb_realloc(t->rcpts, t->room * sizeof(*r));
+	}
+	if (t->arena == NULL)
+		t->arena = hb_arena_new();
+	r = &t->rcpts[t->n_rcpts];
+	*r = *rcpt;
+	r->idx = t->n_rcpts++;
+	r->address = hb_arena_span(t->arena, rcpt->address);
 }
 
 static bool

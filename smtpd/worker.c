@@ -172,9 +172,9 @@ smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd)
 /* Clients. */
 
 struct smtpd_client *
-smtpd_worker_find(struct smtpd_worker *w, uint32_t ref)
+smtpd_worker_find(struct smtpd_worker *w, uint64_t ref)
 {
-	uint32_t index = ref & ((1u << SMTPD_REF_BITS) - 1);
+	uint64_t index = ref & ((1u << SMTPD_REF_BITS) - 1);
 
 	return ref != 0 && index < w->n_slots ? w->clients[index] : NULL;
 }

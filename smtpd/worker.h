@@ -33,8 +33,6 @@ struct smtpd_client {
 	struct hb_conn *conn; /* NULL: gone, its commit still counts */
 	struct hb_netaddr addr;
 	uint32_t index;	   /* in worker->clients */
-	uint32_t sequence; /* of refs */
-	uint32_t ref;	   /* of the question to router; 0: none */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
 	int file;	   /* of a large message, or -1 */
 	bool counted, paused, busy, tls_due;
@@ -73,7 +71,7 @@ void smtpd_worker_stop(struct smtpd_worker *w);
 void smtpd_worker_each(struct smtpd_worker *w,
     void (*fn)(struct smtpd_client *c));
 /* The client that REF (or a transaction's number) belongs to, or NULL. */
-struct smtpd_client *smtpd_worker_find(struct smtpd_worker *w, uint32_t ref);
+struct smtpd_client *smtpd_worker_find(struct smtpd_worker *w, uint64_t ref);
 void smtpd_worker_start_sweep(struct smtpd_worker *w);
 
 /* certs.c: other certificates are in use, or the same anew. */
@@ -89,8 +87,11 @@ void smtpd_client_go_on(struct smtpd_client *c);
 /* Looks at the clocks. */
 void smtpd_client_tick(struct smtpd_client *c);
 void smtpd_client_free(struct smtpd_client *c);
-/* A number for a question or transaction that leads back to C. */
-uint32_t smtpd_client_number(struct smtpd_client *c);
+/* The NUMBER of a question with the way back to C; a number for a transaction.
+ * They are not of the client: the next one has its slot, and what comes late
+ * for the one is not for the other. */
+uint64_t smtpd_client_ref(const struct smtpd_client *c, uint64_t number);
+uint32_t smtpd_client_txn(struct smtpd_client *c);
 
 /* frames.c: acts that go to other roles. */
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);

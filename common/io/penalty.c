@@ -331,6 +331,22 @@ hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
 	return turn - now_ms;
 }
 
+/* N tries are charged already, for a part of what they cost if refused. */
+bool
+hb_penalty_is_free(const struct hb_counters *c, const struct hb_try *t,
+    unsigned n, int64_t now_ms)
+{
+	struct keys keys;
+
+	find_keys(c, t, now_ms, &keys);
+	for (size_t i = 0; i < keys.n; i++)
+		if (count_all(c, &keys.v[i], now_ms) +
+			n * (uint32_t)(ONE - charge_of(t)) +
+			(uint32_t)charge_of(t) > keys.v[i].rule->free)
+			return false;
+	return true;
+}
+
 void
 hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
     enum hb_try_end how, int64_t now_ms)

@@ -45,6 +45,10 @@ struct hb_try {
  * HB_E_LIMIT: too many wait before it, and it is not to be done. */
 int64_t hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
     int64_t now_ms) HB_MUSTCHECK;
+/* Would T begin at once even when N tries under its keys that have begun are
+ * all refused? */
+bool hb_penalty_is_free(const struct hb_counters *c, const struct hb_try *t,
+    unsigned n, int64_t now_ms);
 /* For each try that began and was not refused. */
 void hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
     enum hb_try_end how, int64_t now_ms);

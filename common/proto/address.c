@@ -4,6 +4,26 @@
 #include "common/base/err.h"
 #include "common/proto/domain.h"
 
+const char *
+hb_addr_fault_text(enum hb_addr_fault fault)
+{
+	static const char *const texts[] = {
+#define X(sym, text) text,
+		HB_ADDR_FAULTS(X)
+#undef X
+	};
+
+	return texts[fault];
+}
+
+/* R is the error; where it is one of syntax, FAULT says which. */
+static int
+wrong(struct hb_addr *out, enum hb_addr_fault fault, int r)
+{
+	out->fault = r == HB_E_RANGE ? HB_ADDR_FAULT_LONG : fault;
+	return r;
+}
+
 static bool
 is_atext(unsigned char c)
 {
@@ -97,7 +117,8 @@ take_quoted(struct hb_span s, unsigned flags, struct hb_addr *out)
 		i += (size_t)r;
 	}
 	out->quoted = true;
-	return i < s.n ? (int)i + 1 : HB_E_SYNTAX;
+	return i < s.n ? (int)i + 1
+		       : wrong(out, HB_ADDR_FAULT_QUOTE, HB_E_SYNTAX);
 }
 
 static int
@@ -105,8 +126,11 @@ take_local(struct hb_span s, unsigned flags, struct hb_addr *out)
 {
 	int r;
 
+	out->fault = HB_ADDR_FAULT_LOCAL_PART;
 	if (s.n == 0)
 		return HB_E_SYNTAX;
+	if (hb_is_blank(s.p[0]))
+		return wrong(out, HB_ADDR_FAULT_SPACE, HB_E_SYNTAX);
 	s = hb_span_head(s, HB_MAX_PATH);
 	r = s.p[0] == '"' ? take_quoted(s, flags, out)
 			  : take_dot_string(s, flags, out);
@@ -154,13 +178,28 @@ take_mailbox(struct hb_span s, unsigned flags, struct hb_addr *out)
 		return r;
 	n = (size_t)r;
 	if (n + 2 > HB_MAX_PATH) /* a path has brackets */
-		return HB_E_RANGE;
+		return wrong(out, HB_ADDR_FAULT_LONG, HB_E_RANGE);
 	if (n == s.n || s.p[n] != '@')
-		return (flags & HB_ADDR_LOCAL) != 0 ? r : HB_E_SYNTAX;
+		return (flags & HB_ADDR_LOCAL) != 0 ? r
+		    : wrong(out, HB_ADDR_FAULT_NO_DOMAIN, HB_E_SYNTAX);
 	d = take_domain(hb_span_from(s, n + 1), out);
 	if (d >= 0 && n + 1 + (size_t)d + 2 > HB_MAX_PATH)
-		return HB_E_RANGE;
-	return d < 0 ? d : r + 1 + d;
+		d = HB_E_RANGE;
+	return d < 0 ? wrong(out, HB_ADDR_FAULT_DOMAIN, d) : r + 1 + d;
+}
+
+/* REST stands where the address ought to end. */
+static int
+no_end(struct hb_addr *out, struct hb_span rest)
+{
+	enum hb_addr_fault fault = out->domain.n > 0
+	    ? HB_ADDR_FAULT_DOMAIN : HB_ADDR_FAULT_LOCAL_PART;
+
+	if (hb_is_blank(rest.p[0]))
+		fault = HB_ADDR_FAULT_SPACE;
+	else if (rest.p[0] == '@')
+		fault = HB_ADDR_FAULT_AT;
+	return wrong(out, fault, HB_E_SYNTAX);
 }
 
 /* "@a,@b:" in front of a mailbox: bytes used. */
@@ -184,29 +223,45 @@ take_route(struct hb_span s)
 	return i == 0 ? 0 : HB_E_SYNTAX;
 }
 
-int
-hb_addr_parse_path(struct hb_span s, unsigned flags, struct hb_addr *out)
+static int
+take_path(struct hb_span s, unsigned flags, struct hb_addr *out)
 {
 	size_t n = 1;
 	int r;
 
-	memset(out, 0, sizeof(*out));
-	if (s.n < 2 || s.p[0] != '<')
-		return HB_E_SYNTAX;
-	if (s.p[1] == '>')
-		return (flags & HB_ADDR_NULL) != 0 ? 2 : HB_E_SYNTAX;
+	if (s.n == 0 || s.p[0] != '<')
+		return wrong(out, HB_ADDR_FAULT_NO_OPEN, HB_E_SYNTAX);
+	if (s.n > 1 && s.p[1] == '>')
+		return (flags & HB_ADDR_NULL) != 0 ? 2
+		    : wrong(out, HB_ADDR_FAULT_EMPTY, HB_E_SYNTAX);
 	r = take_route(hb_span_from(s, n));
 	if (r < 0)
-		return r;
+		return wrong(out, HB_ADDR_FAULT_ROUTE, r);
 	n += (size_t)r;
 	out->routed = r > 0;
 	r = take_mailbox(hb_span_from(s, n), flags, out);
 	if (r < 0)
 		return r;
 	n += (size_t)r;
-	if (n >= s.n || s.p[n] != '>')
+	if (n >= s.n)
 		return HB_E_SYNTAX;
-	return n + 1 > HB_MAX_PATH ? HB_E_RANGE : (int)n + 1;
+	if (s.p[n] != '>')
+		return no_end(out, hb_span_from(s, n));
+	return n + 1 > HB_MAX_PATH
+	    ? wrong(out, HB_ADDR_FAULT_LONG, HB_E_RANGE) : (int)n + 1;
+}
+
+int
+hb_addr_parse_path(struct hb_span s, unsigned flags, struct hb_addr *out)
+{
+	int r;
+
+	memset(out, 0, sizeof(*out));
+	r = take_path(s, flags, out);
+	if (r == HB_E_SYNTAX && s.n > 0 && s.p[0] == '<' &&
+	    hb_span_find(s, '>') == s.n)
+		out->fault = HB_ADDR_FAULT_NO_CLOSE;
+	return r;
 }
 
 int
@@ -216,11 +271,13 @@ hb_addr_parse(struct hb_span s, unsigned flags, struct hb_addr *out)
 
 	memset(out, 0, sizeof(*out));
 	if (s.n == 0)
-		return (flags & HB_ADDR_NULL) != 0 ? 0 : HB_E_SYNTAX;
+		return (flags & HB_ADDR_NULL) != 0 ? 0
+		    : wrong(out, HB_ADDR_FAULT_MISSING, HB_E_SYNTAX);
 	r = take_mailbox(s, flags, out);
 	if (r < 0)
 		return r;
-	return (size_t)r == s.n ? 0 : HB_E_SYNTAX;
+	return (size_t)r == s.n ? 0
+	    : no_end(out, hb_span_from(s, (size_t)r));
 }
 
 int

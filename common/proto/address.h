@@ -16,6 +16,31 @@
 #define HB_ADDR_LOCAL 2u /* the domain may be missing ("<Postmaster>") */
 #define HB_ADDR_UTF8 4u	 /* UTF-8 in the local part */
 
+/* symbol, what is wrong with an address: a few words for a reply */
+#define HB_ADDR_FAULTS(X)                                                      \
+	X(NONE, "")                                                            \
+	X(NO_FROM, "'FROM:' is missing")                                       \
+	X(NO_TO, "'TO:' is missing")                                           \
+	X(MISSING, "the address is missing")                                   \
+	X(EMPTY, "the address is empty")                                       \
+	X(NO_OPEN, "'<' is missing")                                           \
+	X(NO_CLOSE, "'>' is missing")                                          \
+	X(BEHIND, "a space is missing behind '>'")                             \
+	X(SPACE, "a space stands in the address")                              \
+	X(AT, "'@' stands in the address twice")                               \
+	X(ROUTE, "the source route is malformed")                              \
+	X(LOCAL_PART, "the local part is malformed")                           \
+	X(QUOTE, "a quote is not closed")                                      \
+	X(DOMAIN, "the domain is malformed")                                   \
+	X(NO_DOMAIN, "the domain is missing")                                  \
+	X(LONG, "the address is too long")
+enum hb_addr_fault {
+#define X(sym, text) HB_ADDR_FAULT_##sym,
+	HB_ADDR_FAULTS(X)
+#undef X
+};
+const char *hb_addr_fault_text(enum hb_addr_fault fault);
+
 struct hb_addr {
 	struct hb_span local;  /* as written: with its quotes */
 	struct hb_span domain; /* as written; a literal with its brackets */
@@ -23,6 +48,7 @@ struct hb_addr {
 	bool literal;	       /* domain is an address literal */
 	bool utf8;	       /* local has bytes above 127 */
 	bool routed;	       /* a source route stood in front */
+	enum hb_addr_fault fault; /* where it is none: HB_E_SYNTAX, _RANGE */
 };
 
 /*

@@ -32,8 +32,12 @@ bare_path(struct hb_span s, unsigned addr_flags, struct hb_addr *path)
 	struct hb_span rest = s, word = hb_span_word(&rest);
 	int r = hb_addr_parse(word, addr_flags & ~HB_ADDR_NULL, path);
 
-	if (r == 0 && word.n + 2 > HB_MAX_PATH)
+	if (r == 0 && word.n + 2 > HB_MAX_PATH) {
+		path->fault = HB_ADDR_FAULT_LONG;
 		r = HB_E_RANGE;
+	}
+	if (r < 0 && hb_span_find(word, '>') < word.n)
+		path->fault = HB_ADDR_FAULT_NO_OPEN;
 	return r < 0 ? r : (int)word.n;
 }
 
@@ -41,42 +45,29 @@ int
 hb_command_path(struct hb_span args, struct hb_span prefix,
     unsigned addr_flags, struct hb_addr *path, struct hb_span *params)
 {
+	bool bare = (addr_flags & HB_COMMAND_NO_BRACKETS) != 0;
 	int r;
 
+	addr_flags &= ~HB_COMMAND_NO_BRACKETS;
+	memset(path, 0, sizeof(*path));
+	path->fault = prefix.n > 3 ? HB_ADDR_FAULT_NO_FROM
+				   : HB_ADDR_FAULT_NO_TO;
 	if (!hb_span_has_prefix_nocase(args, prefix))
 		return HB_E_SYNTAX;
 	args = hb_span_trim(hb_span_from(args, prefix.n));
-	if ((addr_flags & HB_COMMAND_NO_BRACKETS) != 0 && args.n > 0 &&
-	    args.p[0] != '<')
-		r = bare_path(args, addr_flags & ~HB_COMMAND_NO_BRACKETS,
-		    path);
-	else
-		r = hb_addr_parse_path(args,
-		    addr_flags & ~HB_COMMAND_NO_BRACKETS, path);
+	path->fault = HB_ADDR_FAULT_MISSING;
+	if (args.n == 0)
+		return HB_E_SYNTAX;
+	r = bare && args.p[0] != '<' ? bare_path(args, addr_flags, path)
+				     : hb_addr_parse_path(args, addr_flags,
+					   path);
 	if (r < 0)
 		return r;
 	*params = hb_span_from(args, (size_t)r);
-	return params->n > 0 && !hb_is_blank(params->p[0]) ? HB_E_SYNTAX : 0;
-}
-
-const char *
-hb_command_path_fault(struct hb_span args, struct hb_span prefix, int r)
-{
-	if (!hb_span_has_prefix_nocase(args, prefix))
-		return prefix.n > 3 ? "'FROM:' is missing"
-				    : "'TO:' is missing";
-	args = hb_span_trim(hb_span_from(args, prefix.n));
-	if (args.n == 0)
-		return "the address is missing";
-	if (args.p[0] != '<')
-		return "'<' is missing";
-	if (hb_span_find(args, '>') == args.n)
-		return "'>' is missing";
-	if (hb_span_eq(hb_span_head(args, 2), HB_SPAN("<>")))
-		return "the address is empty";
-	if (r == HB_E_RANGE)
-		return "the address is too long";
-	return "it is not LOCAL@DOMAIN";
+	if (params->n == 0 || hb_is_blank(params->p[0]))
+		return 0;
+	path->fault = HB_ADDR_FAULT_BEHIND;
+	return HB_E_SYNTAX;
 }
 
 /* RFC 1870 s3: 1 to 20 digits. */
@@ -229,8 +220,10 @@ hb_params_parse(struct hb_span s, enum hb_param_command command,
 	while ((word = hb_span_word(&s)).n > 0) {
 		int r = take_one(word, command, allowed, out);
 
-		if (r < 0)
+		if (r < 0) {
+			out->wrong = word;
 			return r;
+		}
 	}
 	return 0;
 }

@@ -49,6 +49,7 @@ struct hb_params {
 	uint32_t notify;
 	struct hb_span envid, orcpt; /* as they came */
 	struct hb_span auth;	     /* xtext; "<>" */
+	struct hb_span wrong;	     /* the parameter that is */
 };
 
 /* With HB_ADDR_*: the path may stand without "<" and ">". */
@@ -57,15 +58,11 @@ struct hb_params {
 /*
  * ARGS of MAIL or RCPT ("FROM:<path> PARAMS"): PREFIX is "FROM:" or "TO:".
  * Blanks behind the colon are taken.  *PARAMS: what follows the path.
- * Returns 0 or an error of hb_addr_parse_path.
+ * Returns 0 or an error of hb_addr_parse_path, with path->fault.
  */
 int hb_command_path(struct hb_span args, struct hb_span prefix,
     unsigned addr_flags, struct hb_addr *path,
     struct hb_span *params) HB_MUSTCHECK;
-/* What is wrong with ARGS, for which hb_command_path gave the error R: a few
- * words for the reply. */
-const char *hb_command_path_fault(struct hb_span args, struct hb_span prefix,
-    int r);
 
 /*
  * Parameters separated by blanks; ALLOWED: which may be used here.  Returns

@@ -22,11 +22,8 @@ enum hb_file_kind {
 	HB_FILE_COUNT
 };
 enum hb_stage {
-	HB_STAGE_CONNECT,
-	HB_STAGE_HELO,
 	HB_STAGE_MAIL,
 	HB_STAGE_RCPT,
-	HB_STAGE_VRFY,
 	HB_STAGE_COUNT
 };
 enum hb_action {

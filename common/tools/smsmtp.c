@@ -32,7 +32,8 @@ struct talk {
 	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
 	struct hb_buf in, head, body, envid;
-	bool checked, committed, large, too_many; /* to be answered */
+	uint64_t asked, answered; /* the last question to router, and answer */
+	bool committed, large, too_many; /* to be answered */
 	enum { ENDS_UNKNOWN, ENDS_CRLF, ENDS_LF } ends;
 	unsigned char last; /* byte of the input */
 	bool at_start;	    /* of a line of the output */
@@ -77,7 +78,7 @@ take_act(struct talk *t, const struct smtpd_act *a)
 {
 	switch (a->kind) {
 	case SMTPD_ACT_CHECK:
-		t->checked = true;
+		t->asked = a->check.ref; /* they count up */
 		break;
 	case SMTPD_ACT_BEGIN:
 		begin(t, &a->begin);
@@ -182,17 +183,19 @@ submit(struct talk *t)
 static bool
 answer(struct talk *t)
 {
-	static const struct ipc_verdict yes = { .action = HB_ACTION_ACCEPT,
-		.reason = HB_REASON_OK };
-	bool any = t->checked || t->committed || t->large;
+	struct ipc_verdict yes = { .action = HB_ACTION_ACCEPT,
+		.ref = t->answered, .reason = HB_REASON_OK };
+	bool any = t->answered < t->asked || t->committed || t->large;
 
-	if (t->checked)
+	while (yes.ref < t->asked) {
+		t->answered = ++yes.ref;
 		smtpd_session_verdict(t->session, &yes);
+	}
 	if (t->large)
 		smtpd_session_large(t->session);
 	if (t->committed)
 		submit(t);
-	t->checked = t->committed = t->large = false;
+	t->committed = t->large = false;
 	return any;
 }
 

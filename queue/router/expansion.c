@@ -34,12 +34,37 @@ struct seen {
 	struct hb_span text;
 };
 
+/* What a local address is looked up as, most exact first. */
+struct names {
+	struct hb_span full; /* local@domain */
+	struct hb_span local, bare, domain;
+};
+
+/* What the step in work must know next, in this order but for what it finds. */
+enum look {
+	LOOK_FULL, /* its alias, by several names */
+	LOOK_LOCAL,
+	LOOK_BARE_FULL,
+	LOOK_BARE,
+	LOOK_OWNER, /* of the alias that was found */
+	LOOK_USER,
+	LOOK_ANYBODY, /* the domain's alias for all others */
+	LOOK_ROLE, /* the alias of who has the mail of a role */
+	LOOK_INCLUDE,
+	LOOK_NOTHING
+};
+
 struct rt_expansion {
 	const struct hb_conf *const *conf; /* a reload replaces it */
-	const struct rt_expansion_ops *ops;
-	void *ctx;
 	struct hb_arena *arena;
 	struct step *todo, **tail;
+	struct step *at; /* in work, when look is not LOOK_NOTHING */
+	enum look look;
+	struct names names; /* of it */
+	struct hb_span alias; /* of its names the one with an alias */
+	struct hb_buf targets, value;
+	struct rt_query query;
+	unsigned work; /* in this turn */
 	struct source *source; /* before what is to do; NULL: none */
 	struct seen *seen;
 	unsigned lists, includes; /* files named, and read */
@@ -47,25 +72,10 @@ struct rt_expansion {
 	size_t n, room, given;
 	struct hb_outcome outcome;
 	const char *broken;   /* what is wrong with a target; NULL: all well */
-	struct step *waiting; /* for the answer about a user */
-	bool running, answered;
-	enum rt_found answer;
-	/* rt_exists */
 	bool only_exists;
-	rt_found_fn exists_cb;
-	void *exists_ctx;
 };
 
-enum {
-	SLICE = 200,	/* addresses, or members of a list, in a turn */
-	PART = 500	/* items of an answer in a turn */
-};
-
-/* What a local address is looked up as, most exact first. */
-struct names {
-	struct hb_span full; /* local@domain */
-	struct hb_span local, bare, domain;
-};
+enum { SLICE = 200 }; /* addresses, or members of a list, in a turn */
 
 static void
 fail(struct rt_expansion *w, enum hb_result result, unsigned code,
@@ -374,27 +384,6 @@ push_targets(struct rt_expansion *w, const struct step *s, struct hb_span value,
 		continue;
 }
 
-/* A list's file is data: no commands and files from it. */
-static void
-walk_include(struct rt_expansion *w, const struct step *s)
-{
-	struct source *f;
-
-	if (++w->includes > HB_MAX_INCLUDES) {
-		fail_temp(w, "Too many lists in one another");
-		return;
-	}
-	f = hb_arena_alloc(w->arena, sizeof(*f));
-	*f = (struct source){ .list = s, .content = HB_BUF_INIT(0) };
-	if (w->ops->include(w->ctx, s->include, &f->content) < 0) {
-		hb_buf_free(&f->content);
-		fail_temp(w, "A list's file cannot be read");
-		return;
-	}
-	f->rest = hb_span_markless(hb_buf_span(&f->content));
-	w->source = f;
-}
-
 /* The next member of the list's file, or its next line: one target a line,
  * '#' for comments. */
 static void
@@ -433,44 +422,6 @@ get_names(struct rt_expansion *w, const struct step *s, struct names *n)
 	hb_buf_free(&plain);
 }
 
-/* The alias NAME, tried as name and without detail.  0, or as op alias. */
-static int
-find_alias(struct rt_expansion *w, const struct names *n, struct hb_span *name,
-    struct hb_buf *value)
-{
-	const struct hb_span tries[] = { n->full, n->local,
-		join(w, n->bare, "@", n->domain), n->bare };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(tries); i++) {
-		int r = w->ops->alias(w->ctx, tries[i], value);
-
-		*name = i < 2 ? n->local : n->bare;
-		if (r != HB_E_NOTFOUND)
-			return r;
-	}
-	return HB_E_NOTFOUND;
-}
-
-/* A list NAME with an alias owner-NAME has that as its return path. */
-static struct hb_span
-find_owner(struct rt_expansion *w, const struct step *s, struct hb_span name,
-    struct hb_span domain)
-{
-	struct hb_buf value = HB_BUF_INIT(0);
-	struct hb_span owner = join(w, HB_SPAN("owner-"), "", name);
-
-	if (domain.n == 0)
-		domain = hb_span_str((*w->conf)->hostname);
-	if (hb_span_has_prefix_nocase(name, HB_SPAN("owner-")) ||
-	    owner.n + 1 + domain.n > HB_MAX_PATH ||
-	    w->ops->alias(w->ctx, owner, &value) != 0)
-		owner = s->owner;
-	else
-		owner = join(w, owner, "@", domain);
-	hb_buf_free(&value);
-	return owner;
-}
-
 /* Local delivery as `deliver` says. */
 static void
 add_user(struct rt_expansion *w, const struct step *s, struct hb_span user)
@@ -484,163 +435,258 @@ add_user(struct rt_expansion *w, const struct step *s, struct hb_span user)
 }
 
 /*
+ * Steps.  What each look asks for, or false: it has nothing to ask.
+ */
+
+static bool
+query(struct rt_expansion *w, enum rt_query_kind kind, struct hb_span key)
+{
+	hb_buf_clear(&w->value);
+	w->query = (struct rt_query){ .kind = kind, .key = key,
+		.domain = w->names.domain, .value = &w->value };
+	return true;
+}
+
+/* Its names; those without detail only where they are others. */
+static bool
+ask_name(struct rt_expansion *w)
+{
+	const struct names *n = &w->names;
+	bool detail = n->bare.n < n->local.n;
+	struct hb_span name = n->full;
+
+	if (w->look == LOOK_LOCAL)
+		name = n->local;
+	else if (w->look == LOOK_BARE)
+		name = n->bare;
+	else if (w->look == LOOK_BARE_FULL)
+		name = join(w, n->bare, "@", n->domain);
+	w->alias = w->look <= LOOK_LOCAL ? n->local : n->bare;
+	if (w->at->final || (w->look == LOOK_BARE && !detail) ||
+	    (w->look == LOOK_BARE_FULL && name.n == n->full.n))
+		return false;
+	return query(w, RT_QUERY_ALIAS, name);
+}
+
+/* A list NAME with an alias owner-NAME has that as its return path. */
+static bool
+ask_owner(struct rt_expansion *w)
+{
+	struct hb_span owner = join(w, HB_SPAN("owner-"), "", w->alias);
+	size_t domain = w->names.domain.n > 0
+	    ? w->names.domain.n : strlen((*w->conf)->hostname);
+
+	return !hb_span_has_prefix_nocase(w->alias, HB_SPAN("owner-")) &&
+	    owner.n + 1 + domain <= HB_MAX_PATH &&
+	    query(w, RT_QUERY_ALIAS, owner);
+}
+
+static bool
+ask_user(struct rt_expansion *w)
+{
+	struct hb_span name = w->names.bare;
+
+	return rt_is_mailbox_name(name) &&
+	    !((*w->conf)->local_users.passwd &&
+		hb_conf_is_own_account(*w->conf, name)) &&
+	    query(w, RT_QUERY_USER, name);
+}
+
+static bool
+ask_anybody(struct rt_expansion *w)
+{
+	return !w->at->final && query(w, RT_QUERY_ALIAS,
+	    join(w, HB_SPAN("@"), "", w->names.domain));
+}
+
+static bool
+ask_role(struct rt_expansion *w)
+{
+	return !w->at->final &&
+	    (hb_addr_is_postmaster(w->names.bare) ||
+		hb_addr_is_role(w->names.bare)) &&
+	    query(w, RT_QUERY_ALIAS, hb_addr_is_postmaster(w->names.bare)
+		    ? HB_SPAN("root") : HB_SPAN("postmaster"));
+}
+
+static bool
+ask_include(struct rt_expansion *w)
+{
+	return query(w, RT_QUERY_INCLUDE, w->at->include);
+}
+
+/* And what comes of the answer.  Each says what is to be known next. */
+
+static enum look
+go_to(struct rt_expansion *w, struct hb_span value, struct hb_span owner)
+{
+	push_targets(w, w->at, value, owner, true);
+	return LOOK_NOTHING;
+}
+
+static enum look
+took_name(struct rt_expansion *w, enum rt_found found)
+{
+	struct hb_buf swap = w->targets;
+
+	if (found == RT_NOTFOUND)
+		return w->look == LOOK_BARE ? LOOK_USER
+					    : (enum look)(w->look + 1);
+	if (w->only_exists) {
+		succeed(w);
+		return LOOK_NOTHING;
+	}
+	w->targets = w->value; /* the owner is looked up before they are used */
+	w->value = swap;
+	return LOOK_OWNER;
+}
+
+static enum look
+took_owner(struct rt_expansion *w, enum rt_found found)
+{
+	struct hb_span domain = w->names.domain, owner = w->at->owner;
+
+	if (domain.n == 0)
+		domain = hb_span_str((*w->conf)->hostname);
+	if (found == RT_FOUND)
+		owner = join(w, w->query.key, "@", domain);
+	return go_to(w, hb_buf_span(&w->targets), owner);
+}
+
+static enum look
+took_user(struct rt_expansion *w, enum rt_found found)
+{
+	if (found == RT_NOTFOUND)
+		return LOOK_ANYBODY;
+	add_user(w, w->at, w->names.bare);
+	return LOOK_NOTHING;
+}
+
+static enum look
+took_anybody(struct rt_expansion *w, enum rt_found found)
+{
+	if (found == RT_NOTFOUND)
+		return LOOK_ROLE;
+	if (!w->only_exists)
+		return go_to(w, hb_buf_span(&w->value), w->at->owner);
+	succeed(w);
+	return LOOK_NOTHING;
+}
+
+/*
  * Names that exist at each local domain, RFC 5321 s4.5.1, RFC 2142.  Where
  * nobody has them, abuse and MAILER-DAEMON are the postmaster by other names,
  * and he has what root's alias says, or a mailbox.
  */
-static void
-found_nobody(
-    struct rt_expansion *w, const struct step *s, const struct names *n)
+static enum look
+took_role(struct rt_expansion *w, enum rt_found found)
 {
-	bool postmaster = hb_addr_is_postmaster(n->bare);
-	struct hb_buf value = HB_BUF_INIT(0);
-	int r = HB_E_NOTFOUND;
+	struct step *s = w->at;
+	bool postmaster = hb_addr_is_postmaster(w->names.bare);
 
-	if (!postmaster && !hb_addr_is_role(n->bare)) {
+	if (!postmaster && !hb_addr_is_role(w->names.bare))
 		refuse(w, s, "5.1.1", HB_REASON_USER_UNKNOWN, "User unknown");
-		return;
-	}
-	if (!s->final)
-		r = w->ops->alias(w->ctx, postmaster ? HB_SPAN("root")
-					: HB_SPAN("postmaster"), &value);
-	if (w->only_exists)
+	else if (w->only_exists)
 		succeed(w);
-	else if (r == 0)
-		push_targets(w, s, hb_buf_span(&value), s->owner, true);
-	else if (r == HB_E_TEMP)
-		fail_temp(w, "The aliases cannot be read now");
+	else if (found == RT_FOUND)
+		push_targets(w, s, hb_buf_span(&w->value), s->owner, true);
 	else if (postmaster || s->final)
 		add_user(w, s, HB_SPAN("postmaster"));
 	else
-		push(w, s, join(w, HB_SPAN("postmaster"), "@", n->domain),
-		    s->owner, false);
-	hb_buf_free(&value);
+		push(w, s, join(w, HB_SPAN("postmaster"), "@",
+		    w->names.domain), s->owner, false);
+	return LOOK_NOTHING;
 }
 
-static void
-found_user(struct rt_expansion *w, const struct step *s, enum rt_found found)
+/* A list's file is data: no commands and files from it. */
+static enum look
+took_include(struct rt_expansion *w, enum rt_found found)
 {
-	struct hb_buf value = HB_BUF_INIT(0);
-	struct names n;
-	int r;
+	struct source *f = hb_arena_alloc(w->arena, sizeof(*f));
 
-	get_names(w, s, &n);
-	if (found == RT_FOUND) {
-		add_user(w, s, n.bare);
-		return;
-	}
+	(void)found;
+	*f = (struct source){ .list = w->at, .content = w->value };
+	w->value = HB_BUF_INIT(0);
+	f->rest = hb_span_markless(hb_buf_span(&f->content));
+	w->source = f;
+	return LOOK_NOTHING;
+}
+
+static const struct {
+	bool (*ask)(struct rt_expansion *w);
+	enum look (*took)(struct rt_expansion *w, enum rt_found found);
+	const char *temp; /* it cannot be looked up now */
+} looks[] = {
+#define NO_ALIASES "The aliases cannot be read now"
+	[LOOK_FULL] = { ask_name, took_name, NO_ALIASES },
+	[LOOK_LOCAL] = { ask_name, took_name, NO_ALIASES },
+	[LOOK_BARE_FULL] = { ask_name, took_name, NO_ALIASES },
+	[LOOK_BARE] = { ask_name, took_name, NO_ALIASES },
+	[LOOK_OWNER] = { ask_owner, took_owner, NO_ALIASES },
+	[LOOK_USER] = { ask_user, took_user,
+	    "The user cannot be looked up now" },
+	[LOOK_ANYBODY] = { ask_anybody, took_anybody, NO_ALIASES },
+	[LOOK_ROLE] = { ask_role, took_role, NO_ALIASES },
+	[LOOK_INCLUDE] = { ask_include, took_include,
+	    "A list's file cannot be read" },
+};
+
+void
+rt_expansion_answer(struct rt_expansion *w, enum rt_found found)
+{
 	if (found == RT_TEMP) {
-		fail_temp(w, "The user cannot be looked up now");
-		return;
+		fail_temp(w, looks[w->look].temp);
+		w->look = LOOK_NOTHING;
+	} else {
+		w->look = looks[w->look].took(w, found);
 	}
-	r = s->final ? HB_E_NOTFOUND
-		     : w->ops->alias(w->ctx, join(w, HB_SPAN("@"), "", n.domain),
-			   &value);
-	if (r == 0 && w->only_exists)
-		succeed(w);
-	else if (r == 0)
-		push_targets(w, s, hb_buf_span(&value), s->owner, true);
-	else if (r == HB_E_TEMP)
-		fail_temp(w, "The aliases cannot be read now");
-	else
-		found_nobody(w, s, &n);
-	hb_buf_free(&value);
 }
 
-static void run(struct rt_expansion *w);
-
 static void
-on_user(void *ctx, enum rt_found found)
+begin_include(struct rt_expansion *w)
 {
-	struct rt_expansion *w = ctx;
-
-	w->answered = true;
-	w->answer = found;
-	if (!w->running)
-		run(w);
-}
-
-static void
-ask_user(struct rt_expansion *w, struct step *s, const struct names *n)
-{
-	w->waiting = s;
-	w->answered = false;
-	if (rt_is_mailbox_name(n->bare) &&
-	    !((*w->conf)->local_users.passwd &&
-		hb_conf_is_own_account(*w->conf, n->bare)))
-		w->ops->user(w->ctx, n->bare, n->domain, on_user, w);
+	if (++w->includes > HB_MAX_INCLUDES)
+		fail_temp(w, "Too many lists in one another");
 	else
-		on_user(w, RT_NOTFOUND);
+		w->look = LOOK_INCLUDE;
 }
 
 static void
-walk_local(struct rt_expansion *w, struct step *s)
-{
-	struct hb_buf value = HB_BUF_INIT(0);
-	struct names n;
-	struct hb_span name;
-	int r;
-
-	get_names(w, s, &n);
-	r = s->final ? HB_E_NOTFOUND : find_alias(w, &n, &name, &value);
-	if (r == 0 && w->only_exists)
-		succeed(w);
-	else if (r == 0)
-		push_targets(w, s, hb_buf_span(&value),
-		    find_owner(w, s, name, n.domain), true);
-	else if (r == HB_E_TEMP)
-		fail_temp(w, "The aliases cannot be read now");
-	else
-		ask_user(w, s, &n);
-	hb_buf_free(&value);
-}
-
-static void
-walk_step(struct rt_expansion *w, struct step *s)
+begin_step(struct rt_expansion *w, struct step *s)
 {
 	struct hb_span local, domain;
 	struct hb_buf route = HB_BUF_INIT(HB_MAX_ROUTE);
 
+	w->at = s;
 	hb_addr_split(s->text, &local, &domain);
-	if (s->include.n > 0)
-		walk_include(w, s);
-	else if (rt_is_local_domain(*w->conf, domain))
-		walk_local(w, s);
-	else if (rt_remote_route(*w->conf, domain, &route) == 0)
+	if (s->include.n > 0) {
+		begin_include(w);
+	} else if (rt_is_local_domain(*w->conf, domain)) {
+		get_names(w, s, &w->names);
+		w->look = LOOK_FULL;
+	} else if (rt_remote_route(*w->conf, domain, &route) == 0) {
 		add_item(w, s, hb_buf_span(&route));
-	else
+	} else {
 		refuse(w, s, "5.1.2", HB_REASON_ADDRESS_SYNTAX,
 		    "Malformed domain");
+	}
 	hb_buf_free(&route);
 }
 
+/* One address, or one member of a list's file. */
 static void
-walk_free(struct rt_expansion *w)
+walk_next(struct rt_expansion *w)
 {
-	if (w->source != NULL)
-		hb_buf_free(&w->source->content);
-	HASH_CLEAR(hh, w->seen);
-	hb_arena_free(&w->arena);
-	free(w->items);
-	free(w);
-}
+	struct step *s = w->todo;
 
-/* The items of a good answer, in parts. */
-static void
-give(void *ctx)
-{
-	struct rt_expansion *w = ctx;
-	size_t left = w->n - w->given;
-	size_t n = left < PART ? left : PART;
-
-	if (n > 0 && w->ops->part(w->ctx, w->items + w->given, n))
-		w->given += n;
-	if (w->given < w->n) {
-		w->ops->later(w->ctx, give, w);
+	if (w->source != NULL) {
+		read_source(w);
 		return;
 	}
-	w->ops->done(w->ctx, NULL, 0, &w->outcome);
-	walk_free(w);
+	w->todo = s->next;
+	if (w->todo == NULL)
+		w->tail = &w->todo;
+	begin_step(w, s);
 }
 
 static void
@@ -658,114 +704,93 @@ conclude(struct rt_expansion *w)
 		w->n = 0;
 }
 
-static void
-finish(struct rt_expansion *w)
-{
-	conclude(w);
-	if (!w->only_exists && w->ops->part != NULL) {
-		give(w);
-		return;
-	}
-	if (w->only_exists)
-		w->exists_cb(w->exists_ctx,
-		    w->outcome.result == HB_RESULT_OK	    ? RT_FOUND
-			: w->outcome.result == HB_RESULT_FAIL ? RT_NOTFOUND
-							    : RT_TEMP);
-	else
-		w->ops->done(w->ctx, w->items, w->n, &w->outcome);
-	walk_free(w);
-}
-
-/* Is the answer clear before all is walked? */
+/* Is the answer clear, before all is walked or after? */
 static bool
 is_settled(const struct rt_expansion *w)
 {
 	return w->outcome.result == HB_RESULT_DEFER ||
-	    (w->only_exists && w->outcome.result != HB_RESULT_NONE);
+	    (w->only_exists && w->outcome.result != HB_RESULT_NONE) ||
+	    (w->todo == NULL && w->source == NULL);
 }
 
-static void
-go_on(void *ctx)
+enum rt_next
+rt_expansion_run(struct rt_expansion *w, const struct rt_query **q)
 {
-	run(ctx);
-}
-
-/* One address, or one member of a list's file. */
-static void
-walk_next(struct rt_expansion *w)
-{
-	struct step *s = w->todo;
-
-	if (w->source != NULL) {
-		read_source(w);
-		return;
+	*q = &w->query;
+	for (;;) {
+		if (w->look != LOOK_NOTHING) {
+			if (looks[w->look].ask(w))
+				return RT_LOOK_UP;
+			rt_expansion_answer(w, RT_NOTFOUND);
+		} else if (is_settled(w)) {
+			conclude(w);
+			return RT_DONE;
+		} else if (w->work++ >= SLICE) {
+			w->work = 0;
+			return RT_PAUSE;
+		} else {
+			walk_next(w);
+		}
 	}
-	w->todo = s->next;
-	if (w->todo == NULL)
-		w->tail = &w->todo;
-	walk_step(w, s);
 }
 
-static void
-run(struct rt_expansion *w)
-{
-	w->running = true;
-	for (unsigned work = 0;; work++) {
-		struct step *s = w->waiting;
-
-		if (s != NULL) {
-			if (!w->answered)
-				break;
-			w->waiting = NULL;
-			found_user(w, s, w->answer);
-			continue;
-		}
-		if (is_settled(w) || (w->todo == NULL && w->source == NULL)) {
-			finish(w);
-			return;
-		}
-		if (work >= SLICE) {
-			w->ops->later(w->ctx, go_on, w);
-			break;
-		}
-		walk_next(w);
-	}
-	w->running = false;
-}
-
-static struct rt_expansion *
-walk_new(const struct hb_conf *const *conf, const struct rt_expansion_ops *ops,
-    void *ctx)
+struct rt_expansion *
+rt_expansion_new(const struct hb_conf *const *conf, struct hb_span address)
 {
 	struct rt_expansion *w = HB_NEW(struct rt_expansion);
 
 	w->conf = conf;
-	w->ops = ops;
-	w->ctx = ctx;
 	w->arena = hb_arena_new();
 	w->tail = &w->todo;
+	w->look = LOOK_NOTHING;
+	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
+	return w;
+}
+
+struct rt_expansion *
+rt_expansion_exists(const struct hb_conf *const *conf, struct hb_span address)
+{
+	struct rt_expansion *w = rt_expansion_new(conf, address);
+
+	w->only_exists = true;
 	return w;
 }
 
 void
-rt_expansion(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_expansion_ops *ops, void *ctx)
+rt_expansion_free(struct rt_expansion **w)
 {
-	struct rt_expansion *w = walk_new(conf, ops, ctx);
-
-	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
-	run(w);
+	if (*w == NULL)
+		return;
+	if ((*w)->source != NULL)
+		hb_buf_free(&(*w)->source->content);
+	HASH_CLEAR(hh, (*w)->seen);
+	hb_buf_free(&(*w)->targets);
+	hb_buf_free(&(*w)->value);
+	hb_arena_free(&(*w)->arena);
+	free((*w)->items);
+	free(*w);
+	*w = NULL;
 }
 
-void
-rt_exists(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_expansion_ops *ops, void *ctx, rt_found_fn cb, void *cb_ctx)
+const struct hb_outcome *
+rt_expansion_outcome(const struct rt_expansion *w)
 {
-	struct rt_expansion *w = walk_new(conf, ops, ctx);
+	return &w->outcome;
+}
 
-	w->only_exists = true;
-	w->exists_cb = cb;
-	w->exists_ctx = cb_ctx;
-	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
-	run(w);
+size_t
+rt_expansion_items(struct rt_expansion *w, size_t most,
+    const struct rt_item **items)
+{
+	size_t left = w->n - w->given, n = left < most ? left : most;
+
+	*items = n > 0 ? &w->items[w->given] : NULL;
+	w->given += n;
+	return n;
+}
+
+bool
+rt_expansion_has_items(const struct rt_expansion *w)
+{
+	return w->given < w->n;
 }

@@ -1,6 +1,7 @@
 /*
  * From one recipient to all deliveries: aliases, lists, includes, users,
- * catch-all.  Floor 2: asks for what it must know, and tells what it found.
+ * catch-all.  Floor 2: a machine without callbacks.  It says what it must
+ * know, is told, and in the end holds what it found.
  *
  *	address --> local? --no--> item with a remote route
  *	   ^          |yes
@@ -27,37 +28,34 @@ struct rt_item {
 	uint32_t flags; /* HB_RCPT_* */
 };
 
-struct rt_expansion_ops {
-	/* As rt_lookup_alias, rt_lookup_user. */
-	int (*alias)(void *ctx, struct hb_span key, struct hb_buf *value);
-	void (*user)(void *ctx, struct hb_span local, struct hb_span domain,
-	    rt_found_fn cb, void *cb_ctx);
-	/* Content of a list's file.  0, or HB_E_TEMP. */
-	int (*include)(void *ctx, struct hb_span path, struct hb_buf *content);
-	/* The answer: ITEMS, and for the whole address OUTCOME (ok when all is
-	 * well; a failed target of a list is one of its items).  A deferral
-	 * with items is of those alone that cannot be used now.  The walk is
-	 * freed after this. */
-	void (*done)(void *ctx, const struct rt_item *items, size_t n,
-	    const struct hb_outcome *outcome);
-	/* Calls GO with ARG in another turn: a long walk gives way. */
-	void (*later)(void *ctx, void (*go)(void *arg), void *arg);
-	/* May be NULL.  Takes items before done, which gets none then: a long
-	 * answer in parts.  False: not now, ask again later. */
-	bool (*part)(void *ctx, const struct rt_item *items, size_t n);
+/* CONF outlives the expansion and is looked at anew after each wait: a reload
+ * may have replaced *CONF.  Owned by the caller. */
+struct rt_expansion *rt_expansion_new(const struct hb_conf *const *conf,
+    struct hb_span address);
+/* Would the address be delivered here?  The first steps alone, without its
+ * targets, for RCPT: no items. */
+struct rt_expansion *rt_expansion_exists(const struct hb_conf *const *conf,
+    struct hb_span address);
+void rt_expansion_free(struct rt_expansion **w);
+
+enum rt_next {
+	RT_LOOK_UP, /* look up *Q, now or later, then rt_expansion_answer */
+	RT_PAUSE,   /* others have their turn; then run it again */
+	RT_DONE
 };
+/* Goes on as far as it can.  *Q lives until it is answered. */
+enum rt_next rt_expansion_run(struct rt_expansion *w,
+    const struct rt_query **q);
+/* What the lookup found; FOUND is not RT_LATER. */
+void rt_expansion_answer(struct rt_expansion *w, enum rt_found found);
 
-/* Starts; done may be called before this returns.  CONF outlives the walk and
- * is looked at anew after each wait: a reload may have replaced *CONF. */
-void rt_expansion(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_expansion_ops *ops, void *ctx);
-
-/*
- * Would the address be delivered here?  The first steps of the walk, without
- * its targets: for RCPT.  CB: RT_FOUND, RT_NOTFOUND, RT_TEMP.
- */
-void rt_exists(const struct hb_conf *const *conf, struct hb_span address,
-    const struct rt_expansion_ops *ops, void *ctx, rt_found_fn cb,
-    void *cb_ctx);
+/* For the whole address: ok when all is well; a failed target of a list is one
+ * of its items.  A deferral with items is of those alone that cannot be used
+ * now.  Lives as long as W. */
+const struct hb_outcome *rt_expansion_outcome(const struct rt_expansion *w);
+/* The next items of a done expansion, at most MOST; returns how many. */
+size_t rt_expansion_items(struct rt_expansion *w, size_t most,
+    const struct rt_item **items);
+bool rt_expansion_has_items(const struct rt_expansion *w);
 
 #endif

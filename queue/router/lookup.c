@@ -208,27 +208,32 @@ known_new(struct rt_lookup *k, struct hb_span name)
 	return e;
 }
 
-static void
+static enum rt_found
 system_user(struct rt_lookup *k, unsigned lane, struct hb_span name,
     rt_found_fn cb, void *ctx)
 {
 	struct known *e = NULL;
 	struct asker *a;
-	bool ask;
 
 	HASH_FIND(hh, k->known, name.p, name.n, e);
-	if (e != NULL && e->askers == NULL && e->until_ms > hb_age_ms()) {
-		cb(ctx, e->found);
-		return;
-	}
+	if (e != NULL && e->askers == NULL && e->until_ms > hb_age_ms())
+		return e->found;
 	if (e == NULL)
 		e = known_new(k, name);
-	ask = e->askers == NULL;
+	if (e->askers == NULL &&
+	    rt_pool_user(k->user_pool, lane, name, user_answered, e) ==
+		RT_TEMP)
+		return RT_TEMP;
 	a = HB_NEW(struct asker);
 	*a = (struct asker){ cb, ctx, e->askers };
 	e->askers = a;
-	if (ask)
-		rt_pool_user(k->user_pool, lane, name, user_answered, e);
+	return RT_LATER;
+}
+
+static enum rt_found
+found_of(int r)
+{
+	return r == 0 ? RT_FOUND : r == HB_E_NOTFOUND ? RT_NOTFOUND : RT_TEMP;
 }
 
 /* A map of users has keys LOCAL@DOMAIN, LOCAL, or @DOMAIN for all of it. */
@@ -250,29 +255,30 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 	looked_up(k, k->users);
 	hb_buf_free(&key);
 	hb_buf_free(&value);
-	return r == 0 ? RT_FOUND : r == HB_E_NOTFOUND ? RT_NOTFOUND : RT_TEMP;
+	return found_of(r);
 }
 
-void
-rt_lookup_user(struct rt_lookup *k, unsigned lane, struct hb_span local,
-    struct hb_span domain, rt_found_fn cb, void *ctx)
-{
-	if (k->users != NULL)
-		cb(ctx, map_user(k, local, domain));
-	else
-		system_user(k, lane, local, cb, ctx);
-}
-
-int
-rt_lookup_alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
+static enum rt_found
+alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
 {
 	int r;
 
 	if (k->aliases == NULL)
-		return HB_E_NOTFOUND;
+		return RT_NOTFOUND;
 	r = hb_map_get(k->aliases, key, value);
 	looked_up(k, k->aliases);
-	return r;
+	return found_of(r);
+}
+
+enum rt_found
+rt_look_up(struct rt_lookup *k, unsigned lane, const struct rt_query *q,
+    rt_found_fn cb, void *ctx)
+{
+	if (q->kind == RT_QUERY_ALIAS)
+		return alias(k, q->key, q->value);
+	if (k->users != NULL)
+		return map_user(k, q->key, q->domain);
+	return system_user(k, lane, q->key, cb, ctx);
 }
 
 static void
@@ -303,11 +309,12 @@ find_usual(struct rt_lookup *k)
 	hb_buf_add(&k->usual, rt_usual_hash(&u));
 }
 
-void
+enum rt_found
 rt_lookup_password(struct rt_lookup *k, unsigned lane,
     struct hb_span user, struct hb_span password, rt_found_fn cb, void *ctx)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
+	enum rt_found found = RT_TEMP;
 	int r = HB_E_NOTFOUND;
 
 	find_usual(k);
@@ -315,14 +322,13 @@ rt_lookup_password(struct rt_lookup *k, unsigned lane,
 		r = hb_map_get(k->logins[i], user, &value);
 		looked_up(k, k->logins[i]);
 	}
-	if (r == HB_E_TEMP) {
-		cb(ctx, RT_TEMP);
-	} else {
+	if (r != HB_E_TEMP) {
 		struct rt_password q = { .password = password,
 			.hash = rt_hash_of(hb_buf_span(&value)),
 			.usual = hb_buf_span(&k->usual) };
 
-		rt_pool_password(k->password_pool, lane, &q, cb, ctx);
+		found = rt_pool_password(k->password_pool, lane, &q, cb, ctx);
 	}
 	hb_buf_wipe(&value);
+	return found;
 }

@@ -25,7 +25,8 @@
 
 enum {
 	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
-	PENDING_MS = 2
+	PENDING_MS = 2,
+	PART = 500 /* items of an answer in a turn */
 };
 
 struct router {
@@ -41,15 +42,17 @@ struct router_request {
 	enum hb_role role;
 	unsigned instance;
 	struct hb_peer *peer; /* to see that it is still the same channel */
-	uint32_t ref;
+	uint64_t ref;
 	struct hb_buf user;
+	struct rt_expansion *walk;
+	const struct rt_query *query; /* of it */
+	void (*done)(struct router_request *a); /* with it */
 	struct hb_timer *timer; /* of a long walk, or NULL */
-	void (*go)(void *arg);
-	void *arg;
+	void (*go)(struct router_request *a); /* when it is over */
 };
 
 static struct router_request *
-asked_new(struct router *r, struct hb_peer *p, uint32_t ref)
+asked_new(struct router *r, struct hb_peer *p, uint64_t ref)
 {
 	struct router_request *a = HB_NEW(struct router_request);
 
@@ -66,6 +69,7 @@ static void
 asked_free(struct router_request *a)
 {
 	hb_buf_free(&a->user);
+	rt_expansion_free(&a->walk);
 	hb_timer_free(&a->timer);
 	free(a);
 }
@@ -102,28 +106,10 @@ is_full(const struct router_request *a)
 	return p != NULL && hb_peer_pending(p) > PENDING_MAX;
 }
 
-/* walk operations */
+/* expansions */
 
-static int
-op_alias(void *ctx, struct hb_span key, struct hb_buf *value)
-{
-	struct router_request *a = ctx;
-
-	return rt_lookup_alias(a->router->lookup, key, value);
-}
-
-static void
-op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
-    void *cb_ctx)
-{
-	struct router_request *a = ctx;
-
-	rt_lookup_user(a->router->lookup, lane_of(a), local, domain, cb,
-	    cb_ctx);
-}
-
-static int
-op_include(void *ctx, struct hb_span path, struct hb_buf *content)
+static enum rt_found
+read_list(struct hb_span path, struct hb_buf *content)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
 	char name[PATH_MAX];
@@ -131,7 +117,6 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 	    name[0] == '/';
 	int r = good ? hb_read_file(name, HB_MAX_LIST_FILE, content) : -EINVAL;
 
-	(void)ctx;
 	if (r == 0) {
 		hb_trouble_end(HB_EV_MAP, path);
 	} else {
@@ -140,68 +125,111 @@ op_include(void *ctx, struct hb_span path, struct hb_buf *content)
 		hb_trouble_begin(HB_EV_MAP, path, hb_buf_span(&why));
 	}
 	hb_buf_free(&why);
-	return r == 0 ? 0 : HB_E_TEMP;
+	return r == 0 ? RT_FOUND : RT_TEMP;
 }
+
+static void walk(struct router_request *a);
 
 static void
 on_later(void *ctx)
 {
 	struct router_request *a = ctx;
 
-	a->go(a->arg);
+	a->go(a);
 }
 
+/* Goes on in another turn. */
 static void
-op_later(void *ctx, void (*go)(void *arg), void *arg)
+later(struct router_request *a, void (*go)(struct router_request *a))
 {
-	struct router_request *a = ctx;
-
 	if (a->timer == NULL)
 		a->timer = hb_timer_new(a->router->env->loop, on_later, a);
 	a->go = go;
-	a->arg = arg;
 	hb_timer_set(a->timer, is_full(a) ? PENDING_MS : 0);
+}
+
+static void
+looked_up(void *ctx, enum rt_found found)
+{
+	struct router_request *a = ctx;
+
+	rt_expansion_answer(a->walk, found);
+	walk(a);
+}
+
+static enum rt_found
+look_up(struct router_request *a, const struct rt_query *q)
+{
+	if (q->kind == RT_QUERY_INCLUDE)
+		return read_list(q->key, q->value);
+	return rt_look_up(a->router->lookup, lane_of(a), q, looked_up, a);
+}
+
+static void
+walk(struct router_request *a)
+{
+	const struct rt_query *q;
+	enum rt_found found;
+	enum rt_next next;
+
+	while ((next = rt_expansion_run(a->walk, &q)) == RT_LOOK_UP) {
+		found = look_up(a, q);
+		if (found == RT_LATER)
+			return;
+		rt_expansion_answer(a->walk, found);
+	}
+	if (next == RT_DONE)
+		a->done(a);
+	else
+		later(a, walk);
+}
+
+static void
+walk_for(struct router_request *a, struct rt_expansion *w,
+    void (*done)(struct router_request *a))
+{
+	a->walk = w;
+	a->done = done;
+	walk(a);
 }
 
 /* queue: EXPAND */
 
-static bool
-send_items(void *ctx, const struct rt_item *items, size_t n)
+static void
+send_items(struct router_request *a)
 {
-	struct router_request *a = ctx;
+	const struct rt_item *items;
+	size_t n = rt_expansion_items(a->walk, is_full(a) ? 0 : PART, &items);
 
-	if (is_full(a))
-		return false;
 	for (size_t i = 0; i < n; i++) {
-		struct ipc_expand_item m = { .ref = a->ref,
+		struct ipc_expand_item m = { .ref = (uint32_t)a->ref,
 			.address = items[i].address, .route = items[i].route,
 			.flags = items[i].flags, .owner = items[i].owner };
 
 		answer(a, HB_IPC_EXPAND_ITEM, &m);
 	}
-	return true;
 }
 
+/* A long answer goes in parts, of which each is a turn. */
 static void
-expanded(void *ctx, const struct rt_item *items, size_t n,
-    const struct hb_outcome *outcome)
+expanded(struct router_request *a)
 {
-	struct router_request *a = ctx;
 	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct ipc_expand_end end = { .ref = a->ref };
+	struct ipc_expand_end end = { .ref = (uint32_t)a->ref };
 
-	(void)items;
-	(void)n;
-	if (hb_tlv_encode(&hb_outcome_record, outcome, &bytes) < 0)
+	send_items(a);
+	if (rt_expansion_has_items(a->walk)) {
+		later(a, expanded);
+		return;
+	}
+	if (hb_tlv_encode(&hb_outcome_record, rt_expansion_outcome(a->walk),
+		&bytes) < 0)
 		HB_BUG("outcome of the walk");
 	end.outcome = hb_buf_span(&bytes);
 	answer(a, HB_IPC_EXPAND_END, &end);
 	hb_buf_free(&bytes);
 	asked_free(a);
 }
-
-static const struct rt_expansion_ops expand_ops = { op_alias, op_user,
-	op_include, expanded, op_later, send_items };
 
 static void
 on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
@@ -212,8 +240,8 @@ on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 	(void)fd;
 	r->expansions++;
-	rt_expansion(
-	    &env->conf, m->address, &expand_ops, asked_new(r, p, m->ref));
+	walk_for(asked_new(r, p, m->ref),
+	    rt_expansion_new(&env->conf, m->address), expanded);
 }
 
 /* smtpd: CHECK */
@@ -230,18 +258,18 @@ send_verdict(struct router_request *a, const struct rt_verdict *v)
 }
 
 static void
-rcpt_known(void *ctx, enum rt_found found)
+rcpt_known(struct router_request *a)
 {
 	static const struct rt_verdict verdicts[] = {
-		[RT_TEMP] = { HB_ACTION_TEMPFAIL, 451, "4.3.0",
+		[HB_RESULT_DEFER] = { HB_ACTION_TEMPFAIL, 451, "4.3.0",
 		    HB_REASON_LOOKUP_TEMP, "Recipient lookup failed, try again later" },
-		[RT_FOUND] = { HB_ACTION_ACCEPT, 250, "2.1.5", HB_REASON_OK,
-		    "Ok" },
-		[RT_NOTFOUND] = { HB_ACTION_REJECT, 550, "5.1.1",
+		[HB_RESULT_OK] = { HB_ACTION_ACCEPT, 250, "2.1.5",
+		    HB_REASON_OK, "Ok" },
+		[HB_RESULT_FAIL] = { HB_ACTION_REJECT, 550, "5.1.1",
 		    HB_REASON_USER_UNKNOWN, "User unknown" },
 	};
 
-	send_verdict(ctx, &verdicts[found]);
+	send_verdict(a, &verdicts[rt_expansion_outcome(a->walk)->result]);
 }
 
 /* What a route refuses is refused before the message is there, as sendmail's
@@ -278,7 +306,8 @@ check_rcpt(struct router_request *a, const struct ipc_check *q)
 
 	hb_addr_split(q->rcpt, &local, &domain);
 	if (rt_is_local_domain(c, domain)) {
-		rt_exists(&a->router->env->conf, q->rcpt, &expand_ops, a, rcpt_known, a);
+		walk_for(a, rt_expansion_exists(&a->router->env->conf,
+		    q->rcpt), rcpt_known);
 		return;
 	}
 	v = rt_check_relay(c, q);
@@ -294,23 +323,15 @@ on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct router *r = env->ctx;
 	const struct ipc_check *q = msg;
 	struct router_request *a = asked_new(r, p, q->ref);
-	struct rt_verdict v = rt_accept;
+	struct rt_verdict v;
 
 	(void)fd;
 	r->checks++;
-	switch ((enum hb_stage)q->stage) {
-	case HB_STAGE_RCPT:
-	case HB_STAGE_VRFY:
+	if (q->stage == HB_STAGE_RCPT) {
 		check_rcpt(a, q);
 		return;
-	case HB_STAGE_MAIL:
-		v = rt_check_sender(env->conf, q);
-		break;
-	case HB_STAGE_CONNECT:
-	case HB_STAGE_HELO:
-	case HB_STAGE_COUNT:
-		break;
 	}
+	v = rt_check_sender(env->conf, q);
 	send_verdict(a, &v);
 }
 
@@ -339,12 +360,15 @@ on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	struct router *r = env->ctx;
 	const struct ipc_auth *m = msg;
 	struct router_request *a = asked_new(r, p, m->ref);
+	enum rt_found found;
 
 	(void)fd;
 	r->logins++;
 	hb_buf_add(&a->user, m->user);
-	rt_lookup_password(r->lookup, lane_of(a), m->user, m->password,
-	    password_known, a);
+	found = rt_lookup_password(r->lookup, lane_of(a), m->user,
+	    m->password, password_known, a);
+	if (found != RT_LATER)
+		password_known(a, found);
 }
 
 /* control: EXPLAIN answers the routes of an address */
@@ -370,12 +394,13 @@ put_route(const struct hb_conf *conf, const struct hb_ctl *c,
 }
 
 static void
-explained(void *ctx, const struct rt_item *items, size_t n,
-    const struct hb_outcome *outcome)
+explained(struct router_request *a)
 {
-	struct router_request *a = ctx;
+	const struct hb_outcome *outcome = rt_expansion_outcome(a->walk);
+	const struct rt_item *items;
+	size_t n = rt_expansion_items(a->walk, SIZE_MAX, &items);
 	struct hb_peer *p = asker(a);
-	struct hb_ctl c = { p, a->ref };
+	struct hb_ctl c = { p, (uint32_t)a->ref };
 
 	if (p == NULL) {
 		asked_free(a);
@@ -396,9 +421,6 @@ explained(void *ctx, const struct rt_item *items, size_t n,
 	asked_free(a);
 }
 
-static const struct rt_expansion_ops explain_ops = { op_alias, op_user,
-	op_include, explained, op_later, NULL };
-
 /* "user@domain", or a domain alone: any address there. */
 static void
 explain(struct hb_role_env *env, struct hb_peer *control,
@@ -415,8 +437,9 @@ explain(struct hb_role_env *env, struct hb_peer *control,
 	    hb_addr_format(&addr, &canonical) < 0)
 		hb_ctl_end(&c, 1, "not an address or domain");
 	else
-		rt_expansion(&env->conf, hb_buf_span(&canonical), &explain_ops,
-		    asked_new(env->ctx, control, q->ref));
+		walk_for(asked_new(env->ctx, control, q->ref),
+		    rt_expansion_new(&env->conf, hb_buf_span(&canonical)),
+		    explained);
 	hb_buf_free(&text);
 	hb_buf_free(&canonical);
 }

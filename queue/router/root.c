@@ -20,86 +20,62 @@ struct asking {
 	const struct hb_conf *conf;
 	struct rt_lookup *lookup;
 	struct rt_readers readers;
-	const char *name;
-	void (*go)(void *arg); /* the next turn of a long walk */
-	void *arg;
 };
 
-static int
-op_alias(void *ctx, struct hb_span key, struct hb_buf *value)
-{
-	const struct asking *a = ctx;
-
-	return rt_lookup_alias(a->lookup, key, value);
-}
-
-/* Nobody else waits here: the name service is asked in place. */
-static void
-op_user(void *ctx, struct hb_span local, struct hb_span domain, rt_found_fn cb,
-    void *cb_ctx)
-{
-	const struct asking *a = ctx;
-	char name[HB_MAX_LOCAL_PART + 1];
-
-	if (!a->conf->local_users.passwd)
-		rt_lookup_user(a->lookup, RT_LANE_OWN, local, domain, cb,
-		    cb_ctx);
-	else
-		cb(cb_ctx, hb_span_copy(local, name, sizeof(name)) == 0 &&
-			    getpwnam(name) != NULL
-			? RT_FOUND : RT_NOTFOUND);
-}
-
-static int
-op_include(void *ctx, struct hb_span path, struct hb_buf *content)
+static enum rt_found
+read_list(struct hb_span path, struct hb_buf *content)
 {
 	char name[4096];
 
-	(void)ctx;
 	if (hb_span_copy(path, name, sizeof(name)) < 0 || name[0] != '/' ||
 	    hb_read_file(name, INCLUDE_MAX, content) != 0)
-		return HB_E_TEMP;
-	return 0;
+		return RT_TEMP;
+	return RT_FOUND;
+}
+
+/* Nobody else waits here: the name service is asked in place. */
+static enum rt_found
+look_up(const struct asking *a, const struct rt_query *q)
+{
+	char name[HB_MAX_LOCAL_PART + 1];
+
+	if (q->kind == RT_QUERY_INCLUDE)
+		return read_list(q->key, q->value);
+	if (q->kind == RT_QUERY_ALIAS || !a->conf->local_users.passwd)
+		return rt_look_up(a->lookup, RT_LANE_OWN, q, NULL, NULL);
+	return hb_span_copy(q->key, name, sizeof(name)) == 0 &&
+		getpwnam(name) != NULL
+	    ? RT_FOUND : RT_NOTFOUND;
 }
 
 static void
-op_later(void *ctx, void (*go)(void *arg), void *arg)
+tell(const struct asking *a, struct rt_expansion *w, const char *name)
 {
-	struct asking *a = ctx;
-
-	a->go = go;
-	a->arg = arg;
-}
-
-static void
-walked(void *ctx, const struct rt_item *items, size_t n,
-    const struct hb_outcome *outcome)
-{
-	const struct asking *a = ctx;
+	const struct rt_item *items;
+	size_t n = rt_expansion_items(w, SIZE_MAX, &items);
 	const char *why = rt_why_unread(a->conf, &a->readers, items, n,
-	    outcome);
+	    rt_expansion_outcome(w));
 
 	if (why != NULL)
 		printf("W 0 nobody reads mail for %s: %s; say who gets it in "
-		    "aliases (%s: you), then reload\n", a->name, why, a->name);
+		    "aliases (%s: you), then reload\n", name, why, name);
 }
 
 static void
-walk(struct asking *a, const char *name)
+walk(const struct asking *a, const char *name)
 {
-	static const struct rt_expansion_ops ops = { op_alias, op_user,
-		op_include, walked, op_later, NULL };
 	struct hb_buf address = HB_BUF_INIT(0);
+	struct rt_expansion *w;
+	const struct rt_query *q;
+	enum rt_next next;
 
-	a->name = name;
 	hb_buf_addf(&address, "%s@%s", name, hb_conf_origin(a->conf));
-	rt_expansion(&a->conf, hb_buf_span(&address), &ops, a);
-	while (a->go != NULL) {
-		void (*go)(void *arg) = a->go;
-
-		a->go = NULL;
-		go(a->arg);
-	}
+	w = rt_expansion_new(&a->conf, hb_buf_span(&address));
+	while ((next = rt_expansion_run(w, &q)) != RT_DONE)
+		if (next == RT_LOOK_UP)
+			rt_expansion_answer(w, look_up(a, q));
+	tell(a, w, name);
+	rt_expansion_free(&w);
 	hb_buf_free(&address);
 }
 

@@ -13,9 +13,21 @@
 #include "common/proto/conf.h"
 #include "common/proto/ipc.h"
 
-/* The answer to a question about a user or a password. */
-enum rt_found { RT_TEMP, RT_FOUND, RT_NOTFOUND };
+/* What a lookup found.  RT_LATER is returned by those that cannot say now, and
+ * told to nobody: the answer never comes inside the question. */
+enum rt_found { RT_TEMP, RT_FOUND, RT_NOTFOUND, RT_LATER };
 typedef void (*rt_found_fn)(void *ctx, enum rt_found found);
+
+/* What is looked up. */
+struct rt_query {
+	enum rt_query_kind {
+		RT_QUERY_ALIAS,
+		RT_QUERY_USER,	 /* a mailbox KEY at DOMAIN */
+		RT_QUERY_INCLUDE /* the content of a list's file */
+	} kind;
+	struct hb_span key, domain;
+	struct hb_buf *value; /* of an alias or file that was found */
+};
 
 /* Is DOMAIN delivered here?  An empty one is. */
 bool rt_is_local_domain(const struct hb_conf *c, struct hb_span domain);

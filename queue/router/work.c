@@ -392,44 +392,45 @@ rt_pool_free(struct rt_pool **p)
 	*p = NULL;
 }
 
-static void
+static enum rt_found
 ask(struct rt_pool *p, unsigned lane, const struct rt_work *w, rt_found_fn cb,
     void *ctx)
 {
 	struct lane *l = &p->lane[lane % RT_LANES];
-	struct work_request *q = HB_NEW(struct work_request);
+	struct work_request *q;
+	struct hb_buf bytes = HB_BUF_INIT(WORK_MAX);
 
-	q->cb = cb;
-	q->ctx = ctx;
-	q->asked_ms = hb_mono_ms();
-	q->bytes = HB_BUF_INIT(WORK_MAX);
 	if (l->n >= WAITING_MAX ||
-	    hb_tlv_encode(&work_record, w, &q->bytes) < 0) {
-		finish(q, RT_TEMP);
-		return;
+	    hb_tlv_encode(&work_record, w, &bytes) < 0) {
+		hb_buf_wipe(&bytes);
+		return RT_TEMP;
 	}
+	q = HB_NEW(struct work_request);
+	*q = (struct work_request){ .bytes = bytes, .cb = cb, .ctx = ctx,
+		.asked_ms = hb_mono_ms() };
 	TAILQ_INSERT_TAIL(&l->waiting, q, link);
 	l->n++;
 	feed_all(p);
 	if (next_lane(p) != NULL && !hb_timer_is_set(p->sweep))
 		hb_timer_set(p->sweep, 500);
+	return RT_LATER;
 }
 
-void
+enum rt_found
 rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
     rt_found_fn cb, void *ctx)
 {
 	struct rt_work w = { .kind = RT_WORK_USER, .name = name };
 
-	ask(p, lane, &w, cb, ctx);
+	return ask(p, lane, &w, cb, ctx);
 }
 
-void
+enum rt_found
 rt_pool_password(struct rt_pool *p, unsigned lane,
     const struct rt_password *q, rt_found_fn cb, void *ctx)
 {
 	struct rt_work w = { .kind = RT_WORK_PASSWORD,
 		.password = q->password, .hash = q->hash, .usual = q->usual };
 
-	ask(p, lane, &w, cb, ctx);
+	return ask(p, lane, &w, cb, ctx);
 }

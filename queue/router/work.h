@@ -24,10 +24,10 @@ struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
     int64_t timeout_ms);
 void rt_pool_free(struct rt_pool **p);
 
-/* Does the system know the account NAME?  CB runs once, perhaps before this
- * returns. */
-void rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
-    rt_found_fn cb, void *ctx);
+/* Does the system know the account NAME?  RT_LATER: CB runs once, after this
+ * returned.  RT_TEMP: too many wait, it does not run. */
+enum rt_found rt_pool_user(struct rt_pool *p, unsigned lane,
+    struct hb_span name, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
 /*
  * Is PASSWORD the one of HASH (crypt(5))?  Where HASH is none, or locked, the
  * password is checked against USUAL (or a method of ours), which takes as
@@ -36,7 +36,7 @@ void rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
 struct rt_password {
 	struct hb_span password, hash, usual;
 };
-void rt_pool_password(struct rt_pool *p, unsigned lane,
-    const struct rt_password *q, rt_found_fn cb, void *ctx);
+enum rt_found rt_pool_password(struct rt_pool *p, unsigned lane,
+    const struct rt_password *q, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
 
 #endif

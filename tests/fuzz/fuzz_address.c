@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+#include "common/base/err.h"
 #include "common/proto/address.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int r = hb_addr_parse_path(in, flags, &a);
 
 		if (r > 0 && (size_t)r > size)
+			abort();
+		/* what is wrong can be said */
+		if ((r == HB_E_SYNTAX || r == HB_E_RANGE) &&
+		    hb_addr_fault_text(a.fault)[0] == '\0')
 			abort();
 		if (r > 0)
 			print_again(&a, flags);

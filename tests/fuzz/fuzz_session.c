@@ -12,12 +12,14 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { SCRIPT = 24 };
+enum { SCRIPT = 24, ASKED_MAX = 256 };
 
 struct run {
 	struct smtpd_session *s;
 	struct hb_buf input, head, body;
 	bool begun, committed;
+	uint64_t asked[ASKED_MAX]; /* of router, in a ring */
+	unsigned n_asked, n_answered;
 };
 
 static void
@@ -61,15 +63,37 @@ take(struct run *r)
 			check_body(hb_buf_span(&r->head));
 		} else if (a.kind == SMTPD_ACT_ABORT) {
 			r->begun = false;
+		} else if (a.kind == SMTPD_ACT_CHECK) {
+			r->asked[r->n_asked++ % ASKED_MAX] = a.check.ref;
+		} else if (a.kind == SMTPD_ACT_AUTH) {
+			r->asked[r->n_asked++ % ASKED_MAX] = a.auth.ref;
 		}
+	}
+}
+
+/* All questions are answered, in their order or in the other one. */
+static void
+answer(struct run *r, unsigned what)
+{
+	struct ipc_verdict v = { .action = what & 3, .text = HB_SPAN("x") };
+	struct ipc_auth_result auth = { .result = what % HB_AUTH_COUNT };
+	unsigned from = r->n_answered, n = r->n_asked - from;
+
+	r->n_answered = r->n_asked;
+	for (unsigned i = 0; i < n; i++) {
+		unsigned at = from + ((what & 4) != 0 ? i : n - 1 - i);
+
+		v.ref = auth.ref = r->asked[at % ASKED_MAX];
+		smtpd_session_verdict(r->s, &v);
+		take(r);
+		smtpd_session_auth(r->s, &auth);
+		take(r);
 	}
 }
 
 static void
 event(struct run *r, unsigned what)
 {
-	struct ipc_verdict v = { .action = what & 3 };
-	struct ipc_auth_result auth = { .result = what % HB_AUTH_COUNT };
 	struct ipc_txn_result result = { .code = (what & 1) != 0 ? 250 : 452 };
 	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13 };
 
@@ -88,13 +112,7 @@ event(struct run *r, unsigned what)
 		smtpd_session_write_failed(r->s, true);
 		break;
 	default:
-		/* who tries waits: not at all, some time, or in vain */
-		smtpd_session_turn(r->s, what == 10 ? 5 : what == 11 ? -1 : 0);
-		take(r);
-		smtpd_session_verdict(r->s, &v);
-		take(r);
-		smtpd_session_auth(r->s, &auth);
-		take(r);
+		answer(r, what);
 		smtpd_session_tls(r->s, &facts);
 		take(r);
 		smtpd_session_large(r->s);
@@ -105,13 +123,18 @@ event(struct run *r, unsigned what)
 	take(r);
 }
 
+/* Who tries waits: not at all, some time, in vain, or for the others. */
 static void
-feed(struct run *r)
+feed(struct run *r, unsigned what)
 {
+	static const int64_t turns[16] = { [10] = 5, [11] = SMTPD_TURN_NONE,
+		[9] = SMTPD_TURN_ALONE };
 	size_t used;
 
 	do {
 		used = smtpd_session_input(r->s, hb_buf_span(&r->input));
+		take(r);
+		smtpd_session_turn(r->s, turns[what]);
 		take(r);
 		if (used > r->input.n)
 			abort();
@@ -124,7 +147,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct smtpd_listener_conf rules = { .hostname = "mx.example",
 		.tls = HB_DEMAND_OFFER, .auth = HB_DEMAND_OFFER,
-		.max_size = 600000, .max_header = 2000, .max_recipients = 3, .max_hops = 2,
+		.max_size = 600000, .max_header = 2000, .max_recipients = 20,
+		.max_hops = 2,
 		.command_ms = 1000, .data_ms = 1000 };
 	struct smtpd_worker_conf site = { .space = 1000000, .queue_up = true,
 		.tls_ready = true };
@@ -146,9 +170,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		hb_buf_add(&r.input, hb_span_head(in, n));
 		in = hb_span_from(in, n);
-		feed(&r);
+		feed(&r, data[i] & 15);
 		event(&r, data[i] & 15);
-		feed(&r);
+		feed(&r, data[i] & 15);
 	}
 	smtpd_session_closed(r.s);
 	take(&r);

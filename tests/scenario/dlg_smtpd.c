@@ -6,14 +6,18 @@
  *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
  *	      first event
- *	turn MS           how long each try has to wait from now on; negative:
- *	                  it is refused.  With it tries are acts, too
+ *	turn MS           how long each try has to wait from now on; -1: it is
+ *	                  refused, -2: not beside others.  With it tries are
+ *	                  acts, too
  *	auto on|off       router accepts, queue answers 250 by themselves
  *	start [early|busy|too-many|too-fast]
  *	C: TEXT           input with CRLF
  *	B: TEXT           input as it stands
  *	S: LINE           the next line of output; "..." at its end: any rest
- *	ev EVENT [WORDS]  see events[]
+ *	ev EVENT [WORDS]  see events[]; of several questions a verdict is of
+ *	                  the oldest, and "ev verdict #N ..." of the Nth (from 1)
+ *	expect asked N    so many questions to router are not answered; their
+ *	                  acts are taken
  *	expect act WORDS | body TEXT | timer MS | nothing | log TEXT | no-log TEXT
  *	#                 a comment
  *
@@ -31,7 +35,7 @@
 #include "common/base/mem.h"
 #include "smtpd/session.h"
 
-enum { ACTS_MAX = 64, LINE_SIZE = 8192 };
+enum { ACTS_MAX = 256, LINE_SIZE = 8192 };
 
 struct play {
 	const char *file;
@@ -44,7 +48,9 @@ struct play {
 	size_t n_acts, next_act;
 	bool show_tries;
 	int64_t turn_ms;
-	bool automatic, ask_pending, commit_pending, file_pending;
+	bool automatic, commit_pending, file_pending;
+	uint64_t asked[ACTS_MAX]; /* of router, not answered */
+	size_t n_asked;
 	int64_t timer_ms;
 };
 
@@ -111,15 +117,37 @@ add_act(struct play *p, const char *fmt, ...)
 }
 
 static void
+note_asked(struct play *p, uint64_t ref)
+{
+	if (p->n_asked == ACTS_MAX)
+		fail(p, "too many questions");
+	p->asked[p->n_asked++] = ref;
+}
+
+/* The number of the Nth question, which is answered now; of none: 0. */
+static uint64_t
+take_asked(struct play *p, size_t n)
+{
+	uint64_t ref;
+
+	if (n >= p->n_asked)
+		return 0;
+	ref = p->asked[n];
+	p->n_asked--;
+	memmove(p->asked + n, p->asked + n + 1,
+	    (p->n_asked - n) * sizeof(ref));
+	return ref;
+}
+
+static void
 note_check(struct play *p, const struct ipc_check *c)
 {
-	static const char *const stages[HB_STAGE_COUNT] = { "connect", "helo",
-		"mail", "rcpt", "vrfy" };
+	static const char *const stages[HB_STAGE_COUNT] = { "mail", "rcpt" };
 
 	add_act(p, "check %s <%.*s> <%.*s>%s%.*s", stages[c->stage],
 	    HB_SPAN_ARG(c->sender), HB_SPAN_ARG(c->rcpt),
 	    c->user.n > 0 ? " user=" : "", HB_SPAN_ARG(c->user));
-	p->ask_pending = true;
+	note_asked(p, c->ref);
 }
 
 static void
@@ -165,8 +193,12 @@ note_try(struct play *p, const struct smtpd_act *a)
 		    a->attempt.is_login ? " " : "",
 		    HB_SPAN_ARG(a->attempt.login), begins ? "" : " ",
 		    begins ? "" : ends[a->attempt.end]);
+	if (p->show_tries && !begins && a->attempt.n > 1)
+		add_act(p, "%u of them", a->attempt.n);
 	if (begins)
-		smtpd_session_turn(p->session, p->turn_ms);
+		smtpd_session_turn(p->session,
+		    p->turn_ms == SMTPD_TURN_ALONE && a->attempt.n == 0
+			? 0 : p->turn_ms);
 }
 
 static void
@@ -179,6 +211,7 @@ note_act(struct play *p, const struct smtpd_act *a)
 	case SMTPD_ACT_AUTH:
 		add_act(p, "auth %.*s %.*s", HB_SPAN_ARG(a->auth.user),
 		    HB_SPAN_ARG(a->auth.password));
+		note_asked(p, a->auth.ref);
 		break;
 	case SMTPD_ACT_BEGIN:
 		note_begin(p, &a->begin);
@@ -217,32 +250,36 @@ note_act(struct play *p, const struct smtpd_act *a)
 	}
 }
 
-static void
+/* True: there was an act. */
+static bool
 collect(struct play *p)
 {
 	struct smtpd_act a;
+	bool any = false;
 	struct hb_buf *out = smtpd_session_output(p->session);
 	int64_t ms;
 
 	hb_buf_add(&p->output, hb_buf_span(out));
 	hb_buf_clear(out);
-	while (smtpd_session_act(p->session, &a))
+	for (; smtpd_session_act(p->session, &a); any = true)
 		note_act(p, &a);
 	if (smtpd_session_timer(p->session, &ms))
 		p->timer_ms = ms;
+	return any;
 }
 
 /* In automatic mode: the answers of router and queue.  True: there was one. */
 static bool
 answer(struct play *p)
 {
-	static const struct ipc_verdict yes = { .action = HB_ACTION_ACCEPT };
+	struct ipc_verdict yes = { .action = HB_ACTION_ACCEPT };
 	static const struct ipc_txn_result stored = { .code = 250 };
 
 	if (!p->automatic)
 		return false;
 	p->n_acts = p->next_act = 0;
-	if (p->ask_pending)
+	yes.ref = take_asked(p, 0);
+	if (yes.ref != 0)
 		smtpd_session_verdict(p->session, &yes);
 	else if (p->commit_pending)
 		smtpd_session_result(p->session, &stored);
@@ -250,7 +287,8 @@ answer(struct play *p)
 		smtpd_session_large(p->session);
 	else
 		return false;
-	p->ask_pending = p->commit_pending = p->file_pending = false;
+	if (yes.ref == 0)
+		p->commit_pending = p->file_pending = false;
 	return true;
 }
 
@@ -258,13 +296,14 @@ static void
 run(struct play *p)
 {
 	size_t used;
+	bool acted;
 
 	do {
 		collect(p);
 		used = smtpd_session_input(p->session, hb_buf_span(&p->input));
-		collect(p);
+		acted = collect(p);
 		hb_buf_consume(&p->input, used);
-	} while (answer(p) || used > 0);
+	} while (answer(p) || used > 0 || acted);
 	if (smtpd_session_is_over(p->session))
 		hb_buf_clear(&p->input);
 }
@@ -367,12 +406,18 @@ ev_verdict(struct play *p, char **rest)
 		"discard" };
 	const char *w = word(rest);
 	struct ipc_verdict v = { 0 };
+	size_t n = 0;
 
+	if (w[0] == '#') {
+		n = strtoul(w + 1, NULL, 10) - 1;
+		w = word(rest);
+	}
 	while (v.action < HB_ARRAY_LEN(words) &&
 	    strcmp(words[v.action], w) != 0)
 		v.action++;
 	if (v.action == HB_ARRAY_LEN(words))
 		fail(p, "verdict %s", w);
+	v.ref = take_asked(p, n);
 	v.reason = HB_REASON_RELAY_DENIED;
 	v.code = (uint32_t)strtoul(word(rest), NULL, 10);
 	v.status = hb_span_str(word(rest));
@@ -401,6 +446,7 @@ ev_auth(struct play *p, char **rest)
 	    : strcmp(w, "refused") == 0 ? HB_AUTH_REFUSED
 					: HB_AUTH_TEMP;
 	r.user = hb_span_str(word(rest));
+	r.ref = take_asked(p, 0);
 	smtpd_session_auth(p->session, &r);
 }
 
@@ -436,6 +482,14 @@ ev_write_failed(struct play *p, char **rest)
 	    strcmp(word(rest), "no-space") == 0);
 }
 
+static void
+ev_router_up(struct play *p, char **rest)
+{
+	(void)rest;
+	p->n_asked = 0;
+	smtpd_session_router_up(p->session);
+}
+
 #define EVENT(name)                                                            \
 	static void ev_##name(struct play *p, char **rest)                     \
 	{                                                                      \
@@ -443,7 +497,6 @@ ev_write_failed(struct play *p, char **rest)
 		smtpd_session_##name(p->session);                              \
 	}
 EVENT(large)
-EVENT(router_up)
 EVENT(timeout)
 EVENT(stop)
 EVENT(expired)
@@ -541,12 +594,24 @@ expect_log(struct play *p, const char *text, bool want)
 }
 
 static void
+expect_asked(struct play *p, const char *want)
+{
+	while (p->next_act < p->n_acts &&
+	    strncmp(p->acts[p->next_act], "check ", 6) == 0)
+		p->next_act++;
+	if (p->n_asked != strtoul(want, NULL, 10))
+		fail(p, "asked: %zu", p->n_asked);
+}
+
+static void
 cmd_expect(struct play *p, char **rest)
 {
 	const char *w = word(rest);
 
 	if (strcmp(w, "act") == 0)
 		expect_act(p, *rest);
+	else if (strcmp(w, "asked") == 0)
+		expect_asked(p, *rest);
 	else if (strcmp(w, "body") == 0)
 		expect_body(p, *rest);
 	else if (strcmp(w, "timer") == 0 &&

@@ -1,9 +1,12 @@
 """Patience with strangers: guesses at logins and recipients, handshakes."""
 
 import base64
+import os
 import re
+import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -143,3 +146,35 @@ def test_A_12_handshakes_have_a_rate(submissions):
         c.ehlo()
         c.starttls()
         assert c.ehlo()
+
+
+def plain(user, password):
+    return b"AUTH PLAIN " + base64.b64encode(
+        ("\0%s\0%s" % (user, password)).encode()) + b"\r\n"
+
+
+def test_an_answer_is_for_the_session_that_asked(make_server):
+    """One asks and goes away; the next session takes its place in the
+    listener, and asks: the answer to the first is none for the second."""
+    hb = make_server(start=False)
+    hb.subs = free_port()
+    hb.write("passwd", "alice:%s\n" % hashed(PASSWORD))
+    hb.configure(["workers smtpd=1",
+                  "listen 127.0.0.1:%d submissions" % hb.subs,
+                  "auth passwd-file " + hb.path("passwd")])
+    hb.start()
+    assert try_login(hb, "alice", PASSWORD) == 235
+    routers = hb.role("router")
+    for pid in routers:
+        os.kill(pid, signal.SIGSTOP)
+    with Client("127.0.0.1", hb.subs, tls=True) as first:
+        first.ehlo()
+        first.send(plain("alice", PASSWORD))
+        time.sleep(0.2)
+    with Client("127.0.0.1", hb.subs, tls=True) as second:
+        second.ehlo()
+        second.send(plain("alice", "wrong"))
+        time.sleep(0.2)  # both are asked about before router goes on
+        for pid in routers:
+            os.kill(pid, signal.SIGCONT)
+        assert second.read().code == 535

@@ -123,6 +123,8 @@ smtp_03_paths(void **state)
 		struct hb_span in = at_page_end(hb_span_str(r->path));
 		int got = hb_addr_parse_path(in, r->flags, &a);
 
+		if (got == HB_E_SYNTAX || got == HB_E_RANGE)
+			assert_int_not_equal(a.fault, HB_ADDR_FAULT_NONE);
 		if (got != (r->want == 0 ? (int)in.n : r->want))
 			fail_msg("%s: %d", r->path, got);
 		if (r->want == 0)

@@ -289,6 +289,36 @@ test_A_4_guesses_are_slower_and_slower(void **state)
 	free_pair(&p);
 }
 
+/* BAD recipients were refused and N are not answered: one more is free beside
+ * them when it would be free after them, were they refused, too. */
+static void
+test_A_7_free_beside_others(void **state)
+{
+	struct hb_netaddr a = addr("192.0.2.1");
+	struct hb_try t = { HB_TRY_RCPT, &a, HB_SPAN_NONE };
+
+	(void)state;
+	for (unsigned bad = 0; bad < 24; bad++)
+		for (unsigned n = 1; n < 24; n++) {
+			struct pair p = make_pair();
+			bool is_free;
+
+			for (unsigned i = 0; i < bad; i++) {
+				(void)!hb_penalty_begin(p.w[i % 2], &t, 1000);
+				hb_penalty_end(p.w[i % 2], &t, HB_TRY_BAD,
+				    1000);
+			}
+			for (unsigned i = 0; i < n; i++)
+				(void)!hb_penalty_begin(p.w[0], &t, 1000);
+			is_free = hb_penalty_is_free(p.w[0], &t, n, 1000);
+			for (unsigned i = 0; i < n; i++)
+				hb_penalty_end(p.w[0], &t, HB_TRY_BAD, 1000);
+			assert_int_equal(is_free,
+			    hb_penalty_begin(p.w[0], &t, 1000) == 0);
+			free_pair(&p);
+		}
+}
+
 /* Fifty sessions at once over two processes: no faster than one. */
 static void
 test_A_4_parallel_guesses_wait_for_each_other(void **state)
@@ -528,6 +558,7 @@ main(void)
 		cmocka_unit_test(test_A_6_the_part_of_another_cannot_be_written),
 		cmocka_unit_test(test_A_6_a_scribbled_part_is_bounded),
 		cmocka_unit_test(test_A_4_guesses_are_slower_and_slower),
+		cmocka_unit_test(test_A_7_free_beside_others),
 		cmocka_unit_test(test_A_4_parallel_guesses_wait_for_each_other),
 		cmocka_unit_test(test_A_4_a_fresh_burst_is_bounded),
 		cmocka_unit_test(test_A_4_a_botnet_does_not_lock_the_owner_out),
