@@ -153,7 +153,7 @@ def plain(user, password):
         ("\0%s\0%s" % (user, password)).encode()) + b"\r\n"
 
 
-def test_an_answer_is_for_the_session_that_asked(make_server):
+def test_A_32_an_answer_is_for_the_session_that_asked(make_server):
     """One asks and goes away; the next session takes its place in the
     listener, and asks: the answer to the first is none for the second."""
     hb = make_server(start=False)
