@@ -16,7 +16,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/conf_load.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 
 enum { END_WAIT_MS = 15000, READ_SIZE = 65536 };
 

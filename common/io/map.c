@@ -18,7 +18,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/table.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/trouble.h"
 
 enum {
