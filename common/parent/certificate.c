@@ -18,8 +18,8 @@ const char *
 pd_tls_path(const struct hb_conf *conf, const char *name, struct hb_buf *space)
 {
 	hb_buf_clear(space);
-	hb_buf_addf(space, "%s/tls/%s%c", conf->spool, name, '\0');
-	return (const char *)space->p + space->off;
+	hb_buf_addf(space, "%s/tls/%s", conf->spool, name);
+	return hb_buf_cstr(space);
 }
 
 static void HB_NORETURN

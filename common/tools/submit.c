@@ -189,14 +189,14 @@ maildrop_of(const char *file, struct submit *s)
 	read_conf(file, &text);
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);
-	hb_buf_addf(&path, "%s/maildrop%c", conf->spool, '\0');
+	hb_buf_addf(&path, "%s/maildrop", conf->spool);
 	s->max_size = conf->max_message_size;
 	s->max_rcpts = conf->max_recipients;
 	hb_conf_free(&conf);
 	hb_buf_free(&report.text);
 	hb_buf_free(&text);
 	free(dir);
-	return (char *)path.p;
+	return hb_buf_cstr(&path);
 }
 
 /* By path alone: the group may enter and write the folder, not read it. */
