@@ -5,6 +5,7 @@
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/prose.h"
+#include "common/base/rows.h"
 #include "common/base/table.h"
 #include "common/base/timefmt.h"
 #include "common/base/utf8.h"
@@ -334,6 +335,72 @@ siphash_in_pieces(void **state)
 		}
 }
 
+struct numbered {
+	HB_ROW(id);
+	unsigned n;
+};
+
+/* KEYS different keys: the others come twice. */
+static void
+fill_rows(struct hb_rows *t, struct numbered *rows, unsigned n, unsigned keys)
+{
+	for (unsigned i = 0; i < n; i++) {
+		size_t before = t->size;
+
+		rows[i].n = i;
+		hb_rows_add(t, &rows[i], (uint64_t)(i % keys) << 20);
+		assert_true(i == 0 || t->size - before <= 1);
+		assert_true(t->size >= t->n);
+	}
+}
+
+static unsigned
+count_rows(const struct hb_rows *t, unsigned char *seen)
+{
+	unsigned n = 0;
+
+	for (struct numbered *r = hb_rows_next(t, NULL); r != NULL;
+	     r = hb_rows_next(t, r), n++)
+		assert_int_equal(seen[r->n]++, 0);
+	return n;
+}
+
+static void
+rows_are_found_and_grow_by_one(void **state)
+{
+	enum { N = 20000, KEYS = 15000 };
+	struct numbered *rows = calloc(N, sizeof(*rows)), *r;
+	unsigned char *seen = calloc(N, 1);
+	struct hb_rows t = { .salt = 5 };
+
+	(void)state;
+	assert_null(hb_rows_find(&t, 0));
+	assert_null(hb_rows_next(&t, NULL));
+	fill_rows(&t, rows, N, KEYS);
+	assert_int_equal(count_rows(&t, seen), N);
+	for (unsigned i = 0; i < N; i++) {
+		for (r = hb_rows_find(&t, rows[i].id); r != &rows[i];)
+			r = hb_rows_same(r);
+		if (i % 3 == 0)
+			hb_rows_remove(&t, r);
+	}
+	assert_null(hb_rows_find(&t, 1));
+	memset(seen, 0, N);
+	assert_int_equal(count_rows(&t, seen), N - (N + 2) / 3);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(seen[i], i % 3 != 0);
+	for (r = hb_rows_next(&t, NULL); r != NULL;) {
+		struct numbered *after = hb_rows_next(&t, r);
+
+		hb_rows_remove(&t, r);
+		r = after;
+	}
+	assert_int_equal(t.n, 0);
+	hb_rows_free(&t);
+	free(rows);
+	free(seen);
+}
+
 static void
 times_as_text(void **state)
 {
@@ -571,6 +638,7 @@ main(void)
 		cmocka_unit_test(crc_of_long_spans),
 		cmocka_unit_test(siphash_in_pieces),
 		cmocka_unit_test(tables_are_keyed),
+		cmocka_unit_test(rows_are_found_and_grow_by_one),
 		cmocka_unit_test(times_as_text),
 		cmocka_unit_test(times_for_people),
 		cmocka_unit_test(test_S_20_amounts_for_people),
