@@ -316,9 +316,9 @@ discard(struct q_sched *s, struct sched_rcpt *r)
 static void
 leave_job(struct sched_rcpt *r)
 {
-	struct sched_job *job = r->job;
+	struct sched_job *job = q_rcpt_job(r);
 
-	if (r->state != Q_ACTIVE || job == NULL)
+	if (job == NULL)
 		return;
 	for (size_t i = 0; i < job->n; i++)
 		if (job->rcpts[i] == r)

@@ -263,6 +263,12 @@ void q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms);
 
 /* Is it what happened last to anybody? */
 bool q_sched_waits_for(const struct q_sched *s, enum hb_reason r);
+/* The job that R is in, or NULL. */
+static inline struct sched_job *
+q_rcpt_job(const struct sched_rcpt *r)
+{
+	return r->state == Q_ACTIVE ? r->job : NULL;
+}
 /* For the listing: what happened last, and when it is tried next (0: now). */
 const struct q_last *q_rcpt_last(const struct sched_rcpt *r);
 int64_t q_rcpt_next_ms(const struct sched_rcpt *r);

@@ -405,6 +405,33 @@ flush(struct sched_msg *m)
 		q_sched_flush(s, r, now);
 }
 
+/* The memory for the job is that of the line. */
+static void
+who_waits_in_a_line_is_in_no_job(void **state)
+{
+	struct sched_job *v[20];
+	struct sched_msg *m[9];
+	unsigned n = 0, jobs;
+
+	(void)state;
+	for (unsigned i = 0; i < HB_ARRAY_LEN(m); i++)
+		m[i] = add(i + 1, 1);
+	jobs = jobs_in_flight(v, 20, "mx://a");
+	assert_true(jobs > 0 && jobs + 1 < HB_ARRAY_LEN(m));
+	for (unsigned i = 0; i < HB_ARRAY_LEN(m); i++) {
+		struct sched_rcpt *r = TAILQ_FIRST(&m[i]->rcpts);
+
+		if (r->state == Q_ACTIVE)
+			assert_ptr_equal(q_rcpt_job(r)->msg, m[i]);
+		else
+			assert_null(q_rcpt_job(r));
+		n += r->state == Q_ACTIVE;
+	}
+	assert_int_equal(n, jobs);
+	while (n > 0)
+		end_defer(v[--n]);
+}
+
 static void
 flush_tries_each_that_waits_now(void **state)
 {
@@ -951,6 +978,7 @@ main(void)
 		T(unreachable_destination_is_probed_by_one_and_then_let_go),
 		T(host_memory_bounds_how_long_a_destination_is_left_alone),
 		T(lifetime_ends_behind_an_unreachable_destination_too),
+		T(who_waits_in_a_line_is_in_no_job),
 		T(flush_tries_each_that_waits_now),
 		T(held_message_waits_for_release),
 		T(one_dsn_for_all_that_failed_together),
