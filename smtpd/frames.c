@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/io/file.h"
 #include "smtpd/worker.h"
 
 /* To router. */
@@ -148,22 +149,13 @@ is_full(int error)
 static void
 write_file(struct smtpd_client *c, struct hb_span data)
 {
-	while (data.n > 0) {
-		ssize_t r = write(c->file, data.p, data.n);
+	int r = hb_write_all(c->file, data);
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0) {
-			int e = r < 0 ? errno : EIO;
-
-			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
-			    hb_kv_str(HB_K_ACTION, "write"),
-			    hb_kv_str(HB_K_ERROR, strerror(e)));
-			give_up(c, is_full(e));
-			return;
-		}
-		data = hb_span_from(data, (size_t)r);
-	}
+	if (r == 0)
+		return;
+	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_ACTION, "write"),
+	    hb_kv_str(HB_K_ERROR, strerror(-r)));
+	give_up(c, is_full(-r));
 }
 
 static bool

@@ -346,8 +346,7 @@ pin_of(const struct sts_http_get *g)
 		hb_buf_addf(&line, g->addrs[i].family == 6 ? "%s[%s]" : "%s%s",
 		    i > 0 ? "," : "", text);
 	}
-	hb_buf_add(&line, hb_span("", 1));
-	list = curl_slist_append(NULL, (const char *)hb_buf_span(&line).p);
+	list = curl_slist_append(NULL, hb_buf_cstr(&line));
 	hb_buf_free(&line);
 	return list;
 }

@@ -74,16 +74,6 @@ take_max_age(struct parse *ps, struct hb_span v)
 	return 0;
 }
 
-static struct hb_span
-lower(struct hb_arena *arena, struct hb_span s)
-{
-	unsigned char *p = hb_arena_alloc(arena, s.n);
-
-	for (size_t i = 0; i < s.n; i++)
-		p[i] = hb_lower(s.p[i]);
-	return hb_span(p, s.n);
-}
-
 /* Room is made at each power of two; STS_BODY bounds how many there are. */
 static void
 keep_mx(struct parse *ps, struct hb_span pattern)
@@ -99,7 +89,8 @@ keep_mx(struct parse *ps, struct hb_span pattern)
 			memcpy(more, p->mx, p->nmx * sizeof(*more));
 		p->mx = more;
 	}
-	p->mx[p->nmx++] = lower(ps->arena, pattern);
+	p->mx[p->nmx++] =
+	    hb_span_lower(pattern, hb_arena_alloc(ps->arena, pattern.n));
 }
 
 static int

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/mem.h"
 
@@ -162,4 +163,30 @@ hb_buf_addf(struct hb_buf *b, const char *fmt, ...)
 	if (buf_vprintf(b, fmt, ap) < 0)
 		HB_BUG("unbounded buffer refused");
 	va_end(ap);
+}
+
+void
+hb_buf_add_le(struct hb_buf *b, uint64_t v, size_t n)
+{
+	unsigned char le[8];
+
+	HB_ASSERT(n <= sizeof(le));
+	hb_put_le(le, v, n);
+	hb_buf_add(b, hb_span(le, n));
+}
+
+char *
+hb_buf_cstr(struct hb_buf *b)
+{
+	hb_buf_add(b, hb_span("", 1));
+	b->n--;
+	return (char *)b->p + b->off;
+}
+
+void
+hb_buf_lower(struct hb_buf *b, size_t from)
+{
+	struct hb_span s = hb_span_from(hb_buf_span(b), from);
+
+	(void)hb_span_lower(s, b->p + b->off + from);
 }

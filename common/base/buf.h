@@ -38,9 +38,17 @@ int hb_buf_put(struct hb_buf *b, struct hb_span s) HB_MUSTCHECK;
 int hb_buf_putc(struct hb_buf *b, unsigned char c) HB_MUSTCHECK;
 int hb_buf_printf(struct hb_buf *b, const char *fmt, ...) HB_PRINTF(2, 3) HB_MUSTCHECK;
 
+/* The live bytes from FROM on in lower case (ASCII). */
+void hb_buf_lower(struct hb_buf *b, size_t from);
+
 /* For buffers without bound (max 0), where appending cannot fail. */
 void hb_buf_add(struct hb_buf *b, struct hb_span s);
 void hb_buf_adds(struct hb_buf *b, const char *s);
 void hb_buf_addf(struct hb_buf *b, const char *fmt, ...) HB_PRINTF(2, 3);
+/* N bytes of V, the least significant first. */
+void hb_buf_add_le(struct hb_buf *b, uint64_t v, size_t n);
+/* The live bytes with a NUL behind them, which does not count.  Borrowed until
+ * B changes, or owned with B's memory: then nothing was consumed from B. */
+char *hb_buf_cstr(struct hb_buf *b);
 
 #endif

@@ -1,15 +1,7 @@
 /* SipHash-2-4 and CRC-32C.  Floor 0. */
 #include "common/base/hash.h"
 
-/* Written out, compilers make one load of it. */
-static inline uint64_t
-load64(const unsigned char *p)
-{
-	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
-	    (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
-	    (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
-	    (uint64_t)p[7] << 56;
-}
+#include "common/base/bytes.h"
 
 static uint64_t
 rotl(uint64_t x, unsigned b)
@@ -46,7 +38,7 @@ sip_word(struct hb_siphash *h, uint64_t m)
 void
 hb_siphash_init(struct hb_siphash *h, const unsigned char key[16])
 {
-	uint64_t k0 = load64(key), k1 = load64(key + 8);
+	uint64_t k0 = hb_get_le64(key), k1 = hb_get_le64(key + 8);
 
 	*h = (struct hb_siphash){
 		.v0 = k0 ^ UINT64_C(0x736f6d6570736575),
@@ -64,7 +56,7 @@ sip_words(struct hb_siphash *h, struct hb_span s)
 	size_t i = 0;
 
 	for (; s.n - i >= 8; i += 8)
-		sip_word(&v, load64(s.p + i));
+		sip_word(&v, hb_get_le64(s.p + i));
 	h->v0 = v.v0;
 	h->v1 = v.v1;
 	h->v2 = v.v2;
@@ -81,7 +73,7 @@ hb_siphash_update(struct hb_siphash *h, struct hb_span s)
 	while (h->ntail > 0 && i < s.n) {
 		h->tail[h->ntail++] = s.p[i++];
 		if (h->ntail == 8) {
-			sip_word(h, load64(h->tail));
+			sip_word(h, hb_get_le64(h->tail));
 			h->ntail = 0;
 		}
 	}
@@ -130,7 +122,7 @@ static uint32_t
 crc_by_table(uint32_t crc, const unsigned char *p, size_t words)
 {
 	for (; words > 0; words--, p += 8) {
-		uint64_t w = load64(p) ^ crc;
+		uint64_t w = hb_get_le64(p) ^ crc;
 
 		crc = 0;
 		for (int k = 7; k >= 0; k--, w >>= 8)
@@ -147,7 +139,7 @@ crc_by_instruction(uint32_t crc, const unsigned char *p, size_t words)
 	uint64_t c = crc;
 
 	for (; words > 0; words--, p += 8)
-		c = __builtin_ia32_crc32di(c, load64(p));
+		c = __builtin_ia32_crc32di(c, hb_get_le64(p));
 	return (uint32_t)c;
 }
 #endif

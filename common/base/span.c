@@ -193,3 +193,13 @@ hb_span_dup(struct hb_span s)
 	p[s.n] = '\0';
 	return p;
 }
+
+struct hb_span
+hb_span_lower(struct hb_span s, void *dst)
+{
+	unsigned char *p = dst;
+
+	for (size_t i = 0; i < s.n; i++)
+		p[i] = hb_lower(s.p[i]);
+	return hb_span(p, s.n);
+}

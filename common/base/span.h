@@ -91,6 +91,8 @@ hb_lower(unsigned char c)
 {
 	return c >= 'A' && c <= 'Z' ? (unsigned char)(c + 32) : c;
 }
+/* S in lower case (ASCII), in DST of S.n bytes, which may be S itself. */
+struct hb_span hb_span_lower(struct hb_span s, void *dst);
 static inline bool
 hb_is_digit(unsigned char c)
 {

@@ -177,8 +177,6 @@ struct hb_span ctl_without_dot(struct hb_span name);
 void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);
 struct hb_span ctl_string(const json_t *v); /* empty when it is none */
 struct hb_span ctl_member(const json_t *obj, const char *key);
-/* Length of the UTF-8 sequence at the front of S; 0: it is none. */
-size_t ctl_utf8(struct hb_span s);
 /* A JSON string; what is not UTF-8 becomes U+FFFD. */
 json_t *ctl_utf8_string(struct hb_span s);
 

@@ -74,15 +74,13 @@ static const char *
 hand_over(struct ctl_client *c, struct ipc_sts_row *m)
 {
 	struct ctl_import *im = c->state;
-	char lower[HB_MAX_DOMAIN + 1];
+	unsigned char lower[HB_MAX_DOMAIN];
 	const struct ctl_ask *a;
 
-	if (hb_span_copy(m->domain, lower, sizeof(lower)) < 0 ||
-	    m->domain.n == 0)
+	if (m->domain.n == 0 || m->domain.n > sizeof(lower) ||
+	    hb_span_find(m->domain, 0) < m->domain.n)
 		return "no domain";
-	for (char *p = lower; *p != '\0'; p++)
-		*p = (char)hb_lower((unsigned char)*p);
-	m->domain = hb_span_str(lower);
+	m->domain = hb_span_lower(m->domain, lower);
 	a = c->asks[hb_home_worker(m->domain, (unsigned)c->nasks)];
 	m->ref = a->ref;
 	if (a->peer == NULL ||

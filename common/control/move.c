@@ -138,8 +138,7 @@ tell(struct ctl_client *c, const json_t *v)
 	if (id.n > 0)
 		hb_buf_addf(&line, "message %.*s: ", HB_SPAN_ARG(id));
 	hb_buf_add(&line, ctl_member(v, "why"));
-	hb_buf_add(&line, hb_span("", 1));
-	ctl_err(c, (const char *)hb_buf_span(&line).p);
+	ctl_err(c, hb_buf_cstr(&line));
 	hb_hook_arm(c->write);
 	hb_buf_free(&line);
 }

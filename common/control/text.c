@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/base/utf8.h"
+
 enum { FIRST_C1 = 0x80, LAST_C1 = 0x9f };
 
 void
@@ -47,7 +49,7 @@ is_unseen(struct hb_span s, size_t n)
 static size_t
 shown(struct hb_span s)
 {
-	size_t n = ctl_utf8(s);
+	size_t n = hb_utf8_length(s);
 
 	if (n == 1 && (s.p[0] < 0x20 || s.p[0] == 0x7f))
 		return 0;

@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 #include "common/control/control.h"
 
 enum {
@@ -10,35 +11,6 @@ enum {
 	ITEM_COST = 100,
 	PART = 200 /* of the array of a long row */
 };
-
-size_t
-ctl_utf8(struct hb_span s)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = { { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 },
-		{ 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
-	size_t n = 0;
-	uint32_t c;
-
-	if (s.n == 0)
-		return 0;
-	while (n < HB_ARRAY_LEN(forms) &&
-	    (s.p[0] & forms[n].mask) != forms[n].lead)
-		n++;
-	if (n == HB_ARRAY_LEN(forms) || s.n < n + 1)
-		return 0;
-	c = s.p[0] & (unsigned char)~forms[n].mask;
-	for (size_t i = 1; i <= n; i++) {
-		if ((s.p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s.p[i] & 0x3f);
-	}
-	if (c < forms[n].least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0;
-	return n + 1;
-}
 
 /* JSON is UTF-8: any other byte becomes U+FFFD. */
 json_t *
@@ -48,7 +20,7 @@ ctl_utf8_string(struct hb_span s)
 	json_t *v;
 
 	while (s.n > 0) {
-		size_t n = ctl_utf8(s);
+		size_t n = hb_utf8_length(s);
 
 		if (n > 0)
 			hb_buf_add(&b, hb_span_head(s, n));

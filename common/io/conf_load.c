@@ -11,7 +11,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 
 static int
 read_for_parser(void *ctx, const char *path, struct hb_buf *content)

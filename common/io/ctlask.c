@@ -143,8 +143,7 @@ take_domain(struct hb_ctl_ask *a, struct hb_span arg)
 {
 	if (arg.n == 0 || hb_span_copy(arg, a->domain, sizeof(a->domain)) < 0)
 		return HB_E_SYNTAX;
-	for (char *p = a->domain; *p != '\0'; p++)
-		*p = (char)hb_lower((unsigned char)*p);
+	(void)hb_span_lower(arg, a->domain);
 	return 0;
 }
 

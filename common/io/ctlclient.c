@@ -16,7 +16,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/conf_load.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 
 enum { END_WAIT_MS = 15000, READ_SIZE = 65536 };
 
@@ -41,12 +41,12 @@ ctl_socket_of(const char *file)
 		hb_buf_clear(&text);
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);
-	hb_buf_addf(&path, "%s/control.sock%c", conf->run_dir, '\0');
+	hb_buf_addf(&path, "%s/control.sock", conf->run_dir);
 	hb_conf_free(&conf);
 	hb_buf_free(&report.text);
 	hb_buf_free(&text);
 	free(dir);
-	return (char *)path.p;
+	return hb_buf_cstr(&path);
 }
 
 static int

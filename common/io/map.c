@@ -18,7 +18,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/table.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/trouble.h"
 
 enum {
@@ -178,11 +178,8 @@ static void
 lower_key(struct hb_span key, struct hb_buf *out)
 {
 	hb_buf_clear(out);
-	for (size_t i = 0; i < key.n; i++) {
-		unsigned char c = hb_lower(key.p[i]);
-
-		hb_buf_add(out, hb_span(&c, 1));
-	}
+	hb_buf_add(out, key);
+	hb_buf_lower(out, 0);
 }
 
 static struct entry *
@@ -432,7 +429,7 @@ db_get(struct hb_map *m, struct hb_span key, struct hb_buf *value)
 	int r = DB_NOTFOUND;
 
 	hb_buf_add(&k, key);
-	hb_buf_add(&k, hb_span("", 1));
+	(void)hb_buf_cstr(&k);
 	for (u_int32_t nul = 0; nul < 2 && r == DB_NOTFOUND; nul++) {
 		memset(&dk, 0, sizeof(dk));
 		memset(&dv, 0, sizeof(dv));
@@ -566,10 +563,10 @@ hb_map_build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
 	struct hb_buf tmp = HB_BUF_INIT(0), final = HB_BUF_INIT(0);
 	int r = HB_E_IO;
 
-	hb_buf_addf(&tmp, "%s.db.new%c", file, '\0');
-	hb_buf_addf(&final, "%s.db%c", file, '\0');
-	unlink((char *)tmp.p);
-	b.db = open_db((char *)tmp.p, DB_CREATE | DB_EXCL);
+	hb_buf_addf(&tmp, "%s.db.new", file);
+	hb_buf_addf(&final, "%s.db", file);
+	unlink(hb_buf_cstr(&tmp));
+	b.db = open_db(hb_buf_cstr(&tmp), DB_CREATE | DB_EXCL);
 	if (b.db != NULL) {
 		r = build_rows(&b, text, syntax);
 		if (b.db->sync(b.db, 0) != 0 && r >= 0)
@@ -578,10 +575,10 @@ hb_map_build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
 	}
 	if (bad != NULL)
 		*bad = b.bad;
-	if (r >= 0 && rename((char *)tmp.p, (char *)final.p) != 0)
+	if (r >= 0 && rename(hb_buf_cstr(&tmp), hb_buf_cstr(&final)) != 0)
 		r = HB_E_IO;
 	if (r < 0)
-		unlink((char *)tmp.p);
+		unlink(hb_buf_cstr(&tmp));
 	if (r == HB_E_IO)
 		hb_buf_addf(err, "%s.db: %s\n", file, strerror(errno));
 	hb_buf_free(&tmp);
@@ -606,8 +603,8 @@ hb_map_dump(const char *file, void (*row)(void *ctx, struct hb_span key,
 	DBT k, v;
 	DB *db;
 
-	hb_buf_addf(&path, "%s.db%c", file, '\0');
-	db = open_db((char *)path.p, DB_RDONLY);
+	hb_buf_addf(&path, "%s.db", file);
+	db = open_db(hb_buf_cstr(&path), DB_RDONLY);
 	hb_buf_free(&path);
 	if (db == NULL || db->cursor(db, NULL, &c, 0) != 0)
 		return HB_E_IO;

@@ -329,8 +329,8 @@ root_of(enum hb_role role, const struct hb_conf *conf, struct hb_buf *space)
 	case HB_ROOT_EMPTY:
 		break;
 	}
-	hb_buf_addf(space, "%s/empty%c", conf->run_dir, '\0');
-	return (const char *)space->p + space->off;
+	hb_buf_addf(space, "%s/empty", conf->run_dir);
+	return hb_buf_cstr(space);
 }
 
 int

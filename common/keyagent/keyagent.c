@@ -18,7 +18,7 @@
 #include "common/base/limits.h"
 #include "common/io/certcheck.h"
 #include "common/io/keysign.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/rolemain.h"
 #include "common/io/tls.h"
 

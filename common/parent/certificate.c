@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 #include "common/parent/parent.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 
 const char *
 pd_tls_path(const struct hb_conf *conf, const char *name, struct hb_buf *space)
 {
 	hb_buf_clear(space);
-	hb_buf_addf(space, "%s/tls/%s%c", conf->spool, name, '\0');
-	return (const char *)space->p + space->off;
+	hb_buf_addf(space, "%s/tls/%s", conf->spool, name);
+	return hb_buf_cstr(space);
 }
 
 static void HB_NORETURN
@@ -74,9 +74,10 @@ write_file(const struct hb_conf *conf, const char *name, struct hb_span s,
 	fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (fd < 0)
 		r = -errno;
-	else if (write(fd, s.p, s.n) != (ssize_t)s.n || fsync(fd) != 0 ||
-	    rename(temp, path) != 0)
-		r = errno != 0 ? -errno : -EIO;
+	else
+		r = hb_write_all(fd, s);
+	if (r == 0 && (fsync(fd) != 0 || rename(temp, path) != 0))
+		r = -errno;
 	if (fd >= 0)
 		close(fd);
 	hb_buf_free(&space[0]);

@@ -18,7 +18,7 @@
 #include "common/parent/conf_check_run.h"
 #include "common/parent/parent.h"
 #include "common/io/loop.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/sandbox.h"
 #include "common/proto/template.h"
 

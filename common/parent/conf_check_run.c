@@ -18,7 +18,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/proto/maptext.h"
 
 enum { LONGEST_S = 20, LINES_TOLD = 20, FOUND_MAX = 65536 };
@@ -293,7 +293,7 @@ ask_program(const struct pd_check *how, const struct hb_conf *conf,
 
 	if (in < 0)
 		return HB_E_IO;
-	if (write(in, input.p, input.n) != (ssize_t)input.n ||
+	if (hb_write_all(in, input) < 0 ||
 	    lseek(in, 0, SEEK_SET) != 0 || pipe2(fd, O_CLOEXEC) != 0) {
 		close(in);
 		return HB_E_IO;

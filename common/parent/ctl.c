@@ -121,8 +121,7 @@ refuse(const struct hb_ctl *c, int r, struct hb_buf *why)
 		hb_buf_adds(why, hb_strerror(r));
 	if (why->n > 1000)
 		hb_buf_truncate(why, 1000);
-	hb_buf_add(why, hb_span("", 1));
-	hb_ctl_end(c, 1, (const char *)why->p + why->off);
+	hb_ctl_end(c, 1, hb_buf_cstr(why));
 }
 
 static void

@@ -8,7 +8,7 @@
 #include "common/base/err.h"
 #include "common/parent/conf_check.h"
 #include "common/parent/parent.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/trouble.h"
 
 bool

@@ -169,9 +169,8 @@ open_control(struct pd_parent *pd, struct hb_buf *err)
 {
 	struct hb_buf path = HB_BUF_INIT(0);
 
-	hb_buf_addf(&path, "%s/control.sock%c", pd->now.conf->run_dir, '\0');
-	pd->control_fd = hb_sock_unix_listen((const char *)path.p + path.off,
-	    0666);
+	hb_buf_addf(&path, "%s/control.sock", pd->now.conf->run_dir);
+	pd->control_fd = hb_sock_unix_listen(hb_buf_cstr(&path), 0666);
 	hb_buf_free(&path);
 	if (pd->control_fd >= 0)
 		return 0;
@@ -325,8 +324,8 @@ remove_socket(const struct pd_parent *pd)
 
 	if (pd->control_fd < 0)
 		return;
-	hb_buf_addf(&path, "%s/control.sock%c", pd->now.conf->run_dir, '\0');
-	(void)unlink((const char *)path.p + path.off);
+	hb_buf_addf(&path, "%s/control.sock", pd->now.conf->run_dir);
+	(void)unlink(hb_buf_cstr(&path));
 	hb_buf_free(&path);
 }
 

@@ -29,8 +29,8 @@ lock_folder(const char *folder, const char *name, const char *what, int *fd,
 	struct hb_buf path = HB_BUF_INIT(0);
 	int r = -1;
 
-	hb_buf_addf(&path, "%s/%s%c", folder, name, '\0');
-	*fd = open((const char *)path.p + path.off,
+	hb_buf_addf(&path, "%s/%s", folder, name);
+	*fd = open(hb_buf_cstr(&path),
 	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	hb_buf_free(&path);
 	if (*fd < 0) {

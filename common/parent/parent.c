@@ -161,10 +161,10 @@ could_not_use(struct pd_proc *pr, uint32_t generation, struct hb_span error)
 	HB_LOG(HB_LOG_ERROR, HB_EV_ROLE,
 	    hb_kv_str(HB_K_NAME, hb_role_name(pr->role)),
 	    hb_kv_str(HB_K_STATE, "failed"), hb_kv_span(HB_K_ERROR, error));
-	hb_buf_addf(&why, "%s: %.*s%c", hb_role_name(pr->role),
-	    HB_SPAN_ARG(error), '\0');
-	fail(pr->pd, EX_CONFIG, (const char *)why.p + why.off);
-	pd_reload_refused(pr->pd, generation, (const char *)why.p + why.off);
+	hb_buf_addf(&why, "%s: %.*s", hb_role_name(pr->role),
+	    HB_SPAN_ARG(error));
+	fail(pr->pd, EX_CONFIG, hb_buf_cstr(&why));
+	pd_reload_refused(pr->pd, generation, hb_buf_cstr(&why));
 	hb_buf_free(&why);
 }
 

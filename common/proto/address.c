@@ -2,6 +2,7 @@
 #include "common/proto/address.h"
 
 #include "common/base/err.h"
+#include "common/base/utf8.h"
 #include "common/proto/domain.h"
 
 const char *
@@ -31,33 +32,6 @@ is_atext(unsigned char c)
 	    (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* Length of the well-formed UTF-8 sequence at S (RFC 3629 s4), or 0. */
-static size_t
-utf8_length(struct hb_span s)
-{
-	/* first byte up to, bytes in all, range of the second byte */
-	static const struct {
-		unsigned char to, len, low, high;
-	} rows[] = {
-		{ 0xC1, 0, 0, 0 }, { 0xDF, 2, 0x80, 0xBF },
-		{ 0xE0, 3, 0xA0, 0xBF }, { 0xEC, 3, 0x80, 0xBF },
-		{ 0xED, 3, 0x80, 0x9F }, { 0xEF, 3, 0x80, 0xBF },
-		{ 0xF0, 4, 0x90, 0xBF }, { 0xF3, 4, 0x80, 0xBF },
-		{ 0xF4, 4, 0x80, 0x8F }, { 0xFF, 0, 0, 0 },
-	};
-	size_t i = 0, n;
-
-	while (s.p[0] > rows[i].to)
-		i++;
-	n = rows[i].len;
-	if (n == 0 || s.n < n || s.p[1] < rows[i].low || s.p[1] > rows[i].high)
-		return 0;
-	for (size_t k = 2; k < n; k++)
-		if (s.p[k] < 0x80 || s.p[k] > 0xBF)
-			return 0;
-	return n;
-}
-
 /* One character that may stand in S: bytes used, 0 if it is another one. */
 static int
 take_char(struct hb_span s, unsigned flags, bool quoted, struct hb_addr *out)
@@ -71,7 +45,7 @@ take_char(struct hb_span s, unsigned flags, bool quoted, struct hb_addr *out)
 	}
 	if ((flags & HB_ADDR_UTF8) == 0)
 		return HB_E_UNSUPPORTED;
-	n = utf8_length(s);
+	n = hb_utf8_length(s);
 	out->utf8 = true;
 	return n > 0 ? (int)n : HB_E_SYNTAX;
 }
@@ -318,8 +292,10 @@ hb_addr_format(const struct hb_addr *a, struct hb_buf *out)
 	r = hb_buf_put(out, local);
 	if (r == 0 && a->domain.n > 0)
 		r = hb_buf_putc(out, '@');
-	for (size_t i = 0; i < a->domain.n && r == 0; i++)
-		r = hb_buf_putc(out, hb_lower(a->domain.p[i]));
+	if (r == 0)
+		r = hb_buf_put(out, a->domain);
+	if (r == 0)
+		hb_buf_lower(out, out->n - a->domain.n);
 	if (r == 0 && out->n > start && a->domain.n > 0 &&
 	    out->p[out->off + out->n - 1] == '.')
 		hb_buf_truncate(out, out->n - 1); /* root dot */

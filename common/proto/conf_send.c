@@ -72,8 +72,7 @@ lmtp_word(struct hb_conf_line *l, const char *s)
 	else
 		hb_buf_addf(&b, strchr(s, '/') != NULL ? "lmtp:%s"
 						       : "lmtp://%s", s);
-	hb_buf_add(&b, hb_span("", 1));
-	word = route_word(l, (const char *)hb_buf_span(&b).p);
+	word = route_word(l, hb_buf_cstr(&b));
 	hb_buf_free(&b);
 	return word;
 }
@@ -256,11 +255,10 @@ parse_routes(struct hb_conf_line *l, void *field)
 	row.pattern = pattern_word(l, l->v[0]);
 	for (size_t i = 1; i < l->n; i++)
 		hb_buf_addf(&text, "%s%s", i > 1 ? " " : "", l->v[i]);
-	hb_buf_add(&text, hb_span("", 1));
-	if (strcmp((const char *)text.p, "local") == 0)
+	if (hb_span_eq(hb_buf_span(&text), HB_SPAN("local")))
 		row.route = hb_conf_keep(l, "local");
 	else
-		row.route = route_word(l, (const char *)text.p);
+		row.route = route_word(l, hb_buf_cstr(&text));
 	hb_buf_free(&text);
 	if (row.pattern == NULL || row.route == NULL)
 		return;
@@ -376,8 +374,7 @@ dump_tls_policies(const char *word, const void *field, struct hb_buf *out)
 			put_date(out, p->until_ms - 86400000);
 		if (p->reason != NULL) {
 			hb_buf_addf(&reason, "reason=%s", p->reason);
-			hb_buf_add(&reason, hb_span("", 1));
-			hb_conf_put_word(out, (const char *)reason.p);
+			hb_conf_put_word(out, hb_buf_cstr(&reason));
 			hb_buf_free(&reason);
 		}
 		hb_buf_adds(out, "\n");

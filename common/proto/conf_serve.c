@@ -354,8 +354,7 @@ put_map(struct hb_buf *out, const char *word, const struct hb_mapspec *m)
 	struct hb_buf b = HB_BUF_INIT(0);
 
 	hb_buf_addf(&b, "%s%s", prefixes[m->kind], m->arg);
-	hb_buf_add(&b, hb_span("", 1));
-	hb_conf_put_line(out, word, (const char *)b.p);
+	hb_conf_put_line(out, word, hb_buf_cstr(&b));
 	hb_buf_free(&b);
 }
 

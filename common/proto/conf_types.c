@@ -89,8 +89,7 @@ hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
 	hb_conf_put_word(out, a);
 	if (b != NULL) {
 		hb_buf_addf(&opt, "%s=%s", name, b);
-		hb_buf_add(&opt, hb_span("", 1));
-		hb_conf_put_word(out, (const char *)opt.p);
+		hb_conf_put_word(out, hb_buf_cstr(&opt));
 	}
 	hb_buf_adds(out, "\n");
 	hb_buf_free(&opt);
@@ -134,8 +133,7 @@ hb_conf_domain(struct hb_conf_line *l, const char *s)
 		return NULL;
 	}
 	d = hb_conf_keep(l, s);
-	for (char *p = d; *p != '\0'; p++)
-		*p = (char)hb_lower((unsigned char)*p);
+	(void)hb_span_lower(hb_span_str(d), d);
 	return d;
 }
 

@@ -1,29 +1,10 @@
 /* The bytes on the control socket.  Floor 1. */
 #include "common/proto/ctlwire.h"
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 
 enum { LENGTH = 4, QUESTION_HEAD = 2, WORD_HEAD = 2, PIECE_HEAD = 5 };
-
-static uint32_t
-get(struct hb_span s, unsigned n)
-{
-	uint32_t v = 0;
-
-	while (n-- > 0)
-		v = v << 8 | s.p[n];
-	return v;
-}
-
-static void
-put(struct hb_buf *out, size_t v, unsigned n)
-{
-	for (; n > 0; n--, v >>= 8) {
-		unsigned char c = (unsigned char)v;
-
-		hb_buf_add(out, hb_span(&c, 1));
-	}
-}
 
 int
 hb_ctl_question_put(const struct hb_ctl_question *q, struct hb_buf *out)
@@ -37,11 +18,11 @@ hb_ctl_question_put(const struct hb_ctl_question *q, struct hb_buf *out)
 	}
 	if (n > HB_MAX_CONTROL_LINE)
 		return HB_E_LIMIT;
-	put(out, n, LENGTH);
-	put(out, q->json, 1);
-	put(out, q->nwords, 1);
+	hb_buf_add_le(out, n, LENGTH);
+	hb_buf_add_le(out, q->json, 1);
+	hb_buf_add_le(out, q->nwords, 1);
 	for (size_t i = 0; i < q->nwords; i++) {
-		put(out, q->words[i].n, WORD_HEAD);
+		hb_buf_add_le(out, q->words[i].n, WORD_HEAD);
 		hb_buf_add(out, q->words[i]);
 	}
 	return 0;
@@ -56,7 +37,7 @@ parse_words(struct hb_span s, struct hb_ctl_question *out)
 
 		if (s.n < WORD_HEAD)
 			return HB_E_SYNTAX;
-		n = get(s, WORD_HEAD);
+		n = (uint32_t)hb_get_le(s.p, WORD_HEAD);
 		s = hb_span_from(s, WORD_HEAD);
 		if (n > s.n)
 			return HB_E_SYNTAX;
@@ -74,7 +55,7 @@ hb_ctl_question_parse(struct hb_span in, struct hb_ctl_question *out)
 
 	if (in.n < LENGTH)
 		return 0;
-	n = get(in, LENGTH);
+	n = hb_get_le32(in.p);
 	if (n > HB_MAX_CONTROL_LINE)
 		return HB_E_LIMIT;
 	if (n < QUESTION_HEAD)
@@ -93,8 +74,8 @@ hb_ctl_question_parse(struct hb_span in, struct hb_ctl_question *out)
 static void
 put_piece(enum hb_ctl_kind kind, struct hb_span s, struct hb_buf *out)
 {
-	put(out, s.n, LENGTH);
-	put(out, kind, 1);
+	hb_buf_add_le(out, s.n, LENGTH);
+	hb_buf_add_le(out, kind, 1);
 	hb_buf_add(out, s);
 }
 
@@ -120,7 +101,7 @@ hb_ctl_piece_parse(struct hb_span in, struct hb_ctl_piece *out)
 
 	if (in.n < PIECE_HEAD)
 		return 0;
-	n = get(in, LENGTH);
+	n = hb_get_le32(in.p);
 	if (n > HB_CTL_PIECE)
 		return HB_E_LIMIT;
 	if (in.p[LENGTH] >= HB_CTL_KINDS)

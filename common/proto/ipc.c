@@ -1,6 +1,7 @@
 /* Codec of the frames between roles.  Floor 1. */
 #include "common/proto/ipc.h"
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
 
@@ -42,13 +43,6 @@ hb_ipc_may_send(unsigned type, enum hb_role from, enum hb_role to)
 	    (infos[type].to >> to & 1) != 0;
 }
 
-static void
-put32(unsigned char *p, size_t v)
-{
-	for (int i = 0; i < 4; i++, v >>= 8)
-		p[i] = (unsigned char)v;
-}
-
 int
 hb_ipc_encode(enum hb_ipc_type type, const void *msg, struct hb_buf *out)
 {
@@ -67,8 +61,8 @@ hb_ipc_encode(enum hb_ipc_type type, const void *msg, struct hb_buf *out)
 		return r;
 	}
 	head = out->p + out->off + start;
-	put32(head, out->n - start - HB_IPC_HEAD);
-	put32(head + 4, type);
+	hb_put_le(head, out->n - start - HB_IPC_HEAD, 4);
+	hb_put_le(head + 4, type, 4);
 	return 0;
 }
 
@@ -93,9 +87,8 @@ hb_ipc_decode(struct hb_span in, enum hb_ipc_type *type,
 
 	if (in.n < HB_IPC_HEAD)
 		return 0;
-	len = (size_t)in.p[0] | (size_t)in.p[1] << 8 | (size_t)in.p[2] << 16 |
-	    (size_t)in.p[3] << 24;
-	kind = (size_t)in.p[4] | (size_t)in.p[5] << 8;
+	len = hb_get_le32(in.p);
+	kind = (size_t)hb_get_le(in.p + 4, 2);
 	if (kind >= HB_IPC_COUNT || in.p[6] > (infos[kind].has_fd ? 1 : 0) ||
 	    in.p[7] != 0)
 		return HB_E_SYNTAX;

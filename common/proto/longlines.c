@@ -2,6 +2,7 @@
 #include "common/proto/longlines.h"
 
 #include "common/base/limits.h"
+#include "common/base/utf8.h"
 #include "common/proto/header.h"
 #include "common/proto/qp.h"
 
@@ -246,26 +247,21 @@ put_header_for_qp(struct hb_span header, struct hb_buf *out)
 	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
 }
 
-/* What it is, as far as its bytes tell (lead and continuation bytes of
- * UTF-8 are enough for a guess). */
+/* What it is, as far as its bytes tell. */
 static const char *
 charset_of(struct hb_span s)
 {
-	unsigned more = 0;
 	bool high = false;
 
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = s.p[i];
+	while (s.n > 0) {
+		size_t n = hb_utf8_length(s);
 
-		high = high || c > 127;
-		if ((more > 0) != ((c & 0xC0) == 0x80) || c > 0xF4)
+		if (n == 0)
 			return "unknown-8bit";
-		if (more > 0)
-			more--;
-		else if (c > 127)
-			more = c >= 0xF0 ? 3 : c >= 0xE0 ? 2 : 1;
+		high = high || n > 1;
+		s = hb_span_from(s, n);
 	}
-	return !high ? "us-ascii" : more == 0 ? "utf-8" : "unknown-8bit";
+	return high ? "utf-8" : "us-ascii";
 }
 
 /* A message without a word about MIME gets those that it needs. */

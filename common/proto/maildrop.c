@@ -1,30 +1,11 @@
 /* The format of dropped messages.  Floor 1. */
 #include "common/proto/maildrop.h"
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/hash.h"
 
 static const char magic[] = "HBDROP1\n";
-
-static uint64_t
-get(struct hb_span s, size_t at, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n-- > 0)
-		v = v << 8 | s.p[at + n];
-	return v;
-}
-
-static void
-put(struct hb_buf *out, uint64_t v, unsigned n)
-{
-	for (; n > 0; n--, v >>= 8) {
-		unsigned char c = (unsigned char)v;
-
-		hb_buf_add(out, hb_span(&c, 1));
-	}
-}
 
 int
 hb_drop_head_parse(struct hb_span s, struct hb_drop_head *out)
@@ -33,12 +14,12 @@ hb_drop_head_parse(struct hb_span s, struct hb_drop_head *out)
 		return HB_E_MORE;
 	if (memcmp(s.p, magic, sizeof(magic) - 1) != 0)
 		return HB_E_SYNTAX;
-	if (get(s, 28, 4) != hb_crc32c(0, hb_span_head(s, 28)))
+	if (hb_get_le32(s.p + 28) != hb_crc32c(0, hb_span_head(s, 28)))
 		return HB_E_CORRUPT;
-	out->env_n = (uint32_t)get(s, 8, 4);
-	out->rcpts_n = (uint32_t)get(s, 12, 4);
-	out->body_n = get(s, 16, 8);
-	out->crc = (uint32_t)get(s, 24, 4);
+	out->env_n = hb_get_le32(s.p + 8);
+	out->rcpts_n = hb_get_le32(s.p + 12);
+	out->body_n = hb_get_le64(s.p + 16);
+	out->crc = hb_get_le32(s.p + 24);
 	if (out->env_n > HB_DROP_ENV_MAX || out->rcpts_n > HB_DROP_RCPTS_MAX ||
 	    out->body_n > INT64_MAX / 2)
 		return HB_E_LIMIT;
@@ -51,11 +32,11 @@ hb_drop_head_put(const struct hb_drop_head *h, struct hb_buf *out)
 	struct hb_buf head = HB_BUF_INIT(0);
 
 	hb_buf_add(&head, hb_span(magic, sizeof(magic) - 1));
-	put(&head, h->env_n, 4);
-	put(&head, h->rcpts_n, 4);
-	put(&head, h->body_n, 8);
-	put(&head, h->crc, 4);
-	put(&head, hb_crc32c(0, hb_buf_span(&head)), 4);
+	hb_buf_add_le(&head, h->env_n, 4);
+	hb_buf_add_le(&head, h->rcpts_n, 4);
+	hb_buf_add_le(&head, h->body_n, 8);
+	hb_buf_add_le(&head, h->crc, 4);
+	hb_buf_add_le(&head, hb_crc32c(0, hb_buf_span(&head)), 4);
 	hb_buf_add(out, hb_buf_span(&head));
 	hb_buf_free(&head);
 }
@@ -76,7 +57,7 @@ hb_drop_rcpt(struct hb_span *rcpts, struct hb_rcpt *out)
 		return 0;
 	if (rcpts->n < 4)
 		return HB_E_MORE;
-	n = get(*rcpts, 0, 4);
+	n = hb_get_le32(rcpts->p);
 	*rcpts = hb_span_from(*rcpts, 4);
 	if (n > rcpts->n)
 		return HB_E_MORE;
@@ -95,7 +76,7 @@ hb_drop_rcpt_put(const struct hb_rcpt *r, struct hb_buf *out)
 	int err = hb_tlv_encode(&hb_rcpt_record, r, &rec);
 
 	if (err == 0) {
-		put(out, rec.n, 4);
+		hb_buf_add_le(out, rec.n, 4);
 		hb_buf_add(out, hb_buf_span(&rec));
 	}
 	hb_buf_free(&rec);

@@ -1,6 +1,7 @@
 /* Files of waiting mail.  Floor 1. */
 #include "common/proto/queuefile.h"
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/hash.h"
 
@@ -28,29 +29,13 @@ static const struct {
 #undef X
 };
 
-static void
-put_u32(struct hb_buf *out, uint32_t v)
-{
-	unsigned char b[4] = { (unsigned char)v, (unsigned char)(v >> 8),
-		(unsigned char)(v >> 16), (unsigned char)(v >> 24) };
-
-	hb_buf_add(out, hb_span(b, sizeof(b)));
-}
-
-static uint32_t
-u32_at(struct hb_span s, size_t at)
-{
-	return (uint32_t)s.p[at] | (uint32_t)s.p[at + 1] << 8 |
-	    (uint32_t)s.p[at + 2] << 16 | (uint32_t)s.p[at + 3] << 24;
-}
-
 static uint32_t
 check_of(uint32_t chain, struct hb_span head, struct hb_span payload)
 {
 	struct hb_buf before = HB_BUF_INIT(0);
 	uint32_t crc;
 
-	put_u32(&before, chain);
+	hb_buf_add_le(&before, chain, 4);
 	crc = hb_crc32c(0, hb_buf_span(&before));
 	hb_buf_free(&before);
 	return hb_crc32c(hb_crc32c(crc, head), payload);
@@ -66,9 +51,9 @@ hb_qf_put(struct hb_qf_writer *w, enum hb_qf_type type, struct hb_span payload,
 		hb_buf_adds(out, magic);
 	w->begun = true;
 	hb_buf_add(&head, hb_span(&types[type].byte, 1));
-	put_u32(&head, (uint32_t)payload.n);
+	hb_buf_add_le(&head, (uint32_t)payload.n, 4);
 	w->chain = check_of(w->chain, hb_buf_span(&head), payload);
-	put_u32(&head, w->chain);
+	hb_buf_add_le(&head, w->chain, 4);
 	hb_buf_add(out, hb_buf_span(&head));
 	hb_buf_add(out, payload);
 	hb_buf_free(&head);
@@ -178,14 +163,14 @@ read_record(struct hb_qf_reader *r, struct hb_span in, struct hb_qf_item *out)
 
 	if (in.n < HB_QF_RECORD)
 		return 0;
-	n = u32_at(in, 1);
+	n = hb_get_le32(in.p + 1);
 	if (n > HB_QF_PAYLOAD)
 		return HB_E_CORRUPT;
 	if (in.n - HB_QF_RECORD < n)
 		return 0;
 	payload = hb_span_head(hb_span_from(in, HB_QF_RECORD), n);
 	check = check_of(r->chain, hb_span_head(in, CHECKED), payload);
-	if (check != u32_at(in, CHECKED))
+	if (check != hb_get_le32(in.p + CHECKED))
 		return HB_E_CORRUPT;
 	out->type = type_of(r, in.p[0]);
 	if (out->type == HB_QF_START)

@@ -157,8 +157,10 @@ format_host(const struct hb_route *r, struct hb_buf *out)
 	bool six = hb_span_find(r->host, ':') < r->host.n;
 	int e = six ? hb_buf_putc(out, '[') : 0;
 
-	for (size_t i = 0; i < r->host.n && e == 0; i++)
-		e = hb_buf_putc(out, hb_lower(r->host.p[i]));
+	if (e == 0)
+		e = hb_buf_put(out, r->host);
+	if (e == 0)
+		hb_buf_lower(out, out->n - r->host.n);
 	if (six && e == 0)
 		e = hb_buf_putc(out, ']');
 	if (r->port != 0 && r->port != kinds[r->kind].port && e == 0)

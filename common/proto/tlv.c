@@ -1,6 +1,7 @@
 /* Tag-length-value records.  Floor 1. */
 #include "common/proto/tlv.h"
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 
 static uint64_t
@@ -132,7 +133,7 @@ take_head(struct hb_span *in, uint8_t *tag, size_t *len)
 static int
 decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 {
-	uint64_t v = 0;
+	uint64_t v;
 
 	if (f->type == HB_F_BYTES) {
 		if (f->max > 0 && value.n > f->max)
@@ -142,8 +143,7 @@ decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 	}
 	if (value.n == 0 || value.n > 8 || value.p[value.n - 1] == 0)
 		return HB_E_SYNTAX;
-	for (size_t i = value.n; i-- > 0;)
-		v = v << 8 | value.p[i];
+	v = hb_get_le(value.p, value.n);
 	if (!in_range(f, v))
 		return HB_E_RANGE;
 	store_int(f, rec, v);

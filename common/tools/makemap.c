@@ -14,7 +14,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/conf_load.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/map.h"
 
 enum { TEXT_MAX = 1 << 30 };

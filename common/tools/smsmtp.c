@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/base/err.h"
+#include "common/io/file.h"
 #include "common/proto/maildrop.h"
 #include "smtpd/session.h"
 
@@ -105,21 +106,6 @@ take_act(struct talk *t, const struct smtpd_act *a)
 	}
 }
 
-static int
-write_out(struct hb_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(STDOUT_FILENO, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return HB_E_IO;
-		s = hb_span_from(s, (size_t)n);
-	}
-	return 0;
-}
-
 /* 4yz and 5yz replies. */
 static void
 note_replies(struct talk *t, struct hb_span out)
@@ -136,7 +122,7 @@ collect(struct talk *t)
 {
 	struct hb_buf *out = smtpd_session_output(t->session);
 	struct smtpd_act a;
-	int r = write_out(hb_buf_span(out));
+	int r = hb_write_all(STDOUT_FILENO, hb_buf_span(out));
 
 	note_replies(t, hb_buf_span(out));
 	hb_buf_clear(out);

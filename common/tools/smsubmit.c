@@ -14,6 +14,7 @@
 
 #include "common/base/hash.h"
 #include "common/base/limits.h"
+#include "common/io/file.h"
 #include "common/proto/incoming.h"
 #include "common/proto/longlines.h"
 #include "common/proto/maildrop.h"
@@ -67,33 +68,13 @@ make_record(const struct sm_submit *s, struct hb_buf *out)
 	return r;
 }
 
-static bool
-write_all(int fd, struct hb_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		s = hb_span_from(s, (size_t)n);
-	}
-	return true;
-}
-
 /* Did it say that the message is durable?  Its name goes to ANSWER. */
 static bool
 says_ok(int fd, char *answer)
 {
-	size_t n = 0;
-	ssize_t got;
+	ssize_t n = hb_read_some(fd, answer, ANSWER_MAX);
 
-	while (n < ANSWER_MAX &&
-	    ((got = read(fd, answer + n, ANSWER_MAX - n)) > 0 ||
-		(got < 0 && errno == EINTR)))
-		n += got > 0 ? (size_t)got : 0;
-	answer[n] = '\0';
+	answer[n > 0 ? n : 0] = '\0';
 	answer[strcspn(answer, "\n")] = '\0';
 	return n > 3 && memcmp(answer, "ok ", 3) == 0;
 }
@@ -179,8 +160,8 @@ hand_over(const struct sm_submit *s)
 		run(s->conf, in[0], out[1]);
 	close(in[0]);
 	close(out[1]);
-	(void)(write_all(in[1], hb_buf_span(&record)) &&
-	    write_all(in[1], s->body));
+	if (hb_write_all(in[1], hb_buf_span(&record)) == 0)
+		(void)!hb_write_all(in[1], s->body);
 	close(in[1]);
 	hb_buf_free(&record);
 	ok = says_ok(out[0], answer);

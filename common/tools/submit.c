@@ -41,7 +41,7 @@
 #include "common/base/hash.h"
 #include "common/io/conf_load.h"
 #include "common/proto/intake.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/proto/maildrop.h"
 #include "common/proto/wire.h"
 
@@ -189,14 +189,14 @@ maildrop_of(const char *file, struct submit *s)
 	read_conf(file, &text);
 	src.text = hb_buf_span(&text);
 	conf = hb_conf_parse(&src, &report);
-	hb_buf_addf(&path, "%s/maildrop%c", conf->spool, '\0');
+	hb_buf_addf(&path, "%s/maildrop", conf->spool);
 	s->max_size = conf->max_message_size;
 	s->max_rcpts = conf->max_recipients;
 	hb_conf_free(&conf);
 	hb_buf_free(&report.text);
 	hb_buf_free(&text);
 	free(dir);
-	return (char *)path.p;
+	return hb_buf_cstr(&path);
 }
 
 /* By path alone: the group may enter and write the folder, not read it. */
@@ -219,18 +219,8 @@ open_maildrop(const char *path)
 static void
 read_all(void *dst, size_t n)
 {
-	unsigned char *p = dst;
-
-	while (n > 0) {
-		ssize_t got = read(STDIN_FILENO, p, n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			fail(EX_DATAERR, "the record is cut short");
-		p += got;
-		n -= (size_t)got;
-	}
+	if (hb_read_some(STDIN_FILENO, dst, n) != (ssize_t)n)
+		fail(EX_DATAERR, "the record is cut short");
 }
 
 static void
@@ -418,15 +408,11 @@ take_name(struct submit *s)
 static void
 put(struct submit *s, struct hb_span b)
 {
-	while (b.n > 0) {
-		ssize_t n = write(s->fd, b.p, b.n);
+	int r = hb_write_all(s->fd, b);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			fail_writing(s, "maildrop");
-		b = hb_span_from(b, (size_t)n);
-	}
+	errno = -r;
+	if (r < 0)
+		fail_writing(s, "maildrop");
 }
 
 /* Nothing is left of what is refused. */
@@ -452,12 +438,10 @@ copy_body(struct submit *s)
 
 	while (left > 0) {
 		size_t want = left < BLOCK ? (size_t)left : BLOCK;
-		ssize_t n = read(STDIN_FILENO, block, want);
-		struct hb_span got = hb_span(block, n > 0 ? (size_t)n : 0);
+		ssize_t n = hb_read_some(STDIN_FILENO, block, want);
+		struct hb_span got = hb_span(block, want);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
+		if (n != (ssize_t)want)
 			refuse_data(s, "the record is cut short");
 		check_room(s, left);
 		check_wire(s, hb_wire_feed(&s->wire, got));

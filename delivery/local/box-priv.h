@@ -20,8 +20,6 @@ bool local_is_ours(const struct stat *st);
 
 int64_t local_clock_us(void);
 
-/* 0 or -errno */
-int local_write_all(int fd, struct hb_span s);
 /* Writes FIRST, head lines and message to FD; mbox: and an empty line.  0 or
  * -errno. */
 int local_write(int fd, const struct local_message *m, struct hb_span first,

@@ -126,11 +126,10 @@ run_command(const struct local_message *m, char *const argv[], int in, int out)
 		if (v != NULL)
 			env[n++] = v - strlen(keep[i]) - 1;
 	}
-	hb_buf_addf(&sender, "SENDER=%.*s%c", HB_SPAN_ARG(m->env->sender), '\0');
-	hb_buf_addf(&rcpt, "RECIPIENT=%.*s%c", HB_SPAN_ARG(m->rcpt->address),
-	    '\0');
-	env[n++] = (char *)sender.p;
-	env[n++] = (char *)rcpt.p;
+	hb_buf_addf(&sender, "SENDER=%.*s", HB_SPAN_ARG(m->env->sender));
+	hb_buf_addf(&rcpt, "RECIPIENT=%.*s", HB_SPAN_ARG(m->rcpt->address));
+	env[n++] = hb_buf_cstr(&sender);
+	env[n++] = hb_buf_cstr(&rcpt);
 	setpgid(0, 0);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);

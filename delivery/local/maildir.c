@@ -139,18 +139,18 @@ write_new(const struct local_message *m, const int fds[FOLDERS])
 {
 	struct hb_buf name = HB_BUF_INIT(0);
 	uint64_t random;
+	const char *file;
 	int r;
 
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -EIO;
 	local_unique(local_clock_us(), (int)getpid(), random, m->hostname,
 	    &name);
-	hb_buf_add(&name, hb_span("", 1));
-	r = write_tmp(m, fds[TMP], (char *)name.p);
-	if (r == 0 && renameat(fds[TMP], (char *)name.p, fds[NEW],
-	    (char *)name.p) != 0) {
+	file = hb_buf_cstr(&name);
+	r = write_tmp(m, fds[TMP], file);
+	if (r == 0 && renameat(fds[TMP], file, fds[NEW], file) != 0) {
 		r = -errno;
-		unlinkat(fds[TMP], (char *)name.p, 0);
+		unlinkat(fds[TMP], file, 0);
 	}
 	if (r == 0 && fsync(fds[NEW]) != 0)
 		r = -errno;

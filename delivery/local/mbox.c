@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/io/file.h"
 #include "delivery/local/lock.h"
 
 enum { PIECE = 65536 };
@@ -127,7 +128,7 @@ end_last(int fd, off_t end)
 
 	if (r < 0)
 		return -errno;
-	return local_write_all(fd, hb_span("\n\n", last[1] != '\n' ? 2
+	return hb_write_all(fd, hb_span("\n\n", last[1] != '\n' ? 2
 	    : last[0] != '\n' ? 1 : 0));
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/mem.h"
+#include "common/io/file.h"
 
 enum { PIECE = 65536 };
 
@@ -60,21 +61,6 @@ local_clock_us(void)
 	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-int
-local_write_all(int fd, struct hb_span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		s = hb_span_from(s, (size_t)n);
-	}
-	return 0;
-}
-
 static int
 write_filtered(int fd, struct local_filter *f, struct hb_span in)
 {
@@ -84,7 +70,7 @@ write_filtered(int fd, struct local_filter *f, struct hb_span in)
 	while (in.n > 0 && r == 0) {
 		hb_buf_clear(&out);
 		local_filter_feed(f, hb_span_head(in, PIECE), &out);
-		r = local_write_all(fd, hb_buf_span(&out));
+		r = hb_write_all(fd, hb_buf_span(&out));
 		in = hb_span_from(in, PIECE);
 	}
 	hb_buf_free(&out);
@@ -125,7 +111,7 @@ local_write(int fd, const struct local_message *m, struct hb_span first,
 	local_filter_init(&f, mbox);
 	hb_buf_add(&text, first);
 	local_head(m->env, m->rcpt, &text);
-	r = local_write_all(fd, hb_buf_span(&text));
+	r = hb_write_all(fd, hb_buf_span(&text));
 	if (r == 0)
 		r = write_filtered(fd, &f, m->bytes);
 	if (r == 0 && m->fd >= 0)
@@ -135,7 +121,7 @@ local_write(int fd, const struct local_message *m, struct hb_span first,
 	if (mbox)
 		hb_buf_adds(&text, "\n");
 	if (r == 0)
-		r = local_write_all(fd, hb_buf_span(&text));
+		r = hb_write_all(fd, hb_buf_span(&text));
 	hb_buf_free(&text);
 	return r;
 }

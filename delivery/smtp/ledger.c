@@ -158,9 +158,7 @@ lower(struct hb_span s, unsigned char dst[HB_MAX_DOMAIN])
 {
 	if (s.n > HB_MAX_DOMAIN)
 		return HB_SPAN_NONE;
-	for (size_t i = 0; i < s.n; i++)
-		dst[i] = hb_lower(s.p[i]);
-	return hb_span(dst, s.n);
+	return hb_span_lower(s, dst);
 }
 
 static struct dlv_ledger_domain *

@@ -36,8 +36,7 @@ add_host(struct dlv_mx *m, struct hb_span name, uint16_t preference)
 	if (!is_host_name(name))
 		return NULL;
 	memset(h, 0, sizeof(*h));
-	for (size_t i = 0; i < name.n; i++)
-		h->name[i] = (char)hb_lower(name.p[i]);
+	(void)hb_span_lower(name, h->name);
 	h->preference = preference;
 	m->n++;
 	return h;

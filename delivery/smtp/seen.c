@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/proto/tlv.h"
@@ -149,13 +150,10 @@ encode_host(const struct dlv_seen_mx *mx, struct hb_buf *out)
 		.best = hb_span_str(hb_rank_word(mx->sight.best)),
 		.since_ms = mx->sight.since_ms, .last_ms = mx->sight.last_ms };
 	struct hb_buf one = HB_BUF_INIT(0);
-	unsigned char len[2];
 
 	if (hb_tlv_encode(&host_type, &r, &one) < 0)
 		HB_BUG("record of a host out of bounds");
-	len[0] = (unsigned char)(one.n & 0xff);
-	len[1] = (unsigned char)(one.n >> 8);
-	hb_buf_add(out, hb_span(len, sizeof(len)));
+	hb_buf_add_le(out, one.n, 2);
 	hb_buf_add(out, hb_buf_span(&one));
 	hb_buf_free(&one);
 }
@@ -198,7 +196,7 @@ decode_host(struct hb_span *rest, struct dlv_seen_mx *out)
 
 	if (rest->n < 2)
 		return HB_E_MORE;
-	n = (size_t)rest->p[0] | (size_t)rest->p[1] << 8;
+	n = (size_t)hb_get_le(rest->p, 2);
 	*rest = hb_span_from(*rest, 2);
 	if (rest->n < n)
 		return HB_E_MORE;

@@ -118,17 +118,19 @@ static bool
 msg_matches(struct listing *w, struct sched_msg *m)
 {
 	struct q_envelope *h;
+	struct sched_rcpt *r;
 
 	if (w->user[0] != '\0' && !is_of_user(w, m))
 		return false;
 	if (w->all || w->by_id)
 		return w->all || m->id == w->id;
 	h = q_envelope_get(w->q, m);
-	if (h != NULL && w->verb->verb == HB_CTL_QUEUE &&
+	if (h == NULL)
+		return false;
+	if (w->verb->verb == HB_CTL_QUEUE &&
 	    hb_message_id_eq(h->env.message_id, hb_span_str(w->name)))
 		return true;
-	for (struct sched_rcpt *r = m->rcpts; r != NULL && h != NULL;
-	     r = r->mnext)
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		if (rcpt_matches(w, h, r))
 			return true;
 	return false;
@@ -139,9 +141,11 @@ msg_matches(struct listing *w, struct sched_msg *m)
 static const char *
 state_word(const struct sched_msg *m)
 {
+	const struct sched_rcpt *r;
+
 	if ((m->flags & Q_MF_HELD) != 0)
 		return "held";
-	for (const struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		if (r->state != Q_NEW && q_rcpt_next_ms(r) == 0)
 			return "active";
 	return "deferred";

@@ -21,6 +21,7 @@
 #include "common/base/hash.h"
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/io/file.h"
 #include "common/io/trouble.h"
 #include "common/proto/intake.h"
 
@@ -262,19 +263,16 @@ commit(struct q_drop_file *f)
 static int
 read_bytes(const struct q_drop_file *f, size_t n, struct hb_buf *out)
 {
-	while (n > 0) {
-		unsigned char *room;
-		ssize_t got;
+	unsigned char *room;
+	ssize_t got;
 
-		if (hb_buf_reserve(out, n, &room) < 0)
-			return HB_E_LIMIT;
-		got = read(f->fd, room, n);
-		if (got <= 0)
-			return got == 0 ? HB_E_MORE : HB_E_IO;
-		hb_buf_added(out, (size_t)got);
-		n -= (size_t)got;
-	}
-	return 0;
+	if (hb_buf_reserve(out, n, &room) < 0)
+		return HB_E_LIMIT;
+	got = hb_read_some(f->fd, room, n);
+	if (got < 0)
+		return HB_E_IO;
+	hb_buf_added(out, (size_t)got);
+	return (size_t)got == n ? 0 : HB_E_MORE;
 }
 
 /* Takes a slice of the message. */

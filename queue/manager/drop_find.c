@@ -248,8 +248,7 @@ join(const char *root, const char *name)
 	bool slash = root[strlen(root) - 1] == '/';
 
 	hb_buf_addf(&b, slash ? "%s%s" : "%s/%s", root, name);
-	hb_buf_add(&b, hb_span("", 1));
-	return (char *)b.p;
+	return hb_buf_cstr(&b);
 }
 
 void

@@ -290,16 +290,19 @@ q_dsn_delayed(struct q *q, struct sched_msg *m)
 {
 	size_t most = m->live < Q_DSN_RCPTS ? m->live : Q_DSN_RCPTS;
 	struct q_envelope *h = q_envelope_get(q, m);
+	struct sched_rcpt *r;
 	struct dsn *n;
 
 	if (h == NULL || h->env.sender.n == 0)
 		return;
 	n = dsn_new(q, m, Q_DSN_DELAYED, most);
 	n->to = hb_arena_span(n->arena, h->env.sender);
-	for (struct sched_rcpt *r = m->rcpts; r != NULL && n->n < most;
-	     r = r->mnext) {
-		struct hb_rcpt *rcpt = q_envelope_rcpt(h, r->idx);
+	TAILQ_FOREACH(r, &m->rcpts, of_msg) {
+		struct hb_rcpt *rcpt;
 
+		if (n->n == most)
+			break;
+		rcpt = q_envelope_rcpt(h, r->idx);
 		if (rcpt != NULL && rcpt->owner.n == 0 && wants_warning(rcpt) &&
 		    r->state != Q_FAILED && r->state != Q_DSN)
 			add_rcpt(n, r, rcpt);

@@ -43,7 +43,9 @@ q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
 static void
 add_routes(struct q_envelope *h)
 {
-	for (struct sched_rcpt *r = h->msg->rcpts; r != NULL; r = r->mnext) {
+	struct sched_rcpt *r;
+
+	TAILQ_FOREACH(r, &h->msg->rcpts, of_msg) {
 		struct hb_rcpt *rcpt =
 		    r->dest != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 

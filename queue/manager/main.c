@@ -23,8 +23,8 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	(void)err;
 	/* as root the role is rooted in the spool (HACKING "Roles") */
 	before.root = hb_strdup(geteuid() == 0 ? "/" : env->conf->spool);
-	hb_buf_addf(&dir, "%s/maildrop%c", env->conf->spool, 0);
-	before.drop = q_drop_new(env->loop, (const char *)dir.p);
+	hb_buf_addf(&dir, "%s/maildrop", env->conf->spool);
+	before.drop = q_drop_new(env->loop, hb_buf_cstr(&dir));
 	hb_buf_free(&dir);
 	return 0;
 }

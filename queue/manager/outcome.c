@@ -254,7 +254,8 @@ make_dirty(struct q_job *j)
 void
 q_job_leave(const struct sched_rcpt *r)
 {
-	struct q_job *j = r->job != NULL ? r->job->user : NULL;
+	const struct sched_job *job = q_rcpt_job(r);
+	struct q_job *j = job != NULL ? job->user : NULL;
 	struct q_envelope *h = j != NULL ? q_envelope_get(j->q, r->msg) : NULL;
 	const struct hb_rcpt *rcpt =
 	    h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;

@@ -3,23 +3,24 @@
 
 #include <stdlib.h>
 
-#include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/base/rows.h"
+#include "common/base/table.h"
 #include "common/proto/address.h"
 #include "common/proto/template.h"
 
 /* What tells local mailboxes apart. */
 enum by { BY_USER, BY_DOMAIN, BY_ADDRESS };
 
-struct cell {
-	uint32_t hash;
-	uint32_t next; /* idx + 1; 0: empty */
+struct taken {
+	HB_ROW(hash);
+	uint32_t idx;
 };
 
 struct q_places {
 	enum by by;
-	struct cell *v;
-	size_t mask, n;
+	struct hb_rows rows;
+	struct hb_arena *arena; /* holds them */
 };
 
 static enum by
@@ -54,19 +55,16 @@ part_of(enum by by, const struct hb_rcpt *r, size_t *exact)
 	return r->address;
 }
 
-static uint32_t
+static uint64_t
 hash_of(enum by by, const struct hb_rcpt *r)
 {
-	static const unsigned char key[16] = "address, route..";
 	unsigned char low[HB_MAX_PATH];
 	size_t exact;
 	struct hb_span part = part_of(by, r, &exact);
 
-	part = hb_span_head(part, sizeof(low));
-	for (size_t i = 0; i < part.n; i++)
-		low[i] = hb_lower(part.p[i]);
-	return (uint32_t)(hb_siphash(key, hb_span(low, part.n)) ^
-	    (r->route.n > 0 ? hb_siphash(key, r->route) * 3 : 0));
+	part = hb_span_lower(hb_span_head(part, sizeof(low)), low);
+	return (uint64_t)hb_table_hash(part.p, part.n) << 32 |
+	    hb_table_hash(r->route.p, r->route.n);
 }
 
 static bool
@@ -86,8 +84,7 @@ q_places_new(const struct hb_deliver *d)
 	struct q_places *p = HB_NEW(struct q_places);
 
 	p->by = by_of(d);
-	p->mask = 15;
-	p->v = hb_calloc(p->mask + 1, sizeof(*p->v));
+	p->arena = hb_arena_new();
 	return p;
 }
 
@@ -96,65 +93,43 @@ q_places_free(struct q_places **p)
 {
 	if (*p == NULL)
 		return;
-	free((*p)->v);
+	hb_rows_free(&(*p)->rows);
+	hb_arena_free(&(*p)->arena);
 	free(*p);
 	*p = NULL;
 }
 
 static void
-put(struct q_places *p, struct cell c)
+add(struct q_places *p, uint64_t hash, uint32_t idx)
 {
-	size_t at = c.hash & p->mask;
+	struct taken *c = hb_rows_find(&p->rows, hash);
 
-	while (p->v[at].next != 0)
-		at = (at + 1) & p->mask;
-	p->v[at] = c;
-}
-
-static void
-grow(struct q_places *p)
-{
-	struct cell *old = p->v;
-	size_t n = p->mask + 1;
-
-	p->mask = n * 2 - 1;
-	p->v = hb_calloc(n * 2, sizeof(*p->v));
-	for (size_t i = 0; i < n; i++)
-		if (old[i].next != 0)
-			put(p, old[i]);
-	free(old);
-}
-
-static void
-add(struct q_places *p, struct cell c)
-{
-	for (size_t at = c.hash & p->mask; p->v[at].next != 0;
-	     at = (at + 1) & p->mask)
-		if (p->v[at].hash == c.hash && p->v[at].next == c.next)
-			return;
-	if (++p->n * 2 > p->mask)
-		grow(p);
-	put(p, c);
+	while (c != NULL && c->idx != idx)
+		c = hb_rows_same(c);
+	if (c != NULL)
+		return;
+	c = hb_arena_alloc(p->arena, sizeof(*c));
+	c->idx = idx;
+	hb_rows_add(&p->rows, c, hash);
 }
 
 void
 q_places_add(struct q_places *p, const struct hb_rcpt *r)
 {
-	add(p, (struct cell){ hash_of(p->by, r), r->idx + 1 });
+	add(p, hash_of(p->by, r), r->idx);
 }
 
 static bool
 is_taken(const struct q_places *p, const struct hb_rcpt *v, size_t n,
-    const struct hb_rcpt *r, uint32_t hash, uint32_t self)
+    const struct hb_rcpt *r, uint64_t hash, uint32_t self)
 {
-	for (size_t at = hash & p->mask; p->v[at].next != 0;
-	     at = (at + 1) & p->mask) {
-		const struct cell *c = &p->v[at];
+	for (const struct taken *c = hb_rows_find(&p->rows, hash); c != NULL;
+	     c = hb_rows_same(c)) {
 		const struct hb_rcpt *other;
 
-		if (c->hash != hash || c->next == self + 1)
+		if (c->idx == self)
 			continue;
-		other = hb_rcpt_find(v, n, c->next - 1);
+		other = hb_rcpt_find(v, n, c->idx);
 		if (other != NULL && same(p->by, other, r))
 			return true;
 	}
@@ -176,13 +151,13 @@ q_rcpts_unique(struct hb_rcpt *items, size_t n)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		uint32_t hash = hash_of(p->by, &items[i]);
+		uint64_t hash = hash_of(p->by, &items[i]);
 
 		items[kept] = items[i];
 		items[kept].idx = (uint32_t)kept;
 		if (is_taken(p, items, kept, &items[kept], hash, UINT32_MAX))
 			continue;
-		add(p, (struct cell){ hash, (uint32_t)++kept });
+		add(p, hash, (uint32_t)kept++);
 	}
 	q_places_free(&p);
 	return kept;

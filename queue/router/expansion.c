@@ -414,8 +414,7 @@ get_names(struct rt_expansion *w, const struct step *s, struct names *n)
 	hb_addr_split(s->text, &local, &n->domain);
 	if (hb_addr_unquote(local, &plain) < 0)
 		plain.n = 0;
-	for (size_t i = 0; i < plain.n; i++)
-		plain.p[plain.off + i] = hb_lower(plain.p[plain.off + i]);
+	hb_buf_lower(&plain, 0);
 	n->local = hb_arena_span(w->arena, hb_buf_span(&plain));
 	n->bare = rt_without_detail(*w->conf, n->local);
 	n->full = s->text;

@@ -14,7 +14,7 @@
 #include "common/base/limits.h"
 #include "common/base/mem.h"
 #include "common/io/ctlreply.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "common/io/rolemain.h"
 #include "common/io/trouble.h"
 #include "common/proto/address.h"

@@ -10,7 +10,7 @@
 
 #include "common/base/err.h"
 #include "common/io/loop.h"
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 #include "queue/router/lookup.h"
 #include "queue/router/unread.h"
 

@@ -9,29 +9,6 @@
 	((struct sched_dest *)(void *)((char *)(n)-offsetof(                   \
 	    struct sched_dest, node)))
 
-/* Table. */
-
-static void
-table_grow(struct q_sched *s)
-{
-	uint32_t old = s->dtable_size;
-	struct sched_dest **v = s->dtable;
-
-	s->dtable_size = old > 0 ? old * 2 : 256;
-	s->dtable = hb_calloc(s->dtable_size, sizeof(struct sched_dest *));
-	for (uint32_t i = 0; i < old; i++)
-		while (v[i] != NULL) {
-			struct sched_dest *d = v[i];
-			struct sched_dest **at =
-			    &s->dtable[d->hash & (s->dtable_size - 1)];
-
-			v[i] = d->hnext;
-			d->hnext = *at;
-			*at = d;
-		}
-	free(v);
-}
-
 static uint16_t
 home_of(const struct q_sched *s, const struct q_route *r)
 {
@@ -45,28 +22,24 @@ home_of(const struct q_sched *s, const struct q_route *r)
 static struct sched_dest *
 dest_new(struct q_sched *s, const struct q_route *r, uint64_t hash)
 {
-	struct sched_dest *d, **at;
+	struct sched_dest *d =
+	    hb_calloc(1, sizeof(*d) + r->key.n + r->domain.n);
 	unsigned max = s->conf.max_connections;
 
-	if (s->ndests >= s->dtable_size)
-		table_grow(s);
-	d = hb_calloc(1, sizeof(*d) + r->key.n + r->domain.n);
 	memcpy(d->text, r->key.p, r->key.n);
 	if (r->domain.n > 0)
 		memcpy(d->text + r->key.n, r->domain.p, r->domain.n);
+	TAILQ_INIT(&d->line);
+	TAILQ_INIT(&d->urgent);
 	d->key_n = (uint32_t)r->key.n;
 	d->route_n = (uint32_t)r->route_n;
 	d->domain_n = (uint32_t)r->domain.n;
 	d->rcpts_n = (uint32_t)r->rcpts_n;
-	d->hash = hash;
 	d->home = home_of(s, r);
 	d->local = r->local;
 	d->spread = r->spread;
 	d->window = max < Q_FIRST_WINDOW ? max : Q_FIRST_WINDOW;
-	at = &s->dtable[hash & (s->dtable_size - 1)];
-	d->hnext = *at;
-	*at = d;
-	s->ndests++;
+	hb_rows_add(&s->dests, d, hash);
 	return d;
 }
 
@@ -74,15 +47,11 @@ static struct sched_dest *
 dest_get(struct q_sched *s, const struct q_route *r)
 {
 	uint64_t hash = hb_siphash(s->conf.key, r->key);
-	struct sched_dest *d = NULL;
+	struct sched_dest *d = hb_rows_find(&s->dests, hash);
 
-	if (s->dtable_size > 0)
-		d = s->dtable[hash & (s->dtable_size - 1)];
-	for (; d != NULL; d = d->hnext)
-		if (d->hash == hash &&
-		    hb_span_eq(hb_span(d->text, d->key_n), r->key))
-			return d;
-	return dest_new(s, r, hash);
+	while (d != NULL && !hb_span_eq(hb_span(d->text, d->key_n), r->key))
+		d = hb_rows_same(d);
+	return d != NULL ? d : dest_new(s, r, hash);
 }
 
 struct hb_span
@@ -112,17 +81,8 @@ round_leave(struct q_sched *s, struct sched_dest *d)
 {
 	struct q_worker *w = &s->workers[d->home];
 
-	if (!d->in_round)
-		return;
-	if (d->prev != NULL)
-		d->prev->next = d->next;
-	else
-		w->head = d->next;
-	if (d->next != NULL)
-		d->next->prev = d->prev;
-	else
-		w->tail = d->prev;
-	d->prev = d->next = NULL;
+	if (d->in_round)
+		TAILQ_REMOVE(&w->round, d, round);
 	d->in_round = false;
 }
 
@@ -131,16 +91,9 @@ round_join(struct q_sched *s, struct sched_dest *d)
 {
 	struct q_worker *w = &s->workers[d->home];
 
-	if (d->in_round)
-		return;
+	if (!d->in_round)
+		TAILQ_INSERT_TAIL(&w->round, d, round);
 	d->in_round = true;
-	d->prev = w->tail;
-	d->next = NULL;
-	if (w->tail != NULL)
-		w->tail->next = d;
-	else
-		w->head = d;
-	w->tail = d;
 }
 
 static uint32_t
@@ -159,9 +112,9 @@ is_blocked(const struct sched_dest *d)
 static struct q_line *
 line_of(struct sched_dest *d)
 {
-	if (d->urgent.head != NULL)
+	if (!TAILQ_EMPTY(&d->urgent))
 		return &d->urgent;
-	if (d->line.head != NULL && !is_blocked(d))
+	if (!TAILQ_EMPTY(&d->line) && !is_blocked(d))
 		return &d->line;
 	return NULL;
 }
@@ -178,15 +131,10 @@ activate(struct q_sched *s, struct sched_dest *d)
 static void
 dest_free(struct q_sched *s, struct sched_dest *d)
 {
-	struct sched_dest **at = &s->dtable[d->hash & (s->dtable_size - 1)];
-
-	while (*at != d)
-		at = &(*at)->hnext;
-	*at = d->hnext;
+	hb_rows_remove(&s->dests, d);
 	round_leave(s, d);
 	q_heap_remove(&s->blocks, &d->node);
 	q_last_put(&s->lasts, &d->last);
-	s->ndests--;
 	free(d);
 }
 
@@ -205,9 +153,10 @@ line_leave(struct sched_rcpt *r)
 {
 	struct sched_dest *d = r->dest;
 
-	if (r->state == Q_READY)
-		q_line_remove((r->flags & Q_RF_URGENT) != 0 ? &d->urgent
-							    : &d->line, r);
+	if (r->state == Q_READY && (r->flags & Q_RF_URGENT) != 0)
+		TAILQ_REMOVE(&d->urgent, r, line);
+	else if (r->state == Q_READY)
+		TAILQ_REMOVE(&d->line, r, line);
 	r->flags &= (uint8_t)~Q_RF_URGENT;
 }
 
@@ -218,11 +167,12 @@ sched_dest_join(struct q_sched *s, struct sched_rcpt *r, bool urgent)
 
 	line_leave(r);
 	q_set_state(s, r, Q_READY);
-	q_line_push(urgent ? &d->urgent : &d->line, r);
 	if (urgent) {
+		TAILQ_INSERT_TAIL(&d->urgent, r, line);
 		r->flags |= Q_RF_URGENT;
 		q_heap_remove(&s->times, &r->node);
 	} else {
+		TAILQ_INSERT_TAIL(&d->line, r, line);
 		q_set_due(s, r);
 	}
 	activate(s, d);
@@ -267,17 +217,19 @@ sched_dest_unblock_due(struct q_sched *s, int64_t now_ms)
 void
 sched_dest_free_all(struct q_sched *s)
 {
-	for (uint32_t i = 0; i < s->dtable_size; i++)
-		while (s->dtable[i] != NULL)
-			dest_free(s, s->dtable[i]);
-	free(s->dtable);
-	for (size_t i = 0; i < Q_JOB_TABLE; i++)
-		while (s->jobs[i] != NULL) {
-			struct sched_job *j = s->jobs[i];
+	struct sched_dest *d = hb_rows_next(&s->dests, NULL), *after;
+	struct sched_job *j = hb_rows_next(&s->jobs, NULL), *next;
 
-			s->jobs[i] = j->hnext;
-			free(j);
-		}
+	for (; d != NULL; d = after) {
+		after = hb_rows_next(&s->dests, d);
+		dest_free(s, d);
+	}
+	hb_rows_free(&s->dests);
+	for (; j != NULL; j = next) {
+		next = hb_rows_next(&s->jobs, j);
+		free(j);
+	}
+	hb_rows_free(&s->jobs);
 }
 
 /* Workers. */
@@ -331,11 +283,7 @@ choose(const struct q_sched *s, const struct sched_dest *d)
 static void
 job_insert(struct q_sched *s, struct sched_job *job)
 {
-	struct sched_job **at = &s->jobs[job->no % Q_JOB_TABLE];
-
-	job->hnext = *at;
-	*at = job;
-	s->njobs++;
+	hb_rows_add(&s->jobs, job, job->no);
 	s->workers[job->worker].jobs++;
 	s->workers[job->worker].bytes += job->bytes;
 }
@@ -343,11 +291,7 @@ job_insert(struct q_sched *s, struct sched_job *job)
 struct sched_job *
 q_sched_job(const struct q_sched *s, uint32_t no)
 {
-	struct sched_job *j = s->jobs[no % Q_JOB_TABLE];
-
-	while (j != NULL && j->no != no)
-		j = j->hnext;
-	return j;
+	return hb_rows_find(&s->jobs, no);
 }
 
 static uint32_t
@@ -365,12 +309,7 @@ static void
 young_join(struct q_worker *w, struct sched_job *job)
 {
 	job->young = true;
-	job->elder = w->youngest;
-	if (w->youngest != NULL)
-		w->youngest->younger = job;
-	else
-		w->eldest = job;
-	w->youngest = job;
+	TAILQ_INSERT_TAIL(&w->age, job, age);
 	w->young++;
 }
 
@@ -379,15 +318,7 @@ young_leave(struct q_worker *w, struct sched_job *job)
 {
 	if (!job->young)
 		return;
-	if (job->elder != NULL)
-		job->elder->younger = job->younger;
-	else
-		w->eldest = job->younger;
-	if (job->younger != NULL)
-		job->younger->elder = job->elder;
-	else
-		w->youngest = job->elder;
-	job->elder = job->younger = NULL;
+	TAILQ_REMOVE(&w->age, job, age);
 	job->young = false;
 	w->young--;
 }
@@ -395,8 +326,11 @@ young_leave(struct q_worker *w, struct sched_job *job)
 static void
 grow_old(struct q_worker *w, int64_t now_ms)
 {
-	while (w->eldest != NULL && w->eldest->old_ms <= now_ms)
-		young_leave(w, w->eldest);
+	struct sched_job *eldest;
+
+	while ((eldest = TAILQ_FIRST(&w->age)) != NULL &&
+	    eldest->old_ms <= now_ms)
+		young_leave(w, eldest);
 }
 
 int64_t
@@ -407,9 +341,10 @@ sched_dest_wake(const struct q_sched *s)
 	for (unsigned i = 0; i <= s->conf.workers; i++) {
 		const struct q_worker *w = &s->workers[i];
 
-		if (w->head != NULL && w->young >= young_most(s, i) &&
-		    w->jobs < jobs_most(s, i) && w->eldest->old_ms < ms)
-			ms = w->eldest->old_ms;
+		if (!TAILQ_EMPTY(&w->round) && w->young >= young_most(s, i) &&
+		    w->jobs < jobs_most(s, i) &&
+		    TAILQ_FIRST(&w->age)->old_ms < ms)
+			ms = TAILQ_FIRST(&w->age)->old_ms;
 	}
 	return ms;
 }
@@ -421,7 +356,7 @@ fill_job(struct q_sched *s, struct sched_job *job, const struct q_line *line)
 	size_t most = job->dest->local ? 1 : Q_JOB_RCPTS;
 	struct sched_rcpt *r;
 
-	while ((r = line->head) != NULL &&
+	while ((r = TAILQ_FIRST(line)) != NULL &&
 	    (job->msg == NULL || r->msg == job->msg) && job->n < most) {
 		job->msg = r->msg;
 		job->flush |= (r->flags & Q_RF_FLUSH) != 0;
@@ -468,7 +403,7 @@ sched_dest_next_job(struct q_sched *s, int64_t now_ms)
 		grow_old(&s->workers[i], now_ms);
 	for (unsigned i = 0; i < total; i++) {
 		unsigned turn = (s->turn + i) % total;
-		struct sched_dest *d = s->workers[turn].head;
+		struct sched_dest *d = TAILQ_FIRST(&s->workers[turn].round);
 		unsigned to = d != NULL ? choose(s, d) : total;
 
 		if (to < total) {
@@ -512,23 +447,19 @@ q_sched_claim_rcpt(
 void
 q_jobs_orphan(struct q_sched *s, const struct sched_msg *m)
 {
-	for (size_t i = 0; i < Q_JOB_TABLE; i++)
-		for (struct sched_job *j = s->jobs[i]; j != NULL; j = j->hnext)
-			if (j->msg == m)
-				j->msg = NULL;
+	for (struct sched_job *j = hb_rows_next(&s->jobs, NULL); j != NULL;
+	     j = hb_rows_next(&s->jobs, j))
+		if (j->msg == m)
+			j->msg = NULL;
 }
 
 void
 q_sched_job_end(struct q_sched *s, struct sched_job *job)
 {
-	struct sched_job **at = &s->jobs[job->no % Q_JOB_TABLE];
 	struct q_worker *w = &s->workers[job->worker];
 	struct sched_dest *d = job->dest;
 
-	while (*at != job)
-		at = &(*at)->hnext;
-	*at = job->hnext;
-	s->njobs--;
+	hb_rows_remove(&s->jobs, job);
 	young_leave(w, job);
 	w->jobs--;
 	w->bytes -= job->bytes;

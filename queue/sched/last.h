@@ -5,19 +5,18 @@
 #ifndef QUEUE_SCHED_LAST_H
 #define QUEUE_SCHED_LAST_H
 
+#include "common/base/rows.h"
 #include "common/proto/envelope.h"
 
 struct q_last {
-	struct q_last *hnext;
-	uint64_t hash;
+	HB_ROW(hash);
 	uint32_t refs;
 	uint32_t n;		/* bytes of the record */
 	uint32_t reason;
 	unsigned char record[]; /* hb_outcome without idx and at_ms */
 };
 struct q_lasts {
-	struct q_last **v; /* owned table */
-	uint32_t n, size;
+	struct hb_rows rows;
 	size_t bytes;	   /* of all records */
 	uint32_t of[HB_REASON_COUNT]; /* records with that reason */
 	unsigned char key[16]; /* secret: texts are remote */

@@ -6,20 +6,15 @@
 #include "queue/sched/pool.h"
 #include "queue/sched/sched.h"
 
-enum { Q_JOB_TABLE = 1024 };
-
-struct q_line {
-	struct sched_rcpt *head, *tail;
-};
+TAILQ_HEAD(q_line, sched_rcpt);
 
 struct sched_dest {
-	struct sched_dest *hnext;
-	struct sched_dest *prev, *next; /* in the round of its worker */
+	HB_ROW(hash);
+	TAILQ_ENTRY(sched_dest) round; /* of its worker */
 	struct q_line line;	    /* waits for window and block */
 	struct q_line urgent;	    /* waits for the window only */
 	struct q_last *last;	    /* why it could not be reached */
 	struct q_node node;	    /* end of the block */
-	uint64_t hash;
 	uint32_t refs; /* recipients READY or ACTIVE */
 	uint32_t window, active;
 	uint32_t at_home; /* of active, on the home worker */
@@ -31,8 +26,8 @@ struct sched_dest {
 };
 
 struct q_worker {
-	struct sched_dest *head, *tail; /* destinations with something to do */
-	struct sched_job *eldest, *youngest; /* jobs that are young */
+	TAILQ_HEAD(, sched_dest) round; /* those with something to do */
+	TAILQ_HEAD(, sched_job) age;	/* young jobs, the eldest first */
 	uint64_t bytes;
 	uint32_t jobs, young;
 	bool usable;
@@ -41,10 +36,8 @@ struct q_worker {
 struct q_sched {
 	struct q_sched_conf conf;
 	struct q_pool msgs, rcpts;
-	struct sched_msg **mtable;
-	uint32_t mtable_size;
-	struct sched_dest **dtable;
-	uint32_t dtable_size, ndests;
+	struct hb_rows by_id;	/* messages */
+	struct hb_rows dests;	/* by the hash of their keys */
 	struct q_lasts lasts;
 	struct q_heap times;	/* nodes of recipients */
 	struct q_heap blocks;	/* nodes of destinations */
@@ -52,14 +45,12 @@ struct q_sched {
 	struct q_line dsns;	/* FAILED, QUEUED */
 	struct q_worker *workers; /* conf.workers + 1, the last local */
 	unsigned turn;		/* worker to look at next */
-	struct sched_job *jobs[Q_JOB_TABLE];
-	uint32_t njobs, next_job;
+	struct hb_rows jobs;	/* by their number */
+	uint32_t next_job;
 	uint32_t count[Q_STATE_COUNT];
 	bool router;
 };
 
-void q_line_push(struct q_line *l, struct sched_rcpt *r);
-void q_line_remove(struct q_line *l, struct sched_rcpt *r);
 void q_set_state(struct q_sched *s, struct sched_rcpt *r, enum q_state state);
 /* Takes R out of whatever line and heap it is in. */
 void q_detach(struct q_sched *s, struct sched_rcpt *r);

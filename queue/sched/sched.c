@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "queue/sched/sched-priv.h"
 
@@ -19,32 +18,6 @@ static const bool state_is_busy[] = {
 #undef X
 };
 
-void
-q_line_push(struct q_line *l, struct sched_rcpt *r)
-{
-	r->prev = l->tail;
-	r->next = NULL;
-	if (l->tail != NULL)
-		l->tail->next = r;
-	else
-		l->head = r;
-	l->tail = r;
-}
-
-void
-q_line_remove(struct q_line *l, struct sched_rcpt *r)
-{
-	if (r->prev != NULL)
-		r->prev->next = r->next;
-	else
-		l->head = r->next;
-	if (r->next != NULL)
-		r->next->prev = r->prev;
-	else
-		l->tail = r->prev;
-	r->prev = r->next = NULL;
-}
-
 struct q_sched *
 q_sched_new(const struct q_sched_conf *conf)
 {
@@ -54,7 +27,14 @@ q_sched_new(const struct q_sched_conf *conf)
 	q_pool_init(&s->msgs, sizeof(struct sched_msg));
 	q_pool_init(&s->rcpts, sizeof(struct sched_rcpt));
 	memcpy(s->lasts.key, conf->key, sizeof(s->lasts.key));
+	memcpy(&s->by_id.salt, conf->key, sizeof(s->by_id.salt));
+	TAILQ_INIT(&s->asks);
+	TAILQ_INIT(&s->dsns);
 	s->workers = hb_calloc(conf->workers + 1, sizeof(struct q_worker));
+	for (unsigned i = 0; i <= conf->workers; i++) {
+		TAILQ_INIT(&s->workers[i].round);
+		TAILQ_INIT(&s->workers[i].age);
+	}
 	s->next_job = conf->below(UINT32_MAX / 2);
 	return s;
 }
@@ -77,70 +57,29 @@ q_sched_free(struct q_sched **sp)
 	q_heap_free(&s->blocks);
 	q_pool_free(&s->msgs);
 	q_pool_free(&s->rcpts);
-	free(s->mtable);
+	hb_rows_free(&s->by_id);
 	free(s->workers);
 	free(s);
-}
-
-/* Message table. */
-
-static uint32_t
-slot_of(const struct q_sched *s, uint64_t id)
-{
-	id ^= id >> 33;
-	id *= UINT64_C(0xff51afd7ed558ccd);
-	id ^= id >> 33;
-	return (uint32_t)id & (s->mtable_size - 1);
-}
-
-static void
-table_grow(struct q_sched *s)
-{
-	uint32_t old = s->mtable_size;
-	struct sched_msg **v = s->mtable;
-
-	s->mtable_size = old > 0 ? old * 2 : 256;
-	s->mtable = hb_calloc(s->mtable_size, sizeof(struct sched_msg *));
-	for (uint32_t i = 0; i < old; i++)
-		while (v[i] != NULL) {
-			struct sched_msg *m = v[i];
-			struct sched_msg **at = &s->mtable[slot_of(s, m->id)];
-
-			v[i] = m->hnext;
-			m->hnext = *at;
-			*at = m;
-		}
-	free(v);
 }
 
 struct sched_msg *
 q_sched_add(struct q_sched *s, uint64_t id, int64_t arrived_ms, uint64_t size,
     uint32_t flags)
 {
-	struct sched_msg *m = q_pool_get(&s->msgs), **at;
+	struct sched_msg *m = q_pool_get(&s->msgs);
 
-	if (s->msgs.live > s->mtable_size)
-		table_grow(s);
-	at = &s->mtable[slot_of(s, id)];
-	m->id = id;
+	TAILQ_INIT(&m->rcpts);
 	m->arrived_ms = arrived_ms;
 	m->size = size;
 	m->flags = flags;
-	m->hnext = *at;
-	*at = m;
+	hb_rows_add(&s->by_id, m, id);
 	return m;
 }
 
 struct sched_msg *
 q_sched_find(const struct q_sched *s, uint64_t id)
 {
-	struct sched_msg *m = NULL;
-
-	if (s->mtable_size > 0)
-		m = s->mtable[slot_of(s, id)];
-	while (m != NULL && m->id != id)
-		m = m->hnext;
-	return m;
+	return hb_rows_find(&s->by_id, id);
 }
 
 struct sched_msg *
@@ -159,55 +98,19 @@ q_sched_walk(const struct q_sched *s, uint32_t *cursor)
  * many, so that what ends one of them looks at no other. */
 
 static void
-msg_push(struct sched_msg *m, struct sched_rcpt *r)
-{
-	r->mprev = m->rcpts_tail;
-	r->mnext = NULL;
-	if (m->rcpts_tail != NULL)
-		m->rcpts_tail->mnext = r;
-	else
-		m->rcpts = r;
-	m->rcpts_tail = r;
-}
-
-static void
-msg_push_front(struct sched_msg *m, struct sched_rcpt *r)
-{
-	r->mprev = NULL;
-	r->mnext = m->rcpts;
-	if (m->rcpts != NULL)
-		m->rcpts->mprev = r;
-	else
-		m->rcpts_tail = r;
-	m->rcpts = r;
-}
-
-static void
-msg_remove(struct sched_msg *m, struct sched_rcpt *r)
-{
-	if (r->mprev != NULL)
-		r->mprev->mnext = r->mnext;
-	else
-		m->rcpts = r->mnext;
-	if (r->mnext != NULL)
-		r->mnext->mprev = r->mprev;
-	else
-		m->rcpts_tail = r->mprev;
-}
-
-static void
 index_grow(struct sched_msg *m, uint32_t idx)
 {
 	uint32_t old = m->room;
 	size_t cell = sizeof(struct sched_rcpt *);
+	struct sched_rcpt *r;
 
 	for (m->room = old > 0 ? old : FEW_RCPTS * 2; m->room <= idx;)
 		m->room *= 2;
 	m->by_idx = hb_realloc(m->by_idx, m->room * cell);
 	memset(m->by_idx + old, 0, (m->room - old) * cell);
-	for (struct sched_rcpt *r = old == 0 ? m->rcpts : NULL; r != NULL;
-	     r = r->mnext)
-		m->by_idx[r->idx] = r;
+	if (old == 0)
+		TAILQ_FOREACH(r, &m->rcpts, of_msg)
+			m->by_idx[r->idx] = r;
 }
 
 static void
@@ -222,25 +125,27 @@ index_put(struct sched_msg *m, struct sched_rcpt *r)
 struct sched_rcpt *
 q_sched_find_rcpt(const struct sched_msg *m, uint32_t idx)
 {
-	struct sched_rcpt *r = m->rcpts;
+	struct sched_rcpt *r;
 
 	if (m->room > 0)
 		return idx < m->room ? m->by_idx[idx] : NULL;
-	while (r != NULL && r->idx != idx)
-		r = r->mnext;
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
+		if (r->idx == idx)
+			break;
 	return r;
 }
 
 struct sched_rcpt *
 q_sched_next_rcpt(const struct sched_msg *m, uint32_t idx)
 {
-	struct sched_rcpt *best = NULL;
+	struct sched_rcpt *r, *best = NULL;
 
 	for (; idx < m->room; idx++)
 		if (m->by_idx[idx] != NULL)
 			return m->by_idx[idx];
-	for (struct sched_rcpt *r = m->room == 0 ? m->rcpts : NULL; r != NULL;
-	     r = r->mnext)
+	if (m->room > 0)
+		return NULL;
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		if (r->idx >= idx && (best == NULL || r->idx < best->idx))
 			best = r;
 	return best;
@@ -280,17 +185,19 @@ queue_dsn(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_heap_remove(&s->times, &r->node);
 	r->flags |= Q_RF_QUEUED;
-	q_line_push(&s->dsns, r);
+	TAILQ_INSERT_TAIL(&s->dsns, r, line);
 }
 
 /* Nothing more is about to fail: one DSN for what did. */
 static void
 check_dsn(struct q_sched *s, struct sched_msg *m)
 {
+	struct sched_rcpt *first = TAILQ_FIRST(&m->rcpts);
+
 	if (m->failed == 0 || m->busy > 0)
 		return;
-	if ((m->rcpts->flags & Q_RF_QUEUED) == 0)
-		queue_dsn(s, m->rcpts);
+	if ((first->flags & Q_RF_QUEUED) == 0)
+		queue_dsn(s, first);
 }
 
 void
@@ -302,11 +209,11 @@ q_set_state(struct q_sched *s, struct sched_rcpt *r, enum q_state state)
 	m->busy -= state_is_busy[r->state];
 	m->failed -= r->state == Q_FAILED;
 	if ((r->state == Q_FAILED) != (state == Q_FAILED)) {
-		msg_remove(m, r);
+		TAILQ_REMOVE(&m->rcpts, r, of_msg);
 		if (state == Q_FAILED)
-			msg_push_front(m, r);
+			TAILQ_INSERT_HEAD(&m->rcpts, r, of_msg);
 		else
-			msg_push(m, r);
+			TAILQ_INSERT_TAIL(&m->rcpts, r, of_msg);
 	}
 	r->state = (uint8_t)state;
 	s->count[state]++;
@@ -319,9 +226,9 @@ q_detach(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_heap_remove(&s->times, &r->node);
 	if (r->state == Q_DUE)
-		q_line_remove(&s->asks, r);
+		TAILQ_REMOVE(&s->asks, r, line);
 	else if ((r->flags & Q_RF_QUEUED) != 0)
-		q_line_remove(&s->dsns, r);
+		TAILQ_REMOVE(&s->dsns, r, line);
 	r->flags &= (uint8_t)~Q_RF_QUEUED;
 	if (r->dest != NULL)
 		sched_dest_leave(s, r);
@@ -344,7 +251,7 @@ become_due(struct q_sched *s, struct sched_rcpt *r)
 {
 	q_detach(s, r);
 	q_set_state(s, r, Q_DUE);
-	q_line_push(&s->asks, r);
+	TAILQ_INSERT_TAIL(&s->asks, r, line);
 }
 
 static void
@@ -369,7 +276,7 @@ q_sched_rcpt(struct q_sched *s, struct sched_msg *m, uint32_t idx,
 
 	r->msg = m;
 	r->idx = idx;
-	msg_push(m, r);
+	TAILQ_INSERT_TAIL(&m->rcpts, r, of_msg);
 	m->live++;
 	if (idx >= m->next_idx)
 		m->next_idx = idx + 1;
@@ -395,7 +302,7 @@ discard(struct q_sched *s, struct sched_rcpt *r)
 {
 	struct sched_msg *m = r->msg;
 
-	msg_remove(m, r);
+	TAILQ_REMOVE(&m->rcpts, r, of_msg);
 	if (m->room > 0)
 		m->by_idx[r->idx] = NULL;
 	m->live--;
@@ -409,9 +316,9 @@ discard(struct q_sched *s, struct sched_rcpt *r)
 static void
 leave_job(struct sched_rcpt *r)
 {
-	struct sched_job *job = r->job;
+	struct sched_job *job = q_rcpt_job(r);
 
-	if (r->state != Q_ACTIVE || job == NULL)
+	if (job == NULL)
 		return;
 	for (size_t i = 0; i < job->n; i++)
 		if (job->rcpts[i] == r)
@@ -433,18 +340,16 @@ q_sched_done(struct q_sched *s, struct sched_rcpt *r)
 void
 q_sched_forget(struct q_sched *s, struct sched_msg *m)
 {
-	struct sched_msg **at = &s->mtable[slot_of(s, m->id)];
+	struct sched_rcpt *r;
 
-	while (m->rcpts != NULL) {
-		leave_job(m->rcpts);
-		q_detach(s, m->rcpts);
-		discard(s, m->rcpts);
+	while ((r = TAILQ_FIRST(&m->rcpts)) != NULL) {
+		leave_job(r);
+		q_detach(s, r);
+		discard(s, r);
 	}
 	if (m->njobs > 0)
 		q_jobs_orphan(s, m);
-	while (*at != m)
-		at = &(*at)->hnext;
-	*at = m->hnext;
+	hb_rows_remove(&s->by_id, m);
 	free(m->by_idx);
 	q_pool_put(&s->msgs, m);
 }
@@ -526,7 +431,8 @@ q_sched_take_failed(
 	struct sched_rcpt *r;
 	size_t n = 0;
 
-	while (n < max && (r = m->rcpts) != NULL && r->state == Q_FAILED) {
+	while (n < max && (r = TAILQ_FIRST(&m->rcpts)) != NULL &&
+	    r->state == Q_FAILED) {
 		q_detach(s, r);
 		q_set_state(s, r, Q_DSN);
 		out[n++] = r;
@@ -587,7 +493,7 @@ take_due(struct q_sched *s, int64_t now_ms, struct q_act *act)
 static bool
 take_ask(struct q_sched *s, struct q_act *act)
 {
-	struct sched_rcpt *r = s->asks.head;
+	struct sched_rcpt *r = TAILQ_FIRST(&s->asks);
 
 	if (r == NULL || !s->router || s->count[Q_ASKED] >= Q_MAX_ASKS)
 		return false;
@@ -600,7 +506,7 @@ take_ask(struct q_sched *s, struct q_act *act)
 static bool
 take_dsn(struct q_sched *s, struct q_act *act)
 {
-	struct sched_rcpt *r = s->dsns.head;
+	struct sched_rcpt *r = TAILQ_FIRST(&s->dsns);
 
 	if (r == NULL)
 		return false;
@@ -698,12 +604,13 @@ void
 q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 {
 	uint32_t cursor = 0;
+	struct sched_rcpt *r;
 	struct sched_msg *m;
 
 	while ((m = q_sched_walk(s, &cursor)) != NULL) {
 		if (m->arrived_ms > now_ms)
 			m->arrived_ms = now_ms;
-		for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+		TAILQ_FOREACH(r, &m->rcpts, of_msg)
 			start_rcpt(s, r, now_ms, anew);
 	}
 }
@@ -739,16 +646,20 @@ q_sched_follow(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms)
 void
 q_sched_hold(struct q_sched *s, struct sched_msg *m)
 {
+	struct sched_rcpt *r;
+
 	m->flags |= Q_MF_HELD;
-	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		q_sched_follow(s, r, 0);
 }
 
 void
 q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms)
 {
+	struct sched_rcpt *r;
+
 	m->flags &= ~Q_MF_HELD;
-	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		q_sched_follow(s, r, now_ms);
 }
 
@@ -758,9 +669,9 @@ q_sched_stats(const struct q_sched *s, struct q_sched_stats *out)
 	*out = (struct q_sched_stats){
 		.messages = s->msgs.live,
 		.recipients = s->rcpts.live,
-		.destinations = s->ndests,
+		.destinations = (uint32_t)s->dests.n,
 		.unreachable = s->blocks.n,
-		.jobs = s->njobs,
+		.jobs = (uint32_t)s->jobs.n,
 	};
 	memcpy(out->state, s->count, sizeof(s->count));
 }

@@ -29,6 +29,8 @@
 #ifndef QUEUE_SCHED_SCHED_H
 #define QUEUE_SCHED_SCHED_H
 
+#include <sys/queue.h>
+
 #include "queue/sched/heap.h"
 #include "queue/sched/last.h"
 
@@ -74,17 +76,15 @@ enum q_state {
 #define Q_RF_QUEUED 4u /* FAILED: in the line of DSNs */
 
 struct sched_rcpt {
-	struct sched_rcpt *mnext,
-	    *mprev; /* of the same message: FAILED first */
+	TAILQ_ENTRY(sched_rcpt) of_msg; /* FAILED first */
 	struct sched_msg *msg;
 	struct sched_dest *dest; /* READY, ACTIVE; else NULL */
 	struct q_last *last; /* NULL: not tried yet */
 	int64_t when_ms;     /* NEW: next attempt */
 	union {
-		struct sched_rcpt *prev; /* in a line */
-		struct sched_job *job;   /* ACTIVE */
+		TAILQ_ENTRY(sched_rcpt) line;
+		struct sched_job *job; /* ACTIVE */
 	};
-	struct sched_rcpt *next;
 	struct q_node node; /* due time */
 	uint32_t idx;
 	uint16_t attempts;
@@ -97,11 +97,10 @@ struct sched_rcpt {
 #define Q_MF_DSN 8u /* the message is one */
 
 struct sched_msg {
-	struct sched_msg *hnext;
-	uint64_t id; /* 0: a free cell */
+	HB_ROW(id); /* 0: a free cell */
 	int64_t arrived_ms;
 	uint64_t size;
-	struct sched_rcpt *rcpts, *rcpts_tail;
+	TAILQ_HEAD(, sched_rcpt) rcpts;
 	struct sched_rcpt **by_idx; /* of a message with many, or NULL */
 	void *user; /* the caller's */
 	uint32_t live, busy, failed;
@@ -112,7 +111,7 @@ struct sched_msg {
 };
 
 struct sched_job {
-	struct sched_job *hnext;
+	HB_ROW(key);
 	uint32_t no;	  /* not 0 */
 	unsigned worker;  /* conf.workers: local */
 	struct sched_dest *dest; /* NULL: claimed after a restart */
@@ -121,7 +120,7 @@ struct sched_job {
 	bool final, flush;
 	bool young;	     /* in its worker's line of these */
 	uint8_t jitter;
-	struct sched_job *elder, *younger;
+	TAILQ_ENTRY(sched_job) age; /* of the young ones */
 	int64_t old_ms;	     /* when it is young no more */
 	size_t n;
 	struct sched_rcpt *rcpts[Q_JOB_RCPTS]; /* NULL: has its result */
@@ -264,6 +263,12 @@ void q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms);
 
 /* Is it what happened last to anybody? */
 bool q_sched_waits_for(const struct q_sched *s, enum hb_reason r);
+/* The job that R is in, or NULL. */
+static inline struct sched_job *
+q_rcpt_job(const struct sched_rcpt *r)
+{
+	return r->state == Q_ACTIVE ? r->job : NULL;
+}
 /* For the listing: what happened last, and when it is tried next (0: now). */
 const struct q_last *q_rcpt_last(const struct sched_rcpt *r);
 int64_t q_rcpt_next_ms(const struct sched_rcpt *r);

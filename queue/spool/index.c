@@ -6,73 +6,12 @@
 #include "common/base/mem.h"
 #include "queue/spool/spool-priv.h"
 
-enum { FIRST_BUCKETS = 1024 };
-
-void
-q_index_init(struct q_index *ix)
-{
-	hb_random(&ix->mix, sizeof(ix->mix));
-	ix->mix |= 1;
-	ix->n = 0;
-	ix->nbucket = FIRST_BUCKETS;
-	ix->bucket = hb_calloc(ix->nbucket, sizeof(*ix->bucket));
-}
-
-static struct spool_entry **
-bucket_of(const struct q_index *ix, uint64_t id)
-{
-	uint64_t h = (id ^ id >> 32) * ix->mix;
-
-	return &ix->bucket[(h >> 32) & (ix->nbucket - 1)];
-}
-
 struct spool_entry *
-q_index_find(const struct q_index *ix, uint64_t id)
-{
-	struct spool_entry *m = *bucket_of(ix, id);
-
-	while (m != NULL && m->id != id)
-		m = m->next;
-	return m;
-}
-
-static void
-insert(struct q_index *ix, struct spool_entry *m)
-{
-	struct spool_entry **b = bucket_of(ix, m->id);
-
-	m->next = *b;
-	*b = m;
-}
-
-static void
-grow(struct q_index *ix)
-{
-	struct spool_entry **old = ix->bucket;
-	size_t n = ix->nbucket;
-
-	ix->nbucket *= 2;
-	ix->bucket = hb_calloc(ix->nbucket, sizeof(*ix->bucket));
-	for (size_t i = 0; i < n; i++)
-		while (old[i] != NULL) {
-			struct spool_entry *m = old[i];
-
-			old[i] = m->next;
-			insert(ix, m);
-		}
-	free(old);
-}
-
-struct spool_entry *
-q_index_add(struct q_index *ix, uint64_t id)
+q_index_add(struct hb_rows *ix, uint64_t id)
 {
 	struct spool_entry *m = HB_NEW(struct spool_entry);
 
-	if (ix->n >= ix->nbucket)
-		grow(ix);
-	m->id = id;
-	insert(ix, m);
-	ix->n++;
+	hb_rows_add(ix, m, id);
 	return m;
 }
 
@@ -88,42 +27,22 @@ free_msg(struct spool_entry *m)
 }
 
 void
-q_index_remove(struct q_index *ix, struct spool_entry *m)
+q_index_remove(struct hb_rows *ix, struct spool_entry *m)
 {
-	struct spool_entry **at = bucket_of(ix, m->id);
-
-	while (*at != m)
-		at = &(*at)->next;
-	*at = m->next;
-	ix->n--;
+	hb_rows_remove(ix, m);
 	free_msg(m);
 }
 
 void
-q_index_each(struct q_index *ix, void (*fn)(void *arg, struct spool_entry *m),
-    void *arg)
+q_index_free(struct hb_rows *ix)
 {
-	for (size_t i = 0; i < ix->nbucket; i++)
-		for (struct spool_entry *m = ix->bucket[i], *next; m != NULL;
-		     m = next) {
-			next = m->next;
-			fn(arg, m);
-		}
-}
+	struct spool_entry *m = hb_rows_next(ix, NULL), *after;
 
-void
-q_index_free(struct q_index *ix)
-{
-	for (size_t i = 0; i < ix->nbucket; i++)
-		while (ix->bucket[i] != NULL) {
-			struct spool_entry *m = ix->bucket[i];
-
-			ix->bucket[i] = m->next;
-			free_msg(m);
-		}
-	free(ix->bucket);
-	ix->bucket = NULL;
-	ix->nbucket = 0;
+	for (; m != NULL; m = after) {
+		after = hb_rows_next(ix, m);
+		free_msg(m);
+	}
+	hb_rows_free(ix);
 }
 
 static struct q_extra *

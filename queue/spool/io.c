@@ -15,6 +15,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/file.h"
 
 enum { FILE_MODE = 0600, DIR_MODE = 0700 };
 
@@ -213,20 +214,11 @@ q_io_error(int64_t r)
 int
 q_write_all(int fd, struct hb_span s)
 {
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
+	int r = hb_write_all(fd, s);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int e = n < 0 ? errno : EIO;
-
-			HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL,
-			    hb_kv_str(HB_K_ACTION, "write"),
-			    hb_kv_str(HB_K_ERROR, strerror(e)));
-			return q_io_error(-e);
-		}
-		s = hb_span_from(s, (size_t)n);
-	}
-	return 0;
+	if (r == 0)
+		return 0;
+	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_ACTION, "write"),
+	    hb_kv_str(HB_K_ERROR, strerror(-r)));
+	return q_io_error(r);
 }

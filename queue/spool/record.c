@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
@@ -17,55 +18,10 @@ enum {
 };
 enum { MESSAGE_FIXED = 24, FLAG_LARGE = 1 };
 
-static void
-put32(unsigned char *p, uint32_t v)
-{
-	for (int i = 0; i < 4; i++, v >>= 8)
-		p[i] = (unsigned char)v;
-}
-
-static void
-put64(unsigned char *p, uint64_t v)
-{
-	for (int i = 0; i < 8; i++, v >>= 8)
-		p[i] = (unsigned char)v;
-}
-
-static uint32_t
-get32(const unsigned char *p)
-{
-	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-	    (uint32_t)p[3] << 24;
-}
-
-static uint64_t
-get64(const unsigned char *p)
-{
-	return get32(p) | (uint64_t)get32(p + 4) << 32;
-}
-
-static void
-add32(struct hb_buf *out, uint32_t v)
-{
-	unsigned char le[4];
-
-	put32(le, v);
-	hb_buf_add(out, hb_span(le, 4));
-}
-
-static void
-add64(struct hb_buf *out, uint64_t v)
-{
-	unsigned char le[8];
-
-	put64(le, v);
-	hb_buf_add(out, hb_span(le, 8));
-}
-
 uint32_t
 q_u32_at(struct hb_span s, size_t index)
 {
-	return get32(s.p + 4 * index);
+	return hb_get_le32(s.p + 4 * index);
 }
 
 /* headers of segments */
@@ -74,34 +30,35 @@ void
 q_header_encode(const struct q_header *h, unsigned char *dst)
 {
 	memset(dst, 0, Q_SEG_START);
-	put32(dst, SEG_MAGIC);
-	put32(dst + 4, h->gen);
-	put32(dst + 8, h->size);
+	hb_put_le(dst, SEG_MAGIC, 4);
+	hb_put_le(dst + 4, h->gen, 4);
+	hb_put_le(dst + 8, h->size, 4);
 	memcpy(dst + 12, h->key, Q_KEY_SIZE);
-	put32(dst + 28, Q_FORMAT);
-	put32(dst + HEADER_CHECK, hb_crc32c(0, hb_span(dst, HEADER_CHECK)));
+	hb_put_le(dst + 28, Q_FORMAT, 4);
+	hb_put_le(dst + HEADER_CHECK,
+	    hb_crc32c(0, hb_span(dst, HEADER_CHECK)), 4);
 	memcpy(dst + Q_HEADER_COPY, dst, Q_HEADER_SIZE);
 }
 
 static bool
 checks(const unsigned char *p, size_t check)
 {
-	return get32(p + check) == hb_crc32c(0, hb_span(p, check));
+	return hb_get_le32(p + check) == hb_crc32c(0, hb_span(p, check));
 }
 
 static bool
 header_copy(const unsigned char *p, struct q_header *h)
 {
-	if (get32(p) != SEG_MAGIC || get32(p + 4) == 0)
+	if (hb_get_le32(p) != SEG_MAGIC || hb_get_le32(p + 4) == 0)
 		return false;
 	if (checks(p, HEADER_CHECK))
-		h->format = get32(p + 28);
+		h->format = hb_get_le32(p + 28);
 	else if (checks(p, UNNUMBERED_CHECK))
 		h->format = Q_FORMAT_UNNUMBERED;
 	else
 		return false;
-	h->gen = get32(p + 4);
-	h->size = get32(p + 8);
+	h->gen = hb_get_le32(p + 4);
+	h->size = hb_get_le32(p + 8);
 	memcpy(h->key, p + 12, Q_KEY_SIZE);
 	return true;
 }
@@ -144,14 +101,14 @@ q_rec_append(const struct q_rec_head *h, const unsigned char key[Q_KEY_SIZE],
 	unsigned char p[Q_REC_HEAD] = { 0 };
 	size_t pad = q_rec_total(h->len) - Q_REC_HEAD - payload.n;
 
-	put32(p, REC_MAGIC);
-	put32(p + 4, h->len);
-	put32(p + 8, h->gen);
+	hb_put_le(p, REC_MAGIC, 4);
+	hb_put_le(p + 4, h->len, 4);
+	hb_put_le(p + 8, h->gen, 4);
 	p[12] = (unsigned char)h->type;
-	put64(p + 16, h->seq);
-	put64(p + 24, h->id);
-	put64(p + HEAD_CHECK, hb_siphash(key, hb_span(p, HEAD_CHECK)));
-	put64(p + BODY_CHECK, body_check(p, key, payload));
+	hb_put_le(p + 16, h->seq, 8);
+	hb_put_le(p + 24, h->id, 8);
+	hb_put_le(p + HEAD_CHECK, hb_siphash(key, hb_span(p, HEAD_CHECK)), 8);
+	hb_put_le(p + BODY_CHECK, body_check(p, key, payload), 8);
 	hb_buf_add(out, hb_span(p, Q_REC_HEAD));
 	hb_buf_add(out, payload);
 	hb_buf_add(out, hb_span(zero, pad));
@@ -163,16 +120,16 @@ q_rec_head_decode(struct hb_span in, const unsigned char key[Q_KEY_SIZE],
 {
 	if (in.n < Q_REC_HEAD)
 		return HB_E_MORE;
-	if (get32(in.p) != REC_MAGIC || get32(in.p + 8) != gen ||
-	    get64(in.p + HEAD_CHECK) !=
+	if (hb_get_le32(in.p) != REC_MAGIC || hb_get_le32(in.p + 8) != gen ||
+	    hb_get_le64(in.p + HEAD_CHECK) !=
 		hb_siphash(key, hb_span(in.p, HEAD_CHECK)))
 		return HB_E_CORRUPT;
 	*h = (struct q_rec_head){
-		.len = get32(in.p + 4),
+		.len = hb_get_le32(in.p + 4),
 		.gen = gen,
 		.type = in.p[12],
-		.seq = get64(in.p + 16),
-		.id = get64(in.p + 24),
+		.seq = hb_get_le64(in.p + 16),
+		.id = hb_get_le64(in.p + 24),
 	};
 	if (h->len > Q_REC_MAX || h->type == 0 || h->type >= Q_REC_TYPES)
 		return HB_E_CORRUPT;
@@ -186,7 +143,7 @@ q_rec_check(struct hb_span in, const unsigned char key[Q_KEY_SIZE],
 	if (in.n < q_rec_total(h->len))
 		return HB_E_MORE;
 	*payload = hb_span(in.p + Q_REC_HEAD, h->len);
-	if (get64(in.p + BODY_CHECK) != body_check(in.p, key, *payload))
+	if (hb_get_le64(in.p + BODY_CHECK) != body_check(in.p, key, *payload))
 		return HB_E_CORRUPT;
 	return 0;
 }
@@ -196,7 +153,8 @@ q_rec_search(struct hb_span in, size_t from, uint32_t gen)
 {
 	for (size_t i = from; i < in.n && in.n - i >= Q_REC_HEAD;
 	     i += Q_REC_ALIGN)
-		if (get32(in.p + i) == REC_MAGIC && get32(in.p + i + 8) == gen)
+		if (hb_get_le32(in.p + i) == REC_MAGIC &&
+		    hb_get_le32(in.p + i + 8) == gen)
 			return i;
 	return in.n;
 }
@@ -212,7 +170,7 @@ q_list_next(struct q_list *l, struct hb_span *item)
 		return 0;
 	if (l->rest.n < 4)
 		return HB_E_CORRUPT;
-	n = get32(l->rest.p);
+	n = hb_get_le32(l->rest.p);
 	l->rest = hb_span_from(l->rest, 4);
 	if (n > l->rest.n)
 		return HB_E_CORRUPT;
@@ -232,7 +190,7 @@ take_list(struct hb_span *in, struct q_list *l)
 
 	if (in->n < 4)
 		return HB_E_CORRUPT;
-	l->left = get32(in->p);
+	l->left = hb_get_le32(in->p);
 	l->rest = hb_span_from(*in, 4);
 	walk = *l;
 	while ((r = q_list_next(&walk, &item)) > 0)
@@ -253,12 +211,12 @@ q_message_decode(struct hb_span payload, struct q_message *m)
 	if (in.n < MESSAGE_FIXED)
 		return HB_E_CORRUPT;
 	*m = (struct q_message){
-		.large = (get32(in.p) & FLAG_LARGE) != 0,
-		.crc = get32(in.p + 4),
-		.size = get64(in.p + 8),
+		.large = (hb_get_le32(in.p) & FLAG_LARGE) != 0,
+		.crc = hb_get_le32(in.p + 4),
+		.size = hb_get_le64(in.p + 8),
 	};
-	nenv = get32(in.p + 16);
-	nhead = get32(in.p + 20);
+	nenv = hb_get_le32(in.p + 16);
+	nhead = hb_get_le32(in.p + 20);
 	in = hb_span_from(in, MESSAGE_FIXED);
 	if (nenv > in.n)
 		return HB_E_CORRUPT;
@@ -279,13 +237,13 @@ begin_list(struct q_message_writer *w)
 {
 	w->count_at = w->out->n;
 	w->count = 0;
-	add32(w->out, 0);
+	hb_buf_add_le(w->out, 0, 4);
 }
 
 static void
 end_list(struct q_message_writer *w)
 {
-	put32(w->out->p + w->out->off + w->count_at, w->count);
+	hb_put_le(w->out->p + w->out->off + w->count_at, w->count, 4);
 }
 
 void
@@ -293,11 +251,11 @@ q_message_begin(struct q_message_writer *w, struct hb_buf *out,
     const struct q_message_info *info, struct hb_span env)
 {
 	w->out = out;
-	add32(out, info->large ? FLAG_LARGE : 0);
-	add32(out, info->crc);
-	add64(out, info->size);
-	add32(out, (uint32_t)env.n);
-	add32(out, (uint32_t)info->head);
+	hb_buf_add_le(out, info->large ? FLAG_LARGE : 0, 4);
+	hb_buf_add_le(out, info->crc, 4);
+	hb_buf_add_le(out, info->size, 8);
+	hb_buf_add_le(out, (uint32_t)env.n, 4);
+	hb_buf_add_le(out, (uint32_t)info->head, 4);
 	hb_buf_add(out, env);
 	begin_list(w);
 }
@@ -305,7 +263,7 @@ q_message_begin(struct q_message_writer *w, struct hb_buf *out,
 void
 q_message_item(struct q_message_writer *w, struct hb_span item)
 {
-	add32(w->out, (uint32_t)item.n);
+	hb_buf_add_le(w->out, (uint32_t)item.n, 4);
 	hb_buf_add(w->out, item);
 	w->count++;
 }
@@ -411,11 +369,11 @@ q_changes_encode(const struct q_change *c, size_t n, struct hb_buf *out)
 	struct hb_buf item = HB_BUF_INIT(0);
 	int r = 0;
 
-	add32(out, (uint32_t)n);
+	hb_buf_add_le(out, (uint32_t)n, 4);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		hb_buf_clear(&item);
 		r = q_change_encode(&c[i], &item);
-		add32(out, (uint32_t)item.n);
+		hb_buf_add_le(out, (uint32_t)item.n, 4);
 		hb_buf_add(out, hb_buf_span(&item));
 	}
 	hb_buf_free(&item);
@@ -425,13 +383,13 @@ q_changes_encode(const struct q_change *c, size_t n, struct hb_buf *out)
 void
 q_finished_begin(uint64_t upto, struct hb_buf *out)
 {
-	add64(out, upto);
+	hb_buf_add_le(out, upto, 8);
 }
 
 void
 q_finished_gen(uint32_t gen, struct hb_buf *out)
 {
-	add32(out, gen);
+	hb_buf_add_le(out, gen, 4);
 }
 
 int
@@ -439,7 +397,7 @@ q_finished_decode(struct hb_span payload, struct q_finished *f)
 {
 	if (payload.n < 8 || payload.n % 4 != 0)
 		return HB_E_CORRUPT;
-	f->upto = get64(payload.p);
+	f->upto = hb_get_le64(payload.p);
 	f->gens = hb_span_from(payload, 8);
 	f->ngens = f->gens.n / 4;
 	return 0;
@@ -448,8 +406,8 @@ q_finished_decode(struct hb_span payload, struct q_finished *f)
 void
 q_seals_add(struct hb_buf *out, uint32_t gen, uint32_t end)
 {
-	add32(out, gen);
-	add32(out, end);
+	hb_buf_add_le(out, gen, 4);
+	hb_buf_add_le(out, end, 4);
 }
 
 bool

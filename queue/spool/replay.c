@@ -319,14 +319,6 @@ find_seals(struct replay *r)
 
 /* handing over */
 
-static void
-collect_live(void *arg, struct spool_entry *m)
-{
-	struct replay *r = arg;
-
-	r->live[r->nlive++] = m;
-}
-
 static int
 by_place(const void *a, const void *b)
 {
@@ -429,10 +421,13 @@ give(struct replay *r, struct spool_entry *m, struct hb_buf *bytes)
 static void
 give_all(struct replay *r)
 {
+	const struct hb_rows *ix = &r->s->index;
 	struct hb_buf bytes = HB_BUF_INIT(0);
 
-	r->live = hb_calloc(r->s->index.n, sizeof(*r->live));
-	q_index_each(&r->s->index, collect_live, r);
+	r->live = hb_calloc(ix->n, sizeof(*r->live));
+	for (struct spool_entry *m = hb_rows_next(ix, NULL); m != NULL;
+	     m = hb_rows_next(ix, m))
+		r->live[r->nlive++] = m;
 	if (r->nlive > 0)
 		qsort(r->live, r->nlive, sizeof(*r->live), by_place);
 	for (size_t i = 0; i < r->nlive; i++)

@@ -7,6 +7,7 @@
 
 #include <sys/queue.h>
 
+#include "common/base/rows.h"
 #include "queue/spool/record.h"
 #include "queue/spool/segment.h"
 #include "queue/spool/spool.h"
@@ -30,8 +31,7 @@ enum spool_entry_state { SPOOL_NEW, SPOOL_LIVE, SPOOL_DYING };
 /* One message: 56 bytes, the memory of a waiting message with one or no
  * update. */
 struct spool_entry {
-	uint64_t id;
-	struct spool_entry *next; /* of its hash chain */
+	HB_ROW(id);
 	struct q_extra *x;  /* or NULL */
 	struct q_cached *cached;
 	struct q_piece base;
@@ -41,19 +41,14 @@ struct spool_entry {
 	bool large;
 };
 
-struct q_index {
-	struct spool_entry **bucket;
-	size_t nbucket, n; /* nbucket: a power of two */
-	uint64_t mix;	   /* secret and odd: ids come from smtpd */
-};
-void q_index_init(struct q_index *ix);
-void q_index_free(struct q_index *ix);
-struct spool_entry *q_index_find(const struct q_index *ix, uint64_t id);
-struct spool_entry *q_index_add(struct q_index *ix, uint64_t id); /* is new */
-void q_index_remove(struct q_index *ix, struct spool_entry *m);   /* frees it */
-/* Calls FN for each; FN may remove the message it got, no other. */
-void q_index_each(struct q_index *ix,
-    void (*fn)(void *arg, struct spool_entry *m), void *arg);
+static inline struct spool_entry *
+q_index_find(const struct hb_rows *ix, uint64_t id)
+{
+	return hb_rows_find(ix, id);
+}
+void q_index_free(struct hb_rows *ix); /* and the entries */
+struct spool_entry *q_index_add(struct hb_rows *ix, uint64_t id); /* is new */
+void q_index_remove(struct hb_rows *ix, struct spool_entry *m);   /* frees it */
 void q_entry_add_piece(struct spool_entry *m, struct q_piece p);
 void q_entry_add_gen(struct spool_entry *m, uint32_t gen);
 
@@ -135,7 +130,7 @@ struct q_spool {
 	struct q_spool_cfg cfg;
 	const struct q_io *io;
 	struct q_segs segs;
-	struct q_index index;
+	struct hb_rows index; /* live messages; ids come from smtpd */
 	struct q_cache cache;
 	uint64_t next_seq, durable_seq; /* all below this is durable */
 	struct q_rec_list waiting;	/* not in a batch yet */

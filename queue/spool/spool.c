@@ -829,7 +829,7 @@ new_spool(const struct q_spool_cfg *cfg)
 	STAILQ_INIT(&s->waiting);
 	STAILQ_INIT(&s->closed);
 	TAILQ_INIT(&s->cache.list);
-	q_index_init(&s->index);
+	hb_random(&s->index.salt, sizeof(s->index.salt));
 	s->next_seq = s->durable_seq = 1;
 	if (s->io->space(s->io->ctx, &s->avail, &total) < 0)
 		s->avail = UINT64_MAX / 2;

@@ -1,11 +1,14 @@
 /* Floor 0: spans, buffers, arenas, hashes, times, log records. */
 #include "tests/unit/unit.h"
 
+#include "common/base/bytes.h"
 #include "common/base/hash.h"
 #include "common/base/log.h"
 #include "common/base/prose.h"
+#include "common/base/rows.h"
 #include "common/base/table.h"
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 
 static void
 spans_cut_and_compare(void **state)
@@ -106,6 +109,96 @@ buffers_grow(void **state)
 	assert_int_equal(b.n, 4 * (10000 - 3334));
 	assert_span(hb_span_from(hb_buf_span(&b), b.n - 4), "9999");
 	hb_buf_free(&b);
+}
+
+static void
+buffers_end_with_a_nul(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	(void)state;
+	assert_string_equal(hb_buf_cstr(&b), "");
+	hb_buf_adds(&b, "Ab[\xc3\x84");
+	assert_string_equal(hb_buf_cstr(&b), "Ab[\xc3\x84");
+	assert_int_equal(b.n, 5);
+	hb_buf_consume(&b, 1);
+	hb_buf_adds(&b, "C");
+	assert_string_equal(hb_buf_cstr(&b), "b[\xc3\x84" "C");
+	hb_buf_free(&b);
+}
+
+static void
+lower_case_is_ascii(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+	unsigned char dst[6];
+
+	(void)state;
+	hb_buf_adds(&b, "xAZ@[\xc3\x84");
+	assert_span(hb_span_lower(hb_span_from(hb_buf_span(&b), 1), dst),
+	    "az@[\xc3\x84");
+	hb_buf_consume(&b, 1);
+	hb_buf_lower(&b, 1);
+	assert_span(hb_buf_span(&b), "Az@[\xc3\x84");
+	hb_buf_lower(&b, 99);
+	hb_buf_lower(&b, 0);
+	assert_span(hb_buf_span(&b), "az@[\xc3\x84");
+	hb_buf_clear(&b);
+	hb_buf_lower(&b, 0);
+	hb_buf_free(&b);
+}
+
+static void
+numbers_as_bytes(void **state)
+{
+	static const unsigned char le[] = { 8, 7, 6, 5, 4, 3, 2, 0x81 };
+	struct hb_buf b = HB_BUF_INIT(0);
+	unsigned char dst[9] = { 0 };
+
+	(void)state;
+	assert_int_equal(hb_get_le32(le), 0x05060708);
+	assert_int_equal(hb_get_le32(le + 4), UINT32_C(0x81020304));
+	assert_int_equal(hb_get_le64(le), UINT64_C(0x8102030405060708));
+	for (size_t n = 0; n <= 8; n++) {
+		uint64_t v = hb_get_le(le, n);
+
+		assert_int_equal(v, n == 8 ? hb_get_le64(le)
+		    : hb_get_le64(le) & ((UINT64_C(1) << 8 * n) - 1));
+		hb_put_le(dst, v, n);
+		assert_memory_equal(dst, le, n);
+		assert_int_equal(dst[n], 0);
+	}
+	hb_buf_add_le(&b, 0x1020304, 3);
+	hb_buf_add_le(&b, 0x61, 1);
+	assert_span(hb_buf_span(&b), "\x04\x03\x02" "a");
+	hb_buf_free(&b);
+}
+
+static void
+utf8_is_well_formed(void **state)
+{
+	static const struct {
+		const char *in;
+		size_t want;
+	} rows[] = {
+		{ "", 0 }, { "a", 1 }, { "\x7f", 1 }, { "ab", 1 },
+		{ "\x80", 0 }, { "\xbf", 0 }, { "\xc0\x80", 0 },
+		{ "\xc1\xbf", 0 }, { "\xc2\x80", 2 }, { "\xdf\xbf", 2 },
+		{ "\xc3", 0 }, { "\xc3(", 0 }, { "\xc3\xa4x", 2 },
+		{ "\xe0\x9f\xbf", 0 }, { "\xe0\xa0\x80", 3 },
+		{ "\xe2\x82\xac", 3 }, { "\xe2\x82", 0 }, { "\xe2\x82(", 0 },
+		{ "\xed\x9f\xbf", 3 }, { "\xed\xa0\x80", 0 },
+		{ "\xed\xbf\xbf", 0 }, { "\xef\xbf\xbf", 3 },
+		{ "\xf0\x8f\xbf\xbf", 0 }, { "\xf0\x90\x80\x80", 4 },
+		{ "\xf0\x90\x80", 0 }, { "\xf0\x90\x80(", 0 },
+		{ "\xf4\x8f\xbf\xbf", 4 }, { "\xf4\x90\x80\x80", 0 },
+		{ "\xf5\x80\x80\x80", 0 }, { "\xff", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		assert_int_equal(hb_utf8_length(at_page_end(hb_span_str(
+		    rows[i].in))), rows[i].want);
 }
 
 static void
@@ -240,6 +333,72 @@ siphash_in_pieces(void **state)
 			hb_siphash_update(&h, hb_span_from(s, j));
 			assert_true(hb_siphash_final(&h) == hb_siphash(key, s));
 		}
+}
+
+struct numbered {
+	HB_ROW(id);
+	unsigned n;
+};
+
+/* KEYS different keys: the others come twice. */
+static void
+fill_rows(struct hb_rows *t, struct numbered *rows, unsigned n, unsigned keys)
+{
+	for (unsigned i = 0; i < n; i++) {
+		size_t before = t->size;
+
+		rows[i].n = i;
+		hb_rows_add(t, &rows[i], (uint64_t)(i % keys) << 20);
+		assert_true(i == 0 || t->size - before <= 1);
+		assert_true(t->size >= t->n);
+	}
+}
+
+static unsigned
+count_rows(const struct hb_rows *t, unsigned char *seen)
+{
+	unsigned n = 0;
+
+	for (struct numbered *r = hb_rows_next(t, NULL); r != NULL;
+	     r = hb_rows_next(t, r), n++)
+		assert_int_equal(seen[r->n]++, 0);
+	return n;
+}
+
+static void
+rows_are_found_and_grow_by_one(void **state)
+{
+	enum { N = 20000, KEYS = 15000 };
+	struct numbered *rows = calloc(N, sizeof(*rows)), *r;
+	unsigned char *seen = calloc(N, 1);
+	struct hb_rows t = { .salt = 5 };
+
+	(void)state;
+	assert_null(hb_rows_find(&t, 0));
+	assert_null(hb_rows_next(&t, NULL));
+	fill_rows(&t, rows, N, KEYS);
+	assert_int_equal(count_rows(&t, seen), N);
+	for (unsigned i = 0; i < N; i++) {
+		for (r = hb_rows_find(&t, rows[i].id); r != &rows[i];)
+			r = hb_rows_same(r);
+		if (i % 3 == 0)
+			hb_rows_remove(&t, r);
+	}
+	assert_null(hb_rows_find(&t, 1));
+	memset(seen, 0, N);
+	assert_int_equal(count_rows(&t, seen), N - (N + 2) / 3);
+	for (unsigned i = 0; i < N; i++)
+		assert_int_equal(seen[i], i % 3 != 0);
+	for (r = hb_rows_next(&t, NULL); r != NULL;) {
+		struct numbered *after = hb_rows_next(&t, r);
+
+		hb_rows_remove(&t, r);
+		r = after;
+	}
+	assert_int_equal(t.n, 0);
+	hb_rows_free(&t);
+	free(rows);
+	free(seen);
 }
 
 static void
@@ -469,12 +628,17 @@ main(void)
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(buffers_keep_their_bound),
 		cmocka_unit_test(buffers_grow),
+		cmocka_unit_test(buffers_end_with_a_nul),
+		cmocka_unit_test(lower_case_is_ascii),
+		cmocka_unit_test(numbers_as_bytes),
+		cmocka_unit_test(utf8_is_well_formed),
 		cmocka_unit_test(arenas_zero_and_reset),
 		cmocka_unit_test(hashes_match_published_values),
 		cmocka_unit_test(every_worker_is_some_domains_home),
 		cmocka_unit_test(crc_of_long_spans),
 		cmocka_unit_test(siphash_in_pieces),
 		cmocka_unit_test(tables_are_keyed),
+		cmocka_unit_test(rows_are_found_and_grow_by_one),
 		cmocka_unit_test(times_as_text),
 		cmocka_unit_test(times_for_people),
 		cmocka_unit_test(test_S_20_amounts_for_people),

@@ -124,6 +124,10 @@ test_F_29_a_text_is_encoded(void **state)
 		    "subject: s\r\nContent-Transfer-Encoding: quoted-printable"
 		    "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "
 		    "charset=unknown-8bit\r\n\r\n", "L\xe4\r\n" },
+		{ "subject: s\r\n\r\nL\xed\xa0\x80\r\n",
+		    "subject: s\r\nContent-Transfer-Encoding: quoted-printable"
+		    "\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; "
+		    "charset=unknown-8bit\r\n\r\n", "L\xed\xa0\x80\r\n" },
 		{ "MIME-Version: 1.0\r\ncontent-transfer-encoding:\r\n 8bit"
 		  "\r\ncontent-type: text/html\r\n\r\nL\r\n",
 		    "MIME-Version: 1.0\r\ncontent-type: text/html\r\n"

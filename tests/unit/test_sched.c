@@ -212,7 +212,7 @@ five_days_of_retries_end_with_a_final_attempt(void **state)
 		now = q_sched_wake(s);
 	}
 	assert_int_equal(now, from + 5 * (int64_t)DAY);
-	assert_int_equal(m->rcpts->attempts, attempts - 1);
+	assert_int_equal(TAILQ_FIRST(&m->rcpts)->attempts, attempts - 1);
 	/* 5+10+20+40+80+160 min, then every 4 h, and the last */
 	assert_int_equal(attempts, 1 + 6 + (5 * 24 * 60 - 315) / 240 + 1);
 	q_sched_fail(s, job->rcpts[0], &refused, now);
@@ -326,9 +326,11 @@ unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 		assert_int_equal(end_unreachable(v[i]), end);
 	assert_null(next_job("mx://a"));
 	/* one that was never tried shows why it waits, and until when */
-	q_last_outcome(q_rcpt_last(q_sched_find(s, 99)->rcpts), &o);
+	q_last_outcome(q_rcpt_last(
+	    TAILQ_FIRST(&q_sched_find(s, 99)->rcpts)), &o);
 	assert_int_equal(o.reason, HB_REASON_CONNECT_REFUSED);
-	assert_int_equal(q_rcpt_next_ms(q_sched_find(s, 99)->rcpts), end);
+	assert_int_equal(q_rcpt_next_ms(
+	    TAILQ_FIRST(&q_sched_find(s, 99)->rcpts)), end);
 	/* so does one that came later */
 	add(101, 1);
 	assert_null(next_job("mx://a"));
@@ -397,8 +399,37 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 static void
 flush(struct sched_msg *m)
 {
-	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	struct sched_rcpt *r;
+
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		q_sched_flush(s, r, now);
+}
+
+/* The memory for the job is that of the line. */
+static void
+who_waits_in_a_line_is_in_no_job(void **state)
+{
+	struct sched_job *v[20];
+	struct sched_msg *m[9];
+	unsigned n = 0, jobs;
+
+	(void)state;
+	for (unsigned i = 0; i < HB_ARRAY_LEN(m); i++)
+		m[i] = add(i + 1, 1);
+	jobs = jobs_in_flight(v, 20, "mx://a");
+	assert_true(jobs > 0 && jobs + 1 < HB_ARRAY_LEN(m));
+	for (unsigned i = 0; i < HB_ARRAY_LEN(m); i++) {
+		struct sched_rcpt *r = TAILQ_FIRST(&m[i]->rcpts);
+
+		if (r->state == Q_ACTIVE)
+			assert_ptr_equal(q_rcpt_job(r)->msg, m[i]);
+		else
+			assert_null(q_rcpt_job(r));
+		n += r->state == Q_ACTIVE;
+	}
+	assert_int_equal(n, jobs);
+	while (n > 0)
+		end_defer(v[--n]);
 }
 
 static void
@@ -443,7 +474,7 @@ held_message_waits_for_release(void **state)
 	assert_int_equal(job->n, 2);
 	q_sched_hold(s, m); /* while it is active */
 	end_defer(job);
-	assert_int_equal(m->rcpts->state, Q_HELD);
+	assert_int_equal(TAILQ_FIRST(&m->rcpts)->state, Q_HELD);
 	assert_null(next_job("mx://a"));
 	q_sched_forget(s, m);
 }
@@ -676,8 +707,8 @@ claimed_recipients_are_not_tried_twice(void **state)
 	struct sched_job *claim = q_sched_claim(s, 1, 77), *job;
 
 	(void)state;
-	assert_true(q_sched_claim_rcpt(s, claim, m->rcpts));
-	assert_false(q_sched_claim_rcpt(s, claim, m->rcpts));
+	assert_true(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
+	assert_false(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
 	assert_ptr_equal(q_sched_job(s, 77), claim);
 	job = next_job("mx://a");
 	assert_int_equal(job->n, 1);
@@ -739,11 +770,11 @@ outcomes_that_are_equal_are_kept_once(void **state)
 	q_last_outcome(c, &back);
 	assert_int_equal(back.code, 451);
 	assert_span(back.text, "later");
-	assert_int_equal(l.n, 2);
+	assert_int_equal(l.rows.n, 2);
 	q_last_put(&l, &a);
 	q_last_put(&l, &b);
 	q_last_put(&l, &c);
-	assert_int_equal(l.n, 0);
+	assert_int_equal(l.rows.n, 0);
 	assert_int_equal(l.bytes, 0);
 	q_lasts_free(&l);
 }
@@ -785,7 +816,8 @@ a_start_brings_far_times_back(void **state)
 		int64_t wake;
 
 		m->arrived_ms = now + 300 * (int64_t)DAY;
-		q_sched_tried(s, m->rcpts, 3, now + 300 * (int64_t)DAY, &o);
+		q_sched_tried(s, TAILQ_FIRST(&m->rcpts), 3,
+		    now + 300 * (int64_t)DAY, &o);
 		q_sched_start(s, now, anew);
 		assert_true(q_sched_expires(s, m) <= now + 5 * (int64_t)DAY);
 		wake = q_sched_wake(s);
@@ -946,6 +978,7 @@ main(void)
 		T(unreachable_destination_is_probed_by_one_and_then_let_go),
 		T(host_memory_bounds_how_long_a_destination_is_left_alone),
 		T(lifetime_ends_behind_an_unreachable_destination_too),
+		T(who_waits_in_a_line_is_in_no_job),
 		T(flush_tries_each_that_waits_now),
 		T(held_message_waits_for_release),
 		T(one_dsn_for_all_that_failed_together),

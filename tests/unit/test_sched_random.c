@@ -274,7 +274,9 @@ any_msg(void)
 static void
 flush(struct sched_msg *m)
 {
-	for (struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext)
+	struct sched_rcpt *r;
+
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
 		q_sched_flush(w.s, r, w.now);
 }
 
@@ -381,8 +383,9 @@ static void
 check_msg(const struct sched_msg *m, int64_t wake)
 {
 	bool failed = false, seen = false;
+	const struct sched_rcpt *r;
 
-	for (const struct sched_rcpt *r = m->rcpts; r != NULL; r = r->mnext) {
+	TAILQ_FOREACH(r, &m->rcpts, of_msg) {
 		if (r->state != Q_FAILED) {
 			check_rcpt(r, wake);
 			continue;

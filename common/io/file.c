@@ -1,7 +1,7 @@
-/* Files that the operator names.  Floor 3. */
+/* Whole files.  Floor 3. */
 #include "config.h"
 
-#include "common/io/readfile.h"
+#include "common/io/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +28,40 @@ hb_read_all(int fd, size_t most, struct hb_buf *content)
 		if (content->n > most)
 			return -EFBIG;
 	}
+}
+
+ssize_t
+hb_read_some(int fd, void *dst, size_t n)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = read(fd, (unsigned char *)dst + got, n - got);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		got += (size_t)r;
+	}
+	return (ssize_t)got;
+}
+
+int
+hb_write_all(int fd, struct hb_span s)
+{
+	while (s.n > 0) {
+		ssize_t r = write(fd, s.p, s.n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : -EIO;
+		s = hb_span_from(s, (size_t)r);
+	}
+	return 0;
 }
 
 int
