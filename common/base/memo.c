@@ -1,0 +1,118 @@
+/* Entries by key, and who waits for them.  Floor 0. */
+#include "common/base/memo.h"
+
+enum { STAY_MOST = 64 /* entries that are passed over at a time */ };
+
+void
+hb_waits_add(struct hb_wait *list, struct hb_wait *w)
+{
+	w->next = list;
+	w->prev = list->prev;
+	w->prev->next = w;
+	list->prev = w;
+}
+
+void
+hb_waits_remove(struct hb_wait *w)
+{
+	w->prev->next = w->next;
+	w->next->prev = w->prev;
+}
+
+void
+hb_waits_move(struct hb_wait *to, struct hb_wait *from)
+{
+	if (from->next == from)
+		return;
+	from->next->prev = to->prev;
+	from->prev->next = to;
+	to->prev->next = from->next;
+	to->prev = from->prev;
+	hb_waits_init(from);
+}
+
+/* To the end of the order. */
+static void
+use(struct hb_memo *m, struct hb_memo_entry *e)
+{
+	unsigned hash = e->hh.hashv;
+	struct hb_span key = hb_memo_key(e);
+
+	if (e->hh.next == NULL)
+		return;
+	HASH_DEL(m->first, e);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->first, key.p, key.n, hash, e);
+}
+
+static bool
+is_full(const struct hb_memo *m)
+{
+	return (m->max > 0 && hb_memo_count(m) >= m->max) ||
+	    (m->max_size > 0 && m->size >= m->max_size);
+}
+
+static bool
+must_stay(const struct hb_memo *m, const struct hb_memo_entry *e)
+{
+	return hb_waits_first(&e->waits) != NULL ||
+	    (m->must_stay != NULL && m->must_stay(e));
+}
+
+static void
+make_room(struct hb_memo *m)
+{
+	int stay = 0;
+
+	while (m->first != NULL && is_full(m) && stay < STAY_MOST) {
+		if (must_stay(m, m->first)) {
+			use(m, m->first);
+			stay++;
+		} else {
+			hb_memo_drop(m, m->first);
+		}
+	}
+}
+
+struct hb_memo_entry *
+hb_memo_find(struct hb_memo *m, struct hb_span key)
+{
+	struct hb_memo_entry *e;
+
+	HASH_FIND(hh, m->first, key.p, key.n, e);
+	if (e != NULL)
+		use(m, e);
+	return e;
+}
+
+void
+hb_memo_add(struct hb_memo *m, struct hb_memo_entry *e, struct hb_span key,
+    size_t size)
+{
+	make_room(m);
+	hb_waits_init(&e->waits);
+	e->size = size;
+	m->size += size;
+	HASH_ADD_KEYPTR(hh, m->first, key.p, key.n, e);
+}
+
+void
+hb_memo_resize(struct hb_memo *m, struct hb_memo_entry *e, size_t size)
+{
+	m->size += size - e->size;
+	e->size = size;
+}
+
+void
+hb_memo_drop(struct hb_memo *m, struct hb_memo_entry *e)
+{
+	HASH_DEL(m->first, e);
+	m->size -= e->size;
+	m->free(e);
+}
+
+void
+hb_memo_clear(struct hb_memo *m)
+{
+	while (m->first != NULL)
+		hb_memo_drop(m, m->first);
+}
