@@ -14,10 +14,12 @@ enum {
 };
 
 struct sts_lookup {
-	struct sts_lookup *next, **at; /* *at points here */
+	struct hb_wait wait;
 	sts_lookup_fn cb;
 	void *ctx;
-	bool *answered; /* set while sts_core_lookup runs */
+	/* the answer */
+	struct sts_policy_ref *ref;
+	enum hb_reason why;
 };
 
 struct sts_core *
@@ -33,15 +35,24 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	c->background.tail = &c->background.head;
 	c->active.tail = &c->active.head;
 	c->alarm_ms = INT64_MAX;
+	hb_waits_init(&c->told);
 	sts_cache_init(&c->cache, key);
 	return c;
 }
 
-static void
-free_waiters(struct sts_domain *d)
+static struct sts_lookup *
+first_of(const struct hb_wait *list)
 {
-	while (d->waiters != NULL)
-		sts_core_cancel(d->waiters);
+	return (struct sts_lookup *)hb_waits_first(list);
+}
+
+static void
+cancel_all(struct hb_wait *list)
+{
+	struct sts_lookup *l;
+
+	while ((l = first_of(list)) != NULL)
+		sts_core_cancel(l);
 }
 
 void
@@ -49,9 +60,11 @@ sts_core_free(struct sts_core **c)
 {
 	if (*c == NULL)
 		return;
-	for (struct sts_domain *d = (*c)->cache.newest; d != NULL; d = d->older)
-		free_waiters(d);
-	sts_cache_clear(&(*c)->cache);
+	for (struct hb_memo_entry *e = (*c)->cache.memo.first; e != NULL;
+	     e = hb_memo_next(e))
+		cancel_all(&e->waits);
+	cancel_all(&(*c)->told);
+	hb_memo_clear(&(*c)->cache.memo);
 	free(*c);
 	*c = NULL;
 }
@@ -83,14 +96,15 @@ sts_core_log(const struct sts_domain *d, enum hb_level level,
 
 /* Answering */
 
-static void
-wait_for(struct sts_domain *d, struct sts_lookup *l)
+static struct sts_lookup *
+lookup_new(struct hb_wait *list, sts_lookup_fn cb, void *ctx)
 {
-	l->next = d->waiters;
-	l->at = &d->waiters;
-	if (l->next != NULL)
-		l->next->at = &l->next;
-	d->waiters = l;
+	struct sts_lookup *l = HB_NEW(struct sts_lookup);
+
+	l->cb = cb;
+	l->ctx = ctx;
+	hb_waits_add(list, &l->wait);
+	return l;
 }
 
 void
@@ -98,34 +112,49 @@ sts_core_cancel(struct sts_lookup *l)
 {
 	if (l == NULL)
 		return;
-	*l->at = l->next;
-	if (l->next != NULL)
-		l->next->at = l->at;
+	hb_waits_remove(&l->wait);
+	sts_ref_release(&l->ref);
 	free(l);
 }
 
-/* The waiters leave first: a callback may look up again, or cancel others. */
 void
-sts_core_answer(
-    struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why)
+sts_core_answer(struct sts_core *c, struct sts_domain *d,
+    struct sts_policy_ref *ref, enum hb_reason why)
 {
-	struct sts_lookup *first = d->waiters;
-	struct sts_policy_ref *keep = sts_ref_take(ref);
+	struct hb_wait *all = &d->memo.waits;
 
-	d->waiters = NULL;
 	d->background = d->force = false;
-	if (first != NULL)
-		first->at = &first;
-	while (first != NULL) {
-		sts_lookup_fn cb = first->cb;
-		void *ctx = first->ctx;
+	for (struct hb_wait *w = all->next; w != all; w = w->next) {
+		struct sts_lookup *l = (struct sts_lookup *)w;
 
-		if (first->answered != NULL)
-			*first->answered = true;
-		sts_core_cancel(first);
-		cb(ctx, sts_ref_take(keep), why);
+		l->ref = sts_ref_take(ref);
+		l->why = why;
 	}
-	sts_ref_release(&keep);
+	hb_waits_move(&c->told, all);
+	c->ops->soon(c->ctx);
+}
+
+/* What is answered from inside of an answer is for the next turn. */
+static void
+tell(struct sts_core *c)
+{
+	struct hb_wait now;
+	struct sts_lookup *l;
+
+	hb_waits_init(&now);
+	hb_waits_move(&now, &c->told);
+	while ((l = first_of(&now)) != NULL) {
+		hb_waits_remove(&l->wait);
+		l->cb(l->ctx, l->ref, l->why);
+		free(l);
+	}
+}
+
+void
+sts_core_turn(struct sts_core *c)
+{
+	sts_core_start_fetches(c);
+	tell(c);
 }
 
 /* RFC 8461 s3.2: not longer than max_age after the fetch.  The store is read
@@ -137,7 +166,7 @@ sts_core_drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 	    !sts_core_is_over(c, d->held->policy.expires_ms, now_ms))
 		return;
 	sts_cache_hold(&c->cache, d, NULL);
-	d->loaded = false;
+	sts_unread(d);
 }
 
 /* Steps */
@@ -145,7 +174,7 @@ sts_core_drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 static void
 load(struct sts_core *c, struct sts_domain *d)
 {
-	d->loading = true;
+	d->reading = STS_READING;
 	sts_core_clock_load(c); /* first, to judge by it */
 	c->ops->load(c->ctx, d);
 }
@@ -201,7 +230,7 @@ next_retry(struct sts_core *c)
 static void
 go_without(struct sts_core *c, struct sts_domain *d, enum hb_reason why)
 {
-	if (why == HB_REASON_STS_DNS_TEMP && d->waiters != NULL) {
+	if (why == HB_REASON_STS_DNS_TEMP && sts_is_awaited(d)) {
 		c->without_answer++;
 		HB_LOG(HB_LOG_WARN, HB_EV_POLICY,
 		    hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
@@ -209,7 +238,7 @@ go_without(struct sts_core *c, struct sts_domain *d, enum hb_reason why)
 		    hb_kv_str(HB_K_REASON, hb_reason_word(why)),
 		    hb_kv_int(HB_K_COUNT, (int64_t)c->without_answer));
 	}
-	sts_core_answer(d, NULL, why);
+	sts_core_answer(c, d, NULL, why);
 }
 
 /* Forced: what would be answered now is fetched first, if there is anything
@@ -230,10 +259,10 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
 	struct sts_step s;
 
-	if ((d->waiters == NULL && !d->background) || d->loading)
+	if ((!sts_is_awaited(d) && !d->background) || sts_is_reading(d))
 		return;
 	sts_core_drop_expired(c, d, now_ms);
-	if (!d->loaded) {
+	if (d->reading != STS_READ) {
 		load(c, d);
 		return;
 	}
@@ -250,7 +279,7 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 		    d->txt.id.n > 0 ? sts_id_span(&d->txt.id) : d->held->id);
 		break;
 	case STS_STEP_USE:
-		sts_core_answer(d, d->held, s.why);
+		sts_core_answer(c, d, d->held, s.why);
 		break;
 	case STS_STEP_WITHOUT:
 		go_without(c, d, s.why);
@@ -289,21 +318,35 @@ sts_is_name(struct hb_span name)
 	       hb_span_eq(name, canon);
 }
 
-/* The warm case: no allocation, no question. */
-static bool
-answer_now(struct sts_core *c, struct sts_domain *d, sts_lookup_fn cb,
-    void *ctx, int64_t now_ms)
+static struct sts_domain *
+find_known(struct sts_core *c, struct hb_span domain)
 {
+	unsigned char lower[HB_MAX_DOMAIN];
+
+	return sts_core_canonical(domain, lower, &domain)
+		   ? sts_cache_find(&c->cache, domain)
+		   : NULL;
+}
+
+/* The warm case: no allocation, no question. */
+bool
+sts_core_cached(struct sts_core *c, struct hb_span domain, int64_t now_ms,
+    struct sts_policy_ref **ref, enum hb_reason *why)
+{
+	struct sts_domain *d = find_known(c, domain);
 	struct sts_step s;
 
+	if (d == NULL)
+		return false;
 	sts_core_drop_expired(c, d, now_ms);
-	if (!d->loaded)
+	if (d->reading != STS_READ)
 		return false;
 	s = sts_fetch_step(d->held, &d->txt, &d->fetch, now_ms);
 	if (s.kind != STS_STEP_USE &&
 	    (s.kind != STS_STEP_WITHOUT || s.why == HB_REASON_STS_DNS_TEMP))
 		return false;
-	cb(ctx, s.kind == STS_STEP_USE ? sts_ref_take(d->held) : NULL, s.why);
+	*ref = s.kind == STS_STEP_USE ? sts_ref_take(d->held) : NULL;
+	*why = s.why;
 	return true;
 }
 
@@ -320,31 +363,33 @@ apply_flags(struct sts_domain *d, unsigned flags)
 }
 
 struct sts_lookup *
+sts_core_lookup_none(
+    struct sts_core *c, enum hb_reason why, sts_lookup_fn cb, void *ctx)
+{
+	struct sts_lookup *l = lookup_new(&c->told, cb, ctx);
+
+	l->why = why;
+	c->ops->soon(c->ctx);
+	return l;
+}
+
+struct sts_lookup *
 sts_core_lookup(struct sts_core *c, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx, int64_t now_ms)
 {
 	unsigned char lower[HB_MAX_DOMAIN];
 	struct sts_lookup *l;
 	struct sts_domain *d;
-	bool answered = false;
 
-	if (!sts_core_canonical(domain, lower, &domain)) {
-		cb(ctx, NULL, HB_REASON_STS_NO_RECORD);
-		return NULL;
-	}
+	if (!sts_core_canonical(domain, lower, &domain))
+		return sts_core_lookup_none(
+		    c, HB_REASON_STS_NO_RECORD, cb, ctx);
 	d = sts_cache_find(&c->cache, domain);
-	if (d != NULL && flags == 0 && answer_now(c, d, cb, ctx, now_ms))
-		return NULL;
 	if (d == NULL)
 		d = sts_cache_add(&c->cache, domain);
 	apply_flags(d, flags);
-	l = HB_NEW(struct sts_lookup);
-	*l = (struct sts_lookup){ .cb = cb, .ctx = ctx, .answered = &answered };
-	wait_for(d, l);
+	l = lookup_new(&d->memo.waits, cb, ctx);
 	sts_core_advance(c, d, now_ms);
-	if (answered)
-		return NULL;
-	l->answered = NULL;
 	return l;
 }
 
@@ -434,16 +479,6 @@ sts_core_set_alarm(struct sts_core *c)
 		return;
 	c->alarm_ms = c->mono_ms + rest;
 	c->ops->alarm(c->ctx, rest);
-}
-
-static struct sts_domain *
-find_known(struct sts_core *c, struct hb_span domain)
-{
-	unsigned char lower[HB_MAX_DOMAIN];
-
-	return sts_core_canonical(domain, lower, &domain)
-		   ? sts_cache_find(&c->cache, domain)
-		   : NULL;
 }
 
 enum hb_reason

@@ -81,9 +81,9 @@ make_place(struct sts_core *c, struct sts_domain *d)
 		return;
 	}
 	leave(c, d);
-	d->fetching = d->waiters != NULL ? STS_FETCH_QUEUED
-					 : STS_FETCH_BACKGROUND;
-	push(d->waiters != NULL ? &c->wanted : &c->background, d);
+	d->fetching = sts_is_awaited(d) ? STS_FETCH_QUEUED
+					: STS_FETCH_BACKGROUND;
+	push(sts_is_awaited(d) ? &c->wanted : &c->background, d);
 }
 
 /* Policy hosts that are dead or slow do not hold up others: who is at it for
@@ -102,27 +102,22 @@ drop_slow(struct sts_core *c)
 	}
 }
 
-/* A fetch that ends at once comes back here: the outer call goes on. */
 void
 sts_core_start_fetches(struct sts_core *c)
 {
-	if (c->starting)
-		return;
-	c->starting = true;
 	drop_slow(c);
 	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
 		start_fetch(c, &c->wanted);
 	while (c->running < FETCHES_MAX && c->background.head != NULL &&
 	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
-	c->starting = false;
 	sts_core_set_alarm(c);
 }
 
 void
 sts_core_want_fetch(struct sts_core *c, struct sts_domain *d, struct hb_span id)
 {
-	bool waited = d->waiters != NULL;
+	bool waited = sts_is_awaited(d);
 
 	if (d->fetching == STS_FETCH_BACKGROUND && waited) {
 		take_out(&c->background, d);
@@ -133,7 +128,7 @@ sts_core_want_fetch(struct sts_core *c, struct sts_domain *d, struct hb_span id)
 	sts_id_set(&d->fetch_id, id);
 	d->fetching = waited ? STS_FETCH_QUEUED : STS_FETCH_BACKGROUND;
 	push(waited ? &c->wanted : &c->background, d);
-	sts_core_start_fetches(c);
+	c->ops->soon(c->ctx);
 }
 
 static void
@@ -167,7 +162,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_drop_expired(c, d, now_ms);
 	if (d->held == NULL) {
 		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED, why, text);
-		d->loaded = false; /* another worker may have got it */
+		sts_unread(d); /* another worker may have got it */
 		return;
 	}
 	sts_core_log(d,
@@ -181,8 +176,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_save(c, d, &r, true);
 }
 
-/* BODY becomes a policy that is being saved (and may be already, with D out of
- * reach); false: it is none. */
+/* BODY becomes a policy that is being saved; false: it is none. */
 static bool
 accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
     int64_t now_ms)
@@ -234,7 +228,7 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 		fetch_failed(c, d, why, text, now_ms);
 		fetch_over(c, d, now_ms);
 	}
-	sts_core_start_fetches(c);
+	c->ops->soon(c->ctx); /* a place is free */
 }
 
 /* A policy that could not be kept is used all the same: it demands more than
@@ -244,10 +238,10 @@ sts_core_saved(
     struct sts_core *c, struct sts_domain *d, int err, int64_t now_ms)
 {
 	bool same = d->held != NULL && hb_span_eq(d->held->id, d->fresh->id);
+	bool forgotten = d->fetching == STS_FETCH_SAVING_VOID;
 
 	d->fetching = STS_FETCH_IDLE;
-	if (d->forgotten_save) {
-		d->forgotten_save = false;
+	if (forgotten) {
 		sts_ref_release(&d->fresh);
 		sts_core_advance(c, d, now_ms);
 		return;

@@ -46,10 +46,9 @@ struct sts_http_get {
 		struct sts_http_get *get;
 		struct hb_dns_query *query;
 	} questions[2];
-	unsigned waiting; /* questions not answered yet, and one for asking */
+	unsigned waiting; /* questions not answered yet */
 	struct hb_netaddr addrs[HB_MAX_HOST_ADDRESSES];
 	size_t naddrs;
-	struct hb_timer *fail; /* runs when there is no address */
 	/* transfer */
 	CURL *easy;
 	struct curl_slist *pin, *connect_to;
@@ -240,7 +239,6 @@ sts_http_cancel(struct sts_http_get *g)
 		return;
 	end_questions(g);
 	end_transfer(g);
-	hb_timer_free(&g->fail);
 	*g->at = g->next;
 	if (g->next != NULL)
 		g->next->at = g->at;
@@ -432,23 +430,6 @@ transfer(struct sts_http_get *g)
 /* Addresses of the policy host */
 
 static void
-on_no_address(void *ctx)
-{
-	finish(ctx, HB_REASON_STS_FETCH_DNS, NULL);
-}
-
-static void
-answered(struct sts_http_get *g)
-{
-	if (--g->waiting > 0)
-		return;
-	if (g->naddrs > 0)
-		transfer(g);
-	else
-		hb_timer_set(g->fail, 0);
-}
-
-static void
 on_address(void *ctx, const struct hb_dns_answer *a)
 {
 	struct question *q = ctx;
@@ -466,7 +447,12 @@ on_address(void *ctx, const struct hb_dns_answer *a)
 		memcpy(to->b, data.p, data.n);
 		g->naddrs++;
 	}
-	answered(g);
+	if (--g->waiting > 0)
+		return;
+	if (g->naddrs > 0)
+		transfer(g);
+	else
+		finish(g, HB_REASON_STS_FETCH_DNS, NULL);
 }
 
 static void
@@ -476,20 +462,18 @@ find_addresses(struct sts_http_get *g)
 	const struct hb_conf *conf = g->h->conf;
 
 	g->naddrs = 0;
-	g->waiting = 1;
 	if (conf->lab && conf->policy_address.family != 0) {
 		g->addrs[g->naddrs++] = conf->policy_address;
-		answered(g);
+		transfer(g);
 		return;
 	}
-	g->waiting += (unsigned)HB_ARRAY_LEN(types);
+	g->waiting = (unsigned)HB_ARRAY_LEN(types);
 	for (size_t i = 0; i < HB_ARRAY_LEN(types); i++) {
 		g->questions[i].get = g;
 		g->questions[i].query =
 		    hb_dns_ask(g->h->dns, hb_span_str(g->host), types[i],
 			on_address, &g->questions[i]);
 	}
-	answered(g);
 }
 
 struct sts_http_get *
@@ -504,7 +488,6 @@ sts_http_start(
 	g->cb = cb;
 	g->ctx = ctx;
 	g->started_ms = hb_mono_ms();
-	g->fail = hb_timer_new(h->loop, on_no_address, g);
 	g->next = h->gets;
 	g->at = &h->gets;
 	if (g->next != NULL)
@@ -559,7 +542,6 @@ sts_http_use(struct sts_http *h, const struct hb_conf *conf, struct hb_dns *dns,
 	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next) {
 		end_questions(g);
 		end_transfer(g);
-		hb_timer_clear(g->fail);
 	}
 	h->conf = conf;
 	h->dns = dns;

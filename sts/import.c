@@ -30,7 +30,6 @@ struct sts_import {
 	struct hb_buf domain, value; /* of the last one */
 	bool over;	  /* no more will come */
 	bool flushed;     /* it was asked for */
-	bool putting;
 };
 
 struct row {
@@ -51,10 +50,8 @@ put(struct sts_import *im, bool lazy)
 	const struct sts_env *env = &im->s->env;
 
 	im->unflushed++;
-	im->putting = true; /* the answer may come at once */
 	env->ops->put(env->store, hb_buf_span(&im->domain),
 	    hb_buf_span(&im->value), lazy, on_put, im);
-	im->putting = false;
 }
 
 /* False: something is still to be waited for. */
@@ -130,8 +127,7 @@ on_put(void *ctx, int err)
 	if (err < 0)
 		im->failed = err;
 	im->unflushed--;
-	if (!im->putting)
-		end_if_over(im);
+	end_if_over(im);
 }
 
 static void

@@ -14,6 +14,7 @@ struct sts {
 	struct sts_core *core;
 	struct sts_http *http;
 	struct hb_timer *timer;
+	struct hb_hook *turn;
 	struct sts_job *jobs;      /* questions of the core, under way */
 	struct hb_ctl_asks asks;   /* questions of control, under way */
 	struct sts_import *imports;

@@ -20,7 +20,6 @@ struct sts_job {
 	struct hb_dns *dns; /* that was asked */
 	struct hb_dns_query *query;
 	struct sts_http_get *get;
-	bool *over; /* set when it ends while it is being asked */
 };
 
 static struct sts_job *
@@ -42,8 +41,6 @@ job_new(struct sts *s, struct sts_domain *d, enum job_kind kind)
 static void
 job_end(struct sts_job *j)
 {
-	if (j->over != NULL)
-		*j->over = true;
 	*j->at = j->next;
 	if (j->next != NULL)
 		j->next->at = j->at;
@@ -64,6 +61,23 @@ on_timer(void *ctx)
 	struct sts *s = ctx;
 
 	sts_core_tick(s->core, sts_now(s));
+}
+
+static void
+op_soon(void *ctx)
+{
+	struct sts *s = ctx;
+
+	hb_hook_arm(s->turn);
+}
+
+static void
+on_turn(void *ctx)
+{
+	struct sts *s = ctx;
+
+	sts_now(s);
+	sts_core_turn(s->core);
 }
 
 void
@@ -189,20 +203,13 @@ ask_txt(struct sts_job *j, bool anew)
 {
 	char name[sizeof("_mta-sts.") + HB_MAX_DOMAIN];
 	struct hb_dns *dns = j->s->env.dns;
-	struct hb_dns_query *query;
-	bool over = false;
 
 	snprintf(name, sizeof(name), "_mta-sts.%.*s",
 	    HB_SPAN_ARG(sts_domain_name(j->d)));
 	if (anew)
 		hb_dns_forget(dns, hb_span_str(name), HB_DNS_TXT);
 	j->dns = dns;
-	j->over = &over;
-	query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
-	if (over)
-		return;
-	j->over = NULL;
-	j->query = query;
+	j->query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
 }
 
 static void
@@ -286,6 +293,7 @@ static const struct sts_core_ops core_ops = {
 	.load_clock = op_load_clock,
 	.save_clock = op_save_clock,
 	.alarm = op_alarm,
+	.soon = op_soon,
 };
 
 /* The whole */
@@ -309,6 +317,7 @@ sts_new(const struct sts_env *env)
 	sts_http_use(http, env->conf, env->dns, env->tls);
 	hb_random(key, sizeof(key));
 	s->timer = hb_timer_new(env->loop, on_timer, s);
+	s->turn = hb_hook_new(env->loop, on_turn, s);
 	s->core = sts_core_new(&core_ops, s, key, env->build_ms);
 	sts_now(s);
 	sts_core_refresh(s->core, env->conf->mta_sts);
@@ -332,31 +341,19 @@ sts_free(struct sts **sp)
 	sts_http_free(&s->http);
 	sts_core_free(&s->core);
 	hb_timer_free(&s->timer);
+	hb_hook_free(&s->turn);
 	free(s);
 	*sp = NULL;
 }
 
-static struct sts_job *
-asked_elsewhere(const struct sts *s)
-{
-	struct sts_job *j = s->jobs;
-
-	while (j != NULL && (j->kind != JOB_TXT || j->dns == s->env.dns))
-		j = j->next;
-	return j;
-}
-
-/* Answers may come at once, bring new questions and end others. */
 static void
 ask_again(struct sts *s)
 {
-	struct sts_job *j;
-
-	while ((j = asked_elsewhere(s)) != NULL) {
-		hb_dns_cancel(j->query);
-		j->query = NULL;
-		ask_txt(j, false);
-	}
+	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+		if (j->kind == JOB_TXT && j->dns != s->env.dns) {
+			hb_dns_cancel(j->query);
+			ask_txt(j, false);
+		}
 }
 
 void
@@ -376,11 +373,18 @@ struct sts_lookup *
 sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx)
 {
-	if (!s->env.conf->mta_sts) {
-		cb(ctx, NULL, HB_REASON_STS_OFF);
-		return NULL;
-	}
+	if (!s->env.conf->mta_sts)
+		return sts_core_lookup_none(
+		    s->core, HB_REASON_STS_OFF, cb, ctx);
 	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
+}
+
+bool
+sts_cached(struct sts *s, struct hb_span domain, struct sts_policy_ref **ref,
+    enum hb_reason *why)
+{
+	return s->env.conf->mta_sts &&
+	       sts_core_cached(s->core, domain, sts_now(s), ref, why);
 }
 
 enum hb_reason
