@@ -67,6 +67,22 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 	    on_saved, question_new(w, d));
 }
 
+static void
+on_turn(void *ctx)
+{
+	const struct dlv_worker *w = ctx;
+
+	dlv_ledger_turn(w->ledger);
+}
+
+static void
+op_soon(void *ctx)
+{
+	const struct dlv_worker *w = ctx;
+
+	hb_hook_arm(w->ledger_turn);
+}
+
 static bool
 op_owns(void *ctx, struct hb_span domain)
 {
@@ -79,9 +95,11 @@ void
 dlv_worker_ledger_setup(struct dlv_worker *w)
 {
 	static const struct dlv_ledger_ops ops = { .load = op_load,
-		.save = op_save, .owns = op_owns, .now_ms = hb_now_ms };
+		.save = op_save, .owns = op_owns, .now_ms = hb_now_ms,
+		.soon = op_soon };
 
 	w->ledger = dlv_ledger_new(&ops, w);
+	w->ledger_turn = hb_hook_new(w->env->loop, on_turn, w);
 	w->ledger_asks = (struct hb_ctl_asks){ .loop = w->env->loop,
 		.ops = &dlv_store_ops, .store = table_of(w), .ctx = w };
 }
@@ -171,13 +189,10 @@ begin_one(struct hb_ctl_ask *a)
 {
 	struct dlv_worker *w = a->all->ctx;
 	struct hb_span domain = hb_span_str(a->domain);
-	struct dlv_ledger_wait *wait;
 
 	if (hb_ctl_ask_is_ours(a)) {
 		a->cancel = cancel_wait;
-		wait = dlv_ledger_get(w->ledger, domain, on_seen, a);
-		if (wait != NULL) /* else A may be gone */
-			a->work = wait;
+		a->work = dlv_ledger_get(w->ledger, domain, on_seen, a);
 		return;
 	}
 	if (a->verb == HB_CTL_LEDGER_FORGET)

@@ -94,6 +94,7 @@ free_worker(struct dlv_worker *w)
 	dlv_endpoints_free(&w->endpoints);
 	hb_ctl_asks_free(&w->ledger_asks);
 	dlv_ledger_free(&w->ledger);
+	hb_hook_free(&w->ledger_turn);
 	dlv_store_free(&w->store);
 	hb_dns_free(&w->dns);
 	hb_dns_free(&w->last_dns);

@@ -30,6 +30,7 @@ struct dlv_worker {
 	struct dlv_jobs *jobs;
 	struct dlv_store *store;
 	struct dlv_ledger *ledger;
+	struct hb_hook *ledger_turn;
 	struct hb_ctl_asks ledger_asks; /* of control */
 	struct dlv_explains *explains;
 	struct dlv_endpoints *endpoints;
