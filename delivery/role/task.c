@@ -152,7 +152,7 @@ world_open(void *w, struct dlv_attempt *a, const struct dlv_target *target)
 	struct dlv_task *t = w;
 
 	(void)a;
-	dlv_pool_open(t->worker->pool, target, &t->link, on_report, t);
+	t->link = dlv_pool_open(t->worker->pool, target, on_report, t);
 }
 
 static void

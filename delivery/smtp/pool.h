@@ -52,13 +52,10 @@ struct dlv_body {
 };
 
 typedef void (*dlv_report_fn)(void *ctx, const struct dlv_connection_report *r);
-/*
- * Makes or takes a connection; *SLOT is set before the first report, which
- * may come before this returns.  The link is the caller's until
- * dlv_connection_release.
- */
-void dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
-    struct dlv_connection **slot, dlv_report_fn report, void *ctx);
+/* Makes or takes a connection, the caller's until dlv_connection_release.
+ * REPORT never runs before this, or a call below, returns. */
+struct dlv_connection *dlv_pool_open(struct dlv_pool *p,
+    const struct dlv_target *t, dlv_report_fn report, void *ctx);
 /* After READY or DONE.  TXN and BODY's bytes are borrowed until DONE or
  * CLOSED. */
 void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
