@@ -117,7 +117,8 @@ void dlv_probe_free(struct dlv_probe **p);
 /* W's conf or dns have changed; the old ones are still there. */
 void dlv_probe_reconf(struct dlv_probe *p);
 enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
-/* T's attempt starts when a first round of probes is over, or at once. */
+/* T's attempt starts when a first round of probes is over, at the end of this
+ * turn at the earliest. */
 void dlv_probe_start(struct dlv_probe *p, struct dlv_task *t);
 void dlv_probe_forget(struct dlv_task *t);
 void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);

@@ -26,17 +26,21 @@ on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	dlv_attempt_policy(t->attempt, ref != NULL ? &ref->policy : NULL, why);
 }
 
-static void
-world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
+static bool
+world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
+    const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct dlv_task *t = w;
-	struct sts_lookup *l;
+	struct sts *sts = t->worker->sts;
 
 	(void)a;
-	l = sts_lookup(t->worker->sts, domain, final ? STS_FINAL : 0,
-	    on_policy, t);
-	if (l != NULL)
-		t->lookup = l;
+	if (!final && sts_cached(sts, domain, &t->ref, why)) {
+		*policy = t->ref != NULL ? &t->ref->policy : NULL;
+		return true;
+	}
+	t->lookup = sts_lookup(sts, domain, final ? STS_FINAL : 0, on_policy,
+	    t);
+	return false;
 }
 
 /* --- the memory of downgrades ------------------------------------------- */
@@ -51,16 +55,17 @@ on_seen(void *ctx, struct dlv_seen *seen)
 	dlv_attempt_ledger(t->attempt, seen);
 }
 
-static void
+static const struct dlv_seen *
 world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
 {
 	struct dlv_task *t = w;
-	struct dlv_ledger_wait *wait;
 
 	(void)a;
-	wait = dlv_ledger_get(t->worker->ledger, domain, on_seen, t);
-	if (wait != NULL)
-		t->memory = wait;
+	t->seen = dlv_ledger_cached(t->worker->ledger, domain);
+	if (t->seen == NULL)
+		t->memory = dlv_ledger_get(t->worker->ledger, domain, on_seen,
+		    t);
+	return t->seen;
 }
 
 static void
@@ -94,15 +99,19 @@ on_answer(void *ctx, const struct hb_dns_answer *answer)
 	dlv_attempt_answer(t->attempt, slot, answer);
 }
 
-static void
+static const struct hb_dns_answer *
 world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
 	struct dlv_task *t = w;
-	struct dlv_question *q = HB_NEW(struct dlv_question);
-	struct hb_dns_query *query;
+	struct hb_dns *dns = t->worker->dns;
+	const struct hb_dns_answer *known = hb_dns_cached(dns, name, type);
+	struct dlv_question *q;
 
 	(void)a;
+	if (known != NULL)
+		return known;
+	q = HB_NEW(struct dlv_question);
 	q->task = t;
 	q->slot = slot;
 	q->next = t->questions;
@@ -110,9 +119,8 @@ world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	if (q->next != NULL)
 		q->next->prev = &q->next;
 	t->questions = q;
-	query = hb_dns_ask(t->worker->dns, name, type, on_answer, q);
-	if (query != NULL) /* else q has been answered and is gone */
-		q->query = query;
+	q->query = hb_dns_ask(dns, name, type, on_answer, q);
+	return NULL;
 }
 
 static size_t
@@ -135,7 +143,7 @@ on_report(void *ctx, const struct dlv_connection_report *r)
 	if (r->event == DLV_LINK_READY && !r->reused &&
 	    hb_tls_facts_verified(r->facts))
 		sts_clock_confirmed(t->worker->sts);
-	dlv_attempt_link(t->attempt, r);
+	dlv_attempt_connection(t->attempt, r);
 }
 
 static enum hb_reason

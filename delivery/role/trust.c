@@ -10,7 +10,7 @@ struct dlv_probe {
 	struct dlv_truster truster;
 	struct hb_dns_query *query;
 	struct hb_timer *timer;
-	bool asking; /* an answer may come before the question returns */
+	struct hb_hook *turn;
 	struct dlv_task *waiting, **last;
 	/* What was told last. */
 	bool told;
@@ -72,13 +72,10 @@ dlv_probe_forget(struct dlv_task *t)
 void
 dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
 {
-	if (!dlv_trust_is_due(&p->truster)) {
-		dlv_attempt_start(t->attempt);
-		return;
-	}
 	t->wait_prev = p->last;
 	*p->last = t;
 	p->last = &t->wait_next;
+	hb_hook_arm(p->turn);
 }
 
 /* One may end another. */
@@ -93,6 +90,15 @@ start_waiting(struct dlv_probe *p)
 	}
 }
 
+static void
+on_turn(void *ctx)
+{
+	struct dlv_probe *p = ctx;
+
+	if (!dlv_trust_is_due(&p->truster))
+		start_waiting(p);
+}
+
 /* --- probes ------------------------------------------------------------- */
 
 static void go_on(struct dlv_probe *p);
@@ -104,8 +110,7 @@ on_answer(void *ctx, const struct hb_dns_answer *answer)
 
 	p->query = NULL;
 	dlv_trust_answer(&p->truster, answer);
-	if (!p->asking)
-		go_on(p);
+	go_on(p);
 }
 
 static void
@@ -126,16 +131,10 @@ go_on(struct dlv_probe *p)
 {
 	struct dlv_trust_question q;
 
-	p->asking = true;
-	while (p->query == NULL && dlv_trust_ask(&p->truster, &q)) {
-		struct hb_dns_query *query = hb_dns_probe(p->worker->dns,
-		    q.server, hb_span_str(q.name), q.type, on_answer, p);
-
-		if (query != NULL) /* else it is answered */
-			p->query = query;
-	}
-	p->asking = false;
-	if (p->query == NULL)
+	if (dlv_trust_ask(&p->truster, &q))
+		p->query = hb_dns_probe(p->worker->dns, q.server,
+		    hb_span_str(q.name), q.type, on_answer, p);
+	else
 		rest(p);
 }
 
@@ -156,6 +155,7 @@ dlv_probe_new(struct dlv_worker *w)
 	p->worker = w;
 	p->last = &p->waiting;
 	p->timer = hb_timer_new(w->env->loop, on_timer, p);
+	p->turn = hb_hook_new(w->env->loop, on_turn, p);
 	dlv_probe_reconf(p);
 	return p;
 }
@@ -170,6 +170,7 @@ dlv_probe_free(struct dlv_probe **pp)
 	*pp = NULL;
 	hb_dns_cancel(p->query);
 	hb_timer_free(&p->timer);
+	hb_hook_free(&p->turn);
 	free(p);
 }
 
