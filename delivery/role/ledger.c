@@ -6,8 +6,6 @@
 
 #include "delivery/role/main.h"
 
-#include <stdlib.h>
-
 static void *
 table_of(const struct dlv_worker *w)
 {
@@ -16,37 +14,16 @@ table_of(const struct dlv_worker *w)
 
 /* --- the store ---------------------------------------------------------- */
 
-struct ledger_request {
-	struct dlv_worker *worker;
-	struct dlv_ledger_domain *domain;
-};
-
-static struct ledger_request *
-question_new(struct dlv_worker *w, struct dlv_ledger_domain *d)
-{
-	struct ledger_request *q = HB_NEW(struct ledger_request);
-
-	q->worker = w;
-	q->domain = d;
-	return q;
-}
-
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
 {
-	struct ledger_request q = *(struct ledger_request *)ctx;
-
-	free(ctx);
-	dlv_ledger_loaded(q.worker->ledger, q.domain, err, value);
+	dlv_ledger_loaded(ctx, err, value);
 }
 
 static void
 on_saved(void *ctx, int err)
 {
-	struct ledger_request q = *(struct ledger_request *)ctx;
-
-	free(ctx);
-	dlv_ledger_saved(q.worker->ledger, q.domain, err);
+	dlv_ledger_saved(ctx, err);
 }
 
 static void
@@ -55,7 +32,7 @@ op_load(void *ctx, struct dlv_ledger_domain *d)
 	struct dlv_worker *w = ctx;
 
 	dlv_store_ops.get(table_of(w), dlv_ledger_name(d), on_loaded,
-	    question_new(w, d));
+	    d);
 }
 
 static void
@@ -64,7 +41,7 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 	struct dlv_worker *w = ctx;
 
 	dlv_store_ops.put(table_of(w), dlv_ledger_name(d), value, true,
-	    on_saved, question_new(w, d));
+	    on_saved, d);
 }
 
 static void

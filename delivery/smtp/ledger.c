@@ -189,9 +189,8 @@ save(struct dlv_ledger *l, struct dlv_ledger_domain *d)
 }
 
 void
-dlv_ledger_saved(struct dlv_ledger *l, struct dlv_ledger_domain *d, int err)
+dlv_ledger_saved(struct dlv_ledger_domain *d, int err)
 {
-	(void)l;
 	d->saving--;
 	if (err < 0)
 		d->dirty = true;
@@ -294,9 +293,9 @@ read_record(struct dlv_ledger_domain *d, struct hb_span value,
 }
 
 void
-dlv_ledger_loaded(struct dlv_ledger *l, struct dlv_ledger_domain *d, int err,
-    struct hb_span value)
+dlv_ledger_loaded(struct dlv_ledger_domain *d, int err, struct hb_span value)
 {
+	struct dlv_ledger *l = d->ledger;
 	struct dlv_notes stored = { .nmx = 0 };
 
 	d->loading = false;

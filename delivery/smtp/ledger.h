@@ -73,10 +73,9 @@ void dlv_ledger_fall(struct hb_span domain, struct hb_span mx,
     enum hb_rank from, enum hb_rank to, uint64_t msg);
 
 /* Answers of the store.  ERR: 0, HB_E_NOTFOUND (loaded), or it failed. */
-void dlv_ledger_loaded(struct dlv_ledger *l, struct dlv_ledger_domain *d,
-    int err, struct hb_span value);
-void dlv_ledger_saved(struct dlv_ledger *l, struct dlv_ledger_domain *d,
-    int err);
+void dlv_ledger_loaded(struct dlv_ledger_domain *d, int err,
+    struct hb_span value);
+void dlv_ledger_saved(struct dlv_ledger_domain *d, int err);
 /* The store is there again: what it did not take is written once more. */
 void dlv_ledger_store_up(struct dlv_ledger *l);
 /* The store's record is about to be removed: so is what is in memory. */

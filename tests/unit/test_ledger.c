@@ -56,11 +56,11 @@ loaded(struct dlv_ledger_domain *d)
 	const struct hb_buf *r;
 
 	if (store.down) {
-		dlv_ledger_loaded(store.ledger, d, HB_E_TEMP, HB_SPAN_NONE);
+		dlv_ledger_loaded(d, HB_E_TEMP, HB_SPAN_NONE);
 		return;
 	}
 	r = record(dlv_ledger_name(d));
-	dlv_ledger_loaded(store.ledger, d, r->n == 0 ? HB_E_NOTFOUND : 0,
+	dlv_ledger_loaded(d, r->n == 0 ? HB_E_NOTFOUND : 0,
 	    hb_buf_span(r));
 }
 
@@ -80,7 +80,7 @@ end_turn(void)
 		if (store.pending[i].load)
 			loaded(store.pending[i].d);
 		else
-			dlv_ledger_saved(store.ledger, store.pending[i].d,
+			dlv_ledger_saved(store.pending[i].d,
 			    store.pending[i].err);
 	store.npending = 0;
 	if (store.soon)
