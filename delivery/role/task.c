@@ -27,13 +27,12 @@ on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 }
 
 static bool
-world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
+world_policy(void *w, struct hb_span domain, bool final,
     const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct dlv_task *t = w;
 	struct sts *sts = t->worker->sts;
 
-	(void)a;
 	if (!final && sts_cached(sts, domain, &t->ref, why)) {
 		*policy = t->ref != NULL ? &t->ref->policy : NULL;
 		return true;
@@ -56,11 +55,10 @@ on_seen(void *ctx, struct dlv_seen *seen)
 }
 
 static const struct dlv_seen *
-world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+world_ledger(void *w, struct hb_span domain)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	t->seen = dlv_ledger_cached(t->worker->ledger, domain);
 	if (t->seen == NULL)
 		t->memory = dlv_ledger_get(t->worker->ledger, domain, on_seen,
@@ -100,7 +98,7 @@ on_answer(void *ctx, const struct hb_dns_answer *answer)
 }
 
 static const struct hb_dns_answer *
-world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
+world_ask(void *w, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
 	struct dlv_task *t = w;
@@ -108,7 +106,6 @@ world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	const struct hb_dns_answer *known = hb_dns_cached(dns, name, type);
 	struct dlv_question *q;
 
-	(void)a;
 	if (known != NULL)
 		return known;
 	q = HB_NEW(struct dlv_question);
@@ -155,39 +152,35 @@ world_why_down(void *w, const struct hb_netaddr *addr)
 }
 
 static void
-world_open(void *w, struct dlv_attempt *a, const struct dlv_target *target)
+world_open(void *w, const struct dlv_target *target)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	t->link = dlv_pool_open(t->worker->pool, target, on_report, t);
 }
 
 static void
-world_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+world_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *verdict)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	dlv_connection_mail(t->link, txn, verdict, &t->body);
 }
 
 static void
-world_release(void *w, struct dlv_attempt *a, bool keep)
+world_release(void *w, bool keep)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	dlv_connection_release(&t->link, keep);
 }
 
 static void
-world_done(void *w, struct dlv_attempt *a)
+world_done(void *w)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	t->done(t);
 }
 

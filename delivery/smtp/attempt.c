@@ -10,7 +10,7 @@ finish(struct dlv_attempt *a)
 {
 	dlv_settle(a, &a->problem);
 	a->step = DLV_STEP_ENDED;
-	a->world->done(a->w, a);
+	a->world->done(a->w);
 }
 
 /* When the hosts cannot be learnt now the policy is not waited for: after

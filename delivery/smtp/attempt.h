@@ -72,31 +72,30 @@ struct dlv_connection_report {
  */
 struct dlv_world {
 	/* True: POLICY and WHY are filled, as dlv_attempt_policy has them. */
-	bool (*policy)(void *w, struct dlv_attempt *a, struct hb_span domain,
-	    bool final, const struct sts_policy **policy,
+	bool (*policy)(void *w, struct hb_span domain, bool final,
+	    const struct sts_policy **policy,
 	    enum hb_reason *why);			/* dlv_attempt_policy */
 	/* What was seen of DOMAIN's channels before; NULL: not known now. */
-	const struct dlv_seen *(*ledger)(void *w, struct dlv_attempt *a,
+	const struct dlv_seen *(*ledger)(void *w,
 	    struct hb_span domain);			/* dlv_attempt_ledger */
 	/* Mail goes to MX over a channel of this rank. */
 	void (*note)(void *w, struct hb_span domain, struct hb_span mx,
 	    enum hb_rank rank);
 	/* NULL: not known now. */
-	const struct hb_dns_answer *(*ask)(void *w, struct dlv_attempt *a,
-	    size_t slot, struct hb_span name,
-	    enum hb_dns_type type);			/* dlv_attempt_answer */
+	const struct hb_dns_answer *(*ask)(void *w, size_t slot,
+	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
 	size_t (*hosts_file)(void *w, struct hb_span name,
 	    struct hb_netaddr *out, size_t max);
 	/* Why it could not be connected to a moment ago; NONE: it may be
 	 * tried. */
 	enum hb_reason (*why_down)(void *w, const struct hb_netaddr *addr);
-	void (*open)(void *w, struct dlv_attempt *a,
+	void (*open)(void *w,
 	    const struct dlv_target *t);		/* dlv_attempt_connection */
-	void (*mail)(void *w, struct dlv_attempt *a,
-	    const struct dlv_txn *txn, const struct sts_verdict *v);
+	void (*mail)(void *w, const struct dlv_txn *txn,
+	    const struct sts_verdict *v);
 	/* The attempt needs its connection no more. */
-	void (*release)(void *w, struct dlv_attempt *a, bool keep);
-	void (*done)(void *w, struct dlv_attempt *a);
+	void (*release)(void *w, bool keep);
+	void (*done)(void *w);
 	/* Do the AD bits of answers count? */
 	enum dlv_trust (*ad_trust)(void *w);
 	/* Asked for each judgement: the clock may jump between two. */

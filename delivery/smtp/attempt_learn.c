@@ -189,7 +189,7 @@ ask(struct dlv_attempt *a, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
 	const struct hb_dns_answer *known =
-	    a->world->ask(a->w, a, slot, name, type);
+	    a->world->ask(a->w, slot, name, type);
 
 	if (known != NULL)
 		dlv_take_answer(a, slot, known);
@@ -207,7 +207,7 @@ ask_policy(struct dlv_attempt *a)
 
 	if (a->policy_domain[0] == '\0' || !sts_needs_lookup(&a->channel))
 		return;
-	if (a->world->policy(a->w, a, hb_span_str(a->policy_domain), final,
+	if (a->world->policy(a->w, hb_span_str(a->policy_domain), final,
 		&policy, &why))
 		dlv_take_policy(a, policy, why);
 	else
@@ -229,7 +229,7 @@ ask_ledger(struct dlv_attempt *a)
 
 	if (!dlv_is_remembered(a))
 		return;
-	seen = a->world->ledger(a->w, a, hb_span_str(a->policy_domain));
+	seen = a->world->ledger(a->w, hb_span_str(a->policy_domain));
 	if (seen != NULL)
 		dlv_take_ledger(a, seen);
 	else

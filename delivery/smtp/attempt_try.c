@@ -116,7 +116,7 @@ open_link(struct dlv_attempt *a)
 	t.demanded = t.tls != DLV_TLS_NEVER && is_tls_demanded(a);
 	note_reach(a, DLV_REACH_TRIED);
 	a->step = DLV_STEP_WAIT;
-	a->world->open(a->w, a, &t);
+	a->world->open(a->w, &t);
 }
 
 static void
@@ -249,10 +249,10 @@ dlv_judge(struct dlv_attempt *a)
 	if (mail && fill_txn(a)) {
 		note_rank(a, v.rank);
 		a->step = DLV_STEP_WAIT;
-		a->world->mail(a->w, a, &a->txn, &v);
+		a->world->mail(a->w, &a->txn, &v);
 		return;
 	}
-	a->world->release(a->w, a, false);
+	a->world->release(a->w, false);
 	if (v.action != STS_PROCEED)
 		dlv_note_refusal(a, &v);
 	if (v.action == STS_DEFER || mail)
@@ -375,7 +375,7 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		/* not this host, not now: perhaps the next */
 		dlv_note_trouble(a, tls != NULL ? tls : r->mail);
 		a->txn.nrcpt = 0;
-		a->world->release(a->w, a, tls == NULL);
+		a->world->release(a->w, tls == NULL);
 		if (tls != NULL)
 			next_address(a);
 		else
@@ -387,7 +387,7 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		a->step = DLV_STEP_JUDGE;
 		return;
 	}
-	a->world->release(a->w, a, true);
+	a->world->release(a->w, true);
 	dlv_end(a);
 }
 
@@ -415,7 +415,7 @@ closed(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	bool mailing = a->txn.nrcpt > 0;
 
-	a->world->release(a->w, a, false);
+	a->world->release(a->w, false);
 	if (r->reused && !r->in_doubt) {
 		/* an idle connection had died: that says nothing of the host */
 		if (mailing)
@@ -450,7 +450,7 @@ dlv_take_report(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		message_done(a, r);
 		break;
 	case DLV_LINK_NO_CONNECT:
-		a->world->release(a->w, a, false);
+		a->world->release(a->w, false);
 		dlv_note_trouble(a, r->failure);
 		next_address(a);
 		break;

@@ -108,12 +108,11 @@ put(struct fuzz *f, size_t slot, enum hb_dns_type type)
 }
 
 static bool
-world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
+world_policy(void *w, struct hb_span domain, bool final,
     const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	(void)domain;
 	(void)final;
 	if (!put(f, SIZE_MAX, HB_DNS_TXT))
@@ -124,11 +123,10 @@ world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
 }
 
 static const struct dlv_seen *
-world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+world_ledger(void *w, struct hb_span domain)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	(void)domain;
 	return put(f, SIZE_MAX - 1, HB_DNS_TXT) ? f->seen : NULL;
 }
@@ -143,10 +141,9 @@ world_note(void *w, struct hb_span domain, struct hb_span mx, enum hb_rank r)
 }
 
 static const struct hb_dns_answer *
-world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
+world_ask(void *w, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
-	(void)a;
 	HB_ASSERT(name.n > 0 && name.n <= HB_MAX_DOMAIN);
 	return put(w, slot, type) ? make_answer(w, type) : NULL;
 }
@@ -189,13 +186,12 @@ report(struct fuzz *f, enum dlv_connection_event event)
 }
 
 static void
-world_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
+world_open(void *w, const struct dlv_target *t)
 {
 	struct fuzz *f = w;
 	uint8_t how = take(f), state = take(f), chain = take(f),
 		dane = take(f);
 
-	(void)a;
 	f->digest = t->dane != NULL ? t->dane->digest : 0;
 	f->facts = (struct hb_tls_facts){
 		.state = state % 2 ? HB_TLSF_DONE
@@ -242,12 +238,11 @@ check_channel(const struct fuzz *f)
 }
 
 static void
-world_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+world_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *v)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	HB_ASSERT(v->action == STS_PROCEED && txn->nrcpt > 0);
 	check_channel(f);
 	f->sent = f->mailing = true;
@@ -272,21 +267,19 @@ finish_mail(struct fuzz *f)
 }
 
 static void
-world_release(void *w, struct dlv_attempt *a, bool keep)
+world_release(void *w, bool keep)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	(void)keep;
 	f->open = false;
 }
 
 static void
-world_done(void *w, struct dlv_attempt *a)
+world_done(void *w)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	HB_ASSERT(!f->done);
 	f->done = true;
 }

@@ -99,12 +99,11 @@ send_report(struct fake *f)
 }
 
 static bool
-fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
+fake_policy(void *w, struct hb_span domain, bool final,
     const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct fake *f = w;
 
-	(void)a;
 	f->looked++;
 	f->final = final;
 	assert_span(domain, "x.test");
@@ -115,11 +114,10 @@ fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final,
 }
 
 static const struct dlv_seen *
-fake_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+fake_ledger(void *w, struct hb_span domain)
 {
 	struct fake *f = w;
 
-	(void)a;
 	assert_span(domain, "x.test");
 	f->ledger_due = f->late || f->seen == NULL;
 	return f->ledger_due ? NULL : f->seen;
@@ -205,13 +203,12 @@ answer_of(struct fake *f, struct hb_span name, enum hb_dns_type type)
 }
 
 static const struct hb_dns_answer *
-fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
+fake_ask(void *w, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
 	struct fake *f = w;
 	struct question *q = &f->questions[f->nquestions];
 
-	(void)a;
 	if (!f->late)
 		return answer_of(f, name, type);
 	assert_true(f->nquestions++ < HB_ARRAY_LEN(f->questions));
@@ -295,12 +292,11 @@ set_facts(struct fake *f, char what)
 }
 
 static void
-fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
+fake_open(void *w, const struct dlv_target *t)
 {
 	struct fake *f = w;
 	char what = *f->links;
 
-	(void)a;
 	if (f->jump) {
 		now_ms = 10000;
 		f->clock_implausible = true;
@@ -346,13 +342,12 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 }
 
 static void
-fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+fake_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *v)
 {
 	struct fake *f = w;
 	char what = *f->links++;
 
-	(void)a;
 	assert_int_equal(v->action, STS_PROCEED);
 	f->mails++;
 	f->requiretls = txn->requiretls;
@@ -375,19 +370,17 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 }
 
 static void
-fake_release(void *w, struct dlv_attempt *a, bool keep)
+fake_release(void *w, bool keep)
 {
 	(void)w;
-	(void)a;
 	(void)keep;
 }
 
 static void
-fake_done(void *w, struct dlv_attempt *a)
+fake_done(void *w)
 {
 	struct fake *f = w;
 
-	(void)a;
 	f->done = true;
 }
 
