@@ -40,19 +40,14 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	return c;
 }
 
-static struct sts_lookup *
-first_of(const struct hb_wait *list)
-{
-	return (struct sts_lookup *)hb_waits_first(list);
-}
-
 static void
-cancel_all(struct hb_wait *list)
+drop(struct hb_wait *w, const void *arg)
 {
-	struct sts_lookup *l;
+	struct sts_lookup *l = (struct sts_lookup *)w;
 
-	while ((l = first_of(list)) != NULL)
-		sts_core_cancel(l);
+	(void)arg;
+	sts_ref_release(&l->ref);
+	free(l);
 }
 
 void
@@ -62,8 +57,8 @@ sts_core_free(struct sts_core **c)
 		return;
 	for (struct hb_memo_entry *e = (*c)->cache.memo.first; e != NULL;
 	     e = hb_memo_next(e))
-		cancel_all(&e->waits);
-	cancel_all(&(*c)->told);
+		hb_waits_each(&e->waits, drop, NULL);
+	hb_waits_each(&(*c)->told, drop, NULL);
 	hb_memo_clear(&(*c)->cache.memo);
 	free(*c);
 	*c = NULL;
@@ -113,8 +108,7 @@ sts_core_cancel(struct sts_lookup *l)
 	if (l == NULL)
 		return;
 	hb_waits_remove(&l->wait);
-	sts_ref_release(&l->ref);
-	free(l);
+	drop(&l->wait, NULL);
 }
 
 void
@@ -134,27 +128,21 @@ sts_core_answer(struct sts_core *c, struct sts_domain *d,
 	c->ops->soon(c->ctx);
 }
 
-/* What is answered from inside of an answer is for the next turn. */
 static void
-tell(struct sts_core *c)
+tell(struct hb_wait *w, const void *arg)
 {
-	struct hb_wait now;
-	struct sts_lookup *l;
+	struct sts_lookup *l = (struct sts_lookup *)w;
 
-	hb_waits_init(&now);
-	hb_waits_move(&now, &c->told);
-	while ((l = first_of(&now)) != NULL) {
-		hb_waits_remove(&l->wait);
-		l->cb(l->ctx, l->ref, l->why);
-		free(l);
-	}
+	(void)arg;
+	l->cb(l->ctx, l->ref, l->why);
+	free(l);
 }
 
 void
 sts_core_turn(struct sts_core *c)
 {
 	sts_core_start_fetches(c);
-	tell(c);
+	hb_waits_each(&c->told, tell, NULL);
 }
 
 /* RFC 8461 s3.2: not longer than max_age after the fetch.  The store is read

@@ -31,6 +31,20 @@ hb_waits_move(struct hb_wait *to, struct hb_wait *from)
 	hb_waits_init(from);
 }
 
+void
+hb_waits_each(struct hb_wait *list,
+    void (*fn)(struct hb_wait *w, const void *arg), const void *arg)
+{
+	struct hb_wait now, *w;
+
+	hb_waits_init(&now);
+	hb_waits_move(&now, list);
+	while ((w = hb_waits_first(&now)) != NULL) {
+		hb_waits_remove(w);
+		fn(w, arg);
+	}
+}
+
 /* To the end of the order. */
 static void
 use(struct hb_memo *m, struct hb_memo_entry *e)

@@ -37,6 +37,10 @@ void hb_waits_add(struct hb_wait *list, struct hb_wait *w);
 void hb_waits_remove(struct hb_wait *w);
 /* All of FROM go behind those of TO. */
 void hb_waits_move(struct hb_wait *to, struct hb_wait *from);
+/* FN gets each that is in the list now and is not removed before its turn, out
+ * of it; who is added meanwhile waits on. */
+void hb_waits_each(struct hb_wait *list,
+    void (*fn)(struct hb_wait *w, const void *arg), const void *arg);
 
 struct hb_memo_entry {
 	UT_hash_handle hh;

@@ -303,26 +303,29 @@ free_question(struct dns_query *q)
 	free(q);
 }
 
-static struct hb_dns_query *
-first_waiter(const struct dns_query *q)
+static bool
+is_awaited(const struct dns_query *q)
 {
-	return (struct hb_dns_query *)hb_waits_first(&q->waits);
+	return hb_waits_first(&q->waits) != NULL;
+}
+
+static void
+tell_one(struct hb_wait *wait, const void *answer)
+{
+	struct hb_dns_query *w = (struct hb_dns_query *)wait;
+
+	w->cb(w->ctx, answer);
+	free(w);
 }
 
 static void
 tell(struct dns_query *q, const struct hb_dns_answer *answer)
 {
-	struct hb_dns_query *w;
-
 	/* A waiter may ask the same again: that is a new question. */
 	if (q->stored)
 		HASH_DEL(q->dns->questions, q);
 	q->stored = false;
-	while ((w = first_waiter(q)) != NULL) {
-		hb_waits_remove(&w->wait);
-		w->cb(w->ctx, answer);
-		free(w);
-	}
+	hb_waits_each(&q->waits, tell_one, answer);
 	free_question(q);
 }
 
@@ -456,7 +459,7 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 		return;
 	}
 	if (q->dns->closing || status == ARES_EDESTRUCTION ||
-	    first_waiter(q) == NULL) { /* nobody waits any longer */
+	    !is_awaited(q)) { /* nobody waits any longer */
 		tell_failure(q);
 		return;
 	}
@@ -503,7 +506,7 @@ on_pace(void *ctx)
 	    : room > BURST_MOST ? BURST_MOST
 				: (unsigned)room;
 	while (d->burst > 0 && (q = take_first(&d->held)) != NULL) {
-		if (first_waiter(q) == NULL) {
+		if (!is_awaited(q)) {
 			free_question(q);
 			continue;
 		}
@@ -577,7 +580,7 @@ start(struct hb_dns *d, struct dns_query *q)
 {
 	struct cached *c = q->only == NULL ? find_cached(d, &q->key) : NULL;
 
-	if (first_waiter(q) == NULL)
+	if (!is_awaited(q))
 		free_question(q);
 	else if (q->refused != HB_DNS_OK)
 		refuse(q, q->refused);

@@ -90,19 +90,14 @@ dlv_ledger_new(const struct dlv_ledger_ops *ops, void *ctx)
 	return l;
 }
 
-static struct dlv_ledger_wait *
-first_of(const struct hb_wait *list)
-{
-	return (struct dlv_ledger_wait *)hb_waits_first(list);
-}
-
 static void
-cancel_all(struct hb_wait *list)
+drop(struct hb_wait *wait, const void *arg)
 {
-	struct dlv_ledger_wait *w;
+	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
 
-	while ((w = first_of(list)) != NULL)
-		dlv_ledger_cancel(w);
+	(void)arg;
+	dlv_seen_release(&w->seen);
+	free(w);
 }
 
 void
@@ -112,8 +107,8 @@ dlv_ledger_free(struct dlv_ledger **l)
 		return;
 	for (struct hb_memo_entry *e = (*l)->memo.first; e != NULL;
 	    e = hb_memo_next(e))
-		cancel_all(&e->waits);
-	cancel_all(&(*l)->told);
+		hb_waits_each(&e->waits, drop, NULL);
+	hb_waits_each(&(*l)->told, drop, NULL);
 	hb_memo_clear(&(*l)->memo);
 	free(*l);
 	*l = NULL;
@@ -225,20 +220,20 @@ answer_all(struct dlv_ledger *l, struct dlv_ledger_domain *d, bool readable)
 	l->ops->soon(l->ctx);
 }
 
-/* What is answered from inside of an answer is for the next turn. */
+static void
+tell(struct hb_wait *wait, const void *arg)
+{
+	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
+
+	(void)arg;
+	w->cb(w->ctx, w->seen);
+	free(w);
+}
+
 void
 dlv_ledger_turn(struct dlv_ledger *l)
 {
-	struct dlv_ledger_wait *w;
-	struct hb_wait now;
-
-	hb_waits_init(&now);
-	hb_waits_move(&now, &l->told);
-	while ((w = first_of(&now)) != NULL) {
-		hb_waits_remove(&w->wait);
-		w->cb(w->ctx, w->seen);
-		free(w);
-	}
+	hb_waits_each(&l->told, tell, NULL);
 }
 
 static bool
@@ -332,8 +327,7 @@ dlv_ledger_cancel(struct dlv_ledger_wait *w)
 	if (w == NULL)
 		return;
 	hb_waits_remove(&w->wait);
-	dlv_seen_release(&w->seen);
-	free(w);
+	drop(&w->wait, NULL);
 }
 
 struct dlv_seen *

@@ -183,6 +183,42 @@ who_came_first_is_first(void **state)
 	expect_waits(&b, "40");
 }
 
+static struct {
+	struct hb_wait list;
+	struct waiter w[4];
+	char seen[8];
+} all;
+
+/* The first takes the second out and puts itself and another at the end. */
+static void
+on_each(struct hb_wait *w, const void *arg)
+{
+	size_t n = strlen(all.seen);
+
+	assert_ptr_equal(arg, &all);
+	all.seen[n] = (char)('0' + ((struct waiter *)w)->number);
+	if (n > 0)
+		return;
+	hb_waits_remove(&all.w[1].wait);
+	hb_waits_add(&all.list, w);
+	hb_waits_add(&all.list, &all.w[3].wait);
+}
+
+static void
+each_is_told_once(void **state)
+{
+	(void)state;
+	hb_waits_init(&all.list);
+	for (int i = 0; i < 4; i++) {
+		all.w[i].number = i;
+		if (i < 3)
+			hb_waits_add(&all.list, &all.w[i].wait);
+	}
+	hb_waits_each(&all.list, on_each, &all);
+	assert_string_equal(all.seen, "02");
+	expect_waits(&all.list, "03");
+}
+
 /* --- games ------------------------------------------------------------- */
 
 enum { NAMES = 40, MAX = 12, MAX_SIZE = 60 };
@@ -337,6 +373,7 @@ main(void)
 		cmocka_unit_test_setup(what_must_stay_is_passed_over, begin),
 		cmocka_unit_test_setup(sizes_change, begin),
 		cmocka_unit_test(who_came_first_is_first),
+		cmocka_unit_test(each_is_told_once),
 		cmocka_unit_test(it_does_what_a_list_does),
 	};
 
