@@ -5,6 +5,8 @@
 #ifndef STS_CACHE_H
 #define STS_CACHE_H
 
+#include <sys/queue.h>
+
 #include "common/base/memo.h"
 #include "sts/fetch.h"
 
@@ -29,10 +31,10 @@ enum sts_reading {
 
 struct sts_domain {
 	struct hb_memo_entry memo;     /* its waits: struct sts_lookup */
-	struct sts_domain *queue_next; /* queue of fetches */
+	TAILQ_ENTRY(sts_domain) queue; /* of fetches */
 	int64_t started_ms; /* of the fetch under way; monotonic */
-	struct sts_domain *retry_next, *retry_prev; /* TXT to be asked again */
-	int64_t retry_ms;                           /* then; monotonic */
+	TAILQ_ENTRY(sts_domain) retry; /* TXT to be asked again */
+	int64_t retry_ms;              /* then; monotonic */
 	uint64_t hash;
 	struct sts_policy_ref *held;  /* owned; may be NULL */
 	struct sts_policy_ref *fresh; /* owned; being saved */
@@ -51,6 +53,8 @@ struct sts_domain {
 	unsigned char name_n;
 	unsigned char name[]; /* lower case */
 };
+
+TAILQ_HEAD(sts_domains, sts_domain);
 
 static inline struct hb_span
 sts_domain_name(const struct sts_domain *d)

@@ -12,7 +12,7 @@ enum {
 };
 
 struct sts_queue {
-	struct sts_domain *head, **tail;
+	struct sts_domains list;
 	size_t n;
 };
 
@@ -25,7 +25,7 @@ struct sts_core {
 	struct sts_queue active;             /* under way, the oldest first */
 	unsigned running, running_background;
 	/* TXT records to be asked for again, the earliest first */
-	struct sts_domain *retry_first, *retry_last;
+	struct sts_domains retries;
 	int64_t alarm_ms; /* monotonic, that was asked for; INT64_MAX: none */
 	struct sts_clock clock;
 	int64_t mono_ms, shift_ms; /* as told last; the lab's */

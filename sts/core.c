@@ -31,9 +31,10 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	c->ops = ops;
 	c->ctx = ctx;
 	sts_clock_init(&c->clock, build_ms);
-	c->wanted.tail = &c->wanted.head;
-	c->background.tail = &c->background.head;
-	c->active.tail = &c->active.head;
+	TAILQ_INIT(&c->wanted.list);
+	TAILQ_INIT(&c->background.list);
+	TAILQ_INIT(&c->active.list);
+	TAILQ_INIT(&c->retries);
 	c->alarm_ms = INT64_MAX;
 	hb_waits_init(&c->told);
 	sts_cache_init(&c->cache, key);
@@ -184,19 +185,19 @@ ask(struct sts_core *c, struct sts_domain *d)
 static void
 ask_later(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
-	struct sts_domain *before = c->retry_last, *after;
+	struct sts_domain *before;
 
 	if (d->retrying)
 		return;
 	d->retrying = true;
 	d->retry_ms = c->mono_ms + d->txt.fresh_until_ms - now_ms;
-	while (before != NULL && before->retry_ms > d->retry_ms)
-		before = before->retry_prev;
-	after = before != NULL ? before->retry_next : c->retry_first;
-	d->retry_prev = before;
-	d->retry_next = after;
-	*(before != NULL ? &before->retry_next : &c->retry_first) = d;
-	*(after != NULL ? &after->retry_prev : &c->retry_last) = d;
+	TAILQ_FOREACH_REVERSE(before, &c->retries, sts_domains, retry)
+		if (before->retry_ms <= d->retry_ms)
+			break;
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(&c->retries, before, d, retry);
+	else
+		TAILQ_INSERT_HEAD(&c->retries, d, retry);
 	sts_core_set_alarm(c);
 }
 
@@ -204,13 +205,11 @@ ask_later(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 static struct sts_domain *
 next_retry(struct sts_core *c)
 {
-	struct sts_domain *d = c->retry_first;
+	struct sts_domain *d = TAILQ_FIRST(&c->retries);
 
 	if (d == NULL || d->retry_ms > c->mono_ms)
 		return NULL;
-	c->retry_first = d->retry_next;
-	*(d->retry_next != NULL ? &d->retry_next->retry_prev : &c->retry_last) =
-	    NULL;
+	TAILQ_REMOVE(&c->retries, d, retry);
 	d->retrying = false;
 	return d;
 }
@@ -413,10 +412,11 @@ sts_core_refresh(struct sts_core *c, bool on)
 static void
 look_at_all(struct sts_core *c)
 {
+	struct sts_domain *d;
+
 	c->moved = false;
 	c->walk_ms = c->mono_ms;
-	for (struct sts_domain *d = c->retry_first; d != NULL;
-	     d = d->retry_next)
+	TAILQ_FOREACH(d, &c->retries, retry)
 		d->retry_ms = c->mono_ms;
 }
 
@@ -447,12 +447,13 @@ min_ms(int64_t a, int64_t b)
 static int64_t
 rest_ms(const struct sts_core *c)
 {
+	const struct sts_domain *first = TAILQ_FIRST(&c->retries);
 	int64_t rest = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
 						    : CLOCK_WAIT_MS;
 
 	rest = min_ms(rest, sts_core_scan_rest(c));
-	if (c->retry_first != NULL)
-		rest = min_ms(rest, c->retry_first->retry_ms - c->mono_ms);
+	if (first != NULL)
+		rest = min_ms(rest, first->retry_ms - c->mono_ms);
 	if (sts_core_is_place_wanted(c))
 		rest = min_ms(rest, SLOW_LOOK_MS);
 	return c->moved || rest < WAIT_MIN_MS ? WAIT_MIN_MS : rest;

@@ -14,29 +14,21 @@ enum {
 static void
 push(struct sts_queue *q, struct sts_domain *d)
 {
-	d->queue_next = NULL;
-	*q->tail = d;
-	q->tail = &d->queue_next;
+	TAILQ_INSERT_TAIL(&q->list, d, queue);
 	q->n++;
 }
 
 static void
 take_out(struct sts_queue *q, struct sts_domain *d)
 {
-	struct sts_domain **at = &q->head;
-
-	while (*at != d)
-		at = &(*at)->queue_next;
-	*at = d->queue_next;
-	if (q->tail == &d->queue_next)
-		q->tail = at;
+	TAILQ_REMOVE(&q->list, d, queue);
 	q->n--;
 }
 
 static void
 start_fetch(struct sts_core *c, struct sts_queue *q)
 {
-	struct sts_domain *d = q->head;
+	struct sts_domain *d = TAILQ_FIRST(&q->list);
 
 	take_out(q, d);
 	push(&c->active, d);
@@ -51,7 +43,7 @@ start_fetch(struct sts_core *c, struct sts_queue *q)
 bool
 sts_core_is_place_wanted(const struct sts_core *c)
 {
-	return c->running >= FETCHES_MAX && c->wanted.head != NULL;
+	return c->running >= FETCHES_MAX && c->wanted.n > 0;
 }
 
 static void
@@ -91,10 +83,10 @@ make_place(struct sts_core *c, struct sts_domain *d)
 static void
 drop_slow(struct sts_core *c)
 {
-	struct sts_domain *d = c->active.head, *next;
+	struct sts_domain *d = TAILQ_FIRST(&c->active.list), *next;
 
 	for (; d != NULL && sts_core_is_place_wanted(c); d = next) {
-		next = d->queue_next;
+		next = TAILQ_NEXT(d, queue);
 		if (c->mono_ms < ends_its_turn(d))
 			continue;
 		make_place(c, d);
@@ -106,9 +98,9 @@ void
 sts_core_start_fetches(struct sts_core *c)
 {
 	drop_slow(c);
-	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
+	while (c->running < FETCHES_MAX && c->wanted.n > 0)
 		start_fetch(c, &c->wanted);
-	while (c->running < FETCHES_MAX && c->background.head != NULL &&
+	while (c->running < FETCHES_MAX && c->background.n > 0 &&
 	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
 	sts_core_set_alarm(c);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
@@ -31,11 +32,11 @@ struct sts_http {
 	struct hb_tls *tls;
 	CURLM *multi;
 	struct hb_timer *timer;
-	struct sts_http_get *gets;
+	LIST_HEAD(, sts_http_get) gets;
 };
 
 struct sts_http_get {
-	struct sts_http_get *next, **at;
+	LIST_ENTRY(sts_http_get) link;
 	struct sts_http *h;
 	sts_http_fn cb;
 	void *ctx;
@@ -75,14 +76,14 @@ static void finish(struct sts_http_get *g, enum hb_reason why,
 static void
 end_floods(struct sts_http *h)
 {
-	struct sts_http_get *g = h->gets;
+	struct sts_http_get *g = LIST_FIRST(&h->gets);
 
 	while (g != NULL)
 		if (g->wire > WIRE_MOST) {
 			finish(g, HB_REASON_STS_FETCH_SIZE, NULL);
-			g = h->gets;
+			g = LIST_FIRST(&h->gets);
 		} else {
-			g = g->next;
+			g = LIST_NEXT(g, link);
 		}
 }
 
@@ -239,9 +240,7 @@ sts_http_cancel(struct sts_http_get *g)
 		return;
 	end_questions(g);
 	end_transfer(g);
-	*g->at = g->next;
-	if (g->next != NULL)
-		g->next->at = g->at;
+	LIST_REMOVE(g, link);
 	free(g);
 }
 
@@ -488,11 +487,7 @@ sts_http_start(
 	g->cb = cb;
 	g->ctx = ctx;
 	g->started_ms = hb_mono_ms();
-	g->next = h->gets;
-	g->at = &h->gets;
-	if (g->next != NULL)
-		g->next->at = &g->next;
-	h->gets = g;
+	LIST_INSERT_HEAD(&h->gets, g, link);
 	find_addresses(g);
 	return g;
 }
@@ -526,8 +521,8 @@ sts_http_free(struct sts_http **h)
 {
 	if (*h == NULL)
 		return;
-	while ((*h)->gets != NULL)
-		sts_http_cancel((*h)->gets);
+	while (!LIST_EMPTY(&(*h)->gets))
+		sts_http_cancel(LIST_FIRST(&(*h)->gets));
 	curl_multi_cleanup((*h)->multi);
 	hb_timer_free(&(*h)->timer);
 	curl_global_cleanup();
@@ -539,13 +534,15 @@ void
 sts_http_use(struct sts_http *h, const struct hb_conf *conf, struct hb_dns *dns,
     struct hb_tls *tls)
 {
-	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next) {
+	struct sts_http_get *g;
+
+	LIST_FOREACH(g, &h->gets, link) {
 		end_questions(g);
 		end_transfer(g);
 	}
 	h->conf = conf;
 	h->dns = dns;
 	h->tls = tls;
-	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next)
+	LIST_FOREACH(g, &h->gets, link)
 		find_addresses(g);
 }

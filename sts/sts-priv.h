@@ -2,6 +2,8 @@
 #ifndef STS_STS_PRIV_H
 #define STS_STS_PRIV_H
 
+#include <sys/queue.h>
+
 #include "sts/core.h"
 #include "sts/http.h"
 #include "sts/sts.h"
@@ -15,9 +17,9 @@ struct sts {
 	struct sts_http *http;
 	struct hb_timer *timer;
 	struct hb_hook *turn;
-	struct sts_job *jobs;      /* questions of the core, under way */
+	LIST_HEAD(, sts_job) jobs; /* questions of the core, under way */
 	struct hb_ctl_asks asks;   /* questions of control, under way */
-	struct sts_import *imports;
+	LIST_HEAD(, sts_import) imports;
 };
 
 /* The time, after the core was told of both clocks. */

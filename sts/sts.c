@@ -13,7 +13,7 @@ enum job_kind { JOB_STORE, JOB_TXT, JOB_FETCH };
 
 /* One question of the core.  It lives until the answer, or sts_free. */
 struct sts_job {
-	struct sts_job *next, **at;
+	LIST_ENTRY(sts_job) link;
 	struct sts *s;
 	struct sts_domain *d;
 	enum job_kind kind;
@@ -30,20 +30,14 @@ job_new(struct sts *s, struct sts_domain *d, enum job_kind kind)
 	j->s = s;
 	j->d = d;
 	j->kind = kind;
-	j->next = s->jobs;
-	j->at = &s->jobs;
-	if (j->next != NULL)
-		j->next->at = &j->next;
-	s->jobs = j;
+	LIST_INSERT_HEAD(&s->jobs, j, link);
 	return j;
 }
 
 static void
 job_end(struct sts_job *j)
 {
-	*j->at = j->next;
-	if (j->next != NULL)
-		j->next->at = j->at;
+	LIST_REMOVE(j, link);
 	free(j);
 }
 
@@ -245,7 +239,9 @@ op_drop(void *ctx, struct sts_domain *d)
 {
 	struct sts *s = ctx;
 
-	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+	struct sts_job *j;
+
+	LIST_FOREACH(j, &s->jobs, link)
 		if (j->d == d && j->kind == JOB_FETCH) {
 			sts_http_cancel(j->get);
 			job_end(j);
@@ -328,15 +324,16 @@ void
 sts_free(struct sts **sp)
 {
 	struct sts *s = *sp;
+	struct sts_job *j;
 
 	if (s == NULL)
 		return;
 	hb_ctl_asks_free(&s->asks);
 	sts_import_free(s);
-	while (s->jobs != NULL) {
-		hb_dns_cancel(s->jobs->query);
-		sts_http_cancel(s->jobs->get);
-		job_end(s->jobs);
+	while ((j = LIST_FIRST(&s->jobs)) != NULL) {
+		hb_dns_cancel(j->query);
+		sts_http_cancel(j->get);
+		job_end(j);
 	}
 	sts_http_free(&s->http);
 	sts_core_free(&s->core);
@@ -349,7 +346,9 @@ sts_free(struct sts **sp)
 static void
 ask_again(struct sts *s)
 {
-	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+	struct sts_job *j;
+
+	LIST_FOREACH(j, &s->jobs, link)
 		if (j->kind == JOB_TXT && j->dns != s->env.dns) {
 			hb_dns_cancel(j->query);
 			ask_txt(j, false);

@@ -17,6 +17,7 @@ hb_waits_remove(struct hb_wait *w)
 {
 	w->prev->next = w->next;
 	w->next->prev = w->prev;
+	hb_waits_init(w);
 }
 
 void

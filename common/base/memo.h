@@ -33,7 +33,7 @@ hb_waits_first(const struct hb_wait *list)
 
 /* As the last one. */
 void hb_waits_add(struct hb_wait *list, struct hb_wait *w);
-/* W waits no more, whatever list it is in. */
+/* W waits no more, whatever list it is in, or none. */
 void hb_waits_remove(struct hb_wait *w);
 /* All of FROM go behind those of TO. */
 void hb_waits_move(struct hb_wait *to, struct hb_wait *from);

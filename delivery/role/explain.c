@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 struct explain {
-	struct explain *next, **prev;
+	LIST_ENTRY(explain) link;
 	struct dlv_explains *all;
 	struct hb_ctl ctl;
 	struct hb_arena *arena;
@@ -19,15 +19,13 @@ struct explain {
 
 struct dlv_explains {
 	struct dlv_worker *worker;
-	struct explain *list;
+	LIST_HEAD(, explain) list;
 };
 
 static void
 free_explain(struct explain *e)
 {
-	*e->prev = e->next;
-	if (e->next != NULL)
-		e->next->prev = e->prev;
+	LIST_REMOVE(e, link);
 	dlv_task_stop(&e->task);
 	hb_arena_free(&e->arena);
 	free(e);
@@ -73,11 +71,7 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 		.domain = hb_arena_span(e->arena, q->arg2) };
 	e->task.worker = w;
 	e->task.done = on_task_done;
-	e->next = e->all->list;
-	e->prev = &e->all->list;
-	if (e->next != NULL)
-		e->next->prev = &e->next;
-	e->all->list = e;
+	LIST_INSERT_HEAD(&e->all->list, e, link);
 	return e;
 }
 
@@ -101,8 +95,8 @@ dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control)
 {
 	struct explain *e, *next;
 
-	for (e = w->explains->list; e != NULL; e = next) {
-		next = e->next;
+	for (e = LIST_FIRST(&w->explains->list); e != NULL; e = next) {
+		next = LIST_NEXT(e, link);
 		if (e->ctl.peer == control)
 			free_explain(e);
 	}
@@ -122,8 +116,8 @@ dlv_explains_free(struct dlv_explains **xp)
 {
 	if (*xp == NULL)
 		return;
-	while ((*xp)->list != NULL)
-		free_explain((*xp)->list);
+	while (!LIST_EMPTY(&(*xp)->list))
+		free_explain(LIST_FIRST(&(*xp)->list));
 	free(*xp);
 	*xp = NULL;
 }

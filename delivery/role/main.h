@@ -5,6 +5,9 @@
 #ifndef DELIVERY_ROLE_MAIN_H
 #define DELIVERY_ROLE_MAIN_H
 
+#include <sys/queue.h>
+
+#include "common/base/memo.h"
 #include "common/io/ctlask.h"
 #include "common/io/dns.h"
 #include "common/io/rolemain.h"
@@ -44,6 +47,7 @@ struct dlv_worker {
 /* --- a running attempt and what it waits for (delivery/role/task.c) --- */
 
 struct dlv_task {
+	struct hb_wait wait; /* for the first probe of the resolver */
 	struct dlv_worker *worker;
 	struct dlv_attempt *attempt;
 	struct dlv_connection *link;
@@ -51,11 +55,9 @@ struct dlv_task {
 	struct dlv_ledger_wait *memory;
 	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
 	struct dlv_seen *seen;	    /* what the ledger holds, or NULL */
-	struct dlv_question *questions;
+	LIST_HEAD(, dlv_question) questions;
 	struct dlv_body body;
 	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */
-	/* Waits for the first probe of the resolver. */
-	struct dlv_task *wait_next, **wait_prev;
 };
 /* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
 void dlv_task_start(struct dlv_task *t, const struct dlv_params *order,

@@ -8,7 +8,7 @@
 #include "common/proto/hosts.h"
 
 struct dlv_question {
-	struct dlv_question *next, **prev;
+	LIST_ENTRY(dlv_question) link;
 	struct dlv_task *task;
 	size_t slot;
 	struct hb_dns_query *query;
@@ -80,9 +80,7 @@ world_note(void *w, struct hb_span domain, struct hb_span mx,
 static void
 drop_question(struct dlv_question *q)
 {
-	*q->prev = q->next;
-	if (q->next != NULL)
-		q->next->prev = q->prev;
+	LIST_REMOVE(q, link);
 	free(q);
 }
 
@@ -111,11 +109,7 @@ world_ask(void *w, size_t slot, struct hb_span name,
 	q = HB_NEW(struct dlv_question);
 	q->task = t;
 	q->slot = slot;
-	q->next = t->questions;
-	q->prev = &t->questions;
-	if (q->next != NULL)
-		q->next->prev = &q->next;
-	t->questions = q;
+	LIST_INSERT_HEAD(&t->questions, q, link);
 	q->query = hb_dns_ask(dns, name, type, on_answer, q);
 	return NULL;
 }
@@ -241,15 +235,17 @@ dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
 void
 dlv_task_stop(struct dlv_task *t)
 {
+	struct dlv_question *q;
+
 	dlv_probe_forget(t);
 	dlv_connection_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;
 	dlv_ledger_cancel(t->memory);
 	t->memory = NULL;
-	while (t->questions != NULL) {
-		hb_dns_cancel(t->questions->query);
-		drop_question(t->questions);
+	while ((q = LIST_FIRST(&t->questions)) != NULL) {
+		hb_dns_cancel(q->query);
+		drop_question(q);
 	}
 	dlv_attempt_free(&t->attempt);
 	sts_ref_release(&t->ref);

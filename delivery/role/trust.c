@@ -11,7 +11,7 @@ struct dlv_probe {
 	struct hb_dns_query *query;
 	struct hb_timer *timer;
 	struct hb_hook *turn;
-	struct dlv_task *waiting, **last;
+	struct hb_wait waiting; /* tasks */
 	/* What was told last. */
 	bool told;
 	enum dlv_trust_reason why;
@@ -56,38 +56,29 @@ tell(struct dlv_probe *p)
 void
 dlv_probe_forget(struct dlv_task *t)
 {
-	struct dlv_probe *p = t->worker->probe;
-
-	if (t->wait_prev == NULL)
-		return;
-	*t->wait_prev = t->wait_next;
-	if (t->wait_next != NULL)
-		t->wait_next->wait_prev = t->wait_prev;
-	else
-		p->last = t->wait_prev;
-	t->wait_next = NULL;
-	t->wait_prev = NULL;
+	if (t->wait.next != NULL) /* else it never began to wait */
+		hb_waits_remove(&t->wait);
 }
 
 void
 dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
 {
-	t->wait_prev = p->last;
-	*p->last = t;
-	p->last = &t->wait_next;
+	hb_waits_add(&p->waiting, &t->wait);
 	hb_hook_arm(p->turn);
+}
+
+static void
+start(struct hb_wait *w, const void *arg)
+{
+	(void)arg;
+	dlv_attempt_start(((struct dlv_task *)w)->attempt);
 }
 
 /* One may end another. */
 static void
 start_waiting(struct dlv_probe *p)
 {
-	struct dlv_task *t;
-
-	while ((t = p->waiting) != NULL) {
-		dlv_probe_forget(t);
-		dlv_attempt_start(t->attempt);
-	}
+	hb_waits_each(&p->waiting, start, NULL);
 }
 
 static void
@@ -153,7 +144,7 @@ dlv_probe_new(struct dlv_worker *w)
 	struct dlv_probe *p = HB_NEW(struct dlv_probe);
 
 	p->worker = w;
-	p->last = &p->waiting;
+	hb_waits_init(&p->waiting);
 	p->timer = hb_timer_new(w->env->loop, on_timer, p);
 	p->turn = hb_hook_new(w->env->loop, on_turn, p);
 	dlv_probe_reconf(p);

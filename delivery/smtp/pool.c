@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
@@ -42,7 +43,7 @@ enum link_state {
 };
 
 struct dlv_connection {
-	struct dlv_connection *next, **prev; /* of the pool's links */
+	LIST_ENTRY(dlv_connection) link;
 	struct dlv_pool *pool;
 	enum link_state state;
 	struct hb_conn *conn;
@@ -68,7 +69,7 @@ struct dlv_connection {
 
 struct dlv_pool {
 	struct dlv_pool_env env;
-	struct dlv_connection *links;
+	LIST_HEAD(, dlv_connection) links;
 	size_t nlinks, nidle;
 	struct hb_memo down;
 };
@@ -150,9 +151,9 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 {
 	size_t n = 0;
 	bool leaving = false;
+	const struct dlv_connection *l;
 
-	for (const struct dlv_connection *l = p->links; l != NULL;
-	     l = l->next) {
+	LIST_FOREACH(l, &p->links, link) {
 		if (!same_place(&l->target, t) || l->state == L_GONE ||
 		    (l->state == L_WAITING && !l->woken))
 			continue;
@@ -166,9 +167,9 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 static void
 wake_next(struct dlv_pool *p, const struct dlv_target *gone)
 {
-	struct dlv_connection *first = NULL;
+	struct dlv_connection *l, *first = NULL;
 
-	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
+	LIST_FOREACH(l, &p->links, link)
 		if (l->state == L_WAITING && !l->woken &&
 		    same_place(&l->target, gone))
 			first = l;
@@ -191,9 +192,7 @@ set_state(struct dlv_connection *l, enum link_state state)
 static void
 free_link(struct dlv_connection *l)
 {
-	*l->prev = l->next;
-	if (l->next != NULL)
-		l->next->prev = l->prev;
+	LIST_REMOVE(l, link);
 	l->pool->nlinks--;
 	hb_conn_free(&l->conn);
 	dlv_client_free(&l->client);
@@ -611,11 +610,7 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 		dlv_client_set_facts(l->client, t->facts);
 	l->timer = hb_timer_new(p->env.loop, on_timer, l);
 	l->turn = hb_hook_new(p->env.loop, on_turn, l);
-	l->next = p->links;
-	l->prev = &p->links;
-	if (l->next != NULL)
-		l->next->prev = &l->next;
-	p->links = l;
+	LIST_INSERT_HEAD(&p->links, l, link);
 	p->nlinks++;
 	return l;
 }
@@ -638,9 +633,11 @@ same_target(const struct dlv_target *a, const struct dlv_target *b)
 static struct dlv_connection *
 find_idle(struct dlv_pool *p, const struct dlv_target *t)
 {
+	struct dlv_connection *l;
+
 	if (t->fresh || t->facts != NULL || p->nidle == 0)
 		return NULL;
-	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
+	LIST_FOREACH(l, &p->links, link)
 		if (l->state == L_IDLE && same_target(&l->target, t) &&
 		    hb_conn_is_quiet(l->conn))
 			return l;
@@ -773,12 +770,11 @@ void
 dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
     struct hb_tls *tls)
 {
-	struct dlv_connection *l, *next;
+	struct dlv_connection *l;
 
 	p->env.conf = conf;
 	p->env.tls = tls;
-	for (l = p->links; l != NULL; l = next) {
-		next = l->next;
+	LIST_FOREACH(l, &p->links, link) {
 		l->outdated = true;
 		if (l->state != L_IDLE)
 			continue;
@@ -795,8 +791,8 @@ dlv_pool_free(struct dlv_pool **pp)
 
 	if (p == NULL)
 		return;
-	while (p->links != NULL)
-		free_link(p->links);
+	while (!LIST_EMPTY(&p->links))
+		free_link(LIST_FIRST(&p->links));
 	hb_memo_clear(&p->down);
 	free(p);
 	*pp = NULL;

@@ -171,6 +171,7 @@ who_came_first_is_first(void **state)
 	}
 	assert_ptr_equal(hb_waits_first(&a), &w[0].wait);
 	hb_waits_remove(&w[1].wait);
+	hb_waits_remove(&w[1].wait);
 	expect_waits(&a, "02");
 	hb_waits_move(&b, &a);
 	expect_waits(&a, "");
