@@ -23,7 +23,7 @@ struct sts_core {
 	struct hb_wait told; /* lookups with an answer, to be told this turn */
 	struct sts_queue wanted, background; /* fetches to be started */
 	struct sts_queue active;             /* under way, the oldest first */
-	unsigned running, running_background;
+	unsigned running_background;
 	/* TXT records to be asked for again, the earliest first */
 	struct sts_domains retries;
 	int64_t alarm_ms; /* monotonic, that was asked for; INT64_MAX: none */

@@ -35,7 +35,6 @@ start_fetch(struct sts_core *c, struct sts_queue *q)
 	d->started_ms = c->mono_ms;
 	d->in_background = q == &c->background;
 	d->fetching = STS_FETCH_RUNNING;
-	c->running++;
 	c->running_background += d->in_background;
 	c->ops->fetch(c->ctx, d);
 }
@@ -43,14 +42,13 @@ start_fetch(struct sts_core *c, struct sts_queue *q)
 bool
 sts_core_is_place_wanted(const struct sts_core *c)
 {
-	return c->running >= FETCHES_MAX && c->wanted.n > 0;
+	return c->active.n >= FETCHES_MAX && c->wanted.n > 0;
 }
 
 static void
 leave(struct sts_core *c, struct sts_domain *d)
 {
 	take_out(&c->active, d);
-	c->running--;
 	c->running_background -= d->in_background;
 	d->fetching = STS_FETCH_IDLE;
 }
@@ -98,9 +96,9 @@ void
 sts_core_start_fetches(struct sts_core *c)
 {
 	drop_slow(c);
-	while (c->running < FETCHES_MAX && c->wanted.n > 0)
+	while (c->active.n < FETCHES_MAX && c->wanted.n > 0)
 		start_fetch(c, &c->wanted);
-	while (c->running < FETCHES_MAX && c->background.n > 0 &&
+	while (c->active.n < FETCHES_MAX && c->background.n > 0 &&
 	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
 	sts_core_set_alarm(c);

@@ -34,11 +34,15 @@ job_new(struct sts *s, struct sts_domain *d, enum job_kind kind)
 	return j;
 }
 
-static void
+/* Returns its domain. */
+static struct sts_domain *
 job_end(struct sts_job *j)
 {
+	struct sts_domain *d = j->d;
+
 	LIST_REMOVE(j, link);
 	free(j);
+	return d;
 }
 
 static void
@@ -85,22 +89,18 @@ sts_store_up(struct sts *s)
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_loaded(s->core, d, err, value, sts_now(s));
 }
 
 static void
 on_saved(void *ctx, int err)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_saved(s->core, d, err, sts_now(s));
 }
 
@@ -178,13 +178,11 @@ enum { RECORDS_MAX = 8 };
 static void
 on_txt(void *ctx, const struct hb_dns_answer *a)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 	struct hb_span records[RECORDS_MAX], id;
 	size_t n = 0;
 
-	job_end(j);
 	for (size_t i = 0; i < a->n && n < RECORDS_MAX; i++)
 		if (sts_txt_parse(a->rr[i].data, &id) != HB_E_NOTFOUND)
 			records[n++] = a->rr[i].data;
@@ -217,11 +215,9 @@ op_ask(void *ctx, struct sts_domain *d, bool anew)
 static void
 on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_fetched(s->core, d, why, body, text, sts_now(s));
 }
 
@@ -244,7 +240,7 @@ op_drop(void *ctx, struct sts_domain *d)
 	LIST_FOREACH(j, &s->jobs, link)
 		if (j->d == d && j->kind == JOB_FETCH) {
 			sts_http_cancel(j->get);
-			job_end(j);
+			(void)job_end(j);
 			return;
 		}
 }
@@ -333,7 +329,7 @@ sts_free(struct sts **sp)
 	while ((j = LIST_FIRST(&s->jobs)) != NULL) {
 		hb_dns_cancel(j->query);
 		sts_http_cancel(j->get);
-		job_end(j);
+		(void)job_end(j);
 	}
 	sts_http_free(&s->http);
 	sts_core_free(&s->core);

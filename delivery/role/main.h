@@ -19,7 +19,6 @@
 struct dlv_jobs;
 struct dlv_store;
 struct dlv_explains;
-struct dlv_endpoints;
 struct dlv_probe;
 
 struct dlv_worker {
@@ -36,7 +35,6 @@ struct dlv_worker {
 	struct hb_hook *ledger_turn;
 	struct hb_ctl_asks ledger_asks; /* of control */
 	struct dlv_explains *explains;
-	struct dlv_endpoints *endpoints;
 	struct dlv_probe *probe;
 	struct hb_buf hosts;	/* hosts-file */
 	struct hb_buf resolv;	/* resolv.conf */
@@ -104,10 +102,7 @@ bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
 
 /* --- unix endpoints of LMTP (delivery/role/endpoint.c) --- */
 
-struct dlv_endpoints *dlv_endpoints_new(void);
-void dlv_endpoints_free(struct dlv_endpoints **e);
-void dlv_endpoint_ask(void *ctx, struct dlv_connection *l, struct hb_span path);
-void dlv_endpoint_forget(void *ctx, const struct dlv_connection *l);
+void dlv_endpoint_ask(void *ctx, uint32_t ref, struct hb_span path);
 void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- trust in the resolver (delivery/role/trust.c) --- */

@@ -55,6 +55,7 @@ struct dlv_connection {
 	bool outdated;	 /* there was a reload since it was opened */
 	bool woken;	 /* WAITING no more */
 	bool lost; /* the connection is gone */
+	uint32_t ref; /* of the question for an endpoint; 0: none */
 	bool body_due;	 /* the body is not all out */
 	size_t unsent;	 /* of it, at the last look */
 	const struct dlv_txn *txn;
@@ -71,6 +72,7 @@ struct dlv_pool {
 	struct dlv_pool_env env;
 	LIST_HEAD(, dlv_connection) links;
 	size_t nlinks, nidle;
+	uint32_t last_ref;
 	struct hb_memo down;
 };
 
@@ -214,8 +216,6 @@ close_link(struct dlv_connection *l)
 	hb_timer_clear(l->timer);
 	hb_conn_free(&l->conn);
 	wake_next(l->pool, &l->target);
-	if (l->target.addr.family == 0)
-		l->pool->env.endpoints->forget(l->pool->env.ctx, l);
 	hb_hook_arm(l->turn);
 }
 
@@ -528,7 +528,8 @@ connect_link(struct dlv_connection *l)
 	set_state(l, L_CONNECTING);
 	hb_timer_set(l->timer, p->env.conf->connect_timeout);
 	if (to->family == 0)
-		p->env.endpoints->ask(p->env.ctx, l, l->target.path);
+		p->env.ask_endpoint(p->env.ctx, l->ref = ++p->last_ref,
+		    l->target.path);
 	else
 		l->conn = hb_conn_connect(p->env.loop, to, source_for(p, to),
 		    MAX_INPUT, &conn_ops, l);
@@ -645,8 +646,18 @@ find_idle(struct dlv_pool *p, const struct dlv_target *t)
 }
 
 void
-dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr)
+dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr)
 {
+	struct dlv_connection *l;
+
+	LIST_FOREACH(l, &p->links, link)
+		if (l->ref == ref && l->state == L_CONNECTING)
+			break;
+	if (l == NULL) { /* given up meanwhile */
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	if (fd < 0) {
 		no_backend(l, syserr);
 		return;

@@ -17,18 +17,13 @@
 struct dlv_pool;
 struct dlv_connection;
 
-/* A unix endpoint of LMTP is asked of the parent; dlv_connection_endpoint
- * answers, unless the link is forgotten before. */
-struct dlv_endpoint_ops {
-	void (*ask)(void *ctx, struct dlv_connection *l, struct hb_span path);
-	void (*forget)(void *ctx, const struct dlv_connection *l);
-};
-
 struct dlv_pool_env {
 	struct hb_loop *loop;
 	const struct hb_conf *conf; /* borrowed, until dlv_pool_reconf */
 	struct hb_tls *tls;	    /* same */
-	const struct dlv_endpoint_ops *endpoints;
+	/* Asks the parent for the unix endpoint PATH of LMTP; the answer, for
+	 * REF, is dlv_pool_endpoint. */
+	void (*ask_endpoint)(void *ctx, uint32_t ref, struct hb_span path);
 	void *ctx;
 };
 /* ENV is copied. */
@@ -65,6 +60,6 @@ void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 void dlv_connection_release(
     struct dlv_connection **l, bool keep); /* accepts NULL inside */
 /* The answer of the parent: FD is taken; -1 with an errno. */
-void dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr);
+void dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr);
 
 #endif

@@ -617,7 +617,7 @@ act(void)
 static void
 check_counts(void)
 {
-	if (w.core->running != w.nfetches)
+	if (w.core->active.n != w.nfetches)
 		lost("the core miscounts its fetches", NULL);
 	if (w.core->running_background > BACKGROUND)
 		lost("too many fetches in the background", NULL);
