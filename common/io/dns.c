@@ -494,17 +494,10 @@ take_first(struct dns_queries *list)
 }
 
 static void
-on_pace(void *ctx)
+send_held(struct hb_dns *d)
 {
-	struct hb_dns *d = ctx;
-	int64_t room = (hb_mono_ms() - d->paced_ms) * BURST / BURST_MS;
-	bool more = !STAILQ_EMPTY(&d->held);
 	struct dns_query *q;
 
-	d->paced_ms = hb_mono_ms();
-	d->burst = room < BURST	       ? BURST
-	    : room > BURST_MOST ? BURST_MOST
-				: (unsigned)room;
 	while (d->burst > 0 && (q = take_first(&d->held)) != NULL) {
 		if (!is_awaited(q)) {
 			free_question(q);
@@ -514,25 +507,21 @@ on_pace(void *ctx)
 		if (!send_try(q))
 			tell_failure(q);
 	}
-	if (more)
-		hb_timer_set(d->pace, BURST_MS);
 }
 
-/* Now, or when there is room for more; false: no server can be asked. */
-static bool
-send_first(struct hb_dns *d, struct dns_query *q)
+static void
+on_pace(void *ctx)
 {
-	if (!hb_timer_is_set(d->pace)) { /* a while of rest */
-		d->burst = BURST;
-		d->paced_ms = hb_mono_ms();
+	struct hb_dns *d = ctx;
+	int64_t room = (hb_mono_ms() - d->paced_ms) * BURST / BURST_MS;
+
+	d->paced_ms = hb_mono_ms();
+	d->burst = room < BURST	       ? BURST
+	    : room > BURST_MOST ? BURST_MOST
+				: (unsigned)room;
+	if (!STAILQ_EMPTY(&d->held))
 		hb_timer_set(d->pace, BURST_MS);
-	}
-	if (STAILQ_EMPTY(&d->held) && d->burst > 0) {
-		d->burst--;
-		return send_try(q);
-	}
-	STAILQ_INSERT_TAIL(&d->held, q, link);
-	return true;
+	send_held(d);
 }
 
 /* --- asking ------------------------------------------------------------- */
@@ -580,18 +569,16 @@ start(struct hb_dns *d, struct dns_query *q)
 {
 	struct cached *c = q->only == NULL ? find_cached(d, &q->key) : NULL;
 
-	if (!is_awaited(q))
-		free_question(q);
-	else if (q->refused != HB_DNS_OK)
+	if (q->refused != HB_DNS_OK)
 		refuse(q, q->refused);
 	else if (c != NULL)
 		tell(q, &c->answer);
-	else if (d->nservers == 0 || d->closing)
+	else if (d->nservers == 0)
 		refuse(q, HB_DNS_TEMP);
 	else if (!make_packet(q))
 		refuse(q, q->only != NULL ? HB_DNS_TEMP : HB_DNS_NXDOMAIN);
-	else if (!send_first(d, q))
-		tell_failure(q);
+	else
+		STAILQ_INSERT_TAIL(&d->held, q, link);
 }
 
 /* What was asked in this turn.  What is asked from inside of an answer is for
@@ -606,6 +593,13 @@ on_turn(void *ctx)
 	STAILQ_CONCAT(&asked, &d->asked);
 	while ((q = take_first(&asked)) != NULL)
 		start(d, q);
+	if (!STAILQ_EMPTY(&d->held) && !hb_timer_is_set(d->pace)) {
+		/* a while of rest */
+		d->burst = BURST;
+		d->paced_ms = hb_mono_ms();
+		hb_timer_set(d->pace, BURST_MS);
+	}
+	send_held(d);
 }
 
 static struct dns_query *

@@ -669,25 +669,6 @@ dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr)
 
 /* Connects now, or as soon as the server has room; after a while in any
  * case. */
-static void
-begin(struct dlv_connection *l, bool full)
-{
-	if (!full) {
-		connect_link(l);
-		return;
-	}
-	set_state(l, L_WAITING);
-	hb_timer_set(l->timer, l->pool->env.conf->connect_timeout);
-}
-
-static void
-take_idle(struct dlv_connection *l)
-{
-	hb_timer_clear(l->timer);
-	set_state(l, L_TAKEN);
-	hb_hook_arm(l->turn);
-}
-
 struct dlv_connection *
 dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
     dlv_report_fn report, void *ctx)
@@ -700,10 +681,16 @@ dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
 	l->report = report;
 	l->ctx = ctx;
 	l->reused = reused;
-	if (reused)
-		take_idle(l);
-	else
-		begin(l, full);
+	if (reused) {
+		hb_timer_clear(l->timer);
+		set_state(l, L_TAKEN);
+		hb_hook_arm(l->turn);
+	} else if (full) {
+		set_state(l, L_WAITING);
+		hb_timer_set(l->timer, p->env.conf->connect_timeout);
+	} else {
+		connect_link(l);
+	}
 	return l;
 }
 
