@@ -10,16 +10,10 @@
 
 struct explain {
 	LIST_ENTRY(explain) link;
-	struct dlv_explains *all;
 	struct hb_ctl ctl;
 	struct hb_arena *arena;
 	struct dlv_params order;
 	struct dlv_task task;
-};
-
-struct dlv_explains {
-	struct dlv_worker *worker;
-	LIST_HEAD(, explain) list;
 };
 
 static void
@@ -62,7 +56,6 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 	struct explain *e = HB_NEW(struct explain);
 	bool live = (q->flags & DLV_EXPLAIN_FLAG_LIVE) != 0;
 
-	e->all = w->explains;
 	e->ctl = (struct hb_ctl){ control, q->ref };
 	e->arena = hb_arena_new();
 	e->order = (struct dlv_params){
@@ -71,7 +64,7 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 		.domain = hb_arena_span(e->arena, q->arg2) };
 	e->task.worker = w;
 	e->task.done = on_task_done;
-	LIST_INSERT_HEAD(&e->all->list, e, link);
+	LIST_INSERT_HEAD(&w->explains, e, link);
 	return e;
 }
 
@@ -95,29 +88,9 @@ dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control)
 {
 	struct explain *e, *next;
 
-	for (e = LIST_FIRST(&w->explains->list); e != NULL; e = next) {
+	for (e = LIST_FIRST(&w->explains); e != NULL; e = next) {
 		next = LIST_NEXT(e, link);
-		if (e->ctl.peer == control)
+		if (control == NULL || e->ctl.peer == control)
 			free_explain(e);
 	}
-}
-
-struct dlv_explains *
-dlv_explains_new(struct dlv_worker *w)
-{
-	struct dlv_explains *x = HB_NEW(struct dlv_explains);
-
-	x->worker = w;
-	return x;
-}
-
-void
-dlv_explains_free(struct dlv_explains **xp)
-{
-	if (*xp == NULL)
-		return;
-	while (!LIST_EMPTY(&(*xp)->list))
-		free_explain(LIST_FIRST(&(*xp)->list));
-	free(*xp);
-	*xp = NULL;
 }

@@ -82,7 +82,7 @@ static void
 free_worker(struct dlv_worker *w)
 {
 	dlv_jobs_free(&w->jobs);
-	dlv_explains_free(&w->explains);
+	dlv_explain_lost(w, NULL);
 	dlv_probe_free(&w->probe);
 	sts_free(&w->sts);
 	dlv_pool_free(&w->pool);
@@ -129,7 +129,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	w->store = dlv_store_new(env);
 	dlv_worker_ledger_setup(w);
 	w->jobs = dlv_jobs_new(w);
-	w->explains = dlv_explains_new(w);
 	env->ctx = w;
 	r = make_adaptors(w, err);
 	if (r < 0) {

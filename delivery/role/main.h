@@ -18,7 +18,6 @@
 
 struct dlv_jobs;
 struct dlv_store;
-struct dlv_explains;
 struct dlv_probe;
 
 struct dlv_worker {
@@ -34,7 +33,7 @@ struct dlv_worker {
 	struct dlv_ledger *ledger;
 	struct hb_hook *ledger_turn;
 	struct hb_ctl_asks ledger_asks; /* of control */
-	struct dlv_explains *explains;
+	LIST_HEAD(, explain) explains; /* under way */
 	struct dlv_probe *probe;
 	struct hb_buf hosts;	/* hosts-file */
 	struct hb_buf resolv;	/* resolv.conf */
@@ -117,20 +116,18 @@ enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
 /* T's attempt starts when a first round of probes is over, at the end of this
  * turn at the earliest. */
 void dlv_probe_start(struct dlv_probe *p, struct dlv_task *t);
-void dlv_probe_forget(struct dlv_task *t);
 void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
 
 /* --- explain (explain.c) --- */
 
 /* EXPLAIN_ROUTE: arg route, arg2 the recipient's domain, flag 1: connect. */
 #define DLV_EXPLAIN_FLAG_LIVE 1u
-struct dlv_explains *dlv_explains_new(struct dlv_worker *w);
-void dlv_explains_free(struct dlv_explains **e);
 void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
 /* The whole answer for T, which is done (explain_show.c). */
 void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
     const struct dlv_params *order);
+/* Its explanations end; NULL: all. */
 void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 #endif

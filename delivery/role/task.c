@@ -237,7 +237,8 @@ dlv_task_stop(struct dlv_task *t)
 {
 	struct dlv_question *q;
 
-	dlv_probe_forget(t);
+	if (t->wait.next != NULL) /* else it was never started */
+		hb_waits_remove(&t->wait);
 	dlv_connection_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;

@@ -54,13 +54,6 @@ tell(struct dlv_probe *p)
 /* --- attempts that wait ------------------------------------------------- */
 
 void
-dlv_probe_forget(struct dlv_task *t)
-{
-	if (t->wait.next != NULL) /* else it never began to wait */
-		hb_waits_remove(&t->wait);
-}
-
-void
 dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
 {
 	hb_waits_add(&p->waiting, &t->wait);
