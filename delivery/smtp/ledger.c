@@ -29,7 +29,6 @@ struct dlv_ledger_domain {
 	bool loaded, loading;
 	bool forgotten; /* while it was loading */
 	bool dirty;	/* SEEN is better than the store's */
-	unsigned char name_n;
 	unsigned char name[];
 };
 
@@ -43,7 +42,7 @@ struct dlv_ledger {
 struct hb_span
 dlv_ledger_name(const struct dlv_ledger_domain *d)
 {
-	return hb_span(d->name, d->name_n);
+	return hb_memo_key(&d->memo);
 }
 
 static struct dlv_seen *
@@ -122,9 +121,8 @@ add(struct dlv_ledger *l, struct hb_span name)
 	d->ledger = l;
 	d->seen = nothing_seen();
 	d->ours = l->ops->owns(l->ctx, name);
-	d->name_n = (unsigned char)name.n;
 	memcpy(d->name, name.p, name.n);
-	hb_memo_add(&l->memo, &d->memo, dlv_ledger_name(d), 0);
+	hb_memo_add(&l->memo, &d->memo, hb_span(d->name, name.n), 0);
 	return d;
 }
 
@@ -237,22 +235,17 @@ dlv_ledger_turn(struct dlv_ledger *l)
 }
 
 static bool
-same_sight(const struct dlv_sight *a, const struct dlv_sight *b)
-{
-	return a->best == b->best && a->since_ms == b->since_ms &&
-	    a->last_ms == b->last_ms;
-}
-
-static bool
 same_notes(const struct dlv_notes *a, const struct dlv_notes *b)
 {
-	if (a->nmx != b->nmx || !same_sight(&a->domain, &b->domain))
-		return false;
-	for (size_t i = 0; i < a->nmx; i++)
-		if (!hb_span_eq(a->mx[i].name, b->mx[i].name) ||
-		    !same_sight(&a->mx[i].sight, &b->mx[i].sight))
-			return false;
-	return true;
+	struct hb_buf x = HB_BUF_INIT(0), y = HB_BUF_INIT(0);
+	bool same;
+
+	dlv_notes_encode(a, &x);
+	dlv_notes_encode(b, &y);
+	same = hb_span_eq(hb_buf_span(&x), hb_buf_span(&y));
+	hb_buf_free(&x);
+	hb_buf_free(&y);
+	return same;
 }
 
 /* What the store has and what was noted meanwhile, or by a worker that does
