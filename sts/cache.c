@@ -8,7 +8,7 @@
 static size_t
 size_of(const struct sts_domain *d)
 {
-	return sizeof(*d) + d->name_n +
+	return sizeof(*d) + sts_domain_name(d).n +
 	       (d->held != NULL ? sts_ref_size(d->held) : 0);
 }
 
@@ -53,10 +53,9 @@ sts_cache_add(struct sts_cache *c, struct hb_span name)
 	struct sts_domain *d = hb_calloc(1, sizeof(*d) + name.n);
 
 	d->hash = hb_siphash(c->key, name);
-	d->name_n = (unsigned char)name.n;
-	if (name.n > 0)
-		memcpy(d->name, name.p, name.n);
-	hb_memo_add(&c->memo, &d->memo, sts_domain_name(d), size_of(d));
+	memcpy(d->name, name.p, name.n);
+	hb_memo_add(&c->memo, &d->memo, hb_span(d->name, name.n),
+	    sizeof(*d) + name.n);
 	return d;
 }
 

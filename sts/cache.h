@@ -50,7 +50,6 @@ struct sts_domain {
 	bool force;           /* fetch whatever is known */
 	bool in_background;   /* the running fetch */
 	bool stored, failing; /* what the store has: as it is counted */
-	unsigned char name_n;
 	unsigned char name[]; /* lower case */
 };
 
@@ -59,7 +58,7 @@ TAILQ_HEAD(sts_domains, sts_domain);
 static inline struct hb_span
 sts_domain_name(const struct sts_domain *d)
 {
-	return hb_span(d->name, d->name_n);
+	return hb_memo_key(&d->memo);
 }
 
 static inline bool

@@ -104,7 +104,7 @@ lookup_new(struct hb_wait *list, sts_lookup_fn cb, void *ctx)
 }
 
 void
-sts_core_cancel(struct sts_lookup *l)
+sts_lookup_cancel(struct sts_lookup *l)
 {
 	if (l == NULL)
 		return;

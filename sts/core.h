@@ -68,7 +68,7 @@ struct sts_lookup *sts_core_lookup_none(
 /* As sts_cached in sts/sts.h. */
 bool sts_core_cached(struct sts_core *c, struct hb_span domain, int64_t now_ms,
     struct sts_policy_ref **ref, enum hb_reason *why);
-void sts_core_cancel(struct sts_lookup *l);
+void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
 
 /* Answers.  ERR: 0, HB_E_NOTFOUND, or the store cannot be read. */
 void sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,

@@ -130,16 +130,13 @@ static void
 row_put(struct row *r)
 {
 	struct sts_import *im = r->im;
-	struct hb_buf spare;
 
 	sts_core_imported(im->s->core, hb_buf_span(&r->domain),
 	    hb_buf_span(&r->value), r->there, sts_now(im->s));
-	spare = im->domain;
-	im->domain = r->domain;
-	r->domain = spare;
-	spare = im->value;
-	im->value = r->value;
-	r->value = spare;
+	hb_buf_clear(&im->domain);
+	hb_buf_add(&im->domain, hb_buf_span(&r->domain));
+	hb_buf_clear(&im->value);
+	hb_buf_add(&im->value, hb_buf_span(&r->value));
 	put(im, ++im->puts % FLUSH_ROWS != 0);
 	row_end(r, "imported");
 }

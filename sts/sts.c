@@ -395,12 +395,6 @@ sts_last_txt(struct sts *s, struct hb_span domain)
 }
 
 void
-sts_lookup_cancel(struct sts_lookup *l)
-{
-	sts_core_cancel(l);
-}
-
-void
 sts_clock_moved(struct sts *s)
 {
 	hb_timer_set(s->timer, 0);

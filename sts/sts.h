@@ -54,14 +54,13 @@ void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
  * who decides later does it by the time of the look-up, or looks up again.
  *
  * DOMAIN: policy domain in A-labels, any case, no address literal.  CB never
- * runs before this returns; until it runs the lookup can be cancelled.
+ * runs before this returns; until it runs sts_lookup_cancel is possible.
  *
  * FLAGS: STS_FINAL: this is the last attempt, and a policy failure would be
  * final, so the TXT record is asked for anew (RFC 8461 s5.1); STS_FORCE.
  */
 struct sts_lookup *sts_lookup(struct sts *s, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx);
-void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
 /* What sts_lookup without flags would say, if that is in memory.  REF is
  * owned by the caller.  False: it has to be looked up. */
 bool sts_cached(struct sts *s, struct hb_span domain,

@@ -483,7 +483,7 @@ give_up(void)
 
 		if (!k->waiting || k->calling)
 			continue;
-		sts_core_cancel(k->l);
+		sts_lookup_cancel(k->l);
 		k->waiting = k->used = false;
 		k->name->waiting--;
 		cancelled++;

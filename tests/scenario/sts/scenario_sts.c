@@ -1405,8 +1405,8 @@ cancelled_lookups_are_never_answered(void **state)
 	assert_non_null(
 	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, now()));
 	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, now());
-	sts_core_cancel(la);
-	sts_core_cancel(lc);
+	sts_lookup_cancel(la);
+	sts_lookup_cancel(lc);
 	pump();
 	assert_true(b.called && !a.called && !c.called);
 }
@@ -1425,7 +1425,7 @@ cancel_other(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	(void)why;
 	sts_ref_release(&ref);
 	ch->calls++;
-	sts_core_cancel(ch->other);
+	sts_lookup_cancel(ch->other);
 	ch->other = NULL;
 	sts_core_lookup(
 	    w.core, HB_SPAN("a.example"), 0, take, &ch->again, now());
