@@ -17,6 +17,7 @@ enum sts_fetching {
 	STS_FETCH_QUEUED,     /* somebody waits for it */
 	STS_FETCH_BACKGROUND, /* queued, nobody waits */
 	STS_FETCH_RUNNING,
+	STS_FETCH_RUNNING_BACKGROUND,
 	STS_FETCH_SAVING,
 	STS_FETCH_SAVING_VOID /* forgotten meanwhile */
 };
@@ -48,7 +49,6 @@ struct sts_domain {
 	bool retrying;        /* in the list of those */
 	bool background;      /* go on without a waiter */
 	bool force;           /* fetch whatever is known */
-	bool in_background;   /* the running fetch */
 	bool stored, failing; /* what the store has: as it is counted */
 	unsigned char name[]; /* lower case */
 };

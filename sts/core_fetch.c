@@ -33,9 +33,9 @@ start_fetch(struct sts_core *c, struct sts_queue *q)
 	take_out(q, d);
 	push(&c->active, d);
 	d->started_ms = c->mono_ms;
-	d->in_background = q == &c->background;
-	d->fetching = STS_FETCH_RUNNING;
-	c->running_background += d->in_background;
+	d->fetching = q == &c->background ? STS_FETCH_RUNNING_BACKGROUND
+					  : STS_FETCH_RUNNING;
+	c->running_background += q == &c->background;
 	c->ops->fetch(c->ctx, d);
 }
 
@@ -49,7 +49,7 @@ static void
 leave(struct sts_core *c, struct sts_domain *d)
 {
 	take_out(&c->active, d);
-	c->running_background -= d->in_background;
+	c->running_background -= d->fetching == STS_FETCH_RUNNING_BACKGROUND;
 	d->fetching = STS_FETCH_IDLE;
 }
 
