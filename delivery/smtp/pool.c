@@ -303,13 +303,6 @@ on_closed(struct dlv_connection *l)
 }
 
 static void
-on_done(struct dlv_connection *l)
-{
-	l->messages++;
-	tell_client(l, DLV_LINK_DONE);
-}
-
-static void
 perform(struct dlv_connection *l, const struct dlv_act *act)
 {
 	switch (act->kind) {
@@ -329,7 +322,8 @@ perform(struct dlv_connection *l, const struct dlv_act *act)
 		send_body(l);
 		break;
 	case DLV_ACT_DONE:
-		on_done(l);
+		l->messages++;
+		tell_client(l, DLV_LINK_DONE);
 		break;
 	case DLV_ACT_CLOSED:
 		on_closed(l);
