@@ -46,17 +46,13 @@ hb_waits_each(struct hb_wait *list,
 	}
 }
 
-/* To the end of the order. */
 static void
 use(struct hb_memo *m, struct hb_memo_entry *e)
 {
-	unsigned hash = e->hh.hashv;
-	struct hb_span key = hb_memo_key(e);
-
-	if (e->hh.next == NULL)
+	if (m->order.prev == &e->used)
 		return;
-	HASH_DEL(m->first, e);
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->first, key.p, key.n, hash, e);
+	hb_waits_remove(&e->used);
+	hb_waits_add(&m->order, &e->used);
 }
 
 static bool
@@ -79,11 +75,14 @@ make_room(struct hb_memo *m)
 	int stay = 0;
 
 	while (m->first != NULL && is_full(m) && stay < STAY_MOST) {
-		if (must_stay(m, m->first)) {
-			use(m, m->first);
+		struct hb_memo_entry *e =
+		    (struct hb_memo_entry *)m->order.next;
+
+		if (must_stay(m, e)) {
+			use(m, e);
 			stay++;
 		} else {
-			hb_memo_drop(m, m->first);
+			hb_memo_drop(m, e);
 		}
 	}
 }
@@ -104,6 +103,9 @@ hb_memo_add(struct hb_memo *m, struct hb_memo_entry *e, struct hb_span key,
     size_t size)
 {
 	make_room(m);
+	if (m->first == NULL)
+		hb_waits_init(&m->order);
+	hb_waits_add(&m->order, &e->used);
 	hb_waits_init(&e->waits);
 	e->size = size;
 	m->size += size;
@@ -121,6 +123,7 @@ void
 hb_memo_drop(struct hb_memo *m, struct hb_memo_entry *e)
 {
 	HASH_DEL(m->first, e);
+	hb_waits_remove(&e->used);
 	m->size -= e->size;
 	m->free(e);
 }

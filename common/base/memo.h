@@ -43,6 +43,7 @@ void hb_waits_each(struct hb_wait *list,
     void (*fn)(struct hb_wait *w, const void *arg), const void *arg);
 
 struct hb_memo_entry {
+	struct hb_wait used; /* in the order of use */
 	UT_hash_handle hh;
 	struct hb_wait waits;
 	size_t size;
@@ -53,7 +54,8 @@ struct hb_memo {
 	/* NULL: every entry that nobody waits for may go. */
 	bool (*must_stay)(const struct hb_memo_entry *e);
 	void (*free)(struct hb_memo_entry *e); /* it is out of the table */
-	struct hb_memo_entry *first; /* in order of use, the oldest first */
+	struct hb_memo_entry *first; /* in no order */
+	struct hb_wait order;	     /* of use, the oldest first */
 	size_t size;
 };
 
@@ -80,7 +82,7 @@ hb_memo_key(const struct hb_memo_entry *e)
 	return hb_span(e->hh.key, e->hh.keylen);
 }
 
-/* In order of use: from M->first to NULL. */
+/* From M->first to NULL. */
 static inline struct hb_memo_entry *
 hb_memo_next(const struct hb_memo_entry *e)
 {
