@@ -12,7 +12,7 @@ enum {
 };
 
 struct sts_queue {
-	struct sts_domain *head, **tail;
+	struct sts_domains list;
 	size_t n;
 };
 
@@ -20,12 +20,12 @@ struct sts_core {
 	const struct sts_core_ops *ops;
 	void *ctx;
 	struct sts_cache cache;
+	struct hb_wait told; /* lookups with an answer, to be told this turn */
 	struct sts_queue wanted, background; /* fetches to be started */
 	struct sts_queue active;             /* under way, the oldest first */
-	unsigned running, running_background;
-	bool starting;
+	unsigned running_background;
 	/* TXT records to be asked for again, the earliest first */
-	struct sts_domain *retry_first, *retry_last;
+	struct sts_domains retries;
 	int64_t alarm_ms; /* monotonic, that was asked for; INT64_MAX: none */
 	struct sts_clock clock;
 	int64_t mono_ms, shift_ms; /* as told last; the lab's */
@@ -60,9 +60,10 @@ void sts_core_drop_expired(
 void sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms);
 /* After each change of what sts_core_tick has to do, and when. */
 void sts_core_set_alarm(struct sts_core *c);
-/* Answers all who wait for D with REF (borrowed; NULL: none). */
-void sts_core_answer(
-    struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why);
+/* Answers all who wait for D with REF (borrowed; NULL: none), at the end of
+ * the turn. */
+void sts_core_answer(struct sts_core *c, struct sts_domain *d,
+    struct sts_policy_ref *ref, enum hb_reason why);
 /* NAME in lower case without final dot; false: nothing that DNS and a URL
  * could ask for. */
 bool sts_core_canonical(
@@ -78,7 +79,7 @@ void sts_core_log(const struct sts_domain *d, enum hb_level level,
  * who is waited for goes first. */
 void sts_core_want_fetch(
     struct sts_core *c, struct sts_domain *d, struct hb_span id);
-/* As many as there are places for. */
+/* As many as there are places for, at the end of a turn. */
 void sts_core_start_fetches(struct sts_core *c);
 /* All places are taken, and somebody waits for one. */
 bool sts_core_is_place_wanted(const struct sts_core *c);

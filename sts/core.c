@@ -14,10 +14,12 @@ enum {
 };
 
 struct sts_lookup {
-	struct sts_lookup *next, **at; /* *at points here */
+	struct hb_wait wait;
 	sts_lookup_fn cb;
 	void *ctx;
-	bool *answered; /* set while sts_core_lookup runs */
+	/* the answer */
+	struct sts_policy_ref *ref;
+	enum hb_reason why;
 };
 
 struct sts_core *
@@ -29,19 +31,24 @@ sts_core_new(const struct sts_core_ops *ops, void *ctx,
 	c->ops = ops;
 	c->ctx = ctx;
 	sts_clock_init(&c->clock, build_ms);
-	c->wanted.tail = &c->wanted.head;
-	c->background.tail = &c->background.head;
-	c->active.tail = &c->active.head;
+	TAILQ_INIT(&c->wanted.list);
+	TAILQ_INIT(&c->background.list);
+	TAILQ_INIT(&c->active.list);
+	TAILQ_INIT(&c->retries);
 	c->alarm_ms = INT64_MAX;
+	hb_waits_init(&c->told);
 	sts_cache_init(&c->cache, key);
 	return c;
 }
 
 static void
-free_waiters(struct sts_domain *d)
+drop(struct hb_wait *w, const void *arg)
 {
-	while (d->waiters != NULL)
-		sts_core_cancel(d->waiters);
+	struct sts_lookup *l = (struct sts_lookup *)w;
+
+	(void)arg;
+	sts_ref_release(&l->ref);
+	free(l);
 }
 
 void
@@ -49,9 +56,11 @@ sts_core_free(struct sts_core **c)
 {
 	if (*c == NULL)
 		return;
-	for (struct sts_domain *d = (*c)->cache.newest; d != NULL; d = d->older)
-		free_waiters(d);
-	sts_cache_clear(&(*c)->cache);
+	for (struct hb_memo_entry *e = (*c)->cache.memo.first; e != NULL;
+	     e = hb_memo_next(e))
+		hb_waits_each(&e->waits, drop, NULL);
+	hb_waits_each(&(*c)->told, drop, NULL);
+	hb_memo_clear(&(*c)->cache.memo);
 	free(*c);
 	*c = NULL;
 }
@@ -83,49 +92,58 @@ sts_core_log(const struct sts_domain *d, enum hb_level level,
 
 /* Answering */
 
-static void
-wait_for(struct sts_domain *d, struct sts_lookup *l)
+static struct sts_lookup *
+lookup_new(struct hb_wait *list, sts_lookup_fn cb, void *ctx)
 {
-	l->next = d->waiters;
-	l->at = &d->waiters;
-	if (l->next != NULL)
-		l->next->at = &l->next;
-	d->waiters = l;
+	struct sts_lookup *l = HB_NEW(struct sts_lookup);
+
+	l->cb = cb;
+	l->ctx = ctx;
+	hb_waits_add(list, &l->wait);
+	return l;
 }
 
 void
-sts_core_cancel(struct sts_lookup *l)
+sts_lookup_cancel(struct sts_lookup *l)
 {
 	if (l == NULL)
 		return;
-	*l->at = l->next;
-	if (l->next != NULL)
-		l->next->at = l->at;
+	hb_waits_remove(&l->wait);
+	drop(&l->wait, NULL);
+}
+
+void
+sts_core_answer(struct sts_core *c, struct sts_domain *d,
+    struct sts_policy_ref *ref, enum hb_reason why)
+{
+	struct hb_wait *all = &d->memo.waits;
+
+	d->background = d->force = false;
+	for (struct hb_wait *w = all->next; w != all; w = w->next) {
+		struct sts_lookup *l = (struct sts_lookup *)w;
+
+		l->ref = sts_ref_take(ref);
+		l->why = why;
+	}
+	hb_waits_move(&c->told, all);
+	c->ops->soon(c->ctx);
+}
+
+static void
+tell(struct hb_wait *w, const void *arg)
+{
+	struct sts_lookup *l = (struct sts_lookup *)w;
+
+	(void)arg;
+	l->cb(l->ctx, l->ref, l->why);
 	free(l);
 }
 
-/* The waiters leave first: a callback may look up again, or cancel others. */
 void
-sts_core_answer(
-    struct sts_domain *d, struct sts_policy_ref *ref, enum hb_reason why)
+sts_core_turn(struct sts_core *c)
 {
-	struct sts_lookup *first = d->waiters;
-	struct sts_policy_ref *keep = sts_ref_take(ref);
-
-	d->waiters = NULL;
-	d->background = d->force = false;
-	if (first != NULL)
-		first->at = &first;
-	while (first != NULL) {
-		sts_lookup_fn cb = first->cb;
-		void *ctx = first->ctx;
-
-		if (first->answered != NULL)
-			*first->answered = true;
-		sts_core_cancel(first);
-		cb(ctx, sts_ref_take(keep), why);
-	}
-	sts_ref_release(&keep);
+	sts_core_start_fetches(c);
+	hb_waits_each(&c->told, tell, NULL);
 }
 
 /* RFC 8461 s3.2: not longer than max_age after the fetch.  The store is read
@@ -137,7 +155,7 @@ sts_core_drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 	    !sts_core_is_over(c, d->held->policy.expires_ms, now_ms))
 		return;
 	sts_cache_hold(&c->cache, d, NULL);
-	d->loaded = false;
+	sts_unread(d);
 }
 
 /* Steps */
@@ -145,7 +163,7 @@ sts_core_drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 static void
 load(struct sts_core *c, struct sts_domain *d)
 {
-	d->loading = true;
+	d->reading = STS_READING;
 	sts_core_clock_load(c); /* first, to judge by it */
 	c->ops->load(c->ctx, d);
 }
@@ -167,19 +185,19 @@ ask(struct sts_core *c, struct sts_domain *d)
 static void
 ask_later(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
-	struct sts_domain *before = c->retry_last, *after;
+	struct sts_domain *before;
 
 	if (d->retrying)
 		return;
 	d->retrying = true;
 	d->retry_ms = c->mono_ms + d->txt.fresh_until_ms - now_ms;
-	while (before != NULL && before->retry_ms > d->retry_ms)
-		before = before->retry_prev;
-	after = before != NULL ? before->retry_next : c->retry_first;
-	d->retry_prev = before;
-	d->retry_next = after;
-	*(before != NULL ? &before->retry_next : &c->retry_first) = d;
-	*(after != NULL ? &after->retry_prev : &c->retry_last) = d;
+	TAILQ_FOREACH_REVERSE(before, &c->retries, sts_domains, retry)
+		if (before->retry_ms <= d->retry_ms)
+			break;
+	if (before != NULL)
+		TAILQ_INSERT_AFTER(&c->retries, before, d, retry);
+	else
+		TAILQ_INSERT_HEAD(&c->retries, d, retry);
 	sts_core_set_alarm(c);
 }
 
@@ -187,13 +205,11 @@ ask_later(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 static struct sts_domain *
 next_retry(struct sts_core *c)
 {
-	struct sts_domain *d = c->retry_first;
+	struct sts_domain *d = TAILQ_FIRST(&c->retries);
 
 	if (d == NULL || d->retry_ms > c->mono_ms)
 		return NULL;
-	c->retry_first = d->retry_next;
-	*(d->retry_next != NULL ? &d->retry_next->retry_prev : &c->retry_last) =
-	    NULL;
+	TAILQ_REMOVE(&c->retries, d, retry);
 	d->retrying = false;
 	return d;
 }
@@ -201,7 +217,7 @@ next_retry(struct sts_core *c)
 static void
 go_without(struct sts_core *c, struct sts_domain *d, enum hb_reason why)
 {
-	if (why == HB_REASON_STS_DNS_TEMP && d->waiters != NULL) {
+	if (why == HB_REASON_STS_DNS_TEMP && sts_is_awaited(d)) {
 		c->without_answer++;
 		HB_LOG(HB_LOG_WARN, HB_EV_POLICY,
 		    hb_kv_span(HB_K_DOMAIN, sts_domain_name(d)),
@@ -209,7 +225,7 @@ go_without(struct sts_core *c, struct sts_domain *d, enum hb_reason why)
 		    hb_kv_str(HB_K_REASON, hb_reason_word(why)),
 		    hb_kv_int(HB_K_COUNT, (int64_t)c->without_answer));
 	}
-	sts_core_answer(d, NULL, why);
+	sts_core_answer(c, d, NULL, why);
 }
 
 /* Forced: what would be answered now is fetched first, if there is anything
@@ -230,10 +246,10 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 {
 	struct sts_step s;
 
-	if ((d->waiters == NULL && !d->background) || d->loading)
+	if ((!sts_is_awaited(d) && !d->background) || sts_is_reading(d))
 		return;
 	sts_core_drop_expired(c, d, now_ms);
-	if (!d->loaded) {
+	if (d->reading != STS_READ) {
 		load(c, d);
 		return;
 	}
@@ -250,7 +266,7 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 		    d->txt.id.n > 0 ? sts_id_span(&d->txt.id) : d->held->id);
 		break;
 	case STS_STEP_USE:
-		sts_core_answer(d, d->held, s.why);
+		sts_core_answer(c, d, d->held, s.why);
 		break;
 	case STS_STEP_WITHOUT:
 		go_without(c, d, s.why);
@@ -289,21 +305,35 @@ sts_is_name(struct hb_span name)
 	       hb_span_eq(name, canon);
 }
 
-/* The warm case: no allocation, no question. */
-static bool
-answer_now(struct sts_core *c, struct sts_domain *d, sts_lookup_fn cb,
-    void *ctx, int64_t now_ms)
+static struct sts_domain *
+find_known(struct sts_core *c, struct hb_span domain)
 {
+	unsigned char lower[HB_MAX_DOMAIN];
+
+	return sts_core_canonical(domain, lower, &domain)
+		   ? sts_cache_find(&c->cache, domain)
+		   : NULL;
+}
+
+/* The warm case: no allocation, no question. */
+bool
+sts_core_cached(struct sts_core *c, struct hb_span domain, int64_t now_ms,
+    struct sts_policy_ref **ref, enum hb_reason *why)
+{
+	struct sts_domain *d = find_known(c, domain);
 	struct sts_step s;
 
+	if (d == NULL)
+		return false;
 	sts_core_drop_expired(c, d, now_ms);
-	if (!d->loaded)
+	if (d->reading != STS_READ)
 		return false;
 	s = sts_fetch_step(d->held, &d->txt, &d->fetch, now_ms);
 	if (s.kind != STS_STEP_USE &&
 	    (s.kind != STS_STEP_WITHOUT || s.why == HB_REASON_STS_DNS_TEMP))
 		return false;
-	cb(ctx, s.kind == STS_STEP_USE ? sts_ref_take(d->held) : NULL, s.why);
+	*ref = s.kind == STS_STEP_USE ? sts_ref_take(d->held) : NULL;
+	*why = s.why;
 	return true;
 }
 
@@ -320,31 +350,33 @@ apply_flags(struct sts_domain *d, unsigned flags)
 }
 
 struct sts_lookup *
+sts_core_lookup_none(
+    struct sts_core *c, enum hb_reason why, sts_lookup_fn cb, void *ctx)
+{
+	struct sts_lookup *l = lookup_new(&c->told, cb, ctx);
+
+	l->why = why;
+	c->ops->soon(c->ctx);
+	return l;
+}
+
+struct sts_lookup *
 sts_core_lookup(struct sts_core *c, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx, int64_t now_ms)
 {
 	unsigned char lower[HB_MAX_DOMAIN];
 	struct sts_lookup *l;
 	struct sts_domain *d;
-	bool answered = false;
 
-	if (!sts_core_canonical(domain, lower, &domain)) {
-		cb(ctx, NULL, HB_REASON_STS_NO_RECORD);
-		return NULL;
-	}
+	if (!sts_core_canonical(domain, lower, &domain))
+		return sts_core_lookup_none(
+		    c, HB_REASON_STS_NO_RECORD, cb, ctx);
 	d = sts_cache_find(&c->cache, domain);
-	if (d != NULL && flags == 0 && answer_now(c, d, cb, ctx, now_ms))
-		return NULL;
 	if (d == NULL)
 		d = sts_cache_add(&c->cache, domain);
 	apply_flags(d, flags);
-	l = HB_NEW(struct sts_lookup);
-	*l = (struct sts_lookup){ .cb = cb, .ctx = ctx, .answered = &answered };
-	wait_for(d, l);
+	l = lookup_new(&d->memo.waits, cb, ctx);
 	sts_core_advance(c, d, now_ms);
-	if (answered)
-		return NULL;
-	l->answered = NULL;
 	return l;
 }
 
@@ -380,10 +412,11 @@ sts_core_refresh(struct sts_core *c, bool on)
 static void
 look_at_all(struct sts_core *c)
 {
+	struct sts_domain *d;
+
 	c->moved = false;
 	c->walk_ms = c->mono_ms;
-	for (struct sts_domain *d = c->retry_first; d != NULL;
-	     d = d->retry_next)
+	TAILQ_FOREACH(d, &c->retries, retry)
 		d->retry_ms = c->mono_ms;
 }
 
@@ -414,12 +447,13 @@ min_ms(int64_t a, int64_t b)
 static int64_t
 rest_ms(const struct sts_core *c)
 {
+	const struct sts_domain *first = TAILQ_FIRST(&c->retries);
 	int64_t rest = sts_clock_is_good(&c->clock) ? WALK_PAUSE_MS
 						    : CLOCK_WAIT_MS;
 
 	rest = min_ms(rest, sts_core_scan_rest(c));
-	if (c->retry_first != NULL)
-		rest = min_ms(rest, c->retry_first->retry_ms - c->mono_ms);
+	if (first != NULL)
+		rest = min_ms(rest, first->retry_ms - c->mono_ms);
 	if (sts_core_is_place_wanted(c))
 		rest = min_ms(rest, SLOW_LOOK_MS);
 	return c->moved || rest < WAIT_MIN_MS ? WAIT_MIN_MS : rest;
@@ -434,16 +468,6 @@ sts_core_set_alarm(struct sts_core *c)
 		return;
 	c->alarm_ms = c->mono_ms + rest;
 	c->ops->alarm(c->ctx, rest);
-}
-
-static struct sts_domain *
-find_known(struct sts_core *c, struct hb_span domain)
-{
-	unsigned char lower[HB_MAX_DOMAIN];
-
-	return sts_core_canonical(domain, lower, &domain)
-		   ? sts_cache_find(&c->cache, domain)
-		   : NULL;
 }
 
 enum hb_reason

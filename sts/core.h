@@ -4,8 +4,9 @@
  * leave through sts_core_ops, answers and the time come in by calls.
  * RFC 8461 s3.3, s5.1, s10.2.  sts/fetch.h decides the next step of a domain.
  *
- * An answer may come before the question's call returns.  A domain that was
- * handed to an op stays until its answer came or the core is freed.
+ * No answer comes before its question's call returns (HACKING "Answers"):
+ * neither one to an op, nor one of ours.  A domain that was handed to an op
+ * stays until its answer came or the core is freed.
  */
 #ifndef STS_CORE_H
 #define STS_CORE_H
@@ -38,6 +39,8 @@ struct sts_core_ops {
 	void (*save_clock)(void *ctx, struct hb_span value);
 	/* Call sts_core_tick in MS, in place of what was said before. */
 	void (*alarm)(void *ctx, int64_t ms);
+	/* Call sts_core_turn at the end of this turn. */
+	void (*soon)(void *ctx);
 };
 
 /* Key of the newest good time in the table of policies: no domain. */
@@ -59,7 +62,13 @@ typedef void (*sts_lookup_fn)(
     void *ctx, struct sts_policy_ref *ref, enum hb_reason why);
 struct sts_lookup *sts_core_lookup(struct sts_core *c, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx, int64_t now_ms);
-void sts_core_cancel(struct sts_lookup *l);
+/* A lookup whose answer is known: no policy, and WHY. */
+struct sts_lookup *sts_core_lookup_none(
+    struct sts_core *c, enum hb_reason why, sts_lookup_fn cb, void *ctx);
+/* As sts_cached in sts/sts.h. */
+bool sts_core_cached(struct sts_core *c, struct hb_span domain, int64_t now_ms,
+    struct sts_policy_ref **ref, enum hb_reason *why);
+void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
 
 /* Answers.  ERR: 0, HB_E_NOTFOUND, or the store cannot be read. */
 void sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
@@ -77,6 +86,8 @@ void sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
     int64_t now_ms);
 void sts_core_listed(struct sts_core *c, int err);
 
+/* Lookups are told their answers, fetches start. */
+void sts_core_turn(struct sts_core *c);
 /* Timed work: when the alarm says so, which asks for the next one; or before,
  * when something has changed. */
 void sts_core_tick(struct sts_core *c, int64_t now_ms);

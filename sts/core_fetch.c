@@ -14,52 +14,42 @@ enum {
 static void
 push(struct sts_queue *q, struct sts_domain *d)
 {
-	d->queue_next = NULL;
-	*q->tail = d;
-	q->tail = &d->queue_next;
+	TAILQ_INSERT_TAIL(&q->list, d, queue);
 	q->n++;
 }
 
 static void
 take_out(struct sts_queue *q, struct sts_domain *d)
 {
-	struct sts_domain **at = &q->head;
-
-	while (*at != d)
-		at = &(*at)->queue_next;
-	*at = d->queue_next;
-	if (q->tail == &d->queue_next)
-		q->tail = at;
+	TAILQ_REMOVE(&q->list, d, queue);
 	q->n--;
 }
 
 static void
 start_fetch(struct sts_core *c, struct sts_queue *q)
 {
-	struct sts_domain *d = q->head;
+	struct sts_domain *d = TAILQ_FIRST(&q->list);
 
 	take_out(q, d);
 	push(&c->active, d);
 	d->started_ms = c->mono_ms;
-	d->in_background = q == &c->background;
-	d->fetching = STS_FETCH_RUNNING;
-	c->running++;
-	c->running_background += d->in_background;
+	d->fetching = q == &c->background ? STS_FETCH_RUNNING_BACKGROUND
+					  : STS_FETCH_RUNNING;
+	c->running_background += q == &c->background;
 	c->ops->fetch(c->ctx, d);
 }
 
 bool
 sts_core_is_place_wanted(const struct sts_core *c)
 {
-	return c->running >= FETCHES_MAX && c->wanted.head != NULL;
+	return c->active.n >= FETCHES_MAX && c->wanted.n > 0;
 }
 
 static void
 leave(struct sts_core *c, struct sts_domain *d)
 {
 	take_out(&c->active, d);
-	c->running--;
-	c->running_background -= d->in_background;
+	c->running_background -= d->fetching == STS_FETCH_RUNNING_BACKGROUND;
 	d->fetching = STS_FETCH_IDLE;
 }
 
@@ -81,9 +71,9 @@ make_place(struct sts_core *c, struct sts_domain *d)
 		return;
 	}
 	leave(c, d);
-	d->fetching = d->waiters != NULL ? STS_FETCH_QUEUED
-					 : STS_FETCH_BACKGROUND;
-	push(d->waiters != NULL ? &c->wanted : &c->background, d);
+	d->fetching = sts_is_awaited(d) ? STS_FETCH_QUEUED
+					: STS_FETCH_BACKGROUND;
+	push(sts_is_awaited(d) ? &c->wanted : &c->background, d);
 }
 
 /* Policy hosts that are dead or slow do not hold up others: who is at it for
@@ -91,10 +81,10 @@ make_place(struct sts_core *c, struct sts_domain *d)
 static void
 drop_slow(struct sts_core *c)
 {
-	struct sts_domain *d = c->active.head, *next;
+	struct sts_domain *d = TAILQ_FIRST(&c->active.list), *next;
 
 	for (; d != NULL && sts_core_is_place_wanted(c); d = next) {
-		next = d->queue_next;
+		next = TAILQ_NEXT(d, queue);
 		if (c->mono_ms < ends_its_turn(d))
 			continue;
 		make_place(c, d);
@@ -102,27 +92,22 @@ drop_slow(struct sts_core *c)
 	}
 }
 
-/* A fetch that ends at once comes back here: the outer call goes on. */
 void
 sts_core_start_fetches(struct sts_core *c)
 {
-	if (c->starting)
-		return;
-	c->starting = true;
 	drop_slow(c);
-	while (c->running < FETCHES_MAX && c->wanted.head != NULL)
+	while (c->active.n < FETCHES_MAX && c->wanted.n > 0)
 		start_fetch(c, &c->wanted);
-	while (c->running < FETCHES_MAX && c->background.head != NULL &&
+	while (c->active.n < FETCHES_MAX && c->background.n > 0 &&
 	       c->running_background < BACKGROUND_MAX)
 		start_fetch(c, &c->background);
-	c->starting = false;
 	sts_core_set_alarm(c);
 }
 
 void
 sts_core_want_fetch(struct sts_core *c, struct sts_domain *d, struct hb_span id)
 {
-	bool waited = d->waiters != NULL;
+	bool waited = sts_is_awaited(d);
 
 	if (d->fetching == STS_FETCH_BACKGROUND && waited) {
 		take_out(&c->background, d);
@@ -133,7 +118,7 @@ sts_core_want_fetch(struct sts_core *c, struct sts_domain *d, struct hb_span id)
 	sts_id_set(&d->fetch_id, id);
 	d->fetching = waited ? STS_FETCH_QUEUED : STS_FETCH_BACKGROUND;
 	push(waited ? &c->wanted : &c->background, d);
-	sts_core_start_fetches(c);
+	c->ops->soon(c->ctx);
 }
 
 static void
@@ -167,7 +152,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_drop_expired(c, d, now_ms);
 	if (d->held == NULL) {
 		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED, why, text);
-		d->loaded = false; /* another worker may have got it */
+		sts_unread(d); /* another worker may have got it */
 		return;
 	}
 	sts_core_log(d,
@@ -181,8 +166,7 @@ fetch_failed(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 	sts_core_save(c, d, &r, true);
 }
 
-/* BODY becomes a policy that is being saved (and may be already, with D out of
- * reach); false: it is none. */
+/* BODY becomes a policy that is being saved; false: it is none. */
 static bool
 accept_body(struct sts_core *c, struct sts_domain *d, struct hb_span body,
     int64_t now_ms)
@@ -234,7 +218,7 @@ sts_core_fetched(struct sts_core *c, struct sts_domain *d, enum hb_reason why,
 		fetch_failed(c, d, why, text, now_ms);
 		fetch_over(c, d, now_ms);
 	}
-	sts_core_start_fetches(c);
+	c->ops->soon(c->ctx); /* a place is free */
 }
 
 /* A policy that could not be kept is used all the same: it demands more than
@@ -244,10 +228,10 @@ sts_core_saved(
     struct sts_core *c, struct sts_domain *d, int err, int64_t now_ms)
 {
 	bool same = d->held != NULL && hb_span_eq(d->held->id, d->fresh->id);
+	bool forgotten = d->fetching == STS_FETCH_SAVING_VOID;
 
 	d->fetching = STS_FETCH_IDLE;
-	if (d->forgotten_save) {
-		d->forgotten_save = false;
+	if (forgotten) {
 		sts_ref_release(&d->fresh);
 		sts_core_advance(c, d, now_ms);
 		return;

@@ -32,7 +32,7 @@ sts_core_adopt(struct sts_core *c, struct sts_domain *d,
 {
 	struct sts_policy_ref *ref = sts_ref_new(sts_domain_name(d), r);
 
-	d->loaded = true;
+	d->reading = STS_READ;
 	if (ref == NULL) {
 		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED,
 		    HB_REASON_STS_STORE, "stored policy is damaged");
@@ -79,7 +79,7 @@ static void
 take_row(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     bool there, int64_t now_ms)
 {
-	d->loaded = true;
+	d->reading = STS_READ;
 	d->stored = there && !sts_record_is_wait(r);
 	d->failing = d->stored && sts_core_is_failing(r);
 	if (d->stored)
@@ -95,17 +95,17 @@ sts_core_loaded(struct sts_core *c, struct sts_domain *d, int err,
     struct hb_span value, int64_t now_ms)
 {
 	struct sts_record r = { .failures = 0 };
+	bool forgotten = d->reading == STS_READING_VOID;
 
-	d->loading = false;
-	if (d->forgotten_load) {
-		d->forgotten_load = false;
+	d->reading = STS_UNREAD;
+	if (forgotten) {
 		sts_core_advance(c, d, now_ms);
 		return;
 	}
 	if (err < 0 && err != HB_E_NOTFOUND) {
 		sts_core_log(d, HB_LOG_WARN, HB_STAT_POLICY_REJECTED,
 		    HB_REASON_STS_STORE, hb_strerror(err));
-		sts_core_answer(d, NULL, HB_REASON_STS_STORE);
+		sts_core_answer(c, d, NULL, HB_REASON_STS_STORE);
 		return;
 	}
 	if (err == 0 && sts_record_decode(value, &r) < 0)
@@ -143,10 +143,10 @@ sts_core_forget(
 	if (removed)
 		sts_core_count(c, d, false, false);
 	sts_cache_hold(&c->cache, d, NULL);
-	d->loaded = false;
 	/* what is on its way to or from the store is void */
-	d->forgotten_load = d->loading;
-	d->forgotten_save = d->fetching == STS_FETCH_SAVING;
+	d->reading = sts_is_reading(d) ? STS_READING_VOID : STS_UNREAD;
+	if (d->fetching == STS_FETCH_SAVING)
+		d->fetching = STS_FETCH_SAVING_VOID;
 	d->txt = (struct sts_txt_state){ .temp = 0 };
 	d->fetch = (struct sts_fetch_state){ .failures = 0 };
 	sts_core_advance(c, d, now_ms);
@@ -161,7 +161,8 @@ sts_core_imported(struct sts_core *c, struct hb_span domain,
 
 	if (!there)
 		sts_core_count_name(c, domain, 1, 0);
-	if (d == NULL || !d->loaded || sts_record_decode(value, &r) < 0)
+	if (d == NULL || d->reading != STS_READ ||
+	    sts_record_decode(value, &r) < 0)
 		return;
 	d->stored = true;
 	sts_core_adopt(c, d, &r, now_ms);

@@ -35,13 +35,20 @@ is_due(const struct sts_core *c, const struct sts_record *r, uint64_t jitter,
 	return now_ms >= sts_refresh_at(r->refreshed_ms, r->expires_ms, jitter);
 }
 
+static bool
+is_being_saved(const struct sts_domain *d)
+{
+	return d->fetching == STS_FETCH_SAVING ||
+	       d->fetching == STS_FETCH_SAVING_VOID;
+}
+
 /* What is on its way to the store is newer than a row of the list. */
 static void
 remove_row(struct sts_core *c, struct hb_span name)
 {
 	const struct sts_domain *d = sts_cache_find(&c->cache, name);
 
-	if (d == NULL || (d->held == NULL && d->fetching != STS_FETCH_SAVING))
+	if (d == NULL || (d->held == NULL && !is_being_saved(d)))
 		c->ops->remove(c->ctx, name);
 }
 
@@ -72,9 +79,9 @@ static void
 refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     int64_t now_ms)
 {
-	if (!d->loaded && !d->loading)
+	if (d->reading == STS_UNREAD)
 		sts_core_adopt(c, d, r, now_ms);
-	if (!d->loaded || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
+	if (d->reading != STS_READ || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
 		return;
 	sts_core_drop_expired(c, d, now_ms);
 	if (d->held != NULL) /* RFC 8461 s3.3: whatever the TXT record says */
@@ -88,12 +95,14 @@ static void
 compare(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     int64_t now_ms)
 {
-	if (!d->loaded || d->loading)
+	if (d->reading != STS_READ)
 		return;
-	if (d->held == NULL) /* the next lookup reads it */
-		d->loaded = sts_core_is_over(c, r->expires_ms, now_ms);
-	else if (d->held->refreshed_ms < r->refreshed_ms)
+	if (d->held == NULL) {
+		if (!sts_core_is_over(c, r->expires_ms, now_ms))
+			sts_unread(d); /* the next lookup reads it */
+	} else if (d->held->refreshed_ms < r->refreshed_ms) {
 		sts_core_adopt(c, d, r, now_ms);
+	}
 }
 
 void

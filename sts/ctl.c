@@ -135,17 +135,13 @@ cancel_lookup(void *work)
 static void
 begin_refresh(struct hb_ctl_ask *a)
 {
-	struct sts_lookup *l;
-
 	if (!hb_ctl_ask_is_ours(a)) {
 		hb_ctl_ask_end(a, 1, NULL);
 		return;
 	}
 	a->cancel = cancel_lookup;
-	l = sts_lookup(
+	a->work = sts_lookup(
 	    sts_of(a), hb_span_str(a->domain), STS_FORCE, on_refreshed, a);
-	if (l != NULL) /* else it has been answered, and A may be gone */
-		a->work = l;
 }
 
 /* expire and forget: the store first, then what is in memory.  Every worker

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <curl/curl.h>
 #include <openssl/ssl.h>
@@ -31,11 +32,11 @@ struct sts_http {
 	struct hb_tls *tls;
 	CURLM *multi;
 	struct hb_timer *timer;
-	struct sts_http_get *gets;
+	LIST_HEAD(, sts_http_get) gets;
 };
 
 struct sts_http_get {
-	struct sts_http_get *next, **at;
+	LIST_ENTRY(sts_http_get) link;
 	struct sts_http *h;
 	sts_http_fn cb;
 	void *ctx;
@@ -46,10 +47,9 @@ struct sts_http_get {
 		struct sts_http_get *get;
 		struct hb_dns_query *query;
 	} questions[2];
-	unsigned waiting; /* questions not answered yet, and one for asking */
+	unsigned waiting; /* questions not answered yet */
 	struct hb_netaddr addrs[HB_MAX_HOST_ADDRESSES];
 	size_t naddrs;
-	struct hb_timer *fail; /* runs when there is no address */
 	/* transfer */
 	CURL *easy;
 	struct curl_slist *pin, *connect_to;
@@ -76,14 +76,14 @@ static void finish(struct sts_http_get *g, enum hb_reason why,
 static void
 end_floods(struct sts_http *h)
 {
-	struct sts_http_get *g = h->gets;
+	struct sts_http_get *g = LIST_FIRST(&h->gets);
 
 	while (g != NULL)
 		if (g->wire > WIRE_MOST) {
 			finish(g, HB_REASON_STS_FETCH_SIZE, NULL);
-			g = h->gets;
+			g = LIST_FIRST(&h->gets);
 		} else {
-			g = g->next;
+			g = LIST_NEXT(g, link);
 		}
 }
 
@@ -240,10 +240,7 @@ sts_http_cancel(struct sts_http_get *g)
 		return;
 	end_questions(g);
 	end_transfer(g);
-	hb_timer_free(&g->fail);
-	*g->at = g->next;
-	if (g->next != NULL)
-		g->next->at = g->at;
+	LIST_REMOVE(g, link);
 	free(g);
 }
 
@@ -431,23 +428,6 @@ transfer(struct sts_http_get *g)
 /* Addresses of the policy host */
 
 static void
-on_no_address(void *ctx)
-{
-	finish(ctx, HB_REASON_STS_FETCH_DNS, NULL);
-}
-
-static void
-answered(struct sts_http_get *g)
-{
-	if (--g->waiting > 0)
-		return;
-	if (g->naddrs > 0)
-		transfer(g);
-	else
-		hb_timer_set(g->fail, 0);
-}
-
-static void
 on_address(void *ctx, const struct hb_dns_answer *a)
 {
 	struct question *q = ctx;
@@ -465,7 +445,12 @@ on_address(void *ctx, const struct hb_dns_answer *a)
 		memcpy(to->b, data.p, data.n);
 		g->naddrs++;
 	}
-	answered(g);
+	if (--g->waiting > 0)
+		return;
+	if (g->naddrs > 0)
+		transfer(g);
+	else
+		finish(g, HB_REASON_STS_FETCH_DNS, NULL);
 }
 
 static void
@@ -475,20 +460,18 @@ find_addresses(struct sts_http_get *g)
 	const struct hb_conf *conf = g->h->conf;
 
 	g->naddrs = 0;
-	g->waiting = 1;
 	if (conf->lab && conf->policy_address.family != 0) {
 		g->addrs[g->naddrs++] = conf->policy_address;
-		answered(g);
+		transfer(g);
 		return;
 	}
-	g->waiting += (unsigned)HB_ARRAY_LEN(types);
+	g->waiting = (unsigned)HB_ARRAY_LEN(types);
 	for (size_t i = 0; i < HB_ARRAY_LEN(types); i++) {
 		g->questions[i].get = g;
 		g->questions[i].query =
 		    hb_dns_ask(g->h->dns, hb_span_str(g->host), types[i],
 			on_address, &g->questions[i]);
 	}
-	answered(g);
 }
 
 struct sts_http_get *
@@ -503,12 +486,7 @@ sts_http_start(
 	g->cb = cb;
 	g->ctx = ctx;
 	g->started_ms = hb_mono_ms();
-	g->fail = hb_timer_new(h->loop, on_no_address, g);
-	g->next = h->gets;
-	g->at = &h->gets;
-	if (g->next != NULL)
-		g->next->at = &g->next;
-	h->gets = g;
+	LIST_INSERT_HEAD(&h->gets, g, link);
 	find_addresses(g);
 	return g;
 }
@@ -542,8 +520,8 @@ sts_http_free(struct sts_http **h)
 {
 	if (*h == NULL)
 		return;
-	while ((*h)->gets != NULL)
-		sts_http_cancel((*h)->gets);
+	while (!LIST_EMPTY(&(*h)->gets))
+		sts_http_cancel(LIST_FIRST(&(*h)->gets));
 	curl_multi_cleanup((*h)->multi);
 	hb_timer_free(&(*h)->timer);
 	curl_global_cleanup();
@@ -555,14 +533,15 @@ void
 sts_http_use(struct sts_http *h, const struct hb_conf *conf, struct hb_dns *dns,
     struct hb_tls *tls)
 {
-	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next) {
+	struct sts_http_get *g;
+
+	LIST_FOREACH(g, &h->gets, link) {
 		end_questions(g);
 		end_transfer(g);
-		hb_timer_clear(g->fail);
 	}
 	h->conf = conf;
 	h->dns = dns;
 	h->tls = tls;
-	for (struct sts_http_get *g = h->gets; g != NULL; g = g->next)
+	LIST_FOREACH(g, &h->gets, link)
 		find_addresses(g);
 }

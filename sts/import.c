@@ -20,21 +20,20 @@ enum {
 };
 
 struct sts_import {
-	struct sts_import *next, **at;
+	LIST_ENTRY(sts_import) link;
 	struct sts *s;
 	struct hb_ctl to; /* its peer is NULL when control is gone */
-	struct row *rows; /* on their way to the store */
+	LIST_HEAD(, row) rows; /* on their way to the store */
 	size_t puts;      /* so far */
 	size_t unflushed; /* of them not durable yet */
 	int failed;       /* of one of them */
 	struct hb_buf domain, value; /* of the last one */
 	bool over;	  /* no more will come */
 	bool flushed;     /* it was asked for */
-	bool putting;
 };
 
 struct row {
-	struct row *next, **at;
+	LIST_ENTRY(row) link;
 	struct sts_import *im;
 	uint64_t line;
 	size_t size; /* of the policy's text */
@@ -51,17 +50,15 @@ put(struct sts_import *im, bool lazy)
 	const struct sts_env *env = &im->s->env;
 
 	im->unflushed++;
-	im->putting = true; /* the answer may come at once */
 	env->ops->put(env->store, hb_buf_span(&im->domain),
 	    hb_buf_span(&im->value), lazy, on_put, im);
-	im->putting = false;
 }
 
 /* False: something is still to be waited for. */
 static bool
 is_done(struct sts_import *im)
 {
-	if (im->rows != NULL || (!im->over && im->to.peer != NULL))
+	if (!LIST_EMPTY(&im->rows) || (!im->over && im->to.peer != NULL))
 		return false;
 	if (im->unflushed > 0 && !im->flushed) {
 		im->flushed = true;
@@ -82,9 +79,7 @@ end_if_over(struct sts_import *im)
 	}
 	hb_buf_free(&im->domain);
 	hb_buf_free(&im->value);
-	*im->at = im->next;
-	if (im->next != NULL)
-		im->next->at = im->at;
+	LIST_REMOVE(im, link);
 	free(im);
 }
 
@@ -104,9 +99,7 @@ answer(const struct sts_import *im, uint64_t line, size_t size,
 static void
 row_free(struct row *r)
 {
-	*r->at = r->next;
-	if (r->next != NULL)
-		r->next->at = r->at;
+	LIST_REMOVE(r, link);
 	hb_buf_free(&r->domain);
 	hb_buf_free(&r->value);
 	free(r);
@@ -130,24 +123,20 @@ on_put(void *ctx, int err)
 	if (err < 0)
 		im->failed = err;
 	im->unflushed--;
-	if (!im->putting)
-		end_if_over(im);
+	end_if_over(im);
 }
 
 static void
 row_put(struct row *r)
 {
 	struct sts_import *im = r->im;
-	struct hb_buf spare;
 
 	sts_core_imported(im->s->core, hb_buf_span(&r->domain),
 	    hb_buf_span(&r->value), r->there, sts_now(im->s));
-	spare = im->domain;
-	im->domain = r->domain;
-	r->domain = spare;
-	spare = im->value;
-	im->value = r->value;
-	r->value = spare;
+	hb_buf_clear(&im->domain);
+	hb_buf_add(&im->domain, hb_buf_span(&r->domain));
+	hb_buf_clear(&im->value);
+	hb_buf_add(&im->value, hb_buf_span(&r->value));
 	put(im, ++im->puts % FLUSH_ROWS != 0);
 	row_end(r, "imported");
 }
@@ -236,11 +225,7 @@ take(struct sts_import *im, const struct ipc_sts_row *m)
 		.value = HB_BUF_INIT(0) };
 	hb_buf_add(&r->domain, m->domain);
 	sts_record_encode(&record, &r->value);
-	r->next = im->rows;
-	r->at = &im->rows;
-	if (r->next != NULL)
-		r->next->at = &r->next;
-	im->rows = r;
+	LIST_INSERT_HEAD(&im->rows, r, link);
 	env->ops->get(env->store, hb_buf_span(&r->domain), on_got, r);
 }
 
@@ -248,11 +233,12 @@ void
 sts_import_row(
     struct sts *s, const struct hb_peer *control, const struct ipc_sts_row *m)
 {
-	struct sts_import *im = s->imports;
+	struct sts_import *im;
 
-	while (im != NULL &&
-	       (im->to.peer != control || im->to.ref != m->ref || im->over))
-		im = im->next;
+	LIST_FOREACH(im, &s->imports, link)
+		if (im->to.peer == control && im->to.ref == m->ref &&
+		    !im->over)
+			break;
 	if (im == NULL)
 		return; /* the import ended meanwhile */
 	if (m->domain.n > 0) {
@@ -272,22 +258,18 @@ sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref)
 	im->to = (struct hb_ctl){ control, ref };
 	im->domain = HB_BUF_INIT(0);
 	im->value = HB_BUF_INIT(0);
-	im->next = s->imports;
-	im->at = &s->imports;
-	if (im->next != NULL)
-		im->next->at = &im->next;
-	s->imports = im;
+	LIST_INSERT_HEAD(&s->imports, im, link);
 	hb_ctl_array(&im->to, NULL);
 }
 
 void
 sts_import_free(struct sts *s)
 {
-	while (s->imports != NULL) {
-		struct sts_import *im = s->imports;
+	struct sts_import *im;
 
-		while (im->rows != NULL)
-			row_free(im->rows);
+	while ((im = LIST_FIRST(&s->imports)) != NULL) {
+		while (!LIST_EMPTY(&im->rows))
+			row_free(LIST_FIRST(&im->rows));
 		im->to.peer = NULL;
 		im->unflushed = 0;
 		end_if_over(im);
@@ -297,10 +279,10 @@ sts_import_free(struct sts *s)
 void
 sts_import_lost(struct sts *s, const struct hb_peer *control)
 {
-	struct sts_import *next;
+	struct sts_import *im, *next;
 
-	for (struct sts_import *im = s->imports; im != NULL; im = next) {
-		next = im->next;
+	for (im = LIST_FIRST(&s->imports); im != NULL; im = next) {
+		next = LIST_NEXT(im, link);
 		if (im->to.peer != control)
 			continue;
 		im->to.peer = NULL;

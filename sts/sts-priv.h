@@ -2,6 +2,8 @@
 #ifndef STS_STS_PRIV_H
 #define STS_STS_PRIV_H
 
+#include <sys/queue.h>
+
 #include "sts/core.h"
 #include "sts/http.h"
 #include "sts/sts.h"
@@ -14,9 +16,10 @@ struct sts {
 	struct sts_core *core;
 	struct sts_http *http;
 	struct hb_timer *timer;
-	struct sts_job *jobs;      /* questions of the core, under way */
+	struct hb_hook *turn;
+	LIST_HEAD(, sts_job) jobs; /* questions of the core, under way */
 	struct hb_ctl_asks asks;   /* questions of control, under way */
-	struct sts_import *imports;
+	LIST_HEAD(, sts_import) imports;
 };
 
 /* The time, after the core was told of both clocks. */

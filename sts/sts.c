@@ -13,14 +13,13 @@ enum job_kind { JOB_STORE, JOB_TXT, JOB_FETCH };
 
 /* One question of the core.  It lives until the answer, or sts_free. */
 struct sts_job {
-	struct sts_job *next, **at;
+	LIST_ENTRY(sts_job) link;
 	struct sts *s;
 	struct sts_domain *d;
 	enum job_kind kind;
 	struct hb_dns *dns; /* that was asked */
 	struct hb_dns_query *query;
 	struct sts_http_get *get;
-	bool *over; /* set when it ends while it is being asked */
 };
 
 static struct sts_job *
@@ -31,23 +30,19 @@ job_new(struct sts *s, struct sts_domain *d, enum job_kind kind)
 	j->s = s;
 	j->d = d;
 	j->kind = kind;
-	j->next = s->jobs;
-	j->at = &s->jobs;
-	if (j->next != NULL)
-		j->next->at = &j->next;
-	s->jobs = j;
+	LIST_INSERT_HEAD(&s->jobs, j, link);
 	return j;
 }
 
-static void
+/* Returns its domain. */
+static struct sts_domain *
 job_end(struct sts_job *j)
 {
-	if (j->over != NULL)
-		*j->over = true;
-	*j->at = j->next;
-	if (j->next != NULL)
-		j->next->at = j->at;
+	struct sts_domain *d = j->d;
+
+	LIST_REMOVE(j, link);
 	free(j);
+	return d;
 }
 
 static void
@@ -66,6 +61,23 @@ on_timer(void *ctx)
 	sts_core_tick(s->core, sts_now(s));
 }
 
+static void
+op_soon(void *ctx)
+{
+	struct sts *s = ctx;
+
+	hb_hook_arm(s->turn);
+}
+
+static void
+on_turn(void *ctx)
+{
+	struct sts *s = ctx;
+
+	sts_now(s);
+	sts_core_turn(s->core);
+}
+
 void
 sts_store_up(struct sts *s)
 {
@@ -77,22 +89,18 @@ sts_store_up(struct sts *s)
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_loaded(s->core, d, err, value, sts_now(s));
 }
 
 static void
 on_saved(void *ctx, int err)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_saved(s->core, d, err, sts_now(s));
 }
 
@@ -170,13 +178,11 @@ enum { RECORDS_MAX = 8 };
 static void
 on_txt(void *ctx, const struct hb_dns_answer *a)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 	struct hb_span records[RECORDS_MAX], id;
 	size_t n = 0;
 
-	job_end(j);
 	for (size_t i = 0; i < a->n && n < RECORDS_MAX; i++)
 		if (sts_txt_parse(a->rr[i].data, &id) != HB_E_NOTFOUND)
 			records[n++] = a->rr[i].data;
@@ -189,20 +195,13 @@ ask_txt(struct sts_job *j, bool anew)
 {
 	char name[sizeof("_mta-sts.") + HB_MAX_DOMAIN];
 	struct hb_dns *dns = j->s->env.dns;
-	struct hb_dns_query *query;
-	bool over = false;
 
 	snprintf(name, sizeof(name), "_mta-sts.%.*s",
 	    HB_SPAN_ARG(sts_domain_name(j->d)));
 	if (anew)
 		hb_dns_forget(dns, hb_span_str(name), HB_DNS_TXT);
 	j->dns = dns;
-	j->over = &over;
-	query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
-	if (over)
-		return;
-	j->over = NULL;
-	j->query = query;
+	j->query = hb_dns_ask(dns, hb_span_str(name), HB_DNS_TXT, on_txt, j);
 }
 
 static void
@@ -216,11 +215,9 @@ op_ask(void *ctx, struct sts_domain *d, bool anew)
 static void
 on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
 {
-	struct sts_job *j = ctx;
-	struct sts *s = j->s;
-	struct sts_domain *d = j->d;
+	struct sts *s = ((struct sts_job *)ctx)->s;
+	struct sts_domain *d = job_end(ctx);
 
-	job_end(j);
 	sts_core_fetched(s->core, d, why, body, text, sts_now(s));
 }
 
@@ -238,10 +235,12 @@ op_drop(void *ctx, struct sts_domain *d)
 {
 	struct sts *s = ctx;
 
-	for (struct sts_job *j = s->jobs; j != NULL; j = j->next)
+	struct sts_job *j;
+
+	LIST_FOREACH(j, &s->jobs, link)
 		if (j->d == d && j->kind == JOB_FETCH) {
 			sts_http_cancel(j->get);
-			job_end(j);
+			(void)job_end(j);
 			return;
 		}
 }
@@ -286,6 +285,7 @@ static const struct sts_core_ops core_ops = {
 	.load_clock = op_load_clock,
 	.save_clock = op_save_clock,
 	.alarm = op_alarm,
+	.soon = op_soon,
 };
 
 /* The whole */
@@ -309,6 +309,7 @@ sts_new(const struct sts_env *env)
 	sts_http_use(http, env->conf, env->dns, env->tls);
 	hb_random(key, sizeof(key));
 	s->timer = hb_timer_new(env->loop, on_timer, s);
+	s->turn = hb_hook_new(env->loop, on_turn, s);
 	s->core = sts_core_new(&core_ops, s, key, env->build_ms);
 	sts_now(s);
 	sts_core_refresh(s->core, env->conf->mta_sts);
@@ -319,44 +320,35 @@ void
 sts_free(struct sts **sp)
 {
 	struct sts *s = *sp;
+	struct sts_job *j;
 
 	if (s == NULL)
 		return;
 	hb_ctl_asks_free(&s->asks);
 	sts_import_free(s);
-	while (s->jobs != NULL) {
-		hb_dns_cancel(s->jobs->query);
-		sts_http_cancel(s->jobs->get);
-		job_end(s->jobs);
+	while ((j = LIST_FIRST(&s->jobs)) != NULL) {
+		hb_dns_cancel(j->query);
+		sts_http_cancel(j->get);
+		(void)job_end(j);
 	}
 	sts_http_free(&s->http);
 	sts_core_free(&s->core);
 	hb_timer_free(&s->timer);
+	hb_hook_free(&s->turn);
 	free(s);
 	*sp = NULL;
 }
 
-static struct sts_job *
-asked_elsewhere(const struct sts *s)
-{
-	struct sts_job *j = s->jobs;
-
-	while (j != NULL && (j->kind != JOB_TXT || j->dns == s->env.dns))
-		j = j->next;
-	return j;
-}
-
-/* Answers may come at once, bring new questions and end others. */
 static void
 ask_again(struct sts *s)
 {
 	struct sts_job *j;
 
-	while ((j = asked_elsewhere(s)) != NULL) {
-		hb_dns_cancel(j->query);
-		j->query = NULL;
-		ask_txt(j, false);
-	}
+	LIST_FOREACH(j, &s->jobs, link)
+		if (j->kind == JOB_TXT && j->dns != s->env.dns) {
+			hb_dns_cancel(j->query);
+			ask_txt(j, false);
+		}
 }
 
 void
@@ -376,11 +368,18 @@ struct sts_lookup *
 sts_lookup(struct sts *s, struct hb_span domain, unsigned flags,
     sts_lookup_fn cb, void *ctx)
 {
-	if (!s->env.conf->mta_sts) {
-		cb(ctx, NULL, HB_REASON_STS_OFF);
-		return NULL;
-	}
+	if (!s->env.conf->mta_sts)
+		return sts_core_lookup_none(
+		    s->core, HB_REASON_STS_OFF, cb, ctx);
 	return sts_core_lookup(s->core, domain, flags, cb, ctx, sts_now(s));
+}
+
+bool
+sts_cached(struct sts *s, struct hb_span domain, struct sts_policy_ref **ref,
+    enum hb_reason *why)
+{
+	return s->env.conf->mta_sts &&
+	       sts_core_cached(s->core, domain, sts_now(s), ref, why);
 }
 
 enum hb_reason
@@ -393,12 +392,6 @@ const struct sts_txt_state *
 sts_last_txt(struct sts *s, struct hb_span domain)
 {
 	return sts_core_last_txt(s->core, domain);
-}
-
-void
-sts_lookup_cancel(struct sts_lookup *l)
-{
-	sts_core_cancel(l);
 }
 
 void

@@ -3,7 +3,7 @@
  * DNS and HTTPS, memory in front of the durable store, refresh in the
  * background; RFC 8461 s3, s5.  Judging a channel is sts/decide.h.
  *
- *	lookup -> cached and its TXT record still fresh -> answer at once
+ *	lookup -> cached and its TXT record still fresh -> answer
  *	       -> store -> TXT record -> fetch when the id is new -> flushed
  *	          to the store -> answer
  *
@@ -53,16 +53,18 @@ void sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
  * No ref has expired when it is handed out, unless the clock is implausible;
  * who decides later does it by the time of the look-up, or looks up again.
  *
- * DOMAIN: policy domain in A-labels, any case, no address literal.  CB may run
- * before this returns NULL (warm lookup); otherwise the lookup can be
- * cancelled until CB runs.
+ * DOMAIN: policy domain in A-labels, any case, no address literal.  CB never
+ * runs before this returns; until it runs sts_lookup_cancel is possible.
  *
  * FLAGS: STS_FINAL: this is the last attempt, and a policy failure would be
  * final, so the TXT record is asked for anew (RFC 8461 s5.1); STS_FORCE.
  */
 struct sts_lookup *sts_lookup(struct sts *s, struct hb_span domain,
     unsigned flags, sts_lookup_fn cb, void *ctx);
-void sts_lookup_cancel(struct sts_lookup *l); /* accepts NULL */
+/* What sts_lookup without flags would say, if that is in memory.  REF is
+ * owned by the caller.  False: it has to be looked up. */
+bool sts_cached(struct sts *s, struct hb_span domain,
+    struct sts_policy_ref **ref, enum hb_reason *why);
 
 /* The clock was moved: what waits for a time is looked at again. */
 void sts_clock_moved(struct sts *s);

@@ -20,9 +20,7 @@ hb_ctl_ask_end(struct hb_ctl_ask *a, unsigned code, const char *text)
 	if (a->to.peer != NULL)
 		hb_ctl_end(&a->to, code, text);
 	hb_timer_free(&a->timer);
-	*a->at = a->next;
-	if (a->next != NULL)
-		a->next->at = a->at;
+	LIST_REMOVE(a, link);
 	free(a);
 }
 
@@ -130,11 +128,7 @@ ask_new(
 	a->all = all;
 	a->to = (struct hb_ctl){ control, q->ref };
 	a->verb = (enum hb_ctl_verb)q->verb;
-	a->next = all->list;
-	a->at = &all->list;
-	if (a->next != NULL)
-		a->next->at = &a->next;
-	all->list = a;
+	LIST_INSERT_HEAD(&all->list, a, link);
 	return a;
 }
 
@@ -169,7 +163,9 @@ hb_ctl_ask(struct hb_ctl_asks *all, const struct hb_ctl_ask_verb *verbs,
 void
 hb_ctl_asks_lost(struct hb_ctl_asks *all, const struct hb_peer *control)
 {
-	for (struct hb_ctl_ask *a = all->list; a != NULL; a = a->next)
+	struct hb_ctl_ask *a;
+
+	LIST_FOREACH(a, &all->list, link)
 		if (a->to.peer == control)
 			a->to.peer = NULL;
 }
@@ -177,9 +173,9 @@ hb_ctl_asks_lost(struct hb_ctl_asks *all, const struct hb_peer *control)
 void
 hb_ctl_asks_free(struct hb_ctl_asks *all)
 {
-	while (all->list != NULL) {
-		struct hb_ctl_ask *a = all->list;
+	struct hb_ctl_ask *a;
 
+	while ((a = LIST_FIRST(&all->list)) != NULL) {
 		a->to.peer = NULL;
 		if (a->work != NULL)
 			a->cancel(a->work);

@@ -12,6 +12,8 @@
 #ifndef HB_IO_CTLASK_H
 #define HB_IO_CTLASK_H
 
+#include <sys/queue.h>
+
 #include "common/base/limits.h"
 #include "common/io/ctlreply.h"
 #include "common/io/loop.h"
@@ -25,7 +27,7 @@ struct hb_ctl_asks {
 	const struct hb_store_ops *ops;
 	void *store;
 	void *ctx;               /* whatever the verbs need */
-	struct hb_ctl_ask *list; /* under way */
+	LIST_HEAD(, hb_ctl_ask) list; /* under way */
 };
 
 /* KEY, VALUE: a row that this worker owns; A's control is there. */
@@ -33,7 +35,7 @@ typedef void (*hb_ctl_ask_row_fn)(
     struct hb_ctl_ask *a, struct hb_span key, struct hb_span value);
 
 struct hb_ctl_ask {
-	struct hb_ctl_ask *next, **at;
+	LIST_ENTRY(hb_ctl_ask) link;
 	struct hb_ctl_asks *all;
 	struct hb_ctl to; /* peer NULL: control is gone, nobody listens */
 	enum hb_ctl_verb verb;

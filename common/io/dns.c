@@ -10,6 +10,7 @@
 
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -19,7 +20,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
-#include "common/base/table.h"
+#include "common/base/memo.h"
 #include "common/proto/domain.h"
 #include "common/proto/edns.h"
 #include "common/proto/hosts.h"
@@ -50,19 +51,15 @@ struct dns_key {
 };
 
 struct cached {
-	UT_hash_handle hh;
+	struct hb_memo_entry memo;
 	struct dns_key key;
 	struct hb_dns_answer answer; /* its bytes stand behind */
 	int64_t until_ms;	     /* by hb_age_ms */
-	size_t size;		     /* of all this */
-	unsigned busy;		     /* callbacks that look at it */
-	bool dead;		     /* out of the table: the last one frees */
 	unsigned char bytes[];
 };
 
 struct hb_dns_query {
-	struct dns_query *question;
-	struct hb_dns_query *next;
+	struct hb_wait wait;
 	hb_dns_fn cb;
 	void *ctx;
 };
@@ -72,20 +69,23 @@ struct dns_query {
 	UT_hash_handle hh;
 	struct dns_key key;
 	struct hb_dns *dns;
-	struct hb_dns_query *waiting;
+	struct hb_wait waits;
+	enum hb_dns_status refused; /* not OK: it is not sent at all */
 	unsigned char *packet; /* of c-ares */
 	int len;
 	unsigned tries;
-	bool sending; /* c-ares may fail before ares_send returns */
-	bool failed;  /* it did */
+	/* c-ares, which knows no such rule as ours, may fail before ares_send
+	 * returns: it did. */
+	bool sending, failed;
 	bool stored;  /* still in the table */
 	bool servfail;	     /* was the last answer */
 	struct server *server; /* that was asked last */
 	bool with_opt;	     /* it was */
 	bool at_once;	     /* again, and without */
 	struct server *only; /* a probe: it alone is asked, nothing is kept */
-	struct dns_query *next; /* not sent yet */
+	STAILQ_ENTRY(dns_query) link; /* not sent yet */
 };
+STAILQ_HEAD(dns_queries, dns_query);
 
 struct dns_sock {
 	int fd;
@@ -108,11 +108,12 @@ struct hb_dns {
 	struct hb_loop *loop;
 	struct server servers[HB_MAX_RESOLVERS];
 	size_t nservers;
-	struct cached *cache;
-	size_t cache_bytes;
+	struct hb_memo cache;
 	struct dns_query *questions;
-	struct dns_query *held, **held_end; /* to be sent a little later */
-	unsigned burst;			   /* to be sent until PACE runs */
+	struct dns_queries asked; /* in this turn */
+	struct hb_hook *turn;
+	struct dns_queries held; /* to be sent a little later */
+	unsigned burst;		 /* to be sent until PACE runs */
 	int64_t paced_ms;		   /* monotonic */
 	struct hb_timer *pace;
 	bool closing;
@@ -225,12 +226,11 @@ static struct cached *
 new_cached(const struct dns_key *key, const struct hb_dns_answer *from)
 {
 	size_t rrs = from->n * sizeof(*from->rr);
-	size_t gap = _Alignof(struct hb_dns_rr), size = size_of(from);
-	struct cached *c = hb_calloc(1, size);
+	size_t gap = _Alignof(struct hb_dns_rr);
+	struct cached *c = hb_calloc(1, size_of(from));
 	unsigned char *at = c->bytes + gap -
 	    (uintptr_t)c->bytes % gap;
 
-	c->size = size;
 	c->key = *key;
 	c->answer = *from;
 	c->answer.rr = (struct hb_dns_rr *)(void *)at;
@@ -245,35 +245,20 @@ new_cached(const struct dns_key *key, const struct hb_dns_answer *from)
 }
 
 static void
-drop_cached(struct hb_dns *d, struct cached *c)
+free_cached(struct hb_memo_entry *e)
 {
-	HASH_DEL(d->cache, c);
-	d->cache_bytes -= c->size;
-	c->dead = true;
-	if (c->busy == 0)
-		free(c);
+	free(e);
 }
 
+/* What is too old stays, for somebody may look at it: until put_cached, which
+ * no callback leads to. */
 static struct cached *
 find_cached(struct hb_dns *d, const struct dns_key *key)
 {
-	struct cached *c = NULL;
+	struct cached *c = (struct cached *)hb_memo_find(&d->cache,
+	    hb_span(key, sizeof(*key)));
 
-	HASH_FIND(hh, d->cache, key, sizeof(*key), c);
-	if (c != NULL && c->until_ms <= hb_age_ms()) {
-		drop_cached(d, c);
-		c = NULL;
-	}
-	return c;
-}
-
-static void
-tell_cached(struct cached *c, hb_dns_fn cb, void *ctx)
-{
-	c->busy++;
-	cb(ctx, &c->answer);
-	if (--c->busy == 0 && c->dead)
-		free(c);
+	return c != NULL && c->until_ms > hb_age_ms() ? c : NULL;
 }
 
 static uint32_t
@@ -292,21 +277,19 @@ put_cached(struct hb_dns *d, const struct dns_key *key,
     const struct hb_dns_answer *answer)
 {
 	uint32_t life = lifetime_s(answer);
+	struct hb_memo_entry *old = hb_memo_find(&d->cache,
+	    hb_span(key, sizeof(*key)));
 	struct cached *c;
 
-	if ((c = find_cached(d, key)) != NULL)
-		drop_cached(d, c);
+	if (old != NULL)
+		hb_memo_drop(&d->cache, old);
 	/* Compressed names are many times longer here than on the wire. */
 	if (life == 0 || size_of(answer) > MAX_CACHED_BYTES)
 		return;
-	/* The table keeps the order of arrival: the oldest goes first. */
-	while (HASH_COUNT(d->cache) >= MAX_CACHE ||
-	    d->cache_bytes > MAX_CACHE_BYTES)
-		drop_cached(d, d->cache);
 	c = new_cached(key, answer);
-	d->cache_bytes += c->size;
 	c->until_ms = hb_age_ms() + (int64_t)life * 1000;
-	HASH_ADD(hh, d->cache, key, sizeof(c->key), c);
+	hb_memo_add(&d->cache, &c->memo, hb_span(&c->key, sizeof(c->key)),
+	    size_of(answer));
 }
 
 /* --- questions ---------------------------------------------------------- */
@@ -320,20 +303,29 @@ free_question(struct dns_query *q)
 	free(q);
 }
 
+static bool
+is_awaited(const struct dns_query *q)
+{
+	return hb_waits_first(&q->waits) != NULL;
+}
+
+static void
+tell_one(struct hb_wait *wait, const void *answer)
+{
+	struct hb_dns_query *w = (struct hb_dns_query *)wait;
+
+	w->cb(w->ctx, answer);
+	free(w);
+}
+
 static void
 tell(struct dns_query *q, const struct hb_dns_answer *answer)
 {
-	struct hb_dns_query *w;
-
 	/* A waiter may ask the same again: that is a new question. */
 	if (q->stored)
 		HASH_DEL(q->dns->questions, q);
 	q->stored = false;
-	while ((w = q->waiting) != NULL) {
-		q->waiting = w->next;
-		w->cb(w->ctx, answer);
-		free(w);
-	}
+	hb_waits_each(&q->waits, tell_one, answer);
 	free_question(q);
 }
 
@@ -467,7 +459,7 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 		return;
 	}
 	if (q->dns->closing || status == ARES_EDESTRUCTION ||
-	    q->waiting == NULL) { /* nobody waits any longer */
+	    !is_awaited(q)) { /* nobody waits any longer */
 		tell_failure(q);
 		return;
 	}
@@ -492,31 +484,22 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 /* --- a steady stream ------------------------------------------------------ */
 
 static struct dns_query *
-next_held(struct hb_dns *d)
+take_first(struct dns_queries *list)
 {
-	struct dns_query *q = d->held;
+	struct dns_query *q = STAILQ_FIRST(list);
 
-	d->held = q->next;
-	if (d->held == NULL)
-		d->held_end = &d->held;
+	if (q != NULL)
+		STAILQ_REMOVE_HEAD(list, link);
 	return q;
 }
 
 static void
-on_pace(void *ctx)
+send_held(struct hb_dns *d)
 {
-	struct hb_dns *d = ctx;
-	int64_t room = (hb_mono_ms() - d->paced_ms) * BURST / BURST_MS;
-	bool more = d->held != NULL;
+	struct dns_query *q;
 
-	d->paced_ms = hb_mono_ms();
-	d->burst = room < BURST	       ? BURST
-	    : room > BURST_MOST ? BURST_MOST
-				: (unsigned)room;
-	while (d->held != NULL && d->burst > 0) {
-		struct dns_query *q = next_held(d);
-
-		if (q->waiting == NULL) {
+	while (d->burst > 0 && (q = take_first(&d->held)) != NULL) {
+		if (!is_awaited(q)) {
 			free_question(q);
 			continue;
 		}
@@ -524,27 +507,24 @@ on_pace(void *ctx)
 		if (!send_try(q))
 			tell_failure(q);
 	}
-	if (more)
-		hb_timer_set(d->pace, BURST_MS);
 }
 
-/* Now, or when there is room for more; false: no server can be asked. */
-static bool
-send_first(struct hb_dns *d, struct dns_query *q)
+static void
+on_pace(void *ctx)
 {
-	if (!hb_timer_is_set(d->pace)) { /* a while of rest */
-		d->burst = BURST;
-		d->paced_ms = hb_mono_ms();
+	struct hb_dns *d = ctx;
+	int64_t room = (hb_mono_ms() - d->paced_ms) * BURST / BURST_MS;
+
+	d->paced_ms = hb_mono_ms();
+	d->burst = room < BURST	       ? BURST
+	    : room > BURST_MOST ? BURST_MOST
+				: (unsigned)room;
+	if (!STAILQ_EMPTY(&d->held))
 		hb_timer_set(d->pace, BURST_MS);
-	}
-	if (d->held == NULL && d->burst > 0) {
-		d->burst--;
-		return send_try(q);
-	}
-	*d->held_end = q;
-	d->held_end = &q->next;
-	return true;
+	send_held(d);
 }
+
+/* --- asking ------------------------------------------------------------- */
 
 static bool
 make_key(struct hb_span name, enum hb_dns_type type, struct dns_key *key)
@@ -563,22 +543,75 @@ make_key(struct hb_span name, enum hb_dns_type type, struct dns_key *key)
 	return true;
 }
 
-/* NULL: c-ares finds that it is no name.  AD is set: RFC 6840 s5.7. */
-static struct dns_query *
-new_question(struct hb_dns *d, const struct dns_key *key)
+/* False: c-ares finds that it is no name.  AD is set: RFC 6840 s5.7. */
+static bool
+make_packet(struct dns_query *q)
 {
-	const char *name = key->name[0] != '\0' ? key->name : ".";
-	struct dns_query *q;
-	unsigned char *packet = NULL;
-	int len = 0;
+	const char *name = q->key.name[0] != '\0' ? q->key.name : ".";
 
-	if (ares_create_query(name, 1 /* IN */, key->type, 0, 1, &packet,
-		&len, EDNS_BYTES) != ARES_SUCCESS)
-		return NULL;
-	packet[3] |= 0x20;
-	q = HB_NEW(struct dns_query);
-	*q = (struct dns_query){ .key = *key, .dns = d, .packet = packet,
-		.len = len };
+	if (ares_create_query(name, 1 /* IN */, q->key.type, 0, 1, &q->packet,
+		&q->len, EDNS_BYTES) != ARES_SUCCESS)
+		return false;
+	q->packet[3] |= 0x20;
+	return true;
+}
+
+static void
+refuse(struct dns_query *q, enum hb_dns_status status)
+{
+	struct hb_dns_answer a = { .status = status };
+
+	tell(q, &a);
+}
+
+static void
+start(struct hb_dns *d, struct dns_query *q)
+{
+	struct cached *c = q->only == NULL ? find_cached(d, &q->key) : NULL;
+
+	if (q->refused != HB_DNS_OK)
+		refuse(q, q->refused);
+	else if (c != NULL)
+		tell(q, &c->answer);
+	else if (d->nservers == 0)
+		refuse(q, HB_DNS_TEMP);
+	else if (!make_packet(q))
+		refuse(q, q->only != NULL ? HB_DNS_TEMP : HB_DNS_NXDOMAIN);
+	else
+		STAILQ_INSERT_TAIL(&d->held, q, link);
+}
+
+/* What was asked in this turn.  What is asked from inside of an answer is for
+ * the next one. */
+static void
+on_turn(void *ctx)
+{
+	struct hb_dns *d = ctx;
+	struct dns_queries asked = STAILQ_HEAD_INITIALIZER(asked);
+	struct dns_query *q;
+
+	STAILQ_CONCAT(&asked, &d->asked);
+	while ((q = take_first(&asked)) != NULL)
+		start(d, q);
+	if (!STAILQ_EMPTY(&d->held) && !hb_timer_is_set(d->pace)) {
+		/* a while of rest */
+		d->burst = BURST;
+		d->paced_ms = hb_mono_ms();
+		hb_timer_set(d->pace, BURST_MS);
+	}
+	send_held(d);
+}
+
+static struct dns_query *
+new_question(struct hb_dns *d, const struct dns_key *key,
+    enum hb_dns_status refused)
+{
+	struct dns_query *q = HB_NEW(struct dns_query);
+
+	*q = (struct dns_query){ .key = *key, .dns = d, .refused = refused };
+	hb_waits_init(&q->waits);
+	STAILQ_INSERT_TAIL(&d->asked, q, link);
+	hb_hook_arm(d->turn);
 	return q;
 }
 
@@ -586,32 +619,11 @@ static struct hb_dns_query *
 add_waiter(struct dns_query *q, hb_dns_fn cb, void *ctx)
 {
 	struct hb_dns_query *w = HB_NEW(struct hb_dns_query);
-	struct hb_dns_query **end = &q->waiting;
 
-	*w = (struct hb_dns_query){ q, NULL, cb, ctx };
-	while (*end != NULL)
-		end = &(*end)->next;
-	*end = w;
+	w->cb = cb;
+	w->ctx = ctx;
+	hb_waits_add(&q->waits, &w->wait);
 	return w;
-}
-
-static struct hb_dns_query *
-answer_now(enum hb_dns_status status, hb_dns_fn cb, void *ctx)
-{
-	struct hb_dns_answer a = { .status = status };
-
-	cb(ctx, &a);
-	return NULL;
-}
-
-/* Sends a new question; takes it. */
-static struct hb_dns_query *
-start(struct dns_query *q, hb_dns_fn cb, void *ctx)
-{
-	if (send_first(q->dns, q))
-		return add_waiter(q, cb, ctx);
-	free_question(q);
-	return answer_now(HB_DNS_TEMP, cb, ctx);
 }
 
 struct hb_dns_query *
@@ -619,25 +631,18 @@ hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)
 {
 	struct dns_key key;
-	struct cached *c;
 	struct dns_query *q = NULL;
 
 	if (!make_key(name, type, &key))
-		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
-	if ((c = find_cached(d, &key)) != NULL) {
-		tell_cached(c, cb, ctx);
-		return NULL;
-	}
+		return add_waiter(new_question(d, &key, HB_DNS_NXDOMAIN), cb,
+		    ctx);
 	HASH_FIND(hh, d->questions, &key, sizeof(key), q);
-	if (q != NULL)
-		return add_waiter(q, cb, ctx);
-	if (d->nservers == 0 || d->closing)
-		return answer_now(HB_DNS_TEMP, cb, ctx);
-	if ((q = new_question(d, &key)) == NULL)
-		return answer_now(HB_DNS_NXDOMAIN, cb, ctx);
-	HASH_ADD(hh, d->questions, key, sizeof(q->key), q);
-	q->stored = true;
-	return start(q, cb, ctx);
+	if (q == NULL) {
+		q = new_question(d, &key, HB_DNS_OK);
+		HASH_ADD(hh, d->questions, key, sizeof(q->key), q);
+		q->stored = true;
+	}
+	return add_waiter(q, cb, ctx);
 }
 
 struct hb_dns_query *
@@ -646,15 +651,24 @@ hb_dns_probe(struct hb_dns *d, size_t server, struct hb_span name,
 {
 	bool root = hb_span_eq(name, HB_SPAN("."));
 	struct dns_key key = { .type = (uint16_t)type };
-	struct dns_query *q = NULL;
+	bool fit = server < d->nservers &&
+	    (root || make_key(name, type, &key));
+	struct dns_query *q = new_question(d, &key, fit ? HB_DNS_OK
+							: HB_DNS_TEMP);
 
-	if (server < d->nservers && !d->closing &&
-	    (root || make_key(name, type, &key)))
-		q = new_question(d, &key);
-	if (q == NULL)
-		return answer_now(HB_DNS_TEMP, cb, ctx);
-	q->only = &d->servers[server];
-	return start(q, cb, ctx);
+	if (fit)
+		q->only = &d->servers[server];
+	return add_waiter(q, cb, ctx);
+}
+
+const struct hb_dns_answer *
+hb_dns_cached(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
+{
+	struct dns_key key;
+	const struct cached *c = make_key(name, type, &key)
+	    ? find_cached(d, &key) : NULL;
+
+	return c != NULL ? &c->answer : NULL;
 }
 
 bool
@@ -678,15 +692,9 @@ hb_dns_server(const struct hb_dns *d, size_t server, struct hb_netaddr *out)
 void
 hb_dns_cancel(struct hb_dns_query *w)
 {
-	struct hb_dns_query **at;
-
 	if (w == NULL)
 		return;
-	for (at = &w->question->waiting; *at != NULL; at = &(*at)->next)
-		if (*at == w) {
-			*at = w->next;
-			break;
-		}
+	hb_waits_remove(&w->wait);
 	free(w);
 }
 
@@ -697,7 +705,7 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 	struct cached *c;
 
 	if (make_key(name, type, &key) && (c = find_cached(d, &key)) != NULL)
-		drop_cached(d, c);
+		c->until_ms = 0;
 }
 
 /* --- life --------------------------------------------------------------- */
@@ -782,7 +790,11 @@ hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
 	}
 	d = HB_NEW(struct hb_dns);
 	d->loop = l;
-	d->held_end = &d->held;
+	d->cache = (struct hb_memo){ .max = MAX_CACHE,
+		.max_size = MAX_CACHE_BYTES, .free = free_cached };
+	STAILQ_INIT(&d->asked);
+	STAILQ_INIT(&d->held);
+	d->turn = hb_hook_new(l, on_turn, d);
 	d->pace = hb_timer_new(l, on_pace, d);
 	if (add_servers(d, conf, resolv) < 0) {
 		hb_buf_adds(err, "c-ares cannot use the resolvers");
@@ -795,20 +807,21 @@ void
 hb_dns_free(struct hb_dns **dp)
 {
 	struct hb_dns *d = *dp;
-	struct cached *c, *next;
+	struct dns_query *q;
 
 	if (d == NULL)
 		return;
 	d->closing = true;
-	while (d->held != NULL)
-		tell_failure(next_held(d));
 	hb_timer_free(&d->pace);
 	for (size_t i = 0; i < d->nservers; i++) {
 		ares_destroy(d->servers[i].channel);
 		hb_timer_free(&d->servers[i].timer);
 	}
-	HASH_ITER(hh, d->cache, c, next)
-		drop_cached(d, c);
+	while ((q = take_first(&d->asked)) != NULL ||
+	    (q = take_first(&d->held)) != NULL)
+		tell_failure(q);
+	hb_memo_clear(&d->cache);
+	hb_hook_free(&d->turn);
 	free(d);
 	ares_library_cleanup();
 	*dp = NULL;

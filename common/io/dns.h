@@ -23,11 +23,14 @@ void hb_dns_free(struct hb_dns **d); /* accepts NULL inside */
 
 /* ANSWER lives until the callback returns. */
 typedef void (*hb_dns_fn)(void *ctx, const struct hb_dns_answer *answer);
-/* CB may run before this returns NULL (cached answer; what can be no name is
- * NXDOMAIN, and without servers all is TEMP); otherwise the query can be
- * cancelled until CB runs.  An answer comes within ten seconds or so. */
+/* CB never runs before this returns; until it runs the query can be cancelled.
+ * What is cached, can be no name (NXDOMAIN), or cannot be asked (TEMP) is
+ * answered at the end of the turn, the rest within ten seconds or so. */
 struct hb_dns_query *hb_dns_ask(struct hb_dns *d, struct hb_span name,
     enum hb_dns_type type, hb_dns_fn cb, void *ctx);
+/* What is cached, until the end of the turn; NULL: it has to be asked for. */
+const struct hb_dns_answer *hb_dns_cached(struct hb_dns *d,
+    struct hb_span name, enum hb_dns_type type);
 /* Asks the server of that number alone, whatever is cached, and keeps nothing
  * of the answer.  NAME "." is the root.  CB as above. */
 struct hb_dns_query *hb_dns_probe(struct hb_dns *d, size_t server,

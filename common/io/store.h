@@ -3,8 +3,8 @@
  * rows over their channel to queue.  Floor 3.  Keys are names of domains.
  *
  * STORE is one table of it.  Every callback runs exactly once (ROW once for
- * each row); it may run before the call returns.  When the channel to queue
- * is down or lost: HB_E_TEMP.  None runs after the store was freed.
+ * each row), never before the call returns.  When the channel to queue is
+ * down or lost: HB_E_TEMP.  None runs after the store was freed.
  */
 #ifndef HB_IO_STORE_H
 #define HB_IO_STORE_H

@@ -9,25 +9,17 @@
 #include <stdlib.h>
 
 struct explain {
-	struct explain *next, **prev;
-	struct dlv_explains *all;
+	LIST_ENTRY(explain) link;
 	struct hb_ctl ctl;
 	struct hb_arena *arena;
 	struct dlv_params order;
 	struct dlv_task task;
 };
 
-struct dlv_explains {
-	struct dlv_worker *worker;
-	struct explain *list;
-};
-
 static void
 free_explain(struct explain *e)
 {
-	*e->prev = e->next;
-	if (e->next != NULL)
-		e->next->prev = e->prev;
+	LIST_REMOVE(e, link);
 	dlv_task_stop(&e->task);
 	hb_arena_free(&e->arena);
 	free(e);
@@ -64,7 +56,6 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 	struct explain *e = HB_NEW(struct explain);
 	bool live = (q->flags & DLV_EXPLAIN_FLAG_LIVE) != 0;
 
-	e->all = w->explains;
 	e->ctl = (struct hb_ctl){ control, q->ref };
 	e->arena = hb_arena_new();
 	e->order = (struct dlv_params){
@@ -73,11 +64,7 @@ explain_new(struct dlv_worker *w, struct hb_peer *control,
 		.domain = hb_arena_span(e->arena, q->arg2) };
 	e->task.worker = w;
 	e->task.done = on_task_done;
-	e->next = e->all->list;
-	e->prev = &e->all->list;
-	if (e->next != NULL)
-		e->next->prev = &e->next;
-	e->all->list = e;
+	LIST_INSERT_HEAD(&w->explains, e, link);
 	return e;
 }
 
@@ -101,29 +88,9 @@ dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control)
 {
 	struct explain *e, *next;
 
-	for (e = w->explains->list; e != NULL; e = next) {
-		next = e->next;
-		if (e->ctl.peer == control)
+	for (e = LIST_FIRST(&w->explains); e != NULL; e = next) {
+		next = LIST_NEXT(e, link);
+		if (control == NULL || e->ctl.peer == control)
 			free_explain(e);
 	}
-}
-
-struct dlv_explains *
-dlv_explains_new(struct dlv_worker *w)
-{
-	struct dlv_explains *x = HB_NEW(struct dlv_explains);
-
-	x->worker = w;
-	return x;
-}
-
-void
-dlv_explains_free(struct dlv_explains **xp)
-{
-	if (*xp == NULL)
-		return;
-	while ((*xp)->list != NULL)
-		free_explain((*xp)->list);
-	free(*xp);
-	*xp = NULL;
 }

@@ -6,8 +6,6 @@
 
 #include "delivery/role/main.h"
 
-#include <stdlib.h>
-
 static void *
 table_of(const struct dlv_worker *w)
 {
@@ -16,37 +14,16 @@ table_of(const struct dlv_worker *w)
 
 /* --- the store ---------------------------------------------------------- */
 
-struct ledger_request {
-	struct dlv_worker *worker;
-	struct dlv_ledger_domain *domain;
-};
-
-static struct ledger_request *
-question_new(struct dlv_worker *w, struct dlv_ledger_domain *d)
-{
-	struct ledger_request *q = HB_NEW(struct ledger_request);
-
-	q->worker = w;
-	q->domain = d;
-	return q;
-}
-
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
 {
-	struct ledger_request q = *(struct ledger_request *)ctx;
-
-	free(ctx);
-	dlv_ledger_loaded(q.worker->ledger, q.domain, err, value);
+	dlv_ledger_loaded(ctx, err, value);
 }
 
 static void
 on_saved(void *ctx, int err)
 {
-	struct ledger_request q = *(struct ledger_request *)ctx;
-
-	free(ctx);
-	dlv_ledger_saved(q.worker->ledger, q.domain, err);
+	dlv_ledger_saved(ctx, err);
 }
 
 static void
@@ -55,7 +32,7 @@ op_load(void *ctx, struct dlv_ledger_domain *d)
 	struct dlv_worker *w = ctx;
 
 	dlv_store_ops.get(table_of(w), dlv_ledger_name(d), on_loaded,
-	    question_new(w, d));
+	    d);
 }
 
 static void
@@ -64,7 +41,23 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 	struct dlv_worker *w = ctx;
 
 	dlv_store_ops.put(table_of(w), dlv_ledger_name(d), value, true,
-	    on_saved, question_new(w, d));
+	    on_saved, d);
+}
+
+static void
+on_turn(void *ctx)
+{
+	const struct dlv_worker *w = ctx;
+
+	dlv_ledger_turn(w->ledger);
+}
+
+static void
+op_soon(void *ctx)
+{
+	const struct dlv_worker *w = ctx;
+
+	hb_hook_arm(w->ledger_turn);
 }
 
 static bool
@@ -79,9 +72,11 @@ void
 dlv_worker_ledger_setup(struct dlv_worker *w)
 {
 	static const struct dlv_ledger_ops ops = { .load = op_load,
-		.save = op_save, .owns = op_owns, .now_ms = hb_now_ms };
+		.save = op_save, .owns = op_owns, .now_ms = hb_now_ms,
+		.soon = op_soon };
 
 	w->ledger = dlv_ledger_new(&ops, w);
+	w->ledger_turn = hb_hook_new(w->env->loop, on_turn, w);
 	w->ledger_asks = (struct hb_ctl_asks){ .loop = w->env->loop,
 		.ops = &dlv_store_ops, .store = table_of(w), .ctx = w };
 }
@@ -171,13 +166,10 @@ begin_one(struct hb_ctl_ask *a)
 {
 	struct dlv_worker *w = a->all->ctx;
 	struct hb_span domain = hb_span_str(a->domain);
-	struct dlv_ledger_wait *wait;
 
 	if (hb_ctl_ask_is_ours(a)) {
 		a->cancel = cancel_wait;
-		wait = dlv_ledger_get(w->ledger, domain, on_seen, a);
-		if (wait != NULL) /* else A may be gone */
-			a->work = wait;
+		a->work = dlv_ledger_get(w->ledger, domain, on_seen, a);
 		return;
 	}
 	if (a->verb == HB_CTL_LEDGER_FORGET)

@@ -49,17 +49,12 @@ make_tls(const struct hb_role_env *env, struct hb_buf *err)
 	return hb_tls_client_new(bundles, n, env->conf->tls_min_version, err);
 }
 
-static const struct dlv_endpoint_ops endpoint_ops = {
-	.ask = dlv_endpoint_ask,
-	.forget = dlv_endpoint_forget,
-};
-
 static int
 make_adaptors(struct dlv_worker *w, struct hb_buf *err)
 {
 	struct hb_role_env *env = w->env;
 	struct dlv_pool_env pool = { .loop = env->loop, .conf = env->conf,
-		.endpoints = &endpoint_ops, .ctx = w };
+		.ask_endpoint = dlv_endpoint_ask, .ctx = w };
 	struct sts_env sts = { .loop = env->loop, .conf = env->conf,
 		.ops = &dlv_store_ops, .build_ms = env->build_ms };
 
@@ -87,13 +82,13 @@ static void
 free_worker(struct dlv_worker *w)
 {
 	dlv_jobs_free(&w->jobs);
-	dlv_explains_free(&w->explains);
+	dlv_explain_lost(w, NULL);
 	dlv_probe_free(&w->probe);
 	sts_free(&w->sts);
 	dlv_pool_free(&w->pool);
-	dlv_endpoints_free(&w->endpoints);
 	hb_ctl_asks_free(&w->ledger_asks);
 	dlv_ledger_free(&w->ledger);
+	hb_hook_free(&w->ledger_turn);
 	dlv_store_free(&w->store);
 	hb_dns_free(&w->dns);
 	hb_dns_free(&w->last_dns);
@@ -134,8 +129,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	w->store = dlv_store_new(env);
 	dlv_worker_ledger_setup(w);
 	w->jobs = dlv_jobs_new(w);
-	w->explains = dlv_explains_new(w);
-	w->endpoints = dlv_endpoints_new();
 	env->ctx = w;
 	r = make_adaptors(w, err);
 	if (r < 0) {

@@ -5,6 +5,9 @@
 #ifndef DELIVERY_ROLE_MAIN_H
 #define DELIVERY_ROLE_MAIN_H
 
+#include <sys/queue.h>
+
+#include "common/base/memo.h"
 #include "common/io/ctlask.h"
 #include "common/io/dns.h"
 #include "common/io/rolemain.h"
@@ -15,8 +18,6 @@
 
 struct dlv_jobs;
 struct dlv_store;
-struct dlv_explains;
-struct dlv_endpoints;
 struct dlv_probe;
 
 struct dlv_worker {
@@ -30,9 +31,9 @@ struct dlv_worker {
 	struct dlv_jobs *jobs;
 	struct dlv_store *store;
 	struct dlv_ledger *ledger;
+	struct hb_hook *ledger_turn;
 	struct hb_ctl_asks ledger_asks; /* of control */
-	struct dlv_explains *explains;
-	struct dlv_endpoints *endpoints;
+	LIST_HEAD(, explain) explains; /* under way */
 	struct dlv_probe *probe;
 	struct hb_buf hosts;	/* hosts-file */
 	struct hb_buf resolv;	/* resolv.conf */
@@ -43,6 +44,7 @@ struct dlv_worker {
 /* --- a running attempt and what it waits for (delivery/role/task.c) --- */
 
 struct dlv_task {
+	struct hb_wait wait; /* for the first probe of the resolver */
 	struct dlv_worker *worker;
 	struct dlv_attempt *attempt;
 	struct dlv_connection *link;
@@ -50,11 +52,9 @@ struct dlv_task {
 	struct dlv_ledger_wait *memory;
 	struct sts_policy_ref *ref; /* the policy it is judged by, or NULL */
 	struct dlv_seen *seen;	    /* what the ledger holds, or NULL */
-	struct dlv_question *questions;
+	LIST_HEAD(, dlv_question) questions;
 	struct dlv_body body;
 	void (*done)(struct dlv_task *t); /* may call dlv_task_stop */
-	/* Waits for the first probe of the resolver. */
-	struct dlv_task *wait_next, **wait_prev;
 };
 /* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
 void dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
@@ -101,10 +101,7 @@ bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
 
 /* --- unix endpoints of LMTP (delivery/role/endpoint.c) --- */
 
-struct dlv_endpoints *dlv_endpoints_new(void);
-void dlv_endpoints_free(struct dlv_endpoints **e);
-void dlv_endpoint_ask(void *ctx, struct dlv_connection *l, struct hb_span path);
-void dlv_endpoint_forget(void *ctx, const struct dlv_connection *l);
+void dlv_endpoint_ask(void *ctx, uint32_t ref, struct hb_span path);
 void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- trust in the resolver (delivery/role/trust.c) --- */
@@ -116,22 +113,21 @@ void dlv_probe_free(struct dlv_probe **p);
 /* W's conf or dns have changed; the old ones are still there. */
 void dlv_probe_reconf(struct dlv_probe *p);
 enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
-/* T's attempt starts when a first round of probes is over, or at once. */
+/* T's attempt starts when a first round of probes is over, at the end of this
+ * turn at the earliest. */
 void dlv_probe_start(struct dlv_probe *p, struct dlv_task *t);
-void dlv_probe_forget(struct dlv_task *t);
 void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
 
 /* --- explain (explain.c) --- */
 
 /* EXPLAIN_ROUTE: arg route, arg2 the recipient's domain, flag 1: connect. */
 #define DLV_EXPLAIN_FLAG_LIVE 1u
-struct dlv_explains *dlv_explains_new(struct dlv_worker *w);
-void dlv_explains_free(struct dlv_explains **e);
 void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
 /* The whole answer for T, which is done (explain_show.c). */
 void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
     const struct dlv_params *order);
+/* Its explanations end; NULL: all. */
 void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
 
 #endif

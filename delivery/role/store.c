@@ -32,6 +32,8 @@ struct dlv_store {
 	struct hb_role_env *env;
 	struct table tables[HB_TABLE_COUNT];
 	struct store_request *asked;
+	struct store_request *unsent; /* they fail at the end of the turn */
+	struct hb_hook *turn;
 	uint32_t last_ref;
 	unsigned workers; /* of delivery, all together */
 };
@@ -64,23 +66,22 @@ take(struct dlv_store *s, uint32_t ref)
 	return q;
 }
 
-/* Sends MSG, whose ref is *REF; the answer goes to Q's callbacks. */
+/* Sends MSG, whose ref is *REF; the answer goes to WHAT's callbacks. */
 static void
 ask(struct dlv_store *s, enum hb_ipc_type type, const void *msg, uint32_t *ref,
     const struct store_request *what)
 {
 	struct hb_peer *queue = hb_role_peer(s->env, HB_ROLE_QUEUE, 0);
-	struct store_request *q;
+	struct store_request *q = HB_NEW(struct store_request);
 
-	*ref = ++s->last_ref;
-	if (queue == NULL || hb_peer_send(queue, type, msg, -1) < 0) {
-		fail(what, HB_E_TEMP);
+	*q = *what;
+	q->ref = *ref = ++s->last_ref;
+	if (queue != NULL && hb_peer_send(queue, type, msg, -1) == 0) {
+		HASH_ADD(hh, s->asked, ref, sizeof(q->ref), q);
 		return;
 	}
-	q = HB_NEW(struct store_request);
-	*q = *what;
-	q->ref = *ref;
-	HASH_ADD(hh, s->asked, ref, sizeof(q->ref), q);
+	HASH_ADD(hh, s->unsent, ref, sizeof(q->ref), q);
+	hb_hook_arm(s->turn);
 }
 
 static void
@@ -170,17 +171,33 @@ dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd)
 	free(q);
 }
 
+/* Callbacks may ask again. */
+static void
+drop_all(struct store_request **asked, bool tell)
+{
+	struct store_request *list = *asked, *q, *next;
+
+	*asked = NULL;
+	HASH_ITER(hh, list, q, next) {
+		HASH_DEL(list, q);
+		if (tell)
+			fail(q, HB_E_TEMP);
+		free(q);
+	}
+}
+
 void
 dlv_store_lost(struct dlv_store *s)
 {
-	struct store_request *list = s->asked, *q, *next;
+	drop_all(&s->asked, true);
+}
 
-	s->asked = NULL; /* callbacks may ask again */
-	HASH_ITER(hh, list, q, next) {
-		HASH_DEL(list, q);
-		fail(q, HB_E_TEMP);
-		free(q);
-	}
+static void
+on_turn(void *ctx)
+{
+	struct dlv_store *s = ctx;
+
+	drop_all(&s->unsent, true);
 }
 
 struct dlv_store *
@@ -191,6 +208,7 @@ dlv_store_new(struct hb_role_env *env)
 	s->env = env;
 	for (unsigned i = 0; i < HB_TABLE_COUNT; i++)
 		s->tables[i] = (struct table){ s, (enum hb_table)i };
+	s->turn = hb_hook_new(env->loop, on_turn, s);
 	s->workers = hb_worker_count(env->conf->workers.delivery);
 	return s;
 }
@@ -205,14 +223,12 @@ void
 dlv_store_free(struct dlv_store **sp)
 {
 	struct dlv_store *s = *sp;
-	struct store_request *q, *next;
 
 	if (s == NULL)
 		return;
-	HASH_ITER(hh, s->asked, q, next) {
-		HASH_DEL(s->asked, q);
-		free(q);
-	}
+	drop_all(&s->asked, false);
+	drop_all(&s->unsent, false);
+	hb_hook_free(&s->turn);
 	free(s);
 	*sp = NULL;
 }

@@ -8,7 +8,7 @@
 #include "common/proto/hosts.h"
 
 struct dlv_question {
-	struct dlv_question *next, **prev;
+	LIST_ENTRY(dlv_question) link;
 	struct dlv_task *task;
 	size_t slot;
 	struct hb_dns_query *query;
@@ -26,17 +26,20 @@ on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	dlv_attempt_policy(t->attempt, ref != NULL ? &ref->policy : NULL, why);
 }
 
-static void
-world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
+static bool
+world_policy(void *w, struct hb_span domain, bool final,
+    const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct dlv_task *t = w;
-	struct sts_lookup *l;
+	struct sts *sts = t->worker->sts;
 
-	(void)a;
-	l = sts_lookup(t->worker->sts, domain, final ? STS_FINAL : 0,
-	    on_policy, t);
-	if (l != NULL)
-		t->lookup = l;
+	if (!final && sts_cached(sts, domain, &t->ref, why)) {
+		*policy = t->ref != NULL ? &t->ref->policy : NULL;
+		return true;
+	}
+	t->lookup = sts_lookup(sts, domain, final ? STS_FINAL : 0, on_policy,
+	    t);
+	return false;
 }
 
 /* --- the memory of downgrades ------------------------------------------- */
@@ -51,16 +54,16 @@ on_seen(void *ctx, struct dlv_seen *seen)
 	dlv_attempt_ledger(t->attempt, seen);
 }
 
-static void
-world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+static const struct dlv_seen *
+world_ledger(void *w, struct hb_span domain)
 {
 	struct dlv_task *t = w;
-	struct dlv_ledger_wait *wait;
 
-	(void)a;
-	wait = dlv_ledger_get(t->worker->ledger, domain, on_seen, t);
-	if (wait != NULL)
-		t->memory = wait;
+	t->seen = dlv_ledger_cached(t->worker->ledger, domain);
+	if (t->seen == NULL)
+		t->memory = dlv_ledger_get(t->worker->ledger, domain, on_seen,
+		    t);
+	return t->seen;
 }
 
 static void
@@ -77,9 +80,7 @@ world_note(void *w, struct hb_span domain, struct hb_span mx,
 static void
 drop_question(struct dlv_question *q)
 {
-	*q->prev = q->next;
-	if (q->next != NULL)
-		q->next->prev = q->prev;
+	LIST_REMOVE(q, link);
 	free(q);
 }
 
@@ -94,25 +95,23 @@ on_answer(void *ctx, const struct hb_dns_answer *answer)
 	dlv_attempt_answer(t->attempt, slot, answer);
 }
 
-static void
-world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
+static const struct hb_dns_answer *
+world_ask(void *w, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
 	struct dlv_task *t = w;
-	struct dlv_question *q = HB_NEW(struct dlv_question);
-	struct hb_dns_query *query;
+	struct hb_dns *dns = t->worker->dns;
+	const struct hb_dns_answer *known = hb_dns_cached(dns, name, type);
+	struct dlv_question *q;
 
-	(void)a;
+	if (known != NULL)
+		return known;
+	q = HB_NEW(struct dlv_question);
 	q->task = t;
 	q->slot = slot;
-	q->next = t->questions;
-	q->prev = &t->questions;
-	if (q->next != NULL)
-		q->next->prev = &q->next;
-	t->questions = q;
-	query = hb_dns_ask(t->worker->dns, name, type, on_answer, q);
-	if (query != NULL) /* else q has been answered and is gone */
-		q->query = query;
+	LIST_INSERT_HEAD(&t->questions, q, link);
+	q->query = hb_dns_ask(dns, name, type, on_answer, q);
+	return NULL;
 }
 
 static size_t
@@ -135,7 +134,7 @@ on_report(void *ctx, const struct dlv_connection_report *r)
 	if (r->event == DLV_LINK_READY && !r->reused &&
 	    hb_tls_facts_verified(r->facts))
 		sts_clock_confirmed(t->worker->sts);
-	dlv_attempt_link(t->attempt, r);
+	dlv_attempt_connection(t->attempt, r);
 }
 
 static enum hb_reason
@@ -147,39 +146,35 @@ world_why_down(void *w, const struct hb_netaddr *addr)
 }
 
 static void
-world_open(void *w, struct dlv_attempt *a, const struct dlv_target *target)
+world_open(void *w, const struct dlv_target *target)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
-	dlv_pool_open(t->worker->pool, target, &t->link, on_report, t);
+	t->link = dlv_pool_open(t->worker->pool, target, on_report, t);
 }
 
 static void
-world_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+world_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *verdict)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	dlv_connection_mail(t->link, txn, verdict, &t->body);
 }
 
 static void
-world_release(void *w, struct dlv_attempt *a, bool keep)
+world_release(void *w, bool keep)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	dlv_connection_release(&t->link, keep);
 }
 
 static void
-world_done(void *w, struct dlv_attempt *a)
+world_done(void *w)
 {
 	struct dlv_task *t = w;
 
-	(void)a;
 	t->done(t);
 }
 
@@ -240,15 +235,18 @@ dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
 void
 dlv_task_stop(struct dlv_task *t)
 {
-	dlv_probe_forget(t);
+	struct dlv_question *q;
+
+	if (t->wait.next != NULL) /* else it was never started */
+		hb_waits_remove(&t->wait);
 	dlv_connection_release(&t->link, false);
 	sts_lookup_cancel(t->lookup);
 	t->lookup = NULL;
 	dlv_ledger_cancel(t->memory);
 	t->memory = NULL;
-	while (t->questions != NULL) {
-		hb_dns_cancel(t->questions->query);
-		drop_question(t->questions);
+	while ((q = LIST_FIRST(&t->questions)) != NULL) {
+		hb_dns_cancel(q->query);
+		drop_question(q);
 	}
 	dlv_attempt_free(&t->attempt);
 	sts_ref_release(&t->ref);

@@ -10,8 +10,8 @@ struct dlv_probe {
 	struct dlv_truster truster;
 	struct hb_dns_query *query;
 	struct hb_timer *timer;
-	bool asking; /* an answer may come before the question returns */
-	struct dlv_task *waiting, **last;
+	struct hb_hook *turn;
+	struct hb_wait waiting; /* tasks */
 	/* What was told last. */
 	bool told;
 	enum dlv_trust_reason why;
@@ -54,43 +54,33 @@ tell(struct dlv_probe *p)
 /* --- attempts that wait ------------------------------------------------- */
 
 void
-dlv_probe_forget(struct dlv_task *t)
-{
-	struct dlv_probe *p = t->worker->probe;
-
-	if (t->wait_prev == NULL)
-		return;
-	*t->wait_prev = t->wait_next;
-	if (t->wait_next != NULL)
-		t->wait_next->wait_prev = t->wait_prev;
-	else
-		p->last = t->wait_prev;
-	t->wait_next = NULL;
-	t->wait_prev = NULL;
-}
-
-void
 dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
 {
-	if (!dlv_trust_is_due(&p->truster)) {
-		dlv_attempt_start(t->attempt);
-		return;
-	}
-	t->wait_prev = p->last;
-	*p->last = t;
-	p->last = &t->wait_next;
+	hb_waits_add(&p->waiting, &t->wait);
+	hb_hook_arm(p->turn);
+}
+
+static void
+start(struct hb_wait *w, const void *arg)
+{
+	(void)arg;
+	dlv_attempt_start(((struct dlv_task *)w)->attempt);
 }
 
 /* One may end another. */
 static void
 start_waiting(struct dlv_probe *p)
 {
-	struct dlv_task *t;
+	hb_waits_each(&p->waiting, start, NULL);
+}
 
-	while ((t = p->waiting) != NULL) {
-		dlv_probe_forget(t);
-		dlv_attempt_start(t->attempt);
-	}
+static void
+on_turn(void *ctx)
+{
+	struct dlv_probe *p = ctx;
+
+	if (!dlv_trust_is_due(&p->truster))
+		start_waiting(p);
 }
 
 /* --- probes ------------------------------------------------------------- */
@@ -104,8 +94,7 @@ on_answer(void *ctx, const struct hb_dns_answer *answer)
 
 	p->query = NULL;
 	dlv_trust_answer(&p->truster, answer);
-	if (!p->asking)
-		go_on(p);
+	go_on(p);
 }
 
 static void
@@ -126,16 +115,10 @@ go_on(struct dlv_probe *p)
 {
 	struct dlv_trust_question q;
 
-	p->asking = true;
-	while (p->query == NULL && dlv_trust_ask(&p->truster, &q)) {
-		struct hb_dns_query *query = hb_dns_probe(p->worker->dns,
-		    q.server, hb_span_str(q.name), q.type, on_answer, p);
-
-		if (query != NULL) /* else it is answered */
-			p->query = query;
-	}
-	p->asking = false;
-	if (p->query == NULL)
+	if (dlv_trust_ask(&p->truster, &q))
+		p->query = hb_dns_probe(p->worker->dns, q.server,
+		    hb_span_str(q.name), q.type, on_answer, p);
+	else
 		rest(p);
 }
 
@@ -154,8 +137,9 @@ dlv_probe_new(struct dlv_worker *w)
 	struct dlv_probe *p = HB_NEW(struct dlv_probe);
 
 	p->worker = w;
-	p->last = &p->waiting;
+	hb_waits_init(&p->waiting);
 	p->timer = hb_timer_new(w->env->loop, on_timer, p);
+	p->turn = hb_hook_new(w->env->loop, on_turn, p);
 	dlv_probe_reconf(p);
 	return p;
 }
@@ -170,6 +154,7 @@ dlv_probe_free(struct dlv_probe **pp)
 	*pp = NULL;
 	hb_dns_cancel(p->query);
 	hb_timer_free(&p->timer);
+	hb_hook_free(&p->turn);
 	free(p);
 }
 

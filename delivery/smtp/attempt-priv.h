@@ -18,6 +18,19 @@ enum dlv_step {
 	DLV_STEP_ENDED
 };
 
+enum dlv_turn {
+	DLV_TURN_FIRST,
+	DLV_TURN_FRESH, /* once more, not from the pool */
+	DLV_TURN_PLAIN	/* once more, without TLS */
+};
+
+/* The best of all hosts so far. */
+enum dlv_reach {
+	DLV_REACH_UNTRIED,
+	DLV_REACH_TRIED, /* a connection was asked for */
+	DLV_REACH_CONNECTED
+};
+
 struct dlv_attempt {
 	struct dlv_params order;
 	const struct dlv_world *world;
@@ -41,12 +54,10 @@ struct dlv_attempt {
 	unsigned waiting; /* answers to policy, ledger and DNS questions */
 
 	enum dlv_step step;
-	bool running, again; /* an answer came before its question returned */
 	size_t host, addr;   /* being tried */
 	bool known;	     /* all facts of this host are there */
 	struct dlv_dane dane; /* of this host, under way */
-	bool plain;	     /* this address again without TLS */
-	bool fresh;	     /* this address again, not from the pool */
+	enum dlv_turn turn;  /* of this address */
 	struct hb_tls_facts facts;
 	char addr_text[HB_NETADDR_TEXT];
 	struct sts_verdict verdict;
@@ -56,17 +67,11 @@ struct dlv_attempt {
 	struct hb_outcome *outcome;
 	struct hb_outcome problem;
 	bool policy_problem; /* problem is a verdict: not overwritten */
-	bool connected;	     /* some host was */
-	bool tried;	     /* a connection was asked for */
+	enum dlv_reach reach;
 	/* REQUIRETLS: is there anything that another try could learn, and has
 	 * TLS itself been the trouble each time? */
 	bool unsettled, other_than_tls;
 };
-
-/* --- attempt.c ---------------------------------------------------------- */
-
-/* Goes on after an answer; may free the attempt. */
-void dlv_run(struct dlv_attempt *a);
 
 /* --- attempt_learn.c ---------------------------------------------------- */
 
@@ -74,6 +79,12 @@ void dlv_run(struct dlv_attempt *a);
 bool dlv_learn_route(struct dlv_attempt *a);
 /* Asks for the policy, MX records and addresses. */
 void dlv_learn(struct dlv_attempt *a);
+/* Answers, as the events of attempt.h have them. */
+void dlv_take_policy(struct dlv_attempt *a, const struct sts_policy *policy,
+    enum hb_reason why);
+void dlv_take_ledger(struct dlv_attempt *a, const struct dlv_seen *seen);
+void dlv_take_answer(struct dlv_attempt *a, size_t slot,
+    const struct hb_dns_answer *answer);
 /* All that was awaited is there.  True: more is asked for. */
 bool dlv_learn_more(struct dlv_attempt *a);
 /* No more is: the list of hosts is made. */
@@ -92,6 +103,8 @@ void dlv_ask_dane(struct dlv_attempt *a);
 
 void dlv_choose(struct dlv_attempt *a);
 void dlv_judge(struct dlv_attempt *a);
+void dlv_take_report(struct dlv_attempt *a,
+    const struct dlv_connection_report *r);
 
 /* --- attempt_note.c ----------------------------------------------------- */
 

@@ -10,7 +10,7 @@ finish(struct dlv_attempt *a)
 {
 	dlv_settle(a, &a->problem);
 	a->step = DLV_STEP_ENDED;
-	a->world->done(a->w, a);
+	a->world->done(a->w);
 }
 
 /* When the hosts cannot be learnt now the policy is not waited for: after
@@ -49,36 +49,58 @@ advance(struct dlv_attempt *a)
 	return false;
 }
 
-/* Answers may come while a question is being asked: they only mark that
- * there is more to do, so that the stack stays flat. */
-void
-dlv_run(struct dlv_attempt *a)
+/* Goes on after an event; may free the attempt. */
+static void
+run(struct dlv_attempt *a)
 {
-	if (a->running) {
-		a->again = true;
-		return;
-	}
-	a->running = true;
-	do {
-		a->again = false;
-		while (advance(a))
-			;
-	} while (a->again);
-	a->running = false;
+	while (advance(a))
+		;
 	if (a->step == DLV_STEP_END)
-		finish(a); /* may free the attempt */
+		finish(a);
 }
 
 void
 dlv_attempt_start(struct dlv_attempt *a)
 {
-	a->running = true;
 	if (dlv_learn_route(a))
 		dlv_learn(a);
 	else
 		dlv_end_with(a, HB_RESULT_DEFER, HB_REASON_CONFIG);
-	a->running = false;
-	dlv_run(a);
+	run(a);
+}
+
+void
+dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
+    enum hb_reason why)
+{
+	a->waiting--;
+	dlv_take_policy(a, policy, why);
+	run(a);
+}
+
+void
+dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen)
+{
+	a->waiting--;
+	dlv_take_ledger(a, seen);
+	run(a);
+}
+
+void
+dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
+    const struct hb_dns_answer *answer)
+{
+	a->waiting--;
+	dlv_take_answer(a, slot, answer);
+	run(a);
+}
+
+void
+dlv_attempt_connection(struct dlv_attempt *a,
+    const struct dlv_connection_report *report)
+{
+	dlv_take_report(a, report);
+	run(a);
 }
 
 struct dlv_attempt *
@@ -117,7 +139,7 @@ dlv_attempt_outcome(const struct dlv_attempt *a, size_t rcpt)
 bool
 dlv_attempt_unreachable(const struct dlv_attempt *a)
 {
-	return a->tried && !a->connected && !a->policy_problem;
+	return a->reach == DLV_REACH_TRIED && !a->policy_problem;
 }
 
 const struct dlv_mx *

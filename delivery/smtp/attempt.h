@@ -65,33 +65,37 @@ struct dlv_connection_report {
 };
 
 /*
- * The world of an attempt.  Answers may come before the call returns.  Each
- * of policy, ledger, ask, open and mail is answered exactly once, unless the
+ * The world of an attempt.  policy, ledger and ask return what is known now,
+ * and then no answer follows.  Else, and to open and mail, there is exactly
+ * one answer, never before the call returns (HACKING "Answers"), unless the
  * attempt is freed before (the world then cancels).
  */
 struct dlv_world {
-	void (*policy)(void *w, struct dlv_attempt *a, struct hb_span domain,
-	    bool final);				/* dlv_attempt_policy */
-	/* What was seen of DOMAIN's channels before. */
-	void (*ledger)(void *w, struct dlv_attempt *a,
+	/* True: POLICY and WHY are filled, as dlv_attempt_policy has them. */
+	bool (*policy)(void *w, struct hb_span domain, bool final,
+	    const struct sts_policy **policy,
+	    enum hb_reason *why);			/* dlv_attempt_policy */
+	/* What was seen of DOMAIN's channels before; NULL: not known now. */
+	const struct dlv_seen *(*ledger)(void *w,
 	    struct hb_span domain);			/* dlv_attempt_ledger */
 	/* Mail goes to MX over a channel of this rank. */
 	void (*note)(void *w, struct hb_span domain, struct hb_span mx,
 	    enum hb_rank rank);
-	void (*ask)(void *w, struct dlv_attempt *a, size_t slot,
+	/* NULL: not known now. */
+	const struct hb_dns_answer *(*ask)(void *w, size_t slot,
 	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
 	size_t (*hosts_file)(void *w, struct hb_span name,
 	    struct hb_netaddr *out, size_t max);
 	/* Why it could not be connected to a moment ago; NONE: it may be
 	 * tried. */
 	enum hb_reason (*why_down)(void *w, const struct hb_netaddr *addr);
-	void (*open)(void *w, struct dlv_attempt *a,
-	    const struct dlv_target *t);		/* dlv_attempt_link */
-	void (*mail)(void *w, struct dlv_attempt *a,
-	    const struct dlv_txn *txn, const struct sts_verdict *v);
+	void (*open)(void *w,
+	    const struct dlv_target *t);		/* dlv_attempt_connection */
+	void (*mail)(void *w, const struct dlv_txn *txn,
+	    const struct sts_verdict *v);
 	/* The attempt needs its connection no more. */
-	void (*release)(void *w, struct dlv_attempt *a, bool keep);
-	void (*done)(void *w, struct dlv_attempt *a);
+	void (*release)(void *w, bool keep);
+	void (*done)(void *w);
 	/* Do the AD bits of answers count? */
 	enum dlv_trust (*ad_trust)(void *w);
 	/* Asked for each judgement: the clock may jump between two. */
@@ -137,6 +141,8 @@ struct dlv_mx_result {
 struct dlv_attempt *dlv_attempt_new(const struct dlv_params *order,
     const struct dlv_world *world, void *w);
 void dlv_attempt_free(struct dlv_attempt **a);
+/* The events.  Each may end the attempt: then done() comes last, and may free
+ * it. */
 void dlv_attempt_start(struct dlv_attempt *a);
 
 /* POLICY: borrowed until the attempt is freed, or NULL; WHY: as sts_lookup. */
@@ -146,7 +152,7 @@ void dlv_attempt_policy(struct dlv_attempt *a,
 void dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen);
 void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
     const struct hb_dns_answer *answer);
-void dlv_attempt_link(struct dlv_attempt *a,
+void dlv_attempt_connection(struct dlv_attempt *a,
     const struct dlv_connection_report *report);
 
 /* After done().  Its bytes live as long as the attempt; idx, at_ms and

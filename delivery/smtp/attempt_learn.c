@@ -188,19 +188,30 @@ static void
 ask(struct dlv_attempt *a, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
-	a->waiting++;
-	a->world->ask(a->w, a, slot, name, type);
+	const struct hb_dns_answer *known =
+	    a->world->ask(a->w, slot, name, type);
+
+	if (known != NULL)
+		dlv_take_answer(a, slot, known);
+	else
+		a->waiting++;
 }
 
 static void
 ask_policy(struct dlv_attempt *a)
 {
+	/* what may be returned at once has no later look at the policy */
+	bool final = a->order.final || a->channel.require_tls;
+	const struct sts_policy *policy;
+	enum hb_reason why;
+
 	if (a->policy_domain[0] == '\0' || !sts_needs_lookup(&a->channel))
 		return;
-	a->waiting++;
-	/* what may be returned at once has no later look at the policy */
-	a->world->policy(a->w, a, hb_span_str(a->policy_domain),
-	    a->order.final || a->channel.require_tls);
+	if (a->world->policy(a->w, hb_span_str(a->policy_domain), final,
+		&policy, &why))
+		dlv_take_policy(a, policy, why);
+	else
+		a->waiting++;
 }
 
 bool
@@ -214,10 +225,15 @@ dlv_is_remembered(const struct dlv_attempt *a)
 static void
 ask_ledger(struct dlv_attempt *a)
 {
+	const struct dlv_seen *seen;
+
 	if (!dlv_is_remembered(a))
 		return;
-	a->waiting++;
-	a->world->ledger(a->w, a, hb_span_str(a->policy_domain));
+	seen = a->world->ledger(a->w, hb_span_str(a->policy_domain));
+	if (seen != NULL)
+		dlv_take_ledger(a, seen);
+	else
+		a->waiting++;
 }
 
 /* Of the hosts from FROM on. */
@@ -284,8 +300,6 @@ take_host(struct dlv_attempt *a)
 void
 dlv_learn(struct dlv_attempt *a)
 {
-	/* One more than is awaited, so that an early answer ends nothing. */
-	a->waiting = 1;
 	ask_policy(a);
 	ask_ledger(a);
 	if (a->route.kind == HB_ROUTE_MX && !a->route.literal)
@@ -294,7 +308,6 @@ dlv_learn(struct dlv_attempt *a)
 		take_literal(a);
 	else
 		take_host(a);
-	a->waiting--;
 }
 
 /* A word of DNS that is final, that nobody signed and that a policy in force
@@ -368,7 +381,7 @@ dlv_learned(struct dlv_attempt *a)
 }
 
 void
-dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
+dlv_take_policy(struct dlv_attempt *a, const struct sts_policy *policy,
     enum hb_reason why)
 {
 	a->channel.policy = policy;
@@ -377,30 +390,23 @@ dlv_attempt_policy(struct dlv_attempt *a, const struct sts_policy *policy,
 	/* by a clock that was not believed: that may change before the end */
 	if (policy != NULL && policy->expires_ms <= a->policy_ms)
 		a->policy_ms = policy->expires_ms - 1;
-	a->waiting--;
-	dlv_run(a);
 }
 
 void
-dlv_attempt_ledger(struct dlv_attempt *a, const struct dlv_seen *seen)
+dlv_take_ledger(struct dlv_attempt *a, const struct dlv_seen *seen)
 {
 	a->seen = seen;
 	a->ledger_lost = seen == NULL;
-	a->waiting--;
-	dlv_run(a);
 }
 
 void
-dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
+dlv_take_answer(struct dlv_attempt *a, size_t slot,
     const struct hb_dns_answer *answer)
 {
 	if (slot == SLOT_DANE) {
 		dlv_dane_answer(&a->dane, answer);
 		a->step = DLV_STEP_DANE;
-		dlv_run(a);
-		return;
-	}
-	if (slot == SLOT_MX) {
+	} else if (slot == SLOT_MX) {
 		dlv_mx_begin(&a->mx, a->route.host, answer, a->world->random,
 		    a->arena);
 		ask_first_addresses(a);
@@ -408,8 +414,6 @@ dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 		dlv_mx_address(&a->mx, (slot - SLOT_HOSTS) / 2, answer,
 		    a->port);
 	}
-	a->waiting--;
-	dlv_run(a);
 }
 
 /* --- one host ----------------------------------------------------------- */
@@ -490,6 +494,5 @@ dlv_ask_dane(struct dlv_attempt *a)
 		return;
 	}
 	a->step = DLV_STEP_WAIT;
-	a->world->ask(a->w, a, SLOT_DANE, a->dane.question,
-	    dlv_dane_type(&a->dane));
+	ask(a, SLOT_DANE, a->dane.question, dlv_dane_type(&a->dane));
 }

@@ -15,7 +15,7 @@ static void
 next_address(struct dlv_attempt *a)
 {
 	a->addr++;
-	a->plain = a->fresh = false;
+	a->turn = DLV_TURN_FIRST;
 	forget_facts(a);
 	a->step = DLV_STEP_NEXT;
 }
@@ -29,12 +29,19 @@ next_host(struct dlv_attempt *a)
 	a->known = false;
 }
 
+static void
+note_reach(struct dlv_attempt *a, enum dlv_reach reach)
+{
+	if (a->reach < reach)
+		a->reach = reach;
+}
+
 static enum dlv_tls_use
 tls_use(const struct dlv_attempt *a)
 {
 	const struct sts_channel *ch = &a->channel;
 
-	if (a->plain)
+	if (a->turn == DLV_TURN_PLAIN)
 		return DLV_TLS_NEVER;
 	if (a->route.kind == HB_ROUTE_SMTPS)
 		return DLV_TLS_IMPLICIT;
@@ -96,8 +103,9 @@ open_link(struct dlv_attempt *a)
 		/* behind another port a second server may have our name */
 		.may_loop = a->route.kind == HB_ROUTE_MX && a->port == SMTP,
 		/* what a host shows now is what is to be explained */
-		.fresh = a->fresh || a->order.mode == DLV_EXPLAIN_LIVE,
-		.facts = a->plain ? &a->facts : NULL };
+		.fresh = a->turn == DLV_TURN_FRESH ||
+		    a->order.mode == DLV_EXPLAIN_LIVE,
+		.facts = a->turn == DLV_TURN_PLAIN ? &a->facts : NULL };
 
 	if (!a->route.literal) {
 		t.reference = sts_reference_name(&a->channel, &judged);
@@ -106,9 +114,9 @@ open_link(struct dlv_attempt *a)
 	if (judged.dane != NULL && judged.dane->state == HB_DANE_USABLE)
 		t.dane = judged.dane;
 	t.demanded = t.tls != DLV_TLS_NEVER && is_tls_demanded(a);
-	a->tried = true;
+	note_reach(a, DLV_REACH_TRIED);
 	a->step = DLV_STEP_WAIT;
-	a->world->open(a->w, a, &t);
+	a->world->open(a->w, &t);
 }
 
 static void
@@ -120,7 +128,7 @@ note_down(struct dlv_attempt *a, enum hb_reason why)
 	down.reason = why;
 	down.remembered = 1;
 	down.text = hb_span_str(hb_reason_text(why));
-	a->tried = true;
+	note_reach(a, DLV_REACH_TRIED);
 	dlv_note_trouble(a, &down);
 }
 
@@ -150,7 +158,7 @@ try_host(struct dlv_attempt *a)
 	struct sts_host h = dlv_judged_host(a);
 	struct sts_verdict v;
 
-	if (a->addr == 0 && !a->plain && !a->fresh) {
+	if (a->addr == 0 && a->turn == DLV_TURN_FIRST) {
 		a->addr_text[0] = '\0';
 		v = judge_mx(a, &h);
 		a->verdict = v;
@@ -241,10 +249,10 @@ dlv_judge(struct dlv_attempt *a)
 	if (mail && fill_txn(a)) {
 		note_rank(a, v.rank);
 		a->step = DLV_STEP_WAIT;
-		a->world->mail(a->w, a, &a->txn, &v);
+		a->world->mail(a->w, &a->txn, &v);
 		return;
 	}
-	a->world->release(a->w, a, false);
+	a->world->release(a->w, false);
 	if (v.action != STS_PROCEED)
 		dlv_note_refusal(a, &v);
 	if (v.action == STS_DEFER || mail)
@@ -264,7 +272,7 @@ static void
 closed_early(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	enum hb_tls_state seen = a->facts.state;
-	bool tls_failed = !a->plain && (seen == HB_TLSF_FAILED ||
+	bool tls_failed = a->turn != DLV_TURN_PLAIN && (seen == HB_TLSF_FAILED ||
 	    seen == HB_TLSF_INJECTED || seen == HB_TLSF_REFUSED);
 	struct sts_host h = dlv_judged_host(a);
 	struct sts_verdict v;
@@ -278,7 +286,7 @@ closed_early(struct dlv_attempt *a, const struct dlv_connection_report *r)
 	dlv_note_trial(a, &v);
 	if (v.action == STS_PROCEED &&
 	    a->route.kind != HB_ROUTE_SMTPS) {
-		a->plain = true;
+		a->turn = DLV_TURN_PLAIN;
 		a->step = DLV_STEP_NEXT;
 		return;
 	}
@@ -367,7 +375,7 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		/* not this host, not now: perhaps the next */
 		dlv_note_trouble(a, tls != NULL ? tls : r->mail);
 		a->txn.nrcpt = 0;
-		a->world->release(a->w, a, tls == NULL);
+		a->world->release(a->w, tls == NULL);
 		if (tls != NULL)
 			next_address(a);
 		else
@@ -379,7 +387,7 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		a->step = DLV_STEP_JUDGE;
 		return;
 	}
-	a->world->release(a->w, a, true);
+	a->world->release(a->w, true);
 	dlv_end(a);
 }
 
@@ -407,14 +415,14 @@ closed(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	bool mailing = a->txn.nrcpt > 0;
 
-	a->world->release(a->w, a, false);
+	a->world->release(a->w, false);
 	if (r->reused && !r->in_doubt) {
 		/* an idle connection had died: that says nothing of the host */
 		if (mailing)
 			take_results(a, false);
 		a->txn.nrcpt = 0;
 		forget_facts(a);
-		a->fresh = true;
+		a->turn = DLV_TURN_FRESH;
 		a->step = DLV_STEP_NEXT;
 	} else if (mailing) {
 		closed_in_mail(a, r);
@@ -427,12 +435,12 @@ closed(struct dlv_attempt *a, const struct dlv_connection_report *r)
 }
 
 void
-dlv_attempt_link(struct dlv_attempt *a, const struct dlv_connection_report *r)
+dlv_take_report(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	if (r->facts != NULL)
 		a->facts = *r->facts;
 	if (r->event != DLV_LINK_NO_CONNECT)
-		a->connected = true;
+		note_reach(a, DLV_REACH_CONNECTED);
 	switch (r->event) {
 	case DLV_LINK_READY:
 		a->txn.nrcpt = 0;
@@ -442,7 +450,7 @@ dlv_attempt_link(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		message_done(a, r);
 		break;
 	case DLV_LINK_NO_CONNECT:
-		a->world->release(a->w, a, false);
+		a->world->release(a->w, false);
 		dlv_note_trouble(a, r->failure);
 		next_address(a);
 		break;
@@ -450,6 +458,4 @@ dlv_attempt_link(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		closed(a, r);
 		break;
 	}
-	dlv_run(a);
 }
-

@@ -6,47 +6,43 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/base/table.h"
+#include "common/base/memo.h"
 #include "common/proto/stats.h"
 
-enum {
-	TRIM_LOOK = 64 /* of the oldest domains, for one that is idle */
-};
 #define LAST_GRAIN_MS (INT64_C(60) * 60 * 1000)
 #define REREAD_MS (INT64_C(60) * 1000)
 
 struct dlv_ledger_wait {
-	struct dlv_ledger_wait *next, **at; /* *at points here */
+	struct hb_wait wait;
 	dlv_ledger_fn cb;
 	void *ctx;
-	bool *answered; /* set while dlv_ledger_get runs */
+	struct dlv_seen *seen; /* the answer */
 };
 
 struct dlv_ledger_domain {
-	UT_hash_handle hh;
+	struct hb_memo_entry memo; /* its waits: struct dlv_ledger_wait */
+	struct dlv_ledger *ledger;
 	struct dlv_seen *seen; /* never NULL */
-	struct dlv_ledger_wait *waiters;
 	int64_t read_ms; /* when the store was read, if LOADED */
 	unsigned saving; /* answers of the store that are awaited */
-	unsigned busy;	 /* held while callbacks run */
 	bool ours;	 /* this worker owns it */
 	bool loaded, loading;
 	bool forgotten; /* while it was loading */
 	bool dirty;	/* SEEN is better than the store's */
-	unsigned char name_n;
 	unsigned char name[];
 };
 
 struct dlv_ledger {
 	const struct dlv_ledger_ops *ops;
 	void *ctx;
-	struct dlv_ledger_domain *table; /* in order of use, oldest first */
+	struct hb_memo memo;
+	struct hb_wait told; /* with an answer, to be told this turn */
 };
 
 struct hb_span
 dlv_ledger_name(const struct dlv_ledger_domain *d)
 {
-	return hb_span(d->name, d->name_n);
+	return hb_memo_key(&d->memo);
 }
 
 static struct dlv_seen *
@@ -57,6 +53,29 @@ nothing_seen(void)
 	return dlv_seen_new(&nothing);
 }
 
+/* domains */
+
+static void
+free_domain(struct hb_memo_entry *e)
+{
+	struct dlv_ledger_domain *d = (struct dlv_ledger_domain *)e;
+
+	dlv_seen_release(&d->seen);
+	free(d);
+}
+
+/* What the store could not take is known here alone: it is passed over, until
+ * there is too much of it. */
+static bool
+is_busy(const struct hb_memo_entry *e)
+{
+	const struct dlv_ledger_domain *d =
+	    (const struct dlv_ledger_domain *)e;
+
+	return d->loading || d->saving > 0 || (d->dirty &&
+	    hb_memo_count(&d->ledger->memo) < DLV_LEDGER_MOST);
+}
+
 struct dlv_ledger *
 dlv_ledger_new(const struct dlv_ledger_ops *ops, void *ctx)
 {
@@ -64,19 +83,20 @@ dlv_ledger_new(const struct dlv_ledger_ops *ops, void *ctx)
 
 	l->ops = ops;
 	l->ctx = ctx;
+	l->memo = (struct hb_memo){ .max = DLV_LEDGER_DOMAINS,
+		.must_stay = is_busy, .free = free_domain };
+	hb_waits_init(&l->told);
 	return l;
 }
 
-/* domains */
-
 static void
-drop(struct dlv_ledger *l, struct dlv_ledger_domain *d)
+drop(struct hb_wait *wait, const void *arg)
 {
-	HASH_DEL(l->table, d);
-	while (d->waiters != NULL)
-		dlv_ledger_cancel(d->waiters);
-	dlv_seen_release(&d->seen);
-	free(d);
+	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
+
+	(void)arg;
+	dlv_seen_release(&w->seen);
+	free(w);
 }
 
 void
@@ -84,72 +104,32 @@ dlv_ledger_free(struct dlv_ledger **l)
 {
 	if (*l == NULL)
 		return;
-	while ((*l)->table != NULL)
-		drop(*l, (*l)->table);
+	for (struct hb_memo_entry *e = (*l)->memo.first; e != NULL;
+	    e = hb_memo_next(e))
+		hb_waits_each(&e->waits, drop, NULL);
+	hb_waits_each(&(*l)->told, drop, NULL);
+	hb_memo_clear(&(*l)->memo);
 	free(*l);
 	*l = NULL;
-}
-
-/* To the end of the table. */
-static void
-use(struct dlv_ledger *l, struct dlv_ledger_domain *d)
-{
-	if (d->hh.next == NULL)
-		return;
-	HASH_DEL(l->table, d);
-	HASH_ADD_KEYPTR(hh, l->table, d->name, d->name_n, d);
-}
-
-/* Who waits, waits for the loading. */
-static bool
-is_idle(const struct dlv_ledger_domain *d)
-{
-	return !d->loading && d->saving == 0 && d->busy == 0;
-}
-
-/* What the store could not take is known here alone: it is passed over, until
- * there is too much of it. */
-static void
-trim(struct dlv_ledger *l)
-{
-	struct dlv_ledger_domain *d = l->table, *next;
-
-	for (int i = 0; i < TRIM_LOOK && d != NULL &&
-	     HASH_COUNT(l->table) >= DLV_LEDGER_DOMAINS; i++) {
-		next = d->hh.next;
-		if (is_idle(d) && (!d->dirty ||
-		    HASH_COUNT(l->table) >= DLV_LEDGER_MOST))
-			drop(l, d);
-		else
-			use(l, d);
-		d = next;
-	}
 }
 
 static struct dlv_ledger_domain *
 add(struct dlv_ledger *l, struct hb_span name)
 {
-	struct dlv_ledger_domain *d;
+	struct dlv_ledger_domain *d = hb_calloc(1, sizeof(*d) + name.n);
 
-	trim(l);
-	d = hb_calloc(1, sizeof(*d) + name.n);
+	d->ledger = l;
 	d->seen = nothing_seen();
 	d->ours = l->ops->owns(l->ctx, name);
-	d->name_n = (unsigned char)name.n;
 	memcpy(d->name, name.p, name.n);
-	HASH_ADD_KEYPTR(hh, l->table, d->name, d->name_n, d);
+	hb_memo_add(&l->memo, &d->memo, hb_span(d->name, name.n), 0);
 	return d;
 }
 
 static struct dlv_ledger_domain *
 find(struct dlv_ledger *l, struct hb_span name)
 {
-	struct dlv_ledger_domain *d;
-
-	HASH_FIND(hh, l->table, name.p, name.n, d);
-	if (d != NULL)
-		use(l, d);
-	return d;
+	return (struct dlv_ledger_domain *)hb_memo_find(&l->memo, name);
 }
 
 /* S in lower case, in DST; empty if it is no name. */
@@ -200,9 +180,8 @@ save(struct dlv_ledger *l, struct dlv_ledger_domain *d)
 }
 
 void
-dlv_ledger_saved(struct dlv_ledger *l, struct dlv_ledger_domain *d, int err)
+dlv_ledger_saved(struct dlv_ledger_domain *d, int err)
 {
-	(void)l;
 	d->saving--;
 	if (err < 0)
 		d->dirty = true;
@@ -220,44 +199,51 @@ write_back(struct dlv_ledger *l, struct dlv_ledger_domain *d)
 void
 dlv_ledger_store_up(struct dlv_ledger *l)
 {
-	struct dlv_ledger_domain *d, *next;
+	for (struct hb_memo_entry *e = l->memo.first; e != NULL;
+	    e = hb_memo_next(e))
+		write_back(l, (struct dlv_ledger_domain *)e);
+}
 
-	HASH_ITER(hh, l->table, d, next)
-		write_back(l, d);
+/* At the end of the turn. */
+static void
+answer_all(struct dlv_ledger *l, struct dlv_ledger_domain *d, bool readable)
+{
+	struct hb_wait *all = &d->memo.waits;
+
+	for (struct hb_wait *w = all->next; readable && w != all; w = w->next)
+		((struct dlv_ledger_wait *)w)->seen = dlv_seen_take(d->seen);
+	hb_waits_move(&l->told, all);
+	l->ops->soon(l->ctx);
 }
 
 static void
-answer_all(struct dlv_ledger_domain *d, bool readable)
+tell(struct hb_wait *wait, const void *arg)
 {
-	d->busy++;
-	while (d->waiters != NULL) {
-		struct dlv_ledger_wait w = *d->waiters;
+	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
 
-		if (w.answered != NULL)
-			*w.answered = true;
-		dlv_ledger_cancel(d->waiters);
-		w.cb(w.ctx, readable ? dlv_seen_take(d->seen) : NULL);
-	}
-	d->busy--;
+	(void)arg;
+	w->cb(w->ctx, w->seen);
+	free(w);
 }
 
-static bool
-same_sight(const struct dlv_sight *a, const struct dlv_sight *b)
+void
+dlv_ledger_turn(struct dlv_ledger *l)
 {
-	return a->best == b->best && a->since_ms == b->since_ms &&
-	    a->last_ms == b->last_ms;
+	hb_waits_each(&l->told, tell, NULL);
 }
 
 static bool
 same_notes(const struct dlv_notes *a, const struct dlv_notes *b)
 {
-	if (a->nmx != b->nmx || !same_sight(&a->domain, &b->domain))
-		return false;
-	for (size_t i = 0; i < a->nmx; i++)
-		if (!hb_span_eq(a->mx[i].name, b->mx[i].name) ||
-		    !same_sight(&a->mx[i].sight, &b->mx[i].sight))
-			return false;
-	return true;
+	struct hb_buf x = HB_BUF_INIT(0), y = HB_BUF_INIT(0);
+	bool same;
+
+	dlv_notes_encode(a, &x);
+	dlv_notes_encode(b, &y);
+	same = hb_span_eq(hb_buf_span(&x), hb_buf_span(&y));
+	hb_buf_free(&x);
+	hb_buf_free(&y);
+	return same;
 }
 
 /* What the store has and what was noted meanwhile, or by a worker that does
@@ -293,9 +279,9 @@ read_record(struct dlv_ledger_domain *d, struct hb_span value,
 }
 
 void
-dlv_ledger_loaded(struct dlv_ledger *l, struct dlv_ledger_domain *d, int err,
-    struct hb_span value)
+dlv_ledger_loaded(struct dlv_ledger_domain *d, int err, struct hb_span value)
 {
+	struct dlv_ledger *l = d->ledger;
 	struct dlv_notes stored = { .nmx = 0 };
 
 	d->loading = false;
@@ -312,7 +298,7 @@ dlv_ledger_loaded(struct dlv_ledger *l, struct dlv_ledger_domain *d, int err,
 		d->read_ms = l->ops->now_ms();
 		write_back(l, d);
 	}
-	answer_all(d, err == 0 || err == HB_E_NOTFOUND);
+	answer_all(l, d, err == 0 || err == HB_E_NOTFOUND);
 }
 
 /* Where the owner writes, others read again. */
@@ -331,24 +317,17 @@ dlv_ledger_cancel(struct dlv_ledger_wait *w)
 {
 	if (w == NULL)
 		return;
-	*w->at = w->next;
-	if (w->next != NULL)
-		w->next->at = w->at;
-	free(w);
+	hb_waits_remove(&w->wait);
+	drop(&w->wait, NULL);
 }
 
-/* At the end: who came first is answered first. */
-static struct dlv_ledger_wait *
-wait_for(struct dlv_ledger_domain *d, dlv_ledger_fn cb, void *ctx)
+struct dlv_seen *
+dlv_ledger_cached(struct dlv_ledger *l, struct hb_span domain)
 {
-	struct dlv_ledger_wait *w = HB_NEW(struct dlv_ledger_wait);
-	struct dlv_ledger_wait **at = &d->waiters;
+	unsigned char bytes[HB_MAX_DOMAIN];
+	struct dlv_ledger_domain *d = find(l, lower(domain, bytes));
 
-	while (*at != NULL)
-		at = &(*at)->next;
-	*w = (struct dlv_ledger_wait){ .at = at, .cb = cb, .ctx = ctx };
-	*at = w;
-	return w;
+	return d != NULL && is_fresh(l, d) ? dlv_seen_take(d->seen) : NULL;
 }
 
 struct dlv_ledger_wait *
@@ -356,23 +335,21 @@ dlv_ledger_get(struct dlv_ledger *l, struct hb_span domain, dlv_ledger_fn cb,
     void *ctx)
 {
 	struct dlv_ledger_domain *d = find_or_add(l, domain);
-	struct dlv_ledger_wait *w;
-	bool answered = false;
+	struct dlv_ledger_wait *w = HB_NEW(struct dlv_ledger_wait);
 
-	if (d == NULL) {
-		cb(ctx, nothing_seen());
-		return NULL;
+	w->cb = cb;
+	w->ctx = ctx;
+	if (d != NULL) {
+		hb_waits_add(&d->memo.waits, &w->wait);
+		if (is_fresh(l, d))
+			answer_all(l, d, true);
+		else
+			start_load(l, d);
+		return w;
 	}
-	if (is_fresh(l, d)) {
-		cb(ctx, dlv_seen_take(d->seen));
-		return NULL;
-	}
-	w = wait_for(d, cb, ctx);
-	w->answered = &answered;
-	start_load(l, d);
-	if (answered)
-		return NULL;
-	w->answered = NULL;
+	w->seen = nothing_seen();
+	hb_waits_add(&l->told, &w->wait);
+	l->ops->soon(l->ctx);
 	return w;
 }
 

@@ -3,7 +3,7 @@
  * to each of its mail hosts.  Floor 2: the store and the time are asked
  * through struct dlv_ledger_ops.
  *
- *	get -> in memory -> answer at once
+ *	get -> in memory -> answer
  *	    -> store, one question for all who wait -> answer
  *	note: raises in memory, then in the store, whose flush nobody awaits
  *
@@ -28,8 +28,9 @@ struct dlv_ledger;
 struct dlv_ledger_domain;
 struct dlv_ledger_wait;
 
-/* An answer may come before the question's call returns.  A domain that was
- * handed over stays until its answer came or the ledger is freed. */
+/* No answer comes before its question's call returns (HACKING "Answers").  A
+ * domain that was handed over stays until its answer came or the ledger is
+ * freed. */
 struct dlv_ledger_ops {
 	/* Read the store: dlv_ledger_loaded. */
 	void (*load)(void *ctx, struct dlv_ledger_domain *d);
@@ -38,6 +39,8 @@ struct dlv_ledger_ops {
 	    struct hb_span value);
 	bool (*owns)(void *ctx, struct hb_span domain);
 	int64_t (*now_ms)(void);
+	/* Call dlv_ledger_turn at the end of this turn. */
+	void (*soon)(void *ctx);
 };
 
 struct dlv_ledger *dlv_ledger_new(const struct dlv_ledger_ops *ops, void *ctx);
@@ -49,11 +52,16 @@ void dlv_ledger_free(struct dlv_ledger **l); /* accepts NULL inside */
  * never seen gives one with best NONE.
  */
 typedef void (*dlv_ledger_fn)(void *ctx, struct dlv_seen *seen);
-/* DOMAIN: policy domain in A-labels, any case.  CB may run before this returns
- * NULL; otherwise the question can be cancelled until CB runs. */
+/* DOMAIN: policy domain in A-labels, any case.  CB never runs before this
+ * returns; until it runs the question can be cancelled. */
 struct dlv_ledger_wait *dlv_ledger_get(struct dlv_ledger *l,
     struct hb_span domain, dlv_ledger_fn cb, void *ctx);
 void dlv_ledger_cancel(struct dlv_ledger_wait *w); /* accepts NULL */
+/* What is in memory, owned; NULL: it has to be asked for. */
+struct dlv_seen *dlv_ledger_cached(struct dlv_ledger *l,
+    struct hb_span domain);
+/* Tells the answers of this turn. */
+void dlv_ledger_turn(struct dlv_ledger *l);
 
 /* A message went to MX over a channel of this rank: raises, never lowers. */
 void dlv_ledger_note(struct dlv_ledger *l, struct hb_span domain,
@@ -65,10 +73,9 @@ void dlv_ledger_fall(struct hb_span domain, struct hb_span mx,
     enum hb_rank from, enum hb_rank to, uint64_t msg);
 
 /* Answers of the store.  ERR: 0, HB_E_NOTFOUND (loaded), or it failed. */
-void dlv_ledger_loaded(struct dlv_ledger *l, struct dlv_ledger_domain *d,
-    int err, struct hb_span value);
-void dlv_ledger_saved(struct dlv_ledger *l, struct dlv_ledger_domain *d,
-    int err);
+void dlv_ledger_loaded(struct dlv_ledger_domain *d, int err,
+    struct hb_span value);
+void dlv_ledger_saved(struct dlv_ledger_domain *d, int err);
 /* The store is there again: what it did not take is written once more. */
 void dlv_ledger_store_up(struct dlv_ledger *l);
 /* The store's record is about to be removed: so is what is in memory. */

@@ -8,10 +8,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
-#include "common/base/table.h"
+#include "common/base/memo.h"
 #include "common/proto/wire.h"
 
 enum {
@@ -24,7 +25,7 @@ enum {
 
 /* A host that could not be connected to. */
 struct down {
-	UT_hash_handle hh;
+	struct hb_memo_entry memo;
 	struct hb_netaddr addr;
 	enum hb_reason why;
 	int64_t until_ms; /* by hb_age_ms */
@@ -33,25 +34,28 @@ struct down {
 enum link_state {
 	L_CONNECTING,
 	L_WAITING, /* until a connection that leaves is gone */
+	L_TAKEN, /* was idle: its owner is to be told that it is ready */
 	L_BUSY,
 	L_IDLE,
 	L_LEAVING, /* no owner: QUIT is on its way */
-	L_CLOSING  /* no client any more: the last bytes are */
+	L_CLOSING, /* no client any more: the last bytes are */
+	L_GONE	   /* closed: freed at the end of the turn */
 };
 
 struct dlv_connection {
-	struct dlv_connection *next, **prev; /* of the pool's links */
+	LIST_ENTRY(dlv_connection) link;
 	struct dlv_pool *pool;
 	enum link_state state;
 	struct hb_conn *conn;
 	struct dlv_client *client;
 	struct hb_timer *timer;
+	struct hb_hook *turn;
 	unsigned messages;
 	bool reused;	 /* this owner took it from the pool */
 	bool outdated;	 /* there was a reload since it was opened */
 	bool woken;	 /* WAITING no more */
-	bool driving, dead;
 	bool lost; /* the connection is gone */
+	uint32_t ref; /* of the question for an endpoint; 0: none */
 	bool body_due;	 /* the body is not all out */
 	size_t unsent;	 /* of it, at the last look */
 	const struct dlv_txn *txn;
@@ -66,9 +70,10 @@ struct dlv_connection {
 
 struct dlv_pool {
 	struct dlv_pool_env env;
-	struct dlv_connection *links;
+	LIST_HEAD(, dlv_connection) links;
 	size_t nlinks, nidle;
-	struct down *down;
+	uint32_t last_ref;
+	struct hb_memo down;
 };
 
 /* --- hosts that are down ------------------------------------------------ */
@@ -76,29 +81,23 @@ struct dlv_pool {
 static struct down *
 find_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 {
-	struct down *d;
-
-	HASH_FIND(hh, p->down, addr, sizeof(*addr), d);
-	return d;
+	return (struct down *)hb_memo_find(&p->down,
+	    hb_span(addr, sizeof(*addr)));
 }
 
 static void
-drop_down(struct dlv_pool *p, struct down *d)
+free_down(struct hb_memo_entry *e)
 {
-	HASH_DEL(p->down, d);
-	free(d);
+	free(e);
 }
 
 enum hb_reason
 dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 {
-	struct down *d = find_down(p, addr);
+	const struct down *d = find_down(p, addr);
 
-	if (d != NULL && d->until_ms <= hb_age_ms()) {
-		drop_down(p, d);
-		d = NULL;
-	}
-	return d != NULL ? d->why : HB_REASON_NONE;
+	return d != NULL && d->until_ms > hb_age_ms() ? d->why
+						      : HB_REASON_NONE;
 }
 
 static void
@@ -110,11 +109,10 @@ note_down(struct dlv_pool *p, const struct hb_netaddr *addr,
 	if (p->env.conf->host_memory == 0 || addr->family == 0)
 		return;
 	if (d == NULL) {
-		if (HASH_COUNT(p->down) >= MAX_DOWN)
-			drop_down(p, p->down);
 		d = HB_NEW(struct down);
 		d->addr = *addr;
-		HASH_ADD(hh, p->down, addr, sizeof(d->addr), d);
+		hb_memo_add(&p->down, &d->memo,
+		    hb_span(&d->addr, sizeof(d->addr)), 0);
 	}
 	d->why = why;
 	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
@@ -126,7 +124,7 @@ note_up(struct dlv_pool *p, const struct hb_netaddr *addr)
 	struct down *d = find_down(p, addr);
 
 	if (d != NULL)
-		drop_down(p, d);
+		hb_memo_drop(&p->down, &d->memo);
 }
 
 /* --- links -------------------------------------------------------------- */
@@ -155,10 +153,10 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 {
 	size_t n = 0;
 	bool leaving = false;
+	const struct dlv_connection *l;
 
-	for (const struct dlv_connection *l = p->links; l != NULL;
-	     l = l->next) {
-		if (!same_place(&l->target, t) ||
+	LIST_FOREACH(l, &p->links, link) {
+		if (!same_place(&l->target, t) || l->state == L_GONE ||
 		    (l->state == L_WAITING && !l->woken))
 			continue;
 		n++;
@@ -171,9 +169,9 @@ is_full(const struct dlv_pool *p, const struct dlv_target *t)
 static void
 wake_next(struct dlv_pool *p, const struct dlv_target *gone)
 {
-	struct dlv_connection *first = NULL;
+	struct dlv_connection *l, *first = NULL;
 
-	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
+	LIST_FOREACH(l, &p->links, link)
 		if (l->state == L_WAITING && !l->woken &&
 		    same_place(&l->target, gone))
 			first = l;
@@ -184,23 +182,6 @@ wake_next(struct dlv_pool *p, const struct dlv_target *gone)
 }
 
 static void
-free_link(struct dlv_connection *l)
-{
-	*l->prev = l->next;
-	if (l->next != NULL)
-		l->next->prev = l->prev;
-	l->pool->nlinks--;
-	wake_next(l->pool, &l->target);
-	if (l->target.addr.family == 0)
-		l->pool->env.endpoints->forget(l->pool->env.ctx, l);
-	hb_conn_free(&l->conn);
-	dlv_client_free(&l->client);
-	hb_timer_free(&l->timer);
-	hb_arena_free(&l->arena);
-	free(l);
-}
-
-static void
 set_state(struct dlv_connection *l, enum link_state state)
 {
 	if (l->state == L_IDLE)
@@ -208,6 +189,34 @@ set_state(struct dlv_connection *l, enum link_state state)
 	if (state == L_IDLE)
 		l->pool->nidle++;
 	l->state = state;
+}
+
+static void
+free_link(struct dlv_connection *l)
+{
+	LIST_REMOVE(l, link);
+	l->pool->nlinks--;
+	hb_conn_free(&l->conn);
+	dlv_client_free(&l->client);
+	hb_timer_free(&l->timer);
+	hb_hook_free(&l->turn);
+	hb_arena_free(&l->arena);
+	free(l);
+}
+
+/* The socket is closed now, for a body's file is its owner's; what was
+ * reported lives on until the end of the turn. */
+static void
+close_link(struct dlv_connection *l)
+{
+	if (l->state == L_GONE)
+		return;
+	set_state(l, L_GONE);
+	l->report = NULL;
+	hb_timer_clear(l->timer);
+	hb_conn_free(&l->conn);
+	wake_next(l->pool, &l->target);
+	hb_hook_arm(l->turn);
 }
 
 static void
@@ -275,20 +284,22 @@ set_timer(struct dlv_connection *l, int64_t ms)
 		hb_timer_clear(l->timer);
 }
 
+/* Lets the last bytes (QUIT, close_notify) out before the end; but not the
+ * rest of a body: its file is closed with the message, and whoever answered
+ * before it was out is not to get it whole. */
 static void
 on_closed(struct dlv_connection *l)
 {
 	set_state(l, L_LEAVING);
 	tell_client(l, DLV_LINK_CLOSED);
 	l->report = NULL;
-	l->dead = true;
-}
-
-static void
-on_done(struct dlv_connection *l)
-{
-	l->messages++;
-	tell_client(l, DLV_LINK_DONE);
+	if (l->lost || l->body_due) {
+		close_link(l);
+		return;
+	}
+	l->state = L_CLOSING;
+	hb_timer_set(l->timer, CLOSE_MS);
+	hb_conn_shutdown(l->conn);
 }
 
 static void
@@ -311,7 +322,8 @@ perform(struct dlv_connection *l, const struct dlv_act *act)
 		send_body(l);
 		break;
 	case DLV_ACT_DONE:
-		on_done(l);
+		l->messages++;
+		tell_client(l, DLV_LINK_DONE);
 		break;
 	case DLV_ACT_CLOSED:
 		on_closed(l);
@@ -321,41 +333,34 @@ perform(struct dlv_connection *l, const struct dlv_act *act)
 	}
 }
 
-/* Lets the last bytes (QUIT, close_notify) out before the end; but not the
- * rest of a body: its file is closed with the message, and whoever answered
- * before it was out is not to get it whole. */
-static void
-bury(struct dlv_connection *l)
-{
-	if (l->conn == NULL || l->lost || l->state != L_LEAVING ||
-	    l->body_due) {
-		free_link(l);
-		return;
-	}
-	l->dead = false;
-	l->state = L_CLOSING;
-	hb_timer_set(l->timer, CLOSE_MS);
-	hb_conn_shutdown(l->conn);
-}
-
-/* Performs what the client wants; frees the link when it is over.  A call
- * from inside a report only leaves its acts to the outer one. */
+/* Performs what the client wants.  From inside of a report it is not called:
+ * what that leaves to do is done when it returns, by the loop here. */
 static void
 drive(struct dlv_connection *l)
 {
-	if (l->driving)
-		return;
-	l->driving = true;
-	while (!l->dead) {
+	while (l->state != L_GONE) {
 		struct dlv_act act = dlv_client_next(l->client);
 
 		if (act.kind == DLV_ACT_NONE)
 			break;
 		perform(l, &act);
 	}
-	l->driving = false;
-	if (l->dead)
-		bury(l);
+}
+
+static void
+on_turn(void *ctx)
+{
+	struct dlv_connection *l = ctx;
+
+	if (l->state == L_GONE) {
+		free_link(l);
+		return;
+	}
+	if (l->state == L_TAKEN) {
+		set_state(l, L_BUSY);
+		tell_client(l, DLV_LINK_READY);
+	}
+	drive(l);
 }
 
 /* --- events of the connection ------------------------------------------- */
@@ -370,11 +375,8 @@ no_connect_with(
 
 	why.text = text;
 	note_down(l->pool, &l->target.addr, reason);
-	l->driving = true; /* a release inside the report must not free it */
 	tell(l, &r);
-	l->dead = true;
-	l->driving = false;
-	drive(l);
+	close_link(l);
 }
 
 static void
@@ -482,7 +484,7 @@ on_close(void *ctx, int err, int syserr)
 		return;
 	}
 	if (l->state == L_CLOSING) {
-		free_link(l);
+		close_link(l);
 		return;
 	}
 	if (err == HB_E_CORRUPT)
@@ -520,7 +522,8 @@ connect_link(struct dlv_connection *l)
 	set_state(l, L_CONNECTING);
 	hb_timer_set(l->timer, p->env.conf->connect_timeout);
 	if (to->family == 0)
-		p->env.endpoints->ask(p->env.ctx, l, l->target.path);
+		p->env.ask_endpoint(p->env.ctx, l->ref = ++p->last_ref,
+		    l->target.path);
 	else
 		l->conn = hb_conn_connect(p->env.loop, to, source_for(p, to),
 		    MAX_INPUT, &conn_ops, l);
@@ -547,7 +550,7 @@ on_timer(void *ctx)
 	} else if (l->state == L_CONNECTING) {
 		no_connect(l, HB_REASON_CONNECT_TIMEOUT);
 	} else if (l->state == L_CLOSING) {
-		free_link(l);
+		close_link(l);
 	} else if (l->state == L_IDLE) {
 		set_state(l, L_LEAVING);
 		dlv_client_quit(l->client);
@@ -601,11 +604,8 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	if (t->facts != NULL)
 		dlv_client_set_facts(l->client, t->facts);
 	l->timer = hb_timer_new(p->env.loop, on_timer, l);
-	l->next = p->links;
-	l->prev = &p->links;
-	if (l->next != NULL)
-		l->next->prev = &l->next;
-	p->links = l;
+	l->turn = hb_hook_new(p->env.loop, on_turn, l);
+	LIST_INSERT_HEAD(&p->links, l, link);
 	p->nlinks++;
 	return l;
 }
@@ -628,9 +628,11 @@ same_target(const struct dlv_target *a, const struct dlv_target *b)
 static struct dlv_connection *
 find_idle(struct dlv_pool *p, const struct dlv_target *t)
 {
+	struct dlv_connection *l;
+
 	if (t->fresh || t->facts != NULL || p->nidle == 0)
 		return NULL;
-	for (struct dlv_connection *l = p->links; l != NULL; l = l->next)
+	LIST_FOREACH(l, &p->links, link)
 		if (l->state == L_IDLE && same_target(&l->target, t) &&
 		    hb_conn_is_quiet(l->conn))
 			return l;
@@ -638,8 +640,18 @@ find_idle(struct dlv_pool *p, const struct dlv_target *t)
 }
 
 void
-dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr)
+dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr)
 {
+	struct dlv_connection *l;
+
+	LIST_FOREACH(l, &p->links, link)
+		if (l->ref == ref && l->state == L_CONNECTING)
+			break;
+	if (l == NULL) { /* given up meanwhile */
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	if (fd < 0) {
 		no_backend(l, syserr);
 		return;
@@ -651,45 +663,29 @@ dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr)
 
 /* Connects now, or as soon as the server has room; after a while in any
  * case. */
-static void
-begin(struct dlv_connection *l, bool full)
-{
-	if (!full) {
-		connect_link(l);
-		return;
-	}
-	set_state(l, L_WAITING);
-	hb_timer_set(l->timer, l->pool->env.conf->connect_timeout);
-}
-
-static void
-take_idle(struct dlv_connection *l)
-{
-	hb_timer_clear(l->timer);
-	set_state(l, L_BUSY);
-	l->driving = true;
-	tell_client(l, DLV_LINK_READY);
-	l->driving = false;
-	drive(l);
-}
-
-void
+struct dlv_connection *
 dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
-    struct dlv_connection **slot, dlv_report_fn report, void *ctx)
+    dlv_report_fn report, void *ctx)
 {
 	struct dlv_connection *l = find_idle(p, t);
 	bool reused = l != NULL, full = !reused && is_full(p, t);
 
 	if (!reused)
 		l = new_link(p, t);
-	*slot = l;
 	l->report = report;
 	l->ctx = ctx;
 	l->reused = reused;
-	if (reused)
-		take_idle(l);
-	else
-		begin(l, full);
+	if (reused) {
+		hb_timer_clear(l->timer);
+		set_state(l, L_TAKEN);
+		hb_hook_arm(l->turn);
+	} else if (full) {
+		set_state(l, L_WAITING);
+		hb_timer_set(l->timer, p->env.conf->connect_timeout);
+	} else {
+		connect_link(l);
+	}
+	return l;
 }
 
 /* The body was looked at where it came in, and yet: one that ended early here
@@ -714,7 +710,7 @@ dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 	l->body = *body;
 	checked.damaged = is_damaged(body);
 	dlv_client_mail(l->client, &checked, verdict);
-	drive(l);
+	hb_hook_arm(l->turn);
 }
 
 static bool
@@ -740,14 +736,14 @@ dlv_connection_release(struct dlv_connection **lp, bool keep)
 		hb_timer_set(l->timer, IDLE_MS);
 		return;
 	}
-	if (l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    !l->body_due) {
+	if ((l->state == L_BUSY || l->state == L_TAKEN) &&
+	    dlv_client_is_ready(l->client) && !l->body_due) {
 		set_state(l, L_LEAVING);
 		dlv_client_quit(l->client);
+		hb_hook_arm(l->turn);
 	} else if (l->state != L_LEAVING) {
-		l->dead = true;
+		close_link(l);
 	}
-	drive(l);
 }
 
 /* --- life --------------------------------------------------------------- */
@@ -758,6 +754,7 @@ dlv_pool_new(const struct dlv_pool_env *env)
 	struct dlv_pool *p = HB_NEW(struct dlv_pool);
 
 	p->env = *env;
+	p->down = (struct hb_memo){ .max = MAX_DOWN, .free = free_down };
 	return p;
 }
 
@@ -765,12 +762,11 @@ void
 dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
     struct hb_tls *tls)
 {
-	struct dlv_connection *l, *next;
+	struct dlv_connection *l;
 
 	p->env.conf = conf;
 	p->env.tls = tls;
-	for (l = p->links; l != NULL; l = next) {
-		next = l->next;
+	LIST_FOREACH(l, &p->links, link) {
 		l->outdated = true;
 		if (l->state != L_IDLE)
 			continue;
@@ -784,14 +780,12 @@ void
 dlv_pool_free(struct dlv_pool **pp)
 {
 	struct dlv_pool *p = *pp;
-	struct down *d, *next;
 
 	if (p == NULL)
 		return;
-	while (p->links != NULL)
-		free_link(p->links);
-	HASH_ITER(hh, p->down, d, next)
-		drop_down(p, d);
+	while (!LIST_EMPTY(&p->links))
+		free_link(LIST_FIRST(&p->links));
+	hb_memo_clear(&p->down);
 	free(p);
 	*pp = NULL;
 }

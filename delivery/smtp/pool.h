@@ -17,18 +17,13 @@
 struct dlv_pool;
 struct dlv_connection;
 
-/* A unix endpoint of LMTP is asked of the parent; dlv_connection_endpoint
- * answers, unless the link is forgotten before. */
-struct dlv_endpoint_ops {
-	void (*ask)(void *ctx, struct dlv_connection *l, struct hb_span path);
-	void (*forget)(void *ctx, const struct dlv_connection *l);
-};
-
 struct dlv_pool_env {
 	struct hb_loop *loop;
 	const struct hb_conf *conf; /* borrowed, until dlv_pool_reconf */
 	struct hb_tls *tls;	    /* same */
-	const struct dlv_endpoint_ops *endpoints;
+	/* Asks the parent for the unix endpoint PATH of LMTP; the answer, for
+	 * REF, is dlv_pool_endpoint. */
+	void (*ask_endpoint)(void *ctx, uint32_t ref, struct hb_span path);
 	void *ctx;
 };
 /* ENV is copied. */
@@ -52,13 +47,10 @@ struct dlv_body {
 };
 
 typedef void (*dlv_report_fn)(void *ctx, const struct dlv_connection_report *r);
-/*
- * Makes or takes a connection; *SLOT is set before the first report, which
- * may come before this returns.  The link is the caller's until
- * dlv_connection_release.
- */
-void dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
-    struct dlv_connection **slot, dlv_report_fn report, void *ctx);
+/* Makes or takes a connection, the caller's until dlv_connection_release.
+ * REPORT never runs before this, or a call below, returns. */
+struct dlv_connection *dlv_pool_open(struct dlv_pool *p,
+    const struct dlv_target *t, dlv_report_fn report, void *ctx);
 /* After READY or DONE.  TXN and BODY's bytes are borrowed until DONE or
  * CLOSED. */
 void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
@@ -68,6 +60,6 @@ void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 void dlv_connection_release(
     struct dlv_connection **l, bool keep); /* accepts NULL inside */
 /* The answer of the parent: FD is taken; -1 with an errno. */
-void dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr);
+void dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr);
 
 #endif

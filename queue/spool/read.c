@@ -141,8 +141,8 @@ take_kept(const struct spool_entry *m, struct q_message *msg)
 	return true;
 }
 
-void
-q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb, void *ctx)
+static void
+read_content(struct q_spool *s, uint64_t id, q_content_fn cb, void *ctx)
 {
 	struct spool_entry *m = q_index_find(&s->index, id);
 	struct hb_buf bytes = HB_BUF_INIT(0);
@@ -170,6 +170,30 @@ q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb, void *ctx)
 		cb(ctx, r, &c);
 	}
 	hb_buf_free(&bytes);
+}
+
+void
+q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb, void *ctx)
+{
+	struct spool_wanted *w = HB_NEW(struct spool_wanted);
+
+	*w = (struct spool_wanted){ .id = id, .cb = cb, .ctx = ctx };
+	STAILQ_INSERT_TAIL(&s->wanted, w, link);
+	s->cfg.wake(s->cfg.wake_ctx, 0);
+}
+
+void
+q_read_wanted(struct q_spool *s)
+{
+	struct spool_wanted_list now = STAILQ_HEAD_INITIALIZER(now);
+	struct spool_wanted *w;
+
+	STAILQ_CONCAT(&now, &s->wanted);
+	while ((w = STAILQ_FIRST(&now)) != NULL) {
+		STAILQ_REMOVE_HEAD(&now, link);
+		read_content(s, w->id, w->cb, w->ctx);
+		free(w);
+	}
 }
 
 /* envelopes */

@@ -126,12 +126,22 @@ struct q_spool_cfg {
 	unsigned move_work; /* of a turn for moving; 0: the usual */
 };
 
+/* A body that is to be read at the end of the turn. */
+struct spool_wanted {
+	STAILQ_ENTRY(spool_wanted) link;
+	uint64_t id;
+	q_content_fn cb;
+	void *ctx;
+};
+STAILQ_HEAD(spool_wanted_list, spool_wanted);
+
 struct q_spool {
 	struct q_spool_cfg cfg;
 	const struct q_io *io;
 	struct q_segs segs;
 	struct hb_rows index; /* live messages; ids come from smtpd */
 	struct q_cache cache;
+	struct spool_wanted_list wanted;
 	uint64_t next_seq, durable_seq; /* all below this is durable */
 	struct q_rec_list waiting;	/* not in a batch yet */
 	size_t waiting_bytes;
@@ -176,6 +186,8 @@ int q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
     struct hb_buf *bytes, struct hb_span *payload) HB_MUSTCHECK;
 int q_base_read(struct q_spool *s, const struct spool_entry *m,
     struct hb_buf *bytes, struct q_message *out) HB_MUSTCHECK;
+/* Bodies that were asked for in this turn. */
+void q_read_wanted(struct q_spool *s);
 /* Copies bytes into corrupt/GEN-OFF and logs; NAME gets the path. */
 #define Q_CORRUPT_PATH 40
 void q_set_aside(struct q_spool *s, const struct q_piece *p, uint64_t id,

@@ -631,6 +631,7 @@ segments_changed(void *ctx)
 void
 q_spool_turn(struct q_spool *s)
 {
+	q_read_wanted(s);
 	if (hb_mono_ms() - s->avail_ms >= SPACE_EVERY_MS ||
 	    is_reserved(s) != s->full)
 		q_spool_space_look(s);
@@ -828,6 +829,7 @@ new_spool(const struct q_spool_cfg *cfg)
 	s->io = cfg->io;
 	STAILQ_INIT(&s->waiting);
 	STAILQ_INIT(&s->closed);
+	STAILQ_INIT(&s->wanted);
 	TAILQ_INIT(&s->cache.list);
 	hb_random(&s->index.salt, sizeof(s->index.salt));
 	s->next_seq = s->durable_seq = 1;
@@ -904,10 +906,11 @@ settle(struct q_spool *s)
 {
 	s->compact.gen = 0;
 	do {
+		q_read_wanted(s);
 		pump(s);
 		start_flush(s);
 		s->cfg.exec->drain(s->cfg.exec->ctx);
-	} while (is_busy(s));
+	} while (is_busy(s) || !STAILQ_EMPTY(&s->wanted));
 }
 
 void

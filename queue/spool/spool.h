@@ -103,8 +103,8 @@ struct q_content {
 /* ERR: HB_E_CORRUPT: it was altered, is set aside in corrupt/ and must be
  * finished by the caller; HB_E_NOTFOUND; HB_E_IO.  C is empty then. */
 typedef void (*q_content_fn)(void *ctx, int err, const struct q_content *c);
-/* CB runs before this returns for a small body; for a large one after its
- * check in the helper thread. */
+/* CB runs at the end of the turn; for a large body after its check in the
+ * helper thread. */
 void q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb,
     void *ctx);
 /* Reads envelope and recipients (the added ones too) of a live message again,

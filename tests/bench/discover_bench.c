@@ -322,7 +322,7 @@ main(int argc, char **argv)
 	dns = hb_dns_new(w.loop, &conf, HB_SPAN_NONE, &err);
 	tls = trust(&err);
 	env = (struct sts_env){ .loop = w.loop, .conf = &conf, .dns = dns,
-		.tls = tls, .ops = &ops, .build_ms = 1 };
+		.tls = tls, .ops = &ops, .store = w.loop, .build_ms = 1 };
 	s = sts_new(&env);
 	timer = hb_timer_new(w.loop, count_fds, &timer);
 	hb_timer_set(timer, 50);

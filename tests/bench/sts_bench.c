@@ -1,5 +1,5 @@
 /*
- * The decision about a delivery where the policy is cached: sts_lookup,
+ * The decision about a delivery where the policy is cached: sts_cached,
  * sts_decide_mx and sts_decide_tls, as delivery does.  The loop runs in a
  * child in strict seccomp mode, where any system call but write and exit is
  * death: what is measured makes none.
@@ -23,6 +23,7 @@
 #include "common/io/loop.h"
 #include "sts/decide.h"
 #include "sts/sts.h"
+#include "tests/unit/nodns.h"
 #include "tests/unit/nostore.h"
 
 #define TXT "v=STSv1; id=20260101T000000;"
@@ -41,38 +42,39 @@ hb_tls_store(struct hb_tls *t)
 	return t;
 }
 
-struct hb_dns_query *
-hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
-    hb_dns_fn cb, void *ctx)
+static struct hb_loop *loop;
+
+static void
+answer_dns(void *query)
 {
+	struct hb_dns_query q = *(struct hb_dns_query *)query;
 	struct hb_dns_rr rr = { .data = HB_SPAN(TXT) };
 	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = &rr, .n = 1,
 		.ttl_s = 3600 };
 
-	(void)d;
-	(void)name;
-	(void)type;
-	cb(ctx, &a);
-	return NULL;
+	free(query);
+	q.cb(q.ctx, &a);
 }
 
-void
-hb_dns_cancel(struct hb_dns_query *q)
-{
-	(void)q;
-}
-
-void
-hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
+struct hb_dns_query *
+hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
+    hb_dns_fn cb, void *ctx)
 {
 	(void)d;
-	(void)name;
-	(void)type;
+	return later_dns(loop, answer_dns, name, type, cb, ctx);
 }
+
+struct question {
+	char key[HB_MAX_DOMAIN + 1];
+	hb_store_got_fn cb;
+	void *ctx;
+};
 
 static void
-store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
+answer_get(void *arg)
 {
+	struct question q = *(struct question *)arg;
+	struct hb_span key = hb_span_str(q.key);
 	struct hb_buf text = HB_BUF_INIT(0), value = HB_BUF_INIT(0);
 	struct sts_record r = { .mode = STS_MODE_ENFORCE,
 		.id = HB_SPAN("20260101T000000"),
@@ -81,18 +83,28 @@ store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 		.expires_ms = hb_now_ms() + INT64_C(604800000),
 		.source = HB_SPAN("fetched") };
 
-	(void)store;
+	free(arg);
 	hb_buf_addf(&text, "version: STSv1\nmode: enforce\nmx: mx1.%.*s\n"
 	    "mx: mx2.%.*s\nmx: *.mail.%.*s\nmax_age: 604800\n",
 	    HB_SPAN_ARG(key), HB_SPAN_ARG(key), HB_SPAN_ARG(key));
 	r.text = hb_buf_span(&text);
 	sts_record_encode(&r, &value);
 	if (hb_span_eq(key, STS_CLOCK_KEY))
-		cb(ctx, HB_E_NOTFOUND, HB_SPAN_NONE);
+		q.cb(q.ctx, HB_E_NOTFOUND, HB_SPAN_NONE);
 	else
-		cb(ctx, 0, hb_buf_span(&value));
+		q.cb(q.ctx, 0, hb_buf_span(&value));
 	hb_buf_free(&text);
 	hb_buf_free(&value);
+}
+
+static void
+store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
+{
+	struct question *q = HB_NEW(struct question);
+
+	*q = (struct question){ .cb = cb, .ctx = ctx };
+	HB_ASSERT(hb_span_copy(key, q->key, sizeof(q->key)) == 0);
+	later(store, answer_get, q);
 }
 
 static const struct hb_store_ops ops = { store_get, nostore_put,
@@ -103,6 +115,7 @@ took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
 	(void)why;
 	*(struct sts_policy_ref **)ctx = ref;
+	hb_loop_stop(loop);
 }
 
 /* One delivery's decision; 1 where it may go on. */
@@ -110,12 +123,17 @@ static unsigned
 decide(struct sts *s, const char *domain, struct hb_tls_facts *facts)
 {
 	struct sts_policy_ref *ref = NULL;
+	enum hb_reason why;
 	struct sts_channel ch = { .level = HB_TLS_MAY };
 	struct sts_host host = { .name = facts->reference };
 	unsigned good = 0;
 
-	if (sts_lookup(s, hb_span_str(domain), 0, took, &ref) != NULL ||
-	    ref == NULL)
+	if (!sts_cached(s, hb_span_str(domain), &ref, &why)) {
+		sts_lookup(s, hb_span_str(domain), 0, took, &ref);
+		if (hb_loop_run(loop) < 0)
+			return 0;
+	}
+	if (ref == NULL)
 		return 0;
 	ch.policy = &ref->policy;
 	ch.clock_implausible = sts_clock_implausible(s);
@@ -176,8 +194,8 @@ main(int argc, char **argv)
 	size_t rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 20;
 	char(*names)[NAME] = calloc(n, NAME);
 	struct hb_conf conf = { .mta_sts = true };
-	struct sts_env env = { .loop = hb_loop_new(), .conf = &conf,
-		.ops = &ops, .build_ms = 1 };
+	struct sts_env env = { .loop = loop = hb_loop_new(), .conf = &conf,
+		.ops = &ops, .store = loop, .build_ms = 1 };
 	struct hb_tls_facts facts = { .state = HB_TLSF_DONE,
 		.chain = HB_CHAIN_OK, .name_ok = true, .version = 13 };
 	struct sts *s = sts_new(&env);

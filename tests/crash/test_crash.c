@@ -396,6 +396,8 @@ body_is_whole(struct run *r, uint64_t id)
 
 	r->body_err = 1;
 	q_spool_content(r->spool, id, on_content, r);
+	assert_int_equal(r->body_err, 1); /* never inside of the question */
+	q_read_wanted(r->spool);
 	drain(r);
 	assert_int_equal(r->body_err, 0);
 	make_body(id, want, HEAD_SIZE);

@@ -28,6 +28,8 @@ struct fuzz {
 	uint64_t digest; /* of the records of the connection */
 	bool unmatched;	 /* they do not fit its certificate */
 	bool open, mailing, sent, done;
+	bool opening; /* then EVENT */
+	enum dlv_connection_event event;
 	const struct dlv_txn *txn;
 };
 
@@ -62,12 +64,14 @@ fill_records(struct hb_dns_rr *rr, enum hb_dns_type type, uint8_t kind)
 	}
 }
 
-static void
-answer_dns(struct fuzz *f, const struct question *q)
+static const struct hb_dns_answer *
+make_answer(struct fuzz *f, enum hb_dns_type type)
 {
+	static struct hb_dns_rr rr[2];
+	static struct hb_dns_answer a;
 	uint8_t how = take(f);
-	struct hb_dns_rr rr[2];
-	struct hb_dns_answer a = { .status = (enum hb_dns_status)(how & 3),
+
+	a = (struct hb_dns_answer){ .status = (enum hb_dns_status)(how & 3),
 		.ad = (how & 4) == 0, .aliased = (how & 8) != 0,
 		.canonical = HB_SPAN("end.test"), .rr = rr };
 
@@ -75,8 +79,8 @@ answer_dns(struct fuzz *f, const struct question *q)
 		a.status = HB_DNS_OK;
 	if (a.status == HB_DNS_OK)
 		a.n = (how & 32) != 0 ? 2 : 1;
-	fill_records(rr, q->type, take(f));
-	dlv_attempt_answer(f->a, q->slot, &a);
+	fill_records(rr, type, take(f));
+	return &a;
 }
 
 static void
@@ -89,37 +93,42 @@ answer(struct fuzz *f, const struct question *q)
 	else if (q->slot == SIZE_MAX - 1)
 		dlv_attempt_ledger(f->a, take(f) % 4 ? f->seen : NULL);
 	else
-		answer_dns(f, q);
+		dlv_attempt_answer(f->a, q->slot, make_answer(f, q->type));
 }
 
-static void
+/* True: the answer is known now. */
+static bool
 put(struct fuzz *f, size_t slot, enum hb_dns_type type)
 {
-	struct question q = { slot, type };
-
-	if (take(f) % 2 == 0) {
-		answer(f, &q);
-		return;
-	}
+	if (take(f) % 2 == 0)
+		return true;
 	HB_ASSERT(f->nlate < MAX_LATE);
-	f->late[f->nlate++] = q;
+	f->late[f->nlate++] = (struct question){ slot, type };
+	return false;
 }
 
-static void
-world_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
+static bool
+world_policy(void *w, struct hb_span domain, bool final,
+    const struct sts_policy **policy, enum hb_reason *why)
 {
-	(void)a;
+	struct fuzz *f = w;
+
 	(void)domain;
 	(void)final;
-	put(w, SIZE_MAX, HB_DNS_TXT);
+	if (!put(f, SIZE_MAX, HB_DNS_TXT))
+		return false;
+	*policy = take(f) % 2 ? f->policy : NULL;
+	*why = take(f) % 2 ? HB_REASON_STS_NO_RECORD : HB_REASON_STS_STORE;
+	return true;
 }
 
-static void
-world_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+static const struct dlv_seen *
+world_ledger(void *w, struct hb_span domain)
 {
-	(void)a;
+	struct fuzz *f = w;
+
 	(void)domain;
-	put(w, SIZE_MAX - 1, HB_DNS_TXT);
+	return put(f, SIZE_MAX - 1, HB_DNS_TXT) ? f->seen : NULL;
 }
 
 static void
@@ -131,13 +140,12 @@ world_note(void *w, struct hb_span domain, struct hb_span mx, enum hb_rank r)
 	HB_ASSERT(r > HB_RANK_NONE && r < HB_RANK_COUNT);
 }
 
-static void
-world_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
+static const struct hb_dns_answer *
+world_ask(void *w, size_t slot, struct hb_span name,
     enum hb_dns_type type)
 {
-	(void)a;
 	HB_ASSERT(name.n > 0 && name.n <= HB_MAX_DOMAIN);
-	put(w, slot, type);
+	return put(w, slot, type) ? make_answer(w, type) : NULL;
 }
 
 static size_t
@@ -174,17 +182,16 @@ report(struct fuzz *f, enum dlv_connection_event event)
 		r.facts = NULL;
 	f->mailing = false;
 	f->open = event == DLV_LINK_DONE || event == DLV_LINK_READY;
-	dlv_attempt_link(f->a, &r);
+	dlv_attempt_connection(f->a, &r);
 }
 
 static void
-world_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
+world_open(void *w, const struct dlv_target *t)
 {
 	struct fuzz *f = w;
 	uint8_t how = take(f), state = take(f), chain = take(f),
 		dane = take(f);
 
-	(void)a;
 	f->digest = t->dane != NULL ? t->dane->digest : 0;
 	f->facts = (struct hb_tls_facts){
 		.state = state % 2 ? HB_TLSF_DONE
@@ -203,9 +210,10 @@ world_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 		    f->facts.reference, sizeof(f->facts.reference));
 	f->unmatched = t->dane != NULL && (!hb_tls_facts_dane(&f->facts) ||
 	    f->facts.dane_digest != f->digest);
-	report(f, how % 4 > 1 ? DLV_LINK_READY
-		: how % 4 == 1 ? DLV_LINK_CLOSED
-			       : DLV_LINK_NO_CONNECT);
+	f->opening = true;
+	f->event = how % 4 > 1 ? DLV_LINK_READY
+	    : how % 4 == 1     ? DLV_LINK_CLOSED
+			       : DLV_LINK_NO_CONNECT;
 }
 
 /* What has to hold, said without the code that judges. */
@@ -230,12 +238,11 @@ check_channel(const struct fuzz *f)
 }
 
 static void
-world_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+world_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *v)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	HB_ASSERT(v->action == STS_PROCEED && txn->nrcpt > 0);
 	check_channel(f);
 	f->sent = f->mailing = true;
@@ -260,21 +267,19 @@ finish_mail(struct fuzz *f)
 }
 
 static void
-world_release(void *w, struct dlv_attempt *a, bool keep)
+world_release(void *w, bool keep)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	(void)keep;
 	f->open = false;
 }
 
 static void
-world_done(void *w, struct dlv_attempt *a)
+world_done(void *w)
 {
 	struct fuzz *f = w;
 
-	(void)a;
 	HB_ASSERT(!f->done);
 	f->done = true;
 }
@@ -332,6 +337,11 @@ run(struct fuzz *f)
 
 		if (f->mailing) {
 			finish_mail(f);
+			continue;
+		}
+		if (f->opening) {
+			f->opening = false;
+			report(f, f->event);
 			continue;
 		}
 		HB_ASSERT(f->nlate > 0);

@@ -52,46 +52,75 @@ struct fake {
 	bool final; /* the last time so */
 	const struct dlv_seen *seen; /* by the ledger; NULL: lost */
 	struct hb_buf noted;
+	bool late; /* nothing is known when it is asked for */
+	/* Answers that are due. */
+	bool policy_due, ledger_due, report_due;
+	struct question {
+		size_t slot;
+		enum hb_dns_type type;
+		char name[64];
+	} questions[8];
+	size_t nquestions;
+	enum dlv_connection_event event;
+	enum hb_reason reason;
+	bool in_doubt;
 };
 
 static int64_t now_ms = 1000;
 
+/* Comes when the attempt has returned. */
 static void
 report(struct fake *f, enum dlv_connection_event event, enum hb_reason reason,
     bool in_doubt)
 {
-	struct hb_outcome why = { .result = HB_RESULT_DEFER,
-		.reason = reason };
-	struct dlv_connection_report r = { .event = event, .facts = &f->facts,
-		.failure = &why, .in_doubt = in_doubt };
-
-	if (event == DLV_LINK_NO_CONNECT)
-		r.facts = NULL;
-	r.reused = f->idle;
-	if (event == DLV_LINK_DONE && reason != HB_REASON_NONE)
-		r.mail = &why;
-	dlv_attempt_link(f->a, &r);
+	assert_false(f->report_due);
+	f->report_due = true;
+	f->event = event;
+	f->reason = reason;
+	f->in_doubt = in_doubt;
 }
 
 static void
-fake_policy(void *w, struct dlv_attempt *a, struct hb_span domain, bool final)
+send_report(struct fake *f)
+{
+	struct hb_outcome why = { .result = HB_RESULT_DEFER,
+		.reason = f->reason };
+	struct dlv_connection_report r = { .event = f->event,
+		.facts = &f->facts, .failure = &why,
+		.in_doubt = f->in_doubt };
+
+	f->report_due = false;
+	if (f->event == DLV_LINK_NO_CONNECT)
+		r.facts = NULL;
+	r.reused = f->idle;
+	if (f->event == DLV_LINK_DONE && f->reason != HB_REASON_NONE)
+		r.mail = &why;
+	dlv_attempt_connection(f->a, &r);
+}
+
+static bool
+fake_policy(void *w, struct hb_span domain, bool final,
+    const struct sts_policy **policy, enum hb_reason *why)
 {
 	struct fake *f = w;
 
 	f->looked++;
 	f->final = final;
 	assert_span(domain, "x.test");
-	if (!f->no_dns)
-		dlv_attempt_policy(a, f->policy, HB_REASON_STS_NO_RECORD);
+	f->policy_due = f->late && !f->no_dns;
+	*policy = f->policy;
+	*why = HB_REASON_STS_NO_RECORD;
+	return !f->late && !f->no_dns;
 }
 
-static void
-fake_ledger(void *w, struct dlv_attempt *a, struct hb_span domain)
+static const struct dlv_seen *
+fake_ledger(void *w, struct hb_span domain)
 {
-	const struct fake *f = w;
+	struct fake *f = w;
 
 	assert_span(domain, "x.test");
-	dlv_attempt_ledger(a, f->seen);
+	f->ledger_due = f->late || f->seen == NULL;
+	return f->ledger_due ? NULL : f->seen;
 }
 
 static void
@@ -106,17 +135,18 @@ fake_note(void *w, struct hb_span domain, struct hb_span mx, enum hb_rank rank)
 static unsigned char tlsa_data[32] = { 1 };
 
 /* NAME: _25._tcp.m1.x.test */
-static void
-answer_tlsa(struct fake *f, struct dlv_attempt *a, size_t slot,
-    struct hb_span name)
+static const struct hb_dns_answer *
+answer_tlsa(struct fake *f, struct hb_span name)
 {
 	char what = name.p[9] == 'm' ? f->tlsa[name.p[10] - '1']
 				     : f->tlsa[0];
-	struct hb_dns_rr rr = { .type = HB_DNS_TLSA, .tlsa_selector = 1,
-		.tlsa_match = 1, .data = { tlsa_data, 32 } };
-	struct hb_dns_answer r = { .status = HB_DNS_OK, .ad = true,
-		.rr = &rr, .n = 1 };
+	static struct hb_dns_rr rr;
+	static struct hb_dns_answer r;
 
+	rr = (struct hb_dns_rr){ .type = HB_DNS_TLSA, .tlsa_selector = 1,
+		.tlsa_match = 1, .data = { tlsa_data, 32 } };
+	r = (struct hb_dns_answer){ .status = HB_DNS_OK, .ad = true,
+		.rr = &rr, .n = 1 };
 	f->asked++;
 	assert_true(hb_span_has_prefix_nocase(name, HB_SPAN("_25._tcp.")));
 	rr.tlsa_usage = (uint8_t)(what - '0');
@@ -125,30 +155,29 @@ answer_tlsa(struct fake *f, struct dlv_attempt *a, size_t slot,
 	else if (what == '-')
 		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA,
 			.ad = true };
-	if (what != '?')
-		dlv_attempt_answer(a, slot, &r);
+	return what != '?' ? &r : NULL;
 }
 
-static void
-fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
-    enum hb_dns_type type)
+static const struct hb_dns_answer *
+answer_of(struct fake *f, struct hb_span name, enum hb_dns_type type)
 {
-	struct fake *f = w;
-	unsigned char b[4] = { 10, 0, 0, name.p[1] };
-	struct hb_dns_rr mx[2] = { { .type = HB_DNS_MX, .preference = 1,
-		.name = HB_SPAN("m1.x.test") }, { .type = HB_DNS_MX,
-		.preference = 2, .name = HB_SPAN("m2.x.test") } };
-	struct hb_dns_rr addr = { .type = HB_DNS_A, .data = { b, 4 } };
-	struct hb_dns_answer r = { .status = HB_DNS_OK };
+	static unsigned char b[4];
+	static struct hb_dns_rr mx[2], addr;
+	static struct hb_dns_answer r;
 
+	memcpy(b, (unsigned char[]){ 10, 0, 0, name.p[1] }, 4);
+	mx[0] = (struct hb_dns_rr){ .type = HB_DNS_MX, .preference = 1,
+		.name = HB_SPAN("m1.x.test") };
+	mx[1] = (struct hb_dns_rr){ .type = HB_DNS_MX, .preference = 2,
+		.name = HB_SPAN("m2.x.test") };
+	addr = (struct hb_dns_rr){ .type = HB_DNS_A, .data = { b, 4 } };
+	r = (struct hb_dns_answer){ .status = HB_DNS_OK };
 	if (f->no_dns)
 		r.status = HB_DNS_TEMP;
 	r.rr = type == HB_DNS_MX ? mx : &addr;
 	r.n = type == HB_DNS_MX ? 2 : 1;
-	if (type == HB_DNS_TLSA) {
-		answer_tlsa(f, a, slot, name);
-		return;
-	}
+	if (type == HB_DNS_TLSA)
+		return answer_tlsa(f, name);
 	r.canonical = name;
 	if (type == HB_DNS_MX)
 		r.ad = f->mx == 'S' || f->mx == 'a' || f->mx == '0';
@@ -170,7 +199,59 @@ fake_ask(void *w, struct dlv_attempt *a, size_t slot, struct hb_span name,
 	}
 	if (type == HB_DNS_AAAA)
 		r = (struct hb_dns_answer){ .status = HB_DNS_NODATA };
-	dlv_attempt_answer(a, slot, &r);
+	return &r;
+}
+
+static const struct hb_dns_answer *
+fake_ask(void *w, size_t slot, struct hb_span name,
+    enum hb_dns_type type)
+{
+	struct fake *f = w;
+	struct question *q = &f->questions[f->nquestions];
+
+	if (!f->late)
+		return answer_of(f, name, type);
+	assert_true(f->nquestions++ < HB_ARRAY_LEN(f->questions));
+	q->slot = slot;
+	q->type = type;
+	assert_int_equal(hb_span_copy(name, q->name, sizeof(q->name)), 0);
+	return NULL;
+}
+
+static void
+answer_question(struct fake *f)
+{
+	struct question q = f->questions[0];
+	const struct hb_dns_answer *r =
+	    answer_of(f, hb_span_str(q.name), q.type);
+
+	memmove(f->questions, f->questions + 1,
+	    --f->nquestions * sizeof(f->questions[0]));
+	if (r != NULL)
+		dlv_attempt_answer(f->a, q.slot, r);
+}
+
+/* Runs until nothing is due. */
+static void
+start(struct fake *f)
+{
+	dlv_attempt_start(f->a);
+	while (!f->done) {
+		if (f->nquestions > 0) {
+			answer_question(f);
+		} else if (f->policy_due) {
+			f->policy_due = false;
+			dlv_attempt_policy(f->a, f->policy,
+			    HB_REASON_STS_NO_RECORD);
+		} else if (f->ledger_due) {
+			f->ledger_due = false;
+			dlv_attempt_ledger(f->a, f->seen);
+		} else if (f->report_due) {
+			send_report(f);
+		} else {
+			break;
+		}
+	}
 }
 
 /* m9 is in the hosts file. */
@@ -211,12 +292,11 @@ set_facts(struct fake *f, char what)
 }
 
 static void
-fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
+fake_open(void *w, const struct dlv_target *t)
 {
 	struct fake *f = w;
 	char what = *f->links;
 
-	(void)a;
 	if (f->jump) {
 		now_ms = 10000;
 		f->clock_implausible = true;
@@ -262,13 +342,12 @@ fake_open(void *w, struct dlv_attempt *a, const struct dlv_target *t)
 }
 
 static void
-fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
+fake_mail(void *w, const struct dlv_txn *txn,
     const struct sts_verdict *v)
 {
 	struct fake *f = w;
 	char what = *f->links++;
 
-	(void)a;
 	assert_int_equal(v->action, STS_PROCEED);
 	f->mails++;
 	f->requiretls = txn->requiretls;
@@ -291,19 +370,17 @@ fake_mail(void *w, struct dlv_attempt *a, const struct dlv_txn *txn,
 }
 
 static void
-fake_release(void *w, struct dlv_attempt *a, bool keep)
+fake_release(void *w, bool keep)
 {
 	(void)w;
-	(void)a;
 	(void)keep;
 }
 
 static void
-fake_done(void *w, struct dlv_attempt *a)
+fake_done(void *w)
 {
 	struct fake *f = w;
 
-	(void)a;
 	f->done = true;
 }
 
@@ -403,7 +480,7 @@ static const struct attempt_row rows[] = {
 // clang-format on
 
 static void
-run_row(const struct attempt_row *r)
+run_row(const struct attempt_row *r, bool late)
 {
 	struct hb_span pattern = hb_span_str(r->patterns);
 	struct sts_policy policy = { .mode = r->mode, .expires_ms = 5000,
@@ -415,12 +492,12 @@ run_row(const struct attempt_row *r)
 	struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
-	struct fake f = { .links = r->links,
+	struct fake f = { .links = r->links, .late = late,
 		.policy = r->mode == STS_MODE_COUNT ? NULL : &policy };
 
 	print_message("%s\n", r->name);
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
@@ -448,7 +525,7 @@ test_S_9_memory_keeps_the_reason(void **state)
 
 	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	res = dlv_attempt_outcome(f.a, 0);
 	assert_int_equal(res->reason, HB_REASON_CONNECT_TIMEOUT);
@@ -495,7 +572,7 @@ test_S_7_a_hop_that_wants_a_login(void **state)
 
 		conf.smarthost.route = given ? route : NULL;
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		assert_true(f.done);
 		res = dlv_attempt_outcome(f.a, 0);
 		assert_int_equal(res->result,
@@ -513,7 +590,8 @@ test_attempts(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
-		run_row(&rows[i]);
+		for (int late = 0; late < 2; late++)
+			run_row(&rows[i], late);
 }
 
 struct channel_row {
@@ -617,7 +695,7 @@ run_channel(const struct channel_row *r)
 		conf.tls_policies.n = 1;
 	}
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
@@ -673,7 +751,7 @@ test_RTLS_01_09_a_dsn_says_it_where_the_channel_suits(void **state)
 			.tlsa = cases[i].tlsa, .trust = DLV_TRUST_YES };
 
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		assert_true(f.done);
 		assert_int_equal(f.mails, 1);
 		assert_int_equal(f.requiretls, cases[i].says);
@@ -742,7 +820,7 @@ run_route(const struct route_row *r, struct hb_tls_policies words)
 
 	print_message("%s\n", r->name);
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
@@ -839,7 +917,7 @@ run_memory(const struct memory_row *r)
 
 	print_message("%s\n", r->name);
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_string_equal(f.links, "");
 	assert_span(hb_buf_span(&f.opened), r->opened);
@@ -876,7 +954,7 @@ policy_is_not_waited_for_without_hosts(void **state)
 
 	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
 	    HB_REASON_DNS_TEMP);
@@ -884,7 +962,7 @@ policy_is_not_waited_for_without_hosts(void **state)
 	f.done = false;
 	order.mode = DLV_EXPLAIN;
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_false(f.done);
 	dlv_attempt_policy(f.a, NULL, HB_REASON_STS_DNS_TEMP);
 	assert_true(f.done);
@@ -936,7 +1014,7 @@ what_dns_denies_and_a_policy_says(void **state)
 		const struct hb_outcome *o;
 
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		assert_true(f.done);
 		o = dlv_attempt_outcome(f.a, 0);
 		assert_int_equal(o->result, denied[i].result);
@@ -961,7 +1039,7 @@ facts_of_a_dead_connection(void **state)
 
 	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	assert_true(f.done);
 	assert_span(hb_buf_span(&f.opened), "11");
 	assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
@@ -1009,7 +1087,7 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 		print_message("%s\n", cases[i].what);
 		now_ms = cases[i].first.ms;
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		now_ms = 1000;
 		assert_true(f.done);
 		assert_int_equal(f.mails, 0);
@@ -1049,7 +1127,7 @@ test_STS_22_29_policy_is_asked_for(void **state)
 		struct fake f = { .links = "v+" };
 
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		assert_true(f.done);
 		assert_int_equal(f.looked, cases[i].looked);
 		assert_int_equal(f.final, f.looked > 0 && cases[i].final);
@@ -1096,7 +1174,7 @@ explain_looks_at_every_host(void **state)
 			.explains = true };
 
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		assert_true(f.done);
 		assert_int_equal(f.mails, 0);
 		assert_span(hb_buf_span(&f.opened), hosts[i].opened);
@@ -1134,7 +1212,7 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 
 	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
-	dlv_attempt_start(f.a);
+	start(&f);
 	now_ms = 1000;
 	assert_true(f.done);
 	assert_int_equal(f.mails, 1);
@@ -1194,7 +1272,7 @@ words_that_end_by_a_clock_not_believed(void **state)
 		if (strncmp(ends[i].route, "mx:", 3) == 0)
 			order.domain = HB_SPAN("x.test");
 		f.a = dlv_attempt_new(&order, &world, &f);
-		dlv_attempt_start(f.a);
+		start(&f);
 		ch = dlv_attempt_channel(f.a);
 		assert_int_equal(ch->level, ends[i].level);
 		assert_int_equal(ch->at_least, ends[i].at_least);

@@ -6,7 +6,8 @@
 #include "common/proto/stats.h"
 #include "delivery/smtp/ledger.h"
 
-enum { HOUR_MS = 60 * 60 * 1000, RECORDS = 8 };
+enum { HOUR_MS = 60 * 60 * 1000, RECORDS = 8,
+	PENDING = DLV_LEDGER_MOST + 1 };
 
 /* A store with few records, one question at a time held back. */
 static struct {
@@ -18,6 +19,13 @@ static struct {
 	struct dlv_ledger_domain *asked; /* HELD: not answered yet */
 	bool hold, down, ours;
 	unsigned loads, saves;
+	struct {
+		struct dlv_ledger_domain *d;
+		bool load;
+		int err; /* of a save */
+	} pending[PENDING]; /* answered at the end of the turn */
+	size_t npending;
+	bool soon; /* so is the ledger called */
 } store;
 static int64_t now_ms;
 
@@ -43,17 +51,49 @@ record(struct hb_span name)
 }
 
 static void
-answer(struct dlv_ledger_domain *d)
+loaded(struct dlv_ledger_domain *d)
 {
-	struct hb_buf *r;
+	const struct hb_buf *r;
 
 	if (store.down) {
-		dlv_ledger_loaded(store.ledger, d, HB_E_TEMP, HB_SPAN_NONE);
+		dlv_ledger_loaded(d, HB_E_TEMP, HB_SPAN_NONE);
 		return;
 	}
 	r = record(dlv_ledger_name(d));
-	dlv_ledger_loaded(store.ledger, d, r->n == 0 ? HB_E_NOTFOUND : 0,
+	dlv_ledger_loaded(d, r->n == 0 ? HB_E_NOTFOUND : 0,
 	    hb_buf_span(r));
+}
+
+static void
+later(struct dlv_ledger_domain *d, bool load, int err)
+{
+	assert_true(store.npending < PENDING);
+	store.pending[store.npending].d = d;
+	store.pending[store.npending].load = load;
+	store.pending[store.npending++].err = err;
+}
+
+static void
+end_turn(void)
+{
+	for (size_t i = 0; i < store.npending; i++)
+		if (store.pending[i].load)
+			loaded(store.pending[i].d);
+		else
+			dlv_ledger_saved(store.pending[i].d,
+			    store.pending[i].err);
+	store.npending = 0;
+	if (store.soon)
+		dlv_ledger_turn(store.ledger);
+	store.soon = false;
+}
+
+/* What was held. */
+static void
+answer(struct dlv_ledger_domain *d)
+{
+	loaded(d);
+	end_turn();
 }
 
 static void
@@ -64,7 +104,7 @@ op_load(void *ctx, struct dlv_ledger_domain *d)
 	if (store.hold)
 		store.asked = d;
 	else
-		answer(d);
+		later(d, true, 0);
 }
 
 static void
@@ -74,14 +114,19 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 
 	(void)ctx;
 	store.saves++;
-	if (store.down) {
-		dlv_ledger_saved(store.ledger, d, HB_E_TEMP);
+	later(d, false, store.down ? HB_E_TEMP : 0);
+	if (store.down)
 		return;
-	}
 	r = record(dlv_ledger_name(d));
 	hb_buf_clear(r);
 	hb_buf_add(r, value);
-	dlv_ledger_saved(store.ledger, d, 0);
+}
+
+static void
+op_soon(void *ctx)
+{
+	(void)ctx;
+	store.soon = true;
 }
 
 static bool
@@ -93,7 +138,7 @@ op_owns(void *ctx, struct hb_span domain)
 }
 
 static const struct dlv_ledger_ops ops = { .load = op_load, .save = op_save,
-	.owns = op_owns, .now_ms = clock_now };
+	.owns = op_owns, .now_ms = clock_now, .soon = op_soon };
 
 static int
 begin(void **state)
@@ -121,6 +166,8 @@ static void
 restart(void)
 {
 	dlv_ledger_free(&store.ledger);
+	store.npending = 0;
+	store.soon = false;
 	store.ledger = dlv_ledger_new(&ops, NULL);
 }
 
@@ -129,6 +176,14 @@ note(const char *domain, const char *mx, enum hb_rank rank)
 {
 	dlv_ledger_note(store.ledger, hb_span_str(domain), hb_span_str(mx),
 	    rank);
+	end_turn();
+}
+
+static void
+store_up(void)
+{
+	dlv_ledger_store_up(store.ledger);
+	end_turn();
 }
 
 struct got {
@@ -146,10 +201,22 @@ on_seen(void *ctx, struct dlv_seen *seen)
 	g->seen = seen;
 }
 
+/* NULL: it is answered. */
 static struct dlv_ledger_wait *
 get(const char *domain, struct got *g)
 {
-	return dlv_ledger_get(store.ledger, hb_span_str(domain), on_seen, g);
+	struct dlv_seen *seen =
+	    dlv_ledger_cached(store.ledger, hb_span_str(domain));
+	unsigned before = g->n, loads = store.loads;
+	struct dlv_ledger_wait *w = dlv_ledger_get(store.ledger,
+	    hb_span_str(domain), on_seen, g);
+
+	assert_int_equal(g->n, before); /* never inside of the question */
+	end_turn();
+	if (seen != NULL)
+		assert_true(store.loads == loads && g->seen == seen);
+	dlv_seen_release(&seen);
+	return g->n == before ? w : NULL;
 }
 
 static enum hb_rank
@@ -280,7 +347,7 @@ a_store_that_cannot_be_read(void **state)
 	assert_null(get("a.test", &g));
 	assert_null(g.seen);
 	store.down = false;
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	restart();
 	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
 	assert_int_equal(best("a.test", "mx2"), HB_RANK_DANE);
@@ -295,9 +362,9 @@ what_could_not_be_written_is_written_later(void **state)
 	note("a.test", "mx", HB_RANK_STS);
 	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
 	store.down = false;
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	assert_int_equal(store.saves, 2);
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	assert_int_equal(store.saves, 2);
 	restart();
 	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
@@ -320,7 +387,7 @@ another_worker_reads_again_and_writes_nothing(void **state)
 	now_ms += 60 * 1000;
 	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
 	note("a.test", "mx", HB_RANK_DANE);
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	assert_int_equal(store.saves, 0);
 }
 
@@ -455,7 +522,7 @@ what_could_not_be_written_is_not_evicted(void **state)
 	store.ours = false;
 	note_many(2 * DLV_LEDGER_DOMAINS);
 	store.down = false;
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	store.ours = true;
 	restart();
 	assert_int_equal(best("first.test", "mx"), HB_RANK_STS);
@@ -470,7 +537,7 @@ what_could_not_be_written_is_bounded_too(void **state)
 	store.down = true;
 	note_many(DLV_LEDGER_MOST + 100);
 	loads = store.loads;
-	dlv_ledger_store_up(store.ledger);
+	store_up();
 	assert_int_equal(store.loads - loads, DLV_LEDGER_MOST);
 }
 

@@ -13,7 +13,8 @@ enum { BODY = 8 << 20 };
 struct world {
 	struct hb_loop *loop;
 	struct hb_timer *timer;
-	struct dlv_connection *asked, *link;
+	uint32_t asked; /* an endpoint; 0: none */
+	struct dlv_connection *link;
 	struct dlv_txn txn;
 	struct dlv_body body;
 	int peer;
@@ -46,19 +47,12 @@ say(struct world *w, const char *text)
 }
 
 static void
-ask(void *ctx, struct dlv_connection *l, struct hb_span path)
+ask(void *ctx, uint32_t ref, struct hb_span path)
 {
 	struct world *w = ctx;
 
 	(void)path;
-	w->asked = l;
-}
-
-static void
-forget(void *ctx, const struct dlv_connection *l)
-{
-	(void)ctx;
-	(void)l;
+	w->asked = ref;
 }
 
 /* A file of BODY times C; its descriptor. */
@@ -126,7 +120,6 @@ expect_no_other(struct world *w)
 static void
 run(const char *last_words, int64_t reply_timeout)
 {
-	static const struct dlv_endpoint_ops ops = { ask, forget };
 	char hostname[] = "me.test";
 	struct hb_conf conf = { .hostname = hostname,
 		.reply_timeout = reply_timeout, .connect_timeout = 5000,
@@ -137,7 +130,7 @@ run(const char *last_words, int64_t reply_timeout)
 		.policy_domain = "", .mx = "", .lmtp = true };
 	struct world w = { .loop = hb_loop_new(), .txn = { .env = &env, .rcpt = &rcpt, .nrcpt = 1 } };
 	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
-		.endpoints = &ops, .ctx = &w };
+		.ask_endpoint = ask, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 	int pair[2];
 
@@ -145,8 +138,8 @@ run(const char *last_words, int64_t reply_timeout)
 	w.body = (struct dlv_body){ .fd = file_of('A'), .len = BODY };
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	w.peer = pair[1];
-	dlv_pool_open(pool, &target, &w.link, on_report, &w);
-	dlv_connection_endpoint(w.asked, pair[0], 0);
+	w.link = dlv_pool_open(pool, &target, on_report, &w);
+	dlv_pool_endpoint(pool, w.asked, pair[0], 0);
 	say(&w, "220 x\r\n");
 	say(&w, "250-x\r\n250 PIPELINING\r\n");
 	say(&w, "250 x\r\n250 x\r\n354 x\r\n");
@@ -206,12 +199,16 @@ use(struct world *w, struct dlv_pool *pool, const struct dlv_target *t)
 	int pair[2];
 	bool reused;
 
-	w->asked = NULL;
-	dlv_pool_open(pool, t, &w->link, on_ready, w);
-	reused = w->asked == NULL;
-	if (!reused) {
+	w->asked = 0;
+	w->link = dlv_pool_open(pool, t, on_ready, w);
+	reused = w->asked == 0;
+	if (reused) {
+		w->over = false;
+		pump(w, 0);
+		assert_true(w->over);
+	} else {
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-		dlv_connection_endpoint(w->asked, pair[0], 0);
+		dlv_pool_endpoint(pool, w->asked, pair[0], 0);
 		w->peer = pair[1];
 		get_ready(w);
 	}
@@ -224,7 +221,6 @@ use(struct world *w, struct dlv_pool *pool, const struct dlv_target *t)
 static void
 test_RTLS_12_pool_keeps_requirements_apart(void **state)
 {
-	static const struct dlv_endpoint_ops ops = { ask, forget };
 	static const struct hb_dane first = { .state = HB_DANE_USABLE,
 		.digest = 1 }, second = { .state = HB_DANE_USABLE,
 		.digest = 2 };
@@ -247,7 +243,7 @@ test_RTLS_12_pool_keeps_requirements_apart(void **state)
 		.max_connections_per_destination = 100 };
 	struct world w = { .loop = hb_loop_new() };
 	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
-		.endpoints = &ops, .ctx = &w };
+		.ask_endpoint = ask, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 
 	(void)state;
@@ -267,7 +263,6 @@ test_RTLS_12_pool_keeps_requirements_apart(void **state)
 static void
 not_used_again_after_a_reload(void **state)
 {
-	static const struct dlv_endpoint_ops ops = { ask, forget };
 	static const struct dlv_target t = { .policy_domain = "a.test",
 		.mx = "mx.test" };
 	char hostname[] = "me.test";
@@ -276,15 +271,15 @@ not_used_again_after_a_reload(void **state)
 		.max_connections_per_destination = 100 };
 	struct world w = { .loop = hb_loop_new() };
 	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
-		.endpoints = &ops, .ctx = &w };
+		.ask_endpoint = ask, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 	int pair[2];
 
 	(void)state;
 	w.timer = hb_timer_new(w.loop, stop, &w);
-	dlv_pool_open(pool, &t, &w.link, on_ready, &w);
+	w.link = dlv_pool_open(pool, &t, on_ready, &w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	dlv_connection_endpoint(w.asked, pair[0], 0);
+	dlv_pool_endpoint(pool, w.asked, pair[0], 0);
 	w.peer = pair[1];
 	get_ready(&w);
 	assert_int_equal(w.last, DLV_LINK_READY);
@@ -335,7 +330,6 @@ hear(struct world *w, struct hb_buf *out)
 static void
 send_damaged(const struct dlv_body *body, struct hb_buf *heard)
 {
-	static const struct dlv_endpoint_ops ops = { ask, forget };
 	static const struct sts_verdict proceed = { .action = STS_PROCEED };
 	static const struct dlv_target t = { .policy_domain = "a.test",
 		.mx = "mx.test" };
@@ -348,18 +342,20 @@ send_damaged(const struct dlv_body *body, struct hb_buf *heard)
 	struct world w = { .loop = hb_loop_new(), .txn = { .env = &env,
 		.rcpt = &rcpt, .nrcpt = 1 } };
 	struct dlv_pool_env pe = { .loop = w.loop, .conf = &conf,
-		.endpoints = &ops, .ctx = &w };
+		.ask_endpoint = ask, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 	int pair[2];
 
 	w.timer = hb_timer_new(w.loop, stop, &w);
-	dlv_pool_open(pool, &t, &w.link, on_outcome, &w);
+	w.link = dlv_pool_open(pool, &t, on_outcome, &w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	dlv_connection_endpoint(w.asked, pair[0], 0);
+	dlv_pool_endpoint(pool, w.asked, pair[0], 0);
 	w.peer = pair[1];
 	get_ready(&w);
 	w.over = false;
 	dlv_connection_mail(w.link, &w.txn, &proceed, body);
+	assert_false(w.over); /* never inside of the question */
+	pump(&w, 10);
 	if (!w.over) {
 		say(&w, "250 ok\r\n");
 		say(&w, "250 ok\r\n");

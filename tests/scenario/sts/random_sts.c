@@ -1,14 +1,15 @@
 /*
  * The core of sts in a world that plays dice: nobody may wait for nothing.
  *
- * Answers come at once, late, or with trouble; lookups are given up; policies
+ * Answers need no time, come late, or with trouble; lookups are given up; policies
  * are forgotten and imported; clocks jump; the store and the refreshing go off
  * and on.  The core is called when it has asked for it, and never else.  What
  * is checked after each step:
  *
  *	a domain that a lookup waits for has a question under way, or had one a
  *	moment ago (30 s: DNS is asked again), or there is no place for fetches
- *	each lookup is answered once, within its time, and not after a cancel
+ *	each lookup is answered once, within its time, not while it is asked,
+ *	and not after a cancel
  *	fetches are as many as the core thinks, and no more than it may make
  *
  * HB_RANDOM_SEEDS=N plays that many games of each kind, HB_RANDOM_FIRST=N
@@ -76,7 +77,7 @@ struct game {
 	const char *what;
 	unsigned names;
 	int64_t pause_ms, length_ms; /* between two actions, at most; all */
-	unsigned early;              /* of 100 answers come at once */
+	unsigned early;              /* of 100 answers need no time */
 	unsigned trouble;            /* of 100 answers are none */
 	bool hangs;                  /* fetches take their time */
 };
@@ -100,6 +101,7 @@ static struct {
 	char after[HB_MAX_DOMAIN + 1];
 	size_t count;
 	unsigned nested;
+	bool soon; /* the core is to be called at the end of this turn */
 } w;
 static unsigned long answered, cancelled; /* in all games */
 
@@ -141,8 +143,6 @@ any_name(void)
 }
 
 /* Questions */
-
-static void answer(struct pending p);
 
 static void
 begin(struct name *n)
@@ -189,8 +189,6 @@ question(enum kind kind, struct sts_domain *d)
 	else if (!chance(w.game->early))
 		p.at += roll((uint32_t)(chance(80) ? SECOND : slow)) + 1;
 	w.pending[w.npending++] = p;
-	if (p.at == w.mono)
-		answer(take(w.npending - 1));
 }
 
 static void
@@ -289,9 +287,26 @@ op_alarm(void *ctx, int64_t ms)
 	w.alarm = w.mono + ms;
 }
 
+static void
+op_soon(void *ctx)
+{
+	(void)ctx;
+	w.soon = true;
+}
+
 static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
 	op_drop, op_list, op_remove, op_owns, op_load_clock, op_save_clock,
-	op_alarm };
+	op_alarm, op_soon };
+
+static void
+end_turn(void)
+{
+	while (w.soon) {
+		w.soon = false;
+		now();
+		sts_core_turn(w.core);
+	}
+}
 
 /* Answers */
 
@@ -424,8 +439,9 @@ on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 	sts_ref_release(&ref);
 	if (!k->waiting)
 		lost("an answer that is one too many", k->name);
-	k->waiting = false;
-	k->used = k->calling;
+	if (k->calling)
+		lost("an answer inside of its question", k->name);
+	k->waiting = k->used = false;
 	k->name->waiting--;
 	answered++;
 	if (w.nested < NESTED && chance(20)) {
@@ -442,7 +458,6 @@ look_up(struct name *n)
 		STS_FORCE };
 	unsigned how = flags[roll(HB_ARRAY_LEN(flags))];
 	struct look *k = new_look();
-	struct sts_lookup *l;
 
 	if (how != 0)
 		more_time(n);
@@ -453,13 +468,9 @@ look_up(struct name *n)
 		.until_ms = w.mono + patience() };
 	if (n->waiting++ == 0 && n->under_way == 0)
 		n->quiet_since = w.mono;
-	l = sts_core_lookup(
+	k->l = sts_core_lookup(
 	    w.core, hb_span_str(n->text), how, on_policy, k, now());
 	k->calling = false;
-	k->used = k->waiting;
-	if ((l != NULL) != k->waiting)
-		lost("a lookup that is not what it says", n);
-	k->l = l;
 }
 
 static void
@@ -472,7 +483,7 @@ give_up(void)
 
 		if (!k->waiting || k->calling)
 			continue;
-		sts_core_cancel(k->l);
+		sts_lookup_cancel(k->l);
 		k->waiting = k->used = false;
 		k->name->waiting--;
 		cancelled++;
@@ -606,7 +617,7 @@ act(void)
 static void
 check_counts(void)
 {
-	if (w.core->running != w.nfetches)
+	if (w.core->active.n != w.nfetches)
 		lost("the core miscounts its fetches", NULL);
 	if (w.core->running_background > BACKGROUND)
 		lost("too many fetches in the background", NULL);
@@ -670,6 +681,7 @@ step(int64_t end_ms)
 	} else {
 		answer(take(i));
 	}
+	end_turn();
 	check_counts();
 	return true;
 }
@@ -744,6 +756,7 @@ play(const struct game *g, unsigned long seed)
 					 ? SECOND
 					 : g->pause_ms)));
 		act();
+		end_turn();
 		check_times();
 	}
 	if (seed % 4 != 0) { /* else some still wait when all is freed */

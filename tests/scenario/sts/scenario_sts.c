@@ -43,6 +43,7 @@ static struct {
 	struct zone zones[ZONES];
 	struct kept store[KEPT];
 	bool store_down, store_full;
+	bool soon; /* the core is to be called at the end of this turn */
 	bool others_slow; /* the rest of the world has policies, slow ones */
 	bool others_fail; /* or ones that cannot be fetched */
 	struct pending {
@@ -252,9 +253,26 @@ op_alarm(void *ctx, int64_t ms)
 	w.alarm = mono() + ms;
 }
 
+static void
+op_soon(void *ctx)
+{
+	(void)ctx;
+	w.soon = true;
+}
+
 static const struct sts_core_ops ops = { op_load, op_save, op_ask, op_fetch,
 	op_drop, op_list, op_remove, op_owns, op_load_clock, op_save_clock,
-	op_alarm };
+	op_alarm, op_soon };
+
+static void
+end_turn(void)
+{
+	while (w.soon) {
+		w.soon = false;
+		now();
+		sts_core_turn(w.core);
+	}
+}
 
 static void
 answer_txt(struct sts_domain *d)
@@ -318,6 +336,7 @@ answer_one(struct pending p)
 		    hb_buf_span(&w.clock));
 		break;
 	}
+	end_turn();
 }
 
 static struct pending
@@ -339,6 +358,7 @@ pump(void)
 {
 	size_t i = 0;
 
+	end_turn();
 	while (i < w.npending) {
 		if (is_held_up(w.pending[i])) {
 			i++;
@@ -361,6 +381,7 @@ pass(int64_t ms)
 		w.alarm = INT64_MAX;
 		w.ticks++;
 		sts_core_tick(w.core, now());
+		end_turn();
 		pump();
 	}
 	w.now += end - mono();
@@ -518,17 +539,35 @@ sts35_discovery_comes_before_the_answer(void **state)
 	expect_none("none.example", HB_REASON_STS_NO_RECORD);
 }
 
+static bool
+is_cached(const char *domain, int64_t now_ms)
+{
+	struct sts_policy_ref *ref = NULL;
+	enum hb_reason why;
+	bool cached = sts_core_cached(
+	    w.core, hb_span_str(domain), now_ms, &ref, &why);
+
+	assert_int_equal(ref != NULL, cached && why == HB_REASON_NONE);
+	sts_ref_release(&ref);
+	return cached;
+}
+
 static void
 warm_lookups_ask_nothing(void **state)
 {
 	struct got g = { .called = false };
 
 	(void)state;
+	assert_false(is_cached("a.example", w.now));
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
-	assert_null(sts_core_lookup(
-	    w.core, HB_SPAN("a.example"), 0, take, &g, w.now + 59999));
-	assert_true(g.called && g.policy);
+	assert_true(is_cached("A.example", w.now + 59999));
+	sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, take, &g, w.now + 59999);
 	assert_int_equal(w.npending, 0);
+	assert_false(g.called); /* never inside of the question */
+	end_turn();
+	assert_true(g.called && g.policy);
+	assert_false(is_cached("a.example", w.now + MINUTE));
 	w.now += MINUTE;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_int_equal(w.zones[0].asked, 2);
@@ -1328,6 +1367,7 @@ a_horde_of_dead_hosts_costs_half_a_minute(void **state)
 	/* what is known is not held up at all */
 	mine.called = false;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &mine, now());
+	end_turn();
 	assert_true(mine.called && mine.policy);
 }
 
@@ -1365,14 +1405,15 @@ cancelled_lookups_are_never_answered(void **state)
 	assert_non_null(
 	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, now()));
 	lc = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &c, now());
-	sts_core_cancel(la);
-	sts_core_cancel(lc);
+	sts_lookup_cancel(la);
+	sts_lookup_cancel(lc);
 	pump();
 	assert_true(b.called && !a.called && !c.called);
 }
 
 struct chain {
 	struct sts_lookup *other;
+	struct got again;
 	unsigned calls;
 };
 
@@ -1380,29 +1421,30 @@ static void
 cancel_other(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
 	struct chain *ch = ctx;
-	struct got again = { .called = false };
 
 	(void)why;
 	sts_ref_release(&ref);
 	ch->calls++;
-	sts_core_cancel(ch->other);
+	sts_lookup_cancel(ch->other);
 	ch->other = NULL;
-	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &again, now());
-	assert_true(again.called);
+	sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, take, &ch->again, now());
+	assert_false(ch->again.called);
 }
 
 static void
 callbacks_may_cancel_and_look_up(void **state)
 {
-	struct chain ch = { NULL, 0 };
+	struct chain ch = { .calls = 0 };
 
 	(void)state;
-	ch.other = sts_core_lookup(
-	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
 	sts_core_lookup(
+	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
+	ch.other = sts_core_lookup(
 	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
 	pump();
 	assert_int_equal(ch.calls, 1);
+	assert_true(ch.again.called);
 }
 
 static void
