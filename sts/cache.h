@@ -58,7 +58,7 @@ TAILQ_HEAD(sts_domains, sts_domain);
 static inline struct hb_span
 sts_domain_name(const struct sts_domain *d)
 {
-	return hb_memo_key(&d->memo);
+	return d->memo.key;
 }
 
 static inline bool

@@ -56,8 +56,8 @@ sts_core_free(struct sts_core **c)
 {
 	if (*c == NULL)
 		return;
-	for (struct hb_memo_entry *e = (*c)->cache.memo.first; e != NULL;
-	     e = hb_memo_next(e))
+	for (struct hb_memo_entry *e = NULL;
+	     (e = hb_memo_next(&(*c)->cache.memo, e)) != NULL;)
 		hb_waits_each(&e->waits, drop, NULL);
 	hb_waits_each(&(*c)->told, drop, NULL);
 	hb_memo_clear(&(*c)->cache.memo);

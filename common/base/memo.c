@@ -1,6 +1,8 @@
 /* Entries by key, and who waits for them.  Floor 0. */
 #include "common/base/memo.h"
 
+#include "common/base/table.h"
+
 enum { STAY_MOST = 64 /* entries that are passed over at a time */ };
 
 void
@@ -69,14 +71,20 @@ must_stay(const struct hb_memo *m, const struct hb_memo_entry *e)
 	    (m->must_stay != NULL && m->must_stay(e));
 }
 
+static struct hb_memo_entry *
+first(const struct hb_memo *m)
+{
+	return (struct hb_memo_entry *)(void *)((char *)m->order.next -
+	    offsetof(struct hb_memo_entry, used));
+}
+
 static void
 make_room(struct hb_memo *m)
 {
 	int stay = 0;
 
-	while (m->first != NULL && is_full(m) && stay < STAY_MOST) {
-		struct hb_memo_entry *e =
-		    (struct hb_memo_entry *)m->order.next;
+	while (m->rows.n > 0 && is_full(m) && stay < STAY_MOST) {
+		struct hb_memo_entry *e = first(m);
 
 		if (must_stay(m, e)) {
 			use(m, e);
@@ -90,9 +98,11 @@ make_room(struct hb_memo *m)
 struct hb_memo_entry *
 hb_memo_find(struct hb_memo *m, struct hb_span key)
 {
-	struct hb_memo_entry *e;
+	struct hb_memo_entry *e =
+	    hb_rows_find(&m->rows, hb_table_hash(key.p, key.n));
 
-	HASH_FIND(hh, m->first, key.p, key.n, e);
+	while (e != NULL && !hb_span_eq(e->key, key))
+		e = hb_rows_same(e);
 	if (e != NULL)
 		use(m, e);
 	return e;
@@ -103,13 +113,14 @@ hb_memo_add(struct hb_memo *m, struct hb_memo_entry *e, struct hb_span key,
     size_t size)
 {
 	make_room(m);
-	if (m->first == NULL)
+	if (m->rows.n == 0)
 		hb_waits_init(&m->order);
 	hb_waits_add(&m->order, &e->used);
 	hb_waits_init(&e->waits);
 	e->size = size;
 	m->size += size;
-	HASH_ADD_KEYPTR(hh, m->first, key.p, key.n, e);
+	e->key = key;
+	hb_rows_add(&m->rows, e, hb_table_hash(key.p, key.n));
 }
 
 void
@@ -122,7 +133,7 @@ hb_memo_resize(struct hb_memo *m, struct hb_memo_entry *e, size_t size)
 void
 hb_memo_drop(struct hb_memo *m, struct hb_memo_entry *e)
 {
-	HASH_DEL(m->first, e);
+	hb_rows_remove(&m->rows, e);
 	hb_waits_remove(&e->used);
 	m->size -= e->size;
 	m->free(e);
@@ -131,6 +142,7 @@ hb_memo_drop(struct hb_memo *m, struct hb_memo_entry *e)
 void
 hb_memo_clear(struct hb_memo *m)
 {
-	while (m->first != NULL)
-		hb_memo_drop(m, m->first);
+	while (m->rows.n > 0)
+		hb_memo_drop(m, first(m));
+	hb_rows_free(&m->rows);
 }

@@ -11,7 +11,7 @@
 #define HB_BASE_MEMO_H
 
 #include "common/base/span.h"
-#include "common/base/table.h"
+#include "common/base/rows.h"
 
 /* Who waits, in a ring: the list has a head that waits for nothing. */
 struct hb_wait {
@@ -43,8 +43,9 @@ void hb_waits_each(struct hb_wait *list,
     void (*fn)(struct hb_wait *w, const void *arg), const void *arg);
 
 struct hb_memo_entry {
+	HB_ROW(hash);
 	struct hb_wait used; /* in the order of use */
-	UT_hash_handle hh;
+	struct hb_span key;
 	struct hb_wait waits;
 	size_t size;
 };
@@ -54,7 +55,7 @@ struct hb_memo {
 	/* NULL: every entry that nobody waits for may go. */
 	bool (*must_stay)(const struct hb_memo_entry *e);
 	void (*free)(struct hb_memo_entry *e); /* it is out of the table */
-	struct hb_memo_entry *first; /* in no order */
+	struct hb_rows rows;
 	struct hb_wait order;	     /* of use, the oldest first */
 	size_t size;
 };
@@ -73,20 +74,14 @@ void hb_memo_clear(struct hb_memo *m);
 static inline size_t
 hb_memo_count(const struct hb_memo *m)
 {
-	return HASH_COUNT(m->first);
+	return m->rows.n;
 }
 
-static inline struct hb_span
-hb_memo_key(const struct hb_memo_entry *e)
-{
-	return hb_span(e->hh.key, e->hh.keylen);
-}
-
-/* From M->first to NULL. */
+/* The entry behind E, NULL for the first, in no order; NULL: none is left. */
 static inline struct hb_memo_entry *
-hb_memo_next(const struct hb_memo_entry *e)
+hb_memo_next(const struct hb_memo *m, const struct hb_memo_entry *e)
 {
-	return e->hh.next;
+	return hb_rows_next(&m->rows, e);
 }
 
 #endif

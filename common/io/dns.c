@@ -21,6 +21,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/base/memo.h"
+#include "common/base/table.h"
 #include "common/proto/domain.h"
 #include "common/proto/edns.h"
 #include "common/proto/hosts.h"

@@ -42,7 +42,7 @@ struct dlv_ledger {
 struct hb_span
 dlv_ledger_name(const struct dlv_ledger_domain *d)
 {
-	return hb_memo_key(&d->memo);
+	return d->memo.key;
 }
 
 static struct dlv_seen *
@@ -104,8 +104,8 @@ dlv_ledger_free(struct dlv_ledger **l)
 {
 	if (*l == NULL)
 		return;
-	for (struct hb_memo_entry *e = (*l)->memo.first; e != NULL;
-	    e = hb_memo_next(e))
+	for (struct hb_memo_entry *e = NULL;
+	    (e = hb_memo_next(&(*l)->memo, e)) != NULL;)
 		hb_waits_each(&e->waits, drop, NULL);
 	hb_waits_each(&(*l)->told, drop, NULL);
 	hb_memo_clear(&(*l)->memo);
@@ -199,8 +199,8 @@ write_back(struct dlv_ledger *l, struct dlv_ledger_domain *d)
 void
 dlv_ledger_store_up(struct dlv_ledger *l)
 {
-	for (struct hb_memo_entry *e = l->memo.first; e != NULL;
-	    e = hb_memo_next(e))
+	for (struct hb_memo_entry *e = NULL;
+	    (e = hb_memo_next(&l->memo, e)) != NULL;)
 		write_back(l, (struct dlv_ledger_domain *)e);
 }
 
