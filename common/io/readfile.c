@@ -1,4 +1,4 @@
-/* Files that the operator names.  Floor 3. */
+/* Reading files that the operator names.  Floor 3. */
 #include "config.h"
 
 #include "common/io/readfile.h"
