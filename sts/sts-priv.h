@@ -1,4 +1,4 @@
-/* What sts.c and ctl.c share.  Floor 3. */
+/* Shared by sts.c and ctl.c.  Floor 3. */
 #ifndef STS_STS_PRIV_H
 #define STS_STS_PRIV_H
 
@@ -14,12 +14,12 @@ struct sts {
 	struct sts_core *core;
 	struct sts_http *http;
 	struct hb_timer *timer;
-	struct sts_job *jobs;      /* questions of the core, under way */
-	struct hb_ctl_asks asks;   /* questions of control, under way */
+	struct sts_job *jobs;      /* requests of the core, in progress */
+	struct hb_ctl_asks asks;   /* requests of control, in progress */
 	struct sts_import *imports;
 };
 
-/* The time, after the core was told of both clocks. */
+/* Passes both clocks to the core and returns the time. */
 static inline int64_t
 sts_now(const struct sts *s)
 {
