@@ -1,5 +1,4 @@
-/* The memory of downgrades: domains in memory and what they wait for.
- * Floor 2. */
+/* The downgrade ledger: domains in memory and their requests.  Floor 2. */
 #include "delivery/smtp/ledger.h"
 
 #include <stdlib.h>
@@ -100,7 +99,7 @@ use(struct dlv_ledger *l, struct dlv_ledger_domain *d)
 	HASH_ADD_KEYPTR(hh, l->table, d->name, d->name_n, d);
 }
 
-/* Who waits, waits for the loading. */
+/* Waiters exist only while the record is being loaded. */
 static bool
 is_idle(const struct dlv_ledger_domain *d)
 {

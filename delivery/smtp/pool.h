@@ -1,11 +1,9 @@
 /*
- * Connections of this worker: SMTP clients on sockets, idle ones that wait
- * for the next message, and the memory of hosts that could not be reached.
- * Floor 3.
+ * Connections of this worker: SMTP clients on sockets, idle ones that wait for
+ * the next message, and the memory of unreachable hosts.  Floor 3.
  *
- * A connection is kept under what it was made for (policy domain, mail host,
- * address, what is demanded); it carries its facts and is judged again for
- * each message.
+ * A connection is kept under its key (policy domain, mail host, address,
+ * demands); it carries its facts and is judged again for each message.
  */
 #ifndef DELIVERY_SMTP_POOL_H
 #define DELIVERY_SMTP_POOL_H
@@ -17,7 +15,7 @@
 struct dlv_pool;
 struct dlv_connection;
 
-/* A unix endpoint of LMTP is asked of the parent; dlv_connection_endpoint
+/* The parent is asked for a unix endpoint of LMTP; dlv_connection_endpoint
  * answers, unless the link is forgotten before. */
 struct dlv_endpoint_ops {
 	void (*ask)(void *ctx, struct dlv_connection *l, struct hb_span path);
@@ -27,7 +25,7 @@ struct dlv_endpoint_ops {
 struct dlv_pool_env {
 	struct hb_loop *loop;
 	const struct hb_conf *conf; /* borrowed, until dlv_pool_reconf */
-	struct hb_tls *tls;	    /* same */
+	struct hb_tls *tls;	    /* the same */
 	const struct dlv_endpoint_ops *endpoints;
 	void *ctx;
 };
@@ -41,7 +39,7 @@ void dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
 size_t dlv_pool_connections(const struct dlv_pool *p);
 size_t dlv_pool_idle(const struct dlv_pool *p);
 
-/* Why ADDR could not be connected to a moment ago; NONE: it may be tried. */
+/* Why connecting to ADDR failed a moment ago; NONE: it may be tried. */
 enum hb_reason dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr);
 
 /* The bytes of a message: BYTES, then LEN bytes of FD (-1: none). */
@@ -53,21 +51,21 @@ struct dlv_body {
 
 typedef void (*dlv_report_fn)(void *ctx, const struct dlv_connection_report *r);
 /*
- * Makes or takes a connection; *SLOT is set before the first report, which
- * may come before this returns.  The link is the caller's until
+ * Makes a connection or takes a pooled one; *SLOT is set before the first
+ * report, which may come before this returns.  The caller owns the link until
  * dlv_connection_release.
  */
 void dlv_pool_open(struct dlv_pool *p, const struct dlv_target *t,
     struct dlv_connection **slot, dlv_report_fn report, void *ctx);
-/* After READY or DONE.  TXN and BODY's bytes are borrowed until DONE or
+/* Call it after READY or DONE.  TXN and BODY's bytes are borrowed until DONE or
  * CLOSED. */
 void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body);
-/* KEEP: it may serve the next message.  What a report handed out lives until
- * the report's callback returns. */
+/* KEEP: it may serve the next message.  Data of a report lives until the
+ * report's callback returns. */
 void dlv_connection_release(
     struct dlv_connection **l, bool keep); /* accepts NULL inside */
-/* The answer of the parent: FD is taken; -1 with an errno. */
+/* The parent's answer: takes FD; -1 with an errno. */
 void dlv_connection_endpoint(struct dlv_connection *l, int fd, int syserr);
 
 #endif
