@@ -283,7 +283,7 @@ queue_dsn(struct q_sched *s, struct sched_rcpt *r)
 	q_line_push(&s->dsns, r);
 }
 
-/* Nothing more is about to fail: one DSN for what did. */
+/* No recipient is still in progress: send one DSN for all failures. */
 static void
 check_dsn(struct q_sched *s, struct sched_msg *m)
 {
