@@ -1,6 +1,6 @@
 /*
- * What exists here: local users (passwd through the pool, or a map), aliases,
- * logins.  Floor 3.  Answers about users are remembered for a short time.
+ * Lookups of local users (passwd through the pool, or a map), aliases and
+ * logins.  Floor 3.  Answers about users are cached for a short time.
  */
 #ifndef QUEUE_ROUTER_LOOKUP_H
 #define QUEUE_ROUTER_LOOKUP_H
@@ -11,7 +11,7 @@
 struct rt_lookup;
 
 struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
-/* New configuration: maps are opened anew, what was remembered is gone. */
+/* New configuration: opens the maps again and empties the cache. */
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
 
 /*
