@@ -22,15 +22,15 @@ struct hb_span hb_header_name(struct hb_span line);
 /* The value after the colon, without blanks at both ends. */
 struct hb_span hb_header_value(struct hb_span line);
 bool hb_header_is(struct hb_span line, const char *name);
-/* The value of the first field NAME of SECTION, folded as it stands there;
- * empty when missing. */
+/* The value of the first field NAME of SECTION, still folded; empty if it is
+ * missing. */
 struct hb_span hb_header_find(struct hb_span section, const char *name);
 
-/* The Message-ID of SECTION in ROOM, for logs and listings: printable, cut
- * where it is longer; empty when missing. */
+/* The Message-ID of SECTION in ROOM, for logs and listings: printable,
+ * truncated if it is too long; empty if it is missing. */
 struct hb_span hb_message_id(
     struct hb_span section, unsigned char room[HB_MAX_MESSAGE_ID]);
-/* Is it the same, with or without < and >?  No empty one is. */
+/* Are they equal, with or without < and >?  An empty one equals nothing. */
 bool hb_message_id_eq(struct hb_span a, struct hb_span b);
 
 #endif

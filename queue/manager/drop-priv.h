@@ -28,7 +28,7 @@ struct q_drop_file {
 	size_t nrcpt;
 	struct hb_buf slice;
 	struct q_intake in;
-	uint32_t crc; /* of the file, behind its head */
+	uint32_t crc; /* of the file, after its head */
 	uint64_t left;
 	int64_t dropped_ms; /* when it was written */
 	uid_t uid;

@@ -185,7 +185,8 @@ int64_t q_date(const struct q *q, int64_t queue_ms);
 struct q_stamp q_stamp(const struct q *q);
 /* Call it before the message is added to the spool. */
 void q_stamp_env(const struct q *q, struct hb_env *env);
-/* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
+/* Sets ENV's description of HEAD, its header section: length, and Message-ID
+ * (in A). */
 void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
 
 /* durable.c */

@@ -38,8 +38,8 @@ void q_io_close(struct q_io *io);
 /* A negative errno as HB_E_NOSPACE, HB_E_NOTFOUND, HB_E_EXISTS or HB_E_IO. */
 int q_io_error(int64_t r);
 
-/* Writes all of S to the file of a large message, and says in the log what goes
- * wrong.  0, HB_E_NOSPACE, HB_E_IO. */
+/* Writes all of S to the file of a large message, and logs a failure.  0,
+ * HB_E_NOSPACE, HB_E_IO. */
 int q_write_all(int fd, struct hb_span s) HB_MUSTCHECK;
 
 #endif

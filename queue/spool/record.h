@@ -45,8 +45,8 @@ enum q_rec_type {
 	Q_REC_TYPES
 };
 
-/* What the bytes of a spool mean: a change that the code before it would
- * misread takes the next number.  1 had none: the check stood in its place. */
+/* Number of the on-disk format: a change that older code would misread takes
+ * the next number.  Format 1 had none: its check was in that place. */
 enum { Q_FORMAT_UNNUMBERED = 1, Q_FORMAT = 2 };
 
 struct q_header {
@@ -106,7 +106,7 @@ struct q_message {
 	uint32_t crc;	/* of the file of a large one */
 	uint64_t size;	/* of the body */
 	struct hb_span head; /* the header section, complete lines */
-	struct hb_span body; /* behind it; empty where it has a file */
+	struct hb_span body; /* after it; empty if it has a file */
 	size_t head_at; /* offset of HEAD in the payload */
 };
 int q_message_decode(struct hb_span payload, struct q_message *m) HB_MUSTCHECK;
@@ -129,7 +129,7 @@ void q_message_begin(struct q_message_writer *w, struct hb_buf *out,
 void q_message_item(struct q_message_writer *w, struct hb_span item);
 /* Call it after the recipients and before the changes. */
 void q_message_changes(struct q_message_writer *w);
-/* BODY: empty where it has a file. */
+/* BODY: empty if it has a file. */
 void q_message_end(struct q_message_writer *w, struct hb_span head,
     struct hb_span body);
 
