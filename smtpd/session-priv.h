@@ -46,10 +46,10 @@ enum smtpd_stage {
 #include "smtpd/stage.def"
 };
 
-/* Who is consulted, in this order. */
+/* Consultants, in the order in which they are asked. */
 enum smtpd_consultant {
 	SMTPD_C_SPACE,	  /* is there room for the message? */
-	SMTPD_C_TURN,	  /* try.c: how long has a stranger to wait? */
+	SMTPD_C_TURN,	  /* try.c: how long must a stranger wait? */
 	SMTPD_C_ROUTER,
 	SMTPD_C_PASSWORD, /* router, too */
 	SMTPD_C_NOBODY

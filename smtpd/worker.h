@@ -88,8 +88,8 @@ void smtpd_client_go_on(struct smtpd_client *c);
 void smtpd_client_tick(struct smtpd_client *c);
 void smtpd_client_free(struct smtpd_client *c);
 /* The NUMBER of a question with the way back to C; a number for a transaction.
- * They do not belong to the client's slot: the next client gets that slot, and
- * a late answer to the old client must not reach the new one. */
+ * The worker counts them, not the client: the next client gets the same slot,
+ * and a late answer to the old one must not reach it. */
 uint64_t smtpd_client_ref(const struct smtpd_client *c, uint64_t number);
 uint32_t smtpd_client_txn(struct smtpd_client *c);
 

@@ -43,10 +43,10 @@ enum rt_next {
 	RT_PAUSE,   /* let others have their turn; then run it again */
 	RT_DONE
 };
-/* Goes on as far as it can.  *Q lives until it is answered. */
+/* Continues as far as possible.  *Q lives until it is answered. */
 enum rt_next rt_expansion_run(struct rt_expansion *w,
     const struct rt_query **q);
-/* What the lookup found; FOUND is not RT_LATER. */
+/* Takes the result of the lookup; FOUND is not RT_LATER. */
 void rt_expansion_answer(struct rt_expansion *w, enum rt_found found);
 
 /* For the whole address: ok if all went well; a failed target of a list is one

@@ -15,9 +15,9 @@ struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
 
 /*
- * What Q asks for: an alias or a user.  LANE: of the pool
- * (queue/router/work.h).  RT_LATER: CB is told, after this returned; else that
- * is the answer and CB is not told.
+ * Looks up Q: an alias or a user.  LANE: of the pool (queue/router/work.h).
+ * RT_LATER: CB runs after this returned; otherwise the result is the answer and
+ * CB does not run.
  */
 enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
     const struct rt_query *q, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
