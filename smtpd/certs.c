@@ -1,4 +1,4 @@
-/* Certificates in use that end: the operator hears in time.  Floor 4. */
+/* Expiry of certificates in use: the operator is warned in time.  Floor 4. */
 #include "config.h"
 
 #include "smtpd/worker.h"

@@ -1,6 +1,6 @@
 /*
  * AUTH PLAIN and LOGIN, only inside TLS.  Floor 2.  RFC 4954 s4, RFC 4616.
- * A login waits for its turn before it is checked, right or wrong (try.c),
+ * Every login, right or wrong, waits for its turn before it is checked (try.c),
  * and some bad ones end the session (RFC 4954 s9).
  */
 #include "common/base/err.h"

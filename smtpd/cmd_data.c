@@ -1,4 +1,4 @@
-/* DATA.  Floor 2.  RFC 5321 s4.1.1.4; the bytes behind it: txn.c. */
+/* DATA.  Floor 2.  RFC 5321 s4.1.1.4; txn.c takes the message bytes. */
 #include "smtpd/session-priv.h"
 
 void

@@ -1,4 +1,4 @@
-/* VRFY.  Floor 2.  RFC 5321 s3.5.3: nobody learns from it who exists. */
+/* VRFY.  Floor 2.  RFC 5321 s3.5.3: it does not reveal which users exist. */
 #include "smtpd/session-priv.h"
 
 void

@@ -1,10 +1,10 @@
 /*
- * Questions: who is consulted before a client is answered, and how what they
- * say becomes one verdict.  Floor 2.
+ * Questions: whom to consult before a client gets its reply, and how their
+ * answers become one verdict.  Floor 2.
  *
- * A question is in work, or answered and waits for those before it: replies
- * leave in the order of the commands (RFC 2920 s3.1).  Several recipients are
- * asked about together, everything else alone.
+ * A question is in progress, or answered and waits for those before it: replies
+ * leave in the order of the commands (RFC 2920 s3.1).  Only recipients are
+ * asked about together, all other questions one at a time.
  */
 #include "smtpd/session-priv.h"
 

@@ -1,4 +1,4 @@
-/* hauberk-smtpd: takes mail from clients.  Floor 4. */
+/* hauberk-smtpd: receives mail from clients.  Floor 4. */
 #include "config.h"
 
 #include "common/io/ctlreply.h"

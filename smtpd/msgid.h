@@ -1,7 +1,7 @@
 /*
  * Message ids.  Floor 2: pure.  40 bits of milliseconds since 2020, 8 bits of
- * the worker's number, 16 bits that count: unique without asking queue, which
- * refuses a duplicate all the same.
+ * the worker's number, a 16-bit counter: unique without asking queue, which
+ * refuses a duplicate anyway.
  */
 #ifndef SMTPD_MSGID_H
 #define SMTPD_MSGID_H
@@ -10,7 +10,7 @@
 
 struct smtpd_msgid {
 	uint8_t instance;
-	uint16_t counter; /* begins at random */
+	uint16_t counter; /* starts at random */
 };
 
 uint64_t smtpd_msgid_next(struct smtpd_msgid *m, int64_t now_ms);

@@ -1,6 +1,6 @@
 /*
- * Inside of the session: for smtpd/session.c, cmd_*.c, txn.c, trace.c,
- * reply.c alone.  Floor 2.
+ * Inside of the session, only for smtpd/session.c, cmd_*.c, txn.c, trace.c,
+ * reply.c.  Floor 2.
  */
 #ifndef SMTPD_SESSION_PRIV_H
 #define SMTPD_SESSION_PRIV_H
@@ -22,8 +22,8 @@ enum smtpd_state {
 	SMTPD_S_HELLO = 4,    /* waits for EHLO */
 	SMTPD_S_READY = 8,
 	SMTPD_S_MAIL = 16,    /* a transaction: sender, maybe recipients */
-	SMTPD_S_DATA = 32,    /* message bytes come */
-	SMTPD_S_OVER = 64     /* CLOSE was asked for */
+	SMTPD_S_DATA = 32,    /* message bytes arrive */
+	SMTPD_S_OVER = 64     /* CLOSE was requested */
 };
 #define SMTPD_S_ANY (SMTPD_S_HELLO | SMTPD_S_READY | SMTPD_S_MAIL)
 
@@ -46,10 +46,10 @@ enum smtpd_stage {
 #include "smtpd/stage.def"
 };
 
-/* Who is consulted, in this order. */
+/* Consultants, in the order in which they are asked. */
 enum smtpd_consultant {
 	SMTPD_C_SPACE,	  /* is there room for the message? */
-	SMTPD_C_TURN,	  /* try.c: how long has a stranger to wait? */
+	SMTPD_C_TURN,	  /* try.c: how long must a stranger wait? */
 	SMTPD_C_ROUTER,
 	SMTPD_C_PASSWORD, /* router, too */
 	SMTPD_C_NOBODY
@@ -57,30 +57,30 @@ enum smtpd_consultant {
 
 enum smtpd_try_state {
 	SMTPD_T_NONE,
-	SMTPD_T_ALONE, /* not before what was tried before it has ended */
-	SMTPD_T_LATE,  /* it is refused when the time is over */
-	SMTPD_T_BEGUN  /* its end has to be told */
+	SMTPD_T_ALONE, /* not before the tries before it have ended */
+	SMTPD_T_LATE,  /* refused when its time is up */
+	SMTPD_T_BEGUN  /* its end must be reported */
 };
 
 /* What a client waits for.  Lives in the arena of the session's questions. */
 struct smtpd_question {
 	struct smtpd_question *next;
 	enum smtpd_stage stage;
-	unsigned open; /* consultants to be asked, as bits; 0: answered */
+	unsigned open; /* consultants still to ask, as bits; 0: answered */
 	enum smtpd_consultant waits_for;
-	uint64_t number; /* of what router was asked */
+	uint64_t number; /* of the question to router */
 	enum smtpd_try_state try_state;
-	bool beside;	       /* asked while others were not answered */
+	bool beside;	       /* asked while others were unanswered */
 	struct hb_rcpt rcpt;   /* SMTPD_STAGE_RCPT */
 	bool routed;	       /* it came with a source route */
-	struct hb_span login;  /* SMTPD_STAGE_LOGIN: as router names it */
+	struct hb_span login;  /* SMTPD_STAGE_LOGIN: router's name for it */
 	struct ipc_verdict verdict;
 };
 
 enum { SMTPD_ACTS_MAX = 16, SMTPD_ACTS_PER_STEP = 8 };
-enum { SMTPD_OUT_STEP = 16384 }; /* bytes of replies, then input waits */
+enum { SMTPD_OUT_STEP = 16384 }; /* bytes of replies after which input waits */
 
-/* One message on its way.  Buffers keep their memory for the next one. */
+/* One message in transfer.  Buffers keep their memory for the next one. */
 struct smtpd_txn {
 	struct hb_buf sender; /* canonical */
 	struct hb_buf mail_auth;
@@ -91,13 +91,13 @@ struct smtpd_txn {
 	uint32_t body;
 	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
 	uint64_t declared;    /* SIZE= */
-	bool discard;	      /* all of it */
+	bool discard;	      /* the whole message */
 	uint64_t id;
 	struct hb_incoming in;
 	struct hb_buf trace; /* our own header fields */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */
-	/* Why it will be refused at its end; QUEUE's own words below. */
+	/* Why it will be refused at its end; QUEUE: the reply below. */
 	enum smtpd_reply_id failed;
 	uint32_t refused_code;
 	char refused_status[16];
@@ -125,17 +125,17 @@ struct smtpd_session {
 	char tls_word[32], tls_cipher[48];
 	char user[257];
 	bool skip_line; /* up to the next CRLF */
-	bool behind;	/* bytes stand behind the command under work */
+	bool behind;	/* bytes follow the current command */
 	bool gone;
-	enum smtpd_reply_id last_word; /* after the commit; NONE: go on */
+	enum smtpd_reply_id last_word; /* after the commit; NONE: continue */
 	unsigned bad_commands;
-	unsigned refused; /* commands, since a message was taken */
-	unsigned spare;	  /* pipelined ones behind a refused MAIL */
+	unsigned refused; /* commands, since a message was accepted */
+	unsigned spare;	  /* pipelined ones after a refused MAIL */
 	struct hb_buf login; /* of the try */
 
 	enum smtpd_auth_step auth_step;
 	const char *auth_mech;
-	bool auth_usable; /* it could be true */
+	bool auth_usable; /* it could be valid */
 	unsigned auth_failures;
 	struct hb_buf secret; /* decoded response; wiped */
 	struct hb_span auth_user, auth_password; /* in it */
@@ -147,13 +147,13 @@ struct smtpd_session {
 	struct smtpd_txn txn;
 };
 
-/* Replies: output, the command timer, and the log where it is a refusal. */
+/* Replies: output, the command timer, and a log record if it is a refusal. */
 void smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id);
 /* The same as an error that counts towards the end of the session. */
 void smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id);
-/* And closes. */
+/* The same, and closes. */
 void smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id);
-/* A reply made elsewhere.  TEXT: bytes that are not printable are replaced. */
+/* A reply from elsewhere.  TEXT: unprintable bytes are replaced. */
 struct smtpd_reply_words {
 	uint32_t code;
 	struct hb_span status, text;
@@ -170,21 +170,21 @@ struct smtpd_act *smtpd_add_act(struct smtpd_session *s,
 void smtpd_set_timer(struct smtpd_session *s, int64_t ms);
 void smtpd_close(struct smtpd_session *s);
 
-/* Questions, consult.c.  A new one is put behind those that are open; fill it,
- * then settle. */
+/* Questions, consult.c.  A new one is queued after the open ones; fill it, then
+ * settle. */
 struct smtpd_question *smtpd_question(struct smtpd_session *s,
     enum smtpd_stage stage);
-/* Goes on with what can go on: asks, answers the client. */
+/* Continues as far as possible: asks, answers the client. */
 void smtpd_settle(struct smtpd_session *s);
-/* WHO Q waits for says V, and the session settles. */
+/* V is the answer that Q waits for; the session settles. */
 void smtpd_say(struct smtpd_session *s, struct smtpd_question *q,
     const struct ipc_verdict *v);
-/* The last question is not on its way yet: no input is taken. */
+/* Is the last question not sent yet?  Then no input is taken. */
 bool smtpd_is_asking(const struct smtpd_session *s);
 unsigned smtpd_unanswered(const struct smtpd_session *s);
-/* Questions are open: may a recipient be asked about beside them? */
+/* While questions are open: may one about a recipient be asked beside them? */
 bool smtpd_may_ask_beside(const struct smtpd_session *s);
-/* What the first question waits for is over, or does not come. */
+/* The wait of the first question has ended, or its answer does not come. */
 void smtpd_questions_timeout(struct smtpd_session *s);
 void smtpd_questions_drop(struct smtpd_session *s);
 #define SMTPD_STAGE(sym, name, consulted)                                      \
@@ -192,15 +192,16 @@ void smtpd_questions_drop(struct smtpd_session *s);
 	    struct smtpd_question *q);
 #include "smtpd/stage.def"
 
-/* Tries, try.c: asks when Q may begin.  False: not beside the others. */
+/* Tries, try.c: asks when Q may begin.  Returns false if not beside others. */
 bool smtpd_try(struct smtpd_session *s, struct smtpd_question *q);
-/* It may relay, it has logged in, or it is a mail server's LMTP client. */
+/* May the client relay, has it logged in, or is it a mail server's LMTP
+ * client? */
 bool smtpd_is_known(const struct smtpd_session *s);
-/* The wait for the turn is over. */
+/* The wait for the turn has ended. */
 void smtpd_try_over(struct smtpd_session *s, struct smtpd_question *q);
 /* Q has its verdict. */
 void smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q);
-/* A message was taken. */
+/* A message was accepted. */
 void smtpd_tried_mail(struct smtpd_session *s);
 
 /* The transaction, txn.c. */
@@ -208,10 +209,10 @@ void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
 void smtpd_txn_free(struct smtpd_txn *t);
 void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
 void smtpd_txn_start_data(struct smtpd_session *s);
-/* Returns true if it did something with IN; *USED bytes of it are done. */
+/* Returns true if it processed part of IN; *USED is the number of bytes. */
 bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
 void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
-/* The same when nothing more of the message is awaited: replies. */
+/* The same when the rest of the message has arrived: replies. */
 void smtpd_txn_failed_at_end(struct smtpd_session *s);
 void smtpd_txn_result(
     struct smtpd_session *s, const struct smtpd_reply_words *w);
@@ -227,9 +228,9 @@ bool smtpd_auth_is_offered(const struct smtpd_session *s);
 bool smtpd_tls_is_offered(const struct smtpd_session *s);
 /* The reply ID as a verdict. */
 struct ipc_verdict smtpd_verdict(enum smtpd_reply_id id);
-/* Replies as the verdict, which is not accept or discard, says. */
+/* Replies as the verdict says, which is neither accept nor discard. */
 void smtpd_reply_verdict(struct smtpd_session *s, const struct ipc_verdict *v);
-/* What is wrong with a command: the reply, and words behind its text. */
+/* What is wrong with a command: the reply, and text to append to it. */
 struct smtpd_fault {
 	enum smtpd_reply_id id; /* SMTPD_R_NONE: nothing */
 	struct hb_span why;
@@ -243,14 +244,14 @@ struct smtpd_args {
 	struct hb_buf address; /* the path in canonical form; owned */
 	struct hb_params params;
 };
-/* ARGS of MAIL or RCPT.  Where the client may relay, brackets may be missing,
- * and names without domain get ours. */
+/* Parses ARGS of MAIL or RCPT.  For clients that may relay, brackets may be
+ * missing, and names without domain get ours. */
 struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
     enum smtpd_stage stage, struct hb_span args, struct smtpd_args *out);
-/* Forgets what EHLO, AUTH and the transaction brought. */
+/* Forgets the state from EHLO, AUTH and the transaction. */
 void smtpd_forget(struct smtpd_session *s);
 
-/* Handlers; ARGS: what follows the verb, trimmed. */
+/* Handlers; ARGS: the text after the verb, trimmed. */
 #define SMTPD_VERB(name, handler, states, flags)                               \
 	void smtpd_cmd_##handler(struct smtpd_session *s, struct hb_span args);
 #include "smtpd/verb.def"

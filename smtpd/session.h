@@ -1,23 +1,23 @@
 /*
- * The SMTP server session as a machine.  Floor 2: no I/O, no clock.  Driven
- * by smtpd/worker.c, the scenario tests and the fuzz target.
+ * The SMTP server session as a machine.  Floor 2: no I/O, no clock.  Driven by
+ * smtpd/worker.c, the scenario tests and the fuzz target.
  *
  *	START --tls--> START          (implicit TLS)
  *	START --greeting--> HELLO --EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT
  *	RCPT --DATA, 354--> DATA --final dot, result--> READY
  *	any --STARTTLS, tls--> HELLO; any --RSET--> READY; any --QUIT--> GONE
  *
- * While an answer is awaited (smtpd_session_input then takes nothing but more
- * recipients, which are asked about together) the input stays with the caller,
- * so replies leave in the order of commands and bytes behind STARTTLS are seen
- * for what they are.
+ * While an answer is pending (smtpd_session_input then takes nothing but more
+ * recipients, which are asked about together) the input stays with the caller.
+ * Replies therefore leave in the order of commands, and bytes after STARTTLS
+ * are detected.
  *
  * Example: input "EHLO x\r\n" makes output "250-...".  Input "MAIL FROM:<a@b>"
- * makes the act CHECK; the caller asks router, hands the answer to
+ * makes the act CHECK; the caller asks router, passes the answer to
  * smtpd_session_verdict, which makes output "250 2.1.0 ...".
  *
- * After each call the caller takes the output and all acts before it drops
- * the input: spans of acts point into both.  RFC 5321, 1870, 2034, 2920, 3207,
+ * After each call the caller takes the output and all acts before it drops the
+ * input: spans of acts point into both.  RFC 5321, 1870, 2034, 2920, 3207,
  * 4954, 6152, 6409, 2033.
  */
 #ifndef SMTPD_SESSION_H
@@ -28,9 +28,9 @@
 #include "common/proto/tlsfacts.h"
 #include "smtpd/msgid.h"
 
-/* What the configuration says about one listener.  Shared by its sessions. */
+/* Configuration of one listener.  Shared by its sessions. */
 struct smtpd_listener_conf {
-	unsigned refs; /* the owner's business */
+	unsigned refs; /* for the owner's use */
 	char hostname[HB_MAX_DOMAIN + 1];
 	enum hb_listen_kind kind;
 	unsigned listen; /* number of the directive */
@@ -44,12 +44,12 @@ struct smtpd_listener_conf {
 	int64_t command_ms, data_ms;
 };
 
-/* What the process knows now.  Shared by all sessions, kept up to date. */
+/* Current state of the process.  Shared by all sessions, kept up to date. */
 struct smtpd_worker_conf {
 	int64_t now_ms;	    /* for trace headers and message ids */
-	uint64_t space;	    /* bytes that queue has left for new mail */
+	uint64_t space;	    /* room that queue has for new mail, in bytes */
 	bool queue_up;
-	bool tls_ready;	    /* a TLS context is there */
+	bool tls_ready;	    /* a TLS context exists */
 	struct smtpd_msgid ids;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */
@@ -59,26 +59,26 @@ struct smtpd_worker_conf {
 enum smtpd_act_kind {
 	SMTPD_ACT_STARTTLS, /* after the output is written */
 	SMTPD_ACT_CHECK,    /* ask router; the verdict comes with its ref */
-	SMTPD_ACT_AUTH,	    /* the same; holds a password: send, do not keep */
+	SMTPD_ACT_AUTH,	    /* the same; has a password: do not keep it */
 	SMTPD_ACT_BEGIN,    /* envelope and all recipients to queue */
 	SMTPD_ACT_DATA,	    /* body to queue, or to the file after LARGE */
 	SMTPD_ACT_LARGE,    /* ask queue for a file */
 	SMTPD_ACT_HEAD,	    /* header section to queue: COMMIT follows */
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
-	SMTPD_ACT_TRY,	    /* smtpd_session_turn says when it may begin */
-	SMTPD_ACT_TRIED,    /* how the try ended */
+	SMTPD_ACT_TRY,	    /* smtpd_session_turn reports when it may begin */
+	SMTPD_ACT_TRIED,    /* result of the try */
 	SMTPD_ACT_CLOSE	    /* after the output is written */
 };
-/* What a stranger may not try as often as he likes. */
+/* Things that a stranger may not try without limit. */
 enum smtpd_tried {
 	SMTPD_TRIED_DONE,
 	SMTPD_TRIED_BAD,
 	SMTPD_TRIED_OPEN,
-	SMTPD_TRIED_MAIL /* no end of a try: a stranger's mail was taken */
+	SMTPD_TRIED_MAIL /* no end of a try: a stranger's mail was accepted */
 };
 struct smtpd_try {
-	bool is_login; /* else a recipient */
+	bool is_login; /* otherwise a recipient */
 	struct hb_span login;
 	enum smtpd_tried end; /* SMTPD_ACT_TRIED */
 	unsigned n; /* of them; SMTPD_ACT_TRY: of the session, not ended */
@@ -101,8 +101,8 @@ struct smtpd_session;
 struct smtpd_session *smtpd_session_new(const struct smtpd_listener_conf *rules,
     struct smtpd_worker_conf *site, struct hb_span client, bool client_is_v6);
 void smtpd_session_free(struct smtpd_session **s);
-/* The client is one of those that may relay: no stranger, and its paths may
- * lack brackets and domains. */
+/* The client may relay: it is not a stranger, and its paths may lack brackets
+ * and domains. */
 void smtpd_session_relays(struct smtpd_session *s);
 
 /* How to greet. */
@@ -113,49 +113,51 @@ enum smtpd_greeting {
 	SMTPD_GREET_TOO_MANY, /* max-sessions-per-client: 421 */
 	SMTPD_GREET_TOO_FAST  /* max-rate-per-client: 421 */
 };
-/* Greets, or with implicit TLS waits for the handshake. */
+/* Greets; with implicit TLS it waits for the handshake first. */
 void smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how);
 
-/* Returns how many bytes of IN are done with.  Call it again with the rest
+/* Returns how many bytes of IN were processed.  Call it again with the rest
  * while it returns more than zero or made acts. */
 size_t smtpd_session_input(struct smtpd_session *s, struct hb_span in);
 
-/* Events.  One that is not awaited changes nothing. */
+/* Events.  An unexpected one changes nothing. */
 void smtpd_session_tls(struct smtpd_session *s,
     const struct hb_tls_facts *facts);
 void smtpd_session_verdict(struct smtpd_session *s,
     const struct ipc_verdict *v);
 void smtpd_session_auth(struct smtpd_session *s,
     const struct ipc_auth_result *r);
-/* The try that was asked for may begin in MS; or SMTPD_TURN_NONE: not at all;
- * SMTPD_TURN_ALONE: not beside others, ask when they have ended. */
+/* The requested try may begin in MS; or SMTPD_TURN_NONE: it may not;
+ * SMTPD_TURN_ALONE: not beside others, ask again when they have ended. */
 enum { SMTPD_TURN_NONE = -1, SMTPD_TURN_ALONE = -2 };
 void smtpd_session_turn(struct smtpd_session *s, int64_t ms);
-void smtpd_session_large(struct smtpd_session *s); /* the file is there */
+void smtpd_session_large(struct smtpd_session *s); /* the file is open */
 void smtpd_session_result(struct smtpd_session *s,
     const struct ipc_txn_result *r);
 /* The file of a large message could not be written. */
 void smtpd_session_write_failed(struct smtpd_session *s, bool no_space);
 void smtpd_session_router_up(struct smtpd_session *s); /* asks again */
-/* Closes without a word when a commit is under way. */
+/* Closes without a reply while a commit is in progress. */
 void smtpd_session_queue_lost(struct smtpd_session *s);
 void smtpd_session_timeout(struct smtpd_session *s);
-void smtpd_session_stop(struct smtpd_session *s); /* 421, but for a commit */
+void smtpd_session_stop(struct smtpd_session *s); /* 421, but not in a commit */
 void smtpd_session_expired(struct smtpd_session *s); /* session-timeout */
 /* The connection is gone. */
 void smtpd_session_closed(struct smtpd_session *s);
 
 /* Output since the last call of hb_buf_clear on it. */
 struct hb_buf *smtpd_session_output(struct smtpd_session *s);
-/* The next act; false: none is left. */
+/* The next act; returns false if there is none. */
 bool smtpd_session_act(struct smtpd_session *s, struct smtpd_act *out);
-/* The timer was set since the last call: *MS from now (0: none). */
+/* Returns true if the timer was set since the last call: *MS from now (0:
+ * none). */
 bool smtpd_session_timer(struct smtpd_session *s, int64_t *ms);
-/* Recipient IDX (from 0) of the transaction; false: there is none. */
+/* Recipient IDX (from 0) of the transaction; returns false if there is none. */
 bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
     struct hb_rcpt *out);
 
-/* Receives message bytes: what back-pressure of queue holds up. */
+/* Does it receive message bytes?  These are subject to queue's
+ * back-pressure. */
 bool smtpd_session_in_data(const struct smtpd_session *s);
 bool smtpd_session_is_over(const struct smtpd_session *s);
 

@@ -1,5 +1,5 @@
 /*
- * The header field of our own: Received.  Floor 2.  RFC 5321 s4.4, RFC 3848.
+ * The header field that we add: Received.  Floor 2.  RFC 5321 s4.4, RFC 3848.
  */
 #include "common/base/timefmt.h"
 #include "smtpd/session-priv.h"

@@ -1,8 +1,8 @@
 /*
- * Patience with strangers: before a login or a recipient is looked at, the
- * session asks when it may be (SMTPD_ACT_TRY), and it says how the try ended
- * (SMTPD_ACT_TRIED).  The wait comes before the work and is the same for what
- * is right and what is wrong, so a missing answer says nothing.  Floor 2.
+ * Delays of tries: the session asks when a login or a recipient may be checked
+ * (SMTPD_ACT_TRY) and reports the result (SMTPD_ACT_TRIED).  The wait comes
+ * before the work and is the same for right and wrong ones, so that a missing
+ * answer reveals nothing.  Floor 2.
  */
 #include "smtpd/session-priv.h"
 

@@ -1,7 +1,7 @@
 /*
- * One mail transaction: recipients, message bytes, the result.  Floor 2.
- * Queue hears of it with the first bytes (BEGIN with everything at once), so
- * that a small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
+ * One mail transaction: recipients, message bytes, the result.  Floor 2.  Queue
+ * receives it with the first bytes (BEGIN with everything at once), so that a
+ * small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
 #include <stdlib.h>
 

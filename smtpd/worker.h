@@ -1,6 +1,6 @@
 /*
- * A listener process: its listeners, its connections and what they share.
- * Floor 4, for smtpd/main.c, worker.c, client.c, frames.c alone.
+ * A listener process: its listeners, its connections and their shared state.
+ * Floor 4, only for smtpd/main.c, worker.c, client.c, frames.c.
  */
 #ifndef SMTPD_WORKER_H
 #define SMTPD_WORKER_H
@@ -30,7 +30,7 @@ struct smtpd_client {
 	struct smtpd_worker *worker;
 	struct smtpd_listener_conf *rules;
 	struct smtpd_session *session;
-	struct hb_conn *conn; /* NULL: gone, its commit still counts */
+	struct hb_conn *conn; /* NULL: closed, its commit still counts */
 	struct hb_netaddr addr;
 	uint32_t index;	   /* in worker->clients */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
@@ -38,13 +38,13 @@ struct smtpd_client {
 	bool counted, paused, busy, tls_due;
 	uint32_t counter; /* slot in the shared table */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
-	int64_t tls_ms; /* the handshake waits until then; 0: it does not */
+	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
 };
 
 struct smtpd_worker {
 	struct hb_role_env *env;
 	struct smtpd_worker_conf site;
-	struct smtpd_listener_conf **rules; /* one a listen directive */
+	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
 	struct smtpd_listener *listeners;
 	struct hb_keyclient *keys;
@@ -67,29 +67,29 @@ void smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd);
 /* Closes all listeners. */
 void smtpd_worker_unlisten(struct smtpd_worker *w);
 void smtpd_worker_stop(struct smtpd_worker *w);
-/* Runs FN on each client; FN may end it. */
+/* Calls FN for each client; FN may end it. */
 void smtpd_worker_each(struct smtpd_worker *w,
     void (*fn)(struct smtpd_client *c));
 /* The client that REF (or a transaction's number) belongs to, or NULL. */
 struct smtpd_client *smtpd_worker_find(struct smtpd_worker *w, uint64_t ref);
 void smtpd_worker_start_sweep(struct smtpd_worker *w);
 
-/* certs.c: other certificates are in use, or the same anew. */
+/* certs.c: other certificates are in use, or the same ones again. */
 void smtpd_certs_changed(struct smtpd_worker *w);
 
 /* client.c */
 void smtpd_client_new(struct smtpd_listener *l, int fd,
     const struct hb_netaddr *addr);
-/* Gives the session its input, takes what it asks for, until it rests. */
+/* Passes input to the session and carries out its acts, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
-/* After a pause: what it waited for is drained. */
+/* After a pause: the output that it waited for is drained. */
 void smtpd_client_go_on(struct smtpd_client *c);
-/* Looks at the clocks. */
+/* Checks the deadlines. */
 void smtpd_client_tick(struct smtpd_client *c);
 void smtpd_client_free(struct smtpd_client *c);
 /* The NUMBER of a question with the way back to C; a number for a transaction.
- * They are not of the client: the next one has its slot, and what comes late
- * for the one is not for the other. */
+ * The worker counts them, not the client: the next client gets the same slot,
+ * and a late answer to the old one must not reach it. */
 uint64_t smtpd_client_ref(const struct smtpd_client *c, uint64_t number);
 uint32_t smtpd_client_txn(struct smtpd_client *c);
 

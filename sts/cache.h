@@ -14,8 +14,8 @@ enum { STS_CACHE_DOMAINS = 50000, STS_CACHE_BYTES = 64 * 1024 * 1024 };
 
 enum sts_fetching {
 	STS_FETCH_IDLE,
-	STS_FETCH_QUEUED,     /* somebody waits for it */
-	STS_FETCH_BACKGROUND, /* queued, nobody waits */
+	STS_FETCH_QUEUED,     /* a lookup waits for it */
+	STS_FETCH_BACKGROUND, /* queued, no lookup waits */
 	STS_FETCH_RUNNING,
 	STS_FETCH_RUNNING_BACKGROUND,
 	STS_FETCH_SAVING,
@@ -41,7 +41,7 @@ struct sts_domain {
 	struct sts_policy_ref *fresh; /* owned; being saved */
 	struct sts_txt_state txt;
 	struct sts_fetch_state fetch;
-	struct sts_id fetch_id; /* of the fetch under way */
+	struct sts_id fetch_id; /* of the current fetch */
 	enum sts_fetching fetching;
 	enum sts_reading reading;
 	unsigned turns; /* of the fetch: it made place for others */
@@ -92,7 +92,7 @@ void sts_cache_init(struct sts_cache *c, const unsigned char key[16]);
 struct sts_domain *sts_cache_find(struct sts_cache *c, struct hb_span name);
 /* Evicts first what is above the bounds and waits for nothing. */
 struct sts_domain *sts_cache_add(struct sts_cache *c, struct hb_span name);
-/* Takes REF (may be NULL) in place of what D holds. */
+/* Takes REF (may be NULL) and replaces the policy that D holds. */
 void sts_cache_hold(
     struct sts_cache *c, struct sts_domain *d, struct sts_policy_ref *ref);
 

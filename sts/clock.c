@@ -1,4 +1,4 @@
-/* The trust in the clock.  Floor 2. */
+/* Trust in the clock.  Floor 2. */
 #include "sts/clock.h"
 
 #define HOUR_MS (INT64_C(60) * 60 * 1000)

@@ -1,23 +1,23 @@
 /*
- * Can the clock be believed?  No jump of the clock may end a policy (HACKING
- * "The channel decision").  Floor 2: both clocks come in by calls; sts/core
+ * Can the clock be trusted?  No jump of the clock may end a policy (HACKING
+ * "The channel decision").  Floor 2: the caller passes both clocks; sts/core
  * keeps the newest good time in the store.
  *
- *	UNKNOWN -> what the store says of good times was read -> judged
+ *	UNKNOWN -> good times were read from the store -> judged
  *	judged:  before the build, or an hour before the newest good time
  *	             -> BEHIND
- *	         more than 30 days after the newest good time, as the first
- *	             thing a process sees, or sees after a sleep of more than
- *	             30 days -> AHEAD
- *	         an hour ahead of what the monotonic clock makes of the last
- *	             time that was believed -> AHEAD
- *	         else -> GOOD
- *	BEHIND, AHEAD: until a certificate proved valid at that clock, or the
+ *	         more than 30 days after the newest good time, at the first
+ *	             look of a process, or the first after a sleep of more
+ *	             than 30 days -> AHEAD
+ *	         an hour ahead of the last trusted time plus the time since
+ *	             then on the monotonic clock -> AHEAD
+ *	         otherwise -> GOOD
+ *	BEHIND, AHEAD: until a certificate was valid by that clock, or the
  *	         clock returned
  *
  * Every WALL is without the shift of a lab, which is deliberate.  MONO is the
- * monotonic clock that goes on while the machine sleeps; what it says of a
- * sleep comes from the same clock of the machine as WALL.
+ * monotonic clock that goes on while the machine sleeps; it measures a sleep
+ * with the same hardware clock as WALL.
  */
 #ifndef STS_CLOCK_H
 #define STS_CLOCK_H
@@ -34,28 +34,29 @@ enum sts_clock_state {
 struct sts_clock {
 	enum sts_clock_state state;
 	int64_t build_ms;
-	int64_t good_ms; /* newest time that was believed; 0: none */
+	int64_t good_ms; /* newest trusted time; 0: none */
 	int64_t wall_ms, mono_ms; /* of the last look */
-	/* Both clocks when the clock was last believed on evidence. */
+	/* Both clocks when the clock was last trusted on evidence. */
 	int64_t anchor_ms, anchor_mono_ms;
 	bool anchored, confirmed;
 };
 
-/* BUILD_MS: no honest clock is before it. */
+/* BUILD_MS: a correct clock is never before it. */
 void sts_clock_init(struct sts_clock *c, int64_t build_ms);
-/* What the clocks say now: to be told before each question about time. */
+/* Passes the current time of both clocks: call it before each question about
+ * time. */
 void sts_clock_look(struct sts_clock *c, int64_t wall_ms, int64_t mono_ms);
-/* The store was read: GOOD_MS is the newest good time it knows, or 0.  From
- * then on the clock is judged. */
+/* The store was read: GOOD_MS is its newest good time, or 0.  From then on the
+ * clock is judged. */
 void sts_clock_kept(struct sts_clock *c, int64_t good_ms, int64_t wall_ms,
     int64_t mono_ms);
-/* A policy was looked for at MS: the clock was there once. */
+/* A policy was looked up at MS: the clock once showed this time. */
 void sts_clock_seen(struct sts_clock *c, int64_t ms);
-/* A certificate proved valid at that clock. */
+/* A certificate was valid by that clock. */
 void sts_clock_confirm(
     struct sts_clock *c, int64_t wall_ms, int64_t mono_ms);
 
-/* May what is timed end?  Only on the word of a good clock. */
+/* May timed state expire?  Only while the clock is good. */
 static inline bool
 sts_clock_is_good(const struct sts_clock *c)
 {

@@ -1,5 +1,5 @@
-/* Lookups of one worker, and the next step of each domain that somebody waits
- * for.  RFC 8461 s3.3, s5.1.  Floor 2. */
+/* Lookups of one worker, and the next step of each domain with a waiting
+ * lookup.  RFC 8461 s3.3, s5.1.  Floor 2. */
 #include "sts/core.h"
 
 #include <stdlib.h>

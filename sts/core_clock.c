@@ -1,4 +1,4 @@
-/* The core's clock: what is kept of it, and what is said.  Floor 2. */
+/* The core's clock: storing good times and reporting bad ones.  Floor 2. */
 #include "sts/core-priv.h"
 
 #include "common/base/err.h"

@@ -1,5 +1,5 @@
-/* How many policies the store has of this worker: counted by each walk, kept
- * up to date in between.  Floor 2. */
+/* Number of this worker's policies in the store: counted by each walk, kept up
+ * to date in between.  Floor 2. */
 #include "sts/core-priv.h"
 
 bool

@@ -1,4 +1,4 @@
-/* Fetches of policies: who may fetch now, and what becomes of the answer.
+/* Fetches of policies: which may run now, and the handling of their answers.
  * RFC 8461 s3.3, s5.1, s10.2.  Floor 2. */
 #include "sts/core-priv.h"
 

@@ -1,4 +1,4 @@
-/* What the store knows of a domain, and what is written there.  Floor 2. */
+/* Loading and saving of a domain's policy in the store.  Floor 2. */
 #include "sts/core-priv.h"
 
 #include "common/base/err.h"
@@ -25,7 +25,7 @@ recall(struct sts_domain *d, const struct sts_record *r, int64_t now_ms)
 		sts_fetch_recall(&d->fetch, r, hb_reason_find(r->last_error));
 }
 
-/* What the store knows of D becomes what D holds, unless D knows better. */
+/* Load the stored policy into D unless D already has a newer one. */
 void
 sts_core_adopt(struct sts_core *c, struct sts_domain *d,
     const struct sts_record *r, int64_t now_ms)

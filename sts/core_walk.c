@@ -1,5 +1,6 @@
-/* The walk through the store: what is due is fetched in the background, what
- * is long dead is removed.  RFC 8461 s3.3, s10.2.  Floor 2. */
+/* The walk through the store: due policies are fetched in the background,
+ * records that expired long ago are removed.  RFC 8461 s3.3, s10.2.  Floor
+ * 2. */
 #include "sts/core-priv.h"
 
 #include "common/base/err.h"

@@ -439,7 +439,8 @@ judge_session(const struct inquiry *q, const struct sts_verdict *name,
 	bool policy = q->policy != NULL && q->policy->mode != STS_MODE_NONE;
 	struct sts_verdict v = *name;
 
-	/* somebody sits in the line: no word makes that channel fit */
+	/* Data was injected by a man in the middle: no setting makes this
+	 * connection acceptable. */
 	if (tls == HB_REASON_TLS_INJECTED)
 		return skip(q, tls);
 	if (tls == HB_REASON_NONE && (policy || own == DEMAND_VERIFIED ||

@@ -1,11 +1,11 @@
 /*
  * Fetches the policy of a domain over HTTPS.  RFC 8461 s3.2, s3.3.  Floor 3:
- * the only user of libcurl, on the loop, without threads and without files.
+ * only this uses libcurl, on the loop, without threads and files.
  *
- * The URL is https://mta-sts.DOMAIN/.well-known/mta-sts.txt; its host is
- * resolved by us and pinned; the certificate must chain to the shared roots
- * and name the host in a DNS-ID.  No redirect, proxy, cookie or HTTP cache;
- * status 200, type text/plain, 64 KiB, 60 s all in all.
+ * The URL is https://mta-sts.DOMAIN/.well-known/mta-sts.txt; we resolve its
+ * host and pin the address; the certificate must chain to the shared roots and
+ * name the host in a DNS-ID.  No redirect, proxy, cookie or HTTP cache; status
+ * 200, type text/plain, 64 KiB, 60 s in all.
  */
 #ifndef STS_HTTP_H
 #define STS_HTTP_H
@@ -19,11 +19,11 @@
 struct sts_http;
 struct sts_http_get;
 
-/* NULL: libcurl cannot be set up. */
+/* NULL: libcurl failed to start. */
 struct sts_http *sts_http_new(struct hb_loop *l);
-/* Drops what is under way, without callback. */
+/* Cancels fetches in progress, without callback. */
 void sts_http_free(struct sts_http **h);
-/* Borrows all three until the next call; what is under way starts again. */
+/* Borrows all three until the next call; fetches in progress start again. */
 void sts_http_use(struct sts_http *h, const struct hb_conf *conf,
     struct hb_dns *dns, struct hb_tls *tls);
 

@@ -1,10 +1,10 @@
 /*
- * `hauberkctl sts import`: policies of another server enter the store, where
- * nothing newer is kept.  Floor 3.
+ * `hauberkctl sts import`: policies of another server are added to the store
+ * unless it has a newer one.  Floor 3.
  *
- * They come from control as STS_ROW; each is answered by an element of the
- * answer to STS_IMPORT when the store has taken it, or with what is wrong.
- * The store flushes many at a time; the answer ends when all are durable.
+ * Control sends each as STS_ROW; an element of the answer to STS_IMPORT reports
+ * it when the store has taken it, or its error.  The store flushes many at a
+ * time; the answer ends when all are durable.
  */
 #include "sts/sts-priv.h"
 

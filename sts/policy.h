@@ -1,8 +1,8 @@
 /*
  * MTA-STS policies: RFC 8461 s3.2.  Floor 1: text in, struct out; fuzzed.
  *
- * One "field: value" a line, LF or CRLF; unknown fields are passed over; of a
- * field that comes twice the first counts, but for mx.
+ * Lines "field: value" end in LF or CRLF; unknown fields are skipped; the first
+ * of repeated fields counts, except for mx.
  */
 #ifndef STS_POLICY_H
 #define STS_POLICY_H
@@ -20,7 +20,7 @@ enum sts_mode {
 struct sts_policy {
 	enum sts_mode mode;
 	uint32_t max_age_s; /* at most HB_MAX_STS_MAX_AGE */
-	int64_t expires_ms; /* set by whoever fetched it; 0 out of the parser */
+	int64_t expires_ms; /* set by the fetcher; 0 from the parser */
 	struct hb_span *mx; /* lower case, no final dot; "*.x" or a name */
 	size_t nmx;
 };
@@ -29,8 +29,8 @@ struct sts_policy {
 const char *sts_mode_word(enum sts_mode m);
 
 /*
- * All of TEXT (at most HB_MAX_STS_BODY bytes); pattern spans are copied to
- * ARENA.  Returns 0, HB_E_SYNTAX (not a policy), HB_E_LIMIT (too long); *WHY
+ * Parses all of TEXT (at most HB_MAX_STS_BODY bytes); pattern spans are copied
+ * to ARENA.  Returns 0, HB_E_SYNTAX (not a policy), HB_E_LIMIT (too long); *WHY
  * is then a short text of ours.
  */
 int sts_policy_parse(struct hb_span text, struct hb_arena *arena,

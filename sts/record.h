@@ -1,6 +1,5 @@
 /*
- * A policy as the store keeps it, and as the rest of the program holds it.
- * Floor 1.
+ * A policy as stored, and as the rest of the program holds it.  Floor 1.
  */
 #ifndef STS_RECORD_H
 #define STS_RECORD_H
@@ -26,8 +25,8 @@
 #undef R_BYTES
 #undef R_END
 
-/* No policy is known: only how fetching it went, for as long as the back-off
- * runs. */
+/* Is the policy unknown?  Then the record keeps only the state of failed
+ * fetches while the back-off runs. */
 static inline bool
 sts_record_is_wait(const struct sts_record *r)
 {
@@ -35,7 +34,7 @@ sts_record_is_wait(const struct sts_record *r)
 }
 
 /*
- * A policy that is known, counted: it stays valid and unchanged until it is
+ * A known policy, reference-counted: it stays valid and unchanged until it is
  * released.
  */
 struct sts_policy_ref {
@@ -46,12 +45,12 @@ struct sts_policy_ref {
 	unsigned count; /* holders; sts/ only */
 };
 
-/* Returns owned (count 1), or NULL: the record's text is not a policy. */
+/* Returns owned (count 1), or NULL if the record's text is not a policy. */
 struct sts_policy_ref *sts_ref_new(
     struct hb_span domain, const struct sts_record *r);
 struct sts_policy_ref *sts_ref_take(struct sts_policy_ref *ref);
 void sts_ref_release(struct sts_policy_ref **ref); /* accepts NULL inside */
-/* Bytes of memory that it needs. */
+/* Memory that it needs, in bytes. */
 size_t sts_ref_size(const struct sts_policy_ref *ref);
 
 /* OUT is unbounded. */

@@ -1,4 +1,4 @@
-/* What sts.c and ctl.c share.  Floor 3. */
+/* Shared by sts.c and ctl.c.  Floor 3. */
 #ifndef STS_STS_PRIV_H
 #define STS_STS_PRIV_H
 
@@ -22,7 +22,7 @@ struct sts {
 	LIST_HEAD(, sts_import) imports;
 };
 
-/* The time, after the core was told of both clocks. */
+/* Passes both clocks to the core and returns the time. */
 static inline int64_t
 sts_now(const struct sts *s)
 {

@@ -1,5 +1,5 @@
-/* MTA-STS for the delivery role: the core's questions go to the store, to DNS
- * and to the policy hosts.  Floor 3. */
+/* MTA-STS for the delivery role: requests of the core to the store, DNS and
+ * policy hosts.  Floor 3. */
 #include "sts/sts.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * A growing byte buffer with a bound.  Floor 0.  Bytes are appended at the
- * end and consumed from the front.  Appending beyond the bound returns
- * HB_E_LIMIT and changes nothing; out of memory aborts.
+ * A growing byte buffer with an upper bound.  Floor 0.  Bytes are appended at
+ * the end and consumed from the front.  An append beyond the bound returns
+ * HB_E_LIMIT and changes nothing; running out of memory aborts.
  */
 #ifndef HB_BASE_BUF_H
 #define HB_BASE_BUF_H
@@ -11,12 +11,13 @@
 struct hb_buf {
 	unsigned char *p; /* owned; live bytes are p[off] .. p[off + n - 1] */
 	size_t off, n, cap;
-	size_t max;	  /* most live bytes; 0: no bound (our own data only) */
+	size_t max;	  /* most live bytes; 0: unbounded (our own data
+			   * only) */
 };
 
 #define HB_BUF_INIT(bound) ((struct hb_buf){ .max = (bound) })
 
-void hb_buf_free(struct hb_buf *b);   /* b can be used again */
+void hb_buf_free(struct hb_buf *b);   /* B can be used again */
 void hb_buf_wipe(struct hb_buf *b);   /* overwrites, then frees: secrets */
 void hb_buf_clear(struct hb_buf *b);  /* keeps the memory */
 
@@ -26,7 +27,8 @@ hb_buf_span(const struct hb_buf *b)
 	return b->n > 0 ? hb_span(b->p + b->off, b->n) : HB_SPAN_NONE;
 }
 
-/* Room for at least N more bytes; *ROOM points there.  Then hb_buf_added(). */
+/* Makes room for at least N more bytes and points *ROOM there.  Call
+ * hb_buf_added() when they are written. */
 int hb_buf_reserve(struct hb_buf *b, size_t n, unsigned char **room) HB_MUSTCHECK;
 void hb_buf_added(struct hb_buf *b, size_t n);
 /* Drops N bytes from the front (N <= b->n). */

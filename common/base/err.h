@@ -32,7 +32,7 @@ enum hb_err {
 
 /* Text for an error code; never NULL. */
 const char *hb_strerror(int err);
-/* Text for a file that could not be read, R as hb_read_file returned it. */
+/* Text for a file that could not be read.  R: result of hb_read_file. */
 const char *hb_file_error(int r);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * SipHash-2-4, the keyed check of the spool and of hash tables that hold
+ * SipHash-2-4, the keyed checksum of the spool and of hash tables that hold
  * remote names.  Floor 0.  Incremental: init, any number of updates, final.
  */
 #ifndef HB_BASE_HASH_H
@@ -20,13 +20,14 @@ void hb_siphash_update(struct hb_siphash *h, struct hb_span s);
 uint64_t hb_siphash_final(struct hb_siphash *h);
 uint64_t hb_siphash(const unsigned char key[16], struct hb_span s);
 
-/* Which of N delivery workers (N > 0) owns a policy domain, in lower case:
- * queue sends its mail there, and that worker alone refreshes its policy. */
+/* Index of the delivery worker, out of N (N > 0), that owns a policy domain
+ * given in lower case.  Queue sends the domain's mail there, and only that
+ * worker refreshes its policy. */
 unsigned hb_home_worker(struct hb_span domain, unsigned n);
 
 /*
- * CRC-32C, for damage without an opponent (a large body on its way).  Start
- * with 0, pass the last result on.
+ * CRC-32C, against accidental damage (a large body in transit), not against an
+ * attacker.  Start with 0; pass the last result on.
  */
 uint32_t hb_crc32c(uint32_t crc, struct hb_span s);
 

@@ -1,9 +1,9 @@
 /*
- * Log records: one event, keys and values (logkeys.def).  Floor 0.
- * This file makes the bytes of a record; the adaptor that owns a descriptor
- * writes them (hb_log_set_sink).  Values that need it are quoted and escaped,
- * so that no remote text can forge a record.  Bodies, passwords and AUTH
- * exchanges are never logged.
+ * Log records: one event with keys and values (logkeys.def).  Floor 0.  This
+ * file formats a record; the adaptor that owns a descriptor writes it
+ * (hb_log_set_sink).  Values are quoted and escaped where needed, so that
+ * remote text cannot forge a record.  Bodies, passwords and AUTH exchanges are
+ * never logged.
  */
 #ifndef HB_BASE_LOG_H
 #define HB_BASE_LOG_H
@@ -55,7 +55,7 @@ hb_kv_id(enum hb_key key, uint64_t id)
 {
 	return (struct hb_kv){ .key = key, .type = HB_KV_ID, .i = (int64_t)id };
 }
-/* KV when COND, else a pair that leaves no trace. */
+/* KV if COND, otherwise a pair that is left out of the record. */
 static inline struct hb_kv
 hb_kv_if(bool cond, struct hb_kv kv)
 {
@@ -66,7 +66,7 @@ hb_kv_if(bool cond, struct hb_kv kv)
 
 /*
  * HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, id), ...);
- * Below the current level nothing is formatted.
+ * Records below the current level are not formatted.
  */
 #define HB_LOG(level, ev, ...)                                                 \
 	do {                                                                   \
@@ -78,7 +78,7 @@ hb_kv_if(bool cond, struct hb_kv kv)
 
 void hb_log(enum hb_level level, enum hb_event ev, const struct hb_kv *kv);
 
-/* Appends one record with its newline to OUT (unbounded buffer). */
+/* Appends one record with its newline to OUT (an unbounded buffer). */
 struct hb_log_head {
 	int64_t now_ms; /* wall clock */
 	const char *role;
@@ -92,11 +92,11 @@ void hb_log_format(struct hb_buf *out, enum hb_log_format format,
 typedef void (*hb_log_sink_fn)(void *ctx, enum hb_level level,
     struct hb_span record);
 void hb_log_set_sink(hb_log_sink_fn fn, void *ctx);
-void hb_log_set_role(const char *role, int pid); /* borrows ROLE for ever */
+void hb_log_set_role(const char *role, int pid); /* borrows ROLE forever */
 void hb_log_set_format(enum hb_log_format format);
 void hb_log_set_level(enum hb_level level);
 enum hb_level hb_log_level(void);
-/* Where records take their time from; default: none, time 0. */
+/* Sets the clock of log records.  By default there is none: their time is 0. */
 void hb_log_set_clock(int64_t (*now_ms)(void));
 
 const char *hb_level_name(enum hb_level level);

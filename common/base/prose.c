@@ -1,4 +1,4 @@
-/* Words put into lines.  Floor 0. */
+/* Wrapping text into lines.  Floor 0. */
 #include "common/base/prose.h"
 
 static size_t

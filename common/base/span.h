@@ -29,8 +29,8 @@ struct hb_span {
 		(const unsigned char *)("" lit), sizeof(lit) - 1               \
 	}
 #define HB_SPAN_NONE ((struct hb_span){ NULL, 0 })
-/* For printf("%.*s", HB_SPAN_ARG(s)): only for spans known to be short.  S is
- * a variable: it is looked at more than once. */
+/* For printf("%.*s", HB_SPAN_ARG(s)), only for spans known to be short.  S must
+ * be a variable: it is evaluated more than once. */
 #define HB_SPAN_ARG(s) (int)(s).n, (const char *)((s).n > 0 ? (s).p : (const unsigned char *)"")
 
 static inline struct hb_span
@@ -46,44 +46,45 @@ struct hb_span hb_span_str(const char *s);
 struct hb_span hb_span_from(struct hb_span s, size_t from);
 /* At most the first N bytes. */
 struct hb_span hb_span_head(struct hb_span s, size_t n);
-/* Without blanks (space, tab, CR, LF) at both ends. */
+/* Removes blanks (space, tab, CR, LF) at both ends. */
 struct hb_span hb_span_trim(struct hb_span s);
 
 bool hb_span_eq(struct hb_span a, struct hb_span b);
-/* ASCII case is ignored; other bytes must be equal. */
+/* Ignores ASCII case; other bytes must be equal. */
 bool hb_span_eq_nocase(struct hb_span a, struct hb_span b);
-/* Without a byte order mark in front: editors of other systems write one. */
+/* Removes a leading byte order mark, which editors of other systems write. */
 struct hb_span hb_span_markless(struct hb_span s);
 bool hb_span_has_prefix_nocase(struct hb_span s, struct hb_span prefix);
-/* <0, 0, >0 as memcmp, the shorter first. */
+/* <0, 0 or >0 like memcmp; a prefix sorts first. */
 int hb_span_cmp(struct hb_span a, struct hb_span b);
 
-/* Position of the byte C, or s.n when there is none. */
+/* Position of the byte C, or s.n if S does not contain it. */
 size_t hb_span_find(struct hb_span s, unsigned char c);
-/* Position of the bytes WHAT, or s.n when they are not there. */
+/* Position of the bytes WHAT, or s.n if S does not contain them. */
 size_t hb_span_search(struct hb_span s, struct hb_span what);
 /*
- * Cuts *REST at the first C: returns what stands before it and leaves what
- * follows in *REST.  Without C all is returned and *REST becomes empty.
+ * Cuts *REST at the first C: returns the part before it and leaves the part
+ * after it in *REST.  Without a C it returns everything and empties *REST.
  */
 struct hb_span hb_span_cut(struct hb_span *rest, unsigned char c);
-/* The next word between blanks; empty when none is left. */
+/* The next word between blanks; empty if none is left. */
 struct hb_span hb_span_word(struct hb_span *rest);
 
 /*
- * Decimal digits only, all of S, 1 to 20 of them, value at most MAX.
- * Returns 0, or HB_E_SYNTAX, or HB_E_RANGE.
+ * Parses all of S: 1 to 20 decimal digits and nothing else, value at most MAX.
+ * Returns 0, HB_E_SYNTAX or HB_E_RANGE.
  */
 int hb_span_u64(struct hb_span s, uint64_t max, uint64_t *out) HB_MUSTCHECK;
-/* 1 to 16 hexadecimal digits, all of S.  Returns 0 or HB_E_SYNTAX. */
+/* Parses all of S: 1 to 16 hexadecimal digits.  Returns 0 or HB_E_SYNTAX. */
 int hb_span_hex64(struct hb_span s, uint64_t *out) HB_MUSTCHECK;
 
 /*
- * Copies S and a NUL into DST of SIZE bytes.  Returns 0; HB_E_RANGE when it
- * does not fit; HB_E_SYNTAX when S holds a NUL (a C string would lie then).
+ * Copies S and a NUL into DST of SIZE bytes.  Returns 0; HB_E_RANGE if it does
+ * not fit; HB_E_SYNTAX if S contains a NUL (a C string would be cut there).
  */
 int hb_span_copy(struct hb_span s, char *dst, size_t size) HB_MUSTCHECK;
-/* Returns owned (free with free()) NUL-terminated copy; aborts without memory. */
+/* Returns an owned, NUL-terminated copy (free it with free()); aborts when out
+ * of memory. */
 char *hb_span_dup(struct hb_span s);
 
 static inline unsigned char

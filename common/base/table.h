@@ -1,7 +1,8 @@
 /*
- * Hash tables (uthash) whose keys may be names that strangers chose: hashed
- * with SipHash under a key of this process, so that nobody can aim at one
- * bucket.  Floor 0.  Include this, never uthash.h.  Out of memory aborts.
+ * Hash tables (uthash) whose keys may be names chosen by strangers.  Floor 0.
+ * Keys are hashed with SipHash under a secret of this process, so that an
+ * attacker cannot fill one bucket.  Include this, never uthash.h.  Running out
+ * of memory aborts.
  */
 #ifndef HB_BASE_TABLE_H
 #define HB_BASE_TABLE_H
@@ -10,7 +11,7 @@
 
 #include "common/base/mem.h"
 
-/* KEY: 16 random bytes.  Before the first table is made, and once. */
+/* KEY: 16 random bytes.  Call it once, before the first table is made. */
 void hb_table_seed(const unsigned char key[16]);
 unsigned hb_table_hash(const void *key, size_t n);
 

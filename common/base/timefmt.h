@@ -1,6 +1,6 @@
 /*
- * Times as text, and durations and sizes of the configuration.  Floor 0.
- * All times are milliseconds since 1970 UTC.
+ * Times as text; durations and sizes as the configuration writes them.  Floor
+ * 0.  All times are milliseconds since 1970 UTC.
  */
 #ifndef HB_BASE_TIMEFMT_H
 #define HB_BASE_TIMEFMT_H
@@ -18,22 +18,23 @@ void hb_time_rfc5322(int64_t ms, char *dst);
 
 /* For people: "28 Nov 2026 03:37 UTC"; DST has HB_TIME_PLAIN_SIZE bytes. */
 void hb_time_plain(int64_t ms, char *dst);
-/* For people: "in 6 days", "3 hours ago", "just now"; DST of 32 bytes.  In the
- * largest unit that is there twice, rounded down. */
+/* For people: "in 6 days", "3 hours ago", "just now"; DST of 32 bytes.  Uses
+ * the largest unit of which there are at least two, rounded down. */
 void hb_time_distance(int64_t ms, int64_t now_ms, char *dst);
-/* The same of a time that passes, MS not negative: "6 days", "0 seconds". */
+/* The same for a duration MS, which is not negative: "6 days", "0 seconds". */
 void hb_time_amount(int64_t ms, char *dst);
-/* What hb_time_rfc3339 writes; the fraction may be missing.  0 or HB_E_*. */
+/* Parses the format of hb_time_rfc3339; the fraction may be missing.  0 or
+ * HB_E_*. */
 int hb_time_rfc3339_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;
 
-/* "30s" "5m" "4h" "5d", or bare seconds: milliseconds.  0 or HB_E_*. */
+/* "30s" "5m" "4h" "5d", or plain seconds; result in ms.  0 or HB_E_*. */
 int hb_duration_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;
-/* The shortest word that parses back to MS; DST of 24 bytes. */
+/* The shortest text that parses back to MS; DST of 24 bytes. */
 void hb_duration_format(int64_t ms, char *dst);
-/* "64K" "50M" "1G", or bare bytes.  0 or HB_E_*. */
+/* "64K" "50M" "1G", or plain bytes.  0 or HB_E_*. */
 int hb_size_parse(struct hb_span s, uint64_t *out) HB_MUSTCHECK;
 void hb_size_format(uint64_t bytes, char *dst);
-/* "YYYY-MM-DD" as the first millisecond of that day, UTC. */
+/* "YYYY-MM-DD" as the first millisecond of that day, UTC.  0 or HB_E_*. */
 int hb_date_parse(struct hb_span s, int64_t *out_ms) HB_MUSTCHECK;
 
 #endif

@@ -1,4 +1,4 @@
-/* Questions to roles, and their answers.  Floor 4. */
+/* Requests to roles, and their answers.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

@@ -1,4 +1,4 @@
-/* What each command asks, and the formats of the short ones.  Floor 4. */
+/* The requests of each command, and the formats of the short ones.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

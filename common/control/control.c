@@ -1,6 +1,6 @@
 /*
- * hauberk-control: answers hauberkctl, mailq and their like.  Floor 4.  Peer
- * credentials decide who may ask what; answers are formatted here.
+ * hauberk-control: answers hauberkctl, mailq and the like.  Floor 4.  Peer
+ * credentials decide who may ask what; this process formats the answers.
  */
 #include "config.h"
 

@@ -1,12 +1,12 @@
 /*
- * hauberk-control: clients of the control socket on one side, questions to
- * roles on the other.  Floor 4.
+ * hauberk-control: clients of the control socket on one side, requests to roles
+ * on the other.  Floor 4.
  *
- * A client sends one question (ctlwire.h).  Its command asks roles; their
+ * A client sends one request (ctlwire.h).  Its command asks roles; their
  * answers arrive as tokens and become jansson values; when all have answered
  * the command formats them.  The rows of a long answer (queue, sts list) are
- * formatted one by one and forgotten, and a role is not read from while the
- * client does not read.
+ * formatted one by one and freed, and a role is not read from while the client
+ * does not read.
  */
 #ifndef HB_DAEMON_CONTROL_H
 #define HB_DAEMON_CONTROL_H
@@ -20,10 +20,10 @@
 #include "common/proto/ctlwire.h"
 
 enum {
-	CTL_ASKS_MAX = 512,	 /* questions of one command: every role */
+	CTL_ASKS_MAX = 512,	 /* requests of one command: every role */
 	CTL_PEERS_MAX = 512,
 	CTL_TEXT_MAX = 1024,	 /* as ipc.def: closing line of a role */
-	CTL_OUT_FULL = 256 << 10 /* bytes unread: the role is held up */
+	CTL_OUT_FULL = 256 << 10 /* unread bytes: the role is paused */
 };
 
 /* Tokens of one JSON value become a jansson value. */
@@ -35,24 +35,24 @@ struct ctl_tree {
 	bool whole;
 	bool raw; /* strings keep bytes that are not UTF-8: never for JSON */
 	/* Not NULL: the outermost value is an array; each of its elements is
-	 * given away (V is borrowed) and forgotten. */
+	 * passed to this (V is borrowed) and freed. */
 	void (*element)(void *ctx, json_t *v);
-	/* May be NULL.  An element that is an object with a long array in it
-	 * is shown as it grows, and what the array holds is forgotten; in the
+	/* May be NULL.  Receives an element that is an object with a long array
+	 * in parts, while it grows, and the array's values are freed; in the
 	 * end element() gets the rest. */
 	void (*part)(void *ctx, json_t *v);
 	void *ctx;
 };
-/* NULL, or what is wrong with the token. */
+/* Returns NULL, or the error of the token. */
 const char *ctl_tree_add(struct ctl_tree *t, const struct ipc_ctl_item *m);
 void ctl_tree_free(struct ctl_tree *t);
 
 struct ctl_client;
 
-/* One question to one role. */
+/* One request to one role. */
 struct ctl_ask {
 	TAILQ_ENTRY(ctl_ask) link;
-	struct ctl_client *client; /* NULL: gone; the answer is thrown away */
+	struct ctl_client *client; /* NULL: gone; the answer is discarded */
 	struct hb_peer *peer;	   /* NULL: done */
 	enum hb_role role;
 	unsigned instance;
@@ -67,7 +67,7 @@ struct ctl {
 	int listen_fd, log_fd; /* -1: none */
 	struct hb_io *listen_io;
 	TAILQ_HEAD(ctl_clients, ctl_client) clients;
-	TAILQ_HEAD(ctl_asks, ctl_ask) asks; /* of clients that are gone, too */
+	TAILQ_HEAD(ctl_asks, ctl_ask) asks; /* also of clients that are gone */
 	size_t nclients;
 	uint32_t next_ref;
 	struct hb_peer *peers[CTL_PEERS_MAX];
@@ -78,12 +78,12 @@ struct ctl {
 
 struct ctl_cmd {
 	void (*begin)(struct ctl_client *c);
-	/* All questions are answered: ask more, or format and exit. */
+	/* All requests are answered: ask more, or format and exit. */
 	void (*finish)(struct ctl_client *c);
 	/* A row of a long answer. */
 	void (*element)(struct ctl_client *c, json_t *v);
-	int64_t patience_ms; /* without a sign of life; 0: the usual */
-	/* A part of a long row; the rest comes to element(). */
+	int64_t patience_ms; /* without a sign of life; 0: the default */
+	/* A part of a long row; the rest goes to element(). */
 	void (*part)(struct ctl_client *c, json_t *v);
 	/* What it may wait for long; NULL: nothing. */
 	const char *(*waits_for)(const struct ctl_client *c);
@@ -96,17 +96,17 @@ struct ctl_client {
 	int fd;
 	uid_t uid;
 	struct hb_buf user; /* the same as the envelope has it */
-	bool owner; /* root, or who runs the daemon */
+	bool owner; /* root, or the user who runs the daemon */
 	struct hb_io *io;
 	struct hb_timer *timer;
 	struct hb_hook *write; /* at the end of the turn */
 	int64_t alive_ms; /* monotonic: last sign of life */
-	unsigned told;	  /* times that it was told what is waited for */
+	unsigned told;	  /* notices of the wait that it was sent */
 	struct hb_buf in, out;
 	struct hb_buf text; /* formatted, not in OUT yet */
 	bool leaving;	    /* the exit code is in OUT */
-	bool too_slow;	    /* to be let go: reads too little */
-	/* the question */
+	bool too_slow;	    /* to be closed: reads too little */
+	/* the request */
 	struct hb_ctl_question q;
 	enum hb_ctl_cmd cmd_no;
 	const struct ctl_cmd *cmd;
@@ -114,73 +114,73 @@ struct ctl_client {
 	size_t nargs;
 	struct ctl_ask *asks[CTL_ASKS_MAX];
 	size_t nasks, waiting;
-	/* what commands keep between their steps */
+	/* state of commands between their steps */
 	size_t rows;
-	bool row_is_open;     /* parts of it were shown */
+	bool row_is_open;     /* parts of it were sent */
 	bool mailq;	      /* queue: in sendmail's form */
 	void *state;	      /* of the command, owned; or NULL */
 	void (*free_state)(struct ctl_client *c);
-	/* imports: what comes behind the question, as it comes */
+	/* imports: reads the data after the request */
 	void (*input)(struct ctl_client *c);
 	struct hb_buf more;
-	bool held; /* not read from for now */
+	bool held; /* paused for now */
 };
 
 /* clients */
 void ctl_client_new(struct ctl *ctl, int fd);
 void ctl_client_free(struct ctl_client **c);
 
-/* what a client is told */
-/* The exit code ends the answer; the client is freed later. */
+/* output to a client */
+/* Ends the answer with the exit code; the client is freed later. */
 void ctl_exit(struct ctl_client *c, unsigned code);
 /* A line for standard error. */
 void ctl_err(struct ctl_client *c, const char *text);
-/* Sends what stands in c->text when it is much, or ALL of it. */
+/* Sends the text in c->text if it is long, or ALL of it. */
 void ctl_push(struct ctl_client *c, bool all);
-/* Reads from the client or not. */
+/* Stops or starts reading from the client. */
 void ctl_hold(struct ctl_client *c, bool held);
-/* Waits for what it is to read and to write. */
+/* Updates the events to wait for: reading and writing. */
 void ctl_want(struct ctl_client *c);
 bool ctl_client_is_full(const struct ctl_client *c);
 
 /* questions */
-/* Asks ROLE's INSTANCE.  When it is not there, that is its answer. */
+/* Asks ROLE's INSTANCE.  If it is down, that is its answer. */
 void ctl_ask(struct ctl_client *c, enum hb_role role, unsigned instance,
     const struct ipc_ctl *q);
-/* Asks every role of the mask; each row goes to the command's element()
- * where STREAM. */
+/* Asks every role of the mask; with STREAM each row goes to the command's
+ * element(). */
 void ctl_ask_all(struct ctl_client *c, uint32_t roles,
     const struct ipc_ctl *q, bool stream);
 void ctl_asks_drop(struct ctl_client *c);
 void ctl_on_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void ctl_on_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void ctl_peer_lost(struct ctl *ctl, struct hb_peer *p);
-/* Reads from P or not, as its clients read. */
+/* Stops or starts reading from P, depending on its clients. */
 void ctl_balance(struct ctl *ctl, struct hb_peer *p);
 /* The first answer with a value and exit code 0, or NULL. */
 struct ctl_ask *ctl_first_good(const struct ctl_client *c);
-/* Exit with the worst code, the roles' words on standard error. */
+/* Exits with the worst code, with the roles' texts on standard error. */
 void ctl_exit_worst(struct ctl_client *c);
 
 /* formatting into c->text */
-void ctl_add(struct ctl_client *c, const char *text); /* our own words */
+void ctl_add(struct ctl_client *c, const char *text); /* our own text */
 void ctl_addf(struct ctl_client *c, const char *fmt, ...) HB_PRINTF(2, 3);
-/* What came from outside: control characters are shown as \xNN. */
+/* Text from outside: control characters are shown as \xNN. */
 void ctl_safe(struct hb_buf *out, struct hb_span s);
 void ctl_add_safe(struct ctl_client *c, struct hb_span s);
-/* TEXT with members of OBJ in it: common/control/page.h tells how. */
+/* TEXT with members of OBJ inserted: common/control/page.h has the format. */
 void ctl_add_text(struct ctl_client *c, const json_t *obj, const char *text);
-/* A member as safe text; "-" when it is missing, null or empty. */
+/* A member as safe text; "-" if it is missing, null or empty. */
 void ctl_put_field(struct hb_buf *out, const json_t *v);
-/* A name without the final dot that it may have in the DNS. */
+/* NAME without the final dot that DNS names may have. */
 struct hb_span ctl_without_dot(struct hb_span name);
 void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);
-struct hb_span ctl_string(const json_t *v); /* empty when it is none */
+struct hb_span ctl_string(const json_t *v); /* empty if it is not a string */
 struct hb_span ctl_member(const json_t *obj, const char *key);
 /* A JSON string; what is not UTF-8 becomes U+FFFD. */
 json_t *ctl_utf8_string(struct hb_span s);
 
-/* one question to each role of the verb */
+/* one request to each role of the verb */
 void ctl_begin_plain(struct ctl_client *c);
 /* Row by row. */
 void ctl_begin_rows(struct ctl_client *c);

@@ -1,6 +1,6 @@
 /*
- * `explain`: the router says where an address goes, a delivery worker what it
- * would do there; the page is common/control/explain_text.c.  Floor 4.
+ * `explain`: the router reports where an address goes, a delivery worker what
+ * it would do there; common/control/explain_text.c writes the page.  Floor 4.
  */
 #include "config.h"
 

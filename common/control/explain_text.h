@@ -1,6 +1,6 @@
 /*
- * `explain` as a page for someone who never read an RFC.  Floor 4, pure: the
- * object that `hauberkctl --json explain' prints in, text out.
+ * `explain` as a page for readers who never read an RFC.  Floor 4, pure: takes
+ * the object of `hauberkctl --json explain', returns text.
  */
 #ifndef HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
 #define HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
@@ -11,8 +11,8 @@
 
 /*
  * Appends the page to OUT, an unbounded buffer: lines of at most 72 columns
- * (but for single words that are longer).  Times are told from the member
- * "time".  What came from outside is made harmless, as ctl_safe does.
+ * (except for longer words).  Times are relative to the member "time".  Text
+ * from outside is made harmless, as by ctl_safe.
  */
 void ctl_explain_page(struct hb_buf *out, const json_t *e);
 

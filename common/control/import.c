@@ -1,10 +1,9 @@
 /*
- * `sts import`: lines of JSON become policies, which go to the worker that
- * owns their domain.  Floor 4.
+ * `sts import`: lines of JSON become policies, which go to the worker that owns
+ * their domain.  Floor 4.
  *
- * The file comes in pieces behind the question.  A bounded number of policies
- * is on its way, made durable together; while they are, the client is not read
- * from.
+ * The file comes in pieces after the request.  A bounded number of policies is
+ * in transit, made durable together; meanwhile the client is not read from.
  */
 #include "config.h"
 

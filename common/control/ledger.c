@@ -1,5 +1,5 @@
 /* `ledger list|show|forget`: the best channels seen.  The worker that owns a
- * domain answers, the others say nothing.  Floor 4. */
+ * domain answers, the others return nothing.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

@@ -1,9 +1,9 @@
 /*
  * `export` and `import`: a file of waiting mail goes from queue to the client,
- * or the other way.  Floor 4.
+ * or back.  Floor 4.
  *
- * What is in it is queue's to write and to check.  Of an import no more than
- * a window is on its way; while it is full the client is not read from.
+ * Queue writes and checks its content.  At most a window of an import is in
+ * transit; while it is full the client is not read from.
  */
 #include "config.h"
 

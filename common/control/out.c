@@ -1,4 +1,4 @@
-/* What a client is told, and whether it is read from.  Floor 4. */
+/* Output to a client, and pausing its input.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

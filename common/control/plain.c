@@ -1,4 +1,4 @@
-/* Commands that are one question to each role of their verb.  Floor 4. */
+/* Commands that send one request to each role of their verb.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

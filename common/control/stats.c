@@ -1,5 +1,5 @@
-/* `stats`: what all roles have counted, added up, and the sizes of now; as a
- * table, as JSON, as OpenMetrics text.  Floor 4. */
+/* `stats`: counters of all roles, added up, and current sizes; as a table, as
+ * JSON, as OpenMetrics text.  Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

@@ -1,5 +1,5 @@
-/* `status`: the parent's answer, with what each role says of itself put to
- * its row.  Floor 4. */
+/* `status`: the parent's answer, with each role's own report added to its row.
+ * Floor 4. */
 #include "config.h"
 
 #include "common/control/control.h"

@@ -1,5 +1,5 @@
 /* `sts list|show|refresh|expire|forget|export`.  Every delivery worker is
- * asked: each lists what it owns, and what a worker has in memory is its own.
+ * asked: each lists its own domains, and a worker's memory is only its own.
  * Floor 4. */
 #include "config.h"
 

@@ -1,5 +1,5 @@
-/* Formatting of answers.  Floor 4.  What came from outside never reaches a
- * terminal unchecked. */
+/* Formatting of answers.  Floor 4.  Text from outside never reaches a terminal
+ * unchecked. */
 #include "config.h"
 
 #include "common/control/control.h"

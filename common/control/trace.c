@@ -1,7 +1,7 @@
 /*
- * `trace`: every record of one message in the log, searched from the end in
- * slices, and what queue remembers, in order of time.  Floor 4.  A rotated log
- * is not looked at.
+ * `trace`: all records of one message in the log, searched from the end in
+ * slices, and the events that queue remembers, sorted by time.  Floor 4.  A
+ * rotated log is not searched.
  */
 #include "config.h"
 

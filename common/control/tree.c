@@ -1,5 +1,5 @@
-/* Tokens of a role become a jansson value.  Floor 4.  A role that sends what
- * is no value, or too much, is told so. */
+/* Tokens of a role become a jansson value.  Floor 4.  A role that sends an
+ * invalid value, or too much, violates the protocol. */
 #include "config.h"
 
 #include "common/base/timefmt.h"

@@ -1,4 +1,5 @@
-/* Certificates and keys that the operator names.  Floor 3, libcrypto. */
+/* Checks of certificates and keys that the operator names.  Floor 3,
+ * libcrypto. */
 #include "config.h"
 
 #include "common/io/certcheck.h"

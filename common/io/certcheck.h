@@ -1,6 +1,6 @@
 /*
- * Certificates and keys that the operator names, looked at before a role has
- * to use them.  Floor 3, libcrypto; called by the key agent's program.
+ * Checks of certificates and keys that the operator names, before a role must
+ * use them.  Floor 3, libcrypto; called by the key agent's program.
  */
 #ifndef HB_IO_CERTCHECK_H
 #define HB_IO_CERTCHECK_H
@@ -8,8 +8,8 @@
 #include "common/base/buf.h"
 
 /*
- * OUT gets a line for each finding: "E 0 TEXT" for what cannot be used, "W 0
- * TEXT" for what the operator should know.
+ * Appends a line to OUT for each finding: "E 0 TEXT" if it makes the pair
+ * unusable, "W 0 TEXT" if the operator should know it.
  */
 void hb_cert_check_pair(struct hb_span chain, struct hb_span key,
     int64_t now_ms, struct hb_buf *out);

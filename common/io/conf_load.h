@@ -7,18 +7,18 @@
 
 #include "common/proto/conf.h"
 
-/* Folder of PATH, absolute.  Returns owned. */
+/* Absolute path of PATH's folder.  Returns owned. */
 char *pd_folder_of(const char *path);
 
-/* Returns owned conf; every mistake is in REPORT (use the conf only without
- * errors).  Asks for the host's full name when FILE does not give one, which
+/* Returns an owned conf; REPORT holds every mistake (use the conf only if there
+ * is none).  If FILE does not give the host's full name, it is looked up, which
  * may wait for a name server. */
 struct hb_conf *pd_conf_load(const char *file, struct hb_conf_report *report);
 
 /*
- * At a reload: CONF with the words of OLD that cannot change while we run.
- * CHANGED gets their names, separated by blanks.  Returns owned, or CONF itself
- * when nothing has changed.
+ * At a reload: CONF with those values of OLD that cannot change while we run.
+ * CHANGED gets the names of these keywords, separated by blanks.  Returns
+ * owned, or CONF itself if nothing has changed.
  */
 struct hb_conf *pd_conf_keep_fixed(const struct hb_conf *old,
     struct hb_conf *conf, struct hb_buf *changed) HB_MUSTCHECK;

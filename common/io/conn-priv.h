@@ -1,6 +1,6 @@
 /*
- * Inside of a connection: for conn.c (life, input, TLS) and conn_out.c
- * (output) alone.  Floor 3.
+ * Inside of a connection, only for conn.c (life, input, TLS) and conn_out.c
+ * (output).  Floor 3.
  */
 #ifndef HB_IO_CONN_PRIV_H
 #define HB_IO_CONN_PRIV_H
@@ -12,17 +12,18 @@
 
 enum {
 	CONN_SCRATCH = 64 * 1024,
-	RAW_MOST = 64 * 1024 /* records made ahead of the socket */
+	RAW_MOST = 64 * 1024 /* records made before the socket takes them */
 };
 
-/* Where all connections receive, and files are read for records. */
+/* All connections receive into this buffer; files are read into it for
+ * records. */
 extern unsigned char conn_scratch[CONN_SCRATCH];
 
 enum conn_state {
 	CONNECTING,
 	OPEN,
 	HANDSHAKE,
-	LINGER, /* all is written; input is thrown away until the peer ends */
+	LINGER, /* all is written; input is discarded until the peer ends */
 	CLOSED
 };
 
@@ -45,8 +46,8 @@ struct hb_conn {
 	struct hb_timer *linger;
 	int fd;
 	enum conn_state state;
-	unsigned busy;  /* our functions on the stack: freed by the last */
-	int fail_errno; /* connect failed at once: told by the hook */
+	unsigned busy;  /* our functions on the stack: the last one frees */
+	int fail_errno; /* connect failed at once: reported by the hook */
 	/* what the owner asked for */
 	bool dead;     /* hb_conn_free was called */
 	bool paused;   /* reads nothing */
@@ -54,7 +55,7 @@ struct hb_conn {
 	/* input */
 	bool eof;         /* nothing more will be read */
 	bool more_inside; /* TLS holds bytes that no event will announce */
-	bool lent;        /* the owner is looking at VIEW */
+	bool lent;        /* the owner is reading VIEW */
 	/* output */
 	bool blocked;   /* the socket took less than it was given */
 	bool drain_due; /* output was queued since the last on_drain */
@@ -70,23 +71,23 @@ struct hb_conn {
 };
 
 /* conn.c */
-/* Around all that may call the owner, who may free the connection: the last
- * to leave frees it or settles what the loop is to watch. */
+/* Encloses all code that may call the owner, who may free the connection: the
+ * last one to leave frees it or sets the events that the loop watches. */
 void conn_enter(struct hb_conn *c);
 void conn_leave(struct hb_conn *c);
-/* Nothing is read or written any more; tells the owner. */
+/* Ends reading and writing and reports this to the owner. */
 void conn_close(struct hb_conn *c, int err, int syserr);
-/* Reads what is there and tells the owner of it. */
+/* Reads the available input and reports it to the owner. */
 void conn_read(struct hb_conn *c);
 
 /* conn_out.c */
-/* Writes what waits, as far as the socket takes it. */
+/* Writes the queued output as far as the socket takes it. */
 void conn_flush(struct hb_conn *c);
-/* Tries to write what goes out as it is, once. */
+/* Tries once to write the output in `raw'. */
 void conn_send_raw(struct hb_conn *c);
-/* Reads and throws away, until the peer ends: LINGER. */
+/* LINGER: reads and discards input until the peer ends. */
 void conn_discard_input(struct hb_conn *c);
-void conn_drop_piece(struct hb_conn *c); /* the first */
+void conn_drop_piece(struct hb_conn *c); /* the first one */
 void conn_drop_output(struct hb_conn *c);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Connections: life, reading, STARTTLS.  Floor 3.  Output: conn_out.c.
  *
- * Input is received into one buffer that all connections share; what the
- * owner leaves there at the end of its callback is copied to the connection.
- * So an idle connection holds no buffer at all.
+ * All connections receive into one shared buffer; input that the owner leaves
+ * there at the end of its callback is copied to the connection.  An idle
+ * connection therefore holds no buffer.
  */
 #include "config.h"
 
@@ -57,7 +57,8 @@ input_held(const struct hb_conn *c)
 	return c->lent ? c->view.n : c->in.n;
 }
 
-/* A peer that asks for answers of TLS itself and takes none is not read. */
+/* Stop reading from a peer that provokes TLS-level replies but does not read
+ * them. */
 static bool
 may_read(const struct hb_conn *c)
 {

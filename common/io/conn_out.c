@@ -1,9 +1,9 @@
 /*
- * The output of a connection: gathered writing, files, the end.  Floor 3.
+ * Output of a connection: gathered writes, files, the end.  Floor 3.
  *
  * Output waits as pieces (bytes, then perhaps a file) until the end of the
- * loop's turn.  Bytes that go out as they are (TLS records, and what was
- * queued in clear when TLS was started) stand in `raw', before all pieces.
+ * loop's turn.  Bytes that are sent unchanged (TLS records, and cleartext
+ * queued before TLS was started) are in `raw', before all pieces.
  */
 #include "config.h"
 

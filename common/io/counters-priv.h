@@ -1,9 +1,8 @@
 /*
- * Inside of the shared table: for counters.c and penalty.c alone.  Floor 3.
+ * Inside of the shared table, only for counters.c and penalty.c.  Floor 3.
  *
- * Each worker has a memory file of its own, its part, which it alone may
- * write; it sees the parts of the others and takes nothing in them for
- * granted.
+ * Each worker has a memory file, its part, which only it can write; it reads
+ * the parts of the other workers and validates everything in them.
  */
 #ifndef HB_IO_COUNTERS_PRIV_H
 #define HB_IO_COUNTERS_PRIV_H
@@ -26,16 +25,16 @@ struct hb_client_count {
 	_Atomic int64_t window_ms;
 };
 
-/* What was tried in vain under one key. */
+/* Failed tries under one key. */
 struct hb_mark {
 	_Atomic uint64_t key; /* 0: free */
 	_Atomic uint32_t score; /* thousandths of an attempt, at at_ms */
 	uint32_t unused;
 	_Atomic int64_t at_ms;
-	_Atomic int64_t turn_ms; /* when the last of them may begin its work */
+	_Atomic int64_t turn_ms; /* when the last of them may start its work */
 };
 
-/* A login that succeeded from a network. */
+/* A successful login from a network. */
 struct hb_good {
 	_Atomic uint64_t key;
 	_Atomic int64_t at_ms;

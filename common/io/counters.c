@@ -1,9 +1,9 @@
 /*
  * The shared table of session counts.  Floor 3.
  *
- * Each worker's part has the number of its sessions and a hash table of
- * clients in buckets of eight.  A client without a free place in its bucket
- * is counted in the total alone.
+ * A worker's part holds the number of its sessions and a hash table of clients
+ * in buckets of eight.  A client without a free place in its bucket is counted
+ * only in the total.
  */
 #include "config.h"
 

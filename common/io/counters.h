@@ -1,16 +1,16 @@
 /*
- * Totals that all listener processes share: sessions, sessions of one client,
- * new sessions of one client in a time.  Floor 3.
+ * Totals shared by all listener processes: sessions, sessions per client, new
+ * sessions per client in a period.  Floor 3.
  *
  * The parent makes the table, a memory file for each worker's part, and passes
- * them with COUNTERS: to each worker its own part, and those of the others as
- * files that it can only read.  A worker that was taken over can lie about its
- * own sessions, never about another's.  Each adds up all parts; it counts
- * itself before it looks, so that two workers at the same moment never admit
- * more than the limit.  The parent empties the part of a worker that died.
- * A client is an IPv4 address or an IPv6 /64.
+ * the files with COUNTERS: its own part to each worker, and the other parts as
+ * read-only files.  A compromised worker can lie about its own sessions, never
+ * about those of another.  Each worker adds up all parts; it counts itself
+ * before it checks, so that two workers at the same moment never admit more
+ * than the limit.  The parent clears the part of a worker that died.  A client
+ * is an IPv4 address or an IPv6 /64.
  *
- * The penalties (penalty.h) stand in the same parts.
+ * The same parts hold the penalties (penalty.h).
  */
 #ifndef HB_IO_COUNTERS_H
 #define HB_IO_COUNTERS_H
@@ -26,27 +26,26 @@ enum hb_admit {
 	HB_ADMIT_RATE	 /* max-rate-per-client */
 };
 
-/* The parent's side: parts for WORKERS processes; NULL: errno says why. */
+/* Parent: makes parts for WORKERS processes; NULL with errno set on failure. */
 struct hb_counters *hb_counters_create(unsigned workers,
     unsigned max_sessions);
 unsigned hb_counters_workers(const struct hb_counters *c);
 uint64_t hb_counters_size(const struct hb_counters *c);
-/* The descriptor of PART for the worker READER; it stays the table's. */
+/* Descriptor of PART for the worker READER, owned by the table. */
 int hb_counters_fd(const struct hb_counters *c, unsigned part,
     unsigned reader);
-/* A worker died: its sessions are over.  ALL: it misbehaved, so its penalties
- * are not believed either. */
+/* Clears the sessions of a worker that died.  ALL: it misbehaved, so its
+ * penalties are dropped too. */
 void hb_counters_forget(struct hb_counters *c, unsigned worker, bool all);
 
-/* A worker's side: takes FD, which is PART, as the worker SELF.  Its own part
- * comes first and makes *C.  0, or -EINVAL: it is no such file. */
+/* Worker: takes FD, which is PART, as the worker SELF.  Its own part comes
+ * first and makes *C.  0, or -EINVAL if FD is not such a file. */
 int hb_counters_add(struct hb_counters **c, int fd, uint64_t size,
     unsigned part, unsigned self) HB_MUSTCHECK;
 void hb_counters_free(struct hb_counters **c);
 
-/* A session of CLIENT begins (family 0: only the total counts).  On
- * HB_ADMIT_OK *SLOT is what hb_counters_leave wants; otherwise nothing is
- * counted. */
+/* Begins a session of CLIENT (family 0: only the total counts).  After
+ * HB_ADMIT_OK pass *SLOT to hb_counters_leave; otherwise nothing is counted. */
 enum hb_admit hb_counters_enter(struct hb_counters *c,
     const struct hb_netaddr *client, const struct hb_conf *limits,
     int64_t now_ms, uint32_t *slot);

@@ -1,4 +1,4 @@
-/* Questions of control that the durable store answers.  Floor 3. */
+/* Control requests that the durable store answers.  Floor 3. */
 #include "config.h"
 
 #include "common/io/ctlask.h"

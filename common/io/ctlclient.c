@@ -1,4 +1,4 @@
-/* Asking the daemon.  Floor 3. */
+/* Requests to the daemon.  Floor 3. */
 #include "config.h"
 
 #include "common/io/ctlclient.h"

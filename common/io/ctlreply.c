@@ -1,4 +1,4 @@
-/* Answers to control's questions.  Floor 3. */
+/* Answers to control requests.  Floor 3. */
 #include "config.h"
 
 #include "common/io/ctlreply.h"

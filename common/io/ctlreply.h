@@ -1,6 +1,6 @@
 /*
- * Answers to control's questions: the tokens of one JSON value.  Floor 3.
- * KEY is NULL inside arrays and for the outermost value.
+ * Answers to control requests: the tokens of one JSON value.  Floor 3.  KEY is
+ * NULL inside arrays and for the outermost value.
  */
 #ifndef HB_IO_CTLREPLY_H
 #define HB_IO_CTLREPLY_H

@@ -1,8 +1,7 @@
 /*
- * One c-ares channel a server, with one try each: which server is asked next
- * and how long is waited is decided here, because with
- * ARES_FLAG_NOCHECKRESP (needed to see a SERVFAIL at all) c-ares no longer
- * goes on to the next server by itself.
+ * One c-ares channel per server, with one try each.  This file decides which
+ * server is asked next and how long to wait: with ARES_FLAG_NOCHECKRESP (needed
+ * to see a SERVFAIL at all) c-ares does not move to the next server by itself.
  */
 #include "config.h"
 

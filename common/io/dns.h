@@ -1,7 +1,7 @@
 /*
- * DNS questions through c-ares.  Floor 3.  AD is set in each question; equal
- * questions under way are asked once; answers are cached by TTL, negative
- * ones too, in bounded memory.  A server without EDNS is asked without
+ * DNS queries through c-ares.  Floor 3.  Every query sets AD; equal queries in
+ * progress are sent once; answers, negative ones too, are cached by TTL in
+ * bounded memory.  A server without EDNS is asked without it
  * (common/proto/edns.h).
  */
 #ifndef HB_IO_DNS_H
@@ -14,11 +14,11 @@
 struct hb_dns;
 struct hb_dns_query;
 
-/* RESOLV: content of resolv.conf, used when CONF names no resolver.  The first
- * HB_MAX_RESOLVERS count.  NULL with ERR filled: c-ares does not work. */
+/* RESOLV: content of resolv.conf, used if CONF names no resolver.  Only the
+ * first HB_MAX_RESOLVERS count.  Returns NULL and fills ERR if c-ares fails. */
 struct hb_dns *hb_dns_new(struct hb_loop *l, const struct hb_conf *conf,
     struct hb_span resolv, struct hb_buf *err);
-/* Questions under way are answered first, with HB_DNS_TEMP. */
+/* First answers queries in progress with HB_DNS_TEMP. */
 void hb_dns_free(struct hb_dns **d); /* accepts NULL inside */
 
 /* ANSWER lives until the callback returns. */
@@ -35,13 +35,13 @@ const struct hb_dns_answer *hb_dns_cached(struct hb_dns *d,
  * of the answer.  NAME "." is the root.  CB as above. */
 struct hb_dns_query *hb_dns_probe(struct hb_dns *d, size_t server,
     struct hb_span name, enum hb_dns_type type, hb_dns_fn cb, void *ctx);
-/* Some server does not take questions with EDNS; its answers are plain. */
+/* Does some server reject queries with EDNS?  Its answers are plain. */
 bool hb_dns_lacks_edns(const struct hb_dns *d);
-/* False: there is no server of that number. */
+/* Returns false if there is no server with that number. */
 bool hb_dns_server(
     const struct hb_dns *d, size_t server, struct hb_netaddr *out);
 void hb_dns_cancel(struct hb_dns_query *q); /* accepts NULL; no CB follows */
-/* Forgets the cached answer: the next question is sent. */
+/* Drops the cached answer: the next query is sent. */
 void hb_dns_forget(struct hb_dns *d, struct hb_span name,
     enum hb_dns_type type);
 

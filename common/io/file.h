@@ -10,15 +10,15 @@
 
 #include "common/base/buf.h"
 
-/* Reads a whole regular file of at most MOST bytes into an unbounded buffer.
- * 0 or -errno: EFBIG for more, EISDIR for a folder, EINVAL for what is neither
- * a folder nor a regular file; hb_file_error has the words for it. */
+/* Reads a whole regular file of at most MOST bytes into an unbounded buffer.  0
+ * or -errno: EFBIG if it is longer, EISDIR for a folder, EINVAL for other files
+ * that are not regular; hb_file_error has the texts. */
 int hb_read_file(const char *path, size_t most, struct hb_buf *content)
     HB_MUSTCHECK;
-/* The same of an open file; FD is borrowed. */
+/* The same for an open file; FD is borrowed. */
 int hb_read_fd(int fd, size_t most, struct hb_buf *content) HB_MUSTCHECK;
-/* What comes from a pipe or standard input until its end, for which this one
- * waits, into an unbounded buffer.  0 or -errno; EFBIG for more than MOST. */
+/* Reads a pipe or standard input to its end, and waits for it, into an
+ * unbounded buffer.  0 or -errno; EFBIG for more than MOST bytes. */
 int hb_read_all(int fd, size_t most, struct hb_buf *content) HB_MUSTCHECK;
 /* N bytes, or fewer at the end of FD, for which this one waits.  How many, or
  * -errno. */

@@ -1,10 +1,11 @@
 /*
- * The asking side of the key agent's channel.  Floor 3.  The one place where
- * smtpd waits for another process (HACKING "Roles"): 200 ms at most.
+ * The client side of the key agent's channel.  Floor 3.  This is the only place
+ * where smtpd waits for another process (HACKING "Roles"): 200 ms at most.
  *
  * After a timeout the answer is still due.  Until it has come nothing more is
- * asked and nothing is waited for, so a stopped agent costs one wait, and a
- * late answer, known by its ref, is never taken for another question's.
+ * asked and there is no further wait.  A stopped agent therefore costs one
+ * wait, and a late answer, identified by its ref, is never taken for another
+ * one.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /*
- * The provider of keys that live in the key agent.  Floor 3.
+ * The OpenSSL provider of keys that live in the key agent.  Floor 3.
  *
- * OpenSSL's own code does everything with the public part; a key of ours is
- * that part and a number.  A key refuses to be exported as private, so that
- * OpenSSL comes here for its signatures, and here the digest (Ed25519: the
- * message) goes to the agent.
+ * OpenSSL's own code handles the public part; one of our keys is that part and
+ * a number.  The key refuses export as a private key, so that OpenSSL comes
+ * here for its signatures, and this file sends the digest (Ed25519: the
+ * message) to the agent.
  */
 #include "config.h"
 

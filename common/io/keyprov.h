@@ -1,7 +1,7 @@
 /*
- * Keys that live in the key agent, as OpenSSL sees them.  Private to
- * common/io.  A built-in provider holds the public part and asks the key
- * client for each signature.
+ * Keys that live in the key agent, as OpenSSL sees them.  Private to common/io.
+ * A built-in provider holds the public part and requests each signature from
+ * the key client.
  */
 #ifndef HB_IO_KEYPROV_H
 #define HB_IO_KEYPROV_H
@@ -11,8 +11,8 @@
 struct ossl_lib_ctx_st;
 struct evp_pkey_st;
 
-/* The library context where the provider is, made at first use; NULL when
- * it cannot be.  Fetches in it need HB_KEYPROV_PROPQ. */
+/* The library context of the provider, made at first use; NULL on failure.
+ * Fetches from it need HB_KEYPROV_PROPQ. */
 struct ossl_lib_ctx_st *hb_keyprov_libctx(void);
 #define HB_KEYPROV_PROPQ "?provider=default"
 

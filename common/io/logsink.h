@@ -1,10 +1,10 @@
 /*
- * Where log records go.  Floor 3.
+ * Destination of log records.  Floor 3.
  *
- * Each process gathers its records and writes them once a turn of the loop.
- * What the log cannot take waits in a bounded buffer; beyond it records are
- * dropped and counted, and one record tells how many when it goes on.  Mail
- * never waits for the log.
+ * Each process gathers its records and writes them once per turn of the loop.
+ * Records that the log cannot take wait in a bounded buffer; further ones are
+ * dropped and counted, and one record reports the number when writing resumes.
+ * Mail never waits for the log.
  */
 #ifndef HB_IO_LOGSINK_H
 #define HB_IO_LOGSINK_H
@@ -14,23 +14,23 @@
 
 enum hb_logfd_kind { HB_LOGFD_FILE, HB_LOGFD_SYSLOG }; /* FILE or stderr */
 
-/* From now on records are gathered; until a descriptor is set they go to
- * standard error.  LOST (may be NULL) is told when syslog's socket is gone. */
+/* Starts gathering records; until a descriptor is set they go to standard
+ * error.  Calls LOST (may be NULL) when syslog's socket is gone. */
 void hb_logsink_start(struct hb_loop *l, void (*lost)(void *ctx), void *ctx);
-/* Takes FD; replaces the one before. */
+/* Takes FD; replaces the previous one. */
 void hb_logsink_set(int fd, enum hb_logfd_kind kind,
     enum hb_log_format format, enum hb_level level);
-/* Writes what waits, as far as the log takes it now: before an exit. */
+/* Writes waiting records as far as the log takes them now: before an exit. */
 void hb_logsink_flush(void);
 uint64_t hb_logsink_dropped(void);
 
-/* The parent's side: only it may open logs. */
+/* The parent's side: only the parent may open logs. */
 struct hb_logdest {
 	int fd;
 	enum hb_logfd_kind kind;
 	bool up; /* false: syslog is away; records wait until it is opened again */
 };
-/* Opens what SPEC names.  0 or -errno. */
+/* Opens the log that SPEC names.  0 or -errno. */
 int hb_logdest_open(const struct hb_logspec *spec,
     struct hb_logdest *out) HB_MUSTCHECK;
 

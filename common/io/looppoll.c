@@ -1,7 +1,7 @@
 /*
- * The event loop over poll(2), for a role that has a handful of descriptors
- * and is linked without libevent (HACKING "Roles").  Floor 3.  It has no
- * signals: those are the parent's.
+ * The event loop over poll(2), for a role that has few descriptors and is
+ * linked without libevent (HACKING "Roles").  Floor 3.  It handles no signals:
+ * the parent does.
  */
 #include "config.h"
 

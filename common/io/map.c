@@ -1,6 +1,6 @@
 /*
- * Maps from text files and Berkeley DB hash files.  Floor 3: with
- * queue/spool/store.c the only user of db.h.
+ * Maps from text files and Berkeley DB hash files.  Floor 3: only this file and
+ * queue/spool/store.c use db.h.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /*
- * A channel to another role: frames of ipc.def over a unix stream socketpair,
- * descriptors with them.  Floor 3.
+ * A channel to another role: frames of ipc.def, some with a descriptor, over a
+ * unix stream socketpair.  Floor 3.
  *
- * Frames are gathered and written once at the end of the loop's turn, and
- * read as many as came.  A frame that is malformed, or that this pair may not
- * carry, closes the channel (on_close), never the process.
+ * Frames are gathered and written once at the end of the loop's turn; all that
+ * have arrived are read at once.  A malformed frame, or one that this pair may
+ * not carry, closes the channel (on_close), never the process.
  */
 #ifndef HB_IO_PEER_H
 #define HB_IO_PEER_H
@@ -15,18 +15,18 @@
 struct hb_peer;
 
 /* MSG is the ipc_NAME struct of the type; its spans live until the handler
- * returns.  FD: -1, or a descriptor that the handler now owns. */
+ * returns.  FD: -1, or a descriptor that the handler then owns. */
 typedef void (*hb_peer_handler)(void *ctx, struct hb_peer *p, const void *msg,
     int fd);
 
 struct hb_peer_ops {
-	/* Indexed by enum hb_ipc_type; a NULL row: a frame that is not
-	 * expected here, which closes the channel. */
+	/* Indexed by enum hb_ipc_type.  NULL: the frame is not expected here
+	 * and closes the channel. */
 	const hb_peer_handler *on;
-	/* The channel is gone (WHY: text).  The peer is freed after this. */
+	/* The channel is gone (WHY: text).  The peer is freed afterwards. */
 	void (*on_close)(void *ctx, struct hb_peer *p, const char *why);
-	/* The output, which had reached half of its bound, fell to a quarter.
-	 * May be NULL. */
+	/* The output, which had reached half of its bound, fell to a quarter of
+	 * it.  May be NULL. */
 	void (*on_drain)(void *ctx, struct hb_peer *p);
 };
 
@@ -36,28 +36,29 @@ struct hb_peer *hb_peer_new(struct hb_loop *l, int fd, enum hb_role self,
     void *ctx);
 /* Closes without on_close.  Safe inside a handler. */
 void hb_peer_free(struct hb_peer **p);
-/* The handler found the content not allowed now: closes, calls on_close. */
+/* Reports that the content of a frame is not allowed now: closes the channel
+ * and calls on_close. */
 void hb_peer_violation(struct hb_peer *p, const char *why);
-/* Inside on_close: the other side broke the protocol; it did not just end.
- * Then the parent has to be told, or the pair will never talk again. */
+/* Inside on_close: true if the other side violated the protocol instead of just
+ * ending.  Then report it to the parent, or the pair will never talk again. */
 bool hb_peer_broke(const struct hb_peer *p);
 
 /*
- * Queues one frame.  FD (-1: none) is duplicated by the kernel: the caller
- * keeps its own.  Returns 0; HB_E_LIMIT when more than the bound (16 MiB)
- * waits; other codes as hb_ipc_encode (our own bug).
+ * Queues one frame.  The kernel duplicates FD (-1: none): the caller keeps its
+ * own.  Returns 0; HB_E_LIMIT if more than the bound (16 MiB) waits; other
+ * codes as hb_ipc_encode (a bug of ours).
  */
 int hb_peer_send(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
     int fd) HB_MUSTCHECK;
-/* The same where failure means: the peer is lost.  It is closed, with on_close
- * (the other side does not read: it broke the protocol), at the end of the
- * turn; until then more may be posted, which goes nowhere. */
+/* The same where failure means that the peer is lost (it does not read, which
+ * violates the protocol).  The peer is closed, with on_close, at the end of the
+ * turn; frames posted until then are discarded. */
 void hb_peer_post(struct hb_peer *p, enum hb_ipc_type type, const void *msg,
     int fd);
 size_t hb_peer_pending(const struct hb_peer *p); /* bytes not written yet */
-/* Stops reading (back-pressure), and goes on. */
+/* Stops reading (back-pressure) and resumes it. */
 void hb_peer_pause(struct hb_peer *p, bool pause);
-/* Writes what waits, blocking up to MS: before an orderly exit. */
+/* Writes the queued frames, blocking up to MS: before an orderly exit. */
 void hb_peer_flush(struct hb_peer *p, int ms);
 
 enum hb_role hb_peer_role(const struct hb_peer *p);

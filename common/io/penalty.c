@@ -1,4 +1,4 @@
-/* Patience with strangers.  Floor 3.  See penalty.h. */
+/* Penalties for failed tries.  Floor 3.  See penalty.h. */
 #include "config.h"
 
 #include "common/io/penalty.h"

@@ -1,4 +1,4 @@
-/* What control asks of every role: STATUS, STATS, LOG_LEVEL.  Floor 3. */
+/* Control requests to every role: STATUS, STATS, LOG_LEVEL.  Floor 3. */
 #include "config.h"
 
 #include "common/io/rolectl.h"

@@ -1,4 +1,4 @@
-/* The common life of a role's process.  Floor 3. */
+/* The main program shared by all roles.  Floor 3. */
 #include "config.h"
 
 #include "common/io/rolemain.h"

@@ -1,11 +1,11 @@
 /*
- * The common life of a role's process.  Floor 3.
+ * The main program shared by all roles.  Floor 3.
  *
- * The parent starts `hauberk-ROLE` with the channel to itself as descriptor
- * 3, everything else closed.  hb_role_run reads configuration and files from
- * it, calls setup, enters the sandbox, tells the parent it is ready, and runs
- * the loop: peers come and go, configuration is replaced at reload.  All other
- * frames but LOGFD, CLOCK, PING and STOP come behind the first CONF_END.
+ * The parent starts `hauberk-ROLE` with its own channel as descriptor 3 and
+ * everything else closed.  hb_role_run reads configuration and files from it,
+ * calls setup, enters the sandbox, sends READY to the parent, and runs the
+ * loop: peers come and go, a reload replaces the configuration.  All frames
+ * except LOGFD, CLOCK, PING and STOP come after the first CONF_END.
  */
 #ifndef HB_IO_ROLEMAIN_H
 #define HB_IO_ROLEMAIN_H
@@ -20,7 +20,7 @@ struct hb_role_env {
 	enum hb_role role;
 	unsigned instance;
 	uint32_t generation; /* of conf */
-	int64_t build_ms; /* time of the build: no honest clock is before it */
+	int64_t build_ms; /* build time: a correct clock is not before it */
 	void *ctx;
 	/* Files that came with the configuration, until setup or on_reload
 	 * returns.  hb_role_file finds them. */
@@ -29,56 +29,57 @@ struct hb_role_env {
 
 struct hb_role_spec {
 	enum hb_role role;
-	/* Handlers of frames of parent and peers, by enum hb_ipc_type; rows
-	 * that hb_role_run serves itself (CONF_*, FILE_PART, PEER, LOGFD,
+	/* Handlers of frames from the parent and peers, by enum hb_ipc_type;
+	 * rows that hb_role_run handles itself (CONF_*, FILE_PART, PEER, LOGFD,
 	 * STOP, CLOCK, LOG_LEVEL by CTL) stay NULL.  LISTEN comes with a
-	 * descriptor, and is of the configuration in use: on_reload closes
-	 * the listeners of the one before. */
+	 * descriptor and belongs to the configuration in use: on_reload closes
+	 * the listeners of the previous one. */
 	const hb_peer_handler *on;
-	/* Makes the role's state (env->ctx).  Still as started: root, no
+	/* Makes the role's state (env->ctx).  Runs as started: root, no
 	 * sandbox; chroot and accounts follow.  0 or HB_E_*, ERR filled. */
 	int (*setup)(struct hb_role_env *env, struct hb_buf *err);
-	/* After the sandbox, before the parent is told READY and before the
-	 * first LISTEN, COUNTERS and peer: slow starts (replay) and threads
+	/* Runs after the sandbox, before READY is sent to the parent and before
+	 * the first LISTEN, COUNTERS and peer: slow starts (replay) and threads
 	 * belong here.  0 or HB_E_*, ERR filled: whoever starts the server
 	 * reads it.  May be NULL. */
 	int (*started)(struct hb_role_env *env, struct hb_buf *err);
-	/* env->conf is new; OLD is freed after the call.  0 or HB_E_*: keeps
-	 * the old.  May be NULL. */
+	/* env->conf is new; OLD is freed after the call.  0, or HB_E_* to keep
+	 * the old one.  May be NULL. */
 	int (*on_reload)(struct hb_role_env *env, const struct hb_conf *old,
 	    struct hb_buf *err);
-	/* A channel to another role is up (also again, after a loss), or lost.
-	 * May be NULL. */
+	/* A channel to another role is up (possibly again, after a loss) or
+	 * lost.  May be NULL. */
 	void (*on_peer)(struct hb_role_env *env, struct hb_peer *p);
 	void (*on_peer_lost)(struct hb_role_env *env, struct hb_peer *p);
-	/* The clock has moved (lab): what waits for a time looks again.  May be
+	/* The clock has moved (lab): check again what waits for a time.  May be
 	 * NULL. */
 	void (*on_clock)(struct hb_role_env *env);
 	void (*on_peer_drain)(struct hb_role_env *env, struct hb_peer *p);
 	/* True: the role took FD, a raw channel, for itself (the synchronous
-	 * channel to the key agent); it is then no peer.  May be NULL. */
+	 * channel to the key agent), which then does not become a peer.  May be
+	 * NULL. */
 	bool (*claim_peer)(struct hb_role_env *env, enum hb_role role,
 	    unsigned instance, int fd);
-	/* Stop was asked: call hb_role_exit when done.  NULL: exits at once. */
+	/* The parent requested a stop: call hb_role_exit when done.  NULL: the
+	 * role exits at once. */
 	void (*on_stop)(struct hb_role_env *env);
-	/* A CTL question; answer with hb_ctl_* (ctlreply.h).  STATUS: an
-	 * object is open, only add to it; other verbs: the whole answer.
-	 * STATS and LOG_LEVEL are not seen here.  May be NULL. */
+	/* A CTL request; answer it with hb_ctl_* (ctlreply.h).  STATUS: an
+	 * object is open, only add to it; other verbs: the whole answer.  STATS
+	 * and LOG_LEVEL do not come here.  May be NULL. */
 	void (*on_ctl)(struct hb_role_env *env, struct hb_peer *control,
 	    const struct ipc_ctl *q);
 };
 
-/* The whole main(): returns the exit code.  Handlers' ctx is the
- * struct hb_role_env. */
+/* The whole main(): returns the exit code.  The ctx of handlers is the struct
+ * hb_role_env. */
 int hb_role_run(const struct hb_role_spec *spec, int argc, char **argv);
 void hb_role_exit(struct hb_role_env *env);
-/* A file sent by the parent; false when there is none. */
+/* A file sent by the parent; false if there is none. */
 bool hb_role_file(const struct hb_role_env *env, enum hb_file_kind kind,
     unsigned index, struct hb_span *content);
-/* The channel to ROLE's INSTANCE, or NULL while it is down. */
+/* The channel to ROLE's INSTANCE; NULL while it is down. */
 struct hb_peer *hb_role_peer(const struct hb_role_env *env, enum hb_role role,
     unsigned instance);
-/* A further descriptor is needed by the role's own adaptors that only the
- * parent can open is asked for with ENDPOINT_GET. */
+/* Descriptors that only the parent can open are requested with ENDPOINT_GET. */
 
 #endif

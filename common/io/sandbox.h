@@ -3,8 +3,8 @@
  * limits, system call filter.  Floor 3.
  *
  * The working folder of a role is its root folder, with and without chroot.
- * The environment word HAUBERK_SANDBOX=report makes the filter name each
- * blocked call in the log instead of only refusing it.
+ * The environment variable HAUBERK_SANDBOX=report makes the filter log each
+ * blocked call by name instead of only refusing it.
  */
 #ifndef HB_IO_SANDBOX_H
 #define HB_IO_SANDBOX_H
@@ -12,11 +12,11 @@
 #include "common/base/buf.h"
 #include "common/proto/conf.h"
 
-/* Account and chroot (as root only), then the filters.  0 or HB_E_*. */
+/* Sets account and chroot (only as root), then the filters.  0 or HB_E_*. */
 int hb_sandbox_enter(enum hb_role role, const struct hb_conf *conf,
     struct hb_buf *err) HB_MUSTCHECK;
 
-/* The table of calls, for its test: may ROLE use the call NAME? */
+/* For the test of the table: may ROLE use the call NAME? */
 bool hb_sandbox_allows(enum hb_role role, const char *name);
 
 #endif

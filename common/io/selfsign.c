@@ -1,6 +1,6 @@
 /*
- * A certificate for a server that was given none.  Floor 3, libcrypto.
- * RFC 5280 s4.1, s4.2.1.6: the name is a DNS-ID.
+ * A self-signed certificate for a server without one.  Floor 3, libcrypto.  RFC
+ * 5280 s4.1, s4.2.1.6: the name is a DNS-ID.
  */
 #include "config.h"
 

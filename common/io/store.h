@@ -1,6 +1,6 @@
 /*
- * The durable store that queue keeps, as the roles see it that ask for its
- * rows over their channel to queue.  Floor 3.  Keys are names of domains.
+ * The durable store of queue, as seen by roles that access its rows over their
+ * channel to queue.  Floor 3.  Keys are domain names.
  *
  * STORE is one table of it.  Every callback runs exactly once (ROW once for
  * each row), never before the call returns.  When the channel to queue is
@@ -13,7 +13,7 @@
 
 /* ERR: 0 (VALUE lives for the call), HB_E_NOTFOUND, HB_E_TEMP, HB_E_IO. */
 typedef void (*hb_store_got_fn)(void *ctx, int err, struct hb_span value);
-/* ERR: 0 is durable (or taken, if lazy); HB_E_TEMP, HB_E_IO. */
+/* ERR: 0 if durable (or accepted, if lazy); HB_E_TEMP, HB_E_IO. */
 typedef void (*hb_store_done_fn)(void *ctx, int err);
 /* KEY and VALUE live for the call. */
 typedef void (*hb_store_row_fn)(
@@ -22,15 +22,15 @@ typedef void (*hb_store_row_fn)(
 struct hb_store_ops {
 	void (*get)(
 	    void *store, struct hb_span key, hb_store_got_fn cb, void *ctx);
-	/* An empty VALUE deletes.  LAZY: no flush is waited for. */
+	/* An empty VALUE deletes the row.  LAZY: does not wait for a flush. */
 	void (*put)(void *store, struct hb_span key, struct hb_span value,
 	    bool lazy, hb_store_done_fn cb, void *ctx);
-	/* At most COUNT rows with keys after AFTER, then DONE.  HB_E_LIMIT:
-	 * these rows are long, more of them follow the last one. */
+	/* At most COUNT rows with keys after AFTER, then DONE.  HB_E_LIMIT: the
+	 * rows are long and more of them follow the last one. */
 	void (*list)(void *store, struct hb_span after, size_t count,
 	    hb_store_row_fn row, hb_store_done_fn done, void *ctx);
-	/* Is DOMAIN this worker's?  It alone refreshes, lists and changes it.
-	 * NULL: all are. */
+	/* Does this worker own DOMAIN?  Only the owner refreshes, lists and
+	 * changes it.  NULL: it owns all. */
 	bool (*owns)(void *store, struct hb_span domain);
 };
 

@@ -1,11 +1,11 @@
 /*
- * DANE for one session, by OpenSSL's own verification.  Floor 3.  RFC 7671,
- * RFC 7672 s3.
+ * DANE for one session, by OpenSSL's own verification.  Floor 3.  RFC 7671, RFC
+ * 7672 s3.
  *
- * The context's callback, which lets every certificate pass, has no part in
- * such a session: OpenSSL stops at the first fault, and what it says of the
- * whole is the truth.  The handshake goes on all the same, because the facts
- * are judged elsewhere.
+ * The context's callback, which accepts every certificate, is not used in such
+ * a session: OpenSSL stops at the first fault, and its overall result is
+ * authoritative.  The handshake continues anyway because the facts are judged
+ * elsewhere.
  */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* What was seen of a TLS session.  Floor 3.  RFC 8461 s4.2, RFC 9525 s6. */
+/* Facts about a TLS session.  Floor 3.  RFC 8461 s4.2, RFC 9525 s6. */
 #include "config.h"
 
 #include "common/io/tls-priv.h"

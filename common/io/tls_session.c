@@ -1,7 +1,7 @@
 /*
  * One TLS session.  Floor 3.  OpenSSL reads from the socket and leaves its
- * records in the connection's buffer, so that many records go out in one
- * write and nothing is ever written half.
+ * records in the connection's buffer, so that one write sends many records and
+ * a record is never half written.
  */
 #include "config.h"
 

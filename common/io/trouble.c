@@ -1,4 +1,4 @@
-/* Trouble that only the operator can end.  Floor 3. */
+/* Troubles that only the operator can end.  Floor 3. */
 #include "config.h"
 
 #include "common/io/trouble.h"

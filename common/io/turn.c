@@ -1,5 +1,4 @@
-/* Of a loop's turn, without the loop: clocks, hooks, random numbers.
- * Floor 3. */
+/* A loop's turn without the loop: clocks, hooks, random numbers.  Floor 3. */
 #include "config.h"
 
 #include "common/io/loop-priv.h"

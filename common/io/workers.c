@@ -1,4 +1,4 @@
-/* How many processes of a kind there are.  Floor 3. */
+/* Number of processes of a role.  Floor 3. */
 #include "config.h"
 
 #include "common/io/workers.h"

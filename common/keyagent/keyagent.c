@@ -2,10 +2,9 @@
  * The key agent's main.  Floor 4.  Holds the private keys of the
  * tls-certificates; signs for smtpd and delivery, never exports.
  *
- * The parent has no cryptography: at its first start it runs
- * `hauberk-keyagent -s NAME', which prints a new self-signed certificate and
- * its key, and holds nothing.  With `-c' it tells what is wrong with files
- * that it is given.
+ * The parent has no cryptography: at its first start it runs `hauberk-keyagent
+ * -s NAME', which prints a new self-signed certificate and its key, and keeps
+ * nothing.  With `-c' it reports the faults of the files that it is given.
  */
 #include "config.h"
 

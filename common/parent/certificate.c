@@ -1,5 +1,5 @@
-/* The self-signed certificate of a server whose configuration names none.
- * Floor 4. */
+/* The self-signed certificate of a server without a configured one.  Floor
+ * 4. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /*
  * The clock of the lab: `hauberkctl lab advance`.  Floor 4.
  *
- * How far it is ahead is kept in the spool, beside the times it was used for:
- * a restart goes on where the last run was.  Each role is told before it is
- * given its configuration, and all of them when it moves.
+ * The spool keeps the shift, beside the times that depend on it: after a
+ * restart the lab continues at the same time.  Each role receives it before its
+ * configuration, and all roles when it changes.
  */
 #include "config.h"
 

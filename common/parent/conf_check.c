@@ -1,4 +1,4 @@
-/* Checks what the configuration names.  Floor 4. */
+/* Checks of what the configuration names.  Floor 4. */
 #include "config.h"
 
 #include "common/parent/conf_check.h"

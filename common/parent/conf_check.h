@@ -1,6 +1,6 @@
 /*
- * What of the configuration can only be looked at outside of it: the files,
- * folders and accounts that it names.  Floor 4: `hauberkd -n', start, reload.
+ * Checks of the configuration that need the system: the files, folders and
+ * accounts that it names.  Floor 4: for `hauberkd -n', start and reload.
  */
 #ifndef HB_DAEMON_CONF_CHECK_H
 #define HB_DAEMON_CONF_CHECK_H
@@ -8,14 +8,14 @@
 #include "common/proto/conf.h"
 
 struct pd_check {
-	const char *libexec; /* where the key agent's program is */
+	const char *libexec; /* folder of the key agent's program */
 	bool privileged;     /* roles have accounts of their own */
 };
 
 /*
  * Adds every mistake and warning to REPORT, by its line.  CONF may have
- * mistakes already.  Files are looked at as the role that reads them; the
- * parent itself parses none of them.
+ * mistakes already.  Each file is checked as the role that reads it; the parent
+ * itself parses none of them.
  */
 void pd_conf_check(const struct pd_check *how, const struct hb_conf *conf,
     struct hb_conf_report *report);

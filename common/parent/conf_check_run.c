@@ -1,4 +1,4 @@
-/* Looking at a file with the rights of a role.  Floor 4. */
+/* Checks of a file with the rights of a role.  Floor 4. */
 #include "config.h"
 
 #include "common/parent/conf_check_run.h"

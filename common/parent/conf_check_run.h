@@ -1,6 +1,6 @@
 /*
- * Looking at a file in a process of its own, with the rights of a role.
- * Floor 4.  The findings come as lines "E LINE TEXT" or "W LINE TEXT".
+ * Checks of a file in a separate process, with the rights of a role.  Floor 4.
+ * The findings come as lines "E LINE TEXT" or "W LINE TEXT".
  */
 #ifndef HB_DAEMON_CONF_CHECK_RUN_H
 #define HB_DAEMON_CONF_CHECK_RUN_H
@@ -21,8 +21,8 @@ int pd_check_root(const struct pd_check *how, const struct hb_conf *conf,
     struct hb_buf *found) HB_MUSTCHECK;
 /* All three: 0, or HB_E_IO when it could not be looked at. */
 
-/* Can PATH, or a folder above it, be changed by others than its owner and
- * root?  TEXT of SIZE bytes says which and by whom. */
+/* Can others than its owner and root change PATH or a folder above it?  TEXT of
+ * SIZE bytes says which and who. */
 bool pd_check_writers(const char *path, char *text, size_t size);
 
 #endif

@@ -1,4 +1,4 @@
-/* Answers to control.  Floor 4. */
+/* Answers to control requests.  Floor 4. */
 #include "config.h"
 
 #include <unistd.h>

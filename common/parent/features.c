@@ -1,4 +1,4 @@
-/* What is said about features: off, or not in this build.  Floor 4. */
+/* Messages about features that are off or not in this build.  Floor 4. */
 #include "config.h"
 
 #include "common/parent/parent.h"

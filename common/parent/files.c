@@ -1,4 +1,4 @@
-/* Files that roles may not open: read here, and who gets which.  Floor 4. */
+/* Files that roles may not open: reading them, and who gets which.  Floor 4. */
 #include "config.h"
 
 #include <errno.h>

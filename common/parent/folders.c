@@ -1,4 +1,4 @@
-/* The folders of spool and run-dir, and whose they are.  Floor 4. */
+/* The folders of spool and run-dir, and their owners.  Floor 4. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* One server for a spool and a run-dir.  Floor 4. */
+/* Lock: only one server uses a spool or a run-dir.  Floor 4. */
 #include "config.h"
 
 #include <errno.h>

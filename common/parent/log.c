@@ -1,4 +1,4 @@
-/* Opening logs for everyone.  Floor 4. */
+/* Opening logs for all roles.  Floor 4. */
 #include "config.h"
 
 #include <fcntl.h>

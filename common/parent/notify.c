@@ -1,4 +1,4 @@
-/* Telling systemd, sd_notify(3) without its library.  Floor 4. */
+/* Notifying systemd, sd_notify(3) without its library.  Floor 4. */
 #include "config.h"
 
 #include <stddef.h>

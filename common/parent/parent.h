@@ -4,8 +4,8 @@
  *
  *	STARTING --every role ready--> RUNNING --STOP, SIGTERM--> STOPPING
  *
- * It parses no remote byte.  Everything a role may not open itself comes from
- * here: configuration, certificates and keys, listeners, logs, helpers.
+ * It parses no remote byte.  It provides everything that a role may not open
+ * itself: configuration, certificates and keys, listeners, logs, helpers.
  */
 #ifndef HB_DAEMON_PARENT_H
 #define HB_DAEMON_PARENT_H
@@ -30,26 +30,26 @@ struct pd_proc {
 	unsigned instance;
 	enum pd_state state;
 	pid_t pid; /* 0: none */
-	unsigned unanswered; /* pings */
-	pid_t accuser; /* less trusted, that blamed it last; 0: none */
+	unsigned unanswered; /* pings without an answer */
+	pid_t accuser; /* less trusted process that blamed it last; 0: none */
 	unsigned blames; /* of others, by it, since blames_ms */
 	int64_t blames_ms;
-	bool broke; /* it was ended because it broke a protocol */
-	bool ended; /* it has; what it said last is heard before we act */
-	int status; /* of its end */
+	bool broke; /* it was killed because it violated a protocol */
+	bool ended; /* it has ended; its last frames are read before we act */
+	int status; /* exit status */
 	struct hb_peer *peer;
-	struct hb_timer *timer; /* acting on its end, then the restart */
-	int64_t delay_ms; /* before the next restart, if it dies soon */
+	struct hb_timer *timer; /* handling of its end, then the restart */
+	int64_t delay_ms; /* before the next restart, if it soon ends */
 	int64_t started_ms, ready_ms; /* hb_boot_ms, hb_mono_ms */
 	unsigned restarts;
 	uint32_t generation; /* of the configuration it uses */
-	int64_t ahead_ms;    /* of its clock, as it said last */
+	int64_t ahead_ms;    /* of its clock, as it reported last */
 };
 
 struct hb_ctl;
 struct pd_trouble; /* see common/parent/trouble.c */
 
-/* A file kept for the roles that may not open it. */
+/* A file kept for roles that may not open it. */
 struct pd_file {
 	enum hb_file_kind kind;
 	unsigned index;
@@ -73,7 +73,7 @@ struct pd_listeners {
 	size_t n;
 };
 
-/* What a reload replaces. */
+/* The state that a reload replaces. */
 struct pd_setup {
 	struct hb_conf *conf;
 	struct pd_files files;
@@ -81,7 +81,7 @@ struct pd_setup {
 	struct hb_buf warnings; /* lines, for the log and status */
 };
 
-/* Who waits for the end of a reload or stop. */
+/* A client that waits for the end of a reload or stop. */
 struct pd_asker {
 	unsigned instance;
 	uint32_t ref;
@@ -94,7 +94,7 @@ struct pd_askers {
 
 struct pd_helper {
 	pid_t pid;	  /* 0: free */
-	int64_t until_ms; /* hb_mono_ms: it may live so long */
+	int64_t until_ms; /* hb_mono_ms: the end of its lifetime */
 };
 
 struct pd_parent {
@@ -102,19 +102,19 @@ struct pd_parent {
 	const char *conf_file; /* absolute */
 	const char *libexec;
 	bool foreground, privileged;
-	struct rlimit nofile; /* as we were started: for helpers */
+	struct rlimit nofile; /* as at our start: for helpers */
 	enum pd_phase phase;
 	int exit_code;
 	int64_t started_ms; /* hb_boot_ms */
 
 	struct pd_setup now;
-	struct pd_setup before; /* until all roles have NOW; else conf NULL */
-	bool reload_again;	/* asked for meanwhile */
-	struct hb_buf text;	/* what roles are given */
+	struct pd_setup before; /* until all roles use NOW, or conf NULL */
+	bool reload_again;	/* requested in the meantime */
+	struct hb_buf text;	/* configuration text for the roles */
 	uint32_t generation;
 	int control_fd, lock_fd, run_lock_fd;
 	struct hb_logdest log;
-	int log_read_fd; /* -1: the log is no file */
+	int log_read_fd; /* -1: the log is not a file */
 	struct hb_timer *log_retry;
 
 	struct pd_proc *procs;
@@ -122,21 +122,21 @@ struct pd_parent {
 	struct hb_counters *counters;
 	struct pd_helper helpers[HB_MAX_HELPERS];
 
-	struct pd_trouble *troubles; /* what goes on, of all processes */
+	struct pd_trouble *troubles; /* current ones of all processes */
 	size_t ntroubles;
 
 	unsigned wave; /* of the stop */
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
 	struct pd_askers stop_askers, reload_askers, clock_askers;
-	int64_t ahead_ms; /* lab: of the clock that the roles see */
-	bool delivery_paused, listen_paused; /* until resume, or our end */
+	int64_t ahead_ms; /* lab: lead of the clock that the roles use */
+	bool delivery_paused, listen_paused; /* until resume, or until we end */
 	int64_t watched; /* state of the watched files: common/parent/watched.c */
 
-	/* The daemon's starter waits on this; -1: nobody. */
+	/* The daemon's starter waits on this; -1: no starter. */
 	int starter_fd;
 };
 
-/* parent.c: what roles tell, and their lives */
+/* parent.c: reports of the roles, and their lives */
 void pd_make_procs(struct pd_parent *pd);
 void pd_start_all(struct pd_parent *pd);
 void pd_on_child(void *ctx, int signo);
@@ -148,12 +148,13 @@ void pd_post(struct pd_proc *pr, enum hb_ipc_type type, const void *msg,
     int fd);
 void pd_send_conf(struct pd_proc *pr);
 void pd_send_log(struct pd_proc *pr);
-/* For trace: nothing for others than control. */
+/* For trace: only control gets it. */
 void pd_send_logread(struct pd_proc *pr);
-/* Behind the configuration that they stand in; nothing for others than smtpd,
- * and before all roles are ready. */
+/* Call it after the configuration of the listeners was sent; only smtpd gets
+ * them, and only when all roles are ready. */
 void pd_send_listeners(struct pd_proc *pr);
-/* The configuration in force to each role, or those that want it. */
+/* Sends the current configuration to each role, or to those that WANTS
+ * accepts. */
 void pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role));
 void pd_kill(struct pd_proc *pr);
 void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
@@ -161,33 +162,33 @@ void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
 
 /* common/parent/stop.c */
 void pd_stop(struct pd_parent *pd);
-/* A process ended while stopping: goes on with the next wave. */
+/* A process ended while stopping: continues with the next wave. */
 void pd_stop_next(struct pd_parent *pd);
 
 /* common/parent/reload.c */
-/* Reads and checks the configuration file: OUT gets the conf and the
- * warnings, REPORT all that was found.  False: there are mistakes. */
+/* Reads and checks the configuration file: OUT gets the conf and the warnings,
+ * REPORT all findings.  Returns false if there are mistakes. */
 bool pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
     struct hb_conf_report *report);
 void pd_log_lines(struct hb_span text, enum hb_level level);
-/* Returns 0: begun, the askers will hear; or HB_E_* with WHY filled: the old
- * configuration stays. */
+/* Returns 0 if the reload has begun, and the askers will be answered; or HB_E_*
+ * with WHY filled, and the old configuration stays. */
 int pd_reload(struct pd_parent *pd, struct hb_buf *why);
-/* A role has taken a configuration: the last of them ends the reload. */
+/* A role has accepted a configuration: the last one ends the reload. */
 void pd_reload_done(struct pd_parent *pd);
-/* A role cannot use GENERATION: if it is the one under way, what was before
- * comes back. */
+/* A role cannot use GENERATION: if it is the current reload, the previous
+ * configuration returns. */
 void pd_reload_refused(struct pd_parent *pd, uint32_t generation,
     const char *why);
 
 /* common/parent/clock.c: `lab advance` */
-/* Takes what the spool remembers; 0 or an exit code, ERR filled. */
+/* Reads the shift from the spool; 0 or an exit code, ERR filled. */
 int pd_clock_load(struct pd_parent *pd, struct hb_buf *err);
 void pd_send_clock(struct pd_proc *pr);
 void pd_on_clock_set(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* Tells who asked, once no role that runs is behind. */
+/* Answers the requester once all running roles have the new time. */
 void pd_clock_done(struct pd_parent *pd);
-/* TIME is added; 0: they will hear; or HB_E_* with WHY filled. */
+/* Adds TIME; 0: the requester will be answered; or HB_E_* with WHY filled. */
 int pd_clock_advance(struct pd_parent *pd, struct hb_span time,
     struct hb_buf *why);
 
@@ -198,7 +199,7 @@ int pd_pause(struct pd_parent *pd, struct hb_span what, bool on,
 void pd_send_pause(struct pd_proc *pr);
 
 /* common/parent/ping.c: every five seconds; a role that does not answer for
- * long is ended, so that a new one comes */
+ * long is killed and replaced */
 void pd_ping(struct pd_parent *pd);
 
 /* common/parent/ctl.c */
@@ -213,8 +214,8 @@ struct pd_owner {
 	uid_t uid;
 	gid_t gid;
 };
-/* As root those of ACCOUNT and GROUP, where they are there; NULL, and else:
- * our own. */
+/* As root: the ids of ACCOUNT and GROUP, where they exist.  For NULL, and
+ * otherwise: our own. */
 struct pd_owner pd_owner_of(const struct pd_parent *pd, const char *account,
     const char *group);
 /* 0 or an exit code, ERR filled. */
@@ -227,13 +228,13 @@ int pd_lock_folders(struct pd_parent *pd, struct hb_buf *err);
 /* common/parent/certificate.c */
 /* CONF names no certificate and needs one. */
 bool pd_wants_own_certificate(const struct hb_conf *conf);
-/* Where the file NAME of it is; lives in SPACE. */
+/* Path of the file NAME of that certificate; lives in SPACE. */
 const char *pd_tls_path(const struct hb_conf *conf, const char *name,
     struct hb_buf *space);
 /* Makes it at the first start.  0 or an exit code, ERR filled. */
 int pd_ensure_certificate(const struct pd_parent *pd,
     const struct hb_conf *conf, struct hb_buf *err);
-/* The text for roles: CONF and the self-signed certificate when it names
+/* The text for roles: CONF, with the self-signed certificate if it names
  * none. */
 void pd_role_text(const struct hb_conf *conf, struct hb_buf *out);
 
@@ -250,26 +251,26 @@ void pd_load_watched(struct pd_parent *pd);
 
 /* common/parent/watched.c */
 #define PD_RESOLV_CONF "/etc/resolv.conf"
-/* The addresses of this host but for 127.0.0.0/8, one a line.  False: they
- * cannot be had now. */
+/* The addresses of this host except 127.0.0.0/8, one per line.  Returns false
+ * if they cannot be read now. */
 bool pd_list_interfaces(struct hb_buf *out);
-/* True when a watched file (resolv.conf, hosts-file) or an address of this
- * host changed. */
+/* Has a watched file (resolv.conf, hosts-file) or an address of this host
+ * changed? */
 bool pd_files_changed(struct pd_parent *pd);
 
 /* common/parent/submit.c */
 /* The group of maildrop/ and of hauberk-submit.  Borrowed from CONF. */
 const char *pd_submit_group(const struct hb_conf *conf);
 /*
- * As root: is hauberk-submit setgid to that group?  SET: it is made so.
- * 0, or -errno with WHY filled: what is wrong, and the commands that mend it.
+ * As root: is hauberk-submit setgid to that group?  SET: makes it so.  0, or
+ * -errno with WHY filled: the problem, and the commands that mend it.
  */
 int pd_check_submit(const struct pd_parent *pd, bool set, struct hb_buf *why)
     HB_MUSTCHECK;
 
 /* common/parent/listen.c */
-/* Opens what CONF lists; sockets of HAVE that fit are shared.  0 or an exit
- * code. */
+/* Opens the listeners of CONF; matching sockets of HAVE are shared.  0 or an
+ * exit code. */
 int pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
     struct pd_listeners *out, struct hb_buf *err);
 /* Closes those of L that KEEP does not share. */
@@ -283,8 +284,8 @@ void pd_log_lost(void *ctx);
 
 /* common/parent/trouble.c */
 void pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* What hb_trouble_begin and hb_trouble_end of the parent itself lead to; CTX is
- * the parent. */
+/* Handles hb_trouble_begin and hb_trouble_end of the parent itself; CTX is the
+ * parent. */
 void pd_own_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
     struct hb_span text);
 /* PR has ended. */
@@ -294,7 +295,7 @@ void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
 /* common/parent/helper.c */
 void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* True when PID was a helper. */
+/* Returns true if PID was a helper. */
 bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
 void pd_kill_helpers(struct pd_parent *pd);
 /* Kills those that have lived too long. */
@@ -305,10 +306,10 @@ void pd_end_overdue(struct pd_parent *pd, int64_t now_ms);
  * output /dev/null, standard error too unless KEEP_STDERR; all others are
  * closed. */
 void pd_child_fds(int fd, int lock, bool keep_stderr);
-/* The daemon has started: nobody waits on its terminal any more. */
+/* The daemon has started: releases the terminal of its starter. */
 void pd_let_go_of_terminal(void);
 
-/* notify.c: systemd's datagram; nothing without NOTIFY_SOCKET */
+/* notify.c: sends systemd's datagram; does nothing without NOTIFY_SOCKET */
 void pd_notify(const char *state);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * `hauberkctl pause|resume delivery|listen`.  Floor 4.  It lasts until resume
- * or the parent's end; a role that was replaced is told again.
+ * or the parent's end; a restarted role is paused again.
  */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* A role that is there but no longer serves is replaced.  Floor 4. */
+/* Replacing a role that runs but no longer answers.  Floor 4. */
 #include "config.h"
 
 #include "common/parent/parent.h"

@@ -1,6 +1,6 @@
 /*
- * What all files of the parent do with the process of a role: find it, send to
- * it, end it.  Floor 4.  It calls common/parent/files.c alone.
+ * The process of a role: find it, send to it, end it.  Floor 4.  It calls only
+ * common/parent/files.c.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /*
  * Replacing the configuration.  Floor 4.
  *
- * A new configuration holds when every role has taken it.  Until then the one
- * before is kept, and it comes back, for all of them, when a role cannot use
- * the new one: what only a role can find out (a certificate that is none)
- * must not leave half of the server changed.
+ * A new configuration is valid when every role has accepted it.  Until then the
+ * previous one is kept, and it returns in all roles if one cannot use the new
+ * one: an error that only a role can find (an invalid certificate) must not
+ * leave half of the server changed.
  */
 #include "config.h"
 

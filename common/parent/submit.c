@@ -1,4 +1,4 @@
-/* hauberk-submit has the rights that let every user send.  Floor 4. */
+/* Rights of hauberk-submit, which let every user send.  Floor 4. */
 #include "config.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
- * Trouble that roles and the parent itself have, see common/io/trouble.h.
- * Floor 4.  Several processes of a role see the same: it begins in the log
- * with the first and is over with the last.  What a process had is forgotten
- * with it; the next one finds it again.
+ * Troubles of roles and of the parent itself, see common/io/trouble.h.  Floor
+ * 4.  Several processes of a role may have the same one: the first begins it in
+ * the log and the last ends it.  The troubles of a process are forgotten when
+ * it ends; the next process finds them again.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
-/* What the system changes while the server runs: resolv.conf, hosts-file, the
- * addresses of this host.  Floor 4. */
+/* Parts of the system that change while the server runs: resolv.conf,
+ * hosts-file, the addresses of this host.  Floor 4. */
 #include "config.h"
 
 #include <ifaddrs.h>

@@ -2,9 +2,8 @@
  * Mail addresses.  Floor 1.  RFC 5321 s4.1.2, s4.1.3; RFC 6531 s3.3.
  *
  * The canonical text of an address is LOCAL@domain: the local part as the
- * sender wrote it (case kept, quotes only where they are needed), the domain
- * in lower case.  The empty text is the null path.  Spans point into the
- * input.
+ * sender wrote it (case kept, quoted only where necessary), the domain in lower
+ * case.  The empty text is the null path.  Spans point into the input.
  */
 #ifndef HB_PROTO_ADDRESS_H
 #define HB_PROTO_ADDRESS_H
@@ -12,7 +11,7 @@
 #include "common/base/buf.h"
 #include "common/base/limits.h"
 
-#define HB_ADDR_NULL 1u	 /* "<>" is taken: local and domain are empty */
+#define HB_ADDR_NULL 1u	 /* "<>" is allowed: local and domain are empty */
 #define HB_ADDR_LOCAL 2u /* the domain may be missing ("<Postmaster>") */
 #define HB_ADDR_UTF8 4u	 /* UTF-8 in the local part */
 
@@ -47,43 +46,45 @@ struct hb_addr {
 	bool quoted;	       /* local is a quoted string */
 	bool literal;	       /* domain is an address literal */
 	bool utf8;	       /* local has bytes above 127 */
-	bool routed;	       /* a source route stood in front */
-	enum hb_addr_fault fault; /* where it is none: HB_E_SYNTAX, _RANGE */
+	bool routed;	       /* a source route was in front */
+	enum hb_addr_fault fault; /* if it is invalid: HB_E_SYNTAX, _RANGE */
 };
 
 /*
- * A path at the front of S: "<" [source route ":"] mailbox ">".  The source
- * route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns bytes
- * used; HB_E_SYNTAX; HB_E_RANGE (domain or path too long);
+ * Parses a path at the front of S: "<" [source route ":"] mailbox ">".  The
+ * source route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns
+ * bytes used; HB_E_SYNTAX; HB_E_RANGE (domain or path too long);
  * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8, or in the domain).
  */
 int hb_addr_parse_path(struct hb_span s, unsigned flags,
     struct hb_addr *out) HB_MUSTCHECK;
 
-/* All of S is a mailbox, without angle brackets.  0 or as above. */
+/* Parses all of S as a mailbox without angle brackets.  0 or errors as
+ * above. */
 int hb_addr_parse(struct hb_span s, unsigned flags,
     struct hb_addr *out) HB_MUSTCHECK;
 
-/* Appends the canonical text.  Returns 0 or HB_E_LIMIT (the buffer's). */
+/* Appends the canonical text.  Returns 0 or HB_E_LIMIT (of the buffer). */
 int hb_addr_format(const struct hb_addr *a, struct hb_buf *out) HB_MUSTCHECK;
 
 /*
- * Cuts canonical text at its last "@".  Without one all of it is the local
- * part.  Checks nothing else.
+ * Cuts canonical text at its last "@".  Without one, all of it is the local
+ * part.  Nothing else is checked.
  */
 void hb_addr_split(struct hb_span text, struct hb_span *local,
     struct hb_span *domain);
 
 /*
- * What a local part means: without quotes and backslashes, into OUT.
- * Returns 0, or HB_E_LIMIT (the buffer's).
+ * Appends the meaning of a local part to OUT: without quotes and backslashes.
+ * Returns 0 or HB_E_LIMIT (of the buffer).
  */
 int hb_addr_unquote(struct hb_span local, struct hb_buf *out) HB_MUSTCHECK;
 
-/* Is it abuse or MAILER-DAEMON, in any case: the postmaster by other names? */
+/* Is LOCAL abuse or MAILER-DAEMON, in any case?  Both are aliases of
+ * postmaster. */
 bool hb_addr_is_role(struct hb_span local);
 
-/* Is it the postmaster, in any case (RFC 5321 s4.5.1)? */
+/* Is LOCAL postmaster, in any case (RFC 5321 s4.5.1)? */
 bool hb_addr_is_postmaster(struct hb_span local);
 
 #endif

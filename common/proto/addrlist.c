@@ -1,4 +1,4 @@
-/* The addresses of a header field.  Floor 1.  RFC 5322 s3.4. */
+/* Address lists of header fields.  Floor 1.  RFC 5322 s3.4. */
 #include "common/proto/addrlist.h"
 
 #include "common/base/err.h"

@@ -1,5 +1,5 @@
 /*
- * The addresses of a header field: To, Cc, Bcc, From.  Floor 1.  RFC 5322
+ * Address lists of the header fields To, Cc, Bcc and From.  Floor 1.  RFC 5322
  * s3.4: display names, comments, groups, obsolete routes; folded lines.
  */
 #ifndef HB_PROTO_ADDRLIST_H
@@ -7,14 +7,14 @@
 
 #include "common/base/buf.h"
 
-/* RFC 5322 s3.2.2.  How long the comment at the front of S is; 0: it does
- * not end, or is nested beyond reason. */
+/* Length of the comment at the front of S, RFC 5322 s3.2.2; 0 if it is not
+ * closed or nested too deeply. */
 size_t hb_comment_length(struct hb_span s);
 
 struct hb_addrlist {
 	struct hb_span rest;
-	/* of the address that came last: where a domain would be put in,
-	 * and that it has none */
+	/* end of the last address, where a domain can be inserted, and whether
+	 * it has none */
 	const unsigned char *end;
 	bool bare;
 };
@@ -26,16 +26,17 @@ hb_addrlist(struct hb_span value)
 }
 
 /*
- * The next address into OUT (emptied first) as hb_addr_format writes it; one
- * without domain is its local part alone.  1 an address; 0 none left;
- * HB_E_SYNTAX or another error of hb_addr_parse (this one is skipped, go on).
+ * Writes the next address to OUT (emptied first) as hb_addr_format does; an
+ * address without domain is only its local part.  Returns 1 for an address; 0
+ * at the end; HB_E_SYNTAX or another error of hb_addr_parse (that address is
+ * skipped, the caller may go on).
  */
 int hb_addrlist_next(struct hb_addrlist *l, struct hb_buf *out) HB_MUSTCHECK;
 
 /*
- * Appends VALUE with "@DOMAIN" behind each address that has no domain; all
- * other bytes stay.  What is no address (two words, an encoded word, 8-bit
- * text) stays too.
+ * Appends VALUE with "@DOMAIN" added to each address that has no domain; all
+ * other bytes are kept.  Text that is not an address (two words, an encoded
+ * word, 8-bit text) is kept too.
  */
 void hb_addrlist_qualify(struct hb_span value, struct hb_span domain,
     struct hb_buf *out);

@@ -1,5 +1,5 @@
 /*
- * Between conf.c (lines, words, rows) and the values: conf_types.c,
+ * Between conf.c (lines, words, rows) and the value parsers: conf_types.c,
  * conf_serve.c, conf_send.c.  Floor 1.
  */
 #ifndef HB_PROTO_CONF_PRIV_H
@@ -24,7 +24,7 @@ struct hb_conf_row {
 	const char *text;
 };
 
-/* One line being read. */
+/* One line while it is read. */
 struct hb_conf_line {
 	const struct hb_conf_source *src;
 	struct hb_conf_report *report;
@@ -37,7 +37,7 @@ struct hb_conf_line {
 	size_t n;
 	bool canonical; /* text of hb_conf_dump: no warnings */
 	bool is_default;
-	const char *unbuilt; /* set by a type: this value has no function yet */
+	const char *unbuilt; /* set by a type: value not implemented yet */
 };
 
 void hb_conf_error(struct hb_conf_line *l, const char *fmt, ...)
@@ -47,19 +47,18 @@ void hb_conf_warn(struct hb_conf_line *l, const char *fmt, ...)
 
 struct hb_conf_type_ops {
 	const char *syntax; /* for messages and the manual */
-	/* Reads l->v into FIELD; mistakes are reported with hb_conf_error. */
+	/* Parses l->v into FIELD; reports mistakes with hb_conf_error. */
 	void (*parse)(struct hb_conf_line *l, void *field);
-	/* Appends lines "WORD value...\n"; nothing for a value that is not
-	 * set. */
+	/* Appends lines "WORD value...\n"; nothing for an unset value. */
 	void (*dump)(const char *word, const void *field, struct hb_buf *out);
 };
-/* One for each type, defined beside its functions with OPS. */
+/* One for each type, defined with OPS beside its functions. */
 #define X(name, ctype) extern const struct hb_conf_type_ops hb_conf_ops_##name;
 HB_CONF_TYPES(X)
 #undef X
 extern const struct hb_conf_type_ops *const hb_conf_types[HB_CONF_TYPE_COUNT];
 
-/* In files of values alone. */
+/* Only for the files of value parsers. */
 #define OPS(name, parse, dump, syntax)                                         \
 	const struct hb_conf_type_ops hb_conf_ops_##name = { (syntax),         \
 		(parse), (dump) };
@@ -71,38 +70,41 @@ struct hb_conf_choice {
 	const char *const *words;
 	size_t n;
 };
-/* Which of C is WORD?  A mistake, which gives -1, is reported with what would
- * be right. */
+/* Returns the index of WORD in C.  Otherwise it returns -1 and reports a
+ * mistake with the accepted words. */
 int hb_conf_choose(struct hb_conf_line *l, const struct hb_conf_choice *c,
     const char *word);
 /* The value of "NAME=VALUE", or NULL. */
 const char *hb_conf_option(const char *word, const char *name);
-/* Reports that WORD does not belong to this keyword, and its syntax. */
+/* Reports that WORD does not belong to this keyword, with the keyword's
+ * syntax. */
 void hb_conf_bad_option(struct hb_conf_line *l, const char *word);
-/* Is there one value?  Reports if not. */
+/* Is there exactly one value?  Reports if not. */
 bool hb_conf_one_value(struct hb_conf_line *l);
-/* A copy of S; arena-owned. */
+/* Returns a copy of S; arena-owned. */
 char *hb_conf_keep(struct hb_conf_line *l, const char *s);
-/* S in lower case, arena-owned; NULL after reporting that it is no domain. */
+/* S in lower case, arena-owned; NULL if it is not a domain, which is
+ * reported. */
 char *hb_conf_domain(struct hb_conf_line *l, const char *s);
 /* Appends the line "WORD VALUE", or "WORD A NAME=B" (B may be NULL). */
 void hb_conf_put_line(struct hb_buf *out, const char *word, const char *value);
 void hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
     const char *name, const char *b);
 
-/* Appends " WORD", quoted where it must be. */
+/* Appends " WORD", quoted where necessary. */
 void hb_conf_put_word(struct hb_buf *out, const char *word);
-/* PATH, made absolute from the configuration's folder; arena-owned. */
+/* PATH made absolute from the configuration's folder; arena-owned. */
 char *hb_conf_path(struct hb_conf_line *l, const char *path);
-/* Notes what has to be looked at outside; strings of AT are arena-owned. */
+/* Records a place that must be checked outside; strings of AT are
+ * arena-owned. */
 void hb_conf_place(struct hb_conf_line *l, const struct hb_place *at);
-/* Reads a file that is part of the configuration.  What is wrong with it is
- * reported; 0 or -errno. */
+/* Reads a file that is part of the configuration and reports its errors. 0 or
+ * -errno. */
 int hb_conf_read(struct hb_conf_line *l, const char *path,
     struct hb_buf *content);
 /* Adds S (arena-owned) to LIST. */
 void hb_strs_add(struct hb_arena *a, struct hb_strs *list, char *s);
-/* LIST of N elements of SIZE gets one more, zeroed; returns it. */
+/* Adds one zeroed element to LIST, which has N elements of SIZE; returns it. */
 void *hb_conf_grow(struct hb_arena *a, void **list, size_t *n, size_t size);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * The configuration.  Floor 1: text in, struct out; text out again.  Reading
- * files and finding the host's name is done by common/io/conf_load.
+ * The configuration.  Floor 1: text to struct and back to text.
+ * common/io/conf_load reads files and finds the host's name.
  *
  * The parent parses the file, makes every path absolute, and sends each role
- * the canonical text (hb_conf_dump), which the role parses with the same
- * code: parse(dump(c)) equals c.
+ * the canonical text (hb_conf_dump), which the role parses with the same code:
+ * parse(dump(c)) equals c.
  */
 #ifndef HB_PROTO_CONF_H
 #define HB_PROTO_CONF_H
@@ -21,7 +21,8 @@
 #define HB_CW_UNBUILT 4u
 #define HB_CW_REFUSED 8u
 
-/* All strings are NUL-terminated, without inner NUL, in the conf's arena. */
+/* All strings are NUL-terminated, have no inner NUL and live in the conf's
+ * arena. */
 struct hb_strs {
 	char **v;
 	size_t n;
@@ -30,7 +31,8 @@ struct hb_strs {
 enum hb_listen_kind { HB_LISTEN_SMTP, HB_LISTEN_SUBMISSION, HB_LISTEN_SUBMISSIONS, HB_LISTEN_LMTP };
 enum hb_demand { HB_DEMAND_OFF, HB_DEMAND_OFFER, HB_DEMAND_REQUIRE };
 struct hb_listen {
-	struct hb_netaddr addr; /* with port; any: every address, both families */
+	struct hb_netaddr addr; /* with port; any: every address, both
+				 * families */
 	bool any;
 	enum hb_listen_kind kind;
 	enum hb_demand tls;  /* smtp: offer; submission: require; submissions: implicit */
@@ -47,7 +49,7 @@ struct hb_cidrs {
 	size_t n;
 };
 struct hb_addrs {
-	struct hb_netaddr *v; /* port 0 where none was given */
+	struct hb_netaddr *v; /* port 0 if none was given */
 	size_t n;
 };
 struct hb_cert {
@@ -76,7 +78,7 @@ struct hb_role_users {
 enum hb_map_kind { HB_MAP_NONE, HB_MAP_AUTO, HB_MAP_HASH, HB_MAP_TEXT, HB_MAP_SOCKET };
 struct hb_mapspec {
 	enum hb_map_kind kind; /* NONE: not configured */
-	char *arg;	       /* path; SOCKET: all behind "socketmap:" */
+	char *arg;	       /* path; SOCKET: the text after "socketmap:" */
 };
 struct hb_userspec {
 	bool passwd;
@@ -104,7 +106,7 @@ struct hb_tls_policy {
 	char *pattern;
 	enum hb_tls_level level;
 	struct hb_strs names;
-	int64_t until_ms; /* 0: no end; else counts up to the end of that day */
+	int64_t until_ms; /* 0: none; counts to the end of that day */
 	char *reason;	  /* or NULL */
 };
 struct hb_tls_policies {
@@ -112,7 +114,7 @@ struct hb_tls_policies {
 	size_t n;
 };
 struct hb_workers {
-	unsigned smtpd, delivery; /* 0: by cores */
+	unsigned smtpd, delivery; /* 0: by number of cores */
 };
 struct hb_rate {
 	unsigned count; /* 0: off */
@@ -133,7 +135,7 @@ enum hb_dmarc { HB_DMARC_OFF, HB_DMARC_REPORT_ONLY, HB_DMARC_ENFORCE };
 enum hb_downgrade { HB_DOWNGRADE_OFF, HB_DOWNGRADE_WARN, HB_DOWNGRADE_DEFER };
 enum hb_trust_ad { HB_TRUST_AUTO, HB_TRUST_YES, HB_TRUST_NO };
 struct hb_dnssec_probe {
-	char *name; /* NULL: none was given */
+	char *name; /* NULL: not given */
 	char *bad;  /* or NULL */
 };
 enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
@@ -180,12 +182,12 @@ HB_CONF_TYPES(X)
 #undef X
 
 /*
- * Where the configuration says what can only be looked at outside: files,
- * folders, accounts, the time.  The parent looks at them (pd_conf_check) and
- * tells what it finds by their line.
+ * Places that the configuration names and only the parent can check
+ * (pd_conf_check): files, folders, accounts, the time.  It reports its findings
+ * by their line.
  */
 enum hb_place_kind {
-	HB_PLACE_LINE,	  /* each line that gives a word */
+	HB_PLACE_LINE,	  /* each line that gives a keyword */
 	HB_PLACE_TEXT,	  /* file that is part of the configuration */
 	HB_PLACE_CERT,	  /* path: chain, more: key */
 	HB_PLACE_CA,	  /* path */
@@ -195,11 +197,11 @@ enum hb_place_kind {
 	HB_PLACE_LOG,	  /* path */
 	HB_PLACE_MAILBOX, /* path: a template */
 	HB_PLACE_COMMAND, /* path: a template */
-	HB_PLACE_SOCKET,  /* path: where an LMTP server listens */
+	HB_PLACE_SOCKET,  /* path: socket of an LMTP server */
 	HB_PLACE_ACCOUNT, /* path: name of the account, more: role */
 	HB_PLACE_HOSTS,	  /* path: hosts-file */
 	HB_PLACE_ROUTE,	  /* path: the route to a host */
-	HB_PLACE_UNTIL	  /* ms: a word that ends then */
+	HB_PLACE_UNTIL	  /* ms: end of a keyword's `until` */
 };
 struct hb_place {
 	enum hb_place_kind kind;
@@ -221,47 +223,50 @@ struct hb_conf {
 #include "common/proto/conf.def"
 #undef CONF_WORD
 	struct hb_places places; /* none in text of hb_conf_dump */
-	struct hb_strs unbuilt; /* words that were given and have no function yet */
-	/* Of this host, not of the text: the parent tells (here.h). */
+	struct hb_strs unbuilt; /* keywords given but not implemented yet */
+	/* This host's addresses, sent by the parent, not part of the text
+	 * (here.h). */
 	struct hb_addrs interfaces;
 };
 
 /* Durations are in ms; duration_off: 0 is off. */
 
-/* Collects every mistake and warning: FILE:LINE: what, what would be right. */
+/* Collects all mistakes and warnings: FILE:LINE: what is wrong, what would be
+ * right. */
 struct hb_conf_report {
 	struct hb_buf text; /* unbounded; one line each, with newline */
 	size_t errors, warnings;
 };
 
-/* Reads a file for `include` and `file:`.  0, or -errno; CONTENT owned by the caller. */
+/* Reads a file for `include` and `file:`.  0 or -errno; the caller owns
+ * CONTENT. */
 typedef int (*hb_conf_read_fn)(void *ctx, const char *path,
     struct hb_buf *content);
 
 struct hb_conf_source {
 	const char *file;	/* its name in messages */
-	const char *dir;	/* relative paths start here */
+	const char *dir;	/* base of relative paths */
 	struct hb_span text;
-	/* NULL: TEXT is of hb_conf_dump (role side): no include, no file:, no
-	 * defaults, which the dump has written out, and no warnings */
+	/* NULL: TEXT comes from hb_conf_dump (role side): no include, no file:,
+	 * no defaults because the dump writes them out, and no warnings */
 	hb_conf_read_fn read;
 	void *ctx;
-	const char *default_hostname; /* NULL: hostname must be in the text */
+	const char *default_hostname; /* NULL: the text must contain hostname */
 	const char *default_aliases;  /* a path, or NULL */
 };
 
-/* Returns owned conf (always; use only if report->errors == 0). */
+/* Returns an owned conf, always; use it only if report->errors == 0. */
 struct hb_conf *hb_conf_parse(const struct hb_conf_source *src,
     struct hb_conf_report *report);
 void hb_conf_free(struct hb_conf **c);
-/* Reports a mistake (or a WARNING) by the line of AT. */
+/* Reports a mistake (or a WARNING) at the line of AT. */
 void hb_conf_report_at(struct hb_conf_report *report,
     const struct hb_place *at, bool warning, const char *fmt, ...)
     HB_PRINTF(4, 5);
-/* The line that gave WORD first, or NULL. */
+/* The first line that gave WORD, or NULL. */
 const struct hb_place *hb_conf_line_of(const struct hb_conf *c,
     struct hb_span word);
-/* Canonical text, every value written out; parses back to an equal conf. */
+/* Canonical text with every value written out; parses back to an equal conf. */
 void hb_conf_dump(const struct hb_conf *c, struct hb_buf *out);
 /* The keyword part of hauberk.conf(5), mdoc. */
 void hb_conf_manual(struct hb_buf *out);
@@ -270,28 +275,28 @@ void hb_conf_manual(struct hb_buf *out);
 const struct hb_strs *hb_strs_keep(
     const struct hb_strs *from, struct hb_arena *arena);
 /* Is DOMAIN (any case) one of NAMES? */
-/* The domain of names without one: this host's name when mail for it stays
- * here, else the first domain that does. */
+/* The domain appended to names without one: this host's name if mail for it is
+ * delivered here, otherwise the first domain delivered here. */
 const char *hb_conf_origin(const struct hb_conf *c);
-/* Is it a client that relay-from names? */
+/* Does relay-from contain the client's address? */
 bool hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a);
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);
-/* The account of ROLE: `user`, or its own. */
+/* The account of ROLE: from `user`, or the default. */
 const char *hb_conf_account(const struct hb_conf *c, enum hb_role role);
-/* Is NAME (any case) the account of a role?  Nobody gets mail there, and
- * nothing runs as it but the role. */
+/* Is NAME (any case) the account of a role?  Such an account gets no mail, and
+ * only the role runs as it. */
 bool hb_conf_is_own_account(const struct hb_conf *c, struct hb_span name);
 const char *hb_tls_level_word(enum hb_tls_level level);
-/* Pattern "name", ".name" (subdomains) or "*" against DOMAIN. */
+/* Does DOMAIN match the pattern "name", ".name" (subdomains) or "*"? */
 bool hb_pattern_match(const char *pattern, struct hb_span domain);
-/* The most exact route or policy for DOMAIN, or NULL.  A word whose `until` is
- * before NOW_MS no longer counts; if the clock is not BELIEVED, one that
- * demands a verified channel goes on counting. */
+/* The most specific route or policy for DOMAIN, or NULL.  An entry whose
+ * `until` is before NOW_MS no longer counts; while the clock is not BELIEVED,
+ * one that demands a verified channel still counts. */
 const struct hb_conf_route *hb_conf_route(const struct hb_conf *c,
     struct hb_span domain);
 const struct hb_tls_policy *hb_conf_tls_policy(const struct hb_conf *c,
     struct hb_span domain, int64_t now_ms, bool believed);
-/* Is ROUTE (canonical) one that `smarthost' or `route' says? */
+/* Does `smarthost' or `route' name ROUTE (canonical)? */
 bool hb_conf_says_route(const struct hb_conf *c, struct hb_span route);
 
 #endif

@@ -1,4 +1,4 @@
-/* Looking things up in the configuration, and keeping some of it.  Floor 1. */
+/* Lookups in the configuration, and copies of parts of it.  Floor 1. */
 #include "common/proto/conf.h"
 
 #include "common/proto/domain.h"

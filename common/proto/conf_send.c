@@ -1,4 +1,4 @@
-/* Values of the configuration: where mail goes, and how.  Floor 1. */
+/* Value parsers of the configuration: routes and delivery.  Floor 1. */
 #include "common/proto/conf-priv.h"
 
 #include "common/base/limits.h"

@@ -1,4 +1,4 @@
-/* Values of the configuration: accounts, listeners, logins, maps, log.
+/* Value parsers of the configuration: accounts, listeners, logins, maps, log.
  * Floor 1. */
 #include "common/proto/conf-priv.h"
 

@@ -1,6 +1,6 @@
 /*
- * Values of the configuration: what all types are read and written with, and
- * names, paths, addresses, enums, numbers and times.  Floor 1.
+ * Value parsers of the configuration: helpers of all types, and names, paths,
+ * addresses, enums, numbers and times.  Floor 1.
  */
 #include "common/proto/conf-priv.h"
 

@@ -15,15 +15,15 @@ struct hb_ctl_cmd_info {
 	unsigned verb; /* enum hb_ctl_verb */
 	size_t least, most; /* arguments */
 	bool for_all;	    /* any user may ask */
-	bool takes_file;    /* its last argument is sent behind the question */
+	bool takes_file;    /* its last argument is sent after the request */
 };
 
 extern const struct hb_ctl_cmd_info hb_ctl_cmds[HB_CMD_COUNT];
 
 /*
- * Which command WORDS begin with, arguments checked for their number: how
- * many words are its name (> 0); HB_E_NOTFOUND; HB_E_RANGE (CMD is known, too
- * few or too many arguments).
+ * Finds the command that WORDS begin with and checks the number of arguments.
+ * Returns how many words its name has (> 0); HB_E_NOTFOUND; HB_E_RANGE (CMD is
+ * known, too few or too many arguments).
  */
 int hb_ctl_cmd_find(const struct hb_span *words, size_t n,
     enum hb_ctl_cmd *cmd) HB_MUSTCHECK;

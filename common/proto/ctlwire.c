@@ -1,4 +1,4 @@
-/* The bytes on the control socket.  Floor 1. */
+/* The protocol of the control socket.  Floor 1. */
 #include "common/proto/ctlwire.h"
 
 #include "common/base/bytes.h"

@@ -1,7 +1,7 @@
 /*
- * What DNS says about DANE for one mail host, RFC 7672 s2.2, RFC 7671.
- * Floor 1.  Found out by delivery/smtp/dane.h, judged by sts/decide.h, compared
- * with a certificate by common/io/conn.h.
+ * DANE records of one mail host, RFC 7672 s2.2, RFC 7671.  Floor 1.  Looked up
+ * by delivery/smtp/dane.h, judged by sts/decide.h, compared with a certificate
+ * by common/io/conn.h.
  */
 #ifndef HB_PROTO_DANE_H
 #define HB_PROTO_DANE_H
@@ -40,26 +40,26 @@ struct hb_tlsa {
 
 struct hb_dane {
 	enum hb_dane_state state;
-	/* USABLE, UNUSABLE: the TLSA base, which is SNI and the first
-	 * reference name (RFC 7672 s3.2.2, s8.1); else NULL. */
+	/* USABLE, UNUSABLE: the TLSA base domain, which is SNI and the first
+	 * reference name (RFC 7672 s3.2.2, s8.1); otherwise NULL. */
 	const char *base;
 	/* USABLE: all reference names for usage 2, BASE first. */
 	const char *names[HB_DANE_NAMES];
 	size_t nnames;
-	/* USABLE: the usable ones, all of them: a few thousand fit into an
-	 * answer, and a part would be another demand. */
+	/* USABLE: all usable records.  An answer may hold a few thousand; a
+	 * subset would be a different demand. */
 	const struct hb_tlsa *rr;
 	size_t n;
-	/* Of base, names and records: a session that was compared with other
-	 * ones proves nothing.  Never 0 when USABLE. */
+	/* Digest of base, names and records: a session that was compared with
+	 * other records proves nothing.  Never 0 if USABLE. */
 	uint64_t digest;
 };
 
-/* Can it be compared with a certificate?  Usages 2 and 3, selectors 0 and 1,
- * matching types 0 to 2 with data of their length (RFC 7672 s3.1). */
+/* Can T be compared with a certificate?  Usages 2 and 3, selectors 0 and 1,
+ * matching types 0 to 2 with data of the right length (RFC 7672 s3.1). */
 bool hb_tlsa_usable(const struct hb_tlsa *t);
-/* Takes the usable of RR into ARENA, sets state and digest.  Base and names
- * are set before.  Data is borrowed. */
+/* Copies the usable records of RR into ARENA and sets state and digest.  The
+ * caller sets base and names before.  Data is borrowed. */
 void hb_dane_take(struct hb_dane *d, const struct hb_dns_rr *rr, size_t n,
     struct hb_arena *arena);
 /* A copy that lives in ARENA. */

@@ -1,4 +1,4 @@
-/* The bytes of a message as they come.  Floor 1.  RFC 5321 s4.1.1.4, s4.5.2. */
+/* Scanner of a message's bytes.  Floor 1.  RFC 5321 s4.1.1.4, s4.5.2. */
 #include "common/proto/datascan.h"
 
 #include "common/base/limits.h"

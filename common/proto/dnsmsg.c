@@ -1,4 +1,4 @@
-/* DNS answers from the wire.  RFC 1035, RFC 2181, RFC 2308.  Floor 1. */
+/* Parser of DNS messages.  RFC 1035, RFC 2181, RFC 2308.  Floor 1. */
 #include "common/proto/dnsmsg.h"
 
 #include "common/base/err.h"

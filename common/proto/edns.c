@@ -1,4 +1,4 @@
-/* Which servers are asked without OPT.  Floor 1.  RFC 6891 s6.2.2, s7. */
+/* Which servers are queried without OPT.  Floor 1.  RFC 6891 s6.2.2, s7. */
 #include "common/proto/edns.h"
 
 bool

@@ -1,6 +1,6 @@
 /*
- * Envelope, recipient and outcome records and the enums in them.  Floor 1.
- * RFC 5321 s2.3.1, RFC 3461.
+ * Records of envelope, recipient and outcome, and their enums.  Floor 1.  RFC
+ * 5321 s2.3.1, RFC 3461.
  */
 #ifndef HB_PROTO_ENVELOPE_H
 #define HB_PROTO_ENVELOPE_H
@@ -31,35 +31,35 @@ enum hb_result {
 #define HB_ENV_DOTTED 8u       /* the body has lines that begin with a dot (stuffed in wire form) */
 #define HB_ENV_LARGE 16u       /* the body has a file of its own */
 #define HB_ENV_HELD 32u	       /* by the operator */
-#define HB_ENV_DSN 64u      /* made here: a DSN about another message */
+#define HB_ENV_DSN 64u      /* generated here: a DSN about another message */
 #define HB_ENV_LOCAL 128u      /* submitted through sendmail on this host */
 #define HB_ENV_TLS_OPTIONAL 256u /* "TLS-Required: No" in its header */
 
-/* RFC 8689 s4.1: where the parameter came the header field is ignored. */
+/* RFC 8689 s4.1: the REQUIRETLS parameter overrides the header field. */
 uint32_t hb_env_one_tls_flag(uint32_t flags);
-/* What the sender asked of TLS: "required", "optional" or "". */
+/* The sender's demand for TLS: "required", "optional" or "". */
 const char *hb_env_tls_demand(uint32_t flags);
 
 /* Flags of a recipient. */
-#define HB_RCPT_EXPANDED 1u /* came out of an alias or list */
+#define HB_RCPT_EXPANDED 1u /* result of an alias or list */
 #define HB_RCPT_LIST 2u	    /* of a list with its own return path */
 
-/* Whose fault it is that mail waits, is refused or comes back. */
+/* Whose fault it is that mail waits, is refused or is returned. */
 enum hb_fault {
 #define HB_FAULT(sym, word, final) HB_FAULT_##sym,
 #include "common/proto/fault.def"
 	HB_FAULT_COUNT
 };
-/* Never NULL; "" where nothing is wrong. */
+/* Never NULL; "" if nothing is wrong. */
 const char *hb_fault_word(enum hb_fault f);
 
-/* What a reason means to those who act on it. */
-#define HB_WHY_NO_TLS 1u     /* there was no TLS to be had with the host */
-#define HB_WHY_DNSSEC 2u     /* signed records could make it good */
-#define HB_WHY_PASSES 4u     /* a fact was not to be had: time may cure it */
+/* Properties of a reason for code that acts on it. */
+#define HB_WHY_NO_TLS 1u     /* the host offered no usable TLS */
+#define HB_WHY_DNSSEC 2u     /* signed DNS records could satisfy the demand */
+#define HB_WHY_PASSES 4u     /* a fact was unavailable: time may cure it */
 #define HB_WHY_UNREACHED 8u  /* the destination itself is in trouble */
-#define HB_WHY_OPEN 16u	     /* the connection has still to show it */
-#define HB_WHY_NO_HOST 32u   /* no host takes the domain's mail */
+#define HB_WHY_OPEN 16u	     /* the connection has yet to show it */
+#define HB_WHY_NO_HOST 32u   /* no host accepts the domain's mail */
 #define HB_WHY_NO_ADDRESS 64u /* the host has no address, or none is known */
 #define HB_WHY_NO_USER 128u
 
@@ -71,21 +71,21 @@ enum hb_reason {
 
 /* Never NULL; "" for HB_REASON_NONE and unknown values. */
 const char *hb_reason_word(enum hb_reason r);
-/* The reason of that word, NONE if it is none. */
+/* The reason named WORD, or HB_REASON_NONE if there is none. */
 enum hb_reason hb_reason_find(struct hb_span word);
 const char *hb_reason_text(enum hb_reason r);
-/* What would change it, and who can: a sentence, or "". */
+/* Advice: what would change the result, and who can do it; a sentence or "". */
 const char *hb_reason_advice(enum hb_reason r);
 enum hb_fault hb_reason_fault(enum hb_reason r);
-/* May mail be refused or returned for it at once?  Not for what the operator
- * or this server does wrong: nobody else can change that, so it waits. */
+/* May mail be refused or returned for it at once?  Not for a fault of the
+ * operator or this server: nobody else can mend that, so the mail waits. */
 bool hb_reason_is_final(enum hb_reason r);
-/* Does it mean any of these (HB_WHY_*)? */
+/* Has it any of these properties (HB_WHY_*)? */
 bool hb_reason_means(enum hb_reason r, unsigned what);
-/* DEFER or FAIL, as usual; NONE: the reason refuses nothing by itself. */
+/* DEFER or FAIL, the usual result; NONE: the reason alone refuses nothing. */
 enum hb_result hb_reason_result(enum hb_reason r);
-/* The codes of a DEFER or FAIL for this reason: 0 and "" where it has none of
- * its own. */
+/* Reply code and enhanced code of a DEFER or FAIL for this reason; 0 and "" if
+ * it has none of its own. */
 unsigned hb_reason_code(enum hb_reason r, enum hb_result as);
 const char *hb_reason_status(enum hb_reason r, enum hb_result as);
 /* "ok", "defer", "fail" */
@@ -106,15 +106,15 @@ const char *hb_result_word(enum hb_result r);
 #undef R_BYTES
 #undef R_END
 
-/* The reply's code; where there was no reply, the one that says as much: 250,
- * 451 or 550. */
+/* The reply's code; without a reply, the equivalent one: 250, 451 or 550. */
 unsigned hb_outcome_code(const struct hb_outcome *o);
-/* The enhanced code; where a reply had none, the one that says no more than
- * the class of the reply: 2.0.0, 4.0.0 or 5.0.0. */
+/* The enhanced code; if the reply had none, the generic one of its class:
+ * 2.0.0, 4.0.0 or 5.0.0. */
 struct hb_span hb_outcome_status(const struct hb_outcome *o);
 
-/* Of the attempt, for the log: a host that was not tried again for what is
- * remembered of it was down.  Everybody else is told what was found there. */
+/* Reason of the attempt for the log: host-down if the host was not tried again
+ * because of a remembered failure.  All other readers get the remembered
+ * reason. */
 enum hb_reason hb_outcome_reason(const struct hb_outcome *o);
 
 extern const struct hb_record hb_env_record;
@@ -124,7 +124,7 @@ extern const struct hb_record hb_outcome_record;
 /* 16 hexadecimal digits and a NUL into DST[17]. */
 void hb_msgid_format(uint64_t id, char dst[17]);
 
-/* By its number in V, N recipients in order of idx; or NULL. */
+/* The recipient numbered IDX in V, N recipients sorted by idx; or NULL. */
 const struct hb_rcpt *hb_rcpt_find(const struct hb_rcpt *v, size_t n,
     uint32_t idx);
 

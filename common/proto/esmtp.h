@@ -9,14 +9,14 @@
 #include "common/proto/envelope.h"
 
 /*
- * LINE without its CRLF into the verb and what follows it, without blanks at
- * its ends.  Returns 0, or HB_E_SYNTAX: empty, no verb of 1 to 32 letters at
- * its front, or a control byte anywhere (a bare CR, LF, NUL).
+ * Splits LINE, without its CRLF, into the verb and its arguments, without
+ * blanks at both ends.  Returns 0, or HB_E_SYNTAX: empty, no verb of 1 to 32
+ * letters at its front, or a control byte anywhere (a bare CR, LF, NUL).
  */
 int hb_command_split(struct hb_span line, struct hb_span *verb,
     struct hb_span *args) HB_MUSTCHECK;
 
-/* keyword, its value's name or "nothing", command */
+/* keyword, name of its value or "nothing", command */
 #define HB_PARAMS(X)                                                           \
 	X(SIZE, size, MAIL)                                                    \
 	X(BODY, body, MAIL)                                                    \
@@ -47,27 +47,27 @@ struct hb_params {
 	uint32_t body; /* enum hb_body */
 	uint32_t ret;  /* enum hb_ret */
 	uint32_t notify;
-	struct hb_span envid, orcpt; /* as they came */
+	struct hb_span envid, orcpt; /* as received */
 	struct hb_span auth;	     /* xtext; "<>" */
 	struct hb_span wrong;	     /* the parameter that is */
 };
 
-/* With HB_ADDR_*: the path may stand without "<" and ">". */
+/* With HB_ADDR_*: "<" and ">" around the path may be missing. */
 #define HB_COMMAND_NO_BRACKETS 256u
 
 /*
- * ARGS of MAIL or RCPT ("FROM:<path> PARAMS"): PREFIX is "FROM:" or "TO:".
- * Blanks behind the colon are taken.  *PARAMS: what follows the path.
- * Returns 0 or an error of hb_addr_parse_path, with path->fault.
+ * Parses ARGS of MAIL or RCPT ("FROM:<path> PARAMS"): PREFIX is "FROM:" or
+ * "TO:".  Blanks after the colon are allowed.  *PARAMS: the rest after the
+ * path.  Returns 0 or an error of hb_addr_parse_path, with path->fault.
  */
 int hb_command_path(struct hb_span args, struct hb_span prefix,
     unsigned addr_flags, struct hb_addr *path,
     struct hb_span *params) HB_MUSTCHECK;
 
 /*
- * Parameters separated by blanks; ALLOWED: which may be used here.  Returns
- * 0; HB_E_UNSUPPORTED: one is unknown or not allowed (555); HB_E_SYNTAX: bad
- * value, or one where none belongs, or one comes twice (501).
+ * Parses parameters separated by blanks; ALLOWED: those valid here.  Returns 0;
+ * HB_E_UNSUPPORTED: one is unknown or not allowed (555); HB_E_SYNTAX: a bad
+ * value, a value where none is allowed, or a duplicate (501).
  */
 int hb_params_parse(struct hb_span s, enum hb_param_command command,
     unsigned allowed, struct hb_params *out) HB_MUSTCHECK;

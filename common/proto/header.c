@@ -1,4 +1,4 @@
-/* Lines of a header section.  Floor 1.  RFC 5322 s2.2, s3.6.8. */
+/* Header lines.  Floor 1.  RFC 5322 s2.2, s3.6.8. */
 #include "common/proto/header.h"
 
 /* Length of the field name at the front of LINE; 0 when there is none.

@@ -1,4 +1,4 @@
-/* What this host is.  Floor 1. */
+/* Identity of this host.  Floor 1. */
 #include "common/proto/here.h"
 
 #include "common/proto/domain.h"

@@ -1,4 +1,4 @@
-/* A message on its way in.  Floor 1. */
+/* An incoming message.  Floor 1. */
 #include "common/proto/incoming.h"
 
 #include "common/base/hash.h"

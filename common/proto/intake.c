@@ -1,4 +1,4 @@
-/* What an envelope has to be.  Floor 1. */
+/* Checks of an envelope.  Floor 1. */
 #include "common/proto/intake.h"
 
 #include "common/base/err.h"

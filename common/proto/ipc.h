@@ -2,8 +2,9 @@
  * Frames between roles.  Floor 1: enum, structs and codec from ipc.def; the
  * channel itself is common/io/peer.h.
  *
- * A frame: payload length (4 bytes, little-endian), type (2 bytes), 1 when a
- * descriptor comes with it, a zero byte, then the payload as TLV.  At most HB_MAX_IPC_FRAME bytes in all.
+ * A frame: payload length (4 bytes, little-endian), type (2 bytes), 1 if a
+ * descriptor comes with it (1 byte), a zero byte, then the payload as TLV.  At
+ * most HB_MAX_IPC_FRAME bytes in all.
  */
 #ifndef HB_PROTO_IPC_H
 #define HB_PROTO_IPC_H
@@ -27,7 +28,7 @@ enum hb_stage {
 	HB_STAGE_COUNT
 };
 enum hb_action {
-	HB_ACTION_TEMPFAIL, /* zero: what an empty answer means */
+	HB_ACTION_TEMPFAIL, /* zero: the meaning of an empty answer */
 	HB_ACTION_ACCEPT,
 	HB_ACTION_REJECT,
 	HB_ACTION_DISCARD,
@@ -43,10 +44,10 @@ enum hb_local_kind {
 	HB_LOCAL_PIPE, /* an alias "|command": given to the shell, no template */
 	HB_LOCAL_COUNT
 };
-/* Words for the helper of a local delivery, of the account that it has. */
+/* How the helper of a local delivery chose its account. */
 #define HB_HELPER_OWN "own"
-#define HB_HELPER_NOBODY "nobody" /* for want of another */
-#define HB_HELPER_LOST "lost"	  /* the one it should have cannot be found */
+#define HB_HELPER_NOBODY "nobody" /* for want of another account */
+#define HB_HELPER_LOST "lost"	  /* its account cannot be found */
 
 enum hb_table {
 	HB_TABLE_POLICY,
@@ -63,12 +64,12 @@ enum hb_sign_alg {
 	HB_SIGN_ED25519,
 	HB_SIGN_COUNT
 };
-/* What control asks; symbol, word of hauberkctl, which role answers, may a
- * user who is neither root nor the daemon's ask it */
+/* Requests of control: symbol, word of hauberkctl, the role that answers, and
+ * may a user other than root and the daemon's ask it */
 #define HB_CTL_VERBS(X)                                                        \
 	X(STATUS, "status", HB_ANY, true)                                      \
 	X(STATS, "stats", HB_ANY & ~HB_TO(PARENT) & ~HB_TO(CONTROL), false)    \
-	X(QUEUE, "queue", HB_TO(QUEUE), true) /* others: their own alone */     \
+	X(QUEUE, "queue", HB_TO(QUEUE), true) /* others: only their own */     \
 	X(SHOW, "show", HB_TO(QUEUE), false)                                   \
 	X(TRACE, "trace", HB_TO(QUEUE), false)                                 \
 	X(FLUSH, "flush", HB_TO(QUEUE), false)                                 \
@@ -106,7 +107,7 @@ enum hb_ctl_verb {
  * as has no file of its own. */
 enum { HB_MAX_JOB_BYTES = 2 * (HB_MAX_HEADER_BYTES + HB_MAX_LARGE_MESSAGE) };
 
-/* Answers travel as the tokens of one JSON value. */
+/* Answers travel as tokens of one JSON value. */
 enum hb_item_kind {
 	HB_ITEM_STR,
 	HB_ITEM_INT,
@@ -115,7 +116,7 @@ enum hb_item_kind {
 	HB_ITEM_NULL,
 	HB_ITEM_OBJECT, /* opens */
 	HB_ITEM_ARRAY,	/* opens */
-	HB_ITEM_CLOSE,	/* the innermost open object or array */
+	HB_ITEM_CLOSE,	/* closes the innermost object or array */
 	HB_ITEM_COUNT
 };
 
@@ -136,7 +137,7 @@ enum hb_ipc_type {
 #undef R_END
 };
 
-/* struct ipc_check { uint32_t ref; ... }, one for each message. */
+/* struct ipc_check { uint32_t ref; ... }, one for each frame type. */
 #define I_MSG(SYM, name, from, to, fd) struct ipc_##name { uint32_t nofield_;
 #define R_U32(name, tag, field, most) uint32_t field;
 #define R_U64(name, tag, field) uint64_t field;
@@ -157,7 +158,7 @@ struct hb_ipc_info {
 	bool has_fd;
 };
 
-/* NULL for a number that is no message. */
+/* NULL for an unknown number. */
 const struct hb_ipc_info *hb_ipc_info(unsigned type);
 bool hb_ipc_may_send(unsigned type, enum hb_role from, enum hb_role to);
 
@@ -167,12 +168,12 @@ enum { HB_IPC_HEAD = 8 };
 int hb_ipc_encode(enum hb_ipc_type type, const void *msg,
     struct hb_buf *out) HB_MUSTCHECK;
 
-/* Says in an encoded frame, or learns from a decoded one, that a descriptor
- * comes with it. */
+/* Sets or reads the mark in an encoded frame that a descriptor comes with
+ * it. */
 void hb_ipc_mark_fd(unsigned char *frame);
 bool hb_ipc_has_fd(struct hb_span frame);
 
-/* Largest message struct, for a decoder's storage. */
+/* The largest frame struct, as storage for a decoder. */
 union hb_ipc_any {
 #define I_MSG(SYM, name, from, to, fd) struct ipc_##name name;
 #define R_U32(name, tag, field, most)
@@ -190,8 +191,8 @@ union hb_ipc_any {
 };
 
 /*
- * Takes one frame off the front of IN.  Returns bytes used; 0 when IN holds
- * no whole frame yet; HB_E_LIMIT (frame too long), HB_E_SYNTAX (bad head,
+ * Decodes one frame at the front of IN.  Returns bytes used; 0 if IN holds no
+ * complete frame yet; HB_E_LIMIT (frame too long), HB_E_SYNTAX (bad head,
  * unknown type or payload), HB_E_RANGE.  Byte fields point into IN.
  */
 int hb_ipc_decode(struct hb_span in, enum hb_ipc_type *type,

@@ -1,4 +1,4 @@
-/* Lines that are too long, made short.  Floor 1. */
+/* Shortening of lines that are too long.  Floor 1. */
 #include "common/proto/longlines.h"
 
 #include "common/base/limits.h"

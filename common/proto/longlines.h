@@ -13,17 +13,17 @@
 size_t hb_longest_line(struct hb_span wire);
 
 /*
- * Appends the message to OUT, with its lines of more than HB_MAX_MAIL_LINE
- * bytes made short where the message may be touched:
+ * Appends the message to OUT and shortens its lines of more than
+ * HB_MAX_MAIL_LINE bytes where the message may be changed:
  *
- *	- a field of the header is folded where it has a blank;
+ *	- a field of the header is folded at a blank;
  *	- a body, or part of a multipart, of 7bit, 8bit, binary or no encoding
  *	  is made quoted-printable; one in base64 or quoted-printable is
- *	  broken as those allow; a message/rfc822 is a message of its own;
- *	- what is signed (DKIM-Signature, ARC, multipart/signed), nested
- *	  beyond reason, or of another message type stays.
+ *	  broken as the encoding allows; a message/rfc822 is a message itself;
+ *	- signed content (DKIM-Signature, ARC, multipart/signed), content
+ *	  nested too deeply, and other message types stay.
  *
- * What means something is the same afterwards.  Call hb_longest_line for what
+ * The meaning of the message stays the same.  Call hb_longest_line to see what
  * is left.
  */
 void hb_shorten_lines(struct hb_span wire, struct hb_buf *out);

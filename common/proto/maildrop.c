@@ -1,4 +1,4 @@
-/* The format of dropped messages.  Floor 1. */
+/* File format of the maildrop.  Floor 1. */
 #include "common/proto/maildrop.h"
 
 #include "common/base/bytes.h"

@@ -1,7 +1,7 @@
 /*
- * The file that hauberk-submit leaves in maildrop/ and queue takes up.  Floor
- * 1, pure.  It is written by a program that any user may run: everything in
- * it is checked.
+ * The format of files that hauberk-submit leaves in maildrop/ and queue takes.
+ * Floor 1, pure.  Any user may run the program that writes them: everything in
+ * them is checked.
  *
  *	0   8  "HBDROP1\n"
  *	8   4  bytes of the envelope record (little-endian, as all below)
@@ -9,7 +9,7 @@
  *	16  8  bytes of the body
  *	24  4  CRC-32C of envelope, recipients and body
  *	28  4  CRC-32C of bytes 0 to 27
- *	32     envelope: hb_env record; id and arrived_ms are queue's to choose
+ *	32     envelope: hb_env record; queue chooses id and arrived_ms
  *	       recipients: each 4 bytes of length, then an hb_rcpt record
  *	       body in wire form: CRLF, dots stuffed, no final dot
  *
@@ -33,19 +33,19 @@ struct hb_drop_head {
 	uint64_t body_n;
 };
 
-/* The first 32 bytes of a file.  0; HB_E_MORE (shorter); HB_E_SYNTAX (not
- * such a file); HB_E_CORRUPT; HB_E_LIMIT. */
+/* Parses the first 32 bytes of a file.  0; HB_E_MORE (shorter); HB_E_SYNTAX
+ * (not such a file); HB_E_CORRUPT; HB_E_LIMIT. */
 int hb_drop_head_parse(struct hb_span s, struct hb_drop_head *out)
     HB_MUSTCHECK;
-/* Appends 32 bytes. */
+/* Appends the 32 bytes of a head. */
 void hb_drop_head_put(const struct hb_drop_head *h, struct hb_buf *out);
 
-/* ENV: env_n bytes.  The sender's and every other text may be empty; 0 or the
- * errors of hb_tlv_decode. */
+/* ENV: env_n bytes.  The sender and every other text may be empty.  0 or an
+ * error of hb_tlv_decode. */
 int hb_drop_env(struct hb_span env, struct hb_env *out) HB_MUSTCHECK;
 /*
- * The next recipient off the front of *RCPTS (rcpts_n bytes in all).  1 with
- * OUT filled; 0 at the end; HB_E_SYNTAX, HB_E_MORE, HB_E_RANGE.
+ * Takes the next recipient off the front of *RCPTS (rcpts_n bytes in all).  1
+ * with OUT filled; 0 at the end; HB_E_SYNTAX, HB_E_MORE, HB_E_RANGE.
  */
 int hb_drop_rcpt(struct hb_span *rcpts, struct hb_rcpt *out) HB_MUSTCHECK;
 /* Appends a recipient.  0 or HB_E_RANGE, HB_E_LIMIT. */

@@ -1,4 +1,4 @@
-/* The text of maps.  Floor 1. */
+/* Text format of maps.  Floor 1. */
 #include "common/proto/maptext.h"
 
 #include "common/base/err.h"

@@ -1,9 +1,9 @@
 /*
- * The text of maps, as sendmail users write them.  Floor 1.
+ * The text format of maps, as sendmail users write it.  Floor 1.
  *
  * aliases: "name: value, value" with continuation lines that begin with a
  * blank.  table: "key value" with blanks between.  '#' begins a comment line;
- * empty lines are skipped.  A key may stand in double quotes.
+ * empty lines are skipped.  A key may be in double quotes.
  */
 #ifndef HB_PROTO_MAPTEXT_H
 #define HB_PROTO_MAPTEXT_H
@@ -28,20 +28,21 @@ void hb_maptext_init(struct hb_maptext *m, struct hb_span text,
 void hb_maptext_free(struct hb_maptext *m);
 
 /*
- * The next entry: 1; 0 at the end; HB_E_SYNTAX (m->line says where; the entry
- * is skipped, go on).  KEY points into the text, VALUE into M until the next
- * call.  The key is as written; lookups are in lower case.
+ * Reads the next entry: 1; 0 at the end; HB_E_SYNTAX (at m->line; the entry is
+ * skipped, the caller may go on).  KEY points into the text, VALUE into M until
+ * the next call.  The key is as written; lookups use lower case.
  */
 int hb_maptext_next(struct hb_maptext *m, struct hb_span *key,
     struct hb_span *value) HB_MUSTCHECK;
 
-/* Appends S, without its quotes where all of it is one quoted string. */
+/* Appends S, without its quotes if all of it is one quoted string. */
 void hb_alias_unquote(struct hb_span s, struct hb_buf *out);
 
 /*
- * One target of an alias value: cut at commas outside quotes and comments.
- * Surrounding blanks and, when all of it is quoted, the quotes are gone (OUT
- * is filled).  1 a target, 0 none left, HB_E_SYNTAX (an open quote).
+ * Takes one target of an alias value, which ends at a comma outside quotes and
+ * comments, and writes it to OUT without blanks around it and, if all of it is
+ * quoted, without the quotes.  1 a target, 0 none left, HB_E_SYNTAX (an open
+ * quote).
  */
 int hb_alias_next(struct hb_span *rest, struct hb_buf *out) HB_MUSTCHECK;
 

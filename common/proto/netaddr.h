@@ -1,6 +1,6 @@
 /*
  * IPv4 and IPv6 addresses as values.  Floor 1: no socket headers.  Adaptors
- * convert to sockaddr (common/io/sock.h).
+ * convert them to sockaddr (common/io/sock.h).
  */
 #ifndef HB_PROTO_NETADDR_H
 #define HB_PROTO_NETADDR_H
@@ -36,7 +36,7 @@ bool hb_netaddr_eq(const struct hb_netaddr *a, const struct hb_netaddr *b); /* p
 bool hb_netaddr_is_loopback(const struct hb_netaddr *a);
 /* 0.0.0.0, :: */
 bool hb_netaddr_is_unspecified(const struct hb_netaddr *a);
-/* ::ffff:a.b.c.d becomes a.b.c.d; true when A was such a one. */
+/* Turns ::ffff:a.b.c.d into a.b.c.d; returns true if A was such an address. */
 bool hb_netaddr_unmap(struct hb_netaddr *a);
 bool hb_cidr_has(const struct hb_cidr *c, const struct hb_netaddr *a);
 

@@ -7,9 +7,9 @@
 #include "common/base/buf.h"
 
 /*
- * Appends LINE (any bytes, without its CRLF) as one or more lines of at most
- * 76 bytes, each with CRLF.  None of them begins with a dot, so that nothing
- * has to be stuffed, and none ends in a blank.
+ * Appends LINE (any bytes, without its CRLF) as one or more lines of at most 76
+ * bytes, each with CRLF.  None of them begins with a dot, so that none must be
+ * stuffed, and none ends in a blank.
  */
 void hb_qp_line(struct hb_span line, struct hb_buf *out);
 

@@ -1,4 +1,4 @@
-/* Files of waiting mail.  Floor 1. */
+/* Export files of the queue.  Floor 1. */
 #include "common/proto/queuefile.h"
 
 #include "common/base/bytes.h"

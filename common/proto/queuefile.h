@@ -1,7 +1,6 @@
 /*
- * The file that `hauberkctl export` writes and `import` reads: mail that
- * waits.  Floor 1, pure.  It may come from anywhere: everything in it is
- * checked.
+ * The file of waiting mail that `hauberkctl export` writes and `import` reads.
+ * Floor 1, pure.  It may come from anywhere: everything in it is checked.
  *
  *	0   9  "HBQUEUE1\n"
  *	9      records, each
@@ -12,9 +11,9 @@
  *		9     payload
  *
  * Records come in this order: HEAD; for each message MSG, any number of RCPT,
- * any number of BODY, END; TAIL.  DROP in place of a record of a message: it
- * could not be read to its end, and is none.  The checks are a chain, so that
- * no record can be lost or moved; without TAIL the file was cut short.
+ * any number of BODY, END; TAIL.  DROP in place of a message's record: the
+ * message could not be read to its end and is void.  The checks form a chain,
+ * so that no record can be lost or moved; a file without TAIL is truncated.
  */
 #ifndef HB_PROTO_QUEUEFILE_H
 #define HB_PROTO_QUEUEFILE_H
@@ -68,7 +67,8 @@ struct hb_qf_writer {
 /* Appends a record.  PAYLOAD: HB_QF_PAYLOAD bytes at most. */
 void hb_qf_put(struct hb_qf_writer *w, enum hb_qf_type type,
     struct hb_span payload, struct hb_buf *out);
-/* The same of a record above.  0, or HB_E_RANGE: a field is above its bound. */
+/* The same for a record from above.  0 or HB_E_RANGE: a field exceeds its
+ * bound. */
 int hb_qf_put_record(struct hb_qf_writer *w, enum hb_qf_type type,
     const struct hb_record *record, const void *v,
     struct hb_buf *out) HB_MUSTCHECK;
@@ -77,24 +77,25 @@ struct hb_qf_reader {
 	uint64_t at;	     /* bytes read */
 	uint64_t left;	     /* of the body that is being read */
 	uint32_t chain;
-	enum hb_qf_type last; /* START: nothing yet */
+	enum hb_qf_type last; /* START: nothing read yet */
 };
-/* What was read.  Spans point into the input. */
+/* The record that was read.  Spans point into the input. */
 struct hb_qf_item {
 	enum hb_qf_type type;
 	struct hb_qf_head head;
 	struct hb_qf_msg msg; /* MSG, with */
-	struct hb_env env;    /* its size counts: BODY has as much, at END */
+	struct hb_env env;    /* at END the BODYs must have its size */
 	struct hb_qf_rcpt to; /* RCPT, with */
 	struct hb_rcpt rcpt;
-	struct hb_outcome outcome; /* result NONE: none */
+	struct hb_outcome outcome; /* result NONE if absent */
 	struct hb_span body;
 };
 /*
- * The record at the front of IN, which is at r->at of the file.  Bytes used;
- * 0 for more; HB_E_SYNTAX (no such file, or a record that does not belong
- * here), HB_E_UNSUPPORTED (of another version), HB_E_CORRUPT, HB_E_RANGE and
- * HB_E_MORE (its fields).  After an error nothing more can be read.
+ * Reads the record at the front of IN, which is at r->at of the file.  Returns
+ * bytes used; 0 if IN holds only a part; HB_E_SYNTAX (not such a file, or a
+ * record out of order), HB_E_UNSUPPORTED (another version), HB_E_CORRUPT,
+ * HB_E_RANGE and HB_E_MORE (its fields).  After an error nothing more can be
+ * read.
  */
 int hb_qf_read(struct hb_qf_reader *r, struct hb_span in,
     struct hb_qf_item *out) HB_MUSTCHECK;

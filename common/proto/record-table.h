@@ -1,6 +1,7 @@
 /*
  * Turns a .def list into field tables: include this, then the list, then
- * record-undef.h.  No include guard: it is meant to be used several times.
+ * record-undef.h.  It has no include guard because it is included several
+ * times.
  */
 #define R_BEGIN(SYM, name) static const struct hb_field name##_fields[] = {
 #define R_U32(name, tag, field, most)                                          \

@@ -7,14 +7,14 @@
  *	smtps://HOST[:PORT]      that host, implicit TLS, verified
  *	lmtp://HOST:PORT         LMTP over TCP
  *	lmtp:PATH                LMTP over a unix socket
- *	local:USER               local delivery as `deliver` says, as USER
+ *	local:USER               local delivery as USER, as `deliver` says
  *	file:PATH@USER           an alias "/path", as USER
  *	pipe:USER:COMMAND        an alias "|command", as USER
- *	error:x.y.z TEXT         refused with this
- *	discard:                 taken and thrown away
+ *	error:x.y.z TEXT         refused with this status and text
+ *	discard:                 accepted and thrown away
  *
- * A USER of file: and pipe: is an account, "-" the one of `user local`.  The
- * USER of local: is a mailbox name: an account with `local-users passwd`.
+ * The USER of file: and pipe: is an account; "-" means that of `user local`.
+ * The USER of local: is a mailbox name: an account with `local-users passwd`.
  *
  * HOST is a name, an IPv4 address or an IPv6 address in brackets.
  */
@@ -48,18 +48,18 @@ enum hb_route_kind {
 struct hb_route {
 	enum hb_route_kind kind;
 	struct hb_span host; /* MX: the domain; without brackets */
-	bool literal;	     /* host is an address: it has no policy */
-	uint16_t port;	     /* 0: the default of its kind (MX: smtp-port) */
+	bool literal;	     /* host is an address: no policy */
+	uint16_t port;	     /* 0: default of the kind (MX: smtp-port) */
 	struct hb_span user; /* LOCAL, FILE, PIPE */
 	struct hb_span rest; /* path, command or error text */
 	struct hb_span status; /* ERROR: x.y.z */
 };
 
-/* All of S.  Spans point into S.  Returns 0, HB_E_SYNTAX, HB_E_RANGE. */
+/* Parses all of S.  Spans point into S.  Returns 0, HB_E_SYNTAX, HB_E_RANGE. */
 int hb_route_parse(struct hb_span s, struct hb_route *out) HB_MUSTCHECK;
 /* Appends the canonical text (host in lower case, default port left out). */
 int hb_route_format(const struct hb_route *r, struct hb_buf *out) HB_MUSTCHECK;
-/* mx, smtp*, lmtp*: what a delivery worker carries out. */
+/* mx, smtp*, lmtp*: routes that a delivery worker handles. */
 bool hb_route_is_remote(enum hb_route_kind k);
 
 #endif

@@ -6,8 +6,8 @@
 
 /* "2.", "4." or "5.", then two numbers of one to three digits. */
 bool hb_status_is_valid(struct hb_span s);
-/* The code at the front of reply text ("5.1.1 no such user"): its length; 0
- * when there is none or its class is not that of the reply CODE. */
+/* Length of the enhanced code at the front of reply text ("5.1.1 no such
+ * user"); 0 if there is none or its class is not that of the reply CODE. */
 size_t hb_status_at_front(struct hb_span text, unsigned code);
 
 #endif

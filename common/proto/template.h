@@ -1,26 +1,26 @@
 /*
- * Templates of local delivery: the text of `deliver` with its % letters.
- * Floor 1.  The configuration refuses what the helper that delivers could not
- * use: a mistake of the operator must not come to light by a recipient's mail.
+ * Templates of local delivery: the text of `deliver` with its % letters.  Floor
+ * 1.  The configuration refuses a template that the delivering helper could not
+ * use: a recipient's mail must not be the first to reveal an operator's
+ * mistake.
  */
 #ifndef HB_PROTO_TEMPLATE_H
 #define HB_PROTO_TEMPLATE_H
 
 #include "common/base/span.h"
 
-/* Words of a command template, at most. */
+/* Maximum of words in a command template. */
 enum { HB_TEMPLATE_WORDS = 63 };
 
-/* For messages: the letters that exist. */
+/* For messages: the valid letters. */
 #define HB_TEMPLATE_LETTERS                                                    \
 	"%u user, %d domain, %h home, %a full address, %% a percent sign"
 
-/* The first % of T with what follows it, where that means nothing; empty when
- * all letters exist. */
+/* The first invalid % sequence of T; empty if all are valid. */
 struct hb_span hb_template_mistake(struct hb_span t);
 /* Does T begin with the recipient's home: "~", "~/..." or "%h"? */
 bool hb_template_at_home(struct hb_span t);
-/* Has T the letter C behind a %? */
+/* Does T contain % followed by the letter C? */
 bool hb_template_has(struct hb_span t, char c);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * What was seen of a TLS session; judged by sts/decide, shown in log, DSN,
+ * Facts observed of a TLS session; judged by sts/decide, shown in log, DSN,
  * reports and explain.  Floor 1.
  */
 #ifndef HB_PROTO_TLSFACTS_H
@@ -8,10 +8,10 @@
 #include "common/base/span.h"
 
 enum hb_tls_state {
-	HB_TLSF_UNKNOWN,      /* not looked yet */
+	HB_TLSF_UNKNOWN,      /* not examined yet */
 	HB_TLSF_NOT_OFFERED,  /* EHLO without STARTTLS */
-	HB_TLSF_REFUSED,      /* STARTTLS answered with other than 220 */
-	HB_TLSF_INJECTED,     /* bytes in clear behind the 220 */
+	HB_TLSF_REFUSED,      /* STARTTLS got a reply other than 220 */
+	HB_TLSF_INJECTED,     /* cleartext bytes after the 220 */
 	HB_TLSF_FAILED,	      /* handshake failed */
 	HB_TLSF_DONE
 };
@@ -21,9 +21,9 @@ enum hb_chain_state {
 	HB_CHAIN_OK,
 	HB_CHAIN_UNTRUSTED,
 	HB_CHAIN_SELF_SIGNED,
-	HB_CHAIN_EXPIRED /* or not yet valid; else fine */
+	HB_CHAIN_EXPIRED /* or not yet valid; otherwise fine */
 };
-/* The certificate beside the host's DANE records, RFC 7672 s3.1. */
+/* How the certificate matched the host's DANE records, RFC 7672 s3.1. */
 enum hb_dane_match {
 	HB_DANE_UNTRIED, /* there were no usable records */
 	HB_DANE_NO,	 /* matches none of them, or not by name and date */
@@ -32,11 +32,11 @@ enum hb_dane_match {
 };
 struct hb_tls_facts {
 	enum hb_tls_state state;
-	bool cut; /* FAILED: the network's fault, or nobody spoke any more */
-	/* With DANE records these two are not looked at: NONE, false. */
+	bool cut; /* FAILED: a network failure, or the peer fell silent */
+	/* With DANE records these two are not checked: NONE, false. */
 	enum hb_chain_state chain;
 	bool name_ok;	  /* a DNS-ID of the leaf matches the reference name */
-	bool self_issued; /* shown to a person */
+	bool self_issued; /* for display only */
 	enum hb_dane_match dane;
 	uint64_t dane_digest; /* struct hb_dane's, of the records compared */
 	bool requiretls; /* EHLO inside TLS lists REQUIRETLS, RFC 8689 s2 */
@@ -44,13 +44,14 @@ struct hb_tls_facts {
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
 	char cipher[48];
-	/* Name that was checked; the first one is sent as SNI. */
+	/* The name that was checked; the first one is sent as SNI. */
 	char reference[256];
 	char subject[256];   /* first DNS-ID of the leaf, for people */
-	/* All its DNS-IDs, a space between; " ..." for what has no room. */
+	/* All its DNS-IDs, separated by spaces; " ..." if there is no room for
+	 * more. */
 	char names[384];
 	char issuer[256];    /* distinguished name, for people */
-	char error[160];     /* text of a failure */
+	char error[160];     /* text of the failure */
 };
 
 /* The kinds of channel, from worst to best: X(symbol, word). */
@@ -59,7 +60,7 @@ struct hb_tls_facts {
 	X(PLAIN, "plain")                                                      \
 	X(TLS, "tls")                                                          \
 	X(VERIFIED, "verified") /* chain and name */                           \
-	X(STS, "sts")		/* and by a policy in enforce */               \
+	X(STS, "sts")		/* and by an enforced policy */               \
 	X(DANE, "dane")
 enum hb_rank {
 #define X(sym, word) HB_RANK_##sym,
@@ -83,7 +84,8 @@ hb_tls_facts_verified(const struct hb_tls_facts *f)
 	    f->name_ok;
 }
 
-/* Log word: none, TLSv1.3/unverified, /verified or /dane.  DST of 32 bytes. */
+/* Text for the log: none, TLSv1.3/unverified, /verified or /dane.  DST of 32
+ * bytes. */
 void hb_tls_facts_word(const struct hb_tls_facts *f, char dst[32]);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * Records as checked tag-length-value bytes: frames between roles, envelopes
- * on disk, values of the store.  Floor 1.
+ * Records as checked tag-length-value bytes: frames between roles, envelopes on
+ * disk, values of the store.  Floor 1.
  *
- * A record type is a C struct and a table of its fields, both made from one
- * .def list.  On the wire a field is: tag (1 byte), length (LEB128, at most 5
- * bytes), value.  Integers are little-endian without leading zero bytes; zero
+ * A record type is a C struct and a table of its fields, both generated from
+ * one .def list.  On the wire a field is: tag (1 byte), length (LEB128, at most
+ * 5 bytes), value.  Integers are little-endian without leading zero bytes; zero
  * and empty values are left out.  Unknown tags are skipped, so that an old
- * reader can read a newer record; a tag that comes twice is an error.
+ * reader can read a newer record; a duplicate tag is an error.
  */
 #ifndef HB_PROTO_TLV_H
 #define HB_PROTO_TLV_H
@@ -20,7 +20,7 @@ struct hb_field {
 	uint8_t tag; /* 1..255, unique in the record */
 	uint8_t type;
 	uint32_t offset; /* in the struct */
-	uint64_t max;	 /* largest value, or most bytes; 0: type's range */
+	uint64_t max;	 /* largest value, or most bytes; 0: the type's range */
 	const char *name;
 };
 
@@ -42,8 +42,8 @@ int hb_tlv_encode(const struct hb_record *type, const void *rec,
 int hb_tlv_decode(const struct hb_record *type, struct hb_span in,
     void *rec) HB_MUSTCHECK;
 
-/* DST (type->size bytes) becomes a copy of SRC whose byte fields live in A.
- * The two may be the same struct. */
+/* Copies SRC to DST (type->size bytes); the byte fields of DST live in A.  Both
+ * may be the same struct. */
 void hb_record_copy(struct hb_arena *a, const struct hb_record *type,
     const void *src, void *dst);
 

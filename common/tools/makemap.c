@@ -1,5 +1,5 @@
 /*
- * makemap, newaliases, praliases: one program with three names, the only
+ * makemap, newaliases, praliases: one program with three names, and the only
  * command that writes Berkeley DB.  Floor 4.
  */
 #include "config.h"

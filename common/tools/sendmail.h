@@ -1,4 +1,4 @@
-/* What the parts of sendmail share.  Floor 4. */
+/* Shared by the parts of sendmail.  Floor 4. */
 #ifndef HB_TOOLS_SENDMAIL_H
 #define HB_TOOLS_SENDMAIL_H
 
@@ -10,8 +10,8 @@ struct sm {
 	struct sm_opts o;
 	const char *conf_file; /* absolute, or NULL: the built-in path */
 	struct hb_conf *conf;
-	char origin[HB_MAX_DOMAIN + 1]; /* put behind names without domain */
-	bool malformed; /* there was an address that could not be used */
+	char origin[HB_MAX_DOMAIN + 1]; /* appended to names without domain */
+	bool malformed; /* some address was malformed */
 	struct sm_submit submit;
 	struct hb_buf sender;
 };
@@ -19,11 +19,11 @@ struct sm {
 /* Prints "sendmail: ..." and returns CODE. */
 int sm_fail(int code, const char *fmt, ...) HB_PRINTF(2, 3);
 
-/* Appends a recipient (canonical text; a domain is added where there is
- * none).  0 or an exit code. */
+/* Appends a recipient (canonical text; adds a domain if it has none).  0 or an
+ * exit code. */
 int sm_add_rcpt(struct sm *s, struct hb_span address) HB_MUSTCHECK;
-/* All addresses of a list, as in a header field.  Malformed ones are told on
- * standard error, and remembered. */
+/* Adds all addresses of a list, as in a header field.  Malformed ones are
+ * reported on standard error and recorded. */
 int sm_add_list(struct sm *s, struct hb_span list) HB_MUSTCHECK;
 
 /* Modes: each returns the exit code. */

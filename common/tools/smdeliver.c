@@ -1,4 +1,4 @@
-/* A message of standard input, submitted.  Floor 4. */
+/* Submitting a message from standard input.  Floor 4. */
 #include "config.h"
 
 #include "common/tools/sendmail.h"

@@ -1,4 +1,4 @@
-/* From standard input to the wire form.  Floor 2. */
+/* From standard input to wire form.  Floor 2. */
 #include "common/tools/smmessage.h"
 
 #include "common/base/err.h"

@@ -14,14 +14,14 @@ enum sm_mode {
 	SM_FLUSH    /* -q */
 };
 
-/* Strings are borrowed from argv; NULL where nothing was said. */
+/* Strings are borrowed from argv; NULL if not given. */
 struct sm_opts {
 	enum sm_mode mode;
 	bool from_header; /* -t */
 	bool ignore_dots; /* -i, -oi */
 	bool verbose;	  /* -v */
 	int wrong;	  /* after EX_USAGE: the letter of the option */
-	bool require_tls; /* -O requiretls=yes, as Postfix has it; RFC 8689 */
+	bool require_tls; /* -O requiretls=yes, as in Postfix; RFC 8689 */
 	const char *sender, *full_name, *conf;
 	const char *envid;	/* -V, as given */
 	unsigned notify, ret, body; /* HB_NOTIFY_*, enum hb_ret, enum hb_body */
@@ -30,8 +30,8 @@ struct sm_opts {
 	int nrcpts;
 };
 
-/* Returns 0; EX_USAGE with *WHY (static text) otherwise.  argv[0] tells the
- * name: mailq and newaliases have modes of their own. */
+/* Returns 0; otherwise EX_USAGE with *WHY (static text).  The name in argv[0]
+ * matters: mailq and newaliases have modes of their own. */
 int sm_opts_parse(int argc, char **argv, struct sm_opts *o,
     const char **why) HB_MUSTCHECK;
 

@@ -1,12 +1,12 @@
 /*
  * sendmail -bs: SMTP on standard input and output, by the session machine of
- * smtpd; what it takes is submitted.  Floor 4.
+ * smtpd; accepted messages are submitted.  Floor 4.
  *
  * A program whose first line ends with a bare LF (a script) writes all of its
- * lines so: each LF is made CRLF before the session sees it, the one behind
- * the final dot too.  For a program that writes CRLF the end of a message is
- * CRLF.CRLF alone, and the session makes bare LFs in the message good: text
- * that such a program passes on can end no message and bring no commands.
+ * lines so: each LF becomes CRLF before the session sees it, also after the
+ * final dot.  For a program that writes CRLF only CRLF.CRLF ends a message, and
+ * the session corrects bare LFs in the message: text that such a program passes
+ * on can neither end a message nor inject commands.
  */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* Handing a message to hauberk-submit.  Floor 3. */
+/* Passing a message to hauberk-submit.  Floor 3. */
 #include "config.h"
 
 #include "common/tools/smsubmit.h"

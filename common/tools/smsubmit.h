@@ -1,4 +1,4 @@
-/* Handing a message to hauberk-submit.  Floor 3. */
+/* Passing a message to hauberk-submit.  Floor 3. */
 #ifndef HB_TOOLS_SMSUBMIT_H
 #define HB_TOOLS_SMSUBMIT_H
 
@@ -8,18 +8,18 @@
 struct sm_submit {
 	const struct hb_conf *limits;
 	const char *conf; /* -C, absolute; NULL: the built-in path */
-	bool verbose; /* says on standard output what became of it */
+	bool verbose; /* reports the result on standard output */
 	struct hb_env env;
 	struct hb_buf rcpts; /* records by hb_drop_rcpt_put */
 	struct hb_span body; /* wire form */
 };
 
 /*
- * 0 when the message is durable; else an exit code of sysexits, after a
- * message on standard error.  Lines that are too long for SMTP are encoded
- * where the message may be touched (common/proto/longlines.h), and bounded as
- * at the SMTP door where it may not: EX_DATAERR.  What queue would not take
- * (common/proto/incoming.h) is not handed over: EX_UNAVAILABLE.
+ * Returns 0 when the message is durable; otherwise an exit code of sysexits,
+ * after a message on standard error.  Lines too long for SMTP are encoded where
+ * the message may be changed (common/proto/longlines.h), and elsewhere limited
+ * as at the SMTP door: EX_DATAERR.  A message that queue would refuse
+ * (common/proto/incoming.h) is not passed on: EX_UNAVAILABLE.
  */
 int sm_submit(const struct sm_submit *s) HB_MUSTCHECK;
 

@@ -1,23 +1,23 @@
 /*
- * hauberk-submit: leaves one message in maildrop/, durably.  Floor 4.  Any
- * user may run it with the rights of the group of maildrop/ (setgid), so it
- * trusts nothing: not its environment, descriptors, limits, arguments, nor
- * the record on its input.
+ * hauberk-submit: leaves one message in maildrop/, durably.  Floor 4.  Any user
+ * may run it with the rights of the group of maildrop/ (setgid), so it trusts
+ * nothing: not its environment, descriptors, limits, arguments, nor the record
+ * on its input.
  *
  * Where the spool is.  The configuration at its built-in path is the
- * administrator's.  Another FILE (-C) is believed only when it belongs to
- * root and nobody else may write it.  For any other file the group's rights
- * are given up for good before it is opened: the caller then writes what the
- * caller may write anyway, which is what unprivileged servers and tests need.
- * And with the group's rights only a folder of that very group is written
- * to, so that a FILE of root's that happens to parse leads nowhere else.
+ * administrator's.  Another FILE (-C) is trusted only if it belongs to root and
+ * only root may write it.  For any other file the group's rights are dropped
+ * for good before it is opened: the caller then writes only what the caller may
+ * write anyway, which is enough for unprivileged servers and tests.  With the
+ * group's rights only a folder of that very group is written to, so that a FILE
+ * of root's that happens to parse leads nowhere else.
  *
- * The user is stamped into the envelope from the real uid; what the record
- * says about it, and about id and time of arrival, is dropped.
+ * The envelope's user comes from the real uid; the record's own claims about
+ * it, the id and the time of arrival are dropped.
  *
- * Written under a name with a dot, flushed, renamed, and the name flushed:
- * by the folder where it may be opened, and by the file once more, which
- * carries its own rename on ext4, XFS and Btrfs.
+ * The file is written under a name with a dot, flushed and renamed, and the
+ * name is flushed: through the folder if it may be opened, and through the file
+ * once more, which carries its own rename on ext4, XFS and Btrfs.
  */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* What the kinds of local delivery share.  Floor 3. */
+/* Shared by the kinds of local delivery.  Floor 3. */
 #ifndef DELIVERY_LOCAL_BOX_PRIV_H
 #define DELIVERY_LOCAL_BOX_PRIV_H
 
@@ -10,12 +10,13 @@ void local_outcome(struct hb_outcome *out, enum hb_result result,
     unsigned code, const char *status, enum hb_reason reason);
 void local_delivered(struct hb_outcome *out, struct hb_buf *text,
     const char *what);
-/* Trouble with a mailbox is the site's, not the sender's: mail waits.  TEXT may
- * have a better word for it already; else it becomes "WHAT: " and ERR's. */
+/* Trouble with a mailbox is the site's fault, not the sender's: mail waits.
+ * TEXT may already have a better description; otherwise it becomes "WHAT: " and
+ * that of ERR. */
 void local_trouble(struct hb_outcome *out, struct hb_buf *text,
     const char *what, int err);
-/* Is what stands there as ST says ours or root's?  Others may have put theirs
- * in its place, where a folder lets everybody write. */
+/* Does the file with status ST belong to us or root?  Others may have replaced
+ * it in a folder that everybody may write. */
 bool local_is_ours(const struct stat *st);
 
 int64_t local_clock_us(void);

@@ -1,4 +1,4 @@
-/* Commands.  Floor 3, blocking. */
+/* Delivery to a command.  Floor 3, blocking. */
 #include "config.h"
 
 #include "delivery/local/box-priv.h"

@@ -2,7 +2,7 @@
  * hauberk-local: one local delivery, as the recipient.  Floor 4, libc only,
  * blocking.  Descriptor 3 is the channel to queue: LOCAL_JOB, the message
  * (JOB_BODY, JOB_FILE), JOB_START; it answers JOB_RESULT and JOB_DONE.  Its
- * one word of argument is HB_HELPER_*.
+ * only argument is HB_HELPER_*.
  */
 #include "config.h"
 

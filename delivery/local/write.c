@@ -1,4 +1,4 @@
-/* A message as mailboxes hold it, and how outcomes are told.  Floor 3. */
+/* A message in mailbox form, and the reporting of outcomes.  Floor 3. */
 #include "config.h"
 
 #include "delivery/local/box-priv.h"

@@ -1,5 +1,5 @@
 /*
- * Unix endpoints of LMTP: the parent connects, because the jail cannot reach
+ * Unix endpoints of LMTP: the parent connects because the jail cannot reach
  * them, and passes the descriptor.
  */
 #include "config.h"

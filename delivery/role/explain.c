@@ -1,6 +1,6 @@
 /*
- * EXPLAIN_ROUTE: where mail for a route would go and why, by the code that
- * sends it.  The answer is explain_show.c's.
+ * EXPLAIN_ROUTE: where mail for a route would go and why, determined by the
+ * code that sends it.  explain_show.c writes the answer.
  */
 #include "config.h"
 

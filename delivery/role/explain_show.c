@@ -1,7 +1,7 @@
 /*
  * The facts of an attempt as the answer to EXPLAIN_ROUTE: policy_domain,
- * policy, txt, dane, ledger, operator, mx[], verdict, reason; these
- * names are a contract.  Floor 4.
+ * policy, txt, dane, ledger, operator, mx[], verdict, reason; these names are a
+ * contract.  Floor 4.
  */
 #include "config.h"
 

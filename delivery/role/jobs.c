@@ -1,6 +1,6 @@
 /*
- * Jobs of queue: gathered, attempted, answered.  Results are kept until queue
- * says that they are durable, so that a queue that restarts in between gets
+ * Jobs of queue: received, attempted, answered.  Results are kept until queue
+ * confirms that they are durable, so that a queue that restarts in between gets
  * them again.
  */
 #include "config.h"

@@ -1,6 +1,6 @@
 /*
- * The memory of downgrades in the delivery role: the store behind it, and
- * `hauberkctl ledger list|show|forget`.  Floor 4.
+ * The downgrade ledger in the delivery role: its store, and `hauberkctl ledger
+ * list|show|forget`.  Floor 4.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /*
- * hauberk-delivery: carries messages to other servers.
- * Floor 4: wires channels and adaptors to the machines.
+ * hauberk-delivery: sends messages to other servers.  Floor 4: connects
+ * channels and adaptors to the machines.
  */
 #include "config.h"
 

@@ -23,7 +23,7 @@ struct dlv_probe;
 struct dlv_worker {
 	struct hb_role_env *env;
 	struct hb_dns *dns;
-	struct hb_dns *last_dns; /* of before a reload: answers what it has */
+	struct hb_dns *last_dns; /* from before a reload: still answers */
 	struct hb_timer *last_timer;
 	struct hb_tls *tls;
 	struct dlv_pool *pool;
@@ -59,7 +59,7 @@ struct dlv_task {
 /* ORDER and BODY's bytes are borrowed until dlv_task_stop. */
 void dlv_task_start(struct dlv_task *t, const struct dlv_params *order,
     const struct dlv_body *body);
-/* Cancels what is under way and frees what the task holds. */
+/* Cancels what is in progress and frees what the task holds. */
 void dlv_task_stop(struct dlv_task *t);
 
 /* --- jobs of queue (delivery/role/jobs.c) --- */
@@ -75,27 +75,27 @@ void dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd);
 void dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd);
 void dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd);
 void dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd);
-/* A job has ended while the role is to stop. */
+/* A job has ended while the role is stopping. */
 void dlv_worker_idle(struct dlv_worker *w);
 
 /* --- durable values over the channel to queue (delivery/role/store.c) --- */
 
-/* For a `store' that dlv_store_table gives. */
+/* For a `store' from dlv_store_table. */
 extern const struct hb_store_ops dlv_store_ops;
 void *dlv_store_table(struct dlv_store *s, enum hb_table table);
 struct dlv_store *dlv_store_new(struct hb_role_env *env);
 void dlv_store_free(struct dlv_store **s);
-/* Queue is lost: every question gets HB_E_TEMP. */
+/* Queue is lost: every request gets HB_E_TEMP. */
 void dlv_store_lost(struct dlv_store *s);
 void dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd);
 void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
 
-/* --- the memory of downgrades (delivery/role/ledger.c) --- */
+/* --- the downgrade ledger (delivery/role/ledger.c) --- */
 
-/* Makes ledger and ledger_asks; W's store is there. */
+/* Makes ledger and ledger_asks; W's store must exist. */
 void dlv_worker_ledger_setup(struct dlv_worker *w);
-/* Answers LEDGER_LIST, LEDGER_SHOW, LEDGER_FORGET, now or later; false: Q is
- * none of these. */
+/* Answers LEDGER_LIST, LEDGER_SHOW, LEDGER_FORGET, now or later; false if Q is
+ * another request. */
 bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
 
@@ -106,11 +106,11 @@ void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- trust in the resolver (delivery/role/trust.c) --- */
 
-/* Probes begin at once.  W's conf and dns are there. */
+/* Probes begin at once.  W's conf and dns must exist. */
 struct dlv_probe *dlv_probe_new(struct dlv_worker *w);
-/* Before the dns is freed. */
+/* Call it before the dns is freed. */
 void dlv_probe_free(struct dlv_probe **p);
-/* W's conf or dns have changed; the old ones are still there. */
+/* W's conf or dns have changed; the old ones still exist. */
 void dlv_probe_reconf(struct dlv_probe *p);
 enum dlv_trust dlv_probe_trust(const struct dlv_probe *p);
 /* T's attempt starts when a first round of probes is over, at the end of this
@@ -124,7 +124,7 @@ void dlv_probe_status(const struct dlv_probe *p, const struct hb_ctl *c);
 #define DLV_EXPLAIN_FLAG_LIVE 1u
 void dlv_explain(struct dlv_worker *w, struct hb_peer *control,
     const struct ipc_ctl *q);
-/* The whole answer for T, which is done (explain_show.c). */
+/* The whole answer for T, which has ended (explain_show.c). */
 void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
     const struct dlv_params *order);
 /* Its explanations end; NULL: all. */

@@ -1,6 +1,6 @@
 /*
- * The durable store, which queue keeps: questions with numbers over the
- * channel to queue, answers to their callbacks.
+ * The durable store, which queue keeps: numbered requests over the channel to
+ * queue, answers to their callbacks.
  */
 #include "config.h"
 

@@ -1,4 +1,5 @@
-/* Trust in the resolver (delivery/smtp/trust.h): its probes, who is told. */
+/* Trust in the resolver (delivery/smtp/trust.h): its probes and the reports of
+ * their results. */
 #include "config.h"
 
 #include "delivery/role/main.h"

@@ -1,7 +1,7 @@
 /*
- * What the files of the attempt share: attempt.c (the machine and its life),
+ * Shared by the files of the attempt: attempt.c (the machine and its life),
  * attempt_learn.c (facts), attempt_try.c (hosts, connections, judgement),
- * attempt_note.c (what came of it).  Floor 2.
+ * attempt_note.c (outcomes).  Floor 2.
  */
 #ifndef DELIVERY_SMTP_ATTEMPT_PRIV_H
 #define DELIVERY_SMTP_ATTEMPT_PRIV_H
@@ -11,7 +11,7 @@
 enum dlv_step {
 	DLV_STEP_LEARN, /* policy, MX, addresses */
 	DLV_STEP_NEXT,	/* choose a host and an address */
-	DLV_STEP_DANE,	/* the host's DANE records: the next question */
+	DLV_STEP_DANE,	/* the host's DANE records: the next query */
 	DLV_STEP_WAIT,	/* for an answer or the connection */
 	DLV_STEP_JUDGE, /* the connection is ready */
 	DLV_STEP_END,
@@ -38,12 +38,12 @@ struct dlv_attempt {
 	struct hb_arena *arena;
 
 	struct hb_route route;
-	bool given; /* the route is the operator's word */
+	bool given; /* the operator configured the route */
 	char policy_domain[HB_MAX_DOMAIN + 1];
 	struct sts_channel channel;
-	/* When the policy was learnt, and it was in force.  It is judged by for
-	 * the whole attempt, whatever the clock says later: what the domain
-	 * publishes then was not asked. */
+	/* When the policy was received, while it was in effect.  It applies to
+	 * the whole attempt, whatever the clock says later: nobody asked for
+	 * what the domain publishes then. */
 	int64_t policy_ms;
 	enum dlv_trust trust; /* in the resolver */
 	const struct dlv_seen *seen; /* by the ledger, or NULL */
@@ -51,7 +51,7 @@ struct dlv_attempt {
 	struct dlv_mx mx;
 	struct dlv_mx_result *trials;
 	uint16_t port;
-	unsigned waiting; /* answers to policy, ledger and DNS questions */
+	unsigned waiting; /* answers to policy, ledger and DNS requests */
 
 	enum dlv_step step;
 	size_t host, addr;   /* being tried */
@@ -75,9 +75,9 @@ struct dlv_attempt {
 
 /* --- attempt_learn.c ---------------------------------------------------- */
 
-/* False: the route is none of ours. */
+/* Returns false if delivery does not handle the route. */
 bool dlv_learn_route(struct dlv_attempt *a);
-/* Asks for the policy, MX records and addresses. */
+/* Requests the policy, MX records and addresses. */
 void dlv_learn(struct dlv_attempt *a);
 /* Answers, as the events of attempt.h have them. */
 void dlv_take_policy(struct dlv_attempt *a, const struct sts_policy *policy,
@@ -87,15 +87,15 @@ void dlv_take_answer(struct dlv_attempt *a, size_t slot,
     const struct hb_dns_answer *answer);
 /* All that was awaited is there.  True: more is asked for. */
 bool dlv_learn_more(struct dlv_attempt *a);
-/* No more is: the list of hosts is made. */
+/* Nothing more is requested: makes the list of hosts. */
 void dlv_learned(struct dlv_attempt *a);
 bool dlv_is_lmtp(const struct dlv_attempt *a);
-/* The message bears REQUIRETLS.  Not over a unix socket: there is nobody to
- * listen. */
+/* Does the message carry REQUIRETLS?  Ignored over a unix socket, where no
+ * network peer can listen. */
 bool dlv_is_tagged(const struct dlv_attempt *a);
 /* Is there something to remember of this destination? */
 bool dlv_is_remembered(const struct dlv_attempt *a);
-/* The ledger's word and DANE records of the host that is to be tried. */
+/* The ledger's entry and the DANE records of the next host to try. */
 void dlv_learn_host(struct dlv_attempt *a);
 void dlv_ask_dane(struct dlv_attempt *a);
 
@@ -108,22 +108,22 @@ void dlv_take_report(struct dlv_attempt *a,
 
 /* --- attempt_note.c ----------------------------------------------------- */
 
-/* The host that is being tried, and as sts/decide sees it. */
+/* The host being tried, and its form for sts/decide. */
 const struct dlv_host *dlv_host(const struct dlv_attempt *a);
 struct sts_host dlv_judged_host(const struct dlv_attempt *a);
-/* RES with where and over what it came. */
+/* RES with the host and channel that it came over. */
 struct hb_outcome dlv_make_outcome(struct dlv_attempt *a,
     const struct hb_outcome *res);
-/* Trouble of a connection: why the attempt comes to nothing, unless something
- * better is found.  A policy's word is kept before it. */
+/* Connection trouble: the reason if the attempt fails, unless a better one is
+ * found.  A verdict by policy takes precedence. */
 void dlv_note_trouble(struct dlv_attempt *a, const struct hb_outcome *res);
-/* A verdict that does not let the message through. */
+/* A verdict that refuses the message. */
 void dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v);
-/* The ledger lets one expect more than V found. */
+/* V found less than the ledger's expectation. */
 void dlv_note_fall(const struct dlv_attempt *a, const struct sts_verdict *v);
 /* For explain. */
 void dlv_note_trial(struct dlv_attempt *a, const struct sts_verdict *v);
-/* O for each recipient that is not decided yet. */
+/* Sets O for each recipient that is still undecided. */
 void dlv_settle(struct dlv_attempt *a, const struct hb_outcome *o);
 void dlv_end_with(struct dlv_attempt *a, enum hb_result result,
     enum hb_reason reason);

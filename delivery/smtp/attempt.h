@@ -1,21 +1,21 @@
 /*
  * One attempt: one message to the recipients of one route, from the policy to
- * an outcome for each recipient.  Floor 2: DNS, policies, connections and
- * time come through struct dlv_world.
+ * an outcome for each recipient.  Floor 2: DNS, policies, connections and time
+ * come through struct dlv_world.
  *
  *	begin -> policy and hosts (side by side) -> addresses
  *	  -> for each host: DANE records -> sts_decide_mx
  *	     -> each address: open -> ready -> sts_decide_tls -> mail
  *	     -> results -> end
- *	  a host that will not do: the next; none left: defer
+ *	  an unsuitable host: the next; none left: defer
  *
- * DANE records are asked for when the turn of their host comes, so that a
- * slow name server of a backup host holds nobody up.
+ * DANE records are looked up when it is the turn of their host, so that a slow
+ * name server of a backup host delays nobody.
  *
- * A policy failure only ever defers (RFC 8461 s5): it is neither final nor a
- * reason to send in clear.  One exception: a REQUIRETLS message is returned
- * when every host was judged and none will do (RFC 8689 s4.2.1).  `explain`
- * is an attempt that sends nothing.
+ * A policy failure always defers (RFC 8461 s5): it is neither final nor a
+ * reason to send in clear.  One exception: a REQUIRETLS message is returned if
+ * every host was judged and none is suitable (RFC 8689 s4.2.1).  `explain' is
+ * an attempt that sends nothing.
  */
 #ifndef DELIVERY_SMTP_ATTEMPT_H
 #define DELIVERY_SMTP_ATTEMPT_H
@@ -28,21 +28,21 @@
 
 struct dlv_attempt;
 
-/* Where a connection goes and what it must be: the key of the pool. */
+/* The end of a connection and the demands on it: the key of the pool. */
 struct dlv_target {
 	struct hb_netaddr addr;	 /* family 0: unix endpoint PATH */
 	struct hb_span path;
 	const char *policy_domain; /* "" for literals and LMTP */
 	const char *mx;
 	const char *reference;	 /* SNI and certificate's name, or NULL */
-	const struct hb_strs *names; /* if not that one, these; or NULL */
-	/* USABLE: the certificate is compared with these; else NULL. */
+	const struct hb_strs *names; /* or one of these; may be NULL */
+	/* USABLE: the certificate is compared with these; otherwise NULL. */
 	const struct hb_dane *dane;
 	enum dlv_tls_use tls;
-	bool demanded;		 /* clear text is not allowed */
+	bool demanded;		 /* cleartext is not allowed */
 	bool require_tls;	 /* made for messages with REQUIRETLS */
 	bool lmtp;
-	bool may_loop;		 /* one that bears our name is ourselves */
+	bool may_loop;		 /* a server with our name is ourselves */
 	bool fresh;		 /* no pooled connection: one just failed */
 	/* Not NULL: a handshake failed before, this time without TLS. */
 	const struct hb_tls_facts *facts;
@@ -50,18 +50,18 @@ struct dlv_target {
 
 enum dlv_connection_event {
 	DLV_LINK_READY,	  /* facts are known: judge */
-	DLV_LINK_DONE,	  /* the message is through */
-	DLV_LINK_NO_CONNECT, /* could not be connected */
-	DLV_LINK_CLOSED	  /* was connected and is over */
+	DLV_LINK_DONE,	  /* the message was processed */
+	DLV_LINK_NO_CONNECT, /* the connection failed */
+	DLV_LINK_CLOSED	  /* was connected and has ended */
 };
 struct dlv_connection_report {
 	enum dlv_connection_event event;
-	const struct hb_tls_facts *facts;   /* all but NO_CONNECT */
+	const struct hb_tls_facts *facts;   /* all except NO_CONNECT */
 	const struct hb_outcome *failure;   /* NO_CONNECT, CLOSED */
 	const struct hb_outcome *mail;	    /* DONE: refusal of MAIL, or NULL */
 	bool reused;   /* taken from the pool */
-	bool in_doubt; /* CLOSED: the body was handed over */
-	bool dsn;      /* DONE: next hop knows DSN */
+	bool in_doubt; /* CLOSED: the body was sent */
+	bool dsn;      /* DONE: next hop supports DSN */
 };
 
 /*
@@ -78,7 +78,7 @@ struct dlv_world {
 	/* What was seen of DOMAIN's channels before; NULL: not known now. */
 	const struct dlv_seen *(*ledger)(void *w,
 	    struct hb_span domain);			/* dlv_attempt_ledger */
-	/* Mail goes to MX over a channel of this rank. */
+	/* Mail was sent to MX over a channel of this rank. */
 	void (*note)(void *w, struct hb_span domain, struct hb_span mx,
 	    enum hb_rank rank);
 	/* NULL: not known now. */
@@ -86,8 +86,7 @@ struct dlv_world {
 	    struct hb_span name, enum hb_dns_type type); /* dlv_attempt_answer */
 	size_t (*hosts_file)(void *w, struct hb_span name,
 	    struct hb_netaddr *out, size_t max);
-	/* Why it could not be connected to a moment ago; NONE: it may be
-	 * tried. */
+	/* Why connecting to it failed a moment ago; NONE: it may be tried. */
 	enum hb_reason (*why_down)(void *w, const struct hb_netaddr *addr);
 	void (*open)(void *w,
 	    const struct dlv_target *t);		/* dlv_attempt_connection */
@@ -98,9 +97,9 @@ struct dlv_world {
 	void (*done)(void *w);
 	/* Do the AD bits of answers count? */
 	enum dlv_trust (*ad_trust)(void *w);
-	/* Asked for each judgement: the clock may jump between two. */
+	/* Called for each judgement: the clock may jump between two. */
 	bool (*clock_implausible)(void *w);
-	/* What the clock says, but never before a time that was right. */
+	/* The clock's time, but never before a time that was right. */
 	int64_t (*least_ms)(void *w);
 	dlv_random_fn random;
 	int64_t (*now_ms)(void);
@@ -116,23 +115,23 @@ struct dlv_params {
 	struct dlv_rcpt *rcpt;
 	size_t nrcpt;
 	bool final, flush;
-	/* As it is when it is looked at: a reload may replace it meanwhile. */
+	/* The current one: a reload may replace it between two accesses. */
 	const struct hb_conf *const *conf;
 };
 
-/* What was learnt of one host, for explain. */
+/* Facts about one host, for explain. */
 struct dlv_mx_result {
 	bool judged;
 	struct sts_verdict verdict; /* the last one */
-	/* NULL: was not asked about.  Records, base and names live as long as
-	 * the attempt. */
+	/* NULL: was not looked up.  Records, base and names live as long as the
+	 * attempt. */
 	const struct hb_dane *dane;
-	enum hb_rank best; /* the ledger's; NONE: nothing known */
+	enum hb_rank best; /* of the ledger; NONE: nothing known */
 	/* Of the last connection; state UNKNOWN: there was none, or it ended
-	 * before anything was seen. */
+	 * before any fact was known. */
 	struct hb_tls_facts facts;
-	char tls[32]; /* its word; "" when it was not connected to */
-	/* The connection's trouble that came after the verdict, or NONE. */
+	char tls[32]; /* its word; "" if it was not connected to */
+	/* Connection trouble after the verdict, or NONE. */
 	enum hb_reason trouble;
 	struct hb_span text;
 };
@@ -155,26 +154,25 @@ void dlv_attempt_answer(struct dlv_attempt *a, size_t slot,
 void dlv_attempt_connection(struct dlv_attempt *a,
     const struct dlv_connection_report *report);
 
-/* After done().  Its bytes live as long as the attempt; idx, at_ms and
- * policy_id are the caller's to fill. */
+/* After done().  Its bytes live as long as the attempt; the caller fills idx,
+ * at_ms and policy_id. */
 const struct hb_outcome *dlv_attempt_outcome(const struct dlv_attempt *a,
     size_t rcpt);
-/* Each connection that was asked for failed, before anything was said. */
+/* Did each requested connection fail before any dialogue? */
 bool dlv_attempt_unreachable(const struct dlv_attempt *a);
 const struct dlv_mx *dlv_attempt_mx(const struct dlv_attempt *a);
 const struct dlv_mx_result *dlv_attempt_trial(const struct dlv_attempt *a,
     size_t host);
 const struct sts_channel *dlv_attempt_channel(const struct dlv_attempt *a);
 enum dlv_trust dlv_attempt_trust(const struct dlv_attempt *a);
-/* The operator's tls-policy for a route, else what he demands for the
- * recipients' domain, or NULL.  NOW_MS, BELIEVED: as in conf.h.  Borrowed
- * from CONF. */
+/* The operator's tls-policy for a route, otherwise that for the recipients'
+ * domain, or NULL.  NOW_MS, BELIEVED: as in conf.h.  Borrowed from CONF. */
 const struct hb_tls_policy *dlv_operator_word(const struct hb_conf *conf,
     const struct hb_route *route, struct hb_span domain, int64_t now_ms,
     bool believed);
-/* "" where there is none. */
+/* "" if there is none. */
 const char *dlv_attempt_policy_domain(const struct dlv_attempt *a);
-/* The whole attempt's problem; result NONE: there was none. */
+/* The problem of the whole attempt; result NONE if there was none. */
 const struct hb_outcome *dlv_attempt_problem(const struct dlv_attempt *a);
 
 #endif

@@ -1,4 +1,4 @@
-/* What an attempt has to know before it tries a host.  Floor 2. */
+/* Facts that an attempt needs before it tries a host.  Floor 2. */
 #include "delivery/smtp/attempt-priv.h"
 
 #include "common/base/err.h"
@@ -310,9 +310,9 @@ dlv_learn(struct dlv_attempt *a)
 		take_host(a);
 }
 
-/* A word of DNS that is final, that nobody signed and that a policy in force
- * or the operator's demand speaks against may be forged: one packet would
- * destroy mail. */
+/* An unsigned permanent DNS answer that contradicts an enforced policy or the
+ * operator's demand may be spoofed.  Defer, or one forged packet could bounce
+ * the mail. */
 static bool
 is_contradicted(const struct dlv_attempt *a)
 {

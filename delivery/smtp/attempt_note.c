@@ -1,4 +1,4 @@
-/* What came of an attempt.  Floor 2. */
+/* Outcomes of an attempt.  Floor 2. */
 #include "delivery/smtp/attempt-priv.h"
 
 #include <stdio.h>

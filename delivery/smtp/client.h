@@ -1,7 +1,6 @@
 /*
- * The SMTP and LMTP client as a machine.  Floor 2: bytes and events in,
- * actions out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033,
- * RFC 8689.
+ * The SMTP and LMTP client as a machine.  Floor 2: bytes and events in, actions
+ * out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033, RFC 8689.
  *
  *	connected -> GREETING -> EHLO -+-> STARTTLS -> (handshake) -> EHLO -+
  *	     | implicit TLS            |                                    |
@@ -10,17 +9,17 @@
  *	     READY <- final reply <- body <- DATA, RCPT.., MAIL  <------- READY
  *	       +-> QUIT -> closed
  *
- * READY says that the channel is as good as it will get: its facts are judged
- * (sts/decide.h) and dlv_client_mail is called with the verdict, for each
- * message anew.  There is no other way to MAIL FROM.
+ * READY means that the channel is as good as it will get: its facts are judged
+ * (sts/decide.h) and dlv_client_mail is called with the verdict, again for each
+ * message.  There is no other way to MAIL FROM.
  *
- * An example run:  dlv_client_connected; act TIMER; input "220 x\r\n"; act
- * SEND "EHLO ..."; input "250 x\r\n"; act READY; dlv_client_mail; act SEND
+ * An example run:  dlv_client_connected; act TIMER; input "220 x\r\n"; act SEND
+ * "EHLO ..."; input "250 x\r\n"; act READY; dlv_client_mail; act SEND
  * "MAIL ..."; input "250 ok\r\n" ...; act BODY; dlv_client_body_sent; input
  * "250 ok\r\n"; act DONE.
  *
- * A reply that comes before what it answers was sent ends the session: a 250
- * that is there before the message is out takes no message.
+ * A reply that comes before its command was sent ends the session: a 250 that
+ * arrives before the message was sent accepts no message.
  */
 #ifndef DELIVERY_SMTP_CLIENT_H
 #define DELIVERY_SMTP_CLIENT_H
@@ -33,20 +32,20 @@
 struct dlv_client;
 
 enum dlv_tls_use {
-	DLV_TLS_NEVER,	 /* LMTP, and clear text after a failed handshake */
-	DLV_TLS_OFFERED, /* STARTTLS where it is offered */
+	DLV_TLS_NEVER,	 /* LMTP, and cleartext after a failed handshake */
+	DLV_TLS_OFFERED, /* STARTTLS if it is offered */
 	DLV_TLS_IMPLICIT /* handshake first, RFC 8314 s3 */
 };
 struct dlv_client_conf {
 	const char *helo; /* borrowed for the client's life */
 	bool lmtp;
 	enum dlv_tls_use tls;
-	bool demanded; /* clear text will not do: no HELO */
-	bool may_loop; /* a server that calls itself `helo' is ourselves */
+	bool demanded; /* cleartext is not allowed: no HELO */
+	bool may_loop; /* a server named `helo' is ourselves */
 	int64_t reply_ms;
 };
 
-/* DEFER or FAIL by ourselves, in REASON's words and with its codes. */
+/* An own DEFER or FAIL with the text and codes of REASON. */
 struct hb_outcome dlv_own_outcome(enum hb_result result,
     enum hb_reason reason);
 
@@ -54,38 +53,39 @@ struct dlv_rcpt {
 	uint32_t idx; /* within the message */
 	struct hb_span address, orcpt; /* borrowed */
 	uint32_t notify;
-	/* Filled by the client: NONE, or what the server or the client itself
-	 * says of it, not where and over what.  Its bytes live until the next
-	 * dlv_client_mail or dlv_client_free. */
+	/* Filled by the client: NONE, or the result and text of the server or
+	 * the client itself, without host and channel.  Its bytes live until
+	 * the next dlv_client_mail or dlv_client_free. */
 	struct hb_outcome outcome;
-	/* The server takes no more recipients with this message: not yet, RFC
+	/* The server takes no more recipients with this message: "later", RFC
 	 * 5321 s4.5.3.1.10.  Result DEFER. */
 	bool surplus;
 };
 struct dlv_txn {
 	const struct hb_env *env; /* borrowed until DONE or CLOSED */
-	struct dlv_rcpt *rcpt;	  /* same */
+	struct dlv_rcpt *rcpt;	  /* the same */
 	size_t nrcpt;		  /* at least 1 */
-	/* The message is tagged and the channel suits REQUIRETLS: say it where
-	 * the server lists it. */
+	/* The message is tagged and the channel suits REQUIRETLS: send the
+	 * parameter if the server lists it. */
 	bool requiretls;
-	bool damaged; /* the body must not be sent: it could end early */
+	bool damaged; /* do not send the body: it could end early */
 };
 
 enum dlv_act_kind {
 	DLV_ACT_NONE,
 	DLV_ACT_SEND,	/* bytes */
-	DLV_ACT_TIMER,	/* call dlv_client_timeout in ms; 0: no longer */
+	DLV_ACT_TIMER,	/* call dlv_client_timeout in MS; 0: cancel */
 	DLV_ACT_TLS,	/* start the handshake; then dlv_client_tls_done */
 	DLV_ACT_READY,	/* judge, then dlv_client_mail or _quit */
-	/* Send the body, then ".\r\n", in one go; then dlv_client_body_sent. */
+	/* Send the body, then ".\r\n", together; then call
+	 * dlv_client_body_sent. */
 	DLV_ACT_BODY,
 	DLV_ACT_DONE,	/* the message is done; ready for the next */
-	DLV_ACT_CLOSED	/* over: close the connection */
+	DLV_ACT_CLOSED	/* closed: close the connection */
 };
 struct dlv_act {
 	enum dlv_act_kind kind;
-	struct hb_span bytes; /* until the next call of any function */
+	struct hb_span bytes; /* valid until the next call of any function */
 	int64_t ms;
 };
 
@@ -94,44 +94,44 @@ struct dlv_client *dlv_client_new(const struct dlv_client_conf *conf);
 void dlv_client_free(struct dlv_client **c); /* accepts NULL inside */
 
 void dlv_client_connected(struct dlv_client *c);
-/* Returns how much of IN was used; the rest is given again with more. */
+/* Returns how much of IN was used; pass the rest again with more. */
 size_t dlv_client_input(struct dlv_client *c, struct hb_span in);
-/* The handshake is over, well or not. */
+/* The handshake has ended, with or without success. */
 void dlv_client_tls_done(struct dlv_client *c,
     const struct hb_tls_facts *facts);
-/* The last octet of the body, and of the dot behind it, was handed to the
- * network: only now can the message have been taken. */
+/* The last octet of the body and its final dot was handed to the network: only
+ * now can the message have been accepted. */
 void dlv_client_body_sent(struct dlv_client *c);
 void dlv_client_timeout(struct dlv_client *c);
 /* The connection is gone. */
-/* TLS_ERROR: of the session that broke, an alert of the server's perhaps; ""
- * where there is none. */
+/* TLS_ERROR: of the broken session, for example an alert of the server; "" if
+ * there is none. */
 void dlv_client_lost(struct dlv_client *c, const char *tls_error);
-/* It was closed by us: the rest of the body could end the message early. */
+/* We closed it: the rest of the body could end the message early. */
 void dlv_client_damaged(struct dlv_client *c);
-/* Only while ready.  VERDICT must say STS_PROCEED. */
+/* Call it only while ready.  VERDICT must be STS_PROCEED. */
 void dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict);
 /* QUIT, then CLOSED. */
 void dlv_client_quit(struct dlv_client *c);
 
-/* The next thing to do; NONE: wait for an event. */
+/* The next action; NONE: wait for an event. */
 struct dlv_act dlv_client_next(struct dlv_client *c);
 
 const struct hb_tls_facts *dlv_client_facts(const struct dlv_client *c);
-/* Facts of an earlier connection whose handshake failed, when this one is
- * made without TLS: they are judged again. */
+/* Facts of an earlier connection whose handshake failed, if this one is made
+ * without TLS: they are judged again. */
 void dlv_client_set_facts(struct dlv_client *c,
     const struct hb_tls_facts *facts);
 /* After CLOSED: why.  Its bytes live as long as the client. */
 const struct hb_outcome *dlv_client_failure(const struct dlv_client *c);
-/* The whole body is out and its reply is missing: the message may have been
- * taken, so no other host is tried with it. */
+/* The whole body was sent but its reply is missing: the message may have been
+ * accepted, so no other host is tried with it. */
 bool dlv_client_in_doubt(const struct dlv_client *c);
 /* After DONE: the refusal of MAIL FROM, or NULL. */
 const struct hb_outcome *dlv_client_mail_refusal(const struct dlv_client *c);
-/* A server wants TLS, and clear text was spoken for want of TLS that works
- * (the reason).  Result DEFER. */
+/* The server wants TLS, and cleartext was used because TLS did not work (the
+ * reason).  Result DEFER. */
 bool dlv_wants_tls(const struct hb_outcome *o);
 bool dlv_client_has_dsn(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);

@@ -1,5 +1,4 @@
-/* The memory of downgrades: domains in memory and what they wait for.
- * Floor 2. */
+/* The downgrade ledger: domains in memory and their requests.  Floor 2. */
 #include "delivery/smtp/ledger.h"
 
 #include <stdlib.h>

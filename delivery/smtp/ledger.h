@@ -1,19 +1,18 @@
 /*
- * The downgrade ledger: the best channel ever seen to each policy domain and
- * to each of its mail hosts.  Floor 2: the store and the time are asked
+ * The downgrade ledger: the best channel ever seen to each policy domain and to
+ * each of its mail hosts.  Floor 2: requests to the store and for the time go
  * through struct dlv_ledger_ops.
  *
  *	get -> in memory -> answer
  *	    -> store, one question for all who wait -> answer
  *	note: raises in memory, then in the store, whose flush nobody awaits
  *
- * Bounded: DLV_LEDGER_DOMAINS in memory, the least recently used go first
- * (the store keeps them; what it could not take stays, up to
- * DLV_LEDGER_MOST), and DLV_SEEN_MXS hosts of a domain.  A host that is
- * forgotten so is taken for one never seen, for which the domain's best
- * counts: no expectation falls.
+ * Bounded: DLV_LEDGER_DOMAINS in memory, where the least recently used is
+ * evicted (the store keeps it; one that the store could not take stays, up to
+ * DLV_LEDGER_MOST), and DLV_SEEN_MXS hosts per domain.  A forgotten host counts
+ * as never seen, for which the domain's best applies: no expectation falls.
  *
- * The worker that owns a domain has the truth.  Another one (a destination
+ * The worker that owns a domain is authoritative.  Another one (a destination
  * that spills over) reads the store again each minute and writes nothing.
  */
 #ifndef DELIVERY_SMTP_LEDGER_H
@@ -21,7 +20,7 @@
 
 #include "delivery/smtp/seen.h"
 
-/* Domains in memory; and at the most, while the store takes nothing. */
+/* Domains in memory; and the maximum while the store accepts nothing. */
 enum { DLV_LEDGER_DOMAINS = 50000, DLV_LEDGER_MOST = 2 * DLV_LEDGER_DOMAINS };
 
 struct dlv_ledger;
@@ -32,9 +31,9 @@ struct dlv_ledger_wait;
  * domain that was handed over stays until its answer came or the ledger is
  * freed. */
 struct dlv_ledger_ops {
-	/* Read the store: dlv_ledger_loaded. */
+	/* Reads the store: dlv_ledger_loaded. */
 	void (*load)(void *ctx, struct dlv_ledger_domain *d);
-	/* Keep VALUE, without a flush: dlv_ledger_saved. */
+	/* Stores VALUE, without a flush: dlv_ledger_saved. */
 	void (*save)(void *ctx, struct dlv_ledger_domain *d,
 	    struct hb_span value);
 	bool (*owns)(void *ctx, struct hb_span domain);
@@ -47,9 +46,9 @@ struct dlv_ledger *dlv_ledger_new(const struct dlv_ledger_ops *ops, void *ctx);
 void dlv_ledger_free(struct dlv_ledger **l); /* accepts NULL inside */
 
 /*
- * SEEN is owned by the callback's taker (dlv_seen_release).  NULL: the store
- * cannot be read now; with `downgrade-memory defer' the mail waits.  A domain
- * never seen gives one with best NONE.
+ * The callback owns SEEN (dlv_seen_release).  NULL: the store cannot be read
+ * now; with `downgrade-memory defer' the mail waits.  For a domain never seen,
+ * its best is NONE.
  */
 typedef void (*dlv_ledger_fn)(void *ctx, struct dlv_seen *seen);
 /* DOMAIN: policy domain in A-labels, any case.  CB never runs before this
@@ -63,12 +62,13 @@ struct dlv_seen *dlv_ledger_cached(struct dlv_ledger *l,
 /* Tells the answers of this turn. */
 void dlv_ledger_turn(struct dlv_ledger *l);
 
-/* A message went to MX over a channel of this rank: raises, never lowers. */
+/* A message was sent to MX over a channel of this rank: raises, never
+ * lowers. */
 void dlv_ledger_note(struct dlv_ledger *l, struct hb_span domain,
     struct hb_span mx, enum hb_rank rank);
 
-/* Logs ev=downgrade and counts it: the channel to MX is TO, where FROM is the
- * best that was seen.  MSG: message id. */
+/* Logs and counts ev=downgrade: the channel to MX is TO, below the best seen,
+ * FROM.  MSG: message id. */
 void dlv_ledger_fall(struct hb_span domain, struct hb_span mx,
     enum hb_rank from, enum hb_rank to, uint64_t msg);
 
@@ -78,7 +78,8 @@ void dlv_ledger_loaded(struct dlv_ledger_domain *d, int err,
 void dlv_ledger_saved(struct dlv_ledger_domain *d, int err);
 /* The store is there again: what it did not take is written once more. */
 void dlv_ledger_store_up(struct dlv_ledger *l);
-/* The store's record is about to be removed: so is what is in memory. */
+/* The store's record is about to be removed: forgets the domain in memory
+ * too. */
 void dlv_ledger_forget(struct dlv_ledger *l, struct hb_span domain);
 
 struct hb_span dlv_ledger_name(const struct dlv_ledger_domain *d);

@@ -20,8 +20,8 @@ struct dlv_host {
 	char name[HB_MAX_DOMAIN + 1]; /* as in the MX record, lower case */
 	uint16_t preference;
 	bool implicit;	/* the domain itself: it has no MX records */
-	bool unknown;	/* an address lookup failed for now */
-	struct dlv_signed address; /* what DNS says of the name */
+	bool unknown;	/* an address lookup failed temporarily */
+	struct dlv_signed address; /* security of the name in DNS */
 	struct hb_netaddr addr[HB_MAX_HOST_ADDRESSES]; /* with port */
 	size_t naddr;
 };
@@ -29,35 +29,36 @@ struct dlv_host {
 struct dlv_mx {
 	struct dlv_host *hosts; /* in the arena */
 	size_t n;
-	/* Of HOSTS: those behind N are not looked at yet. */
+	/* Of HOSTS: those after the first N are not looked up yet. */
 	size_t known;
-	/* After dlv_mx_finish: with those behind them that cannot be tried,
-	 * as they have no address. */
+	/* After dlv_mx_finish: includes the hosts at the end that cannot be
+	 * tried because they have no address. */
 	size_t listed;
-	/* The answer about MX records (that there are none, too) as it came;
-	 * the canonical name is the domain's.  Not known: none was asked. */
+	/* The answer about MX records (also that there are none) as received;
+	 * the canonical name is the domain's.  Not known: there was no
+	 * query. */
 	struct dlv_signed records;
-	/* A host, or an address of one, is not known for now, or there are
-	 * more hosts than are looked at. */
+	/* A host, or an address of one, is unknown for now, or there are more
+	 * hosts than are looked up. */
 	bool incomplete;
-	/* OK: the hosts can be tried in this order.  Else defer or fail, with
-	 * a reason. */
+	/* OK: the hosts can be tried in this order.  Otherwise defer or fail,
+	 * with a reason. */
 	enum hb_result result;
 	enum hb_reason reason;
 };
 
-/* How a host is known to be this one: mail must not loop. */
+/* How a host is identified as this one: mail must not loop. */
 enum dlv_own {
 	DLV_OWN_MX, /* by name or address, RFC 5321 s5.1 */
-	/* By address: the operator may call another server on another port
-	 * of this host by the name of it. */
+	/* By address: the operator may use its name for another server on
+	 * another port of this host. */
 	DLV_OWN_HOP
 };
 
-/* Below N, evenly. */
+/* Uniform below N. */
 typedef uint32_t (*dlv_random_fn)(uint32_t n);
 
-/* result OK: the addresses of M->hosts, N of them, are wanted now. */
+/* result OK: now look up the addresses of the first N of M->hosts. */
 void dlv_mx_begin(struct dlv_mx *m, struct hb_span domain,
     const struct hb_dns_answer *answer, dlv_random_fn random,
     struct hb_arena *arena);
@@ -67,11 +68,11 @@ void dlv_mx_single(struct dlv_mx *m, struct hb_span host,
 /* An A or AAAA answer for host I. */
 void dlv_mx_address(struct dlv_mx *m, size_t i,
     const struct hb_dns_answer *answer, uint16_t port);
-/* All addresses are there.  True: N has grown, because too few of them are of
- * use; the addresses of the new hosts are wanted. */
+/* All addresses are known.  Returns true if N has grown because too few hosts
+ * are usable: look up the addresses of the new ones. */
 bool dlv_mx_more(struct dlv_mx *m);
-/* Drops this host and what is not better, and moves hosts without address
- * behind those that have one. */
+/* Drops this host and those that are not preferred to it, and moves hosts
+ * without address behind those that have one. */
 void dlv_mx_finish(struct dlv_mx *m, const struct hb_conf *conf,
     enum dlv_own own);
 

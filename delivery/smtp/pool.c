@@ -1,6 +1,6 @@
 /*
- * Connections to other servers, one client machine each, and who may have
- * them next.  Floor 3.
+ * Connections to other servers, with one client machine each, and their next
+ * users.  Floor 3.
  */
 #include "config.h"
 

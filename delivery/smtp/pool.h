@@ -1,11 +1,9 @@
 /*
- * Connections of this worker: SMTP clients on sockets, idle ones that wait
- * for the next message, and the memory of hosts that could not be reached.
- * Floor 3.
+ * Connections of this worker: SMTP clients on sockets, idle ones that wait for
+ * the next message, and the memory of unreachable hosts.  Floor 3.
  *
- * A connection is kept under what it was made for (policy domain, mail host,
- * address, what is demanded); it carries its facts and is judged again for
- * each message.
+ * A connection is kept under its key (policy domain, mail host, address,
+ * demands); it carries its facts and is judged again for each message.
  */
 #ifndef DELIVERY_SMTP_POOL_H
 #define DELIVERY_SMTP_POOL_H
@@ -36,7 +34,7 @@ void dlv_pool_reconf(struct dlv_pool *p, const struct hb_conf *conf,
 size_t dlv_pool_connections(const struct dlv_pool *p);
 size_t dlv_pool_idle(const struct dlv_pool *p);
 
-/* Why ADDR could not be connected to a moment ago; NONE: it may be tried. */
+/* Why connecting to ADDR failed a moment ago; NONE: it may be tried. */
 enum hb_reason dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr);
 
 /* The bytes of a message: BYTES, then LEN bytes of FD (-1: none). */
@@ -55,8 +53,8 @@ struct dlv_connection *dlv_pool_open(struct dlv_pool *p,
  * CLOSED. */
 void dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body);
-/* KEEP: it may serve the next message.  What a report handed out lives until
- * the report's callback returns. */
+/* KEEP: it may serve the next message.  Data of a report lives until the
+ * report's callback returns. */
 void dlv_connection_release(
     struct dlv_connection **l, bool keep); /* accepts NULL inside */
 /* The answer of the parent: FD is taken; -1 with an errno. */

@@ -1,17 +1,17 @@
 /*
- * Does our resolver's word count, that an answer is signed (the AD bit)?
- * Floor 2: time and answers in, questions out.  RFC 7672 s2.1.1.
+ * Is our resolver trusted to report that an answer is signed (the AD bit)?
+ * Floor 2: time and answers in, queries out.  RFC 7672 s2.1.1.
  *
- *	begin -+-> said by the configuration, or no resolver of this host: over
+ *	begin -+-> decided by the configuration, or no resolver on this host: end
  *	       |
  *	       +-> a round: each server is asked for the probe's name, then for
  *	           the bad one; then rest, and again
  *
- * A round ends with: some server failed (an answer without AD, or an answer to
- * the bad name): NO.  Else, some passed: YES.  Else nobody answered: it stays
- * as it was, which is UNKNOWN at first.  A server that is silent counts for
- * nothing, because it answers nothing else either; it is asked again soon.  So
- * does one without EDNS, whose answers nobody marks.
+ * Result of a round: if some server failed (an answer without AD, or an answer
+ * to the bad name): NO.  Otherwise, if some passed: YES.  If none answered, the
+ * state stays, which is UNKNOWN at first.  A silent server does not count
+ * because it answers nothing else either; it is asked again soon.  So is one
+ * without EDNS, whose answers carry no mark.
  *
  * An example run with `trust-ad auto' and two servers: begin; ask 0 for `.':
  * signed; ask 1 for `.': nothing; YES, rest one second; ask 0; ask 1: not
@@ -49,7 +49,7 @@ enum dlv_trust_reason {
 const char *dlv_trust_word(enum dlv_trust t); /* "unknown", "yes", "no" */
 const char *dlv_trust_text(enum dlv_trust_reason r);
 
-/* What is to be found out; strings are borrowed until the next begin. */
+/* What to probe; strings are borrowed until the next begin. */
 struct dlv_trust_words {
 	enum hb_trust_ad said;
 	const char *probe; /* NULL: none was configured */
@@ -67,7 +67,7 @@ struct dlv_trust_question {
 struct dlv_truster {
 	struct dlv_trust_words words;
 	enum dlv_trust_reason why;
-	size_t server;	 /* that is asked now; NSERVERS: the round is over */
+	size_t server;	 /* asked now; NSERVERS: the round has ended */
 	bool ask_bad;	 /* for its bad name */
 	size_t passed, quiet; /* servers of this round; QUIET: no answer */
 	bool mute; /* one of the quiet ones answered, without EDNS */
@@ -75,24 +75,24 @@ struct dlv_truster {
 	unsigned silent; /* rounds in a row with a quiet one */
 };
 
-/* The first round begins; what was known is forgotten, unless nothing has
- * changed in WORDS. */
+/* Starts the first round and forgets the old state, unless WORDS have not
+ * changed. */
 void dlv_trust_begin(
     struct dlv_truster *t, const struct dlv_trust_words *words);
-/* The next round begins. */
+/* Starts the next round. */
 void dlv_trust_again(struct dlv_truster *t);
 enum dlv_trust dlv_trust_now(const struct dlv_truster *t);
-/* Nothing is known, and the first round has not come to its end: what is
- * judged now would be judged without DANE though an answer is due. */
+/* Is the state unknown and the first round not finished?  A judgement now would
+ * be made without DANE though an answer is due. */
 bool dlv_trust_is_due(const struct dlv_truster *t);
 
-/* What is to be asked now, of that server alone and past every cache; false:
- * nothing. */
+/* The query to send now, only to that server and bypassing every cache; false
+ * if there is none. */
 bool dlv_trust_ask(
     const struct dlv_truster *t, struct dlv_trust_question *out);
 void dlv_trust_answer(
     struct dlv_truster *t, const struct hb_dns_answer *answer);
-/* The round is over: until the next one; -1: there will be none. */
+/* The round has ended: time until the next one; -1: there is none. */
 int64_t dlv_trust_rest_ms(const struct dlv_truster *t);
 
 #endif

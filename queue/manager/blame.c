@@ -1,7 +1,7 @@
 /*
- * Mistakes of the operator's for which mail waits: told once when the first
- * message waits for one, and when none does any more, and shown by `status`
- * meanwhile.  Floor 4.
+ * Operator's mistakes for which mail waits: logged once when the first message
+ * waits for one, and once when none does any more, and shown by `status` in
+ * between.  Floor 4.
  */
 #include "config.h"
 

@@ -1,5 +1,4 @@
-/* The queue manager: state, replay, and the scheduler's wishes performed.
- * Floor 4. */
+/* The queue manager: state, replay, and the scheduler's actions.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/role.h"
@@ -81,7 +80,8 @@ q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a)
 	env->message_id = hb_arena_span(a, hb_message_id(head, room));
 }
 
-/* That mail is not hurt by it does not make a wrong clock right. */
+/* Queue time shields mail from the jump; the operator should still hear about
+ * it. */
 static void
 watch_clock(struct q *q)
 {

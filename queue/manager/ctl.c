@@ -1,6 +1,6 @@
 /*
- * Questions of control.  Floor 4.  What walks the whole queue does so in
- * slices, so that a million messages hold up nobody.
+ * Control requests.  Floor 4.  Walks over the whole queue run in slices, so
+ * that a million messages do not block the rest.
  */
 #include "config.h"
 
@@ -91,7 +91,8 @@ address_matches(const struct listing *w, struct hb_span address)
 	return hb_domain_eq(domain, name) || is_listed(w, local, domain);
 }
 
-/* Does the question mean R?  H: NULL when its envelope cannot be read. */
+/* Does recipient R match the request?  H: NULL if its envelope cannot be
+ * read. */
 static bool
 rcpt_matches(const struct listing *w, const struct q_envelope *h,
     const struct sched_rcpt *r)

@@ -1,6 +1,6 @@
 /*
- * Inside of the maildrop: for drop.c (one file) and drop_find.c (which file
- * is next) alone.  Floor 4.
+ * Inside of the maildrop, only for drop.c (one file) and drop_find.c (which
+ * file is next).  Floor 4.
  */
 #ifndef QUEUE_MANAGER_DROP_PRIV_H
 #define QUEUE_MANAGER_DROP_PRIV_H
@@ -15,7 +15,7 @@
 
 enum { Q_DROP_PATH = 4352 };
 
-/* A file in work: being read, or on its way to the disk. */
+/* A file in process: being read, or on its way to the disk. */
 struct q_drop_file {
 	TAILQ_ENTRY(q_drop_file) link;
 	struct q_drop *d;
@@ -28,7 +28,7 @@ struct q_drop_file {
 	size_t nrcpt;
 	struct hb_buf slice;
 	struct q_intake in;
-	uint32_t crc; /* of the file, behind its head */
+	uint32_t crc; /* of the file, after its head */
 	uint64_t left;
 	int64_t dropped_ms; /* when it was written */
 	uid_t uid;
@@ -41,26 +41,26 @@ struct q_drop {
 	struct hb_io *io;
 	struct hb_timer *look, *step;
 	char *dir, *corrupt;
-	/* which one is next */
+	/* decides which one is next */
 	struct q_turns *turns;
-	DIR *scan;	    /* under way, or NULL */
-	bool scans_corrupt; /* its second half */
+	DIR *scan;	    /* in progress, or NULL */
+	bool scans_corrupt; /* it is in its second half, corrupt/ */
 	bool again;	    /* there may be files that TURNS does not know */
-	bool paused;	    /* no room, until the next look */
-	bool unread;	    /* since the last look a file could not be read */
-	size_t seen, seen_unfinished; /* by the scan under way */
-	size_t n_waiting, n_unfinished, n_corrupt; /* as was seen last */
+	bool paused;	    /* no room, until the next scan */
+	bool unread;	    /* a file could not be read since the last scan */
+	size_t seen, seen_unfinished; /* by the current scan */
+	size_t n_waiting, n_unfinished, n_corrupt; /* as of the last scan */
 	struct q_drop_file *file;    /* being read, or NULL */
-	struct q_drop_files flushed; /* are being made durable */
+	struct q_drop_files flushed; /* being made durable */
 	unsigned nflushed;
 	size_t nread; /* bytes, in this turn */
 };
 
 /* drop.c */
 void q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH]);
-/* Whether one more file can be taken now. */
+/* Can one more file be taken now? */
 bool q_drop_is_ready(const struct q_drop *d);
-bool q_drop_has(const struct q_drop *d, const char *name); /* in work */
+bool q_drop_has(const struct q_drop *d, const char *name); /* in process */
 void q_drop_take(struct q_drop *d, const char *name);
 void q_drop_file_free(struct q_drop_file **f);
 void q_drop_step(void *ctx);

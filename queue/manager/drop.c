@@ -1,10 +1,9 @@
 /*
- * The maildrop: messages left by hauberk-submit are taken up.  Floor 4.
+ * The maildrop: takes up messages left by hauberk-submit.  Floor 4.
  *
- * One file at a time is read and checked; a few are made durable together,
- * each is removed then: a crash between these two delivers it twice and loses
- * nothing.  What is not such a file goes to corrupt/.  A large body is copied in
- * slices.
+ * One file at a time is read and checked; a few are made durable together, and
+ * each is removed then: a crash in between delivers it twice and loses nothing.
+ * A file in another format goes to corrupt/.  A large body is copied in slices.
  */
 #include "config.h"
 

@@ -1,9 +1,9 @@
 /*
  * Which file of the maildrop is next.  Floor 4.
  *
- * New files are told by the kernel; the folder is read through, in slices, at
- * the start, now and then, and when something was not told.  The users take
- * turns (turns.h).  What a killed hauberk-submit left is removed.
+ * The kernel reports new files; the folder is scanned, in slices, at the start,
+ * now and then, and when a report was missed.  The users take turns (turns.h).
+ * Leftovers of a killed hauberk-submit are removed.
  */
 #include "config.h"
 

@@ -1,7 +1,7 @@
 /*
- * DSNs: made when a recipient failed for good, or waits for long.  Floor
- * 4.  A DSN is durable before its cause is marked as told: a crash between
- * the two makes a second DSN, never none.
+ * DSNs: sent when a recipient failed permanently or waits for long.  Floor 4.
+ * A DSN is durable before its cause is marked as reported: a crash between the
+ * two makes a second DSN, never none.
  */
 #include "config.h"
 

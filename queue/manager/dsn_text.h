@@ -26,25 +26,25 @@ struct q_dsn {
 	struct hb_span to;
 	struct hb_span envid; /* xtext, as in hb_env */
 	int64_t now_ms, arrived_ms;
-	int64_t retry_until_ms; /* DELAYED: when it will be given up */
+	int64_t retry_until_ms; /* DELAYED: when delivery will be given up */
 	const struct q_dsn_rcpt *rcpts;
 	size_t n;
 	/* The message in wire form: its header section is returned, or all of
 	 * it. */
 	struct hb_span head, body;
 	bool whole; /* return all if it is 7bit: body is complete */
-	/* Random, so that nobody whose text is in the DSN could write its
+	/* Random, so that no author of text in the DSN can write its
 	 * boundary. */
 	uint64_t nonce;
 };
 
 /*
  * Appends the DSN in wire form (CRLF, dots stuffed) to HEAD and BODY, unbounded
- * buffers: its header section, and what follows it.  Returns HB_ENV_DOTTED if it applies.  Nothing in
- * it is above 127: a DSN has to arrive, by hosts without 8BITMIME too.  Of
- * a message with such bytes the headers alone are returned, encoded where
- * they have some.  Text of remote servers is made harmless: no control
- * character, lines folded (RFC 5322 s2.1.1).
+ * buffers: its header section, and the rest.  Returns HB_ENV_DOTTED if it
+ * applies.  It contains no byte above 127: a DSN must also arrive through hosts
+ * without 8BITMIME.  Of a message with such bytes only the headers are
+ * returned, encoded where they contain some.  Text of remote servers is made
+ * harmless: no control character, lines folded (RFC 5322 s2.1.1).
  */
 uint32_t q_dsn_write(const struct q_dsn *d, struct hb_buf *head,
     struct hb_buf *body);

@@ -1,7 +1,7 @@
 /*
  * Changes that must become durable, however long that takes.  Floor 4.  The
- * spool says when a change is lost (a failed flush, a full disk); what was
- * delivered cannot be undone, so it is recorded again until it stays.
+ * spool reports a lost change (a failed flush, a full disk); a delivery cannot
+ * be undone, so it is recorded again until the record is durable.
  */
 #include "config.h"
 

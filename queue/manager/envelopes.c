@@ -1,5 +1,5 @@
-/* Envelopes in memory: those in use, and as many as the cache holds; others
- * are read from the spool again.  Floor 4. */
+/* Envelopes in memory: those in use, and as many as the cache holds; others are
+ * read again from the spool.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/role.h"

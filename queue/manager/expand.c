@@ -1,16 +1,15 @@
 /*
- * Where does a recipient go?  Floor 4.
+ * Routing of a recipient.  Floor 4.
  *
  * Router answers with a list of deliveries.  A list of one with the address
- * unchanged is kept in memory alone: the same question gives the answer again.
- * Any other list is recorded before anything of it is sent, so that no crash
- * expands an alias twice: each entry becomes a recipient of its own, the one
- * that was asked about is done.  A long list is recorded piece by piece; after
- * a crash between two pieces it is asked for again, and what is recorded is
- * there already.
+ * unchanged is kept only in memory: asking again gives the same answer.  Any
+ * other list is recorded before any of it is sent, so that no crash expands an
+ * alias twice: each entry becomes a recipient of its own, and the original
+ * recipient is done.  A long list is recorded in pieces; after a crash between
+ * two pieces router is asked again, and the recorded entries are found again.
  *
- * An entry for a place where another recipient of the message goes is dropped
- * (queue/manager/places.h).
+ * An entry for a place to which another recipient of the message goes is
+ * dropped (queue/manager/places.h).
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /*
- * `hauberkctl export`: all that waits, as a file for another host
+ * `hauberkctl export`: all waiting mail, as a file for another host
  * (common/proto/queuefile.h).  Floor 4.
  *
- * The bytes go to control as texts of one list, in slices, no faster than
- * control takes them.  The queue goes on meanwhile: a message is written as it
- * is when its turn comes.  Nothing is changed here.
+ * The bytes go to control as strings of one list, in slices, no faster than
+ * control takes them.  The queue continues meanwhile: a message is written in
+ * its state at its turn.  The export changes nothing.
  */
 #include "config.h"
 

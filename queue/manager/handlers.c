@@ -1,4 +1,4 @@
-/* Which frame is served by whom.  Floor 4. */
+/* Table of frame handlers.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/role.h"

@@ -1,13 +1,13 @@
 /*
- * `hauberkctl import`: mail that waited at another host comes in
+ * `hauberkctl import`: takes in mail that waited at another host
  * (common/proto/queuefile.h).  Floor 4.
  *
- * The file comes through control piece by piece; each piece is answered when
- * it is read, so that no more than a window is under way.  Messages become
- * durable many at a time, each with its state, all or nothing.  A message
- * keeps its id: the same file again finds what still waits.  Where the file is
- * damaged the rest of it is refused: what was taken before is told, and
- * nobody has to guess.
+ * The file comes through control in pieces; each piece is answered when it was
+ * read, so that at most a window is in transit.  Many messages become durable
+ * at a time, each with its state, all or nothing.  A message keeps its id:
+ * importing the same file again finds those that still wait.  At a damaged
+ * place the rest of the file is refused: the messages imported before are
+ * reported, so that nobody has to guess.
  */
 #include "config.h"
 

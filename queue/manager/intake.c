@@ -1,4 +1,4 @@
-/* A message that comes in from a file.  Floor 4. */
+/* An incoming message from a file.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/intake.h"

@@ -1,6 +1,6 @@
 /*
  * Local deliveries: the parent starts a helper that became the recipient, and
- * the job goes to it over a channel of its own.  Floor 4.
+ * the job goes to it over its own channel.  Floor 4.
  */
 #include "config.h"
 

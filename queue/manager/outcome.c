@@ -1,10 +1,10 @@
 /*
- * What comes of an attempt: recorded, logged, and told to the scheduler.
- * Floor 4.
+ * Outcomes of attempts: recorded, logged, and reported to the scheduler.  Floor
+ * 4.
  *
- * A failure that somebody is to hear of is first recorded as an attempt with
- * outcome fail, so that no crash tries it again; the recipient is done when
- * its DSN is durable.
+ * A failure that needs a DSN is first recorded as an attempt with outcome fail,
+ * so that no crash tries it again; the recipient is done when its DSN is
+ * durable.
  */
 #include "config.h"
 

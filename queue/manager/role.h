@@ -1,22 +1,22 @@
 /*
- * The queue manager's state and what its files offer each other.  Floor 4.
+ * The queue manager's state and the interfaces of its files.  Floor 4.
  *
  *	core.c     state, scheduler actions, messages that come and go
  *	durable.c  changes that must become durable
  *	envelopes.c      envelopes in memory
  *	txn.c      messages from smtpd
  *	expand.c   questions to router
- *	job.c      jobs at delivery workers; outcome.c what comes of them;
- *	           blame.c what the operator has to mend
+ *	job.c      jobs at delivery workers; outcome.c their outcomes;
+ *	           blame.c mistakes that the operator must mend
  *	local.c    jobs at helpers
  *	dsn.c      DSNs
- *	intake.c   a message out of a file, of drop.c or import.c
- *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
+ *	intake.c   a message from a file, for drop.c or import.c
+ *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
  *	           next
  *	storage.c  STORE_* of delivery
- *	ctl.c      questions of control; trace.c recent events of a message
- *	export.c   mail that waits leaves for another host
- *	import.c   and comes in
+ *	ctl.c      control requests; trace.c recent events of a message
+ *	export.c   waiting mail to another host
+ *	import.c   and from one
  *	main.c     the role
  */
 #ifndef QUEUE_MANAGER_ROLE_H
@@ -44,12 +44,12 @@ enum {
 	Q_ENVELOPES_MAX = 2048,  /* envelopes kept in memory */
 	Q_RESCUE_MS = 1000,      /* between tries to record an outcome */
 	Q_CLAIMS_MS = 2000,      /* wait for claims after a start */
-	Q_STOP_MS = 10000,       /* wait for results at the end */
+	Q_STOP_MS = 10000,       /* wait for results when stopping */
 	Q_PEER_BYTES = 8 << 20,  /* waiting output that stops new jobs */
-	Q_TXN_BYTES = 256 << 20, /* mail being received, all together */
+	Q_TXN_BYTES = 256 << 20, /* mail being received, in total */
 	Q_DSN_RCPTS = 500,       /* recipients in one DSN */
 	Q_DSN_FULL = 50000,      /* a longer message is not returned whole */
-	Q_DSN_INSTANCE = 255,    /* in the ids of messages made here */
+	Q_DSN_INSTANCE = 255,    /* in the ids of messages generated here */
 	Q_DROP_INSTANCE = 254
 };
 
@@ -59,25 +59,25 @@ struct q_envelope {
 	struct sched_msg *msg;
 	struct hb_arena *arena; /* owns all below */
 	struct hb_env env;
-	struct hb_rcpt *rcpts; /* in order of idx */
+	struct hb_rcpt *rcpts; /* sorted by idx */
 	size_t n, room;
 	struct q_places *places; /* of those with a route; NULL: not made */
 };
 TAILQ_HEAD(q_envelopes, q_envelope);
 
-/* A recipient that was taken out of a job by the operator: what comes of the
- * attempt is told all the same. */
+/* A recipient that the operator took out of a job: the outcome of the attempt
+ * is reported anyway. */
 struct q_left {
 	SLIST_ENTRY(q_left) link;
 	struct hb_rcpt rcpt;
 };
 
-/* A job and what is known of its outcome; outlives the scheduler's part until
- * all of it is durable. */
+/* A job and its outcome so far; outlives the scheduler's part until all of it
+ * is durable. */
 struct q_job {
 	TAILQ_ENTRY(q_job) link, dirty;
 	struct q *q;
-	struct sched_job *sched; /* NULL: the scheduler is done with it */
+	struct sched_job *sched; /* NULL: the scheduler has ended it */
 	struct hb_peer *helper; /* local jobs */
 	uint32_t no;
 	unsigned worker;
@@ -86,7 +86,7 @@ struct q_job {
 	struct hb_arena *arena;
 	SLIST_HEAD(, q_left) left;
 	struct hb_outcome results[Q_JOB_RCPTS];
-	size_t n, settled; /* settled: the first of them that are not */
+	size_t n, settled; /* settled: index of the first that is not */
 	unsigned recording;
 	enum hb_reason reason;
 	bool local, loading, ended, unreachable, is_dirty;
@@ -97,10 +97,10 @@ struct q_delivery {
 	struct q *q;
 	unsigned instance;
 	struct hb_peer *peer; /* NULL: down */
-	struct hb_timer *claims; /* runs while claims are waited for */
+	struct hb_timer *claims; /* runs while claims are awaited */
 	bool ready, full;
 	bool claiming; /* until its CLAIMS_END */
-	unsigned life; /* of its channel: each has another number */
+	unsigned life; /* of its channel: each one has a new number */
 };
 
 struct q_recordlist;
@@ -115,14 +115,14 @@ struct q {
 	struct q_store *store;
 	struct q_sched *sched;
 	struct q_clock clock;
-	int64_t off_ms; /* of the wall clock, as was said last */
+	int64_t off_ms; /* of the wall clock, as logged last */
 	struct hb_hook *hook;	/* runs the scheduler at the end of a turn */
 	struct hb_timer *timer; /* and when something is due */
-	struct hb_timer *gate;	/* the start: claims of all workers first */
+	struct hb_timer *gate;	/* at start: claims of all workers come first */
 	bool gated, stopping, paused;
-	bool blamed[HB_REASON_COUNT]; /* told to the operator */
-	bool low;	/* the disk, and so is this */
-	uint64_t room;	/* bytes for new mail, as was seen last */
+	bool blamed[HB_REASON_COUNT]; /* reported to the operator */
+	bool low;	/* the disk is low; reported too */
+	uint64_t room;	/* bytes for new mail, as measured last */
 	struct hb_timer *room_timer;
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
@@ -139,7 +139,7 @@ struct q {
 	struct q_txn *txns;   /* uthash */
 	size_t txn_bytes, txn_max; /* of mail being received */
 	struct q_ask *asks; /* uthash */
-	struct q_asklist split;	/* long answers, recorded piece by piece */
+	struct q_asklist split;	/* long answers, recorded in pieces */
 	struct hb_timer *split_timer;
 	uint32_t next_ref;
 	uint16_t next_id;
@@ -154,7 +154,7 @@ struct q {
 
 /* core.c */
 /* State without peers; the spool is replayed.  ROOT: its folder as seen from
- * here.  NULL: ERR says why. */
+ * here.  Returns NULL with ERR filled on failure. */
 struct q *q_new(struct hb_role_env *env, const char *root,
     struct hb_buf *err);
 void q_free(struct q **q);
@@ -168,7 +168,7 @@ struct q *q_of(void *ctx); /* from a handler's ctx */
 /* A message became durable.  Takes ARENA, which owns the rest. */
 void q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n);
-/* The same of one that waited elsewhere, with what changed of it there. */
+/* The same for a message that waited elsewhere, with its changes there. */
 void q_accept_moved(struct q *q, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n,
     const struct q_change *c, size_t nc);
@@ -178,19 +178,21 @@ void q_forget(struct q *q, struct sched_msg *m);
 void q_finish_if_empty(struct q *q, struct sched_msg *m);
 uint64_t q_new_id(struct q *q, unsigned instance);
 void q_open_gate(struct q *q);
-/* Queue time: the scheduler's.  As a date of the wall clock. */
+/* Queue time, the scheduler's clock.  The second gives it as a date of the wall
+ * clock. */
 int64_t q_now(const struct q *q);
 int64_t q_date(const struct q *q, int64_t queue_ms);
 struct q_stamp q_stamp(const struct q *q);
-/* Before it is added to the spool. */
+/* Call it before the message is added to the spool. */
 void q_stamp_env(const struct q *q, struct hb_env *env);
-/* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
+/* Sets ENV's description of HEAD, its header section: length, and Message-ID
+ * (in A). */
 void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
 
 /* durable.c */
 /* DONE runs when the changes are durable, never before this returns; they are
- * tried again until then.  May be NULL.  Outcomes with a recipient are told
- * then. */
+ * tried again until then.  DONE may be NULL.  Outcomes with a recipient are
+ * reported then. */
 void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
     void (*done)(void *ctx), void *ctx);
 void q_records_free(struct q *q);
@@ -198,16 +200,16 @@ void q_records_free(struct q *q);
 /* envelopes.c */
 void q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n);
-/* NULL: the spool cannot give it (damaged).  Borrowed until the next call. */
+/* NULL: the spool cannot read it (damaged).  Borrowed until the next call. */
 struct q_envelope *q_envelope_get(struct q *q, struct sched_msg *m);
 struct hb_rcpt *q_envelope_rcpt(const struct q_envelope *h, uint32_t idx);
 /* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
- * of H are void. */
+ * of H become invalid. */
 void q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r);
-/* Has another recipient than number SELF the place of R already? */
+/* Does a recipient other than number SELF already have the place of R? */
 bool q_envelope_taken(
     struct q *q, struct q_envelope *h, const struct hb_rcpt *r, uint32_t self);
-/* A recipient of H has a route now. */
+/* A recipient of H now has a route. */
 void q_envelope_routed(
     struct q_envelope *h, struct hb_rcpt *r, struct hb_span route);
 void q_envelope_drop(struct q *q, struct sched_msg *m);
@@ -223,19 +225,19 @@ void q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* outcome.c */
-/* One recipient's outcome outside of a job (expansion, routes that end
- * here), recorded; M may be gone afterwards. */
+/* One recipient's outcome outside of a job (expansion, routes that end here),
+ * recorded; M may be gone afterwards. */
 void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
-/* RCPT, which may be NULL, waits for O: the operator hears of what is his to
- * mend; and of what nobody waits for any more. */
+/* RCPT, which may be NULL, waits for O: reports a mistake to the operator, and
+ * the end of one when no mail waits for it any more. */
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
-/* Says what came of an attempt, in the log and to trace.  The one place that
- * does: when it is durable, or can never be. */
+/* Reports the outcome of an attempt to the log and to trace.  Only this does;
+ * it is called when the outcome is durable, or can never be. */
 void q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
     const struct hb_rcpt *rcpt, const struct hb_outcome *o);
-/* R is about to leave its job, if it has one, before there is a result. */
+/* R is about to leave its job, if it has one, without a result. */
 void q_job_leave(const struct sched_rcpt *r);
 void q_job_result(struct q_job *j, const struct hb_outcome *o);
 /* No more results will come. */
@@ -243,7 +245,7 @@ void q_job_end(struct q_job *j);
 void q_settle_dirty(struct q *q);
 struct q_job *q_job_new(struct q *q, struct sched_job *job);
 void q_job_free(struct q_job *j);
-/* Has a failure of RCPT a reader? */
+/* Should a DSN be sent if RCPT fails? */
 bool q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt);
 
@@ -283,7 +285,7 @@ void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* room.c */
 void q_room_start(struct q *q);
-void q_room_seen(struct q *q, uint64_t bytes); /* was measured */
+void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
 /* storage.c */
@@ -307,7 +309,7 @@ void q_listings_free(struct q *q);
 /* export.c */
 void q_export(struct q *q, const struct hb_ctl *c);
 void q_exports_lost(struct q *q, struct hb_peer *control);
-/* The export REF of CONTROL is not wanted any more. */
+/* The export REF of CONTROL was cancelled. */
 void q_export_end(struct q *q, struct hb_peer *control, uint32_t ref);
 
 /* import.c */
@@ -325,7 +327,7 @@ struct q_event {
 	enum hb_reason reason;
 	const char *dane; /* static; "": none */
 	uint32_t code;
-	/* As long as fits: what the log says of a delivery. */
+	/* As far as it fits: the log's data of a delivery. */
 	char rcpt[64], mx[64], addr[48], tls[24], sts[12], status[12];
 	char text[96]; /* of "accepted": the Message-ID */
 };

@@ -1,9 +1,9 @@
 /*
- * Room on the disk for new mail: smtpd hears of it, and the operator before
+ * Room on the disk for new mail: reported to smtpd, and to the operator before
  * mail is refused.  Floor 4.
  *
- * A large message that does not fit gets its 452 from smtpd alone, so queue
- * does not wait for a refusal: it measures.
+ * Smtpd alone replies 452 to a large message that does not fit, so queue does
+ * not wait for a refusal: it measures.
  */
 #include "config.h"
 

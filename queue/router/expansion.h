@@ -1,7 +1,7 @@
 /*
  * From one recipient to all deliveries: aliases, lists, includes, users,
- * catch-all.  Floor 2: a machine without callbacks.  It says what it must
- * know, is told, and in the end holds what it found.
+ * catch-all.  Floor 2: a machine without callbacks.  It requests its facts, is
+ * given the answers, and holds the results at the end.
  *
  *	address --> local? --no--> item with a remote route
  *	   ^          |yes
@@ -13,8 +13,8 @@
  *	           alias of @DOMAIN --> its targets, or: no such user
  *
  * Each address is walked once, so that loops end and nobody gets a message
- * twice.  A part that cannot be learnt now makes the whole answer temporary:
- * nothing is told until all is known.
+ * twice.  If a part cannot be looked up now, the whole answer is temporary:
+ * nothing is reported until all is known.
  */
 #ifndef QUEUE_ROUTER_EXPANSION_H
 #define QUEUE_ROUTER_EXPANSION_H
@@ -28,29 +28,29 @@ struct rt_item {
 	uint32_t flags; /* HB_RCPT_* */
 };
 
-/* CONF outlives the expansion and is looked at anew after each wait: a reload
- * may have replaced *CONF.  Owned by the caller. */
+/* CONF outlives the expansion and is read again after each wait: a reload may
+ * have replaced *CONF.  Owned by the caller. */
 struct rt_expansion *rt_expansion_new(const struct hb_conf *const *conf,
     struct hb_span address);
-/* Would the address be delivered here?  The first steps alone, without its
- * targets, for RCPT: no items. */
+/* For RCPT: would the address be delivered here?  Only the first steps, without
+ * its targets and without items. */
 struct rt_expansion *rt_expansion_exists(const struct hb_conf *const *conf,
     struct hb_span address);
 void rt_expansion_free(struct rt_expansion **w);
 
 enum rt_next {
 	RT_LOOK_UP, /* look up *Q, now or later, then rt_expansion_answer */
-	RT_PAUSE,   /* others have their turn; then run it again */
+	RT_PAUSE,   /* let others have their turn; then run it again */
 	RT_DONE
 };
-/* Goes on as far as it can.  *Q lives until it is answered. */
+/* Continues as far as possible.  *Q lives until it is answered. */
 enum rt_next rt_expansion_run(struct rt_expansion *w,
     const struct rt_query **q);
-/* What the lookup found; FOUND is not RT_LATER. */
+/* Takes the result of the lookup; FOUND is not RT_LATER. */
 void rt_expansion_answer(struct rt_expansion *w, enum rt_found found);
 
-/* For the whole address: ok when all is well; a failed target of a list is one
- * of its items.  A deferral with items is of those alone that cannot be used
+/* For the whole address: ok if all went well; a failed target of a list is one
+ * of its items.  A deferral with items concerns only those that cannot be used
  * now.  Lives as long as W. */
 const struct hb_outcome *rt_expansion_outcome(const struct rt_expansion *w);
 /* The next items of a done expansion, at most MOST; returns how many. */

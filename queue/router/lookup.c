@@ -1,4 +1,4 @@
-/* Users, aliases and logins.  Floor 3. */
+/* Lookups of users, aliases and logins.  Floor 3. */
 #include "config.h"
 
 #include "queue/router/lookup.h"

@@ -1,6 +1,6 @@
 /*
- * What exists here: local users (passwd through the pool, or a map), aliases,
- * logins.  Floor 3.  Answers about users are remembered for a short time.
+ * Lookups of local users (passwd through the pool, or a map), aliases and
+ * logins.  Floor 3.  Answers about users are cached for a short time.
  */
 #ifndef QUEUE_ROUTER_LOOKUP_H
 #define QUEUE_ROUTER_LOOKUP_H
@@ -11,13 +11,13 @@
 struct rt_lookup;
 
 struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
-/* New configuration: maps are opened anew, what was remembered is gone. */
+/* New configuration: opens the maps again and empties the cache. */
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
 
 /*
- * What Q asks for: an alias or a user.  LANE: of the pool
- * (queue/router/work.h).  RT_LATER: CB is told, after this returned; else that
- * is the answer and CB is not told.
+ * Looks up Q: an alias or a user.  LANE: of the pool (queue/router/work.h).
+ * RT_LATER: CB runs after this returned; otherwise the result is the answer and
+ * CB does not run.
  */
 enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
     const struct rt_query *q, rt_found_fn cb, void *ctx) HB_MUSTCHECK;

@@ -272,8 +272,8 @@ rcpt_known(struct router_request *a)
 	send_verdict(a, &verdicts[rt_expansion_outcome(a->walk)->result]);
 }
 
-/* What a route refuses is refused before the message is there, as sendmail's
- * mailertable does: nobody gets a DSN of what he never sent. */
+/* A refusal by a route comes before the message is transferred, as with
+ * sendmail's mailertable, so that a forged sender gets no DSN. */
 static bool
 is_refused_by_route(struct router_request *a, struct hb_span domain)
 {

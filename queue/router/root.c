@@ -1,5 +1,5 @@
-/* The router as a program that answers once: who reads root's mail?  What
- * `hauberkd -n', start and reload ask.  Floor 4. */
+/* The router's single check: who reads root's mail?  For `hauberkd -n', start
+ * and reload.  Floor 4. */
 #include "config.h"
 
 #include "queue/router/root.h"

@@ -1,4 +1,4 @@
-/* Root's mail and the postmaster's, and who reads it.  Floor 2. */
+/* Readers of root's and the postmaster's mail.  Floor 2. */
 #include "queue/router/unread.h"
 
 /* Is the mailbox of ITEM written as nobody?  Root's is never written as root,

@@ -1,4 +1,4 @@
-/* Children for questions that may block.  Floor 3. */
+/* Child processes for lookups that may block.  Floor 3. */
 #include "config.h"
 
 #include "queue/router/work.h"

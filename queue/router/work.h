@@ -1,10 +1,10 @@
 /*
- * Questions that may block (NSS, password hashes), in children of the router
- * with a time bound, so that nobody else waits (HACKING "Roles").  Floor 3.
+ * Lookups that may block (NSS, password hashes), in children of the router with
+ * a time bound, so that nothing else waits (HACKING "Roles").  Floor 3.
  *
- * Each pool has a few children; a question waits for a free one.  A child
- * that does not answer in time is killed and replaced, and the question is
- * answered RT_TEMP.
+ * Each pool has a few children; a request waits for a free one.  A child that
+ * does not answer in time is killed and replaced, and its request is answered
+ * RT_TEMP.
  */
 #ifndef QUEUE_ROUTER_WORK_H
 #define QUEUE_ROUTER_WORK_H
@@ -14,24 +14,24 @@
 
 struct rt_pool;
 
-/* Questions wait in the lane of the process that asked, and the lanes have
- * their turns: a listener that asks without end waits for itself.  One that
+/* Requests wait in the lane of the process that sent them, and the lanes take
+ * turns: a listener with endless requests delays only itself.  A request that
  * finds a thousand before it in its lane is answered RT_TEMP. */
 enum { RT_LANE_OWN = 64, RT_LANES };
 
-/* CHILDREN processes, each question answered within TIMEOUT_MS. */
+/* CHILDREN processes; each request is answered within TIMEOUT_MS. */
 struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
     int64_t timeout_ms);
 void rt_pool_free(struct rt_pool **p);
 
 /* Does the system know the account NAME?  RT_LATER: CB runs once, after this
- * returned.  RT_TEMP: too many wait, it does not run. */
+ * returned.  RT_TEMP: too many are waiting, and CB does not run. */
 enum rt_found rt_pool_user(struct rt_pool *p, unsigned lane,
     struct hb_span name, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
 /*
- * Is PASSWORD the one of HASH (crypt(5))?  Where HASH is none, or locked, the
- * password is checked against USUAL (or a method of ours), which takes as
- * long and is never right: nobody learns which logins exist.
+ * Is PASSWORD the one of HASH (crypt(5))?  If HASH is missing or locked, the
+ * password is checked against USUAL (or a method of ours), which takes as long
+ * and is never right: the time does not reveal which logins exist.
  */
 struct rt_password {
 	struct hb_span password, hash, usual;

@@ -1,6 +1,6 @@
 /*
- * What came of the last attempt, kept once for all recipients to whom the
- * same happened.  Floor 2, pure.
+ * Last outcomes, kept once for all recipients with the same one.  Floor 2,
+ * pure.
  */
 #ifndef QUEUE_SCHED_LAST_H
 #define QUEUE_SCHED_LAST_H
@@ -23,8 +23,8 @@ struct q_lasts {
 };
 
 /*
- * Returns a counted reference.  Above Q_LAST_BYTES in all, texts are left
- * out: a server that says something else each time must not fill the memory.
+ * Returns a counted reference.  Above Q_LAST_BYTES in all, texts are left out:
+ * a server whose text differs each time must not fill the memory.
  */
 enum { Q_LAST_BYTES = 64 << 20 };
 struct q_last *q_last_get(struct q_lasts *l, const struct hb_outcome *o);

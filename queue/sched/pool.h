@@ -1,7 +1,7 @@
 /*
  * Cells of one size without an allocator's overhead for each.  Floor 2, pure.
- * Cells have numbers, so that a walk over all of them can stop and go on
- * while others come and go.
+ * Cells are numbered, so that a walk over all of them can stop and resume while
+ * others come and go.
  */
 #ifndef QUEUE_SCHED_POOL_H
 #define QUEUE_SCHED_POOL_H
@@ -19,7 +19,8 @@ struct q_pool {
 void q_pool_init(struct q_pool *p, size_t size);
 /* Zeroed. */
 void *q_pool_get(struct q_pool *p);
-/* Zeroes the cell but for the list of free cells in its first pointer. */
+/* Zeroes the cell except its first pointer, which links the list of free
+ * cells. */
 void q_pool_put(struct q_pool *p, void *cell);
 /* Cell number I < p->used; it may be a free one. */
 void *q_pool_at(const struct q_pool *p, uint32_t i);

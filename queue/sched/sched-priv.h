@@ -13,12 +13,12 @@ struct sched_dest {
 	TAILQ_ENTRY(sched_dest) round; /* of its worker */
 	struct q_line line;	    /* waits for window and block */
 	struct q_line urgent;	    /* waits for the window only */
-	struct q_last *last;	    /* why it could not be reached */
+	struct q_last *last;	    /* why it was unreachable */
 	struct q_node node;	    /* end of the block */
 	uint32_t refs; /* recipients READY or ACTIVE */
 	uint32_t window, active;
-	uint32_t at_home; /* of active, on the home worker */
-	uint16_t fails;	  /* probes that failed, 0: it can be reached */
+	uint32_t at_home; /* of the active ones, on the home worker */
+	uint16_t fails;	  /* failed probes; 0: it is reachable */
 	uint16_t home;	  /* worker */
 	bool in_round, local, spread;
 	uint32_t route_n, key_n, domain_n, rcpts_n;
@@ -52,21 +52,21 @@ struct q_sched {
 };
 
 void q_set_state(struct q_sched *s, struct sched_rcpt *r, enum q_state state);
-/* Takes R out of whatever line and heap it is in. */
+/* Removes R from its line and heap. */
 void q_detach(struct q_sched *s, struct sched_rcpt *r);
-/* Puts R's next due time into the heap, by its state. */
+/* Puts R's next due time into the heap, according to its state. */
 void q_set_due(struct q_sched *s, struct sched_rcpt *r);
 
 /* R (detached) joins its destination's line. */
 void sched_dest_join(struct q_sched *s, struct sched_rcpt *r, bool urgent);
-/* R leaves for good: its destination may be forgotten. */
+/* R leaves for good: its destination may be freed. */
 void sched_dest_leave(struct q_sched *s, struct sched_rcpt *r);
 void sched_dest_unblock_due(struct q_sched *s, int64_t now_ms);
 /* The next job, or NULL. */
 struct sched_job *sched_dest_next_job(struct q_sched *s, int64_t now_ms);
-/* When a job that gets old makes place for one that waits; INT64_MAX. */
+/* When an ageing job makes room for a waiting one; INT64_MAX if never. */
 int64_t sched_dest_wake(const struct q_sched *s);
-/* The message of these jobs is no more. */
+/* The message of these jobs is gone. */
 void q_jobs_orphan(struct q_sched *s, const struct sched_msg *m);
 void sched_dest_free_all(struct q_sched *s);
 

@@ -188,7 +188,7 @@ queue_dsn(struct q_sched *s, struct sched_rcpt *r)
 	TAILQ_INSERT_TAIL(&s->dsns, r, line);
 }
 
-/* Nothing more is about to fail: one DSN for what did. */
+/* No recipient is still in progress: send one DSN for all failures. */
 static void
 check_dsn(struct q_sched *s, struct sched_msg *m)
 {

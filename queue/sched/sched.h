@@ -1,6 +1,6 @@
 /*
- * The scheduler: what is tried when.  Floor 2, pure: times come in, actions
- * go out; the queue manager performs them.
+ * The scheduler: what is tried when.  Floor 2, pure: times come in, actions go
+ * out; the queue manager performs them.
  *
  *	   add            due              route           q_sched_next
  *	NEW ---> (waits) ---> DUE -> ASKED ------> READY -----------> ACTIVE
@@ -9,22 +9,23 @@
  *	 |<------------------------- defer ------------------------------|
  *	                    fail: FAILED -> DSN -> done       done <--'
  *
- * A deferred recipient forgets its route; it is asked for again when it is
- * due, so that a changed configuration or alias counts.  Recipients of a
- * destination that cannot be reached stay in its line: one job probes it at
- * growing intervals, and the first success lets the others go.
+ * A deferred recipient forgets its route; it is looked up again when the
+ * recipient is due, so that a changed configuration or alias counts.
+ * Recipients of an unreachable destination stay in its line: one job probes it
+ * at growing intervals, and the first success releases the others.
  *
  * A run: q_sched_add, q_sched_rcpt; next gives ASK; q_sched_route; next gives
  * JOB; for each recipient q_sched_done, _defer or _fail, then
  * q_sched_job_end; q_sched_forget when none is left.
  *
  * A worker has a bounded number of jobs, and so have the helpers that write
- * local mail.  One that takes its time, because a host or a policy host does
- * not answer, a mailbox is locked or a program is slow, stops counting, up to
- * another bound: hundreds of destinations that hang do not keep mail from the
- * others.  One mailbox has Q_LOCAL_WINDOW helpers at most.
+ * local mail.  A slow job, because a host or a policy host does not answer, a
+ * mailbox is locked or a program is slow, stops counting, up to another bound:
+ * hundreds of hanging destinations do not block the mail to others.  One
+ * mailbox has Q_LOCAL_WINDOW helpers at most.
  *
- * Every event costs O(log n) at most, but for those said to walk a message.
+ * Every event costs O(log n) at most, except those documented to walk a
+ * message.
  */
 #ifndef QUEUE_SCHED_SCHED_H
 #define QUEUE_SCHED_SCHED_H
@@ -40,26 +41,26 @@ struct sched_job;
 
 enum {
 	Q_JOB_RCPTS = 100,	/* recipients of one job at most */
-	Q_WORKER_JOBS = 400,	/* of one delivery worker, but for old ones */
+	Q_WORKER_JOBS = 400,	/* of one delivery worker, without old ones */
 	Q_WORKER_MOST = 2000,	/* of one delivery worker, with old ones */
-	Q_OLD_MS = 5000,	/* a job that takes longer makes place */
+	Q_OLD_MS = 5000,	/* a job that takes longer makes room */
 	Q_WORKER_BYTES = 32 << 20,
-	Q_LARGE_WEIGHT = 64 << 10, /* of a body that goes as a descriptor */
-	Q_LOCAL_JOBS = 16,	/* helpers at a time, but for old ones */
+	Q_LARGE_WEIGHT = 64 << 10, /* of a body that is sent as a descriptor */
+	Q_LOCAL_JOBS = 16,	/* helpers at a time, without old ones */
 	Q_LOCAL_MOST = 128,	/* with old ones; fewer than HB_MAX_HELPERS */
 	Q_LOCAL_WINDOW = 2,	/* of one local destination */
-	Q_FIRST_WINDOW = 5,	/* connections to a destination not known yet */
+	Q_FIRST_WINDOW = 5,	/* connections to an unknown destination */
 	Q_SPILL = 5,		/* jobs before a destination uses more workers */
-	Q_MAX_ASKS = 200,	/* questions to router at a time */
+	Q_MAX_ASKS = 200,	/* route lookups at a time */
 	Q_DSN_WAIT_MS = 5000 /* for more failures of the same message */
 };
 
-/* symbol, word, counts as busy: something will happen to it soon */
+/* symbol, word, counts as busy: a change is expected soon */
 #define Q_STATES(X)                                                            \
 	X(NEW, false)    /* waits for when_ms */                               \
-	X(DUE, true)     /* its route is to be asked for */                    \
+	X(DUE, true)     /* its route must be looked up */                    \
 	X(ASKED, true)                                                         \
-	X(READY, true)   /* in the line of its destination */                  \
+	X(READY, true)   /* in its destination's line */                  \
 	X(ACTIVE, true)  /* in a job */                                        \
 	X(FAILED, false) /* waits for its DSN */                            \
 	X(DSN, false) /* its DSN is being written */                     \
@@ -71,14 +72,14 @@ enum q_state {
 	Q_STATE_COUNT
 };
 
-#define Q_RF_FLUSH 1u  /* operator asked: before everything, host state ignored */
+#define Q_RF_FLUSH 1u  /* operator asked: goes first, ignores host state */
 #define Q_RF_URGENT 2u /* in the line that no block stops */
 #define Q_RF_QUEUED 4u /* FAILED: in the line of DSNs */
 
 struct sched_rcpt {
 	TAILQ_ENTRY(sched_rcpt) of_msg; /* FAILED first */
 	struct sched_msg *msg;
-	struct sched_dest *dest; /* READY, ACTIVE; else NULL */
+	struct sched_dest *dest; /* READY, ACTIVE; otherwise NULL */
 	struct q_last *last; /* NULL: not tried yet */
 	int64_t when_ms;     /* NEW: next attempt */
 	union {
@@ -92,9 +93,9 @@ struct sched_rcpt {
 };
 
 #define Q_MF_HELD 1u
-#define Q_MF_NOWARN 2u /* never, or made already */
+#define Q_MF_NOWARN 2u /* never, or done already */
 #define Q_MF_LARGE 4u
-#define Q_MF_DSN 8u /* the message is one */
+#define Q_MF_DSN 8u /* the message is a DSN */
 
 struct sched_msg {
 	HB_ROW(id); /* 0: a free cell */
@@ -115,10 +116,10 @@ struct sched_job {
 	uint32_t no;	  /* not 0 */
 	unsigned worker;  /* conf.workers: local */
 	struct sched_dest *dest; /* NULL: claimed after a restart */
-	struct sched_msg *msg;   /* NULL: finished meanwhile */
+	struct sched_msg *msg;   /* NULL: finished in the meantime */
 	uint64_t bytes;
 	bool final, flush;
-	bool young;	     /* in its worker's line of these */
+	bool young;	     /* in its worker's line of young jobs */
 	uint8_t jitter;
 	TAILQ_ENTRY(sched_job) age; /* of the young ones */
 	int64_t old_ms;	     /* when it is young no more */
@@ -131,7 +132,8 @@ struct q_sched_conf {
 	int64_t first_ms, max_ms; /* back-off */
 	int64_t lifetime_ms;
 	int64_t warn_ms; /* 0: off */
-	int64_t host_memory_ms; /* how long an unreachable destination is left alone at most; 0: not */
+	int64_t host_memory_ms; /* longest rest of an unreachable destination;
+				 * 0: none */
 	unsigned max_connections;
 	unsigned workers; /* of delivery; never changes */
 	unsigned char key[16]; /* secret, for tables of remote names */
@@ -143,31 +145,31 @@ void q_sched_free(struct q_sched **s);
 /* Times of waiting recipients follow: O(n).  Workers and key stay. */
 void q_sched_set_conf(struct q_sched *s, const struct q_sched_conf *conf);
 
-/* ID is not 0 and not there yet.  FLAGS: Q_MF_*. */
+/* ID is not 0 and not in use.  FLAGS: Q_MF_*. */
 struct sched_msg *q_sched_add(struct q_sched *s, uint64_t id,
     int64_t arrived_ms, uint64_t size, uint32_t flags);
 struct sched_msg *q_sched_find(const struct q_sched *s, uint64_t id);
-/* A recipient, first tried at WHEN_MS. */
+/* Adds a recipient, first tried at WHEN_MS. */
 struct sched_rcpt *q_sched_rcpt(
     struct q_sched *s, struct sched_msg *m, uint32_t idx, int64_t when_ms);
 struct sched_rcpt *q_sched_find_rcpt(const struct sched_msg *m, uint32_t idx);
 /* The first recipient with a number of IDX or above, or NULL: recipients may
  * come and go between calls. */
 struct sched_rcpt *q_sched_next_rcpt(const struct sched_msg *m, uint32_t idx);
-/* Restores what a record says (replay). */
+/* Restores the state from a record (replay). */
 void q_sched_tried(struct q_sched *s, struct sched_rcpt *r, uint32_t attempts,
     int64_t next_ms, const struct hb_outcome *o);
-/* All is replayed and it is NOW_MS: what is further away than a back-off is
- * brought back to one, and no message is from the future.  ANEW: nobody knows
- * how long they have waited; all are due. */
+/* Replay has ended and it is NOW_MS: a next attempt beyond one back-off is
+ * moved to one back-off, and no message is from the future.  ANEW: waiting
+ * times are unknown; all recipients are due. */
 void q_sched_start(struct q_sched *s, int64_t now_ms, bool anew);
-/* Forgets message and recipients, also those that are active. */
+/* Forgets message and recipients, even active ones. */
 void q_sched_forget(struct q_sched *s, struct sched_msg *m);
 /* The next message at or after *CURSOR (start with 0), or NULL: messages may
  * come and go between calls. */
 struct sched_msg *q_sched_walk(const struct q_sched *s, uint32_t *cursor);
 
-/* Workers and router: down until told otherwise. */
+/* Workers and router are down until this reports otherwise. */
 void q_sched_worker(struct q_sched *s, unsigned worker, bool usable);
 void q_sched_router(struct q_sched *s, bool usable);
 
@@ -175,7 +177,7 @@ enum q_act_kind {
 	Q_ACT_NONE,
 	Q_ACT_ASK,   /* rcpt: where does it go?  q_sched_route, _defer, ... */
 	Q_ACT_JOB,   /* job */
-	Q_ACT_WARN,  /* msg: tell its sender that it waits */
+	Q_ACT_WARN,  /* msg: send its sender a delay warning */
 	Q_ACT_DSN /* msg: q_sched_take_failed */
 };
 struct q_act {
@@ -185,68 +187,69 @@ struct q_act {
 	struct sched_job *job; /* owned by the caller: free() after job_end */
 };
 void q_sched_next(struct q_sched *s, int64_t now_ms, struct q_act *act);
-/* When q_sched_next may have something without another event; INT64_MAX. */
+/* When q_sched_next may return something without another event; INT64_MAX. */
 int64_t q_sched_wake(const struct q_sched *s);
 
-/* The answer to ASK.  Recipients of one KEY (text, compared byte by byte) are
- * carried together.  Worker: by hash of DOMAIN, or the local helper. */
+/* The answer to ASK.  Recipients with the same KEY (text, compared byte by
+ * byte) are delivered together.  Worker: by hash of DOMAIN, or the local
+ * helper. */
 struct q_route {
-	struct hb_span key;    /* route, and what else must not be mixed */
+	struct hb_span key;    /* route, and what must not be mixed */
 	size_t route_n;	       /* bytes of key that are the route */
-	size_t rcpts_n; /* bytes at its end that are the recipients' domain, which
-			 * is DOMAIN if there are none */
+	size_t rcpts_n; /* bytes at its end that are the recipients' domain,
+			 * which is DOMAIN if there are none */
 	struct hb_span domain; /* policy domain; may be empty */
 	bool local;
-	bool spread; /* no domain of its own: all workers carry it */
+	bool spread; /* no domain of its own: all workers share it */
 };
 void q_sched_route(struct q_sched *s, struct sched_rcpt *r,
     const struct q_route *route, int64_t now_ms);
 struct hb_span sched_dest_route(const struct sched_dest *d);
 struct hb_span sched_dest_domain(const struct sched_dest *d);
-/* The recipients', as far as it matters for them. */
+/* The recipients' domain, if it matters for them. */
 struct hb_span sched_dest_rcpts_domain(const struct sched_dest *d);
 
-/* An ASK that got no answer: again at once when that is possible. */
+/* An ASK that got no answer: repeats it as soon as possible. */
 void q_sched_unask(struct q_sched *s, struct sched_rcpt *r);
-/* No more work.  R is gone. */
+/* No more work.  R is freed. */
 void q_sched_done(struct q_sched *s, struct sched_rcpt *r);
-/* Waits until WHEN_MS; one more attempt is counted. */
+/* R waits until WHEN_MS; counts one more attempt. */
 void q_sched_defer(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t when_ms);
-/* Failed for good.  A DSN for its message follows. */
+/* Permanent failure.  A DSN for its message follows. */
 void q_sched_fail(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t now_ms);
-/* Moves each FAILED recipient of M to DSN, at most MAX of them into OUT, in
- * order of idx. */
+/* Moves each FAILED recipient of M to DSN, at most MAX of them into OUT, sorted
+ * by idx. */
 size_t q_sched_take_failed(struct q_sched *s, struct sched_msg *m,
     struct sched_rcpt **out, size_t max);
-/* The DSN could not be kept: again at WHEN_MS. */
+/* The DSN could not be stored: try again at WHEN_MS. */
 void q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r,
     int64_t when_ms);
-/* The job is over; the caller gave each recipient its outcome before. */
+/* The job has ended; the caller gave each recipient its outcome before. */
 void q_sched_job_end(struct q_sched *s, struct sched_job *job);
 /*
- * The job's destination could not be reached, and OUTCOME says why: it is
- * left alone for its back-off or `host-memory`, whichever is shorter.
- * Returns when it is probed again; 0 when such things are not remembered, and
- * each recipient has its own back-off.  To be called before the recipients
- * are given back with q_sched_wait.
+ * The job's destination was unreachable because of OUTCOME: it is left alone
+ * for its back-off or `host-memory`, whichever is shorter.  Returns when it is
+ * probed again; 0 if this is not remembered and each recipient has its own
+ * back-off.  Call it before q_sched_wait returns the recipients.
  */
 int64_t q_sched_unreachable(struct q_sched *s, struct sched_job *job,
     const struct hb_outcome *o, int64_t now_ms);
-/* Back into the line of its (unreachable) destination; counts an attempt. */
+/* Puts R back into the line of its (unreachable) destination; counts an
+ * attempt. */
 void q_sched_wait(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o);
-/* The job's destination answered.  TROUBLE: a connection broke, or so. */
+/* The job's destination answered.  TROUBLE: a connection broke or the like. */
 void q_sched_reached(struct q_sched *s, struct sched_job *job, bool trouble);
 
-/* Jobs known by number: results, also of a life before.  A job made here has
+/* Jobs by number, for results, also from before a restart.  A job made here has
  * neither message nor destination yet. */
 struct sched_job *q_sched_job(const struct q_sched *s, uint32_t no);
 struct sched_job *q_sched_claim(
     struct q_sched *s, unsigned worker, uint32_t no);
-/* R becomes part of a claimed job.  False when the job is full or R is not
- * free to be claimed. */
+/* Adds R to a claimed job.  Returns false if the job is full or R cannot be
+ * claimed. */
 bool q_sched_claim_rcpt(struct q_sched *s, struct sched_job *job,
     struct sched_rcpt *r);
 
@@ -254,14 +257,14 @@ int64_t q_sched_backoff(const struct q_sched *s, unsigned attempts,
     uint8_t jitter);
 int64_t q_sched_expires(const struct q_sched *s, const struct sched_msg *m);
 
-/* The operator's words; each of the last two walks the message. */
+/* The operator's commands; each of the last two walks the message. */
 void q_sched_flush(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms);
-/* R becomes what Q_MF_HELD of its message says. */
+/* R follows Q_MF_HELD of its message. */
 void q_sched_follow(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms);
 void q_sched_hold(struct q_sched *s, struct sched_msg *m);
 void q_sched_release(struct q_sched *s, struct sched_msg *m, int64_t now_ms);
 
-/* Is it what happened last to anybody? */
+/* Is R the last reason of any recipient? */
 bool q_sched_waits_for(const struct q_sched *s, enum hb_reason r);
 /* The job that R is in, or NULL. */
 static inline struct sched_job *

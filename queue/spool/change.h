@@ -1,11 +1,11 @@
-/* What can change of a live message.  Floor 1. */
+/* Changes to a live message.  Floor 1. */
 #ifndef QUEUE_SPOOL_CHANGE_H
 #define QUEUE_SPOOL_CHANGE_H
 
 #include "common/proto/envelope.h"
 
-/* Queue time (queue/sched/clock.h), by how much the wall clock was ahead of it,
- * and the shift of a lab in both. */
+/* Queue time (queue/sched/clock.h), the wall clock's lead over it, and the
+ * shift of a lab in both. */
 struct q_stamp {
 	int64_t at_ms, off_ms, ahead_ms;
 };
@@ -15,19 +15,19 @@ enum q_change_kind {
 	Q_CHANGE_TRIED,	  /* still waiting: idx, attempts, next_ms (queue time), stamp, outcome */
 	Q_CHANGE_DONE,	  /* recipient needs no more work: idx, outcome (ok, fail, replaced by expansion) */
 	Q_CHANGE_FLAGS,	  /* message flags are now flags (HB_ENV_HELD) */
-	Q_CHANGE_WARNED,  /* the delay warning of this message is made */
-	Q_CHANGE_FINISHED /* nothing of the message is needed any more */
+	Q_CHANGE_WARNED,  /* the delay warning of this message was made */
+	Q_CHANGE_FINISHED /* no record of the message is needed any more */
 };
 struct q_change {
 	enum q_change_kind kind;
-	/* RCPT: it is added.  TRIED, DONE: whose outcome it is, where somebody
-	 * is to be told of it; not written. */
+	/* RCPT: the recipient to add.  TRIED, DONE: whose outcome it is, if it
+	 * must be reported; not written. */
 	const struct hb_rcpt *rcpt;
 	uint32_t idx, attempts, flags;
 	int64_t next_ms;
 	struct q_stamp stamp;
 	const struct hb_outcome *outcome;
-	struct hb_span route; /* DONE: the place that has its copy now */
+	struct hb_span route; /* DONE: the place that now has its copy */
 };
 
 #endif

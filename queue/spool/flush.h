@@ -1,10 +1,11 @@
 /*
  * The helper thread of the queue: the only place where it waits for the disk
- * (HACKING "Roles").  Floor 3.  A job runs in the thread, one after the
- * other in order of submission, and touches nothing but what it carries;
- * then its end runs in the loop.
+ * (HACKING "Roles").  Floor 3.  A job runs in the thread, one at a time in
+ * order of submission, and touches only its own data; then its end runs in the
+ * loop.
  *
- * The thread starts with the first job, so that it is born inside the sandbox.
+ * The thread starts with the first job, so that it is created inside the
+ * sandbox.
  */
 #ifndef QUEUE_SPOOL_FLUSH_H
 #define QUEUE_SPOOL_FLUSH_H
@@ -20,7 +21,7 @@ struct flush_task {
 	void (*done)(struct flush_task *j); /* in the loop; may submit again */
 };
 
-/* Who runs jobs: the thread, or a test that decides when. */
+/* Runs jobs: the thread, or a test that decides when. */
 struct q_exec {
 	void *ctx;
 	void (*submit)(void *ctx, struct flush_task *j);
@@ -31,7 +32,7 @@ struct q_exec {
 struct q_flush;
 struct q_flush *q_flush_new(struct hb_loop *l);
 const struct q_exec *q_flush_exec(struct q_flush *f); /* borrowed */
-/* Drains, ends the thread. */
+/* Drains, then ends the thread. */
 void q_flush_free(struct q_flush **f);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Messages with a file of their own, large/ID.  Floor 3.  A file is checked
- * in slices, so that flushes of small messages go between.
+ * Messages with a file of their own, large/ID.  Floor 3.  A file is checked in
+ * slices, so that small messages are flushed in between.
  */
 #include "config.h"
 

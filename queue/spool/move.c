@@ -4,7 +4,7 @@
  * A message is moved by writing it again (queue/spool/mover.c), one at a time.
  * A segment is emptied in slices: live messages with any record in it are
  * moved, FINISHED records that others still need are copied; once that is
- * durable nothing needs the segment.
+ * durable the segment is free.
  */
 #include "config.h"
 

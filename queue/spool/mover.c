@@ -1,11 +1,11 @@
 /*
- * Writing a message again, with its changes folded in.  Floor 3.
+ * Writing a message again, with its changes merged.  Floor 3.
  *
- * One with many recipients is written in parts, a turn for each, so that
- * nobody waits for all of it.  Of changes that replace each other the last one
- * is written; those that come meanwhile are written behind them, as they are.
- * The record replaces all of its message that stands before it in the log, so
- * it goes there when no change is on its way to the disk.
+ * A message with many recipients is written in parts, one per turn, so that
+ * nothing waits for all of it.  Of changes that replace each other only the
+ * last one is written; new ones in the meantime are written after them,
+ * unmerged.  The record replaces all earlier records of its message, so it is
+ * written only while no change is on its way to the disk.
  */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* Reading the spool back: bodies, envelopes, and what is damaged.  Floor 3. */
+/* Reading the spool back: bodies, envelopes, and damaged records.  Floor 3. */
 #include "config.h"
 
 #include <errno.h>

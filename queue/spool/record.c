@@ -1,4 +1,4 @@
-/* The bytes of the spool.  Floor 1. */
+/* On-disk format of the spool.  Floor 1. */
 #include "queue/spool/record.h"
 
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /*
- * The bytes of the spool: segment headers, record heads and payloads.
+ * On-disk format of the spool: segment headers, record heads and payloads.
  * Floor 1, pure.
  *
  * A segment begins with two equal headers (at 0 and Q_HEADER_COPY), records
@@ -16,9 +16,10 @@
  *	24 message id (8)
  *	32 SipHash of bytes 0..31	40 SipHash of bytes 0..39 and payload
  *
- * Both hashes take the secret of the segment's generation, so that neither an
- * old record nor one planted in a body can pass; the first one makes a damaged
- * payload's extent and id known and a search for the next record cheap.
+ * Both hashes use the secret of the segment's generation, so that neither an
+ * old record nor one planted in a body can pass.  The first one also proves the
+ * length and id of a damaged payload and makes a search for the next record
+ * cheap.
  */
 #ifndef QUEUE_SPOOL_RECORD_H
 #define QUEUE_SPOOL_RECORD_H
@@ -36,16 +37,16 @@ enum {
 };
 
 enum q_rec_type {
-	Q_REC_SEALS = 1, /* where each older segment ends */
+	Q_REC_SEALS = 1, /* ends of the older segments */
 	Q_REC_MESSAGE,	 /* envelope, recipients, header section, body */
-	Q_REC_CHANGES,	 /* what changed of one message */
+	Q_REC_CHANGES,	 /* changes of one message */
 	Q_REC_MOVE,	 /* a message again with all its changes: replaces */
-	Q_REC_FINISHED,	 /* nothing of a message is needed any more */
+	Q_REC_FINISHED,	 /* no record of a message is needed any more */
 	Q_REC_TYPES
 };
 
-/* What the bytes of a spool mean: a change that the code before it would
- * misread takes the next number.  1 had none: the check stood in its place. */
+/* Number of the on-disk format: a change that older code would misread takes
+ * the next number.  Format 1 had none: its check was in that place. */
 enum { Q_FORMAT_UNNUMBERED = 1, Q_FORMAT = 2 };
 
 struct q_header {
@@ -56,8 +57,8 @@ struct q_header {
 };
 /* DST: Q_SEG_START bytes, both copies. */
 void q_header_encode(const struct q_header *h, unsigned char *dst);
-/* SRC: the first Q_SEG_START bytes; the newer of the good copies.  0,
- * HB_E_CORRUPT, HB_E_UNSUPPORTED (a good header of another format). */
+/* SRC: the first Q_SEG_START bytes.  Decodes the newer of the valid copies.  0,
+ * HB_E_CORRUPT, HB_E_UNSUPPORTED (a valid header of another format). */
 int q_header_decode(struct hb_span src, struct q_header *h) HB_MUSTCHECK;
 
 struct q_rec_head {
@@ -65,7 +66,7 @@ struct q_rec_head {
 	enum q_rec_type type;
 	uint64_t seq, id;
 };
-/* Bytes that a record with LEN payload bytes takes. */
+/* Size of a record with LEN payload bytes. */
 static inline uint32_t
 q_rec_total(uint32_t len)
 {
@@ -76,17 +77,17 @@ void q_rec_append(const struct q_rec_head *h,
     const unsigned char key[Q_KEY_SIZE], struct hb_span payload,
     struct hb_buf *out);
 /*
- * Takes the head at the start of IN, for generation GEN.  0, HB_E_CORRUPT,
+ * Decodes the head at the start of IN, for generation GEN.  0, HB_E_CORRUPT,
  * HB_E_MORE: IN is shorter than a head.
  */
 int q_rec_head_decode(struct hb_span in, const unsigned char key[Q_KEY_SIZE],
     uint32_t gen, struct q_rec_head *h) HB_MUSTCHECK;
-/* IN begins with the record of which H is the head.  0, HB_E_MORE, or
+/* Checks the record at the start of IN, whose head is H.  0, HB_E_MORE, or
  * HB_E_CORRUPT (the payload was altered). */
 int q_rec_check(struct hb_span in, const unsigned char key[Q_KEY_SIZE],
     const struct q_rec_head *h, struct hb_span *payload) HB_MUSTCHECK;
-/* First offset at or after FROM (both multiples of 8) where a head of GEN
- * may begin; in.n when none. */
+/* First offset at or after FROM (both multiples of 8) where a head of GEN may
+ * begin; in.n if there is none. */
 size_t q_rec_search(struct hb_span in, size_t from, uint32_t gen);
 
 /* A list: each item has its length before it (4 bytes). */
@@ -105,13 +106,13 @@ struct q_message {
 	uint32_t crc;	/* of the file of a large one */
 	uint64_t size;	/* of the body */
 	struct hb_span head; /* the header section, complete lines */
-	struct hb_span body; /* behind it; empty where it has a file */
+	struct hb_span body; /* after it; empty if it has a file */
 	size_t head_at; /* offset of HEAD in the payload */
 };
 int q_message_decode(struct hb_span payload, struct q_message *m) HB_MUSTCHECK;
 
-/* Makes such a payload: begin, items of the one list, then of the other,
- * end.  HB_E_RANGE: a field is above its bound. */
+/* Builds such a payload: begin, items of the first list, then of the second,
+ * end.  HB_E_RANGE: a field exceeds its bound. */
 struct q_message_writer {
 	struct hb_buf *out;
 	size_t count_at;
@@ -126,18 +127,18 @@ struct q_message_info {
 void q_message_begin(struct q_message_writer *w, struct hb_buf *out,
     const struct q_message_info *info, struct hb_span env);
 void q_message_item(struct q_message_writer *w, struct hb_span item);
-/* Recipients are complete, changes follow. */
+/* Call it after the recipients and before the changes. */
 void q_message_changes(struct q_message_writer *w);
-/* BODY: empty where it has a file. */
+/* BODY: empty if it has a file. */
 void q_message_end(struct q_message_writer *w, struct hb_span head,
     struct hb_span body);
 
-/* One change as bytes (a TLV record). */
+/* Encodes one change (a TLV record). */
 int q_change_encode(const struct q_change *c, struct hb_buf *out) HB_MUSTCHECK;
-/* RCPT and OUTCOME give the storage for what *c points to. */
+/* RCPT and OUTCOME store what *c points to. */
 struct q_change_store {
 	struct hb_rcpt rcpt;
-	struct hb_span coded; /* the same as bytes, within the change's */
+	struct hb_span coded; /* the same encoded, within the change */
 	struct hb_outcome outcome;
 };
 int q_change_decode(struct hb_span in, struct q_change *c,
@@ -149,8 +150,8 @@ int q_changes_encode(const struct q_change *c, size_t n,
     struct hb_buf *out) HB_MUSTCHECK;
 
 /*
- * Payload of FINISHED: kills records of the id up to sequence UPTO; GENS are
- * the generations in which such records stand: once all of them are gone the
+ * Payload of FINISHED: voids records of the id up to sequence UPTO.  GENS are
+ * the generations with such records: once all of them are gone the FINISHED
  * record itself is not needed.
  */
 struct q_finished {
@@ -165,7 +166,7 @@ int q_finished_decode(struct hb_span payload,
 
 /* Payload of SEALS: pairs of generation and end. */
 void q_seals_add(struct hb_buf *out, uint32_t gen, uint32_t end);
-/* The end of GEN in *END; false when it is not listed. */
+/* Stores the end of GEN in *END; returns false if it is not listed. */
 bool q_seals_find(struct hb_span payload, uint32_t gen, uint32_t *end);
 
 uint32_t q_u32_at(struct hb_span s, size_t index);

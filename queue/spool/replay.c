@@ -1,10 +1,10 @@
 /*
- * Start-up: reads the segments in the order of their use, finds what is live,
- * hands it to the scheduler.  Floor 3.
+ * Start-up: reads the segments in the order of their use, finds live messages
+ * and hands them to the scheduler.  Floor 3.
  *
- * The newest segment that begins with a good table of seals says which older
- * ones count and where each ends; what is behind an end was never durable.
- * A segment that no table seals ends behind its last good record.
+ * The newest segment that begins with a valid table of seals says which older
+ * ones count and where each ends; bytes after an end were never durable.  A
+ * segment that no table seals ends after its last valid record.
  */
 #include "config.h"
 

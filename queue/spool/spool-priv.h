@@ -1,6 +1,6 @@
 /*
- * Inside the spool: index, batches, cache.  Floor 3; for the files of this
- * folder and the crash test alone.
+ * Inside of the spool: index, batches, cache.  Floor 3; only for the files of
+ * this folder and the crash test.
  */
 #ifndef QUEUE_SPOOL_SPOOL_PRIV_H
 #define QUEUE_SPOOL_SPOOL_PRIV_H
@@ -18,11 +18,11 @@ struct q_piece {
 	uint32_t gen, off, total;
 };
 
-/* Of a message with updates or moves behind it. */
+/* For a message that has updates or moves after its base. */
 struct q_extra {
 	struct q_piece *chain; /* updates since the base, in order */
 	uint32_t nchain;
-	uint32_t *gens; /* other generations where records of it stand */
+	uint32_t *gens; /* other generations with records of it */
 	uint32_t ngens;
 };
 
@@ -52,13 +52,13 @@ void q_index_remove(struct hb_rows *ix, struct spool_entry *m);   /* frees it */
 void q_entry_add_piece(struct spool_entry *m, struct q_piece p);
 void q_entry_add_gen(struct spool_entry *m, uint32_t gen);
 
-/* Payloads of fresh messages, and header section and body of those with so
- * many recipients that a job should not read them all again; oldest out
+/* Payloads of fresh messages, and header section and body of messages with too
+ * many recipients for a job to read them all again; the oldest is evicted
  * first. */
 struct q_cached {
 	TAILQ_ENTRY(q_cached) link;
 	struct spool_entry *m;
-	bool content; /* these two alone, INFO belongs to them */
+	bool content; /* holds only these two, described by INFO */
 	struct q_message_info info;
 	struct hb_buf payload;
 };
@@ -70,11 +70,11 @@ struct q_cache {
 /* Takes PAYLOAD's memory.  M has nothing in the cache. */
 struct q_cached *q_cache_put(struct q_cache *c, struct spool_entry *m,
     struct hb_buf *payload);
-/* Drops the oldest until no more than MOST bytes are kept. */
+/* Drops the oldest entries until at most MOST bytes are kept. */
 void q_cache_trim(struct q_cache *c, size_t most);
 void q_cache_drop(struct q_cache *c, struct spool_entry *m);
 
-/* A record to be written. */
+/* A record to write. */
 struct q_rec {
 	STAILQ_ENTRY(q_rec) link;
 	enum q_rec_type type;
@@ -89,7 +89,7 @@ struct q_rec {
 };
 STAILQ_HEAD(q_rec_list, q_rec);
 
-/* What one write and one flush make durable. */
+/* Records that one write and one flush make durable. */
 struct spool_batch {
 	struct flush_task job;
 	STAILQ_ENTRY(spool_batch) link;
@@ -104,7 +104,7 @@ struct spool_batch {
 STAILQ_HEAD(spool_batch_list, spool_batch);
 
 struct q_compact {
-	uint32_t gen; /* segment that is being emptied; 0: none */
+	uint32_t gen; /* segment being emptied; 0: none */
 	uint32_t at;
 	uint64_t fence; /* its carried records are below this sequence */
 	bool again;	/* some could not be moved yet */
@@ -115,15 +115,15 @@ struct q_spool_cfg {
 	const struct q_exec *exec;
 	const struct q_spool_ops *ops;
 	void *ctx;
-	/* Asks for q_spool_turn: at the end of this turn, or after MS. */
+	/* Requests q_spool_turn: at the end of this turn, or after MS. */
 	void (*wake)(void *ctx, int64_t ms);
 	void *wake_ctx;
-	uint32_t segment_size; /* 0: by the file system */
+	uint32_t segment_size; /* 0: according to the file system */
 	int64_t settle_ms;     /* a segment younger than this is not moved */
 	unsigned gather_part;  /* a flush waits for more records for that part
 				  of the last one's time; 0: never */
 	size_t cache_bytes;
-	unsigned move_work; /* of a turn for moving; 0: the usual */
+	unsigned move_work; /* moving work per turn; 0: the default */
 };
 
 /* A body that is to be read at the end of the turn. */
@@ -146,20 +146,20 @@ struct q_spool {
 	struct q_rec_list waiting;	/* not in a batch yet */
 	size_t waiting_bytes;
 	struct spool_batch *gather;	      /* takes records */
-	struct spool_batch_list closed;   /* full: next to be written */
+	struct spool_batch_list closed;   /* full: next to write */
 	struct spool_batch *flying;	      /* in the helper thread */
-	int64_t flying_ms;	      /* since when */
+	int64_t flying_ms;	      /* its start */
 	int64_t gather_until_ms;      /* no flush begins before, unless */
-	uint32_t gather_mail;	      /* so many new messages are there */
+	uint32_t gather_mail;	      /* this many new messages are there */
 	struct q_compact compact;
-	struct hb_buf refold;	      /* ids whose updates are too many */
+	struct hb_buf refold;	      /* ids with too many updates */
 	struct q_mover *mover;	      /* of the message being moved */
-	int64_t work;		      /* that this turn may still do for it */
-	bool is_fresh;		      /* this turn has done nothing for it */
+	int64_t work;		      /* moving work left in this turn */
+	bool is_fresh;		      /* no moving work yet in this turn */
 	uint64_t avail;		      /* of the file system */
-	int64_t avail_ms;	      /* when that was so */
-	bool full;		      /* on_space(0) was said */
-	bool damaged;		      /* the start found damage */
+	int64_t avail_ms;	      /* when that was measured */
+	bool full;		      /* on_space(0) was called */
+	bool damaged;		      /* the start-up found damage */
 	unsigned jobs;		      /* large files in the thread */
 	struct q_spool_real *real;    /* loop, timer, hook: NULL in tests */
 };
@@ -172,16 +172,16 @@ void q_spool_finish(struct q_spool **s);
 void q_spool_turn(struct q_spool *s);
 struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
     void *ctx);
-/* Takes R, which goes out with the next batch. */
+/* Takes R, which is written with the next batch. */
 void q_spool_append(struct q_spool *s, struct q_rec *r);
-/* Takes the message off the index; FINISHED is written if DURABLY. */
+/* Removes the message from the index; writes FINISHED if DURABLY. */
 void q_spool_drop(struct q_spool *s, struct spool_entry *m);
 /* No record of M is needed any more. */
 void q_pieces_dead(struct q_spool *s, const struct spool_entry *m);
 void q_spool_forget(struct q_spool *s, struct spool_entry *m);
 
 /* queue/spool/read.c */
-/* The payload of one record, read and checked; BYTES keeps it. */
+/* Reads and checks the payload of one record; BYTES keeps it. */
 int q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
     struct hb_buf *bytes, struct hb_span *payload) HB_MUSTCHECK;
 int q_base_read(struct q_spool *s, const struct spool_entry *m,
@@ -206,16 +206,16 @@ void q_large_fetch(struct q_spool *s, struct spool_entry *m,
     const struct q_message *msg, q_content_fn cb, void *ctx);
 void q_large_remove(struct q_spool *s, uint64_t id);
 void q_large_remove_orphans(struct q_spool *s);
-/* Whether the file is there with SIZE bytes. */
+/* Does the file exist with SIZE bytes? */
 bool q_large_is_there(struct q_spool *s, uint64_t id, uint64_t size);
 
 /* queue/spool/mover.c */
 struct q_mover;
 void q_mover_free(struct q_mover **mv);
-/* A turn begins, with a turn's work. */
+/* Starts a turn, with a turn's work. */
 void q_move_turn(struct q_spool *s);
-/* Begins to write M again, while no other is being moved.  1: done, 0: it goes
- * on with q_move_some, or an error. */
+/* Begins to write M again, while no other message is being moved.  1: done; 0:
+ * continue with q_move_some; or an error. */
 int q_move(struct q_spool *s, struct spool_entry *m) HB_MUSTCHECK;
 int q_move_some(struct q_spool *s) HB_MUSTCHECK;
 

@@ -1,11 +1,10 @@
 /*
  * The spool: adding, changing, group commit.  Floor 3.
  *
- * Records wait in s->waiting until the end of the turn; then they are put
- * into a batch for the current segment and, when no flush is under way,
- * written and flushed by the helper thread.  What is true of a message
- * (q_msg.base, chain, counts of segments) changes only when a record is
- * durable.
+ * Records wait in s->waiting until the end of the turn; then they are put into
+ * a batch for the current segment and, if no flush is in progress, the helper
+ * thread writes and flushes it.  The state of a message (q_msg.base, chain,
+ * counts of segments) changes only when a record is durable.
  */
 #include "config.h"
 

@@ -2,9 +2,10 @@
  * The store over Berkeley DB.  Floor 3, a named adaptor of that library.
  *
  * A put commits without a flush; the helper thread then flushes the log once
- * for all that came in a turn and takes a checkpoint when enough log has
- * gathered, so that old logs go.  When the environment fails it is opened
- * anew with recovery; if that fails it is renamed and an empty one made.
+ * for all puts of a turn and takes a checkpoint when enough log has
+ * accumulated, so that old logs can be removed.  If the environment fails it is
+ * opened again with recovery; if that fails it is renamed and an empty one
+ * made.
  */
 #include "config.h"
 
