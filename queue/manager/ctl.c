@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  * Floor 4. */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdlib.h>
 

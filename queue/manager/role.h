@@ -7,9 +7,10 @@
  *	envelopes.c      envelopes in memory
  *	txn.c      messages from smtpd
  *	expand.c   questions to router
- *	job.c      jobs at delivery workers; outcome.c what comes of them;
- *	           blame.c what the operator has to mend
- *	local.c    jobs at helpers
+ *	outcome.c  what comes of an attempt; blame.c what the operator has to
+ *	           mend
+ *	job.h      jobs: load.c the message that goes out, local.c jobs at
+ *	           helpers, job.c jobs at delivery workers
  *	dsn.c      DSNs
  *	intake.c   a message out of a file, of drop.c or import.c
  *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
@@ -37,6 +38,7 @@
 #include "queue/spool/store.h"
 
 struct q_ask;
+struct q_job;
 struct q_txn;
 struct q_drop;
 struct q_trace;
@@ -66,32 +68,6 @@ struct q_envelope {
 };
 TAILQ_HEAD(q_envelopes, q_envelope);
 
-/* A recipient that was taken out of a job by the operator: what comes of the
- * attempt is told all the same. */
-struct q_left {
-	SLIST_ENTRY(q_left) link;
-	struct hb_rcpt rcpt;
-};
-
-/* A job and what is known of its outcome; outlives the scheduler's part until
- * all of it is durable. */
-struct q_job {
-	TAILQ_ENTRY(q_job) link, dirty;
-	struct q *q;
-	struct sched_job *sched; /* NULL: the scheduler is done with it */
-	struct hb_peer *helper; /* local jobs */
-	uint32_t no;
-	unsigned worker;
-	uint64_t id; /* of the message, which may be gone */
-	int64_t arrived_ms;
-	struct hb_arena *arena;
-	SLIST_HEAD(, q_left) left;
-	struct hb_outcome results[Q_JOB_RCPTS];
-	size_t n, settled; /* settled: the first of them that are not */
-	unsigned recording;
-	enum hb_reason reason;
-	bool local, loading, ended, unreachable, is_dirty;
-};
 TAILQ_HEAD(q_jobs, q_job);
 
 struct q_delivery {
@@ -229,34 +205,9 @@ void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
-/* R is about to leave its job, if it has one, before there is a result. */
-void q_job_leave(const struct sched_rcpt *r);
-void q_job_result(struct q_job *j, const struct hb_outcome *o);
-/* No more results will come. */
-void q_job_end(struct q_job *j);
-void q_settle_dirty(struct q *q);
-struct q_job *q_job_new(struct q *q, struct sched_job *job);
-void q_job_free(struct q_job *j);
 /* Has a failure of RCPT a reader? */
 bool q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt);
-
-/* job.c */
-void q_job_start(struct q *q, struct sched_job *job);
-/* Reads the body, then sends it. */
-void q_job_load(struct q_job *j);
-void q_jobs_lost(struct q *q, unsigned worker);
-void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* The frames of a message, large or not, to P; the job begins. */
-void q_send_content(
-    struct hb_peer *p, uint32_t no, const struct q_content *c);
-
-/* local.c */
-void q_local_start(struct q_job *j);
-void q_local_loaded(struct q_job *j, const struct q_content *c);
-void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* dsn.c */
 void q_dsn_failed(struct q *q, struct sched_msg *m);
