@@ -357,6 +357,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	TAILQ_INIT(&q->envelopes);
 	TAILQ_INIT(&q->jobs);
 	TAILQ_INIT(&q->dirty);
+	TAILQ_INIT(&q->listings);
 	TAILQ_INIT(&q->exports);
 	TAILQ_INIT(&q->imports);
 	q->next_id = (uint16_t)hb_random_below(65536);
@@ -436,7 +437,7 @@ q_free(struct q **qp)
 	q_spool_close(&q->spool);
 	q_flush_free(&q->flush);
 	q_drop_free(&q->drop);
-	q_listings_free(q);
+	q_listings_lost(q, NULL);
 	q_exports_lost(q, NULL);
 	q_imports_lost(q, NULL);
 	q_txns_free(q);

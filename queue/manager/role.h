@@ -16,7 +16,8 @@
  *	drop.c     messages from the maildrop; drop_find.c, turns.c whose is
  *	           next
  *	storage.c  STORE_* of delivery
- *	ctl.c      questions of control; trace.c recent events of a message
+ *	ctl.c      questions of control; listing.h what walks the queue;
+ *	           trace.c recent events of a message
  *	export.c   mail that waits leaves for another host
  *	import.c   and comes in
  *	manager.c  start and end, scheduler actions, peers; main.c the role
@@ -81,7 +82,6 @@ struct q_delivery {
 };
 
 struct q_recordlist;
-struct q_listings;
 TAILQ_HEAD(q_asklist, q_ask);
 
 struct q {
@@ -123,7 +123,7 @@ struct q {
 	struct q_recordlist *records;
 	struct q_drop *drop;
 	struct q_trace *trace;
-	struct q_listings *listings;
+	TAILQ_HEAD(q_listings, q_listing) listings;
 	TAILQ_HEAD(q_exports, q_export) exports;
 	TAILQ_HEAD(q_imports, q_import) imports;
 	uint64_t accepted; /* messages, since the start */
@@ -259,8 +259,9 @@ void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* ctl.c */
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
+
+/* listing.c */
 void q_listings_lost(struct q *q, struct hb_peer *control);
-void q_listings_free(struct q *q);
 
 /* export.c */
 void q_export(struct q *q, const struct hb_ctl *c);
