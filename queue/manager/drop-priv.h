@@ -1,6 +1,6 @@
 /*
- * Inside of the maildrop, only for drop.c (one file) and drop_find.c (which
- * file is next).  Floor 4.
+ * Inside of the maildrop: what drop.c (one file) offers to drop_find.c (which
+ * file is next) alone.  Floor 4.
  */
 #ifndef QUEUE_MANAGER_DROP_PRIV_H
 #define QUEUE_MANAGER_DROP_PRIV_H
@@ -13,7 +13,11 @@
 #include "queue/manager/role.h"
 #include "queue/manager/turns.h"
 
-enum { Q_DROP_PATH = 4352 };
+enum {
+	Q_DROP_PATH = 4352,
+	Q_DROP_SLICE = 1 << 20,	/* bytes read in one turn of the loop */
+	Q_DROP_SCAN_MS = 1000	/* to the next look, where none is told */
+};
 
 /* A file in process: being read, or on its way to the disk. */
 struct q_drop_file {
@@ -56,17 +60,12 @@ struct q_drop {
 	size_t nread; /* bytes, in this turn */
 };
 
-/* drop.c */
 void q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH]);
 /* Can one more file be taken now? */
 bool q_drop_is_ready(const struct q_drop *d);
 bool q_drop_has(const struct q_drop *d, const char *name); /* in process */
 void q_drop_take(struct q_drop *d, const char *name);
 void q_drop_file_free(struct q_drop_file **f);
-void q_drop_step(void *ctx);
-
-/* drop_find.c */
-bool q_drop_next(struct q_drop *d); /* takes it: there is one */
-void q_drop_pause(struct q_drop *d);
+void q_drop_more(struct q_drop_file *f); /* the next slice of it */
 
 #endif

@@ -24,10 +24,7 @@
 #include "common/io/trouble.h"
 #include "common/proto/intake.h"
 
-enum {
-	SLICE = 1 << 20,
-	FLUSHED_MAX = 16 /* files that wait for the disk */
-};
+enum { FLUSHED_MAX = 16 /* files that wait for the disk */ };
 
 void
 q_drop_path(const char *dir, const char *name, char out[Q_DROP_PATH])
@@ -147,7 +144,8 @@ leave_for_later(struct q_drop_file *f, int err)
 	    hb_kv_str(HB_K_STATE, "waits"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
 	leave(f);
-	q_drop_pause(d);
+	d->paused = true;
+	hb_timer_set(d->look, Q_DROP_SCAN_MS);
 }
 
 /* A bad disk is nobody's bad message, and others can be read: this one is
@@ -275,10 +273,10 @@ read_bytes(const struct q_drop_file *f, size_t n, struct hb_buf *out)
 }
 
 /* Takes a slice of the message. */
-static void
-copy_slice(struct q_drop_file *f)
+void
+q_drop_more(struct q_drop_file *f)
 {
-	size_t n = f->left < SLICE ? (size_t)f->left : SLICE;
+	size_t n = f->left < Q_DROP_SLICE ? (size_t)f->left : Q_DROP_SLICE;
 	int err;
 
 	hb_buf_clear(&f->slice);
@@ -418,7 +416,7 @@ take_file(struct q_drop_file *f)
 	    st.st_mtim.tv_nsec / 1000000;
 	complete_env(f);
 	start_message(f);
-	copy_slice(f);
+	q_drop_more(f);
 }
 
 bool
@@ -469,17 +467,4 @@ q_drop_take(struct q_drop *d, const char *name)
 		leave_for_later(f, HB_E_IO);
 	else
 		set_aside(f, strerror(errno));
-}
-
-/* The next slice, or the next files: small ones share a turn, too. */
-void
-q_drop_step(void *ctx)
-{
-	struct q_drop *d = ctx;
-
-	d->nread = 0;
-	if (d->file != NULL)
-		copy_slice(d->file);
-	while (q_drop_is_ready(d) && d->nread < SLICE && q_drop_next(d))
-		continue;
 }

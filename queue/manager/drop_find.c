@@ -22,7 +22,6 @@
 #include "common/io/trouble.h"
 
 enum {
-	SCAN_MS = 1000,	  /* without inotify */
 	IDLE_MS = 30000,  /* with it, for what it did not tell */
 	SCAN_SLICE = 200, /* names read in one turn of the loop */
 	GRACE_MS = 3600000 /* of what a submit has not finished */
@@ -144,20 +143,13 @@ look(void *ctx)
 	if (e == NULL)
 		end_scan(d);
 	hb_timer_set(d->look, d->scan != NULL ? 0
-		: d->notify >= 0 && !d->paused ? IDLE_MS : SCAN_MS);
+		: d->notify >= 0 && !d->paused ? IDLE_MS : Q_DROP_SCAN_MS);
 	if (q_drop_is_ready(d))
 		hb_timer_set(d->step, 0);
 }
 
-void
-q_drop_pause(struct q_drop *d)
-{
-	d->paused = true;
-	hb_timer_set(d->look, SCAN_MS);
-}
-
-bool
-q_drop_next(struct q_drop *d)
+static bool
+take_next(struct q_drop *d)
 {
 	const struct hb_rate *rate = &d->q->env->conf->max_rate_per_user;
 	char name[Q_TURN_NAME];
@@ -177,6 +169,19 @@ q_drop_next(struct q_drop *d)
 	else if (d->again && d->scan == NULL)
 		hb_timer_set(d->look, 0);
 	return false;
+}
+
+/* The next slice, or the next files: small ones share a turn, too. */
+static void
+step(void *ctx)
+{
+	struct q_drop *d = ctx;
+
+	d->nread = 0;
+	if (d->file != NULL)
+		q_drop_more(d->file);
+	while (q_drop_is_ready(d) && d->nread < Q_DROP_SLICE && take_next(d))
+		continue;
 }
 
 static void
@@ -236,7 +241,7 @@ q_drop_new(struct hb_loop *loop, const char *dir)
 	if (d->notify >= 0)
 		d->io = hb_io_new(loop, d->notify, on_notify, d);
 	d->look = hb_timer_new(loop, look, d);
-	d->step = hb_timer_new(loop, q_drop_step, d);
+	d->step = hb_timer_new(loop, step, d);
 	d->turns = q_turns_new();
 	return d;
 }

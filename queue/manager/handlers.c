@@ -1,7 +1,7 @@
 /* Table of frame handlers.  Floor 4. */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 const hb_peer_handler q_handlers[HB_IPC_COUNT] = {
 	[HB_IPC_TXN_BEGIN] = q_on_txn_begin,

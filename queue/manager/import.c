@@ -33,7 +33,7 @@ enum {
 	IN_MAX = 1 << 20,	    /* more than control's window */
 	RCPTS_MAX = 1000000,	    /* of one message */
 	REPORTS_MOST = 1000,	    /* messages that are named */
-	STOP_PART = 4		    /* as core.c: of the lifetime */
+	STOP_PART = 4		    /* as queuetime.c: of the lifetime */
 };
 
 static const char id_is_taken[] =

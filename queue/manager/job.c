@@ -2,55 +2,11 @@
  * Floor 4. */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/base/err.h"
-
-static void
-send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
-{
-	while (bytes.n > 0) {
-		struct ipc_job_body m = { .job = no,
-			.bytes = hb_span_head(bytes, HB_MAX_IPC_BODY) };
-
-		hb_peer_post(p, HB_IPC_JOB_BODY, &m, -1);
-		bytes = hb_span_from(bytes, m.bytes.n);
-	}
-}
-
-void
-q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
-{
-	struct ipc_job_start start = { .job = no };
-	struct ipc_job_file file = { .job = no };
-
-	/* they follow each other in memory: most messages are one frame */
-	send_bytes(p, no, hb_span(c->head.p, c->head.n + c->body.n));
-	if (c->fd >= 0)
-		hb_peer_post(p, HB_IPC_JOB_FILE, &file, c->fd);
-	hb_peer_post(p, HB_IPC_JOB_START, &start, -1);
-}
-
-static void
-fail_all(struct q_job *j, enum hb_result result, const char *text)
-{
-	for (size_t i = 0; i < j->sched->n; i++) {
-		struct hb_outcome o = { .result = result,
-			.reason = HB_REASON_BODY_DAMAGED,
-			.status = hb_span_str(hb_reason_status(
-			    HB_REASON_BODY_DAMAGED, result)),
-			.text = hb_span_str(text) };
-
-		if (j->sched->rcpts[i] == NULL)
-			continue;
-		o.idx = j->sched->rcpts[i]->idx;
-		q_job_result(j, &o);
-	}
-	q_job_end(j);
-}
 
 /* An owner's list has that return path.  Recipients of one job agree. */
 static struct hb_env
@@ -92,6 +48,16 @@ send_rcpts(struct q_job *j, const struct q_envelope *h, struct hb_peer *p)
 	hb_buf_free(&rec);
 }
 
+/* A worker whose output piles up gets no more until it is drained. */
+static void
+check_full(struct q *q, struct q_delivery *d)
+{
+	if (d->peer == NULL || hb_peer_pending(d->peer) < Q_PEER_BYTES)
+		return;
+	d->full = true;
+	q_sched_worker(q->sched, d->instance, false);
+}
+
 static void
 send_job(struct q_job *j, const struct q_envelope *h,
     const struct q_content *c)
@@ -114,52 +80,7 @@ send_job(struct q_job *j, const struct q_envelope *h,
 	hb_buf_free(&rec);
 	send_rcpts(j, h, p);
 	q_send_content(p, j->no, c);
-}
-
-/* A worker whose output piles up gets no more until it is drained. */
-static void
-check_full(struct q *q, struct q_delivery *d)
-{
-	if (d->peer == NULL || hb_peer_pending(d->peer) < Q_PEER_BYTES)
-		return;
-	d->full = true;
-	q_sched_worker(q->sched, d->instance, false);
-}
-
-static void
-on_content(void *ctx, int err, const struct q_content *c)
-{
-	struct q_job *j = ctx;
-	struct q *q = j->q;
-	struct q_envelope *h = NULL;
-
-	j->loading = false;
-	if (j->ended || j->sched == NULL) {
-		q_job_end(j); /* lost meanwhile */
-	} else if (j->sched->msg == NULL) {
-		q_job_end(j); /* removed meanwhile */
-	} else if (err == HB_E_IO ||
-	    (h = q_envelope_get(q, j->sched->msg)) == NULL) {
-		fail_all(
-		    j, HB_RESULT_DEFER, "the stored message cannot be read");
-	} else if (err < 0) {
-		fail_all(j, HB_RESULT_FAIL,
-		    "the stored message is damaged and was set aside");
-	} else if (j->local) {
-		q_local_loaded(j, c);
-	} else {
-		send_job(j, h, c);
-		check_full(q, &q->delivery[j->worker]);
-	}
-	if (c->fd >= 0)
-		close(c->fd);
-}
-
-void
-q_job_load(struct q_job *j)
-{
-	j->loading = true;
-	q_spool_content(j->q->spool, j->sched->msg->id, on_content, j);
+	check_full(j->q, &j->q->delivery[j->worker]);
 }
 
 void
@@ -167,11 +88,10 @@ q_job_start(struct q *q, struct sched_job *job)
 {
 	struct q_job *j = q_job_new(q, job);
 
-	if (j->local) {
+	if (q_job_is_local(j))
 		q_local_start(j);
-		return;
-	}
-	q_job_load(j);
+	else
+		q_job_load(j, send_job);
 }
 
 /* Results. */
@@ -182,8 +102,8 @@ find_work(struct q *q, struct hb_peer *p, uint32_t no)
 	struct sched_job *job = q_sched_job(q->sched, no);
 	struct q_job *j = job != NULL ? job->user : NULL;
 
-	return j != NULL && j->worker == hb_peer_instance(p) && !j->ended
-	    ? j : NULL;
+	return j != NULL && j->worker == hb_peer_instance(p) &&
+	    j->state == Q_JOB_OPEN ? j : NULL;
 }
 
 /* A new job of the number that a former life of this process gave. */
@@ -304,7 +224,7 @@ q_jobs_lost(struct q *q, unsigned worker)
 	struct q_job *j;
 
 	TAILQ_FOREACH(j, &q->jobs, link)
-		if (j->worker == worker && !j->ended) {
+		if (j->worker == worker && j->state == Q_JOB_OPEN) {
 			j->reason = HB_REASON_ROLE_LOST;
 			q_job_end(j);
 		}

@@ -4,7 +4,7 @@
  */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,27 +14,13 @@
 #include "queue/manager/rules.h"
 
 static void
-end_with(struct q_job *j, const struct hb_outcome *like)
-{
-	for (size_t i = 0; i < j->sched->n; i++) {
-		struct hb_outcome o = *like;
-
-		if (j->sched->rcpts[i] == NULL)
-			continue;
-		o.idx = j->sched->rcpts[i]->idx;
-		q_job_result(j, &o);
-	}
-	q_job_end(j);
-}
-
-static void
 helper_failed(struct q_job *j, const char *why)
 {
 	struct hb_outcome o = { .result = HB_RESULT_DEFER,
 		.reason = HB_REASON_HELPER_FAILED,
 		.status = HB_SPAN("4.3.0"), .text = hb_span_str(why) };
 
-	end_with(j, &o);
+	q_job_end_with(j, &o);
 }
 
 static const struct hb_rcpt *
@@ -116,7 +102,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 
 	(void)p;
 	j->helper = NULL;
-	if (j->ended)
+	if (j->state != Q_JOB_OPEN)
 		return;
 	HB_LOG(HB_LOG_WARN, HB_EV_PEER, hb_kv_str(HB_K_PEER, "local"),
 	    hb_kv_str(HB_K_STATE, "lost"), hb_kv_str(HB_K_ERROR, why));
@@ -132,37 +118,6 @@ static const struct hb_peer_ops helper_ops = {
 	.on = helper_handlers,
 	.on_close = on_close,
 };
-
-void
-q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct q *q = q_of(ctx);
-	const struct ipc_helper *m = msg;
-	struct sched_job *job = q_sched_job(q->sched, m->ticket);
-	struct q_job *j = job != NULL ? job->user : NULL;
-
-	(void)p;
-	if (j == NULL || !j->local || j->helper != NULL || j->ended) {
-		if (fd >= 0)
-			close(fd); /* the helper ends with its channel */
-		return;
-	}
-	if (fd < 0) {
-		char why[128];
-
-		snprintf(why, sizeof(why), "the process that writes into "
-		    "mailboxes cannot be started: %s",
-		    strerror((int)m->error));
-		helper_failed(j, why);
-		return;
-	}
-	j->helper = hb_peer_new(q->loop, fd, HB_ROLE_QUEUE, HB_ROLE_HELPER, 0,
-	    &helper_ops, j);
-	if (job->msg == NULL)
-		q_job_end(j);
-	else
-		q_job_load(j);
-}
 
 static void
 send_local(struct q_job *j, const struct q_envelope *h,
@@ -187,11 +142,11 @@ send_local(struct q_job *j, const struct q_envelope *h,
 	hb_buf_free(&rec);
 }
 
-void
-q_local_loaded(struct q_job *j, const struct q_content *c)
+static void
+send_loaded(struct q_job *j, const struct q_envelope *h,
+    const struct q_content *c)
 {
-	struct q_envelope *h = q_envelope_get(j->q, j->sched->msg);
-	const struct hb_rcpt *rcpt = h != NULL ? first_rcpt(j, h) : NULL;
+	const struct hb_rcpt *rcpt = first_rcpt(j, h);
 	struct q_local l;
 
 	if (j->helper == NULL || rcpt == NULL) {
@@ -204,4 +159,36 @@ q_local_loaded(struct q_job *j, const struct q_content *c)
 	} else {
 		helper_failed(j, "the configuration changed meanwhile");
 	}
+}
+
+void
+q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
+{
+	struct q *q = q_of(ctx);
+	const struct ipc_helper *m = msg;
+	struct sched_job *job = q_sched_job(q->sched, m->ticket);
+	struct q_job *j = job != NULL ? job->user : NULL;
+
+	(void)p;
+	if (j == NULL || !q_job_is_local(j) || j->helper != NULL ||
+	    j->state != Q_JOB_OPEN) {
+		if (fd >= 0)
+			close(fd); /* the helper ends with its channel */
+		return;
+	}
+	if (fd < 0) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "the process that writes into "
+		    "mailboxes cannot be started: %s",
+		    strerror((int)m->error));
+		helper_failed(j, why);
+		return;
+	}
+	j->helper = hb_peer_new(q->loop, fd, HB_ROLE_QUEUE, HB_ROLE_HELPER, 0,
+	    &helper_ops, j);
+	if (job->msg == NULL)
+		q_job_end(j);
+	else
+		q_job_load(j, send_loaded);
 }

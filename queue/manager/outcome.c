@@ -8,12 +8,11 @@
  */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdlib.h>
 
 #include "common/base/err.h"
-#include "common/proto/dane.h"
 
 bool
 q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
@@ -24,35 +23,6 @@ q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
 	if (to.n == 0 || (m->flags & Q_MF_DSN) != 0)
 		return false; /* RFC 5321 s6.1 */
 	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_FAILURE) != 0;
-}
-
-void
-q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
-    const struct hb_rcpt *rcpt, const struct hb_outcome *o)
-{
-	bool remote = o->tls.n > 0; /* else it was no matter of a connection */
-	bool taken = o->result == HB_RESULT_OK && o->from_remote != 0;
-
-	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, id),
-	    hb_kv_span(HB_K_RCPT, rcpt->address),
-	    hb_kv_if(rcpt->original.n > 0,
-		hb_kv_span(HB_K_ORIG, rcpt->original)),
-	    hb_kv_span(HB_K_MX, o->mx),
-	    hb_kv_if(remote, hb_kv_span(HB_K_ADDR, o->addr)),
-	    hb_kv_str(HB_K_RESULT, hb_result_word(o->result)),
-	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
-	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
-	    hb_kv_span(HB_K_TLS, remote ? o->tls : HB_SPAN("none")),
-	    hb_kv_span(HB_K_STS, o->sts.n > 0 ? o->sts : HB_SPAN("none")),
-	    hb_kv_if(remote, hb_kv_str(HB_K_DANE, hb_dane_word(o->dane))),
-	    hb_kv_str(HB_K_REASON, hb_reason_word(hb_outcome_reason(o))),
-	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
-	    hb_kv_if(o->policy_id.n > 0,
-		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
-	    hb_kv_int(HB_K_DELAY_MS, delay_ms),
-	    hb_kv_if(o->text.n > 0 && !taken,
-		hb_kv_span(HB_K_TEXT, o->text)));
-	q_trace_add(q, id, "attempt", rcpt->idx, rcpt->address, o);
 }
 
 /* A word of our own on the channel: the same of class 5, for what waited for
@@ -218,11 +188,22 @@ q_job_new(struct q *q, struct sched_job *job)
 	j->id = job->msg->id;
 	j->arrived_ms = job->msg->arrived_ms;
 	j->worker = job->worker;
-	j->local = job->worker == q->workers;
 	j->arena = hb_arena_new();
 	job->user = j;
 	TAILQ_INSERT_TAIL(&q->jobs, j, link);
 	return j;
+}
+
+/* The scheduler, and the helper of a local job, are done with it. */
+static void
+let_go(struct q_job *j)
+{
+	q_sched_job_end(j->q->sched, j->sched);
+	free(j->sched);
+	j->sched = NULL;
+	if (j->helper != NULL)
+		hb_peer_free(&j->helper);
+	j->state = Q_JOB_SETTLED;
 }
 
 void
@@ -231,12 +212,8 @@ q_job_free(struct q_job *j)
 	TAILQ_REMOVE(&j->q->jobs, j, link);
 	if (j->is_dirty)
 		TAILQ_REMOVE(&j->q->dirty, j, dirty);
-	if (j->helper != NULL)
-		hb_peer_free(&j->helper);
-	if (j->sched != NULL) {
-		q_sched_job_end(j->q->sched, j->sched);
-		free(j->sched);
-	}
+	if (j->state != Q_JOB_SETTLED)
+		let_go(j);
 	hb_arena_free(&j->arena);
 	free(j);
 }
@@ -288,7 +265,7 @@ q_job_result(struct q_job *j, const struct hb_outcome *o)
 {
 	struct hb_outcome *mine;
 
-	if (j->n == Q_JOB_RCPTS || j->ended)
+	if (j->n == Q_JOB_RCPTS || j->state != Q_JOB_OPEN)
 		return;
 	tell_of_left(j, o);
 	mine = &j->results[j->n++];
@@ -300,8 +277,23 @@ q_job_result(struct q_job *j, const struct hb_outcome *o)
 void
 q_job_end(struct q_job *j)
 {
-	j->ended = true;
+	if (j->state == Q_JOB_OPEN)
+		j->state = Q_JOB_ENDED;
 	make_dirty(j);
+}
+
+void
+q_job_end_with(struct q_job *j, const struct hb_outcome *like)
+{
+	for (size_t i = 0; i < j->sched->n; i++) {
+		struct hb_outcome o = *like;
+
+		if (j->sched->rcpts[i] == NULL)
+			continue;
+		o.idx = j->sched->rcpts[i]->idx;
+		q_job_result(j, &o);
+	}
+	q_job_end(j);
 }
 
 static struct sched_rcpt *
@@ -372,7 +364,7 @@ on_recorded(void *ctx)
 {
 	struct q_job *j = ctx;
 
-	j->recording--;
+	j->pending--;
 	make_dirty(j);
 }
 
@@ -383,7 +375,7 @@ apply_results(struct q_job *j, struct q_change *c)
 	struct when when = { 0 };
 	size_t n = 0;
 
-	if (j->ended) {
+	if (j->state == Q_JOB_ENDED) {
 		fill_missing(j);
 		when = judge_destination(j);
 		j->settled = 0;
@@ -393,7 +385,8 @@ apply_results(struct q_job *j, struct q_change *c)
 		struct sched_rcpt *r = take_rcpt(j->sched, o->idx);
 		struct when mine = when;
 
-		if (r == NULL || (o->result != HB_RESULT_OK && !j->ended))
+		if (r == NULL || (o->result != HB_RESULT_OK &&
+		    j->state == Q_JOB_OPEN))
 			continue;
 		spare(o);
 		expire(o, j->sched->final);
@@ -403,16 +396,6 @@ apply_results(struct q_job *j, struct q_change *c)
 	}
 	j->settled = j->n;
 	return n;
-}
-
-static void
-end_job(struct q_job *j)
-{
-	q_sched_job_end(j->q->sched, j->sched);
-	free(j->sched);
-	j->sched = NULL;
-	if (j->helper != NULL)
-		hb_peer_free(&j->helper);
 }
 
 static void
@@ -427,11 +410,11 @@ settle(struct q_job *j)
 	if (over)
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_FINISHED };
 	if (n > 0) {
-		j->recording++;
+		j->pending++;
 		q_record(j->q, id, c, n, on_recorded, j);
 	}
-	if (j->ended)
-		end_job(j);
+	if (j->state == Q_JOB_ENDED)
+		let_go(j);
 	if (over)
 		q_forget(j->q, m);
 	q_kick(j->q);
@@ -441,7 +424,8 @@ static void
 acknowledge(struct q_job *j)
 {
 	struct ipc_job_ack m = { .job = j->no };
-	struct hb_peer *p = j->local ? NULL : j->q->delivery[j->worker].peer;
+	struct hb_peer *p = q_job_is_local(j)
+	    ? NULL : j->q->delivery[j->worker].peer;
 
 	if (p != NULL && j->reason != HB_REASON_ROLE_LOST)
 		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
@@ -456,9 +440,9 @@ q_settle_dirty(struct q *q)
 	while ((j = TAILQ_FIRST(&q->dirty)) != NULL) {
 		TAILQ_REMOVE(&q->dirty, j, dirty);
 		j->is_dirty = false;
-		if (j->sched != NULL)
+		if (j->state != Q_JOB_SETTLED)
 			settle(j);
-		if (j->sched == NULL && j->recording == 0 && !j->loading)
+		if (j->state == Q_JOB_SETTLED && j->pending == 0)
 			acknowledge(j);
 	}
 }

@@ -1,23 +1,26 @@
 /*
  * The queue manager's state and the interfaces of its files.  Floor 4.
  *
- *	core.c     state, scheduler actions, messages that come and go
+ *	queuetime.c  the scheduler's time
+ *	message.c  messages that come and go, and what all files use
  *	durable.c  changes that must become durable
  *	envelopes.c      envelopes in memory
  *	txn.c      messages from smtpd
  *	expand.c   questions to router
- *	job.c      jobs at delivery workers; outcome.c their outcomes;
- *	           blame.c mistakes that the operator must mend
- *	local.c    jobs at helpers
+ *	outcome.c  what comes of an attempt; blame.c what the operator has to
+ *	           mend
+ *	job.h      jobs: load.c the message that goes out, local.c jobs at
+ *	           helpers, job.c jobs at delivery workers
  *	dsn.c      DSNs
  *	intake.c   a message from a file, for drop.c or import.c
  *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
  *	           next
  *	storage.c  STORE_* of delivery
- *	ctl.c      control requests; trace.c recent events of a message
- *	export.c   waiting mail to another host
- *	import.c   and from one
- *	main.c     the role
+ *	ctl.c      questions of control; listing.h what walks the queue;
+ *	           trace.c recent events of a message
+ *	export.c   mail that waits leaves for another host
+ *	import.c   and comes in
+ *	manager.c  start and end, scheduler actions, peers; main.c the role
  */
 #ifndef QUEUE_MANAGER_ROLE_H
 #define QUEUE_MANAGER_ROLE_H
@@ -36,6 +39,7 @@
 #include "queue/spool/store.h"
 
 struct q_ask;
+struct q_job;
 struct q_txn;
 struct q_drop;
 struct q_trace;
@@ -65,32 +69,6 @@ struct q_envelope {
 };
 TAILQ_HEAD(q_envelopes, q_envelope);
 
-/* A recipient that the operator took out of a job: the outcome of the attempt
- * is reported anyway. */
-struct q_left {
-	SLIST_ENTRY(q_left) link;
-	struct hb_rcpt rcpt;
-};
-
-/* A job and its outcome so far; outlives the scheduler's part until all of it
- * is durable. */
-struct q_job {
-	TAILQ_ENTRY(q_job) link, dirty;
-	struct q *q;
-	struct sched_job *sched; /* NULL: the scheduler has ended it */
-	struct hb_peer *helper; /* local jobs */
-	uint32_t no;
-	unsigned worker;
-	uint64_t id; /* of the message, which may be gone */
-	int64_t arrived_ms;
-	struct hb_arena *arena;
-	SLIST_HEAD(, q_left) left;
-	struct hb_outcome results[Q_JOB_RCPTS];
-	size_t n, settled; /* settled: index of the first that is not */
-	unsigned recording;
-	enum hb_reason reason;
-	bool local, loading, ended, unreachable, is_dirty;
-};
 TAILQ_HEAD(q_jobs, q_job);
 
 struct q_delivery {
@@ -104,7 +82,6 @@ struct q_delivery {
 };
 
 struct q_recordlist;
-struct q_listings;
 TAILQ_HEAD(q_asklist, q_ask);
 
 struct q {
@@ -146,25 +123,28 @@ struct q {
 	struct q_recordlist *records;
 	struct q_drop *drop;
 	struct q_trace *trace;
-	struct q_listings *listings;
+	TAILQ_HEAD(q_listings, q_listing) listings;
 	TAILQ_HEAD(q_exports, q_export) exports;
 	TAILQ_HEAD(q_imports, q_import) imports;
 	uint64_t accepted; /* messages, since the start */
 };
 
-/* core.c */
-/* State without peers; the spool is replayed.  ROOT: its folder as seen from
- * here.  Returns NULL with ERR filled on failure. */
-struct q *q_new(struct hb_role_env *env, const char *root,
-    struct hb_buf *err);
-void q_free(struct q **q);
-void q_reload(struct q *q);
-void q_stop(struct q *q); /* hb_role_exit follows */
-void q_peer_up(struct q *q, struct hb_peer *p);
-void q_peer_lost(struct q *q, struct hb_peer *p);
-void q_peer_drained(struct q *q, struct hb_peer *p);
-void q_kick(struct q *q); /* run the scheduler at the end of this turn */
+/* queuetime.c */
+void q_time_start(struct q *q);
+void q_time_watch(struct q *q); /* says it when the wall clock was set */
+/* Queue time: the scheduler's.  As a date of the wall clock. */
+int64_t q_now(const struct q *q);
+int64_t q_date(const struct q *q, int64_t queue_ms);
+struct q_stamp q_stamp(const struct q *q);
+/* Before it is added to the spool. */
+void q_stamp_env(const struct q *q, struct hb_env *env);
+
+/* message.c */
 struct q *q_of(void *ctx); /* from a handler's ctx */
+void q_kick(struct q *q); /* run the scheduler at the end of this turn */
+uint64_t q_new_id(struct q *q, unsigned instance);
+/* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
+void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
 /* A message became durable.  Takes ARENA, which owns the rest. */
 void q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n);
@@ -176,18 +156,10 @@ void q_accept_moved(struct q *q, struct hb_arena *arena,
 void q_forget(struct q *q, struct sched_msg *m);
 /* Records the end of M if nothing of it is left. */
 void q_finish_if_empty(struct q *q, struct sched_msg *m);
-uint64_t q_new_id(struct q *q, unsigned instance);
-void q_open_gate(struct q *q);
-/* Queue time, the scheduler's clock.  The second gives it as a date of the wall
- * clock. */
-int64_t q_now(const struct q *q);
-int64_t q_date(const struct q *q, int64_t queue_ms);
-struct q_stamp q_stamp(const struct q *q);
-/* Call it before the message is added to the spool. */
-void q_stamp_env(const struct q *q, struct hb_env *env);
-/* Sets ENV's description of HEAD, its header section: length, and Message-ID
- * (in A). */
-void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
+/* Of the spool's replay (q_spool_ops). */
+void q_replay_message(void *ctx, const struct hb_env *env,
+    const struct hb_rcpt *rcpts, size_t n);
+void q_replay_change(void *ctx, uint64_t id, const struct q_change *c);
 
 /* durable.c */
 /* DONE runs when the changes are durable, never before this returns; they are
@@ -233,40 +205,9 @@ void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
-/* Reports the outcome of an attempt to the log and to trace.  Only this does;
- * it is called when the outcome is durable, or can never be. */
-void q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
-    const struct hb_rcpt *rcpt, const struct hb_outcome *o);
-/* R is about to leave its job, if it has one, without a result. */
-void q_job_leave(const struct sched_rcpt *r);
-void q_job_result(struct q_job *j, const struct hb_outcome *o);
-/* No more results will come. */
-void q_job_end(struct q_job *j);
-void q_settle_dirty(struct q *q);
-struct q_job *q_job_new(struct q *q, struct sched_job *job);
-void q_job_free(struct q_job *j);
-/* Should a DSN be sent if RCPT fails? */
+/* Has a failure of RCPT a reader? */
 bool q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt);
-
-/* job.c */
-void q_job_start(struct q *q, struct sched_job *job);
-/* Reads the body, then sends it. */
-void q_job_load(struct q_job *j);
-void q_jobs_lost(struct q *q, unsigned worker);
-void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
-/* The frames of a message, large or not, to P; the job begins. */
-void q_send_content(
-    struct hb_peer *p, uint32_t no, const struct q_content *c);
-
-/* local.c */
-void q_local_start(struct q_job *j);
-void q_local_loaded(struct q_job *j, const struct q_content *c);
-void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* dsn.c */
 void q_dsn_failed(struct q *q, struct sched_msg *m);
@@ -301,10 +242,26 @@ void q_drop_start(struct q *q, struct q_drop *d, const char *root);
 void q_drop_free(struct q_drop **d);
 void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
 
+/* manager.c */
+/* State without peers; the spool is replayed.  ROOT: its folder as seen from
+ * here.  NULL: ERR says why. */
+struct q *q_new(struct hb_role_env *env, const char *root,
+    struct hb_buf *err);
+void q_free(struct q **q);
+void q_reload(struct q *q);
+void q_stop(struct q *q); /* hb_role_exit follows */
+void q_peer_up(struct q *q, struct hb_peer *p);
+void q_peer_lost(struct q *q, struct hb_peer *p);
+void q_peer_drained(struct q *q, struct hb_peer *p);
+void q_open_gate(struct q *q);
+void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
+void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
+
 /* ctl.c */
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
+
+/* listing.c */
 void q_listings_lost(struct q *q, struct hb_peer *control);
-void q_listings_free(struct q *q);
 
 /* export.c */
 void q_export(struct q *q, const struct hb_ctl *c);
@@ -337,6 +294,10 @@ void q_trace_add(struct q *q, uint64_t id, const char *what, uint32_t idx,
 void q_trace_accept(struct q *q, const struct hb_env *env);
 /* The newest message with this Message-ID; 0: none is remembered. */
 uint64_t q_trace_find(const struct q *q, struct hb_span message_id);
+/* Says what came of an attempt, in the log and to trace.  The one place that
+ * does: when it is durable, or can never be. */
+void q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
+    const struct hb_rcpt *rcpt, const struct hb_outcome *o);
 /* The next event of ID at or after *CURSOR (start with 0), or NULL. */
 const struct q_event *q_trace_next(const struct q *q, uint64_t id,
     size_t *cursor);

@@ -1,4 +1,5 @@
-/* The last events of messages, for hauberkctl trace.  Floor 4. */
+/* What happened to messages: the last events, for hauberkctl trace, and the
+ * line of the log about an attempt.  Floor 4. */
 #include "config.h"
 
 #include "queue/manager/role.h"
@@ -83,6 +84,35 @@ q_trace_find(const struct q *q, struct hb_span message_id)
 			return e->id;
 	}
 	return 0;
+}
+
+void
+q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
+    const struct hb_rcpt *rcpt, const struct hb_outcome *o)
+{
+	bool remote = o->tls.n > 0; /* else it was no matter of a connection */
+	bool taken = o->result == HB_RESULT_OK && o->from_remote != 0;
+
+	HB_LOG(HB_LOG_INFO, HB_EV_DELIVERY, hb_kv_id(HB_K_MSG, id),
+	    hb_kv_span(HB_K_RCPT, rcpt->address),
+	    hb_kv_if(rcpt->original.n > 0,
+		hb_kv_span(HB_K_ORIG, rcpt->original)),
+	    hb_kv_span(HB_K_MX, o->mx),
+	    hb_kv_if(remote, hb_kv_span(HB_K_ADDR, o->addr)),
+	    hb_kv_str(HB_K_RESULT, hb_result_word(o->result)),
+	    hb_kv_int(HB_K_CODE, hb_outcome_code(o)),
+	    hb_kv_span(HB_K_STATUS, hb_outcome_status(o)),
+	    hb_kv_span(HB_K_TLS, remote ? o->tls : HB_SPAN("none")),
+	    hb_kv_span(HB_K_STS, o->sts.n > 0 ? o->sts : HB_SPAN("none")),
+	    hb_kv_if(remote, hb_kv_str(HB_K_DANE, hb_dane_word(o->dane))),
+	    hb_kv_str(HB_K_REASON, hb_reason_word(hb_outcome_reason(o))),
+	    hb_kv_if(o->expired != 0, hb_kv_str(HB_K_EXPIRED, "yes")),
+	    hb_kv_if(o->policy_id.n > 0,
+		hb_kv_span(HB_K_POLICY_ID, o->policy_id)),
+	    hb_kv_int(HB_K_DELAY_MS, delay_ms),
+	    hb_kv_if(o->text.n > 0 && !taken,
+		hb_kv_span(HB_K_TEXT, o->text)));
+	q_trace_add(q, id, "attempt", rcpt->idx, rcpt->address, o);
 }
 
 const struct q_event *

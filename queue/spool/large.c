@@ -103,8 +103,7 @@ add_failed(struct large_job *l)
 		q_index_remove(&l->s->index, m);
 	if (l->rec->done != NULL)
 		l->rec->done(l->rec->ctx, l->err);
-	hb_buf_free(&l->rec->payload);
-	free(l->rec);
+	q_rec_free(l->rec);
 }
 
 static void

@@ -164,21 +164,41 @@ struct q_spool {
 	struct q_spool_real *real;    /* loop, timer, hook: NULL in tests */
 };
 
-/* spool.c */
+/* queue/spool/append.c */
+struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
+    void *ctx);
+void q_rec_free(struct q_rec *r);
+/* Asks for q_spool_turn. */
+void q_spool_wake(struct q_spool *s, int64_t ms);
+/* Takes R, which goes out with the next batch. */
+void q_spool_append(struct q_spool *s, struct q_rec *r);
+/* FINISHED is written for M. */
+void q_spool_drop(struct q_spool *s, struct spool_entry *m);
+/* No record of M is needed any more. */
+void q_pieces_dead(struct q_spool *s, const struct spool_entry *m);
+/* The same, and it leaves the index. */
+void q_spool_forget(struct q_spool *s, struct spool_entry *m);
+
+/* queue/spool/space.c */
+/* The last segment is for results: it takes no mail. */
+bool q_space_is_reserved(const struct q_spool *s);
+/* Has a segment made that takes NEED bytes, if there is none. */
+void q_space_prepare(struct q_spool *s, uint32_t need);
+/* A segment was made or could not be made: q_segs.changed. */
+void q_space_changed(void *ctx);
+
+/* queue/spool/batch.c */
+/* All that waits goes into batches; a flush begins when it is time. */
+void q_batches_turn(struct q_spool *s);
+/* All becomes durable, or fails, before this returns. */
+void q_batches_end(struct q_spool *s);
+
+/* queue/spool/spool.c */
 struct q_spool *q_spool_start(const struct q_spool_cfg *cfg,
     struct hb_buf *err);
 void q_spool_finish(struct q_spool **s);
 /* Work at the end of a turn: batches, flush, one slice of compaction. */
 void q_spool_turn(struct q_spool *s);
-struct q_rec *q_rec_new(enum q_rec_type type, uint64_t id, q_durable_fn done,
-    void *ctx);
-/* Takes R, which is written with the next batch. */
-void q_spool_append(struct q_spool *s, struct q_rec *r);
-/* Removes the message from the index; writes FINISHED if DURABLY. */
-void q_spool_drop(struct q_spool *s, struct spool_entry *m);
-/* No record of M is needed any more. */
-void q_pieces_dead(struct q_spool *s, const struct spool_entry *m);
-void q_spool_forget(struct q_spool *s, struct spool_entry *m);
 
 /* queue/spool/read.c */
 /* Reads and checks the payload of one record; BYTES keeps it. */

@@ -214,8 +214,10 @@ def test_S_12_trace_without_a_log_file(make_server, mx_factory):
     row, = until(lambda: [
         m for m in hb.ctl("queue", json=True)
         if m["recipients"][0]["attempts"] > 0], 10, "an attempt")
-    steps = hb.ctl("trace", row["id"], json=True)
-    attempt = [s for s in steps if s["event"] == "attempt"][0]
+    # an attempt is counted at once, and told when that is durable
+    attempt = until(lambda: [
+        s for s in hb.ctl("trace", row["id"], json=True)
+        if s["event"] == "attempt"], 10, "the attempt in the trace")[0]
     assert attempt["source"] == "queue"
     assert {k: attempt[k] for k in ("rcpt", "addr", "result", "code",
                                     "status", "tls", "sts", "reason")} == {

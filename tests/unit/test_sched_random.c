@@ -114,7 +114,7 @@ make_dsn(struct sched_msg *m)
 	forget_if_empty(m);
 }
 
-/* As core.c does after each event. */
+/* As manager.c does after each event. */
 static void
 run(void)
 {

@@ -1,249 +1,21 @@
-/* The queue manager: state, replay, and the scheduler's actions.  Floor 4. */
+/* The queue manager: its start and end, who is there to work with, and what
+ * the scheduler wants done.  It knows all others; none of them knows it.
+ * Floor 4. */
 #include "config.h"
 
-#include "queue/manager/role.h"
+#include "queue/manager/job.h"
 
 #include <stdlib.h>
 
 #include "common/base/err.h"
-#include "common/base/timefmt.h"
-#include "common/proto/header.h"
 #include "common/io/workers.h"
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
-	STOP_PART = 4, /* of the lifetime: the longest stop that counts */
-	NAP_MS = 10 * 1000, /* the machine may sleep: timers stand still */
-	CLOCK_STEP_MS = 60 * 60 * 1000 /* of the wall clock: worth a word */
+	NAP_MS = 10 * 1000 /* the machine may sleep: timers stand still */
 };
-#define YEAR_2020_MS INT64_C(1577836800000)
 
-struct q *
-q_of(void *ctx)
-{
-	return ((struct hb_role_env *)ctx)->ctx;
-}
-
-void
-q_kick(struct q *q)
-{
-	hb_hook_arm(q->hook);
-}
-
-/* Time. */
-
-static struct q_clocks
-clocks(void)
-{
-	int64_t ahead = hb_clock_ahead();
-
-	return (struct q_clocks){ .wall_ms = hb_now_ms() - ahead,
-		.mono_ms = hb_age_ms() - ahead, .ahead_ms = ahead };
-}
-
-int64_t
-q_now(const struct q *q)
-{
-	return q->clock.base_ms + hb_age_ms();
-}
-
-int64_t
-q_date(const struct q *q, int64_t queue_ms)
-{
-	return hb_now_ms() + queue_ms - q_now(q);
-}
-
-struct q_stamp
-q_stamp(const struct q *q)
-{
-	struct q_clocks now = clocks();
-
-	return q_clock_stamp(&q->clock, &now);
-}
-
-void
-q_stamp_env(const struct q *q, struct hb_env *env)
-{
-	struct q_stamp s = q_stamp(q);
-
-	env->queue_ms = s.at_ms;
-	env->queue_off_ms = s.off_ms;
-	env->queue_ahead_ms = s.ahead_ms;
-}
-
-void
-q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a)
-{
-	unsigned char room[HB_MAX_MESSAGE_ID];
-
-	env->head = (uint32_t)head.n;
-	env->message_id = hb_arena_span(a, hb_message_id(head, room));
-}
-
-/* Queue time shields mail from the jump; the operator should still hear about
- * it. */
-static void
-watch_clock(struct q *q)
-{
-	int64_t step = q_stamp(q).off_ms - q->off_ms;
-	char from[HB_TIME_RFC3339_SIZE];
-
-	if (step > -CLOCK_STEP_MS && step < CLOCK_STEP_MS)
-		return;
-	q->off_ms += step;
-	hb_time_rfc3339(hb_now_ms() - step, from);
-	HB_LOG(HB_LOG_WARN, HB_EV_CLOCK, hb_kv_str(HB_K_STATE, "set"),
-	    hb_kv_str(HB_K_FROM, from),
-	    hb_kv_str(HB_K_TEXT,
-		"the clock was set, or this host slept for days: "
-		"what waits does not age by it"));
-}
-
-/* Messages. */
-
-/* Without a stamp: its clock is all there is. */
-static int64_t
-arrival(const struct hb_env *env)
-{
-	return env->queue_ms > 0 ? env->queue_ms : env->arrived_ms;
-}
-
-static uint32_t
-flags_of(const struct hb_env *env)
-{
-	bool silent = env->sender.n == 0 || (env->flags & HB_ENV_DSN) != 0;
-
-	return ((env->flags & HB_ENV_HELD) != 0 ? Q_MF_HELD : 0) |
-	    ((env->flags & HB_ENV_LARGE) != 0 ? Q_MF_LARGE : 0) |
-	    ((env->flags & HB_ENV_DSN) != 0 ? Q_MF_DSN : 0) |
-	    (silent ? Q_MF_NOWARN : 0);
-}
-
-void
-q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
-    struct hb_rcpt *rcpts, size_t n)
-{
-	struct sched_msg *m = q_sched_add(q->sched, env->id, arrival(env),
-	    env->size, flags_of(env));
-
-	for (size_t i = 0; i < n; i++)
-		q_sched_rcpt(q->sched, m, rcpts[i].idx, q_now(q));
-	q_envelope_put(q, m, arena, env, rcpts, n);
-	q_trace_accept(q, env);
-	q->accepted++;
-	q_kick(q);
-}
-
-void
-q_forget(struct q *q, struct sched_msg *m)
-{
-	q_envelope_drop(q, m);
-	q_sched_forget(q->sched, m);
-}
-
-void
-q_finish_if_empty(struct q *q, struct sched_msg *m)
-{
-	struct q_change c = { .kind = Q_CHANGE_FINISHED };
-
-	if (m->live > 0)
-		return;
-	HB_LOG(HB_LOG_DEBUG, HB_EV_DONE, hb_kv_id(HB_K_MSG, m->id));
-	q_record(q, m->id, &c, 1, NULL, NULL);
-	q_forget(q, m);
-}
-
-/* As smtpd makes them: 40 bits of milliseconds since 2020, 8 bits of
- * instance, 16 bits that count. */
-uint64_t
-q_new_id(struct q *q, unsigned instance)
-{
-	uint64_t ms = (uint64_t)(q_now(q) - YEAR_2020_MS) &
-	    UINT64_C(0xFFFFFFFFFF);
-
-	return ms << 24 | (uint64_t)(instance & 255) << 16 | q->next_id++;
-}
-
-/* Replay: in queue time, of which no more is known than the records say. */
-
-static void
-replay_message(void *ctx, const struct hb_env *env,
-    const struct hb_rcpt *rcpts, size_t n)
-{
-	struct q *q = ctx;
-	struct q_stamp stamp = { env->queue_ms, env->queue_off_ms,
-		env->queue_ahead_ms };
-	struct sched_msg *m = q_sched_add(q->sched, env->id,
-	    arrival(env), env->size, flags_of(env));
-
-	q_clock_note(&q->clock, &stamp);
-	for (size_t i = 0; i < n; i++)
-		q_sched_rcpt(q->sched, m, rcpts[i].idx, m->arrived_ms);
-}
-
-static void
-replay_tried(struct q *q, struct sched_rcpt *r, const struct q_change *c)
-{
-	const struct hb_outcome *o = c->outcome;
-
-	q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
-	if (o != NULL && o->result == HB_RESULT_FAIL)
-		q_sched_fail(q->sched, r, o, r->msg->arrived_ms);
-}
-
-static void
-replay_flags(struct q *q, struct sched_msg *m, uint32_t flags)
-{
-	if ((flags & HB_ENV_HELD) != 0)
-		q_sched_hold(q->sched, m);
-	else
-		q_sched_release(q->sched, m, m->arrived_ms);
-}
-
-static void
-replay_change(void *ctx, uint64_t id, const struct q_change *c)
-{
-	struct q *q = ctx;
-	struct sched_msg *m = q_sched_find(q->sched, id);
-	struct sched_rcpt *r = m != NULL ? q_sched_find_rcpt(m, c->idx) : NULL;
-
-	q_clock_note(&q->clock, &c->stamp);
-	if (m == NULL)
-		return;
-	switch (c->kind) {
-	case Q_CHANGE_RCPT:
-		if (q_sched_find_rcpt(m, c->rcpt->idx) == NULL)
-			q_sched_rcpt(q->sched, m, c->rcpt->idx,
-			    m->arrived_ms);
-		break;
-	case Q_CHANGE_TRIED:
-		if (r != NULL)
-			replay_tried(q, r, c);
-		break;
-	case Q_CHANGE_DONE:
-		if (r != NULL)
-			q_sched_done(q->sched, r);
-		break;
-	case Q_CHANGE_FLAGS:
-		replay_flags(q, m, c->flags);
-		break;
-	case Q_CHANGE_WARNED:
-		m->flags |= Q_MF_NOWARN;
-		break;
-	case Q_CHANGE_FINISHED:
-		q_sched_forget(q->sched, m);
-		break;
-	}
-}
-
-void
-q_accept_moved(struct q *q, struct hb_arena *arena, const struct hb_env *env,
-    struct hb_rcpt *rcpts, size_t n, const struct q_change *c, size_t nc)
-{
-	q_accept(q, arena, env, rcpts, n);
-	for (size_t i = 0; i < nc; i++)
-		replay_change(q, env->id, &c[i]);
-}
+/* The spool. */
 
 static void
 on_corrupt(void *ctx, uint64_t id, const char *file)
@@ -267,19 +39,6 @@ on_space(void *ctx, uint64_t bytes)
 	    hb_kv_str(HB_K_STATE, bytes > 0 ? "space" : "full"),
 	    hb_kv_int(HB_K_SIZE, (int64_t)bytes));
 	q_room_seen(q, bytes);
-}
-
-/* Queue time goes on where it was. */
-static void
-start_clock(struct q *q)
-{
-	struct q_clocks now = clocks();
-	bool is_known = q_clock_start(&q->clock, &now,
-	    q->env->conf->lifetime / STOP_PART);
-
-	q->off_ms = q->clock.last.off_ms;
-	watch_clock(q);
-	q_sched_start(q->sched, q_now(q), !is_known);
 }
 
 /* Messages whose recipients were all done when the record of their end was
@@ -340,7 +99,7 @@ run(void *ctx)
 	q_blame_end(q);
 	if (q->stopping)
 		return;
-	watch_clock(q);
+	q_time_watch(q);
 	for (int i = 0; i < ACTIONS_TURN; i++) {
 		q_sched_next(q->sched, q_now(q), &act);
 		if (act.kind == Q_ACT_NONE) {
@@ -558,8 +317,8 @@ static int
 open_stores(struct q *q, const char *root, struct hb_buf *err)
 {
 	static const struct q_spool_ops ops = {
-		.on_message = replay_message,
-		.on_change = replay_change,
+		.on_message = q_replay_message,
+		.on_change = q_replay_change,
 		.on_corrupt = on_corrupt,
 		.on_space = on_space,
 	};
@@ -598,6 +357,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	TAILQ_INIT(&q->envelopes);
 	TAILQ_INIT(&q->jobs);
 	TAILQ_INIT(&q->dirty);
+	TAILQ_INIT(&q->listings);
 	TAILQ_INIT(&q->exports);
 	TAILQ_INIT(&q->imports);
 	q->next_id = (uint16_t)hb_random_below(65536);
@@ -611,7 +371,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 		q_free(&q);
 		return NULL;
 	}
-	start_clock(q);
+	q_time_start(q);
 	finish_replayed(q);
 	log_replay(q);
 	q_room_start(q);
@@ -677,7 +437,7 @@ q_free(struct q **qp)
 	q_spool_close(&q->spool);
 	q_flush_free(&q->flush);
 	q_drop_free(&q->drop);
-	q_listings_free(q);
+	q_listings_lost(q, NULL);
 	q_exports_lost(q, NULL);
 	q_imports_lost(q, NULL);
 	q_txns_free(q);

@@ -1,0 +1,75 @@
+/* The message of a job: it is read, and sent in frames.  Floor 4. */
+#include "config.h"
+
+#include "queue/manager/job.h"
+
+#include <unistd.h>
+
+#include "common/base/err.h"
+
+static void
+send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
+{
+	while (bytes.n > 0) {
+		struct ipc_job_body m = { .job = no,
+			.bytes = hb_span_head(bytes, HB_MAX_IPC_BODY) };
+
+		hb_peer_post(p, HB_IPC_JOB_BODY, &m, -1);
+		bytes = hb_span_from(bytes, m.bytes.n);
+	}
+}
+
+void
+q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
+{
+	struct ipc_job_start start = { .job = no };
+	struct ipc_job_file file = { .job = no };
+
+	/* they follow each other in memory: most messages are one frame */
+	send_bytes(p, no, hb_span(c->head.p, c->head.n + c->body.n));
+	if (c->fd >= 0)
+		hb_peer_post(p, HB_IPC_JOB_FILE, &file, c->fd);
+	hb_peer_post(p, HB_IPC_JOB_START, &start, -1);
+}
+
+static void
+unreadable(struct q_job *j, enum hb_result result, const char *text)
+{
+	struct hb_outcome o = { .result = result,
+		.reason = HB_REASON_BODY_DAMAGED,
+		.status = hb_span_str(hb_reason_status(
+		    HB_REASON_BODY_DAMAGED, result)),
+		.text = hb_span_str(text) };
+
+	q_job_end_with(j, &o);
+}
+
+static void
+on_content(void *ctx, int err, const struct q_content *c)
+{
+	struct q_job *j = ctx;
+	const struct q_envelope *h = NULL;
+
+	j->pending--;
+	if (j->state != Q_JOB_OPEN || j->sched->msg == NULL)
+		q_job_end(j); /* lost or removed meanwhile */
+	else if (err == HB_E_IO ||
+	    (h = q_envelope_get(j->q, j->sched->msg)) == NULL)
+		unreadable(
+		    j, HB_RESULT_DEFER, "the stored message cannot be read");
+	else if (err < 0)
+		unreadable(j, HB_RESULT_FAIL,
+		    "the stored message is damaged and was set aside");
+	else
+		j->send(j, h, c);
+	if (c->fd >= 0)
+		close(c->fd);
+}
+
+void
+q_job_load(struct q_job *j, q_job_send_fn send)
+{
+	j->pending++;
+	j->send = send;
+	q_spool_content(j->q->spool, j->sched->msg->id, on_content, j);
+}
