@@ -205,58 +205,48 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 
 /* From both. */
 
-static struct smtpd_worker *
-worker_of(void *ctx)
+void
+smtpd_on_verdict(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_verdict *m)
 {
-	return ((struct hb_role_env *)ctx)->ctx;
-}
+	struct ipc_verdict answer = *m;
+	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
 
-static void
-on_verdict(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct ipc_verdict m = *(const struct ipc_verdict *)msg;
-	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), m.ref);
-
-	(void)p;
-	(void)fd;
 	if (c == NULL)
 		return;
-	m.ref >>= SMTPD_REF_BITS;
-	smtpd_session_verdict(c->session, &m);
+	answer.ref >>= SMTPD_REF_BITS;
+	smtpd_session_verdict(c->session, &answer);
 	smtpd_client_run(c);
 }
 
-static void
-on_auth_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_auth_result(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_auth_result *m)
 {
-	struct ipc_auth_result m = *(const struct ipc_auth_result *)msg;
-	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), m.ref);
+	struct ipc_auth_result answer = *m;
+	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
 
-	(void)p;
-	(void)fd;
 	if (c == NULL)
 		return;
-	m.ref >>= SMTPD_REF_BITS;
-	smtpd_session_auth(c->session, &m);
+	answer.ref >>= SMTPD_REF_BITS;
+	smtpd_session_auth(c->session, &answer);
 	smtpd_client_run(c);
 }
 
 static struct smtpd_client *
-sender_of(void *ctx, uint32_t txn)
+sender_of(struct smtpd_worker *w, uint32_t txn)
 {
-	struct smtpd_client *c = smtpd_worker_find(worker_of(ctx), txn);
+	struct smtpd_client *c = smtpd_worker_find(w, txn);
 
 	return c != NULL && c->txn == txn ? c : NULL;
 }
 
-static void
-on_txn_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_txn_result(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_txn_result *m)
 {
-	const struct ipc_txn_result *m = msg;
-	struct smtpd_client *c = sender_of(ctx, m->txn);
+	struct smtpd_client *c = sender_of(w, m->txn);
 
-	(void)p;
-	(void)fd;
 	if (c == NULL)
 		return;
 	c->txn = 0;
@@ -265,16 +255,14 @@ on_txn_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	smtpd_client_run(c);
 }
 
-static void
-on_txn_large_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_txn_large_fd(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_txn_large_fd *m, int fd)
 {
-	const struct ipc_txn_large_fd *m = msg;
-	struct smtpd_client *c = sender_of(ctx, m->txn);
+	struct smtpd_client *c = sender_of(w, m->txn);
 
-	(void)p;
-	if (c == NULL || c->file >= 0 || fd < 0) {
-		if (fd >= 0)
-			close(fd);
+	if (c == NULL || c->file >= 0) {
+		close(fd);
 		return;
 	}
 	c->file = fd;
@@ -282,49 +270,32 @@ on_txn_large_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	smtpd_client_run(c);
 }
 
-static void
-on_space(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_space(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_space *m)
 {
-	(void)p;
-	(void)fd;
-	worker_of(ctx)->site.space = ((const struct ipc_space *)msg)->bytes;
+	w->site.space = m->bytes;
 }
 
-static void
-on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_listen(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_listen *m, int fd)
 {
-	(void)p;
-	smtpd_worker_listen(worker_of(ctx),
-	    ((const struct ipc_listen *)msg)->index, fd);
+	smtpd_worker_listen(w, m->index, fd);
 }
 
-static void
-on_listen_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_listen_stop(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_listen_stop *m)
 {
-	(void)p;
-	(void)msg;
-	(void)fd;
-	smtpd_worker_unlisten(worker_of(ctx));
+	smtpd_worker_unlisten(w);
 }
 
-static void
-on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+smtpd_on_counters(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_counters *m, int fd)
 {
-	struct smtpd_worker *w = worker_of(ctx);
-	const struct ipc_counters *m = msg;
-
 	if (hb_counters_add(&w->counters, fd, m->size, m->part,
 		w->env->instance) < 0)
 		hb_peer_violation(p, "COUNTERS is no table");
 }
-
-const hb_peer_handler smtpd_frames_on[HB_IPC_COUNT] = {
-	[HB_IPC_VERDICT] = on_verdict,
-	[HB_IPC_AUTH_RESULT] = on_auth_result,
-	[HB_IPC_TXN_RESULT] = on_txn_result,
-	[HB_IPC_TXN_LARGE_FD] = on_txn_large_fd,
-	[HB_IPC_SPACE] = on_space,
-	[HB_IPC_LISTEN] = on_listen,
-	[HB_IPC_LISTEN_STOP] = on_listen_stop,
-	[HB_IPC_COUNTERS] = on_counters,
-};

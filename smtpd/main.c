@@ -144,7 +144,7 @@ main(int argc, char **argv)
 {
 	static const struct hb_role_spec spec = {
 		.role = HB_ROLE_SMTPD,
-		.on = smtpd_frames_on,
+		.on = smtpd_on_frame,
 		.setup = setup,
 		.on_reload = on_reload,
 		.on_peer = on_peer,

@@ -93,9 +93,14 @@ void smtpd_client_free(struct smtpd_client *c);
 uint64_t smtpd_client_ref(const struct smtpd_client *c, uint64_t number);
 uint32_t smtpd_client_txn(struct smtpd_client *c);
 
-/* frames.c: acts that go to other roles. */
+/* frames.c: what other roles send (smtpd_on_frame), and acts for them. */
+#define IPC_TAKES(from, to) /* what the key agent sends: keyclient.c */       \
+	((from) != HB_TO(KEYAGENT) && (to) != HB_ANY &&                        \
+	    ((to) & HB_TO(SMTPD)) != 0)
+#define IPC_CTX struct smtpd_worker
+#define IPC_ON(name) smtpd_on_##name
+#include "common/io/handlers.h"
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
-extern const hb_peer_handler smtpd_frames_on[HB_IPC_COUNT];
 
 void smtpd_rules_drop(struct smtpd_listener_conf *r);
 

@@ -186,14 +186,12 @@ find_ask(const struct ctl *ctl, const struct hb_peer *p, uint32_t ref)
 }
 
 void
-ctl_on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+ctl_on_ctl_item(struct ctl *ctl, struct hb_peer *p,
+    const struct ipc_ctl_item *m)
 {
-	struct hb_role_env *env = ctx;
-	const struct ipc_ctl_item *m = msg;
-	struct ctl_ask *a = find_ask(env->ctx, p, m->ref);
+	struct ctl_ask *a = find_ask(ctl, p, m->ref);
 	const char *why;
 
-	(void)fd;
 	if (a == NULL) {
 		hb_peer_violation(p, "an answer nobody asked for");
 		return;
@@ -207,19 +205,16 @@ ctl_on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-ctl_on_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+ctl_on_ctl_end(struct ctl *ctl, struct hb_peer *p, const struct ipc_ctl_end *m)
 {
-	struct hb_role_env *env = ctx;
-	const struct ipc_ctl_end *m = msg;
-	struct ctl_ask *a = find_ask(env->ctx, p, m->ref);
+	struct ctl_ask *a = find_ask(ctl, p, m->ref);
 
-	(void)fd;
 	if (a == NULL)
 		hb_peer_violation(p, "an answer nobody asked for");
 	else if (a->client != NULL && a->tree.root != NULL && !a->tree.whole)
 		hb_peer_violation(p, "an answer that is cut short");
 	else
-		ask_done(env->ctx, a, m->exit, m->text);
+		ask_done(ctl, a, m->exit, m->text);
 }
 
 void

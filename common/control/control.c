@@ -54,13 +54,10 @@ on_connect(void *ctx, unsigned what)
 	}
 }
 
-static void
-on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+ctl_on_listen(struct ctl *ctl, struct hb_peer *p, const struct ipc_listen *m,
+    int fd)
 {
-	struct ctl *ctl = ((struct hb_role_env *)ctx)->ctx;
-
-	(void)p;
-	(void)msg;
 	hb_io_free(&ctl->listen_io);
 	if (ctl->listen_fd >= 0)
 		close(ctl->listen_fd);
@@ -69,13 +66,10 @@ on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	hb_io_want(ctl->listen_io, HB_IO_READ);
 }
 
-static void
-on_logread(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+ctl_on_logread(struct ctl *ctl, struct hb_peer *p,
+    const struct ipc_logread *m, int fd)
 {
-	struct ctl *ctl = ((struct hb_role_env *)ctx)->ctx;
-
-	(void)p;
-	(void)msg;
 	if (ctl->log_fd >= 0)
 		close(ctl->log_fd);
 	ctl->log_fd = fd;
@@ -146,16 +140,9 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	return 0;
 }
 
-static const hb_peer_handler handlers[HB_IPC_COUNT] = {
-	[HB_IPC_LISTEN] = on_listen,
-	[HB_IPC_LOGREAD] = on_logread,
-	[HB_IPC_CTL_ITEM] = ctl_on_item,
-	[HB_IPC_CTL_END] = ctl_on_end,
-};
-
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_CONTROL,
-	.on = handlers,
+	.on = ctl_on_frame,
 	.setup = setup,
 	.on_peer = on_peer,
 	.on_peer_lost = on_peer_lost,

@@ -152,8 +152,6 @@ void ctl_ask(struct ctl_client *c, enum hb_role role, unsigned instance,
 void ctl_ask_all(struct ctl_client *c, uint32_t roles,
     const struct ipc_ctl *q, bool stream);
 void ctl_asks_drop(struct ctl_client *c);
-void ctl_on_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void ctl_on_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 void ctl_peer_lost(struct ctl *ctl, struct hb_peer *p);
 /* Stops or starts reading from P, depending on its clients. */
 void ctl_balance(struct ctl *ctl, struct hb_peer *p);
@@ -223,5 +221,11 @@ void ctl_ledger_list_finish(struct ctl_client *c);
 void ctl_ledger_finish(struct ctl_client *c);
 void ctl_trace_begin(struct ctl_client *c);
 void ctl_trace_finish(struct ctl_client *c);
+
+/* handlers of frames */
+#define IPC_TAKES(from, to) ((to) != HB_ANY && ((to) & HB_TO(CONTROL)) != 0)
+#define IPC_CTX struct ctl
+#define IPC_ON(name) ctl_on_##name
+#include "common/io/handlers.h"
 
 #endif

@@ -466,17 +466,21 @@ next_fd(struct hb_peer *p)
 static const char *
 dispatch(struct hb_peer *p, enum hb_ipc_type type, const union hb_ipc_any *msg)
 {
-	hb_peer_handler on = p->ops->on[type];
+	const struct hb_ipc_info *info = hb_ipc_info(type);
 	bool with_fd = hb_ipc_has_fd(hb_buf_span(&p->in));
+	int fd = -1;
 
 	if (!hb_ipc_may_send(type, p->other, p->self))
 		return "frame not allowed for this pair";
-	if (on == NULL)
-		return "frame not expected here";
-	if (with_fd && p->n_in_fds == 0)
+	if (with_fd ? p->n_in_fds == 0 : info->needs_fd)
 		return "descriptor missing";
-	on(p->ctx, p, msg, with_fd ? next_fd(p) : -1);
-	return NULL;
+	if (with_fd)
+		fd = next_fd(p);
+	if (p->ops->on(p->ctx, p, type, msg, fd))
+		return NULL;
+	if (fd >= 0)
+		close(fd);
+	return "frame not expected here";
 }
 
 /* All whole frames of the input.  Pausing stops between two frames. */

@@ -14,15 +14,14 @@
 
 struct hb_peer;
 
-/* MSG is the ipc_NAME struct of the type; its spans live until the handler
- * returns.  FD: -1, or a descriptor that the handler then owns. */
-typedef void (*hb_peer_handler)(void *ctx, struct hb_peer *p, const void *msg,
-    int fd);
+/* M is the frame, its spans live until the handler returns.  FD: -1, or a
+ * descriptor that the handler now owns.  False: the frame is not expected
+ * here, and FD is not taken.  handlers.h makes one for a role. */
+typedef bool (*hb_peer_handler)(void *ctx, struct hb_peer *p,
+    enum hb_ipc_type type, const union hb_ipc_any *m, int fd);
 
 struct hb_peer_ops {
-	/* Indexed by enum hb_ipc_type.  NULL: the frame is not expected here
-	 * and closes the channel. */
-	const hb_peer_handler *on;
+	hb_peer_handler on;
 	/* The channel is gone (WHY: text).  The peer is freed afterwards. */
 	void (*on_close)(void *ctx, struct hb_peer *p, const char *why);
 	/* The output, which had reached half of its bound, fell to a quarter of

@@ -28,6 +28,11 @@ enum {
 	FLUSH_MS = 1000
 };
 
+#define IPC_TAKES(from, to) ((to) == HB_ANY)
+#define IPC_CTX struct hb_role_env
+#define IPC_ON(name) hb_role_on_##name
+#include "common/io/handlers.h"
+
 struct role_file {
 	enum hb_file_kind kind;
 	unsigned index;
@@ -37,8 +42,6 @@ struct role_file {
 
 struct role_priv {
 	const struct hb_role_spec *spec;
-	hb_peer_handler on[HB_IPC_COUNT];
-	struct hb_peer_ops parent_ops, peer_ops;
 	struct hb_peer *peers[PEERS_MAX];
 	size_t npeers;
 	struct hb_conf *conf;
@@ -158,6 +161,8 @@ on_peer_drain(void *ctx, struct hb_peer *p)
 		priv_of(env)->spec->on_peer_drain(env, p);
 }
 
+static const struct hb_peer_ops peer_ops; /* below */
+
 static void
 add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 {
@@ -178,7 +183,7 @@ add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 		return;
 	}
 	p = hb_peer_new(env->loop, fd, env->role, role, instance,
-	    &priv->peer_ops, env);
+	    &peer_ops, env);
 	priv->peers[priv->npeers++] = p;
 	if (priv->spec->on_peer != NULL)
 		priv->spec->on_peer(env, p);
@@ -186,85 +191,53 @@ add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 
 /* frames of the parent */
 
-static void
-on_peer_frame(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_peer(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_peer *m, int fd)
 {
-	struct hb_role_env *env = ctx;
-	const struct ipc_peer *m = msg;
-
-	if (fd < 0 || !priv_of(env)->running ||
+	if (!priv_of(env)->running ||
 	    !hb_role_may_talk(env->role, (enum hb_role)m->role))
 		hb_peer_violation(p, "PEER without sense");
 	else
 		add_peer(env, (enum hb_role)m->role, m->instance, fd);
 }
 
-/* A listener is known by its place in a configuration: one of a configuration
- * that the role could not use is dropped. */
-static void
-on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_logfd(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_logfd *m, int fd)
 {
-	const struct hb_role_env *env = ctx;
-	const struct ipc_listen *m = msg;
-
-	if (fd < 0)
-		hb_peer_violation(p, "LISTEN without descriptor");
-	else if (m->generation != env->generation)
-		close(fd);
-	else
-		priv_of(env)->spec->on[HB_IPC_LISTEN](ctx, p, msg, fd);
+	hb_logsink_set(fd, m->kind == 1 ? HB_LOGFD_SYSLOG : HB_LOGFD_FILE,
+	    (enum hb_log_format)m->format, (enum hb_level)m->level);
 }
 
-static void
-on_logfd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_clock(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_clock *m)
 {
-	const struct ipc_logfd *m = msg;
-
-	(void)ctx;
-	if (fd < 0)
-		hb_peer_violation(p, "LOGFD without descriptor");
-	else
-		hb_logsink_set(fd, m->kind == 1 ? HB_LOGFD_SYSLOG
-						: HB_LOGFD_FILE,
-		    (enum hb_log_format)m->format, (enum hb_level)m->level);
-}
-
-static void
-on_clock(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	struct hb_role_env *env = ctx;
 	const struct role_priv *priv = priv_of(env);
-	struct ipc_clock_set m = {
-		.ahead_ms = ((const struct ipc_clock *)msg)->ahead_ms
-	};
+	struct ipc_clock_set now = { .ahead_ms = m->ahead_ms };
 
-	(void)fd;
-	hb_clock_set_ahead(m.ahead_ms);
+	hb_clock_set_ahead(m->ahead_ms);
 	if (priv->running && priv->spec->on_clock != NULL)
 		priv->spec->on_clock(env);
-	hb_peer_post(p, HB_IPC_CLOCK_SET, &m, -1);
+	hb_peer_post(p, HB_IPC_CLOCK_SET, &now, -1);
 }
 
-static void
-on_ping(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_ping(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_ping *m)
 {
-	struct ipc_pong m = { 0 };
+	struct ipc_pong pong = { 0 };
 
-	(void)ctx;
-	(void)msg;
-	(void)fd;
-	hb_peer_post(p, HB_IPC_PONG, &m, -1);
+	hb_peer_post(p, HB_IPC_PONG, &pong, -1);
 }
 
-static void
-on_stop(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_stop(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_stop *m)
 {
-	struct hb_role_env *env = ctx;
 	struct role_priv *priv = priv_of(env);
 
-	(void)p;
-	(void)msg;
-	(void)fd;
 	if (priv->stopping)
 		return;
 	priv->stopping = true;
@@ -285,14 +258,14 @@ gather(struct role_priv *priv)
 	forget_files(priv);
 }
 
-static void
-on_conf_part(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_conf_part(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_conf_part *m)
 {
-	struct role_priv *priv = priv_of(ctx);
+	struct role_priv *priv = priv_of(env);
 
-	(void)fd;
 	gather(priv);
-	if (hb_buf_put(&priv->text, ((const struct ipc_conf_part *)msg)->text))
+	if (hb_buf_put(&priv->text, m->text))
 		hb_peer_violation(p, "configuration too long");
 }
 
@@ -315,14 +288,13 @@ file_in_work(struct role_priv *priv, const struct ipc_file_part *m)
 	return f;
 }
 
-static void
-on_file_part(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_file_part(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_file_part *m)
 {
-	struct role_priv *priv = priv_of(ctx);
-	const struct ipc_file_part *m = msg;
+	struct role_priv *priv = priv_of(env);
 	struct role_file *f;
 
-	(void)fd;
 	gather(priv);
 	f = file_in_work(priv, m);
 	if (f == NULL || hb_buf_put(&f->bytes, m->bytes) != 0) {
@@ -404,18 +376,15 @@ tell_ready(struct hb_role_env *env, uint32_t generation, struct hb_buf *err)
 	hb_peer_post(env->parent, HB_IPC_READY, &m, -1);
 }
 
-static void
-on_conf_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_conf_end(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_conf_end *m)
 {
-	struct hb_role_env *env = ctx;
 	struct role_priv *priv = priv_of(env);
-	const struct ipc_conf_end *m = msg;
 	struct hb_buf err = HB_BUF_INIT(0);
 	bool first = !priv->running;
 	int r;
 
-	(void)p;
-	(void)fd;
 	env->instance = m->instance;
 	env->build_ms = (int64_t)m->build_time * 1000;
 	r = first ? start(env, &err) : reload(env, &err);
@@ -442,40 +411,36 @@ on_parent_close(void *ctx, struct hb_peer *p, const char *why)
 	leave(EX_UNAVAILABLE);
 }
 
-static void
-on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+hb_role_on_ctl(struct hb_role_env *env, struct hb_peer *p,
+    const struct ipc_ctl *m)
 {
-	(void)fd;
-	hb_rolectl_answer(ctx, priv_of(ctx)->spec, p, msg);
+	hb_rolectl_answer(env, priv_of(env)->spec, p, m);
 }
 
 /* the whole main() */
 
-static void
-fill_handlers(struct role_priv *priv)
+/* The frames that every role takes are served here, the role's own by it.  A
+ * listener is known by its place in a configuration: one of a configuration
+ * that the role could not use is dropped. */
+static bool
+on_frame(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
 {
-	static const struct {
-		enum hb_ipc_type type;
-		hb_peer_handler on;
-	} own[] = {
-		{ HB_IPC_CONF_PART, on_conf_part },
-		{ HB_IPC_FILE_PART, on_file_part },
-		{ HB_IPC_CONF_END, on_conf_end },
-		{ HB_IPC_PEER, on_peer_frame },
-		{ HB_IPC_LOGFD, on_logfd },
-		{ HB_IPC_CLOCK, on_clock },
-		{ HB_IPC_STOP, on_stop },
-		{ HB_IPC_PING, on_ping },
-	};
+	struct hb_role_env *env = ctx;
 
-	memcpy(priv->on, priv->spec->on, sizeof(priv->on));
-	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++)
-		priv->on[own[i].type] = own[i].on;
-	if (priv->spec->on[HB_IPC_LISTEN] != NULL)
-		priv->on[HB_IPC_LISTEN] = on_listen;
-	if (priv->spec->role != HB_ROLE_CONTROL)
-		priv->on[HB_IPC_CTL] = on_ctl;
+	if (type == HB_IPC_LISTEN && m->listen.generation != env->generation) {
+		close(fd);
+		return true;
+	}
+	return hb_role_on_frame(env, p, type, m, fd) ||
+	    priv_of(env)->spec->on(env->ctx, p, type, m, fd);
 }
+
+static const struct hb_peer_ops parent_ops = { .on = on_frame,
+	.on_close = on_parent_close };
+static const struct hb_peer_ops peer_ops = { .on = on_frame,
+	.on_close = on_peer_close, .on_drain = on_peer_drain };
 
 /* The parent stops us by STOP or by its end; a signal to the whole group of
  * processes is the parent's to act on. */
@@ -532,13 +497,8 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 	hb_logsink_start(env->loop, log_lost, env);
 	priv->text = HB_BUF_INIT(TEXT_MAX);
 	hb_rolectl_start();
-	fill_handlers(priv);
-	priv->parent_ops = (struct hb_peer_ops){ .on = priv->on,
-		.on_close = on_parent_close };
-	priv->peer_ops = (struct hb_peer_ops){ .on = priv->on,
-		.on_close = on_peer_close, .on_drain = on_peer_drain };
 	env->parent = hb_peer_new(env->loop, PARENT_FD, env->role,
-	    HB_ROLE_PARENT, 0, &priv->parent_ops, env);
+	    HB_ROLE_PARENT, 0, &parent_ops, env);
 	hb_trouble_tell(tell_trouble, env);
 }
 

@@ -29,12 +29,11 @@ struct hb_role_env {
 
 struct hb_role_spec {
 	enum hb_role role;
-	/* Handlers of frames from the parent and peers, by enum hb_ipc_type;
-	 * rows that hb_role_run handles itself (CONF_*, FILE_PART, PEER, LOGFD,
-	 * STOP, CLOCK, LOG_LEVEL by CTL) stay NULL.  LISTEN comes with a
-	 * descriptor and belongs to the configuration in use: on_reload closes
-	 * the listeners of the previous one. */
-	const hb_peer_handler *on;
+	/* Handles frames of parent and peers; CTX is env->ctx.  Those to every
+	 * role (CONF_*, FILE_PART, PEER, LOGFD, STOP, CLOCK, PING, CTL) are
+	 * served by hb_role_run.  LISTEN is of the configuration in use:
+	 * on_reload closes the listeners of the one before. */
+	hb_peer_handler on;
 	/* Makes the role's state (env->ctx).  Runs as started: root, no
 	 * sandbox; chroot and accounts follow.  0 or HB_E_*, ERR filled. */
 	int (*setup)(struct hb_role_env *env, struct hb_buf *err);
@@ -70,8 +69,7 @@ struct hb_role_spec {
 	    const struct ipc_ctl *q);
 };
 
-/* The whole main(): returns the exit code.  The ctx of handlers is the struct
- * hb_role_env. */
+/* The whole main(): returns the exit code. */
 int hb_role_run(const struct hb_role_spec *spec, int argc, char **argv);
 void hb_role_exit(struct hb_role_env *env);
 /* A file sent by the parent; false if there is none. */

@@ -21,13 +21,16 @@
 #include "common/io/rolemain.h"
 #include "common/io/tls.h"
 
-static void
-on_sign(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	const struct hb_role_env *env = ctx;
+#define IPC_TAKES(from, to) ((to) != HB_ANY && ((to) & HB_TO(KEYAGENT)) != 0)
+#define IPC_CTX struct hb_keyset
+#define IPC_ON(name) keyagent_on_##name
+#include "common/io/handlers.h"
 
-	(void)fd;
-	hb_keyset_answer(env->ctx, p, msg);
+void
+keyagent_on_sign(struct hb_keyset *keys, struct hb_peer *p,
+    const struct ipc_sign *m)
+{
+	hb_keyset_answer(keys, p, m);
 }
 
 /* Key I belongs to tls-certificate I. */
@@ -83,13 +86,9 @@ on_reload(
 	return 0;
 }
 
-static const hb_peer_handler handlers[HB_IPC_COUNT] = {
-	[HB_IPC_SIGN] = on_sign,
-};
-
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_KEYAGENT,
-	.on = handlers,
+	.on = keyagent_on_frame,
 	.setup = setup,
 	.on_reload = on_reload,
 };

@@ -108,14 +108,13 @@ pd_send_clock(struct pd_proc *pr)
 }
 
 void
-pd_on_clock_set(void *ctx, struct hb_peer *p, const void *msg, int fd)
+pd_on_clock_set(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_clock_set *m)
 {
-	struct pd_parent *pd = ctx;
 	struct pd_proc *pr = pd_find(pd, hb_peer_role(p), hb_peer_instance(p));
 
-	(void)fd;
 	if (pr != NULL)
-		pr->ahead_ms = ((const struct ipc_clock_set *)msg)->ahead_ms;
+		pr->ahead_ms = m->ahead_ms;
 	pd_clock_done(pd);
 }
 

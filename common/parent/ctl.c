@@ -168,13 +168,10 @@ on_advance(struct pd_parent *pd, const struct hb_ctl *c, struct hb_span time)
 }
 
 void
-pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+pd_on_ctl(struct pd_parent *pd, struct hb_peer *p, const struct ipc_ctl *q)
 {
-	struct pd_parent *pd = ctx;
-	const struct ipc_ctl *q = msg;
 	struct hb_ctl c = { .peer = p, .ref = q->ref };
 
-	(void)fd;
 	if (q->verb == HB_CTL_STATUS)
 		answer_status(pd, &c);
 	else if (q->verb == HB_CTL_LOG_LEVEL)

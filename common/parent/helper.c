@@ -203,15 +203,13 @@ account_for(const struct pd_parent *pd, struct hb_span user, char *dst)
 }
 
 void
-pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+pd_on_helper_start(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_helper_start *m)
 {
-	struct pd_parent *pd = ctx;
-	const struct ipc_helper_start *m = msg;
 	struct ipc_helper answer = { .ticket = m->ticket };
 	char account[ACCOUNT_MAX];
 	int channel = -1, r = account_for(pd, m->user, account);
 
-	(void)fd;
 	if (r == 0 && pd->phase == PD_STOPPING)
 		r = EAGAIN;
 	if (r == 0)
@@ -287,14 +285,12 @@ connect_endpoint(const struct hb_conf *conf, unsigned index)
 }
 
 void
-pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
+pd_on_endpoint_get(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_endpoint_get *m)
 {
-	struct pd_parent *pd = ctx;
-	const struct ipc_endpoint_get *m = msg;
 	struct ipc_endpoint answer = { .ref = m->ref };
 	int channel = connect_endpoint(pd->now.conf, m->index);
 
-	(void)fd;
 	answer.error = channel < 0 ? (uint32_t)-channel : 0;
 	hb_peer_post(p, HB_IPC_ENDPOINT, &answer, channel >= 0 ? channel : -1);
 	if (channel >= 0)

@@ -168,14 +168,11 @@ could_not_use(struct pd_proc *pr, uint32_t generation, struct hb_span error)
 	hb_buf_free(&why);
 }
 
-static void
-on_ready(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+pd_on_ready(struct pd_parent *pd, struct hb_peer *p, const struct ipc_ready *m)
 {
-	struct pd_parent *pd = ctx;
 	struct pd_proc *pr = proc_of(pd, p);
-	const struct ipc_ready *m = msg;
 
-	(void)fd;
 	if (m->generation > pd->generation) {
 		hb_peer_violation(p, "ready for what it was not given");
 		return;
@@ -236,15 +233,13 @@ blames_often(struct pd_proc *by)
 /* A role says that another broke the protocol.  The less trusted one of the
  * two is replaced: a broken listener cannot have queue ended.  Who has no
  * channel to the other cannot know, and has broken the protocol itself. */
-static void
-on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+pd_on_peer_lost(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_peer_lost *m)
 {
-	struct pd_parent *pd = ctx;
-	const struct ipc_peer_lost *m = msg;
 	struct pd_proc *by = proc_of(pd, p),
 		       *of = pd_find(pd, (enum hb_role)m->role, m->instance);
 
-	(void)fd;
 	if (!hb_role_may_talk(by->role, (enum hb_role)m->role)) {
 		hb_peer_violation(p, "blames a role that it cannot know");
 		return;
@@ -264,21 +259,17 @@ on_peer_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	kill_broken(by);
 }
 
-static void
-on_pong(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+pd_on_pong(struct pd_parent *pd, struct hb_peer *p, const struct ipc_pong *m)
 {
-	(void)msg;
-	(void)fd;
-	proc_of(ctx, p)->unanswered = 0;
+	proc_of(pd, p)->unanswered = 0;
 }
 
-static void
-on_log_lost(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+pd_on_log_lost(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_log_lost *m)
 {
-	(void)p;
-	(void)msg;
-	(void)fd;
-	pd_log_lost(ctx);
+	pd_log_lost(pd);
 }
 
 /* The channel to a role is gone: so is the role, or it has to go. */
@@ -299,18 +290,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 	pd_kill(pr);
 }
 
-static const hb_peer_handler handlers[HB_IPC_COUNT] = {
-	[HB_IPC_READY] = on_ready,
-	[HB_IPC_CLOCK_SET] = pd_on_clock_set,
-	[HB_IPC_PEER_LOST] = on_peer_lost,
-	[HB_IPC_LOG_LOST] = on_log_lost,
-	[HB_IPC_PONG] = on_pong,
-	[HB_IPC_TROUBLE] = pd_on_trouble,
-	[HB_IPC_HELPER_START] = pd_on_helper_start,
-	[HB_IPC_ENDPOINT_GET] = pd_on_endpoint_get,
-	[HB_IPC_CTL] = pd_on_ctl,
-};
-static const struct hb_peer_ops peer_ops = { .on = handlers,
+static const struct hb_peer_ops peer_ops = { .on = pd_on_frame,
 	.on_close = on_close };
 
 /* life of a process */

@@ -185,7 +185,6 @@ void pd_reload_refused(struct pd_parent *pd, uint32_t generation,
 /* Reads the shift from the spool; 0 or an exit code, ERR filled. */
 int pd_clock_load(struct pd_parent *pd, struct hb_buf *err);
 void pd_send_clock(struct pd_proc *pr);
-void pd_on_clock_set(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* Answers the requester once all running roles have the new time. */
 void pd_clock_done(struct pd_parent *pd);
 /* Adds TIME; 0: the requester will be answered; or HB_E_* with WHY filled. */
@@ -203,7 +202,6 @@ void pd_send_pause(struct pd_proc *pr);
 void pd_ping(struct pd_parent *pd);
 
 /* common/parent/ctl.c */
-void pd_on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* common/parent/features.c */
 void pd_say_features(const struct hb_conf *conf);
@@ -283,7 +281,6 @@ void pd_spread_log(struct pd_parent *pd);
 void pd_log_lost(void *ctx);
 
 /* common/parent/trouble.c */
-void pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* Handles hb_trouble_begin and hb_trouble_end of the parent itself; CTX is the
  * parent. */
 void pd_own_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
@@ -293,8 +290,6 @@ void pd_trouble_forget(struct pd_parent *pd, const struct pd_proc *pr);
 void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
 
 /* common/parent/helper.c */
-void pd_on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void pd_on_endpoint_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
 /* Returns true if PID was a helper. */
 bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
 void pd_kill_helpers(struct pd_parent *pd);
@@ -311,5 +306,12 @@ void pd_let_go_of_terminal(void);
 
 /* notify.c: sends systemd's datagram; does nothing without NOTIFY_SOCKET */
 void pd_notify(const char *state);
+
+/* Handlers of frames. */
+#define IPC_TAKES(from, to)                                                    \
+	((from) != HB_TO(PARENT) && ((to) & HB_TO(PARENT)) != 0)
+#define IPC_CTX struct pd_parent
+#define IPC_ON(name) pd_on_##name
+#include "common/io/handlers.h"
 
 #endif

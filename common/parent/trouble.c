@@ -114,21 +114,20 @@ end(struct pd_parent *pd, const struct pd_trouble *by, struct hb_span what)
 }
 
 void
-pd_on_trouble(void *ctx, struct hb_peer *p, const void *msg, int fd)
+pd_on_trouble(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_trouble *m)
 {
-	const struct ipc_trouble *m = msg;
 	const struct pd_trouble by = { .role = hb_peer_role(p),
 		.instance = hb_peer_instance(p),
 		.ev = (enum hb_event)m->event };
 
-	(void)fd;
 	if (hb_span_find(m->what, 0) < m->what.n ||
 	    hb_span_find(m->text, 0) < m->text.n)
 		hb_peer_violation(p, "TROUBLE with a NUL byte");
 	else if (m->on != 0)
-		begin(ctx, &by, m->what, m->text);
+		begin(pd, &by, m->what, m->text);
 	else
-		end(ctx, &by, m->what);
+		end(pd, &by, m->what);
 }
 
 void

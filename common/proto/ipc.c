@@ -20,7 +20,7 @@ static const struct hb_ipc_info infos[HB_IPC_COUNT] = {
 	[HB_IPC_##SYM] = { { #name, name##_fields + 1,                         \
 			       HB_ARRAY_LEN(name##_fields) - 1,                \
 			       sizeof(struct ipc_##name) },                    \
-		(from), (to), (fd) != 0 },
+		(from), (to), (fd) != 0, (fd) == 1 },
 #define R_U32(name, tag, field, most)
 #define R_U64(name, tag, field)
 #define R_I64(name, tag, field)

@@ -155,7 +155,7 @@ enum hb_ipc_type {
 struct hb_ipc_info {
 	struct hb_record record;
 	uint32_t from, to; /* masks of roles */
-	bool has_fd;
+	bool has_fd, needs_fd;
 };
 
 /* NULL for an unknown number. */

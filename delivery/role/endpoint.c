@@ -22,12 +22,9 @@ dlv_endpoint_ask(void *ctx, uint32_t ref, struct hb_span path)
 }
 
 void
-dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_endpoint(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_endpoint *m, int fd)
 {
-	const struct dlv_worker *w = ((struct hb_role_env *)env)->ctx;
-	const struct ipc_endpoint *m = msg;
-
-	(void)p;
 	dlv_pool_endpoint(w->pool, m->ref, m->error == 0 ? fd : -1,
 	    (int)m->error);
 }

@@ -48,14 +48,6 @@ struct dlv_jobs {
 	size_t running;
 };
 
-static struct dlv_jobs *
-jobs_of(void *env)
-{
-	struct dlv_worker *w = ((struct hb_role_env *)env)->ctx;
-
-	return w->jobs;
-}
-
 static struct dlv_job *
 find(struct dlv_jobs *s, uint32_t number)
 {
@@ -155,14 +147,12 @@ on_task_done(struct dlv_task *t)
 /* --- frames of queue ---------------------------------------------------- */
 
 void
-dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job(struct dlv_worker *w, struct hb_peer *p, const struct ipc_job *m)
 {
-	const struct ipc_job *m = msg;
-	struct dlv_jobs *s = jobs_of(env);
+	struct dlv_jobs *s = w->jobs;
 	struct dlv_job *j;
 	struct hb_span rec;
 
-	(void)fd;
 	if (find(s, m->job) != NULL) {
 		hb_peer_violation(p, "job number in use");
 		return;
@@ -187,9 +177,9 @@ dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd)
 
 /* The job that is being gathered under NUMBER; else the frame is wrong. */
 static struct dlv_job *
-gathering(void *env, struct hb_peer *p, uint32_t number)
+gathering(struct dlv_worker *w, struct hb_peer *p, uint32_t number)
 {
-	struct dlv_job *j = find(jobs_of(env), number);
+	struct dlv_job *j = find(w->jobs, number);
 
 	if (j != NULL && j->state == J_GATHERING)
 		return j;
@@ -207,13 +197,12 @@ add_room(struct dlv_job *j)
 }
 
 void
-dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job_rcpt(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_job_rcpt *m)
 {
-	const struct ipc_job_rcpt *m = msg;
-	struct dlv_job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(w, p, m->job);
 	struct hb_rcpt r;
 
-	(void)fd;
 	if (j == NULL)
 		return;
 	if (j->nrcpt >= MAX_RCPTS ||
@@ -229,21 +218,20 @@ dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job_body(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_job_body *m)
 {
-	const struct ipc_job_body *m = msg;
-	struct dlv_job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(w, p, m->job);
 
-	(void)fd;
 	if (j != NULL && hb_buf_put(&j->body, m->bytes) < 0)
 		hb_peer_violation(p, "body too long for its frames");
 }
 
 void
-dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job_file(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_job_file *m, int fd)
 {
-	const struct ipc_job_file *m = msg;
-	struct dlv_job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(w, p, m->job);
 
 	if (j == NULL || j->fd >= 0) {
 		close(fd);
@@ -253,14 +241,13 @@ dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job_start(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_job_start *m)
 {
-	const struct ipc_job_start *m = msg;
-	struct dlv_job *j = gathering(env, p, m->job);
+	struct dlv_job *j = gathering(w, p, m->job);
 	struct dlv_params order;
 	struct dlv_body body;
 
-	(void)fd;
 	if (j == NULL)
 		return;
 	if (j->nrcpt == 0) {
@@ -282,14 +269,12 @@ dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_job_ack *m)
 {
-	const struct ipc_job_ack *m = msg;
-	struct dlv_jobs *s = jobs_of(env);
+	struct dlv_jobs *s = w->jobs;
 	struct dlv_job *j = find(s, m->job);
 
-	(void)p;
-	(void)fd;
 	if (j != NULL && j->state == J_FINISHED) {
 		drop_job(s, j);
 		return;

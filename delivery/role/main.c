@@ -294,29 +294,16 @@ on_stop(struct hb_role_env *env)
 	hb_timer_set(w->stop_timer, STOP_MS);
 }
 
-static void
-on_sts_row(void *env, struct hb_peer *p, const void *msg, int fd)
+void
+dlv_on_sts_row(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_sts_row *m)
 {
-	(void)fd;
-	sts_import_row(worker_of(env)->sts, p, msg);
+	sts_import_row(w->sts, p, m);
 }
-
-static const hb_peer_handler handlers[HB_IPC_COUNT] = {
-	[HB_IPC_JOB] = dlv_on_job,
-	[HB_IPC_JOB_RCPT] = dlv_on_job_rcpt,
-	[HB_IPC_JOB_BODY] = dlv_on_job_body,
-	[HB_IPC_JOB_FILE] = dlv_on_job_file,
-	[HB_IPC_JOB_START] = dlv_on_job_start,
-	[HB_IPC_JOB_ACK] = dlv_on_job_ack,
-	[HB_IPC_STORE_VALUE] = dlv_on_store_value,
-	[HB_IPC_STORE_DONE] = dlv_on_store_done,
-	[HB_IPC_ENDPOINT] = dlv_on_endpoint,
-	[HB_IPC_STS_ROW] = on_sts_row,
-};
 
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_DELIVERY,
-	.on = handlers,
+	.on = dlv_on_frame,
 	.setup = setup,
 	.on_reload = on_reload,
 	.on_peer = on_peer,

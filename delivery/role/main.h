@@ -69,12 +69,6 @@ void dlv_jobs_free(struct dlv_jobs **j);
 size_t dlv_jobs_running(const struct dlv_jobs *j);
 /* The channel to queue is up: claims, kept results, CLAIMS_END. */
 void dlv_jobs_queue_up(struct dlv_jobs *j, struct hb_peer *queue);
-void dlv_on_job(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_job_rcpt(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_job_body(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_job_file(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_job_start(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_job_ack(void *env, struct hb_peer *p, const void *msg, int fd);
 /* A job has ended while the role is stopping. */
 void dlv_worker_idle(struct dlv_worker *w);
 
@@ -87,8 +81,6 @@ struct dlv_store *dlv_store_new(struct hb_role_env *env);
 void dlv_store_free(struct dlv_store **s);
 /* Queue is lost: every request gets HB_E_TEMP. */
 void dlv_store_lost(struct dlv_store *s);
-void dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd);
-void dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- the downgrade ledger (delivery/role/ledger.c) --- */
 
@@ -102,7 +94,6 @@ bool dlv_ledger_ctl(struct dlv_worker *w, struct hb_peer *control,
 /* --- unix endpoints of LMTP (delivery/role/endpoint.c) --- */
 
 void dlv_endpoint_ask(void *ctx, uint32_t ref, struct hb_span path);
-void dlv_on_endpoint(void *env, struct hb_peer *p, const void *msg, int fd);
 
 /* --- trust in the resolver (delivery/role/trust.c) --- */
 
@@ -129,5 +120,14 @@ void dlv_explain_show(const struct hb_ctl *c, const struct dlv_task *t,
     const struct dlv_params *order);
 /* Its explanations end; NULL: all. */
 void dlv_explain_lost(struct dlv_worker *w, const struct hb_peer *control);
+
+/* --- handlers of frames --- */
+
+#define IPC_TAKES(from, to) /* what the key agent sends: keyclient.c */       \
+	((from) != HB_TO(KEYAGENT) && (to) != HB_ANY &&                        \
+	    ((to) & HB_TO(DELIVERY)) != 0)
+#define IPC_CTX struct dlv_worker
+#define IPC_ON(name) dlv_on_##name
+#include "common/io/handlers.h"
 
 #endif

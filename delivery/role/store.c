@@ -38,14 +38,6 @@ struct dlv_store {
 	unsigned workers; /* of delivery, all together */
 };
 
-static struct dlv_store *
-store_of(void *env)
-{
-	struct dlv_worker *w = ((struct hb_role_env *)env)->ctx;
-
-	return w->store;
-}
-
 static void
 fail(const struct store_request *q, int err)
 {
@@ -134,14 +126,12 @@ const struct hb_store_ops dlv_store_ops = {
 };
 
 void
-dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_store_value(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_store_value *m)
 {
-	const struct ipc_store_value *m = msg;
-	struct dlv_store *s = store_of(env);
+	struct dlv_store *s = w->store;
 	struct store_request *q;
 
-	(void)p;
-	(void)fd;
 	HASH_FIND(hh, s->asked, &m->ref, sizeof(m->ref), q);
 	if (q == NULL) /* asked of the queue before this one */
 		return;
@@ -157,13 +147,11 @@ dlv_on_store_value(void *env, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-dlv_on_store_done(void *env, struct hb_peer *p, const void *msg, int fd)
+dlv_on_store_done(struct dlv_worker *w, struct hb_peer *p,
+    const struct ipc_store_done *m)
 {
-	const struct ipc_store_done *m = msg;
-	struct store_request *q = take(store_of(env), m->ref);
+	struct store_request *q = take(w->store, m->ref);
 
-	(void)p;
-	(void)fd;
 	if (q == NULL)
 		return;
 	/* a GET that could not be answered ends with DONE too */

@@ -167,12 +167,11 @@ asked_rcpt(const struct q_ask *a)
 }
 
 void
-q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_expand_item(struct q *q, struct hb_peer *p,
+    const struct ipc_expand_item *m)
 {
-	const struct ipc_expand_item *m = msg;
-	struct q_ask *a = find_ask(q_of(ctx), m->ref);
+	struct q_ask *a = find_ask(q, m->ref);
 
-	(void)fd;
 	if (a == NULL || a->n == HB_MAX_ALIAS_TARGETS) {
 		hb_peer_violation(p, "answer to no question");
 		return;
@@ -359,15 +358,12 @@ use_items(struct q_ask *a, struct sched_rcpt *r)
 }
 
 void
-q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_expand_end(struct q *q, struct hb_peer *p, const struct ipc_expand_end *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_expand_end *m = msg;
 	struct q_ask *a = find_ask(q, m->ref);
 	struct hb_outcome o;
 	struct sched_rcpt *r;
 
-	(void)fd;
 	if (a == NULL || hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0) {
 		hb_peer_violation(p, "bad end of an answer");
 		return;

@@ -489,13 +489,10 @@ read_on(struct q_import *im)
 }
 
 void
-q_on_ctl_input(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_ctl_input(struct q *q, struct hb_peer *p, const struct ipc_ctl_input *in)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_ctl_input *in = msg;
 	struct q_import *im;
 
-	(void)fd;
 	TAILQ_FOREACH(im, &q->imports, link)
 		if (im->c.peer == p && im->c.ref == in->ref && !im->whole)
 			break;

@@ -152,14 +152,11 @@ is_out_of_place(struct q *q, struct hb_peer *p, uint32_t no)
 }
 
 void
-q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_job_result(struct q *q, struct hb_peer *p, const struct ipc_job_result *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_job_result *m = msg;
 	struct hb_outcome o;
 	struct q_job *j;
 
-	(void)fd;
 	if (hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0 ||
 	    o.result == HB_RESULT_NONE || is_out_of_place(q, p, m->job)) {
 		hb_peer_violation(p, "result that was not asked for");
@@ -183,13 +180,10 @@ acknowledge_old(struct q *q, struct hb_peer *p, uint32_t no)
 }
 
 void
-q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_job_done(struct q *q, struct hb_peer *p, const struct ipc_job_done *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_job_done *m = msg;
 	struct q_job *j;
 
-	(void)fd;
 	if (is_out_of_place(q, p, m->job)) {
 		hb_peer_violation(p, "end of a job that was not given");
 		return;
@@ -205,12 +199,8 @@ q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_job_claim(struct q *q, struct hb_peer *p, const struct ipc_job_claim *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_job_claim *m = msg;
-
-	(void)fd;
 	if (m->job == 0 || hb_peer_instance(p) >= q->workers ||
 	    !is_claiming(q, p))
 		hb_peer_violation(p, "claim out of its time");

@@ -81,13 +81,9 @@ void q_send_content(
 
 /* local.c */
 void q_local_start(struct q_job *j);
-void q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* job.c */
 void q_job_start(struct q *q, struct sched_job *job);
 void q_jobs_lost(struct q *q, unsigned worker);
-void q_on_job_result(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_done(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_job_claim(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 #endif

@@ -68,28 +68,23 @@ q_local_start(struct q_job *j)
 /* The helper's channel. */
 
 static void
-on_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_result(
+    struct q_job *j, struct hb_peer *p, const struct ipc_job_result *m)
 {
-	const struct ipc_job_result *m = msg;
 	struct hb_outcome o;
 
-	(void)fd;
 	if (hb_tlv_decode(&hb_outcome_record, m->outcome, &o) < 0 ||
 	    o.result == HB_RESULT_NONE) {
 		hb_peer_violation(p, "malformed result");
 		return;
 	}
-	q_job_result(ctx, &o);
+	q_job_result(j, &o);
 }
 
 static void
-on_done(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_done(struct q_job *j, const struct ipc_job_done *m)
 {
-	struct q_job *j = ctx;
-
-	(void)p;
-	(void)fd;
-	j->reason = (enum hb_reason)((const struct ipc_job_done *)msg)->reason;
+	j->reason = (enum hb_reason)m->reason;
 	if (j->reason == HB_REASON_NONE)
 		j->reason = HB_REASON_HELPER_FAILED;
 	q_job_end(j);
@@ -110,12 +105,21 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 	q_job_end(j);
 }
 
-static const hb_peer_handler helper_handlers[HB_IPC_COUNT] = {
-	[HB_IPC_JOB_RESULT] = on_result,
-	[HB_IPC_JOB_DONE] = on_done,
-};
+static bool
+on_frame(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	if (type == HB_IPC_JOB_RESULT)
+		on_result(ctx, p, &m->job_result);
+	else if (type == HB_IPC_JOB_DONE)
+		on_done(ctx, &m->job_done);
+	else
+		return false;
+	return true;
+}
+
 static const struct hb_peer_ops helper_ops = {
-	.on = helper_handlers,
+	.on = on_frame,
 	.on_close = on_close,
 };
 
@@ -162,14 +166,11 @@ send_loaded(struct q_job *j, const struct q_envelope *h,
 }
 
 void
-q_on_helper(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_helper(struct q *q, struct hb_peer *p, const struct ipc_helper *m, int fd)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_helper *m = msg;
 	struct sched_job *job = q_sched_job(q->sched, m->ticket);
 	struct q_job *j = job != NULL ? job->user : NULL;
 
-	(void)p;
 	if (j == NULL || !q_job_is_local(j) || j->helper != NULL ||
 	    j->state != Q_JOB_OPEN) {
 		if (fd >= 0)

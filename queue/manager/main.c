@@ -98,7 +98,7 @@ main(int argc, char **argv)
 {
 	static const struct hb_role_spec spec = {
 		.role = HB_ROLE_QUEUE,
-		.on = q_handlers,
+		.on = q_on_frame,
 		.setup = setup,
 		.started = started,
 		.on_reload = on_reload,

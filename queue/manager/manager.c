@@ -131,13 +131,9 @@ update_all(struct q *q)
 }
 
 void
-q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_pause(struct q *q, struct hb_peer *p, const struct ipc_pause *m)
 {
-	struct q *q = q_of(ctx);
-
-	(void)p;
-	(void)fd;
-	q->paused = ((const struct ipc_pause *)msg)->on != 0;
+	q->paused = m->on != 0;
 	update_all(q);
 }
 
@@ -180,13 +176,10 @@ claims_over(void *ctx)
 }
 
 void
-q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_claims_end(struct q *q, struct hb_peer *p, const struct ipc_claims_end *m)
 {
-	struct q *q = q_of(ctx);
 	unsigned i = hb_peer_instance(p);
 
-	(void)msg;
-	(void)fd;
 	if (i >= q->workers || !q->delivery[i].claiming) {
 		hb_peer_violation(p, "claims ended twice");
 		return;

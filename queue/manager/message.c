@@ -8,12 +8,6 @@
 
 #define YEAR_2020_MS INT64_C(1577836800000)
 
-struct q *
-q_of(void *ctx)
-{
-	return ((struct hb_role_env *)ctx)->ctx;
-}
-
 void
 q_kick(struct q *q)
 {

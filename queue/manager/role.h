@@ -140,7 +140,6 @@ struct q_stamp q_stamp(const struct q *q);
 void q_stamp_env(const struct q *q, struct hb_env *env);
 
 /* message.c */
-struct q *q_of(void *ctx); /* from a handler's ctx */
 void q_kick(struct q *q); /* run the scheduler at the end of this turn */
 uint64_t q_new_id(struct q *q, unsigned instance);
 /* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
@@ -193,8 +192,6 @@ void q_ask(struct q *q, struct sched_rcpt *r);
 void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);
-void q_on_expand_item(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_expand_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* outcome.c */
 /* One recipient's outcome outside of a job (expansion, routes that end here),
@@ -216,13 +213,6 @@ void q_dsn_delayed(struct q *q, struct sched_msg *m);
 /* txn.c */
 void q_txns_lost(struct q *q, struct hb_peer *p);
 void q_txns_free(struct q *q);
-void q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* room.c */
 void q_room_start(struct q *q);
@@ -230,9 +220,6 @@ void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
 /* storage.c */
-void q_on_store_get(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_store_put(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_store_list(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* drop.c */
 /* DIR: maildrop as seen now, before any chroot. */
@@ -254,8 +241,6 @@ void q_peer_up(struct q *q, struct hb_peer *p);
 void q_peer_lost(struct q *q, struct hb_peer *p);
 void q_peer_drained(struct q *q, struct hb_peer *p);
 void q_open_gate(struct q *q);
-void q_on_pause(void *ctx, struct hb_peer *p, const void *msg, int fd);
-void q_on_claims_end(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* ctl.c */
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
@@ -272,7 +257,6 @@ void q_export_end(struct q *q, struct hb_peer *control, uint32_t ref);
 /* import.c */
 void q_import(struct q *q, const struct hb_ctl *c);
 void q_imports_lost(struct q *q, struct hb_peer *control);
-void q_on_ctl_input(void *ctx, struct hb_peer *p, const void *msg, int fd);
 
 /* trace.c */
 struct q_event {
@@ -302,6 +286,11 @@ void q_tell_outcome(struct q *q, uint64_t id, int64_t delay_ms,
 const struct q_event *q_trace_next(const struct q *q, uint64_t id,
     size_t *cursor);
 
-extern const hb_peer_handler q_handlers[];
+
+/* Handlers of frames. */
+#define IPC_TAKES(from, to) ((to) != HB_ANY && ((to) & HB_TO(QUEUE)) != 0)
+#define IPC_CTX struct q
+#define IPC_ON(name) q_on_##name
+#include "common/io/handlers.h"
 
 #endif

@@ -26,16 +26,13 @@ hold_back(struct hb_peer *p)
 }
 
 void
-q_on_store_get(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_store_get(struct q *q, struct hb_peer *p, const struct ipc_store_get *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_store_get *m = msg;
 	struct ipc_store_value out = { .ref = m->ref, .key = m->key };
 	struct hb_buf value = HB_BUF_INIT(VALUE_MAX);
 	int err = q->store == NULL ? HB_E_IO : q_store_get(q->store,
 	    (enum hb_table)m->table, m->key, &value);
 
-	(void)fd;
 	if (err < 0 && err != HB_E_NOTFOUND) {
 		send_done(p, m->ref, err);
 	} else {
@@ -67,13 +64,10 @@ on_put(void *ctx, int err)
 }
 
 void
-q_on_store_put(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_store_put(struct q *q, struct hb_peer *p, const struct ipc_store_put *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_store_put *m = msg;
 	struct put *put;
 
-	(void)fd;
 	if (q->store == NULL || hb_peer_instance(p) >= q->workers) {
 		send_done(p, m->ref, HB_E_IO);
 		return;
@@ -101,15 +95,12 @@ on_row(void *ctx, struct hb_span key, struct hb_span value)
 }
 
 void
-q_on_store_list(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_store_list(struct q *q, struct hb_peer *p, const struct ipc_store_list *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_store_list *m = msg;
 	struct list l = { p, m->ref };
 	int n = q->store == NULL ? HB_E_IO : q_store_list(q->store,
 	    (enum hb_table)m->table, m->after, m->count, on_row, &l);
 
-	(void)fd;
 	send_done(p, m->ref, n < 0 ? n : 0);
 	hold_back(p);
 }

@@ -116,15 +116,12 @@ refuse(struct q_txn *t, int err)
 }
 
 void
-q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_begin(struct q *q, struct hb_peer *p, const struct ipc_txn_begin *m)
 {
-	struct q *q = q_of(ctx);
-	const struct ipc_txn_begin *m = msg;
 	struct hb_arena *arena = hb_arena_new();
 	struct q_txn *t;
 	struct hb_env env;
 
-	(void)fd;
 	if (hb_tlv_decode(&hb_env_record, m->env, &env) < 0 || env.id == 0 ||
 	    hb_intake_env(&env, arena) < 0 || find(q, p, m->txn) != NULL) {
 		hb_arena_free(&arena);
@@ -151,21 +148,19 @@ q_on_txn_begin(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 /* Frames of a transaction that was refused already may still come. */
 static struct q_txn *
-open_txn(void *ctx, struct hb_peer *p, uint32_t no)
+open_txn(struct q *q, struct hb_peer *p, uint32_t no)
 {
-	struct q_txn *t = find(q_of(ctx), p, no);
+	struct q_txn *t = find(q, p, no);
 
 	return t != NULL && !t->committed ? t : NULL;
 }
 
 void
-q_on_txn_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_rcpt(struct q *q, struct hb_peer *p, const struct ipc_txn_rcpt *m)
 {
-	const struct ipc_txn_rcpt *m = msg;
-	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 	struct hb_rcpt r, kept;
 
-	(void)fd;
 	if (t == NULL)
 		return;
 	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
@@ -212,12 +207,10 @@ take_bytes(struct q_txn *t, struct hb_buf *b, struct hb_wire *wire,
 }
 
 void
-q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_data(struct q *q, struct hb_peer *p, const struct ipc_txn_data *m)
 {
-	const struct ipc_txn_data *m = msg;
-	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 
-	(void)fd;
 	if (t == NULL)
 		return;
 	if (t->large || t->body.n + m->bytes.n > t->body.max) {
@@ -228,25 +221,21 @@ q_on_txn_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-q_on_txn_head(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_head(struct q *q, struct hb_peer *p, const struct ipc_txn_head *m)
 {
-	const struct ipc_txn_head *m = msg;
-	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 
-	(void)fd;
 	if (t != NULL)
 		take_bytes(t, &t->head, &t->head_wire, m->bytes);
 }
 
 void
-q_on_txn_large(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_large(struct q *q, struct hb_peer *p, const struct ipc_txn_large *m)
 {
-	const struct ipc_txn_large *m = msg;
-	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 	struct ipc_txn_large_fd out = { .txn = m->txn };
 	int file = -1, err;
 
-	(void)fd;
 	if (t == NULL || t->large)
 		return;
 	err = q_spool_large_create(t->q->spool, t->env.id, &file);
@@ -312,14 +301,12 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 }
 
 void
-q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_commit(struct q *q, struct hb_peer *p, const struct ipc_txn_commit *m)
 {
-	const struct ipc_txn_commit *m = msg;
-	struct q_txn *t = open_txn(ctx, p, m->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 	struct q_body body;
 	int err;
 
-	(void)fd;
 	if (t == NULL)
 		return;
 	if (!is_as_said(t, m)) {
@@ -340,12 +327,10 @@ q_on_txn_commit(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 void
-q_on_txn_abort(void *ctx, struct hb_peer *p, const void *msg, int fd)
+q_on_txn_abort(struct q *q, struct hb_peer *p, const struct ipc_txn_abort *m)
 {
-	struct q_txn *t = open_txn(ctx, p,
-	    ((const struct ipc_txn_abort *)msg)->txn);
+	struct q_txn *t = open_txn(q, p, m->txn);
 
-	(void)fd;
 	if (t != NULL)
 		abandon(t);
 }

@@ -51,6 +51,11 @@ struct router_request {
 	void (*go)(struct router_request *a); /* when it is over */
 };
 
+#define IPC_TAKES(from, to) ((to) != HB_ANY && ((to) & HB_TO(ROUTER)) != 0)
+#define IPC_CTX struct router
+#define IPC_ON(name) rt_on_##name
+#include "common/io/handlers.h"
+
 static struct router_request *
 asked_new(struct router *r, struct hb_peer *p, uint64_t ref)
 {
@@ -231,17 +236,12 @@ expanded(struct router_request *a)
 	asked_free(a);
 }
 
-static void
-on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+rt_on_expand(struct router *r, struct hb_peer *p, const struct ipc_expand *m)
 {
-	struct hb_role_env *env = ctx;
-	struct router *r = env->ctx;
-	const struct ipc_expand *m = msg;
-
-	(void)fd;
 	r->expansions++;
 	walk_for(asked_new(r, p, m->ref),
-	    rt_expansion_new(&env->conf, m->address), expanded);
+	    rt_expansion_new(&r->env->conf, m->address), expanded);
 }
 
 /* smtpd: CHECK */
@@ -316,22 +316,18 @@ check_rcpt(struct router_request *a, const struct ipc_check *q)
 	send_verdict(a, &v);
 }
 
-static void
-on_check(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 {
-	struct hb_role_env *env = ctx;
-	struct router *r = env->ctx;
-	const struct ipc_check *q = msg;
 	struct router_request *a = asked_new(r, p, q->ref);
 	struct rt_verdict v;
 
-	(void)fd;
 	r->checks++;
 	if (q->stage == HB_STAGE_RCPT) {
 		check_rcpt(a, q);
 		return;
 	}
-	v = rt_check_sender(env->conf, q);
+	v = rt_check_sender(r->env->conf, q);
 	send_verdict(a, &v);
 }
 
@@ -353,16 +349,12 @@ password_known(void *ctx, enum rt_found found)
 	asked_free(a);
 }
 
-static void
-on_auth(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+rt_on_auth(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
 {
-	struct hb_role_env *env = ctx;
-	struct router *r = env->ctx;
-	const struct ipc_auth *m = msg;
 	struct router_request *a = asked_new(r, p, m->ref);
 	enum rt_found found;
 
-	(void)fd;
 	r->logins++;
 	hb_buf_add(&a->user, m->user);
 	found = rt_lookup_password(r->lookup, lane_of(a), m->user,
@@ -486,15 +478,9 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	return 0;
 }
 
-static const hb_peer_handler handlers[HB_IPC_COUNT] = {
-	[HB_IPC_EXPAND] = on_expand,
-	[HB_IPC_CHECK] = on_check,
-	[HB_IPC_AUTH] = on_auth,
-};
-
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_ROUTER,
-	.on = handlers,
+	.on = rt_on_frame,
 	.setup = setup,
 	.on_reload = on_reload,
 	.on_ctl = on_ctl,

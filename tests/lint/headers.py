@@ -9,7 +9,8 @@ import subprocess
 import lint
 
 # pieces of X-macros, for the inside of a file
-PIECES = ("common/proto/record-table.h", "common/proto/record-undef.h")
+PIECES = ("common/io/handlers.h", "common/proto/record-table.h",
+          "common/proto/record-undef.h")
 
 
 def compile_alone(path):

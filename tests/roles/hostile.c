@@ -29,22 +29,8 @@ static uint64_t table_size;
 static unsigned life;
 
 static void
-ignore(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_counters(const struct ipc_counters *m, int fd)
 {
-	(void)ctx;
-	(void)p;
-	(void)msg;
-	if (fd >= 0)
-		close(fd);
-}
-
-static void
-on_counters(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	const struct ipc_counters *m = msg;
-
-	(void)ctx;
-	(void)p;
 	table_size = m->size;
 	if (m->part == self->instance)
 		table_fd = fd;
@@ -424,30 +410,36 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 
 /* Strangers, and so whoever takes a listener over, come with the listeners. */
 static void
-on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_listen(void)
 {
 	static struct hb_timer *timer;
 
-	(void)ctx;
-	(void)p;
-	(void)msg;
-	close(fd);
 	if (timer != NULL)
 		return;
 	timer = hb_timer_new(self->loop, on_turn, &timer);
 	hb_timer_set(timer, START_MS);
 }
 
+static bool
+on_frame(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	if (type == HB_IPC_COUNTERS) {
+		on_counters(&m->counters, fd);
+		return true;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (type == HB_IPC_LISTEN)
+		on_listen();
+	return true;
+}
+
 int
 main(int argc, char **argv)
 {
-	static hb_peer_handler on[HB_IPC_COUNT];
-	struct hb_role_spec spec = { .role = HB_ROLE_SMTPD, .on = on,
+	struct hb_role_spec spec = { .role = HB_ROLE_SMTPD, .on = on_frame,
 		.setup = setup, .claim_peer = claim_peer };
 
-	for (int i = 0; i < HB_IPC_COUNT; i++)
-		on[i] = ignore;
-	on[HB_IPC_COUNTERS] = on_counters;
-	on[HB_IPC_LISTEN] = on_listen;
 	return hb_role_run(&spec, argc, argv);
 }

@@ -12,24 +12,17 @@
 #include "common/io/ctlreply.h"
 #include "common/io/rolemain.h"
 
-static void
-ignore(void *ctx, struct hb_peer *p, const void *msg, int fd)
+static bool
+on_frame(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
 {
-	const struct hb_role_env *env = ctx;
-
-	(void)msg;
 	if (fd >= 0)
 		close(fd);
-	if (env->conf == NULL)
-		hb_peer_violation(p, "before the configuration");
-}
-
-static void
-on_listen(void *ctx, struct hb_peer *p, const void *msg, int fd)
-{
-	ignore(ctx, p, msg, fd);
-	HB_LOG(HB_LOG_INFO, HB_EV_CONFIG, hb_kv_str(HB_K_STATE, "listening"),
-	    hb_kv_int(HB_K_COUNT, ((const struct ipc_listen *)msg)->generation));
+	if (type == HB_IPC_LISTEN)
+		HB_LOG(HB_LOG_INFO, HB_EV_CONFIG,
+		    hb_kv_str(HB_K_STATE, "listening"),
+		    hb_kv_int(HB_K_COUNT, m->listen.generation));
+	return true;
 }
 
 static int
@@ -115,8 +108,7 @@ role_of(const char *name)
 int
 main(int argc, char **argv)
 {
-	static hb_peer_handler on[HB_IPC_COUNT];
-	struct hb_role_spec spec = { .on = on, .setup = setup,
+	struct hb_role_spec spec = { .on = on_frame, .setup = setup,
 		.on_peer = on_peer, .on_peer_lost = on_peer_lost,
 		.on_reload = on_reload };
 
@@ -126,8 +118,5 @@ main(int argc, char **argv)
 	spec.role = role_of(argv[0]);
 	if (spec.role == HB_ROLE_COUNT)
 		return EXIT_FAILURE;
-	for (int i = 0; i < HB_IPC_COUNT; i++)
-		on[i] = ignore;
-	on[HB_IPC_LISTEN] = on_listen;
 	return hb_role_run(&spec, argc, argv);
 }

@@ -107,12 +107,14 @@ pem_free(struct hb_span s)
 
 static struct hb_keyset *agent_keys;
 
-static inline void
-agent_on_sign(void *ctx, struct hb_peer *p, const void *msg, int fd)
+static inline bool
+agent_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
 {
-	(void)ctx;
-	(void)fd;
-	hb_keyset_answer(agent_keys, p, msg);
+	if (type != HB_IPC_SIGN)
+		return false;
+	hb_keyset_answer(agent_keys, p, &m->sign);
+	return true;
 }
 
 static inline void
@@ -126,10 +128,8 @@ agent_on_close(void *ctx, struct hb_peer *p, const char *why)
 static inline void
 agent_main(int fd, EVP_PKEY *const *keys, size_t n)
 {
-	static const hb_peer_handler on[HB_IPC_COUNT] = {
-		[HB_IPC_SIGN] = agent_on_sign,
-	};
-	static const struct hb_peer_ops ops = { on, agent_on_close, NULL };
+	static const struct hb_peer_ops ops = { agent_on, agent_on_close,
+		NULL };
 	struct hb_loop *l = hb_loop_new();
 
 	agent_keys = hb_keyset_new();

@@ -211,7 +211,7 @@ test_A_29_a_stopped_helper_holds_no_slot(void **state)
 	queue = hb_peer_new(pd.loop, sv[0], HB_ROLE_PARENT, HB_ROLE_QUEUE, 0,
 	    &ops, &pd);
 	begun_ms = hb_mono_ms();
-	pd_on_helper_start(&pd, queue, &m, -1);
+	pd_on_helper_start(&pd, queue, &m);
 	pid = pd.helpers[0].pid;
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);

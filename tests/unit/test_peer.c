@@ -18,12 +18,8 @@ struct side {
 };
 
 static void
-on_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_data(struct side *s, struct hb_peer *p, const struct ipc_txn_data *m)
 {
-	struct side *s = ctx;
-	const struct ipc_txn_data *m = msg;
-
-	assert_int_equal(fd, -1);
 	s->bytes += m->bytes.n;
 	assert_int_equal(m->txn, s->got);
 	if (++s->got == s->stop_at)
@@ -32,24 +28,39 @@ on_data(void *ctx, struct hb_peer *p, const void *msg, int fd)
 		hb_peer_free(&s->peer);
 }
 
-static void
-on_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+/* Every third frame is one without a descriptor, and bears its number too. */
+static bool
+smtpd_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
 {
 	struct side *s = ctx;
-	const struct ipc_txn_large_fd *m = msg;
 	char c;
 
-	(void)p;
-	/* Every third was sent without one. */
-	if (m->txn % 3 == 0) {
+	if (s->got % 3 == 0) {
+		assert_int_equal(type, HB_IPC_SPACE);
+		assert_int_equal(m->space.bytes, s->got);
 		assert_int_equal(fd, -1);
 	} else {
-		assert_int_equal(pread(fd, &c, 1, m->txn % 7), 1);
-		assert_int_equal(c, "abcdefg"[m->txn % 7]);
+		assert_int_equal(type, HB_IPC_TXN_LARGE_FD);
+		assert_int_equal(m->txn_large_fd.txn, s->got);
+		assert_int_equal(pread(fd, &c, 1, s->got % 7), 1);
+		assert_int_equal(c, "abcdefg"[s->got % 7]);
 		close(fd);
 		s->fds++;
 	}
 	s->got++;
+	return true;
+}
+
+static bool
+queue_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	if (type != HB_IPC_TXN_DATA)
+		return false;
+	assert_int_equal(fd, -1);
+	on_data(ctx, p, &m->txn_data);
+	return true;
 }
 
 static void
@@ -72,12 +83,6 @@ on_drain(void *ctx, struct hb_peer *p)
 	s->drained++;
 }
 
-static const hb_peer_handler queue_on[HB_IPC_COUNT] = {
-	[HB_IPC_TXN_DATA] = on_data,
-};
-static const hb_peer_handler smtpd_on[HB_IPC_COUNT] = {
-	[HB_IPC_TXN_LARGE_FD] = on_fd,
-};
 static const struct hb_peer_ops queue_ops = { queue_on, on_close, on_drain };
 static const struct hb_peer_ops smtpd_ops = { smtpd_on, on_close, on_drain };
 
@@ -162,6 +167,19 @@ frames_arrive_in_order(void **state)
 	free_world(&w);
 }
 
+/* Frame I of those that smtpd_on expects. */
+static void
+post_large_or_space(struct world *w, unsigned i, int fd)
+{
+	struct ipc_txn_large_fd large = { .txn = i };
+	struct ipc_space space = { .bytes = i };
+
+	if (i % 3 == 0)
+		hb_peer_post(w->queue.peer, HB_IPC_SPACE, &space, -1);
+	else
+		hb_peer_post(w->queue.peer, HB_IPC_TXN_LARGE_FD, &large, fd);
+}
+
 static void
 descriptors_stay_with_their_frames(void **state)
 {
@@ -173,12 +191,8 @@ descriptors_stay_with_their_frames(void **state)
 	unlink(name);
 	assert_int_equal(write(fd, "abcdefg", 7), 7);
 	make_world(&w, false);
-	for (unsigned i = 0; i < 60; i++) {
-		struct ipc_txn_large_fd m = { .txn = i };
-
-		assert_int_equal(hb_peer_send(w.queue.peer,
-		    HB_IPC_TXN_LARGE_FD, &m, i % 3 == 0 ? -1 : fd), 0);
-	}
+	for (unsigned i = 0; i < 60; i++)
+		post_large_or_space(&w, i, fd);
 	run_until(w.loop, w.smtpd.got >= 60);
 	assert_int_equal(w.smtpd.got, 60);
 	assert_int_equal(w.smtpd.fds, 40);
@@ -200,12 +214,8 @@ many_descriptors_wait(void **state)
 	assert_int_equal(write(fd, "abcdefg", 7), 7);
 	make_world(&w, false);
 	hb_peer_pause(w.smtpd.peer, true);
-	for (unsigned i = 0; i < 700; i++) {
-		struct ipc_txn_large_fd m = { .txn = i };
-
-		hb_peer_post(w.queue.peer, HB_IPC_TXN_LARGE_FD, &m,
-		    i % 3 == 0 ? -1 : fd);
-	}
+	for (unsigned i = 0; i < 700; i++)
+		post_large_or_space(&w, i, fd);
 	run_for(w.loop, 50);
 	assert_int_equal(w.smtpd.got, 0);
 	hb_peer_pause(w.smtpd.peer, false);
@@ -287,6 +297,20 @@ bad_frames_close_the_channel(void **state)
 }
 
 static void
+a_frame_that_lacks_its_descriptor_closes_the_channel(void **state)
+{
+	struct ipc_txn_large_fd m = { .txn = 1 };
+	struct world w;
+
+	make_world(&w, false);
+	hb_peer_post(w.queue.peer, HB_IPC_TXN_LARGE_FD, &m, -1);
+	run_until(w.loop, w.smtpd.peer == NULL);
+	assert_string_equal(w.smtpd.why, "descriptor missing");
+	assert_true(w.smtpd.broke);
+	free_world(&w);
+}
+
+static void
 a_lost_end_is_told(void **state)
 {
 	struct world w;
@@ -329,6 +353,8 @@ main(void)
 		    what_takes_no_more_is_given_up_at_the_end_of_the_turn),
 		cmocka_unit_test(a_pause_holds_frames_back),
 		cmocka_unit_test(bad_frames_close_the_channel),
+		cmocka_unit_test(
+		    a_frame_that_lacks_its_descriptor_closes_the_channel),
 		cmocka_unit_test(a_lost_end_is_told),
 		cmocka_unit_test(a_handler_may_free_its_peer),
 	};

@@ -26,6 +26,14 @@
 #include "queue/manager/role.h"
 #include "queue/spool/io.h"
 
+/* What queue sends. */
+#define IPC_TAKES(from, to)                                                    \
+	((from) == HB_TO(QUEUE) ||                                             \
+	    ((from) == HB_ANY && (to) == HB_TO(CONTROL)))
+#define IPC_CTX void
+#define IPC_ON(name) seen_on_##name
+#include "common/io/handlers.h"
+
 /* Turns of the loop, of a millisecond and more: the clock goes on while others
  * have the processor, these do not. */
 enum { PATIENCE = 5000 };
@@ -144,33 +152,25 @@ advance(int64_t ms)
 
 /* smtpd */
 
-static void
-on_txn_result(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_txn_result(void *ctx, struct hb_peer *p, const struct ipc_txn_result *m)
 {
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	w.answers++;
-	w.code = ((const struct ipc_txn_result *)msg)->code;
+	w.code = m->code;
 }
 
-static void
-on_space(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_space(void *ctx, struct hb_peer *p, const struct ipc_space *m)
 {
-	(void)ctx;
-	(void)p;
-	(void)fd;
-	w.space = ((const struct ipc_space *)msg)->bytes;
+	w.space = m->bytes;
 }
 
 static struct hb_span large_rest;
 
-static void
-on_large_fd(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_txn_large_fd(void *ctx, struct hb_peer *p,
+    const struct ipc_txn_large_fd *m, int fd)
 {
-	(void)ctx;
-	(void)p;
-	(void)msg;
 	assert_int_equal(write(fd, large_rest.p, large_rest.n), large_rest.n);
 	close(fd);
 }
@@ -215,18 +215,15 @@ send_many(struct hb_peer *p, uint32_t ref)
 }
 
 /* As configured, or mx://DOMAIN. */
-static void
-on_expand(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_expand(void *ctx, struct hb_peer *p, const struct ipc_expand *m)
 {
-	const struct ipc_expand *m = msg;
 	struct hb_outcome ok = { .result = HB_RESULT_OK };
 	struct hb_outcome end = { .result = w.expand_result,
 		.status = HB_SPAN("4.3.5"), .reason = HB_REASON_ALIAS_ERROR };
 	char line[600];
 	size_t at = hb_span_find(m->address, '@');
 
-	(void)ctx;
-	(void)fd;
 	w.asked++;
 	if (w.router_mute || (w.mute_for != NULL &&
 	    hb_span_eq(m->address, hb_span_str(w.mute_for))))
@@ -297,30 +294,22 @@ add_rcpt(struct seen_job *j, struct hb_span rec)
 	assert_true(j->n < HB_ARRAY_LEN(j->rcpts));
 }
 
-static void
-on_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job(void *ctx, struct hb_peer *p, const struct ipc_job *m)
 {
-	const struct ipc_job *m = msg;
 	struct seen_job *j = new_job(m->job, m->env);
 
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	j->final = m->final;
 	j->flush = m->flush;
 	text(j->route, sizeof(j->route), m->route);
 	text(j->domain, sizeof(j->domain), m->domain);
 }
 
-static void
-on_local_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_local_job(void *ctx, struct hb_peer *p, const struct ipc_local_job *m)
 {
-	const struct ipc_local_job *m = msg;
 	struct seen_job *j = new_job(m->job, m->env);
 
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	j->local = true;
 	j->kind = (enum hb_local_kind)m->kind;
 	text(j->route, sizeof(j->route), m->target);
@@ -328,38 +317,27 @@ on_local_job(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	add_rcpt(j, m->rcpt);
 }
 
-static void
-on_job_rcpt(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job_rcpt(void *ctx, struct hb_peer *p, const struct ipc_job_rcpt *m)
 {
-	const struct ipc_job_rcpt *m = msg;
-
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	add_rcpt(job_of(m->job), m->rcpt);
 }
 
-static void
-on_job_body(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job_body(void *ctx, struct hb_peer *p, const struct ipc_job_body *m)
 {
-	const struct ipc_job_body *m = msg;
-
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	hb_buf_add(&job_of(m->job)->body, m->bytes);
 }
 
-static void
-on_job_file(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job_file(void *ctx, struct hb_peer *p, const struct ipc_job_file *m,
+    int fd)
 {
-	struct seen_job *j = job_of(((const struct ipc_job_file *)msg)->job);
+	struct seen_job *j = job_of(m->job);
 	char part[65536];
 	ssize_t n;
 	off_t at = 0;
 
-	(void)ctx;
-	(void)p;
 	j->file = true;
 	while ((n = pread(fd, part, sizeof(part), at)) > 0) {
 		hb_buf_add(&j->body, hb_span(part, (size_t)n));
@@ -418,26 +396,20 @@ finish_job(struct hb_peer *p, const struct seen_job *j)
 	hb_peer_post(p, HB_IPC_JOB_DONE, &m, -1);
 }
 
-static void
-on_job_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job_start(void *ctx, struct hb_peer *p, const struct ipc_job_start *m)
 {
-	struct seen_job *j = job_of(((const struct ipc_job_start *)msg)->job);
+	struct seen_job *j = job_of(m->job);
 
-	(void)ctx;
-	(void)fd;
 	j->started = true;
 	j->peer = p;
 	if (!w.mute)
 		finish_job(p, j);
 }
 
-static void
-on_ack(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_job_ack(void *ctx, struct hb_peer *p, const struct ipc_job_ack *m)
 {
-	(void)ctx;
-	(void)p;
-	(void)msg;
-	(void)fd;
 	w.acks++;
 }
 
@@ -464,25 +436,17 @@ delivery_is_gone(void)
 
 /* parent */
 
-static const hb_peer_handler helper_on[HB_IPC_COUNT] = {
-	[HB_IPC_LOCAL_JOB] = on_local_job,
-	[HB_IPC_JOB_BODY] = on_job_body,
-	[HB_IPC_JOB_FILE] = on_job_file,
-	[HB_IPC_JOB_START] = on_job_start,
-};
 static const struct hb_peer_ops helper_ops = {
-	.on = helper_on, .on_close = on_peer_gone
+	.on = seen_on_frame, .on_close = on_peer_gone
 };
 
-static void
-on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_helper_start(void *ctx, struct hb_peer *p,
+    const struct ipc_helper_start *m)
 {
-	const struct ipc_helper_start *m = msg;
 	struct ipc_helper out = { .ticket = m->ticket };
 	int sv[2];
 
-	(void)ctx;
-	(void)fd;
 	w.helpers++;
 	text(w.account, sizeof(w.account), m->user);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
@@ -494,14 +458,9 @@ on_helper_start(void *ctx, struct hb_peer *p, const void *msg, int fd)
 
 /* control */
 
-static void
-on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_ctl_item(void *ctx, struct hb_peer *p, const struct ipc_ctl_item *m)
 {
-	const struct ipc_ctl_item *m = msg;
-
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	w.said_addresses += hb_span_eq(m->key, HB_SPAN("address"));
 	hb_buf_addf(&w.said, "%.*s=", HB_SPAN_ARG(m->key));
 	if (m->kind == HB_ITEM_STR)
@@ -511,52 +470,48 @@ on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
 	hb_buf_adds(&w.said, "\n");
 }
 
-static void
-on_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+void
+seen_on_ctl_end(void *ctx, struct hb_peer *p, const struct ipc_ctl_end *m)
 {
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	w.ended = true;
-	w.exit_code = ((const struct ipc_ctl_end *)msg)->exit;
+	w.exit_code = m->exit;
 }
 
-static const hb_peer_handler others_on[HB_IPC_COUNT] = {
-	[HB_IPC_TXN_RESULT] = on_txn_result,
-	[HB_IPC_TXN_LARGE_FD] = on_large_fd,
-	[HB_IPC_SPACE] = on_space,
-	[HB_IPC_EXPAND] = on_expand,
-	[HB_IPC_JOB] = on_job,
-	[HB_IPC_JOB_RCPT] = on_job_rcpt,
-	[HB_IPC_JOB_BODY] = on_job_body,
-	[HB_IPC_JOB_FILE] = on_job_file,
-	[HB_IPC_JOB_START] = on_job_start,
-	[HB_IPC_JOB_ACK] = on_ack,
-	[HB_IPC_HELPER_START] = on_helper_start,
-	[HB_IPC_CTL_ITEM] = on_item,
-	[HB_IPC_CTL_END] = on_end,
-};
+void
+seen_on_store_value(void *ctx, struct hb_peer *p,
+    const struct ipc_store_value *m)
+{
+	fail_msg("a value that nobody asked for");
+}
+
+void
+seen_on_store_done(void *ctx, struct hb_peer *p, const struct ipc_store_done *m)
+{
+	fail_msg("the end of what nobody asked for");
+}
+
 static const struct hb_peer_ops others_ops = {
-	.on = others_on, .on_close = on_peer_gone
+	.on = seen_on_frame, .on_close = on_peer_gone
 };
 
 /* The queue's side. */
 
-static void
-on_ctl(void *ctx, struct hb_peer *p, const void *msg, int fd)
+static bool
+queue_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
 {
-	(void)fd;
-	q_ctl(q_of(ctx), p, msg);
+	if (type != HB_IPC_CTL)
+		return q_on_frame(env.ctx, p, type, m, fd);
+	q_ctl(env.ctx, p, &m->ctl);
+	return true;
 }
-
-static hb_peer_handler queue_on[HB_IPC_COUNT];
 
 static void
 on_lost(void *ctx, struct hb_peer *p, const char *why)
 {
 	(void)why;
 	q_side[hb_peer_role(p)] = NULL;
-	q_peer_lost(q_of(ctx), p);
+	q_peer_lost(env.ctx, p);
 }
 
 static const struct hb_peer_ops queue_ops = {
@@ -671,8 +626,6 @@ start(const char *more)
 	loop = hb_loop_new();
 	env = (struct hb_role_env){ .loop = loop, .role = HB_ROLE_QUEUE };
 	read_conf(more);
-	memcpy(queue_on, q_handlers, sizeof(queue_on));
-	queue_on[HB_IPC_CTL] = on_ctl;
 	queue_up();
 	claims_end();
 }

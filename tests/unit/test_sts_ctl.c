@@ -199,13 +199,8 @@ keep_wait(const char *key)
 /* Control's side */
 
 static void
-on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_item(const struct ipc_ctl_item *m)
 {
-	const struct ipc_ctl_item *m = msg;
-
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	hb_buf_addf(&w.out, "%.*s=", HB_SPAN_ARG(m->key));
 	if (m->kind == HB_ITEM_OBJECT || m->kind == HB_ITEM_ARRAY) {
 		w.depth++;
@@ -223,13 +218,8 @@ on_item(void *ctx, struct hb_peer *p, const void *msg, int fd)
 }
 
 static void
-on_end(void *ctx, struct hb_peer *p, const void *msg, int fd)
+on_end(const struct ipc_ctl_end *m)
 {
-	const struct ipc_ctl_end *m = msg;
-
-	(void)ctx;
-	(void)p;
-	(void)fd;
 	assert_int_equal(m->ref, 42);
 	w.exit = m->exit;
 	w.ended++;
@@ -245,13 +235,21 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 	fail_msg("%s", why);
 }
 
-static const hb_peer_handler control_on[HB_IPC_COUNT] = {
-	[HB_IPC_CTL_ITEM] = on_item,
-	[HB_IPC_CTL_END] = on_end,
-};
-static const hb_peer_handler delivery_on[HB_IPC_COUNT] = { NULL };
+static bool
+control_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	if (type == HB_IPC_CTL_ITEM)
+		on_item(&m->ctl_item);
+	else if (type == HB_IPC_CTL_END)
+		on_end(&m->ctl_end);
+	else
+		return false;
+	return true;
+}
+
 static const struct hb_peer_ops control_ops = { control_on, on_close, NULL };
-static const struct hb_peer_ops delivery_ops = { delivery_on, on_close, NULL };
+static const struct hb_peer_ops delivery_ops = { NULL, on_close, NULL };
 
 static void
 on_stop(void *ctx)
