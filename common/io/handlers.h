@@ -24,7 +24,7 @@
 #define R_BYTES(name, tag, field, most)
 #define R_END(name)
 
-#define I_MSG(SYM, name, from, to, fd)                                         \
+#define I_MSG(SYM, name, from, to, when, fd)                                   \
 	void IPC_ON(name)(IPC_CTX *, struct hb_peer *,                         \
 	    const struct ipc_##name *HB_FD_PARAM_##fd);
 #include "common/proto/ipc.def"
@@ -35,7 +35,7 @@ IPC_ON(frame)(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
     const union hb_ipc_any *m, int fd)
 {
 	switch (type) {
-#define I_MSG(SYM, name, from, to, fd)                                         \
+#define I_MSG(SYM, name, from, to, when, fd)                                   \
 	case HB_IPC_##SYM:                                                     \
 		if (!(IPC_TAKES(from, to)))                                    \
 			return false;                                          \

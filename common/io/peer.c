@@ -34,6 +34,7 @@ struct hb_peer {
 	struct hb_hook *flush;
 	int fd;
 	enum hb_role self, other;
+	enum hb_channel state;
 	unsigned instance;
 	const struct hb_peer_ops *ops;
 	void *ctx;
@@ -68,6 +69,7 @@ hb_peer_new(struct hb_loop *l, int fd, enum hb_role self, enum hb_role other,
 	p->self = self;
 	p->other = other;
 	p->instance = instance;
+	p->state = HB_CHANNEL_SERVING;
 	p->ops = ops;
 	p->ctx = ctx;
 	p->in = HB_BUF_INIT(HB_MAX_IPC_FRAME + READ_SIZE);
@@ -375,6 +377,18 @@ hb_peer_flush(struct hb_peer *p, int ms)
 	leave(p);
 }
 
+void
+hb_peer_set_state(struct hb_peer *p, enum hb_channel state)
+{
+	p->state = state;
+}
+
+enum hb_channel
+hb_peer_state(const struct hb_peer *p)
+{
+	return p->state;
+}
+
 enum hb_role
 hb_peer_role(const struct hb_peer *p)
 {
@@ -472,6 +486,8 @@ dispatch(struct hb_peer *p, enum hb_ipc_type type, const union hb_ipc_any *msg)
 
 	if (!hb_ipc_may_send(type, p->other, p->self))
 		return "frame not allowed for this pair";
+	if ((info->when >> p->state & 1) == 0)
+		return "frame out of its time";
 	if (with_fd ? p->n_in_fds == 0 : info->needs_fd)
 		return "descriptor missing";
 	if (with_fd)

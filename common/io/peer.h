@@ -60,6 +60,10 @@ void hb_peer_pause(struct hb_peer *p, bool pause);
 /* Writes the queued frames, blocking up to MS: before an orderly exit. */
 void hb_peer_flush(struct hb_peer *p, int ms);
 
+/* A new channel is SERVING; who knows better says so. */
+void hb_peer_set_state(struct hb_peer *p, enum hb_channel state);
+enum hb_channel hb_peer_state(const struct hb_peer *p);
+
 enum hb_role hb_peer_role(const struct hb_peer *p);
 unsigned hb_peer_instance(const struct hb_peer *p);
 

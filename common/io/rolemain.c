@@ -45,7 +45,7 @@ struct role_priv {
 	struct hb_peer *peers[PEERS_MAX];
 	size_t npeers;
 	struct hb_conf *conf;
-	bool gathering, running, stopping;
+	bool gathering, stopping;
 	struct hb_buf text;
 	struct role_file files[FILES_MAX];
 	size_t nfiles;
@@ -55,6 +55,13 @@ static struct role_priv *
 priv_of(const struct hb_role_env *env)
 {
 	return env->priv;
+}
+
+/* Its first configuration is in use. */
+static bool
+is_running(const struct hb_role_env *env)
+{
+	return hb_peer_state(env->parent) == HB_CHANNEL_SERVING;
 }
 
 static void HB_NORETURN
@@ -128,7 +135,7 @@ drop_peer(struct hb_role_env *env, size_t at)
 	struct hb_peer *p = priv->peers[at];
 
 	priv->peers[at] = priv->peers[--priv->npeers];
-	if (priv->running && priv->spec->on_peer_lost != NULL)
+	if (priv->spec->on_peer_lost != NULL)
 		priv->spec->on_peer_lost(env, p);
 }
 
@@ -195,8 +202,7 @@ void
 hb_role_on_peer(struct hb_role_env *env, struct hb_peer *p,
     const struct ipc_peer *m, int fd)
 {
-	if (!priv_of(env)->running ||
-	    !hb_role_may_talk(env->role, (enum hb_role)m->role))
+	if (!hb_role_may_talk(env->role, (enum hb_role)m->role))
 		hb_peer_violation(p, "PEER without sense");
 	else
 		add_peer(env, (enum hb_role)m->role, m->instance, fd);
@@ -218,7 +224,7 @@ hb_role_on_clock(struct hb_role_env *env, struct hb_peer *p,
 	struct ipc_clock_set now = { .ahead_ms = m->ahead_ms };
 
 	hb_clock_set_ahead(m->ahead_ms);
-	if (priv->running && priv->spec->on_clock != NULL)
+	if (is_running(env) && priv->spec->on_clock != NULL)
 		priv->spec->on_clock(env);
 	hb_peer_post(p, HB_IPC_CLOCK_SET, &now, -1);
 }
@@ -241,7 +247,7 @@ hb_role_on_stop(struct hb_role_env *env, struct hb_peer *p,
 	if (priv->stopping)
 		return;
 	priv->stopping = true;
-	if (priv->running && priv->spec->on_stop != NULL)
+	if (is_running(env) && priv->spec->on_stop != NULL)
 		priv->spec->on_stop(env);
 	else
 		hb_role_exit(env);
@@ -342,7 +348,7 @@ start(struct hb_role_env *env, struct hb_buf *err)
 		r = priv->spec->started(env, err);
 	if (r != 0)
 		return r;
-	priv->running = true;
+	hb_peer_set_state(env->parent, HB_CHANNEL_SERVING);
 	hb_loop_serves();
 	return 0;
 }
@@ -382,7 +388,7 @@ hb_role_on_conf_end(struct hb_role_env *env, struct hb_peer *p,
 {
 	struct role_priv *priv = priv_of(env);
 	struct hb_buf err = HB_BUF_INIT(0);
-	bool first = !priv->running;
+	bool first = !is_running(env);
 	int r;
 
 	env->instance = m->instance;
@@ -499,6 +505,7 @@ prepare(struct hb_role_env *env, struct role_priv *priv)
 	hb_rolectl_start();
 	env->parent = hb_peer_new(env->loop, PARENT_FD, env->role,
 	    HB_ROLE_PARENT, 0, &parent_ops, env);
+	hb_peer_set_state(env->parent, HB_CHANNEL_STARTING);
 	hb_trouble_tell(tell_trouble, env);
 }
 

@@ -182,6 +182,7 @@ pd_on_ready(struct pd_parent *pd, struct hb_peer *p, const struct ipc_ready *m)
 		could_not_use(pr, m->generation, m->error);
 	else if (pr->state == PD_STARTED) {
 		pr->state = PD_READY;
+		hb_peer_set_state(p, HB_CHANNEL_SERVING);
 		pr->ready_ms = hb_mono_ms();
 		log_role(pr, HB_LOG_INFO, "ready");
 	}
@@ -340,6 +341,7 @@ start_proc(struct pd_proc *pr)
 	pr->started_ms = hb_boot_ms();
 	pr->peer = hb_peer_new(pd->loop, fd[0], HB_ROLE_PARENT, pr->role,
 	    pr->instance, &peer_ops, pd);
+	hb_peer_set_state(pr->peer, HB_CHANNEL_STARTING);
 	log_role(pr, HB_LOG_INFO, pr->restarts > 0 ? "restarted" : "started");
 	pr->ahead_ms = 0;
 	pd_send_clock(pr);

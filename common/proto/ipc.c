@@ -5,7 +5,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 
-#define I_MSG(SYM, name, from, to, fd)                                         \
+#define I_MSG(SYM, name, from, to, when, fd)                                   \
 	static const struct hb_field name##_fields[] = {                       \
 		{ 0, HB_F_U32, 0, 0, "" },
 #define RECORD_STRUCT(name) ipc_##name
@@ -16,11 +16,11 @@
 
 /* The first row of each table only keeps it from being empty. */
 static const struct hb_ipc_info infos[HB_IPC_COUNT] = {
-#define I_MSG(SYM, name, from, to, fd)                                         \
+#define I_MSG(SYM, name, from, to, when, fd)                                   \
 	[HB_IPC_##SYM] = { { #name, name##_fields + 1,                         \
 			       HB_ARRAY_LEN(name##_fields) - 1,                \
 			       sizeof(struct ipc_##name) },                    \
-		(from), (to), (fd) != 0, (fd) == 1 },
+		(from), (to), HB_WHEN_##when, (fd) != 0, (fd) == 1 },
 #define R_U32(name, tag, field, most)
 #define R_U64(name, tag, field)
 #define R_I64(name, tag, field)

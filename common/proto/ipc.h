@@ -121,7 +121,7 @@ enum hb_item_kind {
 };
 
 enum hb_ipc_type {
-#define I_MSG(SYM, name, from, to, fd) HB_IPC_##SYM,
+#define I_MSG(SYM, name, from, to, when, fd) HB_IPC_##SYM,
 #define R_U32(name, tag, field, most)
 #define R_U64(name, tag, field)
 #define R_I64(name, tag, field)
@@ -137,8 +137,22 @@ enum hb_ipc_type {
 #undef R_END
 };
 
+/* The state of a channel, for what comes by it. */
+enum hb_channel {
+	HB_CHANNEL_STARTING, /* parent and role, until the role is ready */
+	HB_CHANNEL_CLAIMING, /* from delivery, until its CLAIMS_END */
+	HB_CHANNEL_SERVING,
+	HB_CHANNEL_COUNT
+};
+/* When a frame is legal. */
+#define HB_WHEN_ALWAYS ((1u << HB_CHANNEL_COUNT) - 1)
+#define HB_WHEN_CLAIMING (1u << HB_CHANNEL_CLAIMING)
+#define HB_WHEN_SERVING (1u << HB_CHANNEL_SERVING)
+
 /* struct ipc_check { uint32_t ref; ... }, one for each frame type. */
-#define I_MSG(SYM, name, from, to, fd) struct ipc_##name { uint32_t nofield_;
+#define I_MSG(SYM, name, from, to, when, fd)                                   \
+	struct ipc_##name {                                                    \
+		uint32_t nofield_;
 #define R_U32(name, tag, field, most) uint32_t field;
 #define R_U64(name, tag, field) uint64_t field;
 #define R_I64(name, tag, field) int64_t field;
@@ -155,6 +169,7 @@ enum hb_ipc_type {
 struct hb_ipc_info {
 	struct hb_record record;
 	uint32_t from, to; /* masks of roles */
+	uint32_t when;	   /* mask of states of the channel */
 	bool has_fd, needs_fd;
 };
 
@@ -175,7 +190,7 @@ bool hb_ipc_has_fd(struct hb_span frame);
 
 /* The largest frame struct, as storage for a decoder. */
 union hb_ipc_any {
-#define I_MSG(SYM, name, from, to, fd) struct ipc_##name name;
+#define I_MSG(SYM, name, from, to, when, fd) struct ipc_##name name;
 #define R_U32(name, tag, field, most)
 #define R_U64(name, tag, field)
 #define R_I64(name, tag, field)

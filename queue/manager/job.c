@@ -139,16 +139,16 @@ claim(struct q *q, struct hb_peer *p, uint32_t no, uint64_t id, uint32_t idx)
 /* Only until it says that its claims are over may a worker speak of jobs
  * that this process did not give it. */
 static bool
-is_claiming(struct q *q, struct hb_peer *p)
+is_claiming(const struct hb_peer *p)
 {
-	return q->delivery[hb_peer_instance(p)].claiming;
+	return hb_peer_state(p) == HB_CHANNEL_CLAIMING;
 }
 
 static bool
 is_out_of_place(struct q *q, struct hb_peer *p, uint32_t no)
 {
 	return no == 0 || hb_peer_instance(p) >= q->workers ||
-	    (!is_claiming(q, p) && q_sched_job(q->sched, no) == NULL);
+	    (!is_claiming(p) && q_sched_job(q->sched, no) == NULL);
 }
 
 void
@@ -162,7 +162,7 @@ q_on_job_result(struct q *q, struct hb_peer *p, const struct ipc_job_result *m)
 		hb_peer_violation(p, "result that was not asked for");
 		return;
 	}
-	if (is_claiming(q, p))
+	if (is_claiming(p))
 		claim(q, p, m->job, m->id, o.idx);
 	j = find_work(q, p, m->job);
 	if (j != NULL && j->id == m->id)
@@ -201,9 +201,8 @@ q_on_job_done(struct q *q, struct hb_peer *p, const struct ipc_job_done *m)
 void
 q_on_job_claim(struct q *q, struct hb_peer *p, const struct ipc_job_claim *m)
 {
-	if (m->job == 0 || hb_peer_instance(p) >= q->workers ||
-	    !is_claiming(q, p))
-		hb_peer_violation(p, "claim out of its time");
+	if (m->job == 0)
+		hb_peer_violation(p, "claim of no job");
 	else
 		claim(q, p, m->job, m->id, m->idx);
 }

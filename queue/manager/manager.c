@@ -178,14 +178,8 @@ claims_over(void *ctx)
 void
 q_on_claims_end(struct q *q, struct hb_peer *p, const struct ipc_claims_end *m)
 {
-	unsigned i = hb_peer_instance(p);
-
-	if (i >= q->workers || !q->delivery[i].claiming) {
-		hb_peer_violation(p, "claims ended twice");
-		return;
-	}
-	q->delivery[i].claiming = false;
-	claims_over(&q->delivery[i]);
+	hb_peer_set_state(p, HB_CHANNEL_SERVING);
+	claims_over(&q->delivery[hb_peer_instance(p)]);
 }
 
 static void
@@ -198,7 +192,7 @@ delivery_up(struct q *q, struct hb_peer *p)
 	d = &q->delivery[hb_peer_instance(p)];
 	d->peer = p;
 	d->ready = d->full = false;
-	d->claiming = true;
+	hb_peer_set_state(p, HB_CHANNEL_CLAIMING);
 	d->life++;
 	hb_timer_set(d->claims, Q_CLAIMS_MS);
 	update_worker(q, d);

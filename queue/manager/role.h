@@ -77,7 +77,6 @@ struct q_delivery {
 	struct hb_peer *peer; /* NULL: down */
 	struct hb_timer *claims; /* runs while claims are awaited */
 	bool ready, full;
-	bool claiming; /* until its CLAIMS_END */
 	unsigned life; /* of its channel: each one has a new number */
 };
 

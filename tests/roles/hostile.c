@@ -20,7 +20,7 @@
 #include "tests/unit/dice.h"
 
 enum { PARENT_FD = 3, START_MS = 50, TURN_MS = 200, FLOOD = 3000,
-	FRAMES = 400 };
+	FRAMES = 400, BLAMES_EARLY = 5 };
 
 static struct hb_role_env *self;
 static int channel[HB_ROLE_COUNT];
@@ -380,6 +380,7 @@ static const struct game {
 	{ { out_of_order, blame_queue } },
 	{ { headers, huge } },
 	{ { to_parent, gifts } },
+	{ { NULL } }, /* it blames before it is ready: setup */
 };
 
 static void
@@ -405,6 +406,8 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	life = (unsigned)number_of("HOSTILE_GAME", 0);
 	dice_seed(life);
 	channel[HB_ROLE_PARENT] = PARENT_FD;
+	if (life == BLAMES_EARLY)
+		blame_delivery();
 	return 0;
 }
 

@@ -18,7 +18,7 @@ import parent_test
 from parent_test import (BUILD, become_nobody, free_port, is_alive, wait,
                          wait_for)
 
-LIVES = int(os.environ.get("HOSTILE_LIVES", "7"))
+LIVES = int(os.environ.get("HOSTILE_LIVES", "8"))
 PROGRAMS = {"router": "queue", "queue": "queue", "delivery": "delivery",
             "control": "common/control", "keyagent": ".", "local": "."}
 
@@ -129,6 +129,8 @@ def play(p):
     text = b"\n".join(p.bodies("bob"))
     for number in taken:
         assert text.count(b"number %d end" % number) == 1, number
+    # who is not ready has nothing to say of others
+    assert parent_test.has_record(p, 'error="frame out of its time"')
     # nothing of what the hostile one handed in without wire form
     assert not [b for b in p.bodies("carol") if b"injected" in b]
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -300,6 +301,29 @@ def check_failing_role(p):
               os.path.join(p.libexec, "hauberk-router"))
 
 
+def frame_number(name):
+    """The number of a frame without fields: its place in ipc.def."""
+    path = os.path.join(os.environ.get("HB_SRCDIR", "."),
+                        "common/proto/ipc.def")
+    with open(path, encoding="ascii") as f:
+        return re.findall(r"^I_MSG\((\w+)", f.read(), re.M).index(name)
+
+
+def check_before_configuration(p):
+    """Before its configuration a role answers PING, and takes no more than
+    what brings it there."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        r = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {p.libexec}/hauberk-smtpd 3<&0"],
+            stdin=theirs)
+        theirs.close()
+        ours.sendall(struct.pack("<IHH", 0, frame_number("PING"), 0))
+        assert ours.recv(8) == struct.pack("<IHH", 0, frame_number("PONG"), 0)
+        ours.sendall(struct.pack("<IHH", 0, frame_number("LISTEN_STOP"), 0))
+        assert r.wait(20) == os.EX_UNAVAILABLE
+
+
 def all_pids(p):
     return [x for r in ROLES for x in p.role_pids(r)]
 
@@ -310,6 +334,7 @@ def main():
     p = Parent(top)
     become_nobody(top)
     check_mistakes(p)
+    check_before_configuration(p)
     check_failing_role(p)
     os.unlink(p.log)
     try:

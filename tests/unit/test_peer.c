@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/io/peer.h"
 
@@ -310,6 +311,95 @@ a_frame_that_lacks_its_descriptor_closes_the_channel(void **state)
 	free_world(&w);
 }
 
+/* What may come in a state of a channel; all else that the pair may carry is
+ * refused. */
+static const struct legal {
+	enum hb_role from, to;
+	enum hb_channel state;
+	enum hb_ipc_type types[11];
+	size_t n;
+} legal[] = {
+	{ HB_ROLE_PARENT, HB_ROLE_SMTPD, HB_CHANNEL_STARTING,
+	    { HB_IPC_CONF_PART, HB_IPC_FILE_PART, HB_IPC_CONF_END,
+		HB_IPC_LOGFD, HB_IPC_CLOCK, HB_IPC_PING, HB_IPC_STOP }, 7 },
+	{ HB_ROLE_PARENT, HB_ROLE_SMTPD, HB_CHANNEL_SERVING,
+	    { HB_IPC_CONF_PART, HB_IPC_FILE_PART, HB_IPC_CONF_END,
+		HB_IPC_LOGFD, HB_IPC_CLOCK, HB_IPC_PING, HB_IPC_STOP,
+		HB_IPC_PEER, HB_IPC_LISTEN, HB_IPC_COUNTERS,
+		HB_IPC_LISTEN_STOP }, 11 },
+	{ HB_ROLE_QUEUE, HB_ROLE_PARENT, HB_CHANNEL_STARTING,
+	    { HB_IPC_READY, HB_IPC_CLOCK_SET, HB_IPC_PONG, HB_IPC_LOG_LOST,
+		HB_IPC_TROUBLE }, 5 },
+	{ HB_ROLE_QUEUE, HB_ROLE_PARENT, HB_CHANNEL_SERVING,
+	    { HB_IPC_READY, HB_IPC_CLOCK_SET, HB_IPC_PONG, HB_IPC_LOG_LOST,
+		HB_IPC_TROUBLE, HB_IPC_PEER_LOST, HB_IPC_HELPER_START }, 7 },
+	{ HB_ROLE_DELIVERY, HB_ROLE_QUEUE, HB_CHANNEL_CLAIMING,
+	    { HB_IPC_JOB_RESULT, HB_IPC_JOB_DONE, HB_IPC_STORE_GET,
+		HB_IPC_STORE_PUT, HB_IPC_STORE_LIST, HB_IPC_JOB_CLAIM,
+		HB_IPC_CLAIMS_END }, 7 },
+	{ HB_ROLE_DELIVERY, HB_ROLE_QUEUE, HB_CHANNEL_SERVING,
+	    { HB_IPC_JOB_RESULT, HB_IPC_JOB_DONE, HB_IPC_STORE_GET,
+		HB_IPC_STORE_PUT, HB_IPC_STORE_LIST }, 5 },
+};
+
+static bool
+is_legal(const struct legal *row, enum hb_ipc_type type)
+{
+	for (size_t i = 0; i < row->n; i++)
+		if (row->types[i] == type)
+			return true;
+	return false;
+}
+
+static bool
+take_any(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	struct side *s = ctx;
+
+	if (fd >= 0)
+		close(fd);
+	s->got++;
+	return true;
+}
+
+/* One frame of TYPE, empty, over a channel in the row's state. */
+static void
+check_state(const struct legal *row, enum hb_ipc_type type)
+{
+	static const struct hb_peer_ops any = { take_any, on_close, NULL };
+	union hb_ipc_any m;
+	struct side from = { 0 }, to = { 0 };
+	int sv[2];
+
+	memset(&m, 0, sizeof(m));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	from.loop = to.loop = hb_loop_new();
+	from.peer = hb_peer_new(from.loop, sv[0], row->from, row->to, 0, &any,
+	    &from);
+	to.peer = hb_peer_new(to.loop, sv[1], row->to, row->from, 0, &any, &to);
+	hb_peer_set_state(to.peer, row->state);
+	hb_peer_post(from.peer, type, &m,
+	    hb_ipc_info(type)->has_fd ? STDIN_FILENO : -1);
+	run_until(to.loop, to.got == 1 || to.peer == NULL);
+	assert_string_equal(to.why,
+	    is_legal(row, type) ? "" : "frame out of its time");
+	assert_int_equal(to.got, is_legal(row, type));
+	hb_peer_free(&from.peer);
+	hb_peer_free(&to.peer);
+	hb_loop_free(&to.loop);
+}
+
+static void
+a_frame_out_of_its_time_closes_the_channel(void **state)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(legal); i++)
+		for (int type = 0; type < HB_IPC_COUNT; type++)
+			if (hb_ipc_may_send((unsigned)type, legal[i].from,
+				legal[i].to))
+				check_state(&legal[i], (enum hb_ipc_type)type);
+}
+
 static void
 a_lost_end_is_told(void **state)
 {
@@ -355,6 +445,7 @@ main(void)
 		cmocka_unit_test(bad_frames_close_the_channel),
 		cmocka_unit_test(
 		    a_frame_that_lacks_its_descriptor_closes_the_channel),
+		cmocka_unit_test(a_frame_out_of_its_time_closes_the_channel),
 		cmocka_unit_test(a_lost_end_is_told),
 		cmocka_unit_test(a_handler_may_free_its_peer),
 	};
