@@ -52,8 +52,6 @@ enum hb_local_kind {
 enum hb_table {
 	HB_TABLE_POLICY,
 	HB_TABLE_LEDGER,
-	HB_TABLE_HOST,
-	HB_TABLE_REPORT,
 	HB_TABLE_COUNT
 };
 enum hb_sign_alg {

@@ -55,8 +55,6 @@ struct q_store {
 static const char *const files[HB_TABLE_COUNT] = {
 	[HB_TABLE_POLICY] = "policy.db",
 	[HB_TABLE_LEDGER] = "ledger.db",
-	[HB_TABLE_HOST] = "host.db",
-	[HB_TABLE_REPORT] = "report.db",
 };
 
 static void

@@ -1,19 +1,30 @@
 #!/usr/bin/python3
-"""Each function that a header declares is used by the product: by a test
-alone, or by nobody, is not enough.  A name in a table, a macro or behind a
-pointer counts as well as a call; its declaration, its definition and what it
-says of itself in its own body do not.  The exceptions stand in unused.tbl,
-and each of them is needed.  With -l, the functions and how many uses each
-has."""
+"""Each function that a header declares, each row of a table (.def) and each
+field of a record is used by the product: by a test alone, or by nobody, is not
+enough.  A name in a table, a macro or behind a pointer counts as well as a
+call; its declaration, its definition and what it says of itself in its own
+body do not.  A field is used when it is read.  The exceptions stand in
+unused.tbl, and each of them is needed.  With -l, the names and how many uses
+each has."""
 
 import collections
 import os
+import re
 import sys
 
 import lint
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOMS = lint.ROOMS + ("man",)
+# rows of these macros are named by the prefix and their first word
+ROWS = {"HB_LIMIT": "HB_MAX_", "HB_EVENT": "HB_EV_", "HB_KEY": "HB_K_",
+        "HB_STAT": "HB_STAT_", "HB_FAULT": "HB_FAULT_", "I_MSG": "HB_IPC_",
+        "HB_REASON": "HB_REASON_", "SMTPD_REPLY": "SMTPD_R_"}
+# a column of these tables names a row of another, without its prefix
+COLUMNS = {"common/proto/reason.def": (2, "HB_FAULT_"),
+           "smtpd/reply.def": (3, "HB_REASON_")}
+ROW = re.compile(r"^(\w+)\(([^\n]*)", re.M)
+READ = re.compile(r"(?:->|\.)([a-z]\w*)\b(?!\s*=[^=])")
 
 
 def table():
@@ -44,10 +55,38 @@ def read(path, declared, uses):
     return []
 
 
+def read_table(path, declared, uses):
+    """Adds the rows and fields of the table PATH, and what it names in others.
+    A field is RECORD.FIELD."""
+    for macro, rest in ROW.findall(lint.code(lint.read(path))):
+        words = [word.strip() for word in rest.rstrip(")").split(",")]
+        if macro in ROWS:
+            declared[ROWS[macro] + words[0]] = path
+        elif macro.startswith("R_") and len(words) > 2:
+            declared[words[0] + "." + words[2].split(")")[0]] = path
+        column, prefix = COLUMNS.get(path, (0, ""))
+        if len(words) > column > 0:
+            uses[prefix + words[column]] += 1
+
+
+def read_fields(path, fields):
+    """Counts the fields that PATH reads, of whatever struct."""
+    text = lint.DIRECTIVE.sub("", lint.code(lint.read(path)))
+    fields.update(READ.findall(text))
+
+
 def main():
     declared, uses, findings = {}, collections.Counter(), []
+    fields = collections.Counter()
     for path in lint.files(".c", ".h", ".def", rooms=ROOMS):
         findings += read(path, declared, uses)
+        if path.endswith(".def"):
+            read_table(path, declared, uses)
+        else:
+            read_fields(path, fields)
+    for name in declared:
+        if "." in name:
+            uses[name] = fields[name.split(".")[1]]
     if sys.argv[1:] == ["-l"]:
         for name in sorted(declared):
             print("%s\t%d" % (name, uses[name]))
@@ -55,7 +94,7 @@ def main():
     findings += ["%s: %s is used by no product code" % (declared[name], name)
                  for name in sorted(declared)
                  if uses[name] == 0 and name not in rows]
-    findings += ["unused.tbl: %s is used, or is no function" % name
+    findings += ["unused.tbl: %s is used, or is not there" % name
                  for name in sorted(rows)
                  if uses[name] > 0 or name not in declared]
     lint.finish(findings)
