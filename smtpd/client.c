@@ -351,8 +351,6 @@ on_close(void *ctx, int err, int syserr)
 {
 	struct smtpd_client *c = ctx;
 
-	(void)err;
-	(void)syserr;
 	hb_conn_free(&c->conn);
 	smtpd_session_closed(c->session);
 	smtpd_client_run(c);

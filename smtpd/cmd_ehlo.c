@@ -5,7 +5,6 @@
 static bool
 ext_always(const struct smtpd_session *s)
 {
-	(void)s;
 	return true;
 }
 
@@ -30,8 +29,6 @@ ext_auth(const struct smtpd_session *s)
 static void
 ext_nothing(const struct smtpd_session *s, struct hb_buf *out)
 {
-	(void)s;
-	(void)out;
 }
 
 static void
@@ -43,7 +40,6 @@ ext_size(const struct smtpd_session *s, struct hb_buf *out)
 static void
 ext_mechanisms(const struct smtpd_session *s, struct hb_buf *out)
 {
-	(void)s;
 	hb_buf_adds(out, " PLAIN LOGIN");
 }
 

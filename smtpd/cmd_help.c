@@ -4,6 +4,5 @@
 void
 smtpd_cmd_help(struct smtpd_session *s, struct hb_span args)
 {
-	(void)args;
 	smtpd_reply(s, SMTPD_R_HELP);
 }

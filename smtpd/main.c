@@ -46,7 +46,6 @@ static int
 on_reload(struct hb_role_env *env, const struct hb_conf *old,
     struct hb_buf *err)
 {
-	(void)old;
 	return smtpd_worker_configure(worker_of(env), err);
 }
 
@@ -103,7 +102,6 @@ static bool
 claim_peer(struct hb_role_env *env, enum hb_role role, unsigned instance,
     int fd)
 {
-	(void)instance;
 	if (role != HB_ROLE_KEYAGENT)
 		return false;
 	hb_keyclient_set_fd(worker_of(env)->keys, fd);

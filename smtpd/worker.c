@@ -145,7 +145,6 @@ on_ready(void *ctx, unsigned what)
 	struct smtpd_listener *l = ctx;
 	int n = 0;
 
-	(void)what;
 	while (n < ACCEPT_BATCH && accept_one(l))
 		n++;
 }

@@ -46,7 +46,6 @@ drop(struct hb_wait *w, const void *arg)
 {
 	struct sts_lookup *l = (struct sts_lookup *)w;
 
-	(void)arg;
 	sts_ref_release(&l->ref);
 	free(l);
 }
@@ -134,7 +133,6 @@ tell(struct hb_wait *w, const void *arg)
 {
 	struct sts_lookup *l = (struct sts_lookup *)w;
 
-	(void)arg;
 	l->cb(l->ctx, l->ref, l->why);
 	free(l);
 }

@@ -118,7 +118,6 @@ on_multi_timer(CURLM *multi, long ms, void *ctx)
 {
 	struct sts_http *h = ctx;
 
-	(void)multi;
 	if (ms < 0)
 		hb_timer_clear(h->timer);
 	else
@@ -132,7 +131,6 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sockp)
 	struct sts_http *h = ctx;
 	struct http_sock *s = sockp;
 
-	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
 		if (s != NULL)
 			hb_io_free(&s->io);
@@ -166,7 +164,6 @@ on_head(char *p, size_t size, size_t n, void *ctx)
 {
 	struct sts_http_get *g = ctx;
 
-	(void)p;
 	g->head += size * n;
 	return g->head <= HEAD_MOST ? size * n : 0;
 }
@@ -179,8 +176,6 @@ on_record(int written, int version, int type, const void *buf, size_t n,
 	const unsigned char *head = buf;
 	struct sts_http_get *g = ctx;
 
-	(void)version;
-	(void)ssl;
 	if (written == 0 && type == SSL3_RT_HEADER && n >= 5)
 		g->wire += n + (size_t)head[3] * 256 + head[4];
 }
@@ -194,7 +189,6 @@ on_ssl_ctx(CURL *easy, void *ssl_ctx, void *ctx)
 	SSL_CTX *c = ssl_ctx;
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(c);
 
-	(void)easy;
 	SSL_CTX_set1_cert_store(c, hb_tls_store(g->h->tls));
 	hb_tls_bound(c);
 	SSL_CTX_set_msg_callback(c, on_record);

@@ -108,8 +108,6 @@ on_saved(void *ctx, int err)
 static void
 on_lazy(void *ctx, int err)
 {
-	(void)ctx;
-	(void)err;
 }
 
 static void

@@ -21,8 +21,6 @@ static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static void
 stderr_sink(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
 	fwrite(record.p, 1, record.n, stderr);
 }
 

@@ -68,7 +68,6 @@ finish_advance(struct ctl_client *c)
 static const char *
 refresh_waits_for(const struct ctl_client *c)
 {
-	(void)c;
 	return "DNS, and the host that publishes the policy";
 }
 

@@ -46,7 +46,6 @@ on_connect(void *ctx, unsigned what)
 	struct ctl *ctl = ctx;
 	int fd;
 
-	(void)what;
 	while ((fd = accept4(ctl->listen_fd, NULL, NULL,
 		    SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		ctl_client_new(ctl, fd);
@@ -128,7 +127,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 {
 	struct ctl *ctl = HB_NEW(struct ctl);
 
-	(void)err;
 	ctl->env = env;
 	ctl->listen_fd = ctl->log_fd = -1;
 	TAILQ_INIT(&ctl->clients);

@@ -50,7 +50,6 @@ make_time(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
 	char text[HB_TIME_RFC3339_SIZE];
 
-	(void)t;
 	hb_time_rfc3339(m->num, text);
 	return json_string(text);
 }
@@ -58,38 +57,30 @@ make_time(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 static json_t *
 make_int(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
-	(void)t;
 	return json_integer(m->num);
 }
 
 static json_t *
 make_bool(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
-	(void)t;
 	return json_boolean(m->num != 0);
 }
 
 static json_t *
 make_null(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
-	(void)t;
-	(void)m;
 	return json_null();
 }
 
 static json_t *
 make_object(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
-	(void)t;
-	(void)m;
 	return json_object();
 }
 
 static json_t *
 make_array(const struct ctl_tree *t, const struct ipc_ctl_item *m)
 {
-	(void)t;
-	(void)m;
 	return json_array();
 }
 

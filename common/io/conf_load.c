@@ -16,7 +16,6 @@
 static int
 read_for_parser(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
 	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 

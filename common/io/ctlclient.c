@@ -23,7 +23,6 @@ enum { END_WAIT_MS = 15000, READ_SIZE = 65536 };
 static int
 read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
 	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 

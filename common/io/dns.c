@@ -453,7 +453,6 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 	struct hb_dns_answer answer = { .status = HB_DNS_TEMP };
 	struct hb_arena *arena;
 
-	(void)timeouts;
 	if (q->sending) {
 		q->failed = true;
 		return;

@@ -60,21 +60,18 @@ static OSSL_FUNC_keymgmt_new_fn rsa_new, ec_new, ed25519_new;
 static void *
 rsa_new(void *provctx)
 {
-	(void)provctx;
 	return key_new("RSA");
 }
 
 static void *
 ec_new(void *provctx)
 {
-	(void)provctx;
 	return key_new("EC");
 }
 
 static void *
 ed25519_new(void *provctx)
 {
-	(void)provctx;
 	return key_new("ED25519");
 }
 
@@ -109,7 +106,6 @@ key_match(const void *a, const void *b, int selection)
 {
 	const struct agent_key *x = a, *y = b;
 
-	(void)selection;
 	return EVP_PKEY_eq(x->pub, y->pub) == 1;
 }
 
@@ -158,7 +154,6 @@ key_import(void *data, int selection, const OSSL_PARAM params[])
 {
 	const OSSL_PARAM *pub = OSSL_PARAM_locate_const(params, PARAM_PUBLIC);
 
-	(void)selection;
 	if (pub == NULL)
 		return import_public(data, params);
 	return import_agent_key(data, pub,
@@ -193,7 +188,6 @@ key_types(int selection)
 		OSSL_PARAM_END,
 	};
 
-	(void)selection;
 	return types;
 }
 
@@ -221,7 +215,6 @@ key_gettable(void *provctx)
 		OSSL_PARAM_END,
 	};
 
-	(void)provctx;
 	return list;
 }
 
@@ -240,8 +233,6 @@ sign_new(void *provctx, const char *propq)
 {
 	struct sign_ctx *s = HB_NEW(struct sign_ctx);
 
-	(void)provctx;
-	(void)propq;
 	s->padding = RSA_PKCS1_PADDING;
 	s->salt_len = RSA_PSS_SALTLEN_DIGEST;
 	return s;
@@ -313,8 +304,6 @@ sign_settable(void *ctx, void *provctx)
 		OSSL_PARAM_END,
 	};
 
-	(void)ctx;
-	(void)provctx;
 	return list;
 }
 
@@ -449,7 +438,6 @@ static OSSL_FUNC_provider_query_operation_fn query;
 static const OSSL_ALGORITHM *
 query(void *provctx, int operation, int *no_cache)
 {
-	(void)provctx;
 	*no_cache = 0;
 	switch (operation) {
 	case OSSL_OP_KEYMGMT:
@@ -472,8 +460,6 @@ provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
 	};
 	static char context; /* OpenSSL wants something to hand round */
 
-	(void)handle;
-	(void)in;
 	*out = functions;
 	*provctx = &context;
 	return 1;

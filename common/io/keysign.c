@@ -77,10 +77,6 @@ hb_keyset_free(struct hb_keyset **k)
 static int
 no_passphrase(char *buf, int size, int writing, void *arg)
 {
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
 	return -1;
 }
 

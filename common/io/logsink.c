@@ -85,7 +85,6 @@ append(enum hb_level level, struct hb_span record)
 static void
 sink(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
 	if (append(level, record) != 0) {
 		ls.dropped++;
 		ls.untold++;
@@ -163,7 +162,6 @@ run(void *ctx)
 {
 	uint64_t n = ls.untold;
 
-	(void)ctx;
 	if (!write_waiting() || n == 0)
 		return;
 	ls.untold = 0;

@@ -106,8 +106,6 @@ on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct hb_timer *t = ctx;
 
-	(void)fd;
-	(void)what;
 	hb_clock_refresh();
 	t->cb(t->ctx);
 }
@@ -166,7 +164,6 @@ on_io(evutil_socket_t fd, short what, void *ctx)
 	struct hb_io *io = ctx;
 	unsigned got = 0;
 
-	(void)fd;
 	if (what & EV_READ)
 		got |= HB_IO_READ;
 	if (what & EV_WRITE)
@@ -225,7 +222,6 @@ on_signal(evutil_socket_t signo, short what, void *ctx)
 {
 	struct signal_watch *w = ctx;
 
-	(void)what;
 	hb_clock_refresh();
 	w->cb(w->ctx, (int)signo);
 }

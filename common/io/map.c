@@ -312,9 +312,6 @@ load_text(struct hb_map *m, const struct version *v)
 static void
 db_silent(const DB_ENV *env, const char *prefix, const char *msg)
 {
-	(void)env;
-	(void)prefix;
-	(void)msg;
 }
 
 static DB *

@@ -411,9 +411,6 @@ hb_role_on_conf_end(struct hb_role_env *env, struct hb_peer *p,
 static void
 on_parent_close(void *ctx, struct hb_peer *p, const char *why)
 {
-	(void)ctx;
-	(void)p;
-	(void)why;
 	leave(EX_UNAVAILABLE);
 }
 

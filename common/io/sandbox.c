@@ -154,8 +154,6 @@ restrict_files(enum hb_role role, struct hb_buf *err)
 static int
 restrict_files(enum hb_role role, struct hb_buf *err)
 {
-	(void)role;
-	(void)err;
 	return 0;
 }
 #endif
@@ -188,8 +186,6 @@ on_blocked(int signo, siginfo_t *si, void *context)
 	char *name = seccomp_syscall_resolve_num_arch(si->si_arch,
 	    si->si_syscall);
 
-	(void)signo;
-	(void)context;
 	HB_LOG(HB_LOG_WARN, HB_EV_ROLE, hb_kv_str(HB_K_STATE, "blocked"),
 	    hb_kv_str(HB_K_NAME, name != NULL ? name : "unknown"),
 	    hb_kv_int(HB_K_CODE, si->si_syscall));

@@ -226,7 +226,6 @@ choose_by_name(SSL *ssl, int *alert, void *arg)
 	const struct hb_tls *t = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
 
-	(void)alert;
 	for (size_t i = 0; name != NULL && i < t->n; i++) {
 		if (X509_check_host(t->certs[i].leaf, name, 0, 0, NULL) == 1) {
 			(void)SSL_set_SSL_CTX(ssl, t->certs[i].ctx);

@@ -89,8 +89,6 @@ sock_ctrl(BIO *b, int cmd, long larg, void *parg)
 {
 	const struct hb_tls_session *s = BIO_get_data(b);
 
-	(void)larg;
-	(void)parg;
 	if (cmd == BIO_CTRL_EOF)
 		return s->eof;
 	return cmd == BIO_CTRL_FLUSH;

@@ -78,7 +78,6 @@ on_reload(
 {
 	struct hb_keyset *keys = load_keys(env, err), *before = env->ctx;
 
-	(void)old;
 	if (keys == NULL)
 		return HB_E_SYNTAX;
 	env->ctx = keys;

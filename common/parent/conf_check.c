@@ -291,8 +291,6 @@ look_at_end(struct check *c, const struct hb_place *at)
 static void
 look_at_nothing(struct check *c, const struct hb_place *at)
 {
-	(void)c;
-	(void)at;
 }
 
 static void (*const looks[])(struct check *, const struct hb_place *) = {

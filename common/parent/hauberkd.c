@@ -235,7 +235,6 @@ on_stop_signal(void *ctx, int signo)
 {
 	struct pd_parent *pd = ctx;
 
-	(void)signo;
 	pd_stop(pd);
 }
 
@@ -244,7 +243,6 @@ on_reload_signal(void *ctx, int signo)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
 
-	(void)signo;
 	(void)pd_reload(ctx, &why); /* it has logged what is wrong */
 	hb_buf_free(&why);
 }

@@ -444,7 +444,6 @@ pd_on_child(void *ctx, int signo)
 	int status;
 	pid_t pid;
 
-	(void)signo;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pd_helper_ended(pd, pid, status))
 			continue;

@@ -22,7 +22,6 @@ pause_delivery(struct pd_parent *pd, bool on, struct hb_buf *why)
 {
 	struct pd_proc *queue = pd_find(pd, HB_ROLE_QUEUE, 0);
 
-	(void)why;
 	pd->delivery_paused = on;
 	pd_send_pause(queue);
 	if (queue->peer != NULL) /* before whoever asked goes on */

@@ -56,7 +56,6 @@ is_false(struct hb_span value)
 static int
 take_short(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)why;
 	if (arg[0] == 'i')
 		o->ignore_dots = is_true(hb_span_str(arg + 1));
 	return 0;
@@ -152,7 +151,6 @@ take_queue(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_sender(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)why;
 	o->sender = arg;
 	return 0;
 }
@@ -160,7 +158,6 @@ take_sender(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_name(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)why;
 	o->full_name = arg;
 	return 0;
 }
@@ -168,7 +165,6 @@ take_name(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_conf(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)why;
 	o->conf = arg;
 	return 0;
 }
@@ -176,7 +172,6 @@ take_conf(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_envid(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)why;
 	o->envid = arg;
 	return 0;
 }
@@ -184,8 +179,6 @@ take_envid(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_v(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)arg;
-	(void)why;
 	o->verbose = true;
 	return 0;
 }
@@ -193,8 +186,6 @@ take_v(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_t(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)arg;
-	(void)why;
 	o->from_header = true;
 	return 0;
 }
@@ -202,8 +193,6 @@ take_t(struct sm_opts *o, const char *arg, const char **why)
 static int
 take_i(struct sm_opts *o, const char *arg, const char **why)
 {
-	(void)arg;
-	(void)why;
 	o->ignore_dots = true;
 	return 0;
 }

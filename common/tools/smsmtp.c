@@ -45,9 +45,6 @@ struct talk {
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
-	(void)record;
 }
 
 static void

@@ -171,7 +171,6 @@ read_conf(const char *file, struct hb_buf *text)
 static int
 read_for_conf(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
 	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 

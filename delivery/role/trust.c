@@ -64,7 +64,6 @@ dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
 static void
 start(struct hb_wait *w, const void *arg)
 {
-	(void)arg;
 	dlv_attempt_start(((struct dlv_task *)w)->attempt);
 }
 

@@ -93,7 +93,6 @@ drop(struct hb_wait *wait, const void *arg)
 {
 	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
 
-	(void)arg;
 	dlv_seen_release(&w->seen);
 	free(w);
 }
@@ -220,7 +219,6 @@ tell(struct hb_wait *wait, const void *arg)
 {
 	struct dlv_ledger_wait *w = (struct dlv_ledger_wait *)wait;
 
-	(void)arg;
 	w->cb(w->ctx, w->seen);
 	free(w);
 }

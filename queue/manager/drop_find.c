@@ -202,7 +202,6 @@ on_notify(void *ctx, unsigned what)
 	_Alignas(struct inotify_event) char events[4096];
 	ssize_t n;
 
-	(void)what;
 	while ((n = read(d->notify, events, sizeof(events))) > 0)
 		for (char *p = events; p < events + n;) {
 			const struct inotify_event *e = (const void *)p;

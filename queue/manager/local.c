@@ -95,7 +95,6 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 {
 	struct q_job *j = ctx;
 
-	(void)p;
 	j->helper = NULL;
 	if (j->state != Q_JOB_OPEN)
 		return;

@@ -20,7 +20,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 {
 	struct hb_buf dir = HB_BUF_INIT(0);
 
-	(void)err;
 	/* as root the role is rooted in the spool (HACKING "Roles") */
 	before.root = hb_strdup(geteuid() == 0 ? "/" : env->conf->spool);
 	hb_buf_addf(&dir, "%s/maildrop", env->conf->spool);
@@ -50,8 +49,6 @@ static int
 on_reload(struct hb_role_env *env, const struct hb_conf *old,
     struct hb_buf *err)
 {
-	(void)old;
-	(void)err;
 	q_reload(env->ctx);
 	return 0;
 }

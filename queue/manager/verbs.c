@@ -101,7 +101,6 @@ record_held(struct q_listing *w, struct sched_msg *m)
 static void
 follow_rcpt(struct q_listing *w, struct sched_rcpt *r, bool matches)
 {
-	(void)matches;
 	q_sched_follow(w->q->sched, r, q_now(w->q));
 }
 

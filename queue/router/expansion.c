@@ -603,7 +603,6 @@ took_include(struct rt_expansion *w, enum rt_found found)
 {
 	struct source *f = hb_arena_alloc(w->arena, sizeof(*f));
 
-	(void)found;
 	*f = (struct source){ .list = w->at, .content = w->value };
 	w->value = HB_BUF_INIT(0);
 	f->rest = hb_span_markless(hb_buf_span(&f->content));

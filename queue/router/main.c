@@ -459,7 +459,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 {
 	struct router *r = HB_NEW(struct router);
 
-	(void)err;
 	r->env = env;
 	r->lookup = rt_lookup_new(env->loop, env->conf);
 	env->ctx = r;
@@ -472,8 +471,6 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 {
 	struct router *r = env->ctx;
 
-	(void)old;
-	(void)err;
 	rt_lookup_reconf(r->lookup, env->conf);
 	return 0;
 }

@@ -291,7 +291,6 @@ on_answer(void *ctx, unsigned what)
 	struct rt_work_done done;
 	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
 
-	(void)what;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || c->at == NULL ||

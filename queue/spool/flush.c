@@ -113,7 +113,6 @@ run_ends(struct q_flush *f)
 static void
 on_event(void *ctx, unsigned what)
 {
-	(void)what;
 	run_ends(ctx);
 }
 

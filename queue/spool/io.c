@@ -45,7 +45,6 @@ real_open(void *ctx, const char *path, int flags)
 static int
 real_close(void *ctx, int fd)
 {
-	(void)ctx;
 	return result(close(fd));
 }
 
@@ -54,7 +53,6 @@ real_pread(void *ctx, int fd, void *dst, size_t n, uint64_t at)
 {
 	size_t got = 0;
 
-	(void)ctx;
 	while (got < n) {
 		ssize_t r = pread(fd, (unsigned char *)dst + got, n - got,
 		    (off_t)(at + got));
@@ -73,7 +71,6 @@ real_pread(void *ctx, int fd, void *dst, size_t n, uint64_t at)
 static int
 real_pwrite(void *ctx, int fd, struct hb_span s, uint64_t at)
 {
-	(void)ctx;
 	while (s.n > 0) {
 		ssize_t r = pwrite(fd, s.p, s.n, (off_t)at);
 
@@ -90,7 +87,6 @@ real_pwrite(void *ctx, int fd, struct hb_span s, uint64_t at)
 static int
 real_sync(void *ctx, int fd)
 {
-	(void)ctx;
 	return result(fdatasync(fd));
 }
 
@@ -154,7 +150,6 @@ real_size(void *ctx, int fd)
 {
 	struct stat st;
 
-	(void)ctx;
 	return fstat(fd, &st) < 0 ? -errno : (int64_t)st.st_size;
 }
 

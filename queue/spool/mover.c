@@ -201,7 +201,6 @@ write_rcpts(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 	struct hb_span item;
 	int r;
 
-	(void)m;
 	while (s->work > 0) {
 		r = q_list_next(&mv->msg.rcpts, &item);
 		if (r == 0)
@@ -233,7 +232,6 @@ write_items(struct q_spool *s, struct q_mover *mv, struct items *items)
 static int
 write_added(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
-	(void)m;
 	return write_items(s, mv, &mv->added);
 }
 
@@ -241,7 +239,6 @@ static int
 write_changes(
     struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
-	(void)m;
 	return write_items(s, mv, &mv->changes);
 }
 

@@ -60,8 +60,6 @@ static const char *const files[HB_TABLE_COUNT] = {
 static void
 on_error(const DB_ENV *env, const char *prefix, const char *text)
 {
-	(void)env;
-	(void)prefix;
 	HB_LOG(HB_LOG_ERROR, HB_EV_STORE, hb_kv_str(HB_K_TEXT, text));
 }
 

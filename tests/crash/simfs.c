@@ -234,8 +234,6 @@ sim_unlink(void *ctx, const char *path)
 static int
 sim_mkdir(void *ctx, const char *path)
 {
-	(void)ctx;
-	(void)path;
 	return 0;
 }
 

@@ -81,8 +81,6 @@ drain(void *ctx)
 static void
 no_wake(void *ctx, int64_t ms)
 {
-	(void)ctx;
-	(void)ms;
 }
 
 /* messages made of their number; each has a header section */
@@ -147,7 +145,6 @@ on_change(void *ctx, uint64_t id, const struct q_change *c)
 static void
 on_corrupt(void *ctx, uint64_t id, const char *file)
 {
-	(void)id;
 	assert_memory_equal(file, "corrupt/", 8);
 	((struct run *)ctx)->ncorrupt++;
 }
@@ -584,14 +581,12 @@ crash_everywhere(void)
 static void
 every_crash_point_keeps_what_was_acknowledged(void **state)
 {
-	(void)state;
 	crash_everywhere();
 }
 
 static void
 test_A_2_every_crash_point_of_moves_in_parts(void **state)
 {
-	(void)state;
 	move_work = FEW_WORK;
 	crash_everywhere();
 	move_work = 0;
@@ -630,7 +625,6 @@ every_failed_call_is_survived(void **state)
 {
 	unsigned n = count_points();
 
-	(void)state;
 	for (unsigned op = 1; op <= n; op++) {
 		fail_at(op, -EIO, op % 2 ? SIM_LOSE_ALL : SIM_KEEP_ALL);
 		fail_at(op, -ENOSPC, op % 2 ? SIM_KEEP_ALL : SIM_LOSE_ALL);
@@ -653,7 +647,6 @@ test_A_2_a_message_is_moved_in_parts(void **state)
 	struct run *r = new_run();
 	struct spool_entry *m;
 
-	(void)state;
 	move_work = FEW_WORK;
 	start(r);
 	add(r, 20);
@@ -708,7 +701,6 @@ refused_then_taken(unsigned which)
 static void
 a_failed_flush_is_not_tried_again_there(void **state)
 {
-	(void)state;
 	refused_then_taken(1);
 	refused_then_taken(2);
 }
@@ -786,7 +778,6 @@ flip_each_byte(uint64_t which, bool clean)
 static void
 a_damaged_record_loses_no_other(void **state)
 {
-	(void)state;
 	flip_each_byte(1, false);
 	flip_each_byte(2, false);
 	flip_each_byte(3, true); /* the last one, after a clean end */
@@ -800,7 +791,6 @@ a_damaged_envelope_keeps_its_large_body(void **state)
 	struct q_piece p;
 	uint64_t id = 1, small = 1;
 
-	(void)state;
 	while (!is_large(id))
 		id++;
 	while (is_large(small))
@@ -831,7 +821,6 @@ a_cut_tail_is_no_damage(void **state)
 	struct q_piece p;
 	struct run *from = three_messages(3, false, &p);
 
-	(void)state;
 	for (uint32_t cut = 0; cut < p.total - Q_REC_ALIGN; cut++) {
 		struct run *r = restarted(from);
 		struct hb_buf *b = sim_bytes(r->sim, "log/00000001");
@@ -849,7 +838,6 @@ one_header_is_enough(void **state)
 	struct q_piece p;
 	struct run *from = three_messages(1, false, &p);
 
-	(void)state;
 	for (uint32_t i = 0; i < 2 * Q_HEADER_SIZE; i++) {
 		struct run *r = restarted(from);
 		struct hb_buf *b = sim_bytes(r->sim, "log/00000001");
@@ -872,7 +860,6 @@ a_full_disk_keeps_room_for_results(void **state)
 	struct run *r = new_run();
 	uint64_t id, last = 0;
 
-	(void)state;
 	start(r);
 	settle(r);
 	for (id = 1; id <= MESSAGES && last == 0; id++) {
@@ -911,7 +898,6 @@ a_start_on_a_full_disk_records_results(void **state)
 	struct run *first = new_run(), *r;
 	uint64_t id, last = 0;
 
-	(void)state;
 	start(first);
 	settle(first);
 	for (id = 1; id <= MESSAGES && last == 0; id++) {
@@ -952,7 +938,6 @@ space_is_told_once_and_comes_back(void **state)
 {
 	struct run *r = new_run();
 
-	(void)state;
 	start(r);
 	settle(r);
 	assert_int_equal(r->nspace, 0);
@@ -977,9 +962,6 @@ space_is_told_once_and_comes_back(void **state)
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
-	(void)record;
 }
 
 int

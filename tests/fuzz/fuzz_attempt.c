@@ -113,8 +113,6 @@ world_policy(void *w, struct hb_span domain, bool final,
 {
 	struct fuzz *f = w;
 
-	(void)domain;
-	(void)final;
 	if (!put(f, SIZE_MAX, HB_DNS_TXT))
 		return false;
 	*policy = take(f) % 2 ? f->policy : NULL;
@@ -127,16 +125,12 @@ world_ledger(void *w, struct hb_span domain)
 {
 	struct fuzz *f = w;
 
-	(void)domain;
 	return put(f, SIZE_MAX - 1, HB_DNS_TXT) ? f->seen : NULL;
 }
 
 static void
 world_note(void *w, struct hb_span domain, struct hb_span mx, enum hb_rank r)
 {
-	(void)w;
-	(void)domain;
-	(void)mx;
 	HB_ASSERT(r > HB_RANK_NONE && r < HB_RANK_COUNT);
 }
 
@@ -152,7 +146,6 @@ static size_t
 world_hosts_file(void *w, struct hb_span name, struct hb_netaddr *out,
     size_t max)
 {
-	(void)name;
 	HB_ASSERT(max > 0);
 	*out = (struct hb_netaddr){ 4, { 10, 0, 0, 9 }, 0 };
 	return take(w) % 8 == 1;
@@ -161,7 +154,6 @@ world_hosts_file(void *w, struct hb_span name, struct hb_netaddr *out,
 static enum hb_reason
 world_why_down(void *w, const struct hb_netaddr *addr)
 {
-	(void)addr;
 	return take(w) % 8 == 1 ? HB_REASON_CONNECT_REFUSED : HB_REASON_NONE;
 }
 
@@ -271,7 +263,6 @@ world_release(void *w, bool keep)
 {
 	struct fuzz *f = w;
 
-	(void)keep;
 	f->open = false;
 }
 
@@ -299,14 +290,12 @@ world_clock_implausible(void *w)
 static int64_t
 world_least_ms(void *w)
 {
-	(void)w;
 	return 1000;
 }
 
 static uint32_t
 zero(uint32_t n)
 {
-	(void)n;
 	return 0;
 }
 

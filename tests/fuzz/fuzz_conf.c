@@ -13,8 +13,6 @@ static struct hb_span included;
 static int
 read_included(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
-	(void)path;
 	if (included.n == 0)
 		return -2;
 	hb_buf_add(content, included);

@@ -43,8 +43,6 @@ static bool
 claim_peer(struct hb_role_env *env, enum hb_role role, unsigned instance,
     int fd)
 {
-	(void)env;
-	(void)instance;
 	channel[role] = fd;
 	return true;
 }
@@ -401,7 +399,6 @@ on_turn(void *ctx)
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
-	(void)err;
 	self = env;
 	life = (unsigned)number_of("HOSTILE_GAME", 0);
 	dice_seed(life);

@@ -41,7 +41,6 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 static void
 on_peer(struct hb_role_env *env, struct hb_peer *p)
 {
-	(void)env;
 	HB_LOG(HB_LOG_INFO, HB_EV_PEER, hb_kv_str(HB_K_STATE, "up"),
 	    hb_kv_str(HB_K_PEER, hb_role_name(hb_peer_role(p))),
 	    hb_kv_int(HB_K_INSTANCE, hb_peer_instance(p)));
@@ -50,7 +49,6 @@ on_peer(struct hb_role_env *env, struct hb_peer *p)
 static void
 on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 {
-	(void)env;
 	HB_LOG(HB_LOG_INFO, HB_EV_PEER, hb_kv_str(HB_K_STATE, "lost"),
 	    hb_kv_str(HB_K_PEER, hb_role_name(hb_peer_role(p))),
 	    hb_kv_int(HB_K_INSTANCE, hb_peer_instance(p)));
@@ -81,7 +79,6 @@ static int
 on_reload(struct hb_role_env *env, const struct hb_conf *old,
     struct hb_buf *err)
 {
-	(void)old;
 	if (env->role == HB_ROLE_SMTPD && env->instance == 1 &&
 	    strcmp(env->conf->hostname, "refused.example.org") == 0) {
 		hb_buf_adds(err, "not this name");

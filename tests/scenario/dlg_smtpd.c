@@ -485,7 +485,6 @@ ev_write_failed(struct play *p, char **rest)
 static void
 ev_router_up(struct play *p, char **rest)
 {
-	(void)rest;
 	p->n_asked = 0;
 	smtpd_session_router_up(p->session);
 }
@@ -630,7 +629,6 @@ cmd_expect(struct play *p, char **rest)
 static void
 log_sink(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)level;
 	hb_buf_add(&((struct play *)ctx)->log, record);
 }
 

@@ -120,8 +120,6 @@ agent_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
 static inline void
 agent_on_close(void *ctx, struct hb_peer *p, const char *why)
 {
-	(void)p;
-	(void)why;
 	hb_loop_stop(ctx);
 }
 

@@ -221,7 +221,6 @@ text_new(size_t n)
 static int
 loop_setup(void **state)
 {
-	(void)state;
 	loop = hb_loop_new();
 	return 0;
 }
@@ -229,7 +228,6 @@ loop_setup(void **state)
 static int
 loop_teardown(void **state)
 {
-	(void)state;
 	run_for(0); /* hooks that were freed while armed go now */
 	hb_loop_free(&loop);
 	return 0;

@@ -24,7 +24,6 @@ later_run(void *ctx)
 {
 	struct later *l = later_list.first, *next;
 
-	(void)ctx;
 	hb_hook_free(&later_list.hook);
 	later_list.first = NULL;
 	for (; l != NULL; l = next) {

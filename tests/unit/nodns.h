@@ -36,9 +36,6 @@ hb_dns_cancel(struct hb_dns_query *q)
 void
 hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 {
-	(void)d;
-	(void)name;
-	(void)type;
 }
 
 #endif

@@ -38,7 +38,6 @@ nostore_later(void *store, hb_store_got_fn got, hb_store_done_fn done,
 static inline void
 nostore_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
-	(void)key;
 	nostore_later(store, cb, NULL, ctx);
 }
 
@@ -46,9 +45,6 @@ static inline void
 nostore_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
     hb_store_done_fn cb, void *ctx)
 {
-	(void)key;
-	(void)value;
-	(void)lazy;
 	nostore_later(store, NULL, cb, ctx);
 }
 
@@ -56,9 +52,6 @@ static inline void
 nostore_list(void *store, struct hb_span after, size_t count,
     hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
-	(void)after;
-	(void)count;
-	(void)row;
 	nostore_later(store, NULL, done, ctx);
 }
 

@@ -117,7 +117,6 @@ smtp_03_paths(void **state)
 {
 	struct hb_addr a;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(paths); i++) {
 		const struct row *r = &paths[i];
 		struct hb_span in = at_page_end(hb_span_str(r->path));
@@ -138,7 +137,6 @@ no_prefix_is_a_path(void **state)
 {
 	struct hb_addr a;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(paths); i++) {
 		struct hb_span in = hb_span_str(paths[i].path);
 
@@ -154,7 +152,6 @@ nul_is_no_address_byte(void **state)
 {
 	struct hb_addr a;
 
-	(void)state;
 	assert_int_equal(hb_addr_parse_path(hb_span("<a\0b@c>", 7), 0, &a),
 	    HB_E_SYNTAX);
 	assert_int_equal(hb_addr_parse_path(hb_span("<\"a\0b\"@c>", 9), 0, &a),
@@ -168,7 +165,6 @@ what_follows_a_path_is_left(void **state)
 {
 	struct hb_addr a;
 
-	(void)state;
 	assert_int_equal(hb_addr_parse_path(HB_SPAN("<a@b> SIZE=1"), 0, &a),
 	    5);
 	assert_span(a.local, "a");
@@ -186,7 +182,6 @@ meaning_of_local_parts(void **state)
 		{ "", "" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 
@@ -203,7 +198,6 @@ split_at_the_last_at(void **state)
 {
 	struct hb_span local, domain;
 
-	(void)state;
 	hb_addr_split(HB_SPAN("\"a@x\"@b"), &local, &domain);
 	assert_span(local, "\"a@x\"");
 	assert_span(domain, "b");
@@ -217,7 +211,6 @@ split_at_the_last_at(void **state)
 static void
 smtp_04_postmaster(void **state)
 {
-	(void)state;
 	assert_true(hb_addr_is_postmaster(HB_SPAN("PostMaster")));
 	assert_false(hb_addr_is_postmaster(HB_SPAN("postmasters")));
 }
@@ -249,7 +242,6 @@ domain_names(void **state)
 		    false, false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].name));
 
@@ -288,7 +280,6 @@ test_F_20_literals(void **state)
 		{ "192.0.2.1", NULL },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].in));
 		char text[HB_NETADDR_TEXT];
@@ -307,7 +298,6 @@ test_F_20_literals(void **state)
 static void
 domains_compared(void **state)
 {
-	(void)state;
 	assert_true(hb_domain_eq(HB_SPAN("A.b."), HB_SPAN("a.B")));
 	assert_false(hb_domain_eq(HB_SPAN("a.b"), HB_SPAN("a.c")));
 	assert_true(hb_domain_is_below(HB_SPAN("x.A.b."), HB_SPAN("a.b")));

@@ -258,7 +258,6 @@ start(struct fake *f)
 static size_t
 fake_hosts(void *w, struct hb_span name, struct hb_netaddr *out, size_t max)
 {
-	(void)w;
 	assert_true(max > 0);
 	if (!hb_span_eq(name, HB_SPAN("m9.x.test")))
 		return 0;
@@ -271,7 +270,6 @@ fake_down(void *w, const struct hb_netaddr *addr)
 {
 	const struct fake *f = w;
 
-	(void)addr;
 	return f->down;
 }
 
@@ -372,8 +370,6 @@ fake_mail(void *w, const struct dlv_txn *txn,
 static void
 fake_release(void *w, bool keep)
 {
-	(void)w;
-	(void)keep;
 }
 
 static void
@@ -387,7 +383,6 @@ fake_done(void *w)
 static uint32_t
 zero(uint32_t n)
 {
-	(void)n;
 	return 0;
 }
 
@@ -523,7 +518,6 @@ test_S_9_memory_keeps_the_reason(void **state)
 	struct fake f = { .links = "", .down = HB_REASON_CONNECT_TIMEOUT };
 	const struct hb_outcome *res;
 
-	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
 	start(&f);
 	assert_true(f.done);
@@ -561,7 +555,6 @@ test_S_7_a_hop_that_wants_a_login(void **state)
 		.nrcpt = 1, .conf = &now };
 	char route[] = "mx://x.test";
 
-	(void)state;
 	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(replies); i++) {
 		size_t k = i / 2;
 		bool given = i % 2 > 0;
@@ -588,7 +581,6 @@ test_S_7_a_hop_that_wants_a_login(void **state)
 static void
 test_attempts(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (int late = 0; late < 2; late++)
 			run_row(&rows[i], late);
@@ -718,7 +710,6 @@ run_channel(const struct channel_row *r)
 static void
 test_DANE_18_channels(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(channels); i++)
 		run_channel(&channels[i]);
 }
@@ -738,7 +729,6 @@ test_RTLS_01_09_a_dsn_says_it_where_the_channel_suits(void **state)
 		{ 'i', "--", "V+", false }, { 'S', "--", "n+", false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true, .dane = true };
 		const struct hb_conf *now = &conf;
@@ -836,7 +826,6 @@ run_route(const struct route_row *r, struct hb_tls_policies words)
 static void
 test_routes(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(routes); i++)
 		run_route(&routes[i], (struct hb_tls_policies){ NULL, 0 });
 }
@@ -857,7 +846,6 @@ test_DANE_17_mandatory_for_a_route(void **state)
 	struct hb_tls_policy word = { .pattern = every,
 		.level = HB_TLS_DANE };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(mandatory_routes); i++)
 		run_route(&mandatory_routes[i],
 		    (struct hb_tls_policies){ &word, 1 });
@@ -935,7 +923,6 @@ run_memory(const struct memory_row *r)
 static void
 test_memory_of_downgrades(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(memories); i++)
 		run_memory(&memories[i]);
 }
@@ -952,7 +939,6 @@ policy_is_not_waited_for_without_hosts(void **state)
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "", .no_dns = true };
 
-	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
 	start(&f);
 	assert_true(f.done);
@@ -1001,7 +987,6 @@ what_dns_denies_and_a_policy_says(void **state)
 	struct hb_env env = { .id = 1 };
 	struct dlv_rcpt rcpt = { .address = HB_SPAN("a@x.test") };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(denied); i++) {
 		struct hb_conf conf = { .mta_sts = denied[i].mta_sts };
 		const struct hb_conf *now = &conf;
@@ -1037,7 +1022,6 @@ facts_of_a_dead_connection(void **state)
 		.nrcpt = 1, .conf = &now };
 	struct fake f = { .links = "ic" };
 
-	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
 	start(&f);
 	assert_true(f.done);
@@ -1078,7 +1062,6 @@ test_STS_19_policy_holds_for_an_attempt(void **state)
 		.domain = HB_SPAN("x.test"), .env = &env, .rcpt = &rcpt,
 		.nrcpt = 1, .conf = &now };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct fake f = { .links = "nn", .policy = &policy,
 			.clock_implausible = cases[i].first.implausible,
@@ -1113,7 +1096,6 @@ test_STS_22_29_policy_is_asked_for(void **state)
 		{ "smtp://10.0.0.1", true, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_conf conf = { .mta_sts = true };
 		const struct hb_conf *now = &conf;
@@ -1168,7 +1150,6 @@ explain_looks_at_every_host(void **state)
 		.route = HB_SPAN("mx://x.test"), .domain = HB_SPAN("x.test"),
 		.conf = &now };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(hosts); i++) {
 		struct fake f = { .links = hosts[i].links, .policy = &policy,
 			.explains = true };
@@ -1210,7 +1191,6 @@ test_RTLS_01_said_though_the_clock_jumps(void **state)
 	struct fake f = { .links = "V+", .policy = &policy, .mx = 'i',
 		.jump = true };
 
-	(void)state;
 	f.a = dlv_attempt_new(&order, &world, &f);
 	start(&f);
 	now_ms = 1000;
@@ -1254,7 +1234,6 @@ words_that_end_by_a_clock_not_believed(void **state)
 	};
 	char pattern[] = "x.test";
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
 		struct hb_tls_policy word = { .pattern = pattern,
 			.level = ends[i].word, .until_ms = ends[i].until_ms };

@@ -15,7 +15,6 @@ spans_cut_and_compare(void **state)
 {
 	struct hb_span s = HB_SPAN("one two  three"), rest = s;
 
-	(void)state;
 	assert_span(hb_span_word(&rest), "one");
 	assert_span(hb_span_word(&rest), "two");
 	assert_span(hb_span_word(&rest), "three");
@@ -44,7 +43,6 @@ bytes_are_found(void **state)
 		{ "a", "", 0 }, { "ab", "ab", 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(hb_span_search(at_page_end(hb_span_str(
 		    rows[i].in)), hb_span_str(rows[i].what)), rows[i].at);
@@ -68,7 +66,6 @@ numbers(void **state)
 		{ "000000000000000000001", 9, 0, HB_E_SYNTAX },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		uint64_t v = 0;
 
@@ -83,7 +80,6 @@ buffers_keep_their_bound(void **state)
 {
 	struct hb_buf b = HB_BUF_INIT(10);
 
-	(void)state;
 	assert_int_equal(hb_buf_put(&b, HB_SPAN("0123456789")), 0);
 	assert_int_equal(hb_buf_putc(&b, 'x'), HB_E_LIMIT);
 	hb_buf_consume(&b, 4);
@@ -100,7 +96,6 @@ buffers_grow(void **state)
 {
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	for (int i = 0; i < 10000; i++) {
 		hb_buf_addf(&b, "%04d", i);
 		if (i % 3 == 0)
@@ -116,7 +111,6 @@ buffers_end_with_a_nul(void **state)
 {
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	assert_string_equal(hb_buf_cstr(&b), "");
 	hb_buf_adds(&b, "Ab[\xc3\x84");
 	assert_string_equal(hb_buf_cstr(&b), "Ab[\xc3\x84");
@@ -133,7 +127,6 @@ lower_case_is_ascii(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	unsigned char dst[6];
 
-	(void)state;
 	hb_buf_adds(&b, "xAZ@[\xc3\x84");
 	assert_span(hb_span_lower(hb_span_from(hb_buf_span(&b), 1), dst),
 	    "az@[\xc3\x84");
@@ -155,7 +148,6 @@ numbers_as_bytes(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	unsigned char dst[9] = { 0 };
 
-	(void)state;
 	assert_int_equal(hb_get_le32(le), 0x05060708);
 	assert_int_equal(hb_get_le32(le + 4), UINT32_C(0x81020304));
 	assert_int_equal(hb_get_le64(le), UINT64_C(0x8102030405060708));
@@ -195,7 +187,6 @@ utf8_is_well_formed(void **state)
 		{ "\xf5\x80\x80\x80", 0 }, { "\xff", 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(hb_utf8_length(at_page_end(hb_span_str(
 		    rows[i].in))), rows[i].want);
@@ -206,7 +197,6 @@ arenas_zero_and_reset(void **state)
 {
 	struct hb_arena *a = hb_arena_new();
 
-	(void)state;
 	for (size_t n = 1; n < 10000; n += 997) {
 		unsigned char *p = hb_arena_alloc(a, n);
 
@@ -240,7 +230,6 @@ crc_of_long_spans(void **state)
 {
 	unsigned char b[1000];
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(b); i++)
 		b[i] = (unsigned char)(i * i + i / 7);
 	for (size_t from = 0; from < 9; from++)
@@ -257,7 +246,6 @@ hashes_match_published_values(void **state)
 	static const char digits[] = "123456789";
 	unsigned char key[16], in[15];
 
-	(void)state;
 	for (size_t i = 0; i < 16; i++)
 		key[i] = (unsigned char)i;
 	for (size_t i = 0; i < 15; i++)
@@ -285,7 +273,6 @@ tables_are_keyed(void **state)
 	struct named rows[100], *table = NULL, *found;
 	unsigned before = hb_table_hash("name", 4);
 
-	(void)state;
 	hb_table_seed(key);
 	assert_int_not_equal(hb_table_hash("name", 4), before);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
@@ -308,7 +295,6 @@ every_worker_is_some_domains_home(void **state)
 {
 	unsigned seen[3] = { 0 };
 
-	(void)state;
 	assert_int_equal(hb_home_worker(HB_SPAN("far.test"), 1), 0);
 	for (char c = 'a'; c <= 'z'; c++)
 		seen[hb_home_worker(hb_span(&c, 1), 3)]++;
@@ -322,7 +308,6 @@ siphash_in_pieces(void **state)
 	const unsigned char key[16] = { 1 };
 	struct hb_span s = HB_SPAN("The quick brown fox jumps over it.");
 
-	(void)state;
 	for (size_t i = 0; i <= s.n; i++)
 		for (size_t j = i; j <= s.n; j++) {
 			struct hb_siphash h;
@@ -373,7 +358,6 @@ rows_are_found_and_grow_by_one(void **state)
 	unsigned char *seen = calloc(N, 1);
 	struct hb_rows t = { .salt = 5 };
 
-	(void)state;
 	assert_null(hb_rows_find(&t, 0));
 	assert_null(hb_rows_next(&t, NULL));
 	fill_rows(&t, rows, N, KEYS);
@@ -407,7 +391,6 @@ times_as_text(void **state)
 	char t[HB_TIME_RFC5322_SIZE];
 	int64_t ms;
 
-	(void)state;
 	hb_time_rfc3339(0, t);
 	assert_string_equal(t, "1970-01-01T00:00:00.000Z");
 	hb_time_rfc3339(INT64_C(1709210096789), t);
@@ -434,7 +417,6 @@ times_for_people(void **state)
 		{ 2 * 31557600, "in 2 years" } };
 	char t[HB_TIME_PLAIN_SIZE];
 
-	(void)state;
 	hb_time_plain(INT64_C(1709210096789), t);
 	assert_string_equal(t, "29 Feb 2024 12:34 UTC");
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
@@ -456,7 +438,6 @@ test_S_20_amounts_for_people(void **state)
 		{ 94607999, "2 years" }, { 3 * 86400, "3 days" } };
 	char t[32];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		hb_time_amount(rows[i].s * 1000, t);
 		assert_string_equal(t, rows[i].want);
@@ -475,7 +456,6 @@ times_are_read_back(void **state)
 	char t[HB_TIME_RFC3339_SIZE];
 	int64_t ms;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
 		hb_time_rfc3339(good[i], t);
 		assert_int_equal(hb_time_rfc3339_parse(hb_span_str(t), &ms), 0);
@@ -515,7 +495,6 @@ prose_is_wrapped(void **state)
 		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n  b\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0), want = HB_BUF_INIT(0);
 
@@ -547,7 +526,6 @@ durations_and_sizes(void **state)
 	uint64_t size;
 	int64_t ms;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
 		assert_int_equal(hb_duration_parse(hb_span_str(good[i].in),
 		    &ms), 0);
@@ -577,7 +555,6 @@ remote_text_cannot_forge_a_record(void **state)
 	};
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_log_format(&b, HB_LOG_TEXT, &head, HB_EV_ACCEPT, kv);
 	assert_span(hb_buf_span(&b),
 	    "1970-01-01T00:00:00.000Z smtpd[7] info ev=accept "
@@ -614,7 +591,6 @@ every_log_word_is_unique(void **state)
 #include "common/base/logkeys.def"
 	};
 
-	(void)state;
 	check_unique(events, HB_ARRAY_LEN(events));
 	check_unique(keys, HB_ARRAY_LEN(keys));
 }

@@ -499,7 +499,6 @@ run_script(const struct script *s, bool split)
 static void
 test_scripts(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(scripts); i++) {
 		run_script(&scripts[i], false);
 		run_script(&scripts[i], true);
@@ -509,7 +508,6 @@ test_scripts(void **state)
 static void
 test_A_5_replies_ahead_count_for_nothing(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ahead); i++)
 		run_script(&ahead[i], false);
 }
@@ -523,7 +521,6 @@ test_F_11_F_4_reason_names_tls(void **state)
 		DLV_TLS_OFFERED, false, false, HB_TLSF_FAILED, false };
 	struct play p = { .seen = DLV_ACT_NONE };
 
-	(void)state;
 	begin_script(&p, &alert);
 	play_script(&p, &alert);
 	assert_string_equal(dlv_client_facts(p.c)->error, "alert");
@@ -543,7 +540,6 @@ test_F_21_F_4_words_are_kept(void **state)
 		1, DLV_TLS_OFFERED, false, false, HB_TLSF_REFUSED, false };
 	struct play p = { .seen = DLV_ACT_NONE };
 
-	(void)state;
 	begin_script(&p, &many);
 	play_script(&p, &many);
 	assert_int_equal(p.rcpt[1].outcome.code, 552);
@@ -567,7 +563,6 @@ test_TLS_01_injected(void **state)
 		.tls = DLV_TLS_OFFERED, .reply_ms = 1000 };
 	struct play p = { .c = dlv_client_new(&conf) };
 
-	(void)state;
 	dlv_client_connected(p.c);
 	feed(&p, HB_SPAN("220 x\r\n"));
 	feed(&p, HB_SPAN("250-x\r\n250 STARTTLS\r\n"));
@@ -596,7 +591,6 @@ test_RTLS_06_a_cut_handshake_is_told_apart(void **state)
 	static const char *const in[] = { "220 x\r\n",
 		"250-x\r\n250 STARTTLS\r\n", "220 go\r\n" };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(ends); i++) {
 		struct dlv_client *c = dlv_client_new(&conf);
 

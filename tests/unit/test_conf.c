@@ -9,7 +9,6 @@
 static int
 read_file(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
 	if (strcmp(path, "/etc/mail/more.conf") == 0)
 		hb_buf_adds(content, "max-hops 7\nbogus x\n");
 	else if (strcmp(path, "/etc/mail/domains") == 0)
@@ -68,7 +67,6 @@ defaults_are_those_of_the_interface(void **state)
 {
 	struct hb_conf *c = parse_good("");
 
-	(void)state;
 	assert_string_equal(c->hostname, "host.example");
 	assert_int_equal(c->domains.n, 1);
 	assert_int_equal(c->listens.n, 1);
@@ -113,7 +111,6 @@ values_are_read(void **state)
 	    "trust-ad yes\ndnssec-probe A.Example bad=b.example\n"
 	    "max-rate-per-client 10/1m\nlab on\nsmtp-port 2525\n");
 
-	(void)state;
 	assert_string_equal(c->hostname, "mail.example");
 	assert_int_equal(c->domains.n, 3);
 	assert_string_equal(c->domains.v[1], "one.example");
@@ -191,7 +188,6 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "log x level=all", "not one of: error, warn, info, debug" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_report report;
 		struct hb_conf *c = parse(rows[i].text, &report);
@@ -226,7 +222,6 @@ test_S_1_letters_that_do_not_exist_are_refused(void **state)
 		"deliver maildir ~/Maildir", "deliver mbox /m/%d/%u.%%",
 		"deliver mbox mail/%a", "deliver command /bin/x %u %d %h %a" };
 
-	(void)state;
 	memset(many + strlen(many), 'x', HB_MAX_TEMPLATE);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_report report;
@@ -277,7 +272,6 @@ test_S_14_mistakes_that_a_start_would_not_show(void **state)
 		"listen 0.0.0.0:25 smtp\nlisten [::]:25 smtp",
 		"listen *:25 smtp\nlisten *:26 smtp" };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_report report;
 		struct hb_conf *c = parse(rows[i].text, &report);
@@ -319,7 +313,6 @@ test_S_1_a_route_to_this_server_itself_is_refused(void **state)
 		{ "route x.test lmtp://localhost:25", true },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_report report;
 		struct hb_conf *c = parse(rows[i].text, &report);
@@ -337,7 +330,6 @@ test_F_24_a_byte_order_mark_is_skipped(void **state)
 	struct hb_conf *c = parse_good("\xef\xbb\xbfmax-recipients 7\n"
 	    "include mark.conf\ndomain file:mark.domains\n");
 
-	(void)state;
 	assert_int_equal(c->max_recipients, 7);
 	assert_int_equal(c->max_hops, 9);
 	assert_string_equal(c->domains.v[0], "one.test");
@@ -362,7 +354,6 @@ test_S_1_whose_mailbox_it_is_is_told(void **state)
 		{ "local-users m", 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf_report report;
 		struct hb_conf *c = parse(rows[i].text, &report);
@@ -380,7 +371,6 @@ all_mistakes_are_told_at_once(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c = parse("a 1\nb 2\nmax-hops x\n", &report);
 
-	(void)state;
 	assert_int_equal(report.errors, 3);
 	hb_buf_free(&report.text);
 	hb_conf_free(&c);
@@ -392,7 +382,6 @@ words_without_function_are_listed(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c = parse("tls-report on\ngenerics g\ndane-x\n", &report);
 
-	(void)state;
 	assert_int_equal(report.errors, 1);
 	assert_int_equal(report.warnings, 2);
 	assert_int_equal(c->unbuilt.n, 2);
@@ -413,7 +402,6 @@ a_listener_where_nobody_can_log_in_is_told(void **state)
 	    "listen 127.0.0.1:25 smtp tls=off auth=offer\n"
 	    "listen 127.0.0.1:26 smtp tls=off\n", &report);
 
-	(void)state;
 	assert_int_equal(report.errors, 0);
 	assert_int_equal(report.warnings, 2);
 	hb_buf_free(&report.text);
@@ -432,7 +420,6 @@ the_canonical_text_parses_to_itself(void **state)
 	struct hb_conf *c, *again;
 	FILE *f;
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/tests/fuzz/seeds/conf/full",
 	    src != NULL ? src : ".");
 	f = fopen(path, "r");
@@ -465,7 +452,6 @@ certificates_have_a_bound(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c;
 
-	(void)state;
 	for (int i = 0; i < HB_MAX_CERTIFICATES; i++)
 		hb_buf_adds(&text, "tls-certificate a key=b\nca-file c\n");
 	hb_buf_add(&text, hb_span("", 1));
@@ -490,7 +476,6 @@ lines_have_a_bound(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c;
 
-	(void)state;
 	memset(text, '#', HB_MAX_CONF_LINE);
 	c = parse(text, &report);
 	assert_int_equal(report.errors, 0);
@@ -521,7 +506,6 @@ the_most_exact_pattern_wins(void **state)
 		{ "xexample", "smtp://any" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_string_equal(hb_conf_route(c,
 		    hb_span_str(rows[i].domain))->route, rows[i].route);
@@ -546,7 +530,6 @@ test_S_6_the_systems_aliases_are_taken(void **state)
 	struct hb_conf *c = parse_good("");
 	const struct hb_place *at;
 
-	(void)state;
 	assert_int_equal(c->aliases.kind, HB_MAP_NONE);
 	hb_conf_free(&c);
 	usual_aliases = "/usual/aliases";

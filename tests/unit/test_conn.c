@@ -14,7 +14,6 @@ bytes_go_both_ways(void **state)
 {
 	struct side a = { 0 }, b = { 0 };
 
-	(void)state;
 	connect_sides(&a, &b, 4096);
 	hb_conn_write(a.c, HB_SPAN("EHLO "));
 	hb_conn_write(a.c, HB_SPAN("there\r\n"));
@@ -44,7 +43,6 @@ connects_from_the_given_address(void **state)
 	struct hb_netaddr at, from, got;
 	int listener = listen_on(&at), fd;
 
-	(void)state;
 	assert_int_equal(hb_netaddr_parse(HB_SPAN("127.0.0.9"), &from), 0);
 	a.c = hb_conn_connect(loop, &at, &from, 100, &side_ops, &a);
 	run_until(a.connected);
@@ -64,7 +62,6 @@ connect_failures_are_told_later(void **state)
 	struct side a = { 0 }, b = { 0 };
 	struct hb_netaddr at, foreign;
 
-	(void)state;
 	close(listen_on(&at));
 	a.c = hb_conn_connect(loop, &at, NULL, 100, &side_ops, &a);
 	assert_int_equal(a.closed, 0);
@@ -91,7 +88,6 @@ back_pressure_bounds_both_ends(void **state)
 	unsigned char *data = pattern_new(LARGE);
 	size_t held;
 
-	(void)state;
 	connect_sides(&a, &b, 5000);
 	hb_conn_write(a.c, hb_span(data, LARGE));
 	run_until(hb_conn_input(b.c).n == 5000);
@@ -118,7 +114,6 @@ pause_stops_reading(void **state)
 	struct side a = { 0 };
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
 	hb_conn_pause(a.c, true);
@@ -137,7 +132,6 @@ what_is_not_consumed_stays(void **state)
 	struct side a = { .keep = true };
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
 	assert_int_equal(write(fd[1], "abc", 3), 3);
@@ -177,7 +171,6 @@ files_keep_their_place(void **state)
 	unsigned char *data = text_new(n);
 	int fd = make_file(data, n);
 
-	(void)state;
 	connect_sides(&a, &b, 65536);
 	hb_conn_write(a.c, HB_SPAN("head"));
 	hb_conn_write_body(a.c, fd, 1000, n - 1000);
@@ -205,7 +198,6 @@ a_short_file_closes(void **state)
 	struct side a = { 0 }, b = { 0 };
 	int fd = make_file((const unsigned char *)"abc", 3);
 
-	(void)state;
 	connect_sides(&a, &b, 100);
 	hb_conn_write_body(a.c, fd, 0, 4);
 	run_until(a.closed == 1);
@@ -224,7 +216,6 @@ test_A_1_a_body_that_ends_early_closes(void **state)
 		"\n.\r\n", "\r.\r\n", "x\r" };
 	static const size_t before[] = { 0, 65535, 65536, 200001 };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(bad) * HB_ARRAY_LEN(before); i++) {
 		size_t n = before[i % HB_ARRAY_LEN(before)];
 		struct hb_span end = hb_span_str(bad[i / HB_ARRAY_LEN(before)]);
@@ -260,7 +251,6 @@ half_close_leaves_output_open(void **state)
 	struct hb_buf got = HB_BUF_INIT(0);
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
 	assert_int_equal(write(fd[1], "QUIT", 4), 4);
@@ -288,7 +278,6 @@ shutdown_sends_all_first(void **state)
 	unsigned char *data = pattern_new(1 << 20);
 	int listener = listen_on(&at), peer;
 
-	(void)state;
 	a.c = hb_conn_connect(loop, &at, NULL, 100, &side_ops, &a);
 	run_until(a.connected);
 	peer = accept(listener, NULL, NULL);
@@ -318,7 +307,6 @@ last_words_are_read_before_the_end(void **state)
 	unsigned char *data = pattern_new(LARGE);
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
 	hb_conn_pause(a.c, true);
@@ -342,7 +330,6 @@ any_callback_may_free(void **state)
 	static const enum when at[] = { AT_CONNECTED, AT_INPUT, AT_DRAIN,
 		AT_CLOSE };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(at); i++) {
 		struct side a = { .free_when = at[i] };
 		struct hb_netaddr addr;
@@ -367,7 +354,6 @@ idle_connections_are_small(void **state)
 	int fd[2];
 	size_t before, each;
 
-	(void)state;
 	before = mallinfo2().uordblks;
 	for (size_t i = 0; i < IDLE; i++) {
 		make_pair(fd);

@@ -40,7 +40,6 @@ values(void **state)
 		{ { { S, 0, "\xc3\xa4\x1b", 0 } }, 1, "\"\\u00E4\\u001B\"" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct ctl_tree t = { .depth = 0 };
 		char *text;
@@ -75,7 +74,6 @@ nonsense_is_told(void **state)
 			{ C, 0, 0, 0 } }, 3 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct ctl_tree t = { .depth = 0 };
 
@@ -96,7 +94,6 @@ nesting_and_size_are_bounded(void **state)
 	struct ctl_tree t = { .depth = 0 }, u = { .depth = 0 };
 	size_t n = 0;
 
-	(void)state;
 	for (unsigned i = 0; i < CTL_DEPTH; i++)
 		assert_null(add(&t, &array));
 	assert_non_null(add(&t, &array));
@@ -127,7 +124,6 @@ rows_are_forgotten(void **state)
 	size_t n = 0;
 	struct ctl_tree t = { .element = count_row, .ctx = &n };
 
-	(void)state;
 	assert_null(add(&t, &array));
 	for (int64_t i = 0; i < 100000; i++) {
 		struct token number = row[1];
@@ -166,7 +162,6 @@ text_is_safe(void **state)
 		{ "\xe2\x80\x94\xe2\x82\xac", "\xe2\x80\x94\xe2\x82\xac" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 

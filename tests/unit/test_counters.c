@@ -61,7 +61,6 @@ total_is_over_all_workers(void **state)
 	struct hb_netaddr a = addr("192.0.2.1");
 	uint32_t slot, first;
 
-	(void)state;
 	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 0, &first), 0);
 	assert_int_equal(hb_counters_enter(p.w[1], &a, &c, 0, &slot), 0);
 	assert_int_equal(hb_counters_enter(p.w[1], &a, &c, 0, &slot), 0);
@@ -84,7 +83,6 @@ client_is_an_address_or_a_v6_network(void **state)
 			  none = { .family = 0 };
 	uint32_t slot, held;
 
-	(void)state;
 	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 0, &held), 0);
 	assert_int_equal(hb_counters_enter(p.w[1], &same, &c, 0, &slot),
 	    HB_ADMIT_CLIENT);
@@ -104,7 +102,6 @@ rate_counts_in_its_window(void **state)
 	struct hb_netaddr a = addr("192.0.2.1");
 	uint32_t slot;
 
-	(void)state;
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(hb_counters_enter(p.w[i], &a, &c, 60000,
 				     &slot), 0);
@@ -125,7 +122,6 @@ a_burst_is_not_cut_in_two(void **state)
 	struct hb_netaddr a = addr("192.0.2.1");
 	uint32_t slot;
 
-	(void)state;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(hb_counters_enter(p.w[i], &a, &c, 119990 + i,
 				     &slot), 0);
@@ -144,7 +140,6 @@ a_dead_worker_is_forgotten(void **state)
 	struct hb_netaddr a = addr("192.0.2.1"), b = addr("192.0.2.2");
 	uint32_t slot;
 
-	(void)state;
 	assert_int_equal(hb_counters_enter(p.w[1], &a, &c, 0, &slot), 0);
 	assert_int_equal(hb_counters_enter(p.w[1], &b, &c, 0, &slot), 0);
 	hb_counters_forget(p.parent, 1, false);
@@ -161,7 +156,6 @@ many_clients_fit(void **state)
 	struct hb_netaddr a = addr("10.0.0.0");
 	uint32_t slot;
 
-	(void)state;
 	for (unsigned i = 0; i < 5000; i++) {
 		a.b[2] = (uint8_t)(i >> 8);
 		a.b[3] = (uint8_t)i;
@@ -179,7 +173,6 @@ a_strange_table_is_refused(void **state)
 	uint64_t size = hb_counters_size(parent);
 	int pipes[2], own = hb_counters_fd(parent, 0, 0);
 
-	(void)state;
 	assert_true(hb_counters_add(&c, dup(own), size - 1, 0, 0) < 0);
 	assert_true(hb_counters_add(&c, dup(own), 8, 0, 0) < 0);
 	assert_true(hb_counters_add(&c, dup(own), size, 256, 256) < 0);
@@ -209,7 +202,6 @@ test_A_6_the_part_of_another_cannot_be_written(void **state)
 	int own = hb_counters_fd(parent, 0, 0),
 	    other = hb_counters_fd(parent, 1, 0);
 
-	(void)state;
 	assert_true(pwrite(other, "x", 1, 0) < 0);
 	assert_ptr_equal(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
 	    other, 0), MAP_FAILED);
@@ -233,7 +225,6 @@ test_A_6_a_scribbled_part_is_bounded(void **state)
 	uint32_t slot;
 	int64_t ms;
 
-	(void)state;
 	assert_ptr_not_equal(bytes, MAP_FAILED);
 	memset(bytes, 0xff, hb_counters_size(p.parent));
 	assert_int_equal(hb_counters_enter(p.w[0], &a, &c, 0, &slot), 0);
@@ -275,7 +266,6 @@ test_A_4_guesses_are_slower_and_slower(void **state)
 	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
 	int64_t now = 1000000;
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
 		/* another process has its part in it */
 		int64_t next = guess(p.w[i % 2], &t, 1, now);
@@ -297,7 +287,6 @@ test_A_7_free_beside_others(void **state)
 	struct hb_netaddr a = addr("192.0.2.1");
 	struct hb_try t = { HB_TRY_RCPT, &a, HB_SPAN_NONE };
 
-	(void)state;
 	for (unsigned bad = 0; bad < 24; bad++)
 		for (unsigned n = 1; n < 24; n++) {
 			struct pair p = make_pair();
@@ -329,7 +318,6 @@ test_A_4_parallel_guesses_wait_for_each_other(void **state)
 	int64_t now = guess(p.w[0], &t, 9, 1000000);
 	unsigned begun = 0;
 
-	(void)state;
 	for (unsigned i = 0; i < 50; i++) {
 		int64_t ms = hb_penalty_begin(p.w[i % 2], &t, now);
 
@@ -350,7 +338,6 @@ test_A_4_a_fresh_burst_is_bounded(void **state)
 	struct hb_try t = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
 	unsigned at_once = 0;
 
-	(void)state;
 	for (unsigned i = 0; i < 50; i++)
 		if (hb_penalty_begin(p.w[i % 2], &t, 1000000) == 0)
 			at_once++;
@@ -371,7 +358,6 @@ test_A_4_a_botnet_does_not_lock_the_owner_out(void **state)
 	int64_t now = 1000000;
 	unsigned begun = 0;
 
-	(void)state;
 	assert_int_equal(hb_penalty_begin(p.w[0], &owner, now), 0);
 	hb_penalty_end(p.w[0], &owner, HB_TRY_DONE, now);
 	for (unsigned i = 0; i < 5000; i++) {
@@ -398,7 +384,6 @@ test_A_4_a_known_login_has_its_own_count(void **state)
 		      other = { HB_TRY_LOGIN, &a, HB_SPAN("bob") };
 	int64_t now = 1000000;
 
-	(void)state;
 	assert_int_equal(hb_penalty_begin(p.w[0], &broken, now), 0);
 	hb_penalty_end(p.w[0], &broken, HB_TRY_DONE, now);
 	now = guess(p.w[0], &broken, 12, now);
@@ -418,7 +403,6 @@ test_A_4_a_flood_of_addresses_wins_nothing(void **state)
 	int64_t now = guess(p.w[0], &own, 9, 1000000);
 	unsigned begun = 0;
 
-	(void)state;
 	for (unsigned i = 0; i < 20000; i++) {
 		int64_t ms;
 
@@ -450,7 +434,6 @@ test_A_22_a_long_wait_is_nobody_elses(void **state)
 		      owner = { HB_TRY_LOGIN, &far, HB_SPAN("bob") };
 	int64_t now = guess(p.w[0], &guesser, 60, 1000000);
 
-	(void)state;
 	assert_int_equal(hb_penalty_begin(p.w[0], &guesser, now), 30000);
 	assert_in_range(hb_penalty_begin(p.w[0], &neighbour, now), 0, 10000);
 	assert_in_range(hb_penalty_begin(p.w[0], &owner, now), 0, 10000);
@@ -467,7 +450,6 @@ test_A_7_dictionaries_are_slow_across_sessions(void **state)
 		      login = { HB_TRY_LOGIN, &a, HB_SPAN("u") };
 	int64_t now = 1000000;
 
-	(void)state;
 	assert_int_equal(guess(p.w[0], &t, 20, now), now);
 	now = guess(p.w[1], &t, 1, now);
 	assert_int_equal(now, 1000000 + 500);
@@ -486,7 +468,6 @@ test_A_7_a_mail_server_is_not_slow(void **state)
 	struct hb_netaddr a = addr("192.0.2.1");
 	struct hb_try t = { HB_TRY_RCPT, &a, HB_SPAN_NONE };
 
-	(void)state;
 	for (unsigned i = 0; i < 10000; i++) {
 		assert_int_equal(hb_penalty_begin(p.w[0], &t, 1000000), 0);
 		hb_penalty_end(p.w[0], &t, i % 1000 == 0 ? HB_TRY_BAD
@@ -507,7 +488,6 @@ test_A_28_mail_pays_for_refused_recipients(void **state)
 		      few = { HB_TRY_RCPT, &b, HB_SPAN_NONE };
 	int64_t now = 1000000;
 
-	(void)state;
 	for (unsigned i = 0; i < 500; i++) {
 		assert_int_equal(guess(p.w[i % 2], &many, 1, now), now);
 		for (unsigned k = 0; k < 10; k++)
@@ -530,7 +510,6 @@ test_A_12_handshakes_of_one_address_have_a_rate(void **state)
 		      other = { HB_TRY_TLS, &b, HB_SPAN_NONE };
 	int64_t last = 0;
 
-	(void)state;
 	for (unsigned i = 0; i < 60; i++) {
 		int64_t ms = hb_penalty_begin(p.w[i % 2], &t, 1000000);
 

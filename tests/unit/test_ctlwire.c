@@ -20,7 +20,6 @@ question_round_trips(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct hb_ctl_question q;
 
-	(void)state;
 	put_question(&b, true, "flush", "x@far.test");
 	for (size_t cut = 0; cut < b.n; cut++)
 		assert_int_equal(hb_ctl_question_parse(at_page_end(
@@ -58,7 +57,6 @@ bad_questions_are_errors(void **state)
 	};
 	struct hb_ctl_question q;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		int r = hb_ctl_question_parse(at_page_end(rows[i].in), &q);
 
@@ -74,7 +72,6 @@ question_bound(void **state)
 	struct hb_ctl_question q = { .nwords = 1 };
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	memset(word, 'x', sizeof(word));
 	q.words[0] = hb_span(word, HB_MAX_CONTROL_LINE - 4);
 	assert_int_equal(hb_ctl_question_put(&q, &b), 0);
@@ -93,7 +90,6 @@ answer_round_trips(void **state)
 	struct hb_span rest;
 	int used;
 
-	(void)state;
 	memset(text, 'x', sizeof(text));
 	hb_ctl_piece_put(HB_CTL_OUT, hb_span(text, sizeof(text)), &b);
 	hb_ctl_exit_put(69, &b);
@@ -120,7 +116,6 @@ bad_pieces_are_errors(void **state)
 {
 	struct hb_ctl_piece p;
 
-	(void)state;
 	assert_int_equal(hb_ctl_piece_parse(HB_SPAN("\1\0\1\0\0"), &p),
 	    HB_E_LIMIT);
 	assert_int_equal(hb_ctl_piece_parse(HB_SPAN("\1\0\0\0\3"), &p),
@@ -154,7 +149,6 @@ commands_are_found(void **state)
 		{ "", HB_E_NOTFOUND, HB_CMD_COUNT },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span rest = hb_span_str(rows[i].line), words[4];
 		enum hb_ctl_cmd cmd = HB_CMD_COUNT;
@@ -172,7 +166,6 @@ commands_are_found(void **state)
 static void
 what_others_may_ask(void **state)
 {
-	(void)state;
 	for (unsigned i = 0; i < HB_CMD_COUNT; i++)
 		assert_int_equal(hb_ctl_cmds[i].for_all,
 		    i == HB_CMD_STATUS || i == HB_CMD_QUEUE);

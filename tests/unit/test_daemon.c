@@ -19,9 +19,6 @@
 static int
 no_file(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
-	(void)path;
-	(void)content;
 	return -ENOENT;
 }
 
@@ -51,7 +48,6 @@ unix_endpoints_are_numbered(void **state)
 	struct hb_span path;
 	unsigned n;
 
-	(void)state;
 	assert_int_equal(hb_endpoint_path(c, 0, &path), 0);
 	assert_span(path, "/run/lmtp");
 	assert_int_equal(hb_endpoint_path(c, 1, &path), 0);
@@ -75,7 +71,6 @@ only_unix_sockets_are_endpoints(void **state)
 		{ "host:24", "" }, { "unix:a", "" }, { "//a", "" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_span(hb_endpoint_unix(hb_span_str(rows[i].text)),
 		    rows[i].want);
@@ -90,7 +85,6 @@ reload_keeps_what_cannot_change(void **state)
 				       "tls-report on\n"), *c, *same;
 	struct hb_buf changed = HB_BUF_INIT(0);
 
-	(void)state;
 	c = pd_conf_keep_fixed(old, next, &changed);
 	hb_conf_free(&next);
 	assert_string_equal(c->spool, "/a");
@@ -117,7 +111,6 @@ mistakes_are_found_in_a_file(void **state)
 	int fd = mkstemp(path);
 	struct hb_conf *c;
 
-	(void)state;
 	assert_true(fd >= 0);
 	dprintf(fd, "hostname mx.example\nspool rel\nnonsense 1\nretry x\n");
 	c = pd_conf_load(path, &report);
@@ -141,7 +134,6 @@ trouble_is_counted_by_process(void **state)
 	struct pd_proc queue = { .role = HB_ROLE_QUEUE };
 	char name[16];
 
-	(void)state;
 	hb_trouble_begin(HB_EV_MAP, HB_SPAN("/a"), HB_SPAN("nobody hears"));
 	hb_trouble_end(HB_EV_MAP, HB_SPAN("/a"));
 	hb_trouble_tell(pd_own_trouble, &pd);
@@ -203,7 +195,6 @@ test_A_29_a_stopped_helper_holds_no_slot(void **state)
 	int64_t begun_ms;
 	pid_t pid;
 
-	(void)state;
 	alarm(60); /* it would be waited for for ever */
 	make_stopped_helper(folder, path, sizeof(path));
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
@@ -259,7 +250,6 @@ listeners_are_kept_over_a_reload(void **state)
 	struct hb_conf *c;
 	unsigned a = free_port(), b = free_port();
 
-	(void)state;
 	snprintf(text, sizeof(text), "listen 127.0.0.1:%u smtp\n", a);
 	c = conf_of(text);
 	assert_int_equal(pd_listen(c, NULL, &first, &err), 0);
@@ -296,7 +286,6 @@ addresses_survive_the_way_through_the_system(void **state)
 	struct sockaddr_storage ss;
 	struct hb_netaddr a, b;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		assert_int_equal(hb_netaddr_parse(hb_span_str(rows[i]), &a), 0);
 		a.port = 25;
@@ -335,7 +324,6 @@ calls_are_allowed_by_role(void **state)
 		{ HB_ROLE_ROUTER, "no_such_call", false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		if (hb_sandbox_allows(rows[i].role, rows[i].call) !=
 		    rows[i].want)
@@ -444,7 +432,6 @@ the_sandbox_holds(void **state)
 		{ "control file", HB_ROLE_CONTROL, probe_file, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		int got = inside(rows[i].role, rows[i].probe);
 

@@ -168,7 +168,6 @@ run_row(const struct dane_row *r)
 static void
 test_rows(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		run_row(&rows[i]);
 }
@@ -189,7 +188,6 @@ test_DANE_07_records_are_kept_and_the_real_port_asked(void **state)
 		.rr = &rr, .n = 1 };
 	struct dlv_dane d;
 
-	(void)state;
 	dlv_dane_begin(&d, &host, arena);
 	assert_span(d.question, "_465._tcp.mx.test");
 	dlv_dane_answer(&d, &a);
@@ -225,7 +223,6 @@ check_long(size_t base, bool asked)
 static void
 test_name_too_long_to_exist(void **state)
 {
-	(void)state;
 	check_long(244, true);
 	check_long(245, false);
 	check_long(HB_MAX_DOMAIN, false);
@@ -255,7 +252,6 @@ static const struct pair_row pairs[] = {
 static void
 test_DANE_05_A_and_AAAA_together(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(pairs); i++) {
 		const struct pair_row *r = &pairs[i];
 		const char *text[2] = { r->first, r->second };

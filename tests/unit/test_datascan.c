@@ -104,7 +104,6 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 	};
 	/* clang-format on */
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(lf_rows); i++) {
 		struct hb_span in = hb_span_str(lf_rows[i].in);
 
@@ -132,7 +131,6 @@ test_S_13_bare_lf_is_made_crlf(void **state)
 static void
 smtp_01_rtls_07_the_end_is_found_in_pieces(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = hb_span_str(rows[i].in);
 
@@ -175,7 +173,6 @@ seen_of_line(size_t n)
 static void
 smtp_05_long_lines(void **state)
 {
-	(void)state;
 	assert_int_equal(seen_of_line(1000), 0);
 	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE), 0);
 	assert_int_equal(seen_of_line(HB_MAX_TEXT_LINE + 1), HB_WIRE_LONG);
@@ -199,7 +196,6 @@ test_RTLS_07_long_field(void **state)
 		hb_buf_free(&in);
 		hb_buf_free(&body);
 	}
-	(void)state;
 }
 
 /* No reply of class 5 is for what the operator or this server does wrong. */
@@ -216,7 +212,6 @@ test_S_30_refusals_are_the_clients_fault(void **state)
 #include "smtpd/reply.def"
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(replies); i++)
 		if (replies[i].code >= 500 &&
 		    !hb_reason_is_final(replies[i].reason))

@@ -200,7 +200,6 @@ what_goes_out_is_as_secure_as_all_demand(void **state)
 	struct all a;
 	unsigned i = 0, went = 0;
 
-	(void)state;
 	for (; make(i, &a); i++) {
 		if (judge(&a).action != STS_PROCEED)
 			continue;
@@ -220,7 +219,6 @@ no_host_is_connected_to_in_vain(void **state)
 {
 	struct all a;
 
-	(void)state;
 	for (unsigned i = 0; make(i, &a); i++) {
 		bool went = judge(&a).action == STS_PROCEED;
 
@@ -237,7 +235,6 @@ senders_words_go_one_way(void **state)
 {
 	struct all a;
 
-	(void)state;
 	for (unsigned i = 0; make(i, &a); i++) {
 		bool went = judge(&a).action == STS_PROCEED;
 
@@ -263,7 +260,6 @@ testing_changes_nothing(void **state)
 {
 	struct all a;
 
-	(void)state;
 	for (unsigned i = 0; make(i, &a); i++) {
 		bool went;
 
@@ -283,7 +279,6 @@ every_verdict_has_a_reason(void **state)
 {
 	struct all a;
 
-	(void)state;
 	for (unsigned i = 0; make(i, &a); i++) {
 		struct sts_verdict v = judge(&a);
 

@@ -121,7 +121,6 @@ hb_timer_new(struct hb_loop *l, hb_timer_fn cb, void *ctx)
 {
 	size_t i = 0;
 
-	(void)l;
 	while (w.timers[i].used)
 		assert_true(++i < TIMERS);
 	w.timers[i] = (struct hb_timer){ .cb = cb, .ctx = ctx, .used = true };
@@ -160,7 +159,6 @@ hb_io_new(struct hb_loop *l, int fd, hb_io_fn cb, void *ctx)
 {
 	struct hb_io *io = &w.servers[fd].io;
 
-	(void)l;
 	assert_null(io->cb);
 	*io = (struct hb_io){ &w.servers[fd], cb, ctx, 0 };
 	return io;
@@ -183,7 +181,6 @@ hb_io_free(struct hb_io **io)
 struct hb_hook *
 hb_hook_new(struct hb_loop *l, void (*cb)(void *ctx), void *ctx)
 {
-	(void)l;
 	assert_null(w.hook.cb);
 	w.hook = (struct hb_hook){ cb, ctx, false };
 	return &w.hook;
@@ -216,7 +213,6 @@ end_turn(void)
 int
 ares_library_init(int flags)
 {
-	(void)flags;
 	return ARES_SUCCESS;
 }
 
@@ -230,7 +226,6 @@ ares_init_options(ares_channel *out, struct ares_options *options, int mask)
 {
 	struct ares_channeldata *s = &w.servers[w.nservers++];
 
-	(void)mask;
 	*s = (struct ares_channeldata){ .options = *options,
 		.fd = (int)(s - w.servers) };
 	assert_int_equal(options->timeout, TRY_MS);
@@ -242,8 +237,6 @@ ares_init_options(ares_channel *out, struct ares_options *options, int mask)
 int
 ares_set_servers_ports(ares_channel s, struct ares_addr_port_node *to)
 {
-	(void)s;
-	(void)to;
 	return ARES_SUCCESS;
 }
 
@@ -261,7 +254,6 @@ ares_save_options(ares_channel s, struct ares_options *out, int *mask)
 void
 ares_destroy_options(struct ares_options *o)
 {
-	(void)o;
 }
 
 void
@@ -277,7 +269,6 @@ ares_create_query(const char *name, int class, int type, unsigned short id,
 	unsigned char *p = calloc(1, strlen(name) + 18 + OPT), *at;
 	struct hb_span rest = hb_span_str(strcmp(name, ".") != 0 ? name : "");
 
-	(void)id;
 	assert_non_null(p);
 	p[2] = (unsigned char)rd;
 	p[5] = 1;
@@ -389,7 +380,6 @@ end_all(struct ares_channeldata *s, int status)
 void
 ares_process_fd(ares_channel s, ares_socket_t read_fd, ares_socket_t write_fd)
 {
-	(void)write_fd;
 	if (read_fd != ARES_SOCKET_BAD && chance(w.trouble / 10)) {
 		set_open(s, false); /* what was sent there is lost */
 		end_all(s, ARES_ECONNREFUSED);
@@ -655,9 +645,6 @@ play(unsigned long seed)
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
-	(void)record;
 }
 
 static void
@@ -666,7 +653,6 @@ each_question_has_one_answer(void **state)
 	unsigned long first = number_of("HB_RANDOM_FIRST", 0);
 	unsigned long n = number_of("HB_RANDOM_SEEDS", 20);
 
-	(void)state;
 	hb_log_set_sink(no_log, NULL);
 	for (unsigned long i = 0; i < n; i++)
 		play(first + i);

@@ -77,7 +77,6 @@ check(const struct dns_row *r, const struct hb_dns_answer *a)
 static void
 test_answers(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_arena *arena = hb_arena_new();
 		struct hb_dns_answer a;
@@ -97,7 +96,6 @@ test_cut(void **state)
 	struct hb_arena *arena = hb_arena_new();
 	struct hb_dns_answer a;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t n = 0; n < rows[i].msg.n; n++) {
 			int err = hb_dnsmsg_parse(

@@ -118,7 +118,6 @@ failure_dsn_golden(void **state)
 	uint32_t flags;
 	char *got = written(&d, &flags);
 
-	(void)state;
 	assert_string_equal(got, want);
 	assert_int_equal(flags, 0);
 	free(got);
@@ -132,7 +131,6 @@ whole_message_keeps_its_stuffed_dots(void **state)
 	uint32_t flags;
 	char *got;
 
-	(void)state;
 	d.whole = true;
 	got = written(&d, &flags);
 	assert_non_null(strstr(got, "message/rfc822\r\n\r\nReceived: from x"));
@@ -150,7 +148,6 @@ envelope_id_and_original_recipient_are_decoded(void **state)
 	uint32_t flags;
 	char *got;
 
-	(void)state;
 	d.envid = HB_SPAN("id+3D1");
 	r.orcpt = HB_SPAN("rfc822;b+2Bx@x.example");
 	got = written(&d, &flags);
@@ -169,7 +166,6 @@ delay_warning_says_until_when(void **state)
 	uint32_t flags;
 	char *got;
 
-	(void)state;
 	d.kind = Q_DSN_DELAYED;
 	r.outcome.status = HB_SPAN("4.4.1");
 	got = written(&d, &flags);
@@ -216,7 +212,6 @@ expired_dsn_says_what_was_waited_for(void **state)
 	uint32_t flags;
 	char *got;
 
-	(void)state;
 	r.outcome.from_remote = 0;
 	r.outcome.expired = 1;
 	r.outcome.code = 451;
@@ -243,7 +238,6 @@ status_of_another_class_is_replaced(void **state)
 	uint32_t flags;
 	char *got;
 
-	(void)state;
 	r.outcome.status = HB_SPAN("4.2.2");
 	got = written(&d, &flags);
 	assert_non_null(strstr(got, "Status: 5.0.0\r\n"));
@@ -262,7 +256,6 @@ remote_text_is_harmless(void **state)
 	struct q_dsn d = dsn(&r);
 	uint32_t flags;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		char *got;
 
@@ -291,7 +284,6 @@ long_texts_are_folded(void **state)
 	size_t column = 0;
 	char *got;
 
-	(void)state;
 	for (int spaces = 0; spaces < 2; spaces++) {
 		memset(text, 'x', sizeof(text));
 		for (size_t i = 9; spaces != 0 && i < sizeof(text); i += 10)
@@ -331,7 +323,6 @@ test_F_5_notices_are_7bit(void **state)
 		    "x=\r\n=2Exxxx\r\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct q_dsn_rcpt r = rcpt();
 		struct q_dsn d = dsn(&r);
@@ -371,7 +362,6 @@ test_A_3_addresses_begin_no_line(void **state)
 	uint32_t flags;
 	char *text;
 
-	(void)state;
 	d.to = HB_SPAN("a@b.test>\r\nBcc: <c@d.test");
 	r.address = HB_SPAN("x@y.test\nX-Mine: 1\r\nX-Mine: 2");
 	text = written(&d, &flags);
@@ -393,7 +383,6 @@ test_A_3_no_boundary_can_be_guessed(void **state)
 	uint32_t flags;
 	char *text;
 
-	(void)state;
 	d.body = hb_span_str(guess);
 	d.whole = true;
 	d.nonce = UINT64_C(0xfedcba9876543210);
@@ -415,7 +404,6 @@ test_A_3_blanks_make_no_empty_line(void **state)
 	uint32_t flags;
 	char *text;
 
-	(void)state;
 	memset(blanks, ' ', sizeof(blanks));
 	blanks[0] = 'a';
 	blanks[sizeof(blanks) - 1] = 'z';

@@ -45,7 +45,6 @@ step(struct hb_edns *e, const char **at, int64_t now)
 static void
 test_F_7_opt_is_left_out_when_it_is_the_trouble(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_edns e = { .misses = 0 };
 		const char *at = rows[i].course;
@@ -64,7 +63,6 @@ test_F_7_opt_is_tried_again(void **state)
 	int64_t now = 1000, rest = HB_EDNS_FIRST_REST_MS;
 	const char *at = "efa+!";
 
-	(void)state;
 	while (*at != '\0')
 		step(&e, &at, now);
 	for (int i = 0; i < 6; i++) {

@@ -34,7 +34,6 @@ command_lines(void **state)
 	};
 	struct hb_span verb, args;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		int r = hb_command_split(
 		    at_page_end(hb_span_str(rows[i].line)), &verb, &args);
@@ -71,7 +70,6 @@ paths_in_commands(void **state)
 	struct hb_addr a;
 	struct hb_span params;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].args));
 		int r = hb_command_path(in, HB_SPAN("FROM:"), HB_ADDR_NULL,
@@ -105,7 +103,6 @@ test_F_17_paths_without_brackets(void **state)
 	struct hb_addr a;
 	struct hb_span params;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].args));
 		int r = hb_command_path(in, HB_SPAN("TO:"), HB_ADDR_LOCAL |
@@ -188,7 +185,6 @@ dsn_01_size_02_rtls_01_parameters(void **state)
 {
 	struct hb_params p;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(param_rows); i++) {
 		const struct param_row *r = &param_rows[i];
 		int got = hb_params_parse(at_page_end(hb_span_str(r->text)),
@@ -211,7 +207,6 @@ parameters_that_are_not_offered(void **state)
 {
 	struct hb_params p;
 
-	(void)state;
 	assert_int_equal(hb_params_parse(HB_SPAN("RET=FULL"), MAIL,
 			     HB_PARAM_SIZE, &p),
 	    HB_E_UNSUPPORTED);
@@ -254,7 +249,6 @@ auth_01_base64(void **state)
 		{ "Zg==Zg==", NULL }, { "Zm 9", NULL }, { "Zm9\n", NULL },
 		{ "Zm9v\r\n\r\n", NULL }, { "\xc3\xa9zz", NULL } };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 
@@ -277,7 +271,6 @@ dsn_04_xtext(void **state)
 		{ "a+2b", NULL }, { "a=b", NULL }, { "a b", NULL },
 		{ "a\n", NULL }, { "\x80", NULL } };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 
@@ -315,7 +308,6 @@ dsn_06_status_codes(void **state)
 		{ "", 550, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(
 		    hb_status_at_front(at_page_end(hb_span_str(rows[i].text)),
@@ -348,7 +340,6 @@ header_lines(void **state)
 		{ "no colon", HB_HEADER_GARBAGE, "", "" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(hb_span_str(rows[i].line));
 

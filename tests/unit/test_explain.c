@@ -62,7 +62,6 @@ page_of(const json_t *e)
 static void
 pages_word_by_word(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(names); i++) {
 		json_t *e = read_answer(names[i]);
 		struct hb_buf want = read_file(names[i], "txt");
@@ -79,7 +78,6 @@ pages_word_by_word(void **state)
 static void
 lines_are_short(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(names); i++) {
 		json_t *e = read_answer(names[i]);
 		char *got = page_of(e);
@@ -140,7 +138,6 @@ count(const char *text, const char *part)
 static void
 strangers_forge_nothing(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(names); i++) {
 		json_t *e = read_answer(names[i]);
 		char *got;
@@ -162,7 +159,6 @@ strangers_forge_nothing(void **state)
 static void
 missing_members_are_no_harm(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(names); i++) {
 		json_t *e = read_answer(names[i]), *m;
 		const char *key;
@@ -202,7 +198,6 @@ reasons_are_for_people(void **state)
 		{ "SMTP", "mail" }, { "MX", "mail host" },
 		{ "TLSA", "" }, { "RFC", "" }, { "PKIX", "" } };
 
-	(void)state;
 	for (unsigned r = HB_REASON_OK; r < HB_REASON_COUNT; r++) {
 		const char *text = hb_reason_text((enum hb_reason)r),
 			   *advice = hb_reason_advice((enum hb_reason)r);
@@ -232,7 +227,6 @@ reasons_are_for_people(void **state)
 static void
 codes_of_reasons_fit_their_results(void **state)
 {
-	(void)state;
 	for (unsigned i = 0; i < HB_REASON_COUNT; i++) {
 		enum hb_reason r = (enum hb_reason)i;
 		enum hb_result usual = hb_reason_result(r);
@@ -288,7 +282,6 @@ meanings_of_reasons_are_meant(void **state)
 	};
 	char word[64];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (unsigned r = HB_REASON_OK; r < HB_REASON_COUNT; r++) {
 			snprintf(word, sizeof(word), " %s ",

@@ -55,7 +55,6 @@ header_section_and_body(void **state)
 	struct hb_incoming m = { .size = 0 };
 	struct hb_buf body = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t step = 1; step <= 1 + strlen(rows[i].in); step++) {
 			give(&m, &usual, hb_span_str(rows[i].in), step, &body);
@@ -101,7 +100,6 @@ limits(void **state)
 	struct hb_incoming m = { .size = 0 };
 	struct hb_buf body = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t step = 1; step <= 20; step++) {
 			struct hb_incoming_rules rules = rows[i].rules;
@@ -141,7 +139,6 @@ fields_are_added_late(void **state)
 	struct hb_buf body = HB_BUF_INIT(0);
 	char want[400];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		give(&m, &usual, hb_span_str(rows[i].in), 4, &body);
 		f.completes = rows[i].completes;
@@ -179,7 +176,6 @@ test_S_12_message_ids_are_printable(void **state)
 	};
 	unsigned char room[HB_MAX_MESSAGE_ID], longer[300];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_span(hb_message_id(at_page_end(rows[i].section), room),
 		    rows[i].want);
@@ -204,7 +200,6 @@ memory_is_let_go(void **state)
 	struct hb_incoming m = { .size = 0 };
 	struct hb_buf body = HB_BUF_INIT(0);
 
-	(void)state;
 	memset(long_one, 'x', sizeof(long_one));
 	memcpy(long_one, "a: ", 3);
 	memcpy(long_one + sizeof(long_one) - 2, "\r\n", 2);

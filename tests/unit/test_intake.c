@@ -57,7 +57,6 @@ static const struct {
 static void
 test_A_3_paths_are_kept_in_canonical_form(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(paths); i++) {
 		struct hb_arena *a = hb_arena_new();
 		struct hb_env e = { .sender = at_page_end(paths[i].in) };
@@ -88,7 +87,6 @@ test_A_3_other_texts_hold_no_control_characters(void **state)
 	struct hb_span *texts[] = { &e.envid, &e.client, &e.helo, &e.user,
 		&e.with, &e.tls, &e.mail_auth, &e.message_id };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++)
 		for (unsigned c = 0; c < 256; c++) {
 			unsigned char text[3] = { 'a', (unsigned char)c, 'b' };
@@ -114,7 +112,6 @@ test_A_3_what_else_a_recipient_says(void **state)
 		.owner = HB_SPAN("x\ny"), .flags = 3 }, out;
 	uint32_t flags = 0;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(orcpts); i++) {
 		r.orcpt = orcpts[i].in;
 		assert_int_equal(hb_intake_is_orcpt(r.orcpt), orcpts[i].good);
@@ -136,7 +133,6 @@ test_A_2_recipients_are_found_by_number(void **state)
 {
 	struct hb_rcpt v[12] = { { 0 } };
 
-	(void)state;
 	assert_null(hb_rcpt_find(v, 0, 0));
 	for (unsigned have = 1; have < 1u << 12; have++) {
 		size_t n = 0;
@@ -191,7 +187,6 @@ test_S_17_what_a_file_may_say_of_a_recipient(void **state)
 	struct hb_rcpt out, r;
 	uint32_t flags = 0;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(moved); i++) {
 		r = moved[i].in;
 		r.address = HB_SPAN("a@b.test");

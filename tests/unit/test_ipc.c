@@ -79,7 +79,6 @@ assert_copied(const struct hb_record *t)
 static void
 every_field_of_a_record_is_copied(void **state)
 {
-	(void)state;
 	assert_copied(&hb_env_record);
 	assert_copied(&hb_rcpt_record);
 	assert_copied(&hb_outcome_record);
@@ -96,7 +95,6 @@ a_copy_of_nothing_points_nowhere(void **state)
 	struct hb_arena *a = hb_arena_new();
 	struct hb_rcpt out;
 
-	(void)state;
 	hb_record_copy(a, &hb_rcpt_record, &in, &out);
 	assert_true(hb_span_eq(out.address, in.address));
 	assert_ptr_not_equal(out.address.p, in.address.p);
@@ -107,7 +105,6 @@ a_copy_of_nothing_points_nowhere(void **state)
 static void
 every_message_round_trips(void **state)
 {
-	(void)state;
 	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
 		const struct hb_ipc_info *info = hb_ipc_info(t);
 		struct hb_buf b = HB_BUF_INIT(0);
@@ -132,7 +129,6 @@ every_message_round_trips(void **state)
 static void
 every_tag_is_unique(void **state)
 {
-	(void)state;
 	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
 		const struct hb_record *r = &hb_ipc_info(t)->record;
 
@@ -146,7 +142,6 @@ every_tag_is_unique(void **state)
 static void
 every_message_has_an_allowed_pair(void **state)
 {
-	(void)state;
 	for (unsigned t = 0; t < HB_IPC_COUNT; t++) {
 		unsigned pairs = 0;
 
@@ -178,7 +173,6 @@ roles_have_the_channels_of_the_design(void **state)
 	};
 	unsigned n = 0;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(pairs); i++) {
 		assert_true(hb_role_may_talk(pairs[i][0], pairs[i][1]));
 		assert_true(hb_role_may_talk(pairs[i][1], pairs[i][0]));
@@ -211,7 +205,6 @@ rows_of_roles_agree_with_the_frames(void **state)
 		{ HB_GETS_CONTROL, HB_IPC_LOGREAD },
 	};
 
-	(void)state;
 	for (enum hb_role r = HB_ROLE_PARENT + 1; r < HB_ROLE_COUNT; r++) {
 		const struct hb_role_info *info = hb_role_info(r);
 		bool started = r != HB_ROLE_HELPER;
@@ -255,7 +248,6 @@ bad_frames_are_errors(void **state)
 	union hb_ipc_any out;
 	enum hb_ipc_type type;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		print_message("%s\n", rows[i].name);
 		assert_int_equal(hb_ipc_decode(at_page_end(rows[i].in), &type,
@@ -270,7 +262,6 @@ values_above_their_bound_are_refused(void **state)
 	struct ipc_verdict v = { .action = HB_ACTION_COUNT };
 	struct ipc_auth a = { .user = hb_span(filler, 257) };
 
-	(void)state;
 	assert_int_equal(hb_ipc_encode(HB_IPC_VERDICT, &v, &b), HB_E_RANGE);
 	assert_int_equal(hb_ipc_encode(HB_IPC_AUTH, &a, &b), HB_E_RANGE);
 	assert_int_equal(b.n, 0);
@@ -286,7 +277,6 @@ unknown_fields_are_skipped(void **state)
 {
 	struct hb_rcpt r;
 
-	(void)state;
 	assert_int_equal(hb_tlv_decode(&hb_rcpt_record,
 	    HB_SPAN("\xc8\3abc\2\3a@b"), &r), 0);
 	assert_span(r.address, "a@b");

@@ -147,7 +147,6 @@ static struct {
 static void
 every_kind_of_key_signs(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(handshakes); i++) {
 		struct hb_tls_facts f = try_handshake(handshakes[i].version,
 		    handshakes[i].signatures, handshakes[i].name, NULL);
@@ -177,7 +176,6 @@ a_stopped_agent_costs_one_wait(void **state)
 	struct side a = { 0 }, b = { 0 };
 	int64_t ms;
 
-	(void)state;
 	connect_sides(&a, &b, 100);
 	kill(agent, SIGSTOP);
 	assert_int_equal(plain_try(&ms).state, HB_TLSF_FAILED);
@@ -201,7 +199,6 @@ a_new_agent_takes_over(void **state)
 	int64_t ms;
 	int fd;
 
-	(void)state;
 	agent_end(agent);
 	assert_int_equal(plain_try(&ms).state, HB_TLSF_FAILED);
 	assert_in_range(ms, 0, 100);
@@ -231,7 +228,6 @@ test_A_6_false_answers_close_the_channel(void **state)
 	struct hb_buf frames[2] = { HB_BUF_INIT(0), HB_BUF_INIT(0) };
 	int real;
 
-	(void)state;
 	hb_keyclient_on_broken(keys, note_broken, &told);
 	assert_int_equal(
 	    hb_ipc_encode(HB_IPC_SIGNATURE, &wrong, &frames[0]), 0);
@@ -305,7 +301,6 @@ only_listed_signatures_are_made(void **state)
 {
 	struct hb_keyset *set = hb_keyset_new();
 
-	(void)state;
 	for (size_t i = 0; i < KEYS; i++) {
 		struct hb_span pem = key_pem(pkeys[i]);
 
@@ -338,7 +333,6 @@ unfit_keys_are_refused(void **state)
 	unsigned char pass[] = "pw";
 	struct hb_span locked;
 
-	(void)state;
 	assert_int_equal(hb_keyset_add(set, pem), HB_E_UNSUPPORTED);
 	assert_int_equal(hb_keyset_add(set, x), HB_E_UNSUPPORTED);
 	assert_int_equal(hb_keyset_add(set, HB_SPAN("")), HB_E_SYNTAX);
@@ -362,7 +356,6 @@ a_key_fits_its_own_certificate_alone(void **state)
 {
 	struct hb_keyset *set = hb_keyset_new();
 
-	(void)state;
 	for (size_t i = 0; i < KEYS; i++) {
 		struct hb_span pem = key_pem(pkeys[i]);
 
@@ -391,7 +384,6 @@ one_request_at_a_time(void **state)
 	pid_t pid;
 	int fd;
 
-	(void)state;
 	pid = agent_start(pkeys, KEYS, &fd);
 	assert_int_equal(hb_ipc_encode(HB_IPC_SIGN, &req, &two), 0);
 	assert_int_equal(hb_ipc_encode(HB_IPC_SIGN, &req, &two), 0);
@@ -413,7 +405,6 @@ a_refused_signature_ends_one_handshake(void **state)
 	    hb_tls_server_new(twice, 2, HB_TLSVER_1_2, keys, &err);
 	struct hb_tls *good = server;
 
-	(void)state;
 	/* Key 0 of the agent is RSA: it refuses to sign for this one. */
 	assert_non_null(swapped);
 	server = swapped;
@@ -435,7 +426,6 @@ the_program_makes_a_certificate(void **state)
 	struct hb_tls *t;
 	FILE *f;
 
-	(void)state;
 	hb_buf_addf(&cmd, "%s/hauberk-keyagent -s new.example",
 	    dir != NULL ? dir : ".");
 	assert_int_equal(hb_buf_putc(&cmd, 0), 0);

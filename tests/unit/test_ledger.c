@@ -99,7 +99,6 @@ answer(struct dlv_ledger_domain *d)
 static void
 op_load(void *ctx, struct dlv_ledger_domain *d)
 {
-	(void)ctx;
 	store.loads++;
 	if (store.hold)
 		store.asked = d;
@@ -112,7 +111,6 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 {
 	struct hb_buf *r;
 
-	(void)ctx;
 	store.saves++;
 	later(d, false, store.down ? HB_E_TEMP : 0);
 	if (store.down)
@@ -125,15 +123,12 @@ op_save(void *ctx, struct dlv_ledger_domain *d, struct hb_span value)
 static void
 op_soon(void *ctx)
 {
-	(void)ctx;
 	store.soon = true;
 }
 
 static bool
 op_owns(void *ctx, struct hb_span domain)
 {
-	(void)ctx;
-	(void)domain;
 	return store.ours;
 }
 
@@ -143,7 +138,6 @@ static const struct dlv_ledger_ops ops = { .load = op_load, .save = op_save,
 static int
 begin(void **state)
 {
-	(void)state;
 	memset(&store, 0, sizeof(store));
 	store.ours = true;
 	now_ms = INT64_C(1800000000000);
@@ -154,7 +148,6 @@ begin(void **state)
 static int
 over(void **state)
 {
-	(void)state;
 	dlv_ledger_free(&store.ledger);
 	for (size_t i = 0; i < RECORDS; i++)
 		hb_buf_free(&store.records[i].value);
@@ -236,7 +229,6 @@ best(const char *domain, const char *mx)
 static void
 the_best_counts_and_is_kept(void **state)
 {
-	(void)state;
 	assert_int_equal(best("a.test", "mx.a.test"), HB_RANK_NONE);
 	note("a.test", "mx.a.test", HB_RANK_TLS);
 	note("A.test", "MX.a.TEST", HB_RANK_STS);
@@ -263,7 +255,6 @@ times_are_of_the_best(void **state)
 	int64_t first = now_ms;
 	struct got g = { 0 };
 
-	(void)state;
 	note("a.test", "mx", HB_RANK_TLS);
 	now_ms += HOUR_MS - 1;
 	note("a.test", "mx", HB_RANK_TLS); /* too soon to be written */
@@ -290,7 +281,6 @@ the_store_is_asked_once_for_all(void **state)
 	struct got g[3] = { { 0 } };
 	struct dlv_ledger_wait *w[3];
 
-	(void)state;
 	note("a.test", "mx", HB_RANK_STS);
 	restart();
 	store.hold = true;
@@ -316,7 +306,6 @@ the_store_is_asked_once_for_all(void **state)
 static void
 what_is_noted_before_the_answer_is_merged(void **state)
 {
-	(void)state;
 	note("a.test", "mx1", HB_RANK_DANE);
 	note("a.test", "mx2", HB_RANK_TLS);
 	restart();
@@ -335,7 +324,6 @@ a_store_that_cannot_be_read(void **state)
 {
 	struct got g = { 0 };
 
-	(void)state;
 	note("a.test", "mx", HB_RANK_STS);
 	restart();
 	store.down = true;
@@ -356,7 +344,6 @@ a_store_that_cannot_be_read(void **state)
 static void
 what_could_not_be_written_is_written_later(void **state)
 {
-	(void)state;
 	assert_int_equal(best("a.test", "mx"), HB_RANK_NONE);
 	store.down = true;
 	note("a.test", "mx", HB_RANK_STS);
@@ -376,7 +363,6 @@ another_worker_reads_again_and_writes_nothing(void **state)
 	struct dlv_notes n = { .nmx = 0 };
 	struct dlv_sight s = { HB_RANK_STS, 1, 1 };
 
-	(void)state;
 	store.ours = false;
 	note("a.test", "mx", HB_RANK_TLS);
 	assert_int_equal(best("a.test", "mx"), HB_RANK_TLS);
@@ -396,7 +382,6 @@ forgotten_is_forgotten(void **state)
 {
 	struct got g = { 0 };
 
-	(void)state;
 	note("a.test", "mx", HB_RANK_STS);
 	dlv_ledger_forget(store.ledger, HB_SPAN("A.test"));
 	hb_buf_clear(record(HB_SPAN("a.test")));
@@ -421,7 +406,6 @@ forgotten_is_forgotten(void **state)
 static void
 what_the_store_keeps_is_known_again(void **state)
 {
-	(void)state;
 	note("a.test", "mx", HB_RANK_STS);
 	dlv_ledger_forget(store.ledger, HB_SPAN("a.test"));
 	assert_int_equal(best("a.test", "mx"), HB_RANK_STS);
@@ -430,7 +414,6 @@ what_the_store_keeps_is_known_again(void **state)
 static void
 ignore(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)level;
 	hb_buf_add(ctx, record);
 }
 
@@ -439,7 +422,6 @@ a_damaged_record_is_said_and_replaced(void **state)
 {
 	struct hb_buf log = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_log_set_sink(ignore, &log);
 	hb_buf_adds(record(HB_SPAN("a.test")), "\001\004nope");
 	assert_int_equal(best("a.test", "mx"), HB_RANK_NONE);
@@ -459,7 +441,6 @@ a_fall_is_logged_and_counted(void **state)
 	struct hb_buf log = HB_BUF_INIT(0);
 	uint64_t before = hb_stats[HB_STAT_DOWNGRADE];
 
-	(void)state;
 	hb_log_set_sink(ignore, &log);
 	dlv_ledger_fall(HB_SPAN("a.test"), HB_SPAN("mx.a.test"), HB_RANK_DANE,
 	    HB_RANK_PLAIN, 0x12ab);
@@ -480,7 +461,6 @@ memory_is_bounded(void **state)
 	unsigned loads;
 	char name[32];
 
-	(void)state;
 	store.ours = false; /* the little store takes no records */
 	assert_int_equal(best("first.test", "mx"), HB_RANK_NONE);
 	assert_int_equal(best("second.test", "mx"), HB_RANK_NONE);
@@ -516,7 +496,6 @@ note_many(int n)
 static void
 what_could_not_be_written_is_not_evicted(void **state)
 {
-	(void)state;
 	store.down = true;
 	note("first.test", "mx", HB_RANK_STS);
 	store.ours = false;
@@ -533,7 +512,6 @@ what_could_not_be_written_is_bounded_too(void **state)
 {
 	unsigned loads;
 
-	(void)state;
 	store.down = true;
 	note_many(DLV_LEDGER_MOST + 100);
 	loads = store.loads;
@@ -549,7 +527,6 @@ hosts_are_bounded(void **state)
 	struct got g = { 0 };
 	char name[32];
 
-	(void)state;
 	for (int i = DLV_SEEN_MXS; i >= 0; i--) {
 		snprintf(name, sizeof(name), "mx%02d", i);
 		now_ms += HOUR_MS;
@@ -574,7 +551,6 @@ names_of_any_length(void **state)
 	char name[HB_MAX_DOMAIN + 2];
 	struct got g = { 0 };
 
-	(void)state;
 	memset(name, 'a', sizeof(name));
 	name[HB_MAX_DOMAIN + 1] = '\0';
 	note("a.test", name, HB_RANK_DANE);
@@ -609,7 +585,6 @@ a_record_comes_back(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct dlv_notes n, got;
 
-	(void)state;
 	fill(&n);
 	dlv_notes_encode(&n, &b);
 	assert_int_equal(dlv_notes_decode(at_page_end(hb_buf_span(&b)), &got),
@@ -630,7 +605,6 @@ equal_sights_add_up(void **state)
 	struct dlv_sight early = { HB_RANK_TLS, 1, 2 },
 			 late = { HB_RANK_TLS, 3, 4 };
 
-	(void)state;
 	for (int i = 0; i < 2; i++) {
 		struct dlv_notes n = { .nmx = 0 };
 
@@ -650,7 +624,6 @@ a_record_that_is_cut(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct dlv_notes n, got;
 
-	(void)state;
 	fill(&n);
 	dlv_notes_encode(&n, &b);
 	for (size_t i = 0; i < b.n; i++)
@@ -700,7 +673,6 @@ records_good_and_bad(void **state)
 			"\004\000\001\002ab"), HB_E_SYNTAX },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct dlv_notes got;
 		int r = dlv_notes_decode(at_page_end(rows[i].in), &got);
@@ -717,7 +689,6 @@ no_more_hosts_than_are_kept(void **state)
 	struct hb_buf hosts = HB_BUF_INIT(0), b = HB_BUF_INIT(0);
 	struct dlv_notes got;
 
-	(void)state;
 	for (int i = 0; i <= DLV_SEEN_MXS; i++) {
 		if (i >= DLV_SEEN_MXS - 1) {
 			hb_buf_clear(&b);

@@ -34,7 +34,6 @@ templates(void **state)
 		{ "%x", NULL },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf b = HB_BUF_INIT(4096);
 		int r = local_expand(at_page_end(hb_span_str(rows[i].in)),
@@ -54,7 +53,6 @@ templates(void **state)
 static void
 test_S_1_letters_are_those_that_the_configuration_knows(void **state)
 {
-	(void)state;
 	for (unsigned c = 0; c < 256; c++) {
 		char t[] = { '/', '%', (char)c };
 		struct hb_buf b = HB_BUF_INIT(4096);
@@ -71,7 +69,6 @@ no_value_leaves_its_folder(void **state)
 {
 	static const char *const bad[] = { "../x", "a/b", ".", "", "a\nb" };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
 		struct hb_buf b = HB_BUF_INIT(4096);
 		struct local_vars v = vars;
@@ -105,7 +102,6 @@ filter_rows(bool mbox, const char *in, const char *want)
 static void
 messages_take_mailbox_form(void **state)
 {
-	(void)state;
 	filter_rows(false, "a: b\r\n\r\n..dot\r\n.\r\nFrom x\r\n>From\r\n",
 	    "a: b\n\n.dot\n\nFrom x\n>From\n");
 	filter_rows(true, "a\r\nFrom x\r\n>From y\r\n>>From z\r\nFromage\r\n"
@@ -156,7 +152,6 @@ test_F_25_one_return_path(void **state)
 		    "Return-Path                         : x\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		filter_rows(false, rows[i].in, rows[i].want);
 		filter_rows(true, rows[i].in, rows[i].want);
@@ -171,7 +166,6 @@ test_F_25_one_return_path(void **state)
 static void
 a_stuffed_dot_hides_no_from_line(void **state)
 {
-	(void)state;
 	filter_rows(true, "a\r\n.From x\r\n.>From y\r\n..From z\r\n.",
 	    "a\n>From x\n>>From y\n.From z\n\n");
 	filter_rows(false, ".From x\r\n", "From x\n");
@@ -185,7 +179,6 @@ lines_in_front(void **state)
 	struct hb_rcpt rcpt = { .address = HB_SPAN("ann@site.test") };
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	local_from_line(&env, INT64_C(1709210096789), &b);
 	local_head(&env, &rcpt, &b);
 	assert_span(hb_buf_span(&b),
@@ -212,7 +205,6 @@ test_A_3_line_ends_are_no_head(void **state)
 	struct hb_env env = { .sender = HB_SPAN("a@b.test") };
 	struct hb_rcpt rcpt = { .address = HB_SPAN("ann@site.test") };
 
-	(void)state;
 	assert_true(local_may_be_head(&env, &rcpt));
 	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
 		struct hb_env e = { .sender = bad[i] };
@@ -276,7 +268,6 @@ maildir_is_made_and_filled(void **state)
 	struct hb_buf said = HB_BUF_INIT(0);
 	struct stat st;
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/deep/box", dir);
 	for (int i = 0; i < 20; i++) {
 		local_maildir(&m, path, &out, &said);
@@ -302,7 +293,6 @@ mbox_is_appended(void **state)
 	struct hb_outcome out = { 0 };
 	struct hb_buf said = HB_BUF_INIT(0);
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/mbox", dir);
 	for (int i = 0; i < 2; i++) {
 		local_mbox(&m, path, &out, &said);
@@ -399,7 +389,6 @@ test_F_3_stale_locks_are_broken(void **state)
 	};
 	struct hb_buf said = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_outcome out = { 0 };
 		char box[300], lock[300], text[100];
@@ -433,7 +422,6 @@ test_F_3_lock_of_another_life(void **state)
 	struct hb_outcome out = { 0 };
 	char host[65] = "", box[300], text[200];
 
-	(void)state;
 	gethostname(host, sizeof(host) - 1);
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(text, sizeof(text), "%d\nhauberk %s another-boot\n",
@@ -453,7 +441,6 @@ test_F_3_breakers_race(void **state)
 	char box[300], lock[300], text[8192], *p = text;
 	int status, n = 0;
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(lock, sizeof(lock), "%s", fresh(".lock"));
 	snprintf(text, sizeof(text), "%lu\n", a_dead_process());
@@ -487,7 +474,6 @@ test_F_3_a_strange_lock_stays(void **state)
 	struct hb_outcome out = { 0 };
 	char box[300];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	assert_int_equal(mkfifo(fresh(".lock"), 0600), 0);
 	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_DEFER);
@@ -512,7 +498,6 @@ test_F_12_an_mbox_without_its_last_line(void **state)
 	};
 	struct hb_buf said = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_outcome out = { 0 };
 		char box[300], text[4096], want[300];
@@ -554,7 +539,6 @@ test_F_12_half_a_message_is_cut(void **state)
 	struct hb_buf said = HB_BUF_INIT(0);
 	char host[65] = "";
 
-	(void)state;
 	gethostname(host, sizeof(host) - 1);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_outcome out = { 0 };
@@ -598,7 +582,6 @@ test_A_25_a_planted_lock_cuts_nothing(void **state)
 	char host[65] = "", box[300], text[4096], lock[512];
 	struct stat st;
 
-	(void)state;
 	if (geteuid() != 0)
 		skip();
 	gethostname(host, sizeof(host) - 1);
@@ -626,7 +609,6 @@ test_A_25_a_lock_that_is_judged_stays(void **state)
 	char box[300], path[300], c = 0;
 	int status, begun[2];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(path, sizeof(path), "%s", fresh(".lock"));
 	assert_int_equal(local_lock_take(&lock, box, 0, &said), 0);
@@ -659,7 +641,6 @@ test_F_12_a_helper_is_killed(void **state)
 	char box[300], lock[300], text[4096];
 	int fds[2];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(lock, sizeof(lock), "%s", fresh(".lock"));
 	assert_int_equal(deliver_mbox(box, &out, &said), HB_RESULT_OK);
@@ -695,7 +676,6 @@ a_full_mailbox_stays_as_it_was(void **state)
 	struct rlimit limit, small;
 	char box[300], text[4096];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	write_file(box, before, 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
@@ -725,7 +705,6 @@ test_A_10_what_is_no_mailbox(void **state)
 	struct hb_outcome out = { 0 };
 	char box[300], other[300];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(other, sizeof(other), "%s", fresh("-two"));
 	write_file(box, "", 0);
@@ -772,7 +751,6 @@ test_A_10_what_is_no_maildir(void **state)
 	struct hb_outcome out = { 0 };
 	char box[300], link[300], away[600], sub[600], file[1024];
 
-	(void)state;
 	snprintf(box, sizeof(box), "%s", fresh(NULL));
 	snprintf(link, sizeof(link), "%s", fresh("-link"));
 	assert_int_equal(deliver_maildir(box, &out, &said), HB_RESULT_OK);
@@ -824,7 +802,6 @@ a_large_body_comes_from_its_file(void **state)
 	struct stat st;
 	FILE *f;
 
-	(void)state;
 	snprintf(file, sizeof(file), "%s/large", dir);
 	f = fopen(file, "w");
 	for (int i = 0; i < 20000; i++)
@@ -918,7 +895,6 @@ test_E_1_commands_are_judged_by_exit(void **state)
 	};
 	struct local_message m = message();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		char sh[] = "/bin/sh", c[] = "-c", *script = hb_strdup(rows[i].script);
 		char *argv[] = { sh, c, script, NULL };
@@ -952,7 +928,6 @@ test_S_10_commands_that_cannot_be_run(void **state)
 	};
 	struct local_message m = message();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		char *path = hb_strdup(rows[i].path), *argv[] = { path, NULL };
 		struct hb_buf said = HB_BUF_INIT(0);
@@ -969,7 +944,6 @@ test_S_10_commands_that_cannot_be_run(void **state)
 static int
 make_dir(void **state)
 {
-	(void)state;
 	return mkdtemp(dir) == NULL ? -1 : 0;
 }
 
@@ -982,7 +956,6 @@ remove_dir(void **state)
 	struct hb_outcome out = { 0 };
 	struct hb_buf said = HB_BUF_INIT(0);
 
-	(void)state;
 	local_command(&m, argv, 5000, &out, &said);
 	hb_buf_free(&said);
 	return out.result == HB_RESULT_OK ? 0 : -1;

@@ -27,7 +27,6 @@ test_S_12_syslog_lines_are_like_those_of_others(void **state)
 	char text[512], want[128];
 	int fd[2];
 
-	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd), 0);
 	hb_log_set_role("queue", 4711);
 	hb_logsink_start(l, NULL, NULL);

@@ -34,7 +34,6 @@ test_F_29_qp_lines(void **state)
 		{ "--b", "--b\r\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0), back = HB_BUF_INIT(0);
 
@@ -56,7 +55,6 @@ test_F_29_qp_of_every_byte(void **state)
 	unsigned char all[1024];
 	struct hb_buf out = HB_BUF_INIT(0), back = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < sizeof(all); i++)
 		all[i] = (unsigned char)(i * 7 + i / 256);
 	for (size_t n = 0; n < sizeof(all); n++) {
@@ -135,7 +133,6 @@ test_F_29_a_text_is_encoded(void **state)
 		    "L\r\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0), back = HB_BUF_INIT(0),
 			      want = HB_BUF_INIT(0);
@@ -183,7 +180,6 @@ test_F_29_what_is_touched_and_what_not(void **state)
 		{ "content-type: multipart/mixed\r\n\r\nL\r\n", "content-type: multipart/mixed\r\n\r\nxxx", true },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 		size_t n = strlen(rows[i].front);
@@ -207,7 +203,6 @@ test_F_29_ends_of_parts_stay(void **state)
 	struct hb_buf out = HB_BUF_INIT(0);
 	static const char end[] = "x\r\n--b--\r\nend\r\n";
 
-	(void)state;
 	shorten(MIXED "--b\r\n\r\nL\r\n--b--\r\nend\r\n", &out);
 	assert_true(out.n > sizeof(end));
 	assert_span(hb_span_from(hb_buf_span(&out), out.n - strlen(end)), end);
@@ -219,7 +214,6 @@ test_F_29_the_bound_itself(void **state)
 {
 	struct hb_buf in = HB_BUF_INIT(0), out = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_buf_adds(&in, "\r\n.");
 	for (int i = 0; i < HB_MAX_MAIL_LINE; i++)
 		hb_buf_adds(&in, i == 0 ? "." : "x");
@@ -243,7 +237,6 @@ test_A_27_no_new_parts(void **state)
 	static const char *const encodings[] = { "8bit", "quoted-printable",
 		"base64" };
 
-	(void)state;
 	for (size_t i = 0; i < 3 * 80; i++) {
 		struct hb_buf in = HB_BUF_INIT(0), once = HB_BUF_INIT(0),
 			      twice = HB_BUF_INIT(0);

@@ -55,7 +55,6 @@ text_is_read_and_read_again(void **state)
 	struct hb_mapspec spec = { HB_MAP_AUTO, file };
 	struct hb_map *m;
 
-	(void)state;
 	write_file(aliases, 100);
 	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
 	assert_get(m, "ROOT", "joe, bob carol");
@@ -76,7 +75,6 @@ a_missing_file_is_temporary(void **state)
 	struct hb_map *m = hb_map_open(&spec, HB_MAPSYN_TABLE);
 	struct hb_buf v = HB_BUF_INIT(0);
 
-	(void)state;
 	unlink(file);
 	assert_int_equal(hb_map_get(m, HB_SPAN("x"), &v), HB_E_TEMP);
 	write_file("x 1\n", 0);
@@ -92,8 +90,6 @@ count_trouble(void *ctx, enum hb_event ev, bool on, struct hb_span what,
 {
 	static bool going;
 
-	(void)ctx;
-	(void)text;
 	assert_int_equal(ev, HB_EV_MAP);
 	assert_span(what, file);
 	begun += on && !going; /* else it has other words now */
@@ -110,7 +106,6 @@ test_S_4_a_map_that_cannot_be_read_is_told_once(void **state)
 	struct hb_map *m = hb_map_open(&spec, HB_MAPSYN_TABLE);
 	struct hb_buf v = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_trouble_tell(count_trouble, NULL);
 	write_file("", 0); /* never read before: nothing is known */
 	assert_int_equal(hb_map_get(m, HB_SPAN("x"), &v), HB_E_TEMP);
@@ -148,8 +143,6 @@ test_S_4_a_map_that_cannot_be_read_is_told_once(void **state)
 static void
 count_row(void *ctx, struct hb_span key, struct hb_span value)
 {
-	(void)key;
-	(void)value;
 	++*(int *)ctx;
 }
 
@@ -161,7 +154,6 @@ a_built_map_is_used_when_newer(void **state)
 	struct hb_map *m;
 	int rows = 0;
 
-	(void)state;
 	write_file("a 1\n", 100);
 	assert_int_equal(hb_map_build(file, HB_SPAN("A db\nb db2\n"),
 	    HB_MAPSYN_TABLE, 0, NULL, &err), 2);
@@ -190,7 +182,6 @@ mistakes_are_told_and_nothing_is_built(void **state)
 	struct hb_mapspec spec = { HB_MAP_HASH, file };
 	struct hb_map *m;
 
-	(void)state;
 	assert_int_equal(hb_map_build(file, HB_SPAN("k v\n"), HB_MAPSYN_TABLE,
 	    0, NULL, &err), 1);
 	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nA: 2\nb\n"),
@@ -213,7 +204,6 @@ alias_targets_are_cut(void **state)
 	    "/file , bob@x,\"odd \\\\ name\","));
 	struct hb_buf out = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(want); i++) {
 		assert_int_equal(hb_alias_next(&rest, &out), 1);
 		assert_span(hb_buf_span(&out), want[i]);
@@ -236,7 +226,6 @@ test_F_13_comments_and_quotes_of_targets(void **state)
 	    "|\"/bin/x -y, z\", (odd, \"a\" \"b\""));
 	struct hb_buf out = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(want); i++) {
 		assert_int_equal(hb_alias_next(&rest, &out), 1);
 		assert_span(hb_buf_span(&out), want[i]);
@@ -252,7 +241,6 @@ test_F_24_a_byte_order_mark(void **state)
 	struct hb_mapspec spec = { HB_MAP_TEXT, file };
 	struct hb_map *m;
 
-	(void)state;
 	write_file("\xef\xbb\xbf" "ann: lee\nbob: ray\n", 0);
 	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
 	assert_get(m, "ann", "lee");
@@ -263,7 +251,6 @@ test_F_24_a_byte_order_mark(void **state)
 static int
 make_dir(void **state)
 {
-	(void)state;
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	snprintf(file, sizeof(file), "%s/map", dir);
@@ -275,7 +262,6 @@ remove_dir(void **state)
 {
 	char db[300];
 
-	(void)state;
 	snprintf(db, sizeof(db), "%s.db", file);
 	unlink(db);
 	unlink(file);
@@ -292,7 +278,6 @@ test_A_2_a_long_file_that_changed_is_read_in_slices(void **state)
 	struct hb_map *m;
 	int slices = 1;
 
-	(void)state;
 	write_file("old: a\n", 100);
 	m = hb_map_open(&spec, HB_MAPSYN_ALIASES);
 	assert_int_equal(hb_map_get(m, HB_SPAN("old"), &value), 0);
@@ -332,7 +317,6 @@ test_A_2_S_4_trouble_while_a_long_file_is_read(void **state)
 	char aside[300];
 	struct hb_map *m;
 
-	(void)state;
 	begun = 0;
 	hb_trouble_tell(count_trouble, NULL);
 	snprintf(aside, sizeof(aside), "%s.old", file);
@@ -383,7 +367,6 @@ test_F_18_good_aliases_are_built(void **state)
 	struct hb_map *m;
 	unsigned bad = 9;
 
-	(void)state;
 	assert_int_equal(hb_map_build(file, HB_SPAN("a: 1\nA: 2\nb: 3\n"),
 	    HB_MAPSYN_ALIASES, HB_MAP_SKIP, &bad, &err), 2);
 	assert_int_equal(bad, 0);
@@ -424,7 +407,6 @@ test_E_6_a_nul_is_no_part_of_an_entry(void **state)
 {
 	struct hb_buf err = HB_BUF_INIT(0), rows = HB_BUF_INIT(0);
 
-	(void)state;
 	assert_int_equal(hb_map_build(file, HB_SPAN("a\0 b\0\n"),
 	    HB_MAPSYN_TABLE, 0, NULL, &err), 1);
 	assert_int_equal(hb_map_dump(file, join_row, &rows), 0);

@@ -54,7 +54,6 @@ find(struct hb_memo *m, const char *name)
 static int
 begin(void **state)
 {
-	(void)state;
 	freed[0] = '\0';
 	return 0;
 }
@@ -107,7 +106,6 @@ what_must_stay_is_passed_over(void **state)
 		.free = free_item };
 	struct waiter w;
 
-	(void)state;
 	add(&m, "a", 1)->pinned = true;
 	hb_waits_add(&add(&m, "b", 1)->memo.waits, &w.wait);
 	add(&m, "c", 1); /* above the bound: nothing can go */
@@ -129,7 +127,6 @@ sizes_change(void **state)
 	struct hb_memo m = { .max_size = 100, .free = free_item };
 	struct item *a = add(&m, "a", 10);
 
-	(void)state;
 	hb_memo_resize(&m, &a->memo, 90);
 	add(&m, "b", 10);
 	assert_int_equal(m.size, 100);
@@ -161,7 +158,6 @@ who_came_first_is_first(void **state)
 	struct waiter w[5];
 	struct hb_wait a, b;
 
-	(void)state;
 	hb_waits_init(&a);
 	hb_waits_init(&b);
 	assert_null(hb_waits_first(&a));
@@ -208,7 +204,6 @@ on_each(struct hb_wait *w, const void *arg)
 static void
 each_is_told_once(void **state)
 {
-	(void)state;
 	hb_waits_init(&all.list);
 	for (int i = 0; i < 4; i++) {
 		all.w[i].number = i;
@@ -352,7 +347,6 @@ it_does_what_a_list_does(void **state)
 	unsigned long first = number_of("HB_RANDOM_FIRST", 0);
 	unsigned long n = number_of("HB_RANDOM_SEEDS", 50);
 
-	(void)state;
 	for (unsigned long seed = first; seed < first + n; seed++) {
 		struct hb_memo m = { .max = MAX, .max_size = MAX_SIZE,
 			.must_stay = is_pinned, .free = free_quietly };

@@ -7,7 +7,6 @@
 static uint32_t
 first(uint32_t n)
 {
-	(void)n;
 	return 0;
 }
 
@@ -99,7 +98,6 @@ give_addresses(struct dlv_mx *m, const struct wanted_mx *w)
 static void
 test_SMTP_09_hosts(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_arena *arena = hb_arena_new();
 		struct hb_buf got = HB_BUF_INIT(0);
@@ -136,7 +134,6 @@ test_addresses(void **state)
 	struct hb_dns_answer a = { .status = HB_DNS_OK, .rr = v4, .n = 20 };
 	struct dlv_mx m;
 
-	(void)state;
 	for (size_t i = 0; i < 20; i++) {
 		v4[i] = (struct hb_dns_rr){ .type = HB_DNS_A,
 			.data = { b, 4 } };
@@ -169,7 +166,6 @@ test_DANE_03_04_records_as_they_came(void **state)
 		.name = HB_SPAN("a.test") };
 	struct dlv_mx m;
 
-	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
 		struct hb_dns_answer a = { .status = statuses[i % 2],
 			.ad = i / 2 == 1, .aliased = true, .rr = &rr,
@@ -202,7 +198,6 @@ test_RTLS_06_a_list_with_a_hole_is_incomplete(void **state)
 		lost = { .status = HB_DNS_TEMP };
 	struct dlv_mx m;
 
-	(void)state;
 	for (int hole = 0; hole < 2; hole++) {
 		dlv_mx_begin(&m, HB_SPAN("dom.test"), &a, first, arena);
 		dlv_mx_address(&m, 0, &found, 25);
@@ -240,7 +235,6 @@ test_RTLS_06_a_list_that_was_cut_is_incomplete(void **state)
 	struct hb_arena *arena = hb_arena_new();
 	struct dlv_mx m;
 
-	(void)state;
 	for (size_t n = HB_MAX_MX_LISTED; n <= HB_MAX_MX_LISTED + 1; n++) {
 		begin_many(&m, n, arena);
 		assert_int_equal(m.n, HB_MAX_MX_HOSTS);
@@ -294,7 +288,6 @@ test_F_28_hosts_without_address_do_not_count(void **state)
 	struct hb_arena *arena = hb_arena_new();
 	struct dlv_mx m;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		begin_many(&m, cases[i].listed, arena);
 		assert_int_equal(look_up(&m, cases[i].from), cases[i].rounds);
@@ -423,7 +416,6 @@ run_own_row(const struct own_row *r)
 static void
 test_F_2_own_addresses(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(own_rows); i++) {
 		print_message("%s\n", own_rows[i].name);
 		run_own_row(&own_rows[i]);

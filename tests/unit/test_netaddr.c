@@ -31,7 +31,6 @@ addresses(void **state)
 	struct hb_netaddr a;
 	char text[HB_NETADDR_TEXT];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
 		assert_int_equal(hb_netaddr_parse(at_page_end(hb_span_str(
 		    good[i].in)), &a), 0);
@@ -63,7 +62,6 @@ ports(void **state)
 	struct hb_netaddr a;
 	char text[HB_NETADDR_TEXT];
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(good); i++) {
 		assert_int_equal(hb_netaddr_parse_port(at_page_end(hb_span_str(
 		    good[i].in)), &a), 0);
@@ -102,7 +100,6 @@ networks(void **state)
 	struct hb_cidr c;
 	struct hb_netaddr a;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		assert_int_equal(hb_cidr_parse(at_page_end(hb_span_str(
 		    rows[i].net)), &c), 0);
@@ -161,7 +158,6 @@ test_F_1_F_2_what_is_here(void **state)
 	char host[] = "mx.site.test", domain[] = "site.test", *domains[] = {
 		domain };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(here_rows); i++) {
 		const struct here_row *r = &here_rows[i];
 		struct hb_listen l = { .any = r->conf[0] == '*' };

@@ -80,7 +80,6 @@ on_drain(void *ctx, struct hb_peer *p)
 {
 	struct side *s = ctx;
 
-	(void)p;
 	s->drained++;
 }
 
@@ -151,7 +150,6 @@ frames_arrive_in_order(void **state)
 	struct world w;
 	unsigned sent = 0;
 
-	(void)state;
 	make_world(&w, false);
 	for (;; sent++) {
 		struct ipc_txn_data m = { .txn = sent,
@@ -188,7 +186,6 @@ descriptors_stay_with_their_frames(void **state)
 	char name[] = "/tmp/hbtestXXXXXX";
 	int fd = mkstemp(name);
 
-	(void)state;
 	unlink(name);
 	assert_int_equal(write(fd, "abcdefg", 7), 7);
 	make_world(&w, false);
@@ -210,7 +207,6 @@ many_descriptors_wait(void **state)
 	char name[] = "/tmp/hbtestXXXXXX";
 	int fd = mkstemp(name);
 
-	(void)state;
 	unlink(name);
 	assert_int_equal(write(fd, "abcdefg", 7), 7);
 	make_world(&w, false);
@@ -235,7 +231,6 @@ what_takes_no_more_is_given_up_at_the_end_of_the_turn(void **state)
 	struct ipc_txn_data m = { .bytes = hb_span(body, sizeof(body)) };
 	struct world w;
 
-	(void)state;
 	make_world(&w, false);
 	hb_peer_pause(w.queue.peer, true);
 	for (int i = 0; i < 20 * 1024 * 1024 / HB_MAX_IPC_BODY; i++)
@@ -252,7 +247,6 @@ a_pause_holds_frames_back(void **state)
 {
 	struct world w;
 
-	(void)state;
 	make_world(&w, false);
 	w.queue.stop_at = 3;
 	for (unsigned i = 0; i < 10; i++) {
@@ -282,7 +276,6 @@ bad_frames_close_the_channel(void **state)
 		{ HB_SPAN("\0\0\0\0\0\0\0\0"), "frame not allowed for this pair" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w;
 
@@ -405,7 +398,6 @@ a_lost_end_is_told(void **state)
 {
 	struct world w;
 
-	(void)state;
 	make_world(&w, false);
 	hb_peer_free(&w.smtpd.peer);
 	run_until(w.loop, w.queue.peer == NULL);
@@ -418,7 +410,6 @@ a_handler_may_free_its_peer(void **state)
 {
 	struct world w;
 
-	(void)state;
 	make_world(&w, false);
 	w.queue.free_in_handler = true;
 	for (unsigned i = 0; i < 3; i++) {

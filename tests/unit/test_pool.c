@@ -51,7 +51,6 @@ ask(void *ctx, uint32_t ref, struct hb_span path)
 {
 	struct world *w = ctx;
 
-	(void)path;
 	w->asked = ref;
 }
 
@@ -158,14 +157,12 @@ run(const char *last_words, int64_t reply_timeout)
 static void
 test_refused_before_the_body_is_out(void **state)
 {
-	(void)state;
 	run("552 too much\r\n", 5000);
 }
 
 static void
 test_no_reply_before_the_body_is_out(void **state)
 {
-	(void)state;
 	run("", 200);
 }
 
@@ -246,7 +243,6 @@ test_RTLS_12_pool_keeps_requirements_apart(void **state)
 		.ask_endpoint = ask, .ctx = &w };
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 
-	(void)state;
 	w.timer = hb_timer_new(w.loop, stop, &w);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_false(use(&w, pool, &rows[i]));
@@ -275,7 +271,6 @@ not_used_again_after_a_reload(void **state)
 	struct dlv_pool *pool = dlv_pool_new(&pe);
 	int pair[2];
 
-	(void)state;
 	w.timer = hb_timer_new(w.loop, stop, &w);
 	w.link = dlv_pool_open(pool, &t, on_ready, &w);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -381,7 +376,6 @@ test_A_1_a_body_that_ends_early_is_not_sent(void **state)
 	struct dlv_body body = { .bytes = hb_span_str(early), .fd = -1 };
 	struct hb_buf heard = HB_BUF_INIT(0);
 
-	(void)state;
 	send_damaged(&body, &heard);
 	assert_int_equal(heard.n, strlen("EHLO me.test\r\n"));
 	hb_buf_free(&heard);
@@ -395,7 +389,6 @@ test_A_1_a_file_that_ends_early_is_cut_off(void **state)
 	struct dlv_body body = { .fd = fd, .len = BODY };
 	struct hb_buf heard = HB_BUF_INIT(0);
 
-	(void)state;
 	assert_int_equal(pwrite(fd, early, strlen(early), BODY / 2),
 	    strlen(early));
 	send_damaged(&body, &heard);

@@ -416,8 +416,6 @@ seen_on_job_ack(void *ctx, struct hb_peer *p, const struct ipc_job_ack *m)
 static void
 on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
 {
-	(void)ctx;
-	(void)why;
 	if (p == delivery)
 		delivery = NULL;
 }
@@ -509,7 +507,6 @@ queue_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
 static void
 on_lost(void *ctx, struct hb_peer *p, const char *why)
 {
-	(void)why;
 	q_side[hb_peer_role(p)] = NULL;
 	q_peer_lost(env.ctx, p);
 }
@@ -580,9 +577,6 @@ queue_down(void)
 static int
 no_file(void *ctx, const char *path, struct hb_buf *content)
 {
-	(void)ctx;
-	(void)path;
-	(void)content;
 	return -2;
 }
 
@@ -633,7 +627,6 @@ start(const char *more)
 static int
 setup(void **state)
 {
-	(void)state;
 	start("");
 	return 0;
 }
@@ -641,16 +634,12 @@ setup(void **state)
 static int
 unlink_one(const char *path, const struct stat *st, int type, struct FTW *f)
 {
-	(void)st;
-	(void)type;
-	(void)f;
 	return remove(path);
 }
 
 static int
 teardown(void **state)
 {
-	(void)state;
 	queue_down();
 	run_for(1); /* hooks that were armed are freed at the end of a turn */
 	hb_loop_free(&loop);
@@ -666,8 +655,6 @@ teardown(void **state)
 static void
 take_record(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
 	if (memmem(record.p, record.n, " ev=delivery ", 13) != NULL)
 		hb_buf_add(&logged, record);
 }
@@ -856,7 +843,6 @@ message_goes_through(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	send_mail("a@here.example", "b@there.example c@there.example");
 	j = wait_job(1);
 	assert_string_equal(j->route, "mx://there.example");
@@ -880,7 +866,6 @@ static void
 count_disk(void *ctx, enum hb_event ev, bool on, struct hb_span what,
     struct hb_span text)
 {
-	(void)ctx;
 	if (ev != HB_EV_DISK)
 		return;
 	assert_span(what, dir);
@@ -912,7 +897,6 @@ test_S_11_room_is_told(void **state)
 {
 	const uint64_t mib = 1 << 20;
 
-	(void)state;
 	disk_begins = disk_ends = 0;
 	hb_trouble_tell(count_disk, NULL);
 	sees_room(30 * mib);
@@ -935,7 +919,6 @@ test_S_11_room_is_told(void **state)
 static void
 same_recipient_twice_is_one(void **state)
 {
-	(void)state;
 	send_mail("a@here.example", "b@x.example b@x.example");
 	assert_int_equal(wait_job(1)->n, 1);
 	run_until(queue_is_empty);
@@ -948,7 +931,6 @@ open_messages_have_a_bound(void **state)
 {
 	struct q *q = env.ctx;
 
-	(void)state;
 	q->txn_max = 30000;
 	answers_before = w.answers;
 	for (unsigned i = 0; i < 50; i++) {
@@ -969,7 +951,6 @@ wrong_checksum_is_refused(void **state)
 	struct ipc_txn_data d = { .txn = next_txn, .bytes = HB_SPAN("hi\r\n") };
 	struct ipc_txn_commit c = { .txn = next_txn, .size = 4, .crc = 1 };
 
-	(void)state;
 	answers_before = 0;
 	post_env("a@here.example");
 	post_rcpt("b@x.example", 0);
@@ -984,7 +965,6 @@ wrong_checksum_is_refused(void **state)
 static void
 deferred_message_is_tried_again(void **state)
 {
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
@@ -1005,7 +985,6 @@ failure_is_told_to_the_sender_once(void **state)
 	struct seen_job *j;
 	struct hb_buf *b;
 
-	(void)state;
 	w.result = HB_RESULT_FAIL;
 	send_mail("a@here.example", "b@x.example c@x.example");
 	wait_job(1);
@@ -1030,7 +1009,6 @@ lifetime_ends_with_a_final_attempt_and_a_dsn(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
@@ -1055,7 +1033,6 @@ lifetime_ends_with_a_final_attempt_and_a_dsn(void **state)
 static void
 lifetime_over_during_an_attempt_brings_a_final_one(void **state)
 {
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	w.mute = true;
 	send_mail("a@here.example", "b@x.example");
@@ -1073,7 +1050,6 @@ delay_is_told_after_delay_warning(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
@@ -1092,7 +1068,6 @@ delay_is_told_after_delay_warning(void **state)
 static void
 lost_worker_loses_no_job(void **state)
 {
-	(void)state;
 	w.mute = true;
 	send_mail("a@here.example", "b@x.example");
 	wait_job(1);
@@ -1108,7 +1083,6 @@ lost_worker_loses_no_job(void **state)
 static void
 lost_router_is_asked_again(void **state)
 {
-	(void)state;
 	w.router_mute = true;
 	send_mail("a@here.example", "b@x.example");
 	run_for(20);
@@ -1128,7 +1102,6 @@ restart_keeps_what_waits_and_believes_claims(void **state)
 	struct seen_job *j;
 	struct ipc_job_claim m;
 
-	(void)state;
 	w.mute = true;
 	send_mail("a@here.example", "b@x.example c@y.example");
 	j = wait_job(1);
@@ -1154,7 +1127,6 @@ kept_results_count_after_a_restart(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	w.mute = true;
 	log_begin();
 	send_mail("a@here.example", "b@x.example");
@@ -1178,7 +1150,6 @@ results_count_for_the_message_they_name(void **state)
 {
 	struct seen_job *j, lie;
 
-	(void)state;
 	w.mute = true;
 	send_mail("a@here.example", "b@x.example");
 	j = wait_job(1);
@@ -1197,7 +1168,6 @@ strange_job_numbers_close_the_worker(void **state)
 {
 	struct seen_job *j, lie;
 
-	(void)state;
 	w.mute = true;
 	send_mail("a@here.example", "b@x.example");
 	j = wait_job(1);
@@ -1217,7 +1187,6 @@ claims_out_of_their_time_close_the_worker(void **state)
 {
 	struct ipc_job_claim m = { .job = 7, .idx = 0 };
 
-	(void)state;
 	hb_peer_post(delivery, HB_IPC_JOB_CLAIM, &m, -1);
 	run_until(delivery_is_gone);
 	delivery = link_peer(HB_ROLE_DELIVERY);
@@ -1235,7 +1204,6 @@ both_acknowledged(void)
 static void
 failure_recorded_before_a_crash_is_told_after_it(void **state)
 {
-	(void)state;
 	w.mute = true;
 	w.result = HB_RESULT_FAIL;
 	send_mail("a@here.example", "b@x.example c@y.example");
@@ -1257,7 +1225,6 @@ failure_recorded_before_a_crash_is_told_after_it(void **state)
 static void
 alias_is_expanded_and_merged(void **state)
 {
-	(void)state;
 	w.expand[0][0] = "team@here.example";
 	w.expand[0][1] = "b@x.example mx://x.example";
 	w.expand[0][2] = "c@x.example mx://x.example owner-team@here.example";
@@ -1298,7 +1265,6 @@ test_F_14_E_3_M_15_one_mailbox_gets_one_copy(void **state)
 		"Alice@HERE.example all@here.example team@here.example",
 	};
 
-	(void)state;
 	alice_and_team();
 	for (size_t i = 0; i < HB_ARRAY_LEN(to); i++) {
 		w.njobs = 0;
@@ -1316,7 +1282,6 @@ test_F_14_E_3_M_15_one_mailbox_gets_one_copy(void **state)
 static void
 test_E_3_a_copy_that_was_delivered_counts_after_a_restart(void **state)
 {
-	(void)state;
 	alice_and_team();
 	w.mute_for = "team@here.example";
 	send_mail("a@there.example", "alice@here.example team@here.example");
@@ -1337,7 +1302,6 @@ test_E_3_a_copy_that_waits_counts(void **state)
 {
 	struct q *q;
 
-	(void)state;
 	alice_and_team();
 	w.mute_for = "team@here.example";
 	w.mute = true;
@@ -1371,7 +1335,6 @@ test_A_2_a_list_of_100000_holds_up_nobody(void **state)
 	struct q *q = env.ctx;
 	uint64_t id;
 
-	(void)state;
 	w.many = HB_MAX_ALIAS_TARGETS;
 	id = send_mail("a@there.example", "many@here.example");
 	run_until(list_is_split);
@@ -1387,7 +1350,6 @@ test_A_2_a_list_of_100000_holds_up_nobody(void **state)
 static void
 expansion_survives_a_restart(void **state)
 {
-	(void)state;
 	w.expand[0][0] = "team@here.example";
 	w.expand[0][1] = "b@x.example mx://x.example";
 	w.expand[0][2] = "c@y.example mx://y.example";
@@ -1410,7 +1372,6 @@ expansion_survives_a_restart(void **state)
 static void
 error_route_fails_and_discard_is_silent(void **state)
 {
-	(void)state;
 	w.expand[0][0] = "no@here.example";
 	w.expand[0][1] = "no@here.example error:5.7.1";
 	w.expand[1][0] = "null@here.example";
@@ -1425,7 +1386,6 @@ local_delivery_goes_to_a_helper(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	w.expand[0][0] = "bob@here.example";
 	w.expand[0][1] = "bob@here.example local:bob";
 	send_mail("a@there.example", "bob@here.example");
@@ -1446,7 +1406,6 @@ unreachable_destination_is_listed_with_its_reason(void **state)
 {
 	const char *s;
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	w.unreachable = true;
 	send_mail("a@here.example", "b@x.example");
@@ -1478,7 +1437,6 @@ long_lists_go_out_in_pieces(void **state)
 	char domain[241];
 	struct hb_buf rcpts = HB_BUF_INIT(0);
 
-	(void)state;
 	w.router_mute = true;
 	memset(domain, 'x', sizeof(domain));
 	for (size_t i = 60; i < 240; i += 60)
@@ -1501,7 +1459,6 @@ operator_holds_releases_and_removes(void **state)
 {
 	char id[17];
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	hb_msgid_format(send_mail("a@here.example", "b@x.example c@y.example"),
 	    id);
@@ -1536,7 +1493,6 @@ operator_sees_message_and_trace(void **state)
 	char id[17];
 	const char *s;
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
 	wait_job(1);
@@ -1565,7 +1521,6 @@ large_message_has_a_file(void **state)
 	struct ipc_txn_commit c = { .txn = next_txn };
 	struct seen_job *j;
 
-	(void)state;
 	for (int i = 0; i < 30000; i++)
 		hb_buf_addf(&all, "line %d\r\n", i);
 	answers_before = w.answers;
@@ -1649,7 +1604,6 @@ dropped_message_is_taken_up(void **state)
 	char path[128];
 	struct stat st;
 
-	(void)state;
 	make_drop(&b);
 	write_file("1", hb_buf_span(&b));
 	j = wait_job(1);
@@ -1685,7 +1639,6 @@ test_A_24_a_drop_waits_for_descriptors(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	struct rlimit all, none;
 
-	(void)state;
 	make_drop(&b);
 	write_file("3", hb_buf_span(&b));
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
@@ -1723,9 +1676,6 @@ static void
 count_spool(void *ctx, enum hb_event ev, bool on, struct hb_span what,
     struct hb_span text)
 {
-	(void)ctx;
-	(void)what;
-	(void)text;
 	spool_begins += ev == HB_EV_SPOOL && on;
 	spool_ends += ev == HB_EV_SPOOL && !on;
 }
@@ -1748,7 +1698,6 @@ test_A_30_a_drop_waits_for_a_bad_disk(void **state)
 	struct q *q = env.ctx;
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	spool_begins = spool_ends = bad_reads = 0;
 	hb_trouble_tell(count_spool, NULL);
 	make_drop(&b);
@@ -1783,7 +1732,6 @@ static const struct hb_span early_ends[] = {
 static void
 test_A_1_bodies_of_smtpd_are_checked(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
 		answers_before = w.answers;
 		post_env("a@here.example");
@@ -1818,7 +1766,6 @@ test_A_1_header_sections_of_smtpd_are_checked(void **state)
 	static const size_t most = HB_MAX_HEADER_BYTES + HB_INCOMING_OURS;
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++)
 		assert_int_equal(answer_to(early_ends[i]), 451);
 	while (b.n + 64 < most)
@@ -1846,7 +1793,6 @@ test_A_1_large_bodies_of_smtpd_are_checked(void **state)
 	struct ipc_txn_large l = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn };
 
-	(void)state;
 	answers_before = w.answers;
 	post_env("a@here.example");
 	post_rcpt("b@x.example", 0);
@@ -1884,7 +1830,6 @@ on_alarm(int sig)
 {
 	static char block[4096];
 
-	(void)sig;
 	while (read(full_pipe[0], block, sizeof(block)) > 0)
 		;
 }
@@ -1897,7 +1842,6 @@ test_F_30_only_a_full_disk_is_no_space(void **state)
 	struct itimerval soon = { .it_value = { .tv_usec = 10000 } };
 	int full = open("/dev/full", O_WRONLY);
 
-	(void)state;
 	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_NOSPACE);
 	close(full);
 	assert_int_equal(q_write_all(full, HB_SPAN("x")), HB_E_IO);
@@ -1919,7 +1863,6 @@ test_A_1_bodies_of_drops_are_checked(void **state)
 	struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(early_ends); i++) {
 		hb_buf_clear(&b);
 		make_drop_of(&e, &r, early_ends[i], &b);
@@ -1947,7 +1890,6 @@ test_A_3_addresses_of_drops_are_parsed(void **state)
 	struct hb_rcpt to = { .address = HB_SPAN("b@X.example") };
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < 2 * HB_ARRAY_LEN(bad); i++) {
 		struct hb_env e = { .sender = HB_SPAN("a@here.example") };
 		struct hb_rcpt r = { .address = HB_SPAN("b@x.example") };
@@ -1994,7 +1936,6 @@ test_A_9_unfinished_files_are_removed_and_shown(void **state)
 	const char *shown;
 	int fd;
 
-	(void)state;
 	close(unfinished(".1a.1", 4000, old));
 	close(unfinished(".1b.1", 3000, fresh));
 	close(unfinished(".not-ours", 4000, other));
@@ -2025,7 +1966,6 @@ test_A_1_what_is_no_drop_is_set_aside(void **state)
 	char path[128], aside[128];
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	make_drop(&b);
 	snprintf(path, sizeof(path), "%s/maildrop/2", dir);
 	snprintf(aside, sizeof(aside), "%s/corrupt/2", dir);
@@ -2075,7 +2015,6 @@ drops_are_taken_up(void)
 static void
 drops_behind_one_another_are_taken_up_once(void **state)
 {
-	(void)state;
 	n_drops = 0;
 	next_drop = HB_BUF_INIT(0);
 	make_drop(&next_drop);
@@ -2129,7 +2068,6 @@ test_S_23_drops_share_a_flush(void **state)
 	struct hb_buf b = HB_BUF_INIT(0);
 	const struct q *q = env.ctx;
 
-	(void)state;
 	make_drop(&b);
 	run_for(20);
 	pthread_mutex_lock(&disk);
@@ -2165,7 +2103,6 @@ a_result_is_told_once_when_it_is_durable(void **state)
 	const char *seen;
 	char id[17];
 
-	(void)state;
 	w.mute = true;
 	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
 	j = wait_job(1);
@@ -2214,7 +2151,6 @@ a_line_says_what_there_is_to_say(void **state)
 	};
 	static const struct hb_rcpt rcpt = { .address = HB_SPAN("b@x.example") };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		log_begin();
 		q_tell_outcome(env.ctx, 1, 7, &rcpt, &rows[i].o);
@@ -2232,7 +2168,6 @@ what_was_removed_under_way_is_told_too(void **state)
 	struct seen_job *j;
 	char id[17];
 
-	(void)state;
 	w.mute = true;
 	log_begin();
 	hb_msgid_format(send_mail("a@here.example", "b@x.example c@x.example"),
@@ -2274,7 +2209,6 @@ test_RTLS_02_07_tags_of_a_message(void **state)
 		{ 0, HB_ENV_REQUIRETLS, 0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		w.flags = rows[i].begin;
 		w.commit_flags = rows[i].commit;
@@ -2314,7 +2248,6 @@ a_dropped_message_is_completed(void **state)
 		{ "5", HB_SPAN("Date: z\r\n"), 2, 30000 }, /* large */
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf body = HB_BUF_INIT(0), all = HB_BUF_INIT(0);
 		struct hb_span got;
@@ -2356,7 +2289,6 @@ a_drop_beyond_the_limits_is_set_aside(void **state)
 		{ "Received: x\r\n", 60 } };
 	char path[128];
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/corrupt/2", dir);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf b = HB_BUF_INIT(0);
@@ -2390,7 +2322,6 @@ test_RTLS_02_07_tags_of_a_dropped_message(void **state)
 		{ HB_ENV_TLS_OPTIONAL, HB_SPAN(body_text), 0, "7" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_env e = { .sender = HB_SPAN("a@here.example"),
 			.flags = rows[i].flags };
@@ -2410,7 +2341,6 @@ test_RTLS_02_tags_outlive_a_restart(void **state)
 	static const uint32_t tags[] = { HB_ENV_REQUIRETLS,
 		HB_ENV_TLS_OPTIONAL };
 
-	(void)state;
 	w.result = HB_RESULT_DEFER;
 	for (size_t i = 0; i < HB_ARRAY_LEN(tags); i++) {
 		w.flags = tags[i] & HB_ENV_REQUIRETLS;
@@ -2437,7 +2367,6 @@ test_RTLS_02_10_copies_keep_the_tag(void **state)
 	static const uint32_t tags[] = { HB_ENV_REQUIRETLS,
 		HB_ENV_TLS_OPTIONAL };
 
-	(void)state;
 	w.expand[0][0] = "team@here.example";
 	w.expand[0][1] = "b@x.example mx://x.example";
 	w.expand[0][2] = "c@y.example mx://y.example owner-team@here.example";
@@ -2468,7 +2397,6 @@ check_dsn(struct seen_job *j)
 static void
 test_RTLS_09_failure_dsn(void **state)
 {
-	(void)state;
 	w.flags = HB_ENV_REQUIRETLS;
 	w.ret = HB_RET_FULL;
 	w.result = HB_RESULT_FAIL;
@@ -2488,7 +2416,6 @@ test_RTLS_09_delay_dsn(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	w.flags = HB_ENV_REQUIRETLS;
 	w.result = HB_RESULT_DEFER;
 	send_mail("a@here.example", "b@x.example");
@@ -2524,7 +2451,6 @@ test_RTLS_05_lifetime_over_keeps_the_word_on_tls(void **state)
 		    "requiretls-missing" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct seen_job *j;
 
@@ -2557,7 +2483,6 @@ test_S_30_a_mistake_of_the_operators_waits(void **state)
 {
 	struct seen_job *j;
 
-	(void)state;
 	for (unsigned r = 0; r < HB_REASON_COUNT; r++) {
 		/* a lost role's recipients are tried at once, in another test */
 		if (hb_reason_is_final((enum hb_reason)r) ||
@@ -2593,7 +2518,6 @@ test_S_31_a_broken_target_waits_alone(void **state)
 		"team@here.example mx://here.example",
 		"c@x.example mx://x.example" };
 
-	(void)state;
 	memcpy(w.expand[0], broken, sizeof(broken));
 	w.expand_result = HB_RESULT_DEFER;
 	send_mail("a@here.example", "team@here.example");
@@ -2621,7 +2545,6 @@ test_S_31_a_broken_target_waits_alone(void **state)
 static void
 test_RTLS_02_operator_sees_the_tag(void **state)
 {
-	(void)state;
 	w.mute = true;
 	w.flags = HB_ENV_REQUIRETLS;
 	send_mail("a@here.example", "b@x.example");

@@ -115,7 +115,6 @@ test_S_17_what_is_written_is_read(void **state)
 	struct hb_span in;
 	int used;
 
-	(void)state;
 	make_file(&b);
 	in = at_page_end(hb_buf_span(&b));
 	for (size_t step = 1; step < in.n + 2; step += 13)
@@ -153,7 +152,6 @@ test_S_17_damage_is_seen_where_it_is(void **state)
 	unsigned char *p;
 	size_t n;
 
-	(void)state;
 	make_file(&b);
 	p = b.p + b.off;
 	n = b.n;
@@ -180,7 +178,6 @@ test_S_17_damage_is_seen_where_it_is(void **state)
 static void
 test_S_17_other_files(void **state)
 {
-	(void)state;
 	assert_string_equal(read_all(HB_SPAN_NONE, 1), "-");
 	assert_string_equal(read_all(HB_SPAN("HBQUEUE1"), 3), "-");
 	for (size_t i = 0; i < 2; i++) {
@@ -216,7 +213,6 @@ test_S_17_records_out_of_place(void **state)
 	};
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_qf_writer w;
 

@@ -23,7 +23,6 @@ a_record_comes_back(void **state)
 	struct hb_span in = one_record(&b, 5, "payload"), payload;
 	struct q_rec_head h;
 
-	(void)state;
 	assert_int_equal(in.n % Q_REC_ALIGN, 0);
 	assert_int_equal(in.n, q_rec_total(7));
 	assert_int_equal(q_rec_head_decode(in, key, 5, &h), 0);
@@ -52,7 +51,6 @@ no_altered_or_foreign_record_passes(void **state)
 	struct hb_span in = one_record(&b, 5, "payload");
 	unsigned char other[Q_KEY_SIZE] = "0123456789abcdeF";
 
-	(void)state;
 	assert_int_equal(whole_check(in, key, 6), HB_E_CORRUPT);
 	assert_int_equal(whole_check(in, other, 5), HB_E_CORRUPT);
 	for (size_t i = 0; i < Q_REC_HEAD + 7; i++)
@@ -76,7 +74,6 @@ the_newer_good_header_counts(void **state)
 			got;
 	struct hb_span in = hb_span(bytes, sizeof(bytes));
 
-	(void)state;
 	q_header_encode(&h, bytes);
 	assert_int_equal(q_header_decode(in, &got), 0);
 	assert_int_equal(got.gen, 3);
@@ -109,7 +106,6 @@ another_format_is_refused(void **state)
 		uint32_t format;
 	} rows[] = { { { 0 }, Q_FORMAT_UNNUMBERED }, { { 3 }, 3 } };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		bool numbered = rows[i].format > Q_FORMAT_UNNUMBERED;
 		size_t check = numbered ? 32 : 28;
@@ -145,7 +141,6 @@ changes_come_back(void **state)
 	struct hb_span item;
 	struct q_list l;
 
-	(void)state;
 	assert_int_equal(q_changes_encode(in, 4, &b), 0);
 	assert_int_equal(q_changes_decode(hb_buf_span(&b), &l), 0);
 	assert_int_equal(q_list_next(&l, &item), 1);
@@ -177,7 +172,6 @@ message_payloads_come_back(void **state)
 	struct q_message m;
 	struct hb_span item;
 
-	(void)state;
 	q_message_begin(&w, &b, &info, HB_SPAN("env"));
 	q_message_item(&w, HB_SPAN("r1"));
 	q_message_item(&w, HB_SPAN(""));
@@ -207,7 +201,6 @@ finished_and_seals_come_back(void **state)
 	struct q_finished f;
 	uint32_t end = 0;
 
-	(void)state;
 	q_finished_begin(99, &b);
 	q_finished_gen(7, &b);
 	assert_int_equal(q_finished_decode(hb_buf_span(&b), &f), 0);

@@ -59,7 +59,6 @@ test_SMTP_12_replies(void **state)
 {
 	struct hb_reply r;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		int n = feed(&r, at_page_end(hb_span_str(rows[i].in)));
 
@@ -79,7 +78,6 @@ test_line_bound(void **state)
 	static char line[HB_MAX_REPLY_LINE + 2];
 	struct hb_reply r;
 
-	(void)state;
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "250 ", 4);
 	hb_reply_reset(&r);
@@ -96,7 +94,6 @@ test_S_19_code_of_each_line_is_not_text(void **state)
 {
 	struct hb_reply r;
 
-	(void)state;
 	assert_true(feed(&r, HB_SPAN("250-2.1.5 a\r\n250 2.1.5 b\r\n")) > 0);
 	assert_span(hb_reply_text(&r), "2.1.5 a b");
 	assert_span(r.line, "2.1.5 b"); /* EHLO's lines stay as they are */
@@ -109,7 +106,6 @@ test_A_14_code_alone(void **state)
 	static const char *const in[] = { "354 \r\n", "354\r\n", "354-\r\n354\r\n" };
 	struct hb_reply r;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(in); i++) {
 		assert_true(feed(&r, hb_span_str(in[i])) > 0);
 		assert_true(r.done && r.code == 354 && r.ntext == 0);
@@ -124,7 +120,6 @@ test_SMTP_12_long_line(void **state)
 	static char line[3 * HB_MAX_REPLY_LINE];
 	struct hb_reply r;
 
-	(void)state;
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "550 5.1.1 ", 10);
 	hb_reply_reset(&r);
@@ -145,7 +140,6 @@ test_endless_line(void **state)
 	static char line[HB_MAX_REPLY_LINE];
 	struct hb_reply r;
 
-	(void)state;
 	memset(line, 'x', sizeof(line));
 	memcpy(line, "250 ", 4);
 	hb_reply_reset(&r);
@@ -161,7 +155,6 @@ test_line_count_bound(void **state)
 {
 	struct hb_reply r;
 
-	(void)state;
 	hb_reply_reset(&r);
 	for (unsigned i = 0; i < HB_MAX_REPLY_LINES; i++)
 		assert_true(hb_reply_feed(&r, HB_SPAN("250-a\r\n")) > 0);

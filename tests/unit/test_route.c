@@ -25,7 +25,6 @@ good_routes_round_trip(void **state)
 		{ "discard:", "discard:" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf b = HB_BUF_INIT(0);
 		struct hb_route r;
@@ -51,7 +50,6 @@ bad_routes_are_refused(void **state)
 		"error:a.b.c", "error:5...1 x", "error:5.1.1.1 x",
 		"error:5.1000.1 x", "discard:x" };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_route r;
 
@@ -66,7 +64,6 @@ parts_are_found(void **state)
 {
 	struct hb_route r;
 
-	(void)state;
 	assert_int_equal(hb_route_parse(HB_SPAN("smtp://[::1]:26"), &r), 0);
 	assert_true(r.literal);
 	assert_span(r.host, "::1");
@@ -88,7 +85,6 @@ a_route_has_a_bound(void **state)
 	static char text[HB_MAX_ROUTE + 2];
 	struct hb_route r;
 
-	(void)state;
 	memset(text, 'a', sizeof(text));
 	memcpy(text, "local:", 6);
 	assert_int_equal(hb_route_parse(hb_span(text, HB_MAX_ROUTE), &r), 0);

@@ -291,7 +291,6 @@ walks(void **state)
 	    "route .gw.test smtp://gw\nroute here.test local\n");
 	const struct hb_conf *now = c;
 
-	(void)state;
 	for (size_t n = 0; n < 2 * HB_ARRAY_LEN(rows); n++) {
 		size_t i = n / 2;
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0),
@@ -327,7 +326,6 @@ no_name_is_looked_up_twice(void **state)
 	struct hb_conf *c = conf_of("domain site.test\n");
 	const struct hb_conf *now = c;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
@@ -380,7 +378,6 @@ test_S_5_F_1_own_names_are_local(void **state)
 	struct hb_conf *c = conf_of("domain site.test\n"
 	    "smarthost smtp://hub.test\nroute * smtp://hub.test\n");
 
-	(void)state;
 	hb_here_set_interfaces(c, HB_SPAN("192.0.2.7\n"));
 	run_walks(c, aliases, rows, HB_ARRAY_LEN(rows));
 	hb_conf_free(&c);
@@ -438,7 +435,6 @@ test_S_5_names_that_exist(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { no_alias, users, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(all); i++)
 		run_walks(c, all[i].map, all[i].rows, all[i].n);
 	assert_int_equal(exists(&now, "abuse@localhost", &w), HB_RESULT_OK);
@@ -459,7 +455,6 @@ test_A_13_own_accounts_are_unknown(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { no_alias, there, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(own); i++) {
 		print_message("%s\n", own[i]);
 		assert_int_equal(exists(&now, own[i], &w), HB_RESULT_FAIL);
@@ -500,7 +495,6 @@ test_F_13_targets_as_header_addresses(void **state)
 	};
 	struct hb_conf *c = conf_of("domain site.test\n");
 
-	(void)state;
 	run_walks(c, map, rows, HB_ARRAY_LEN(rows));
 	hb_conf_free(&c);
 }
@@ -529,7 +523,6 @@ test_E_2_F_24_lists_in_lists(void **state)
 	};
 	struct hb_conf *c = conf_of("domain site.test\n");
 
-	(void)state;
 	files_read = 0;
 	run_walks(c, map, rows, 1);
 	assert_int_equal(files_read, 2);
@@ -553,7 +546,6 @@ test_F_10_long_names(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { map, users, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	memset(name, 'x', sizeof(name));
 	name[HB_MAX_PATH - 2 - strlen("@site.test")] = '\0';
 	snprintf(owner, sizeof(owner), "owner-%s", name);
@@ -573,7 +565,6 @@ port_of_a_literal(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	expand(&now, "x@[192.0.2.1]", &w);
 	assert_true(hb_span_eq(hb_buf_span(&w.got), HB_SPAN(
 	    "x@[192.0.2.1]>smtp://192.0.2.1:2525;=ok 2.1.5")));
@@ -589,7 +580,6 @@ a_walk_waits_for_an_answer(void **state)
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
 		.async = true };
 
-	(void)state;
 	expand(&now, "root@site.test", &w);
 	assert_int_equal(w.got.n, 0);
 	tell_all(&w);
@@ -608,7 +598,6 @@ test_A_2_a_long_walk_gives_way(void **state)
 	struct world w = { aliases, users, .many = HB_MAX_ALIAS_TARGETS };
 	size_t parts = 0, n;
 
-	(void)state;
 	w.walk = rt_expansion_new(&now, HB_SPAN("many@site.test"));
 	assert_int_equal(run(&w), RT_DONE);
 	assert_int_equal(rt_expansion_outcome(w.walk)->result, HB_RESULT_OK);
@@ -634,7 +623,6 @@ static void
 count_owned(struct world *w, const struct rt_item *items, size_t n,
     const struct hb_outcome *o)
 {
-	(void)w;
 	assert_int_equal(o->result, HB_RESULT_OK);
 	assert_int_equal(n, 8);
 	for (size_t i = 0; i < n; i++)
@@ -650,7 +638,6 @@ test_S_22_broken_lines_are_the_owners(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	w.done = count_owned;
 	expand(&now, "broken@site.test", &w);
 	assert_int_equal(owned, 8);
@@ -663,7 +650,6 @@ static void
 count_owners(struct world *w, const struct rt_item *items, size_t n,
     const struct hb_outcome *o)
 {
-	(void)w;
 	assert_int_equal(o->result, HB_RESULT_OK);
 	for (size_t i = 0; i < n; i++) {
 		by_nest += hb_span_eq(items[i].owner,
@@ -690,7 +676,6 @@ test_E_2_A_2_a_long_list_in_a_list_has_its_owner(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { map, users, .got = HB_BUF_INIT(0), .many = 1000 };
 
-	(void)state;
 	files_read = 0;
 	w.done = count_owners;
 	expand(&now, "nest@site.test", &w);
@@ -712,7 +697,6 @@ a_walk_outlives_its_configuration(void **state)
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0),
 		.async = true };
 
-	(void)state;
 	expand(&now, "ann@site.test", &w);
 	assert_int_equal(w.got.n, 0);
 	hb_conf_free(&c);
@@ -774,7 +758,6 @@ test_S_6_who_reads_roots_mail(void **state)
 		{ "", true, false, { NULL }, HB_RESULT_DEFER, true },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(is_read(rows[i].conf, rows[i].accounts,
 		    rows[i].postmaster, rows[i].routes, rows[i].result),
@@ -801,7 +784,6 @@ existence_does_not_follow_targets(void **state)
 	const struct hb_conf *now = c;
 	struct world w = { aliases, users, .got = HB_BUF_INIT(0) };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		assert_int_equal(exists(&now, rows[i].in, &w), rows[i].want);
 	}
@@ -843,7 +825,6 @@ relaying_and_senders(void **state)
 	    "relay-domain partner.test\nlisten 127.0.0.1:25 smtp\n"
 	    "listen 127.0.0.1:587 submission\n");
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct ipc_check q = { .client = hb_span_str(rows[i].client),
 			.user = hb_span_str(rows[i].user),
@@ -890,7 +871,6 @@ children_answer(void **state)
 	struct rt_pool *p = rt_pool_new(a.loop, 2, 5000);
 	struct rt_password q = { .hash = hash };
 
-	(void)state;
 	assert_int_equal(rt_pool_user(p, 0, HB_SPAN("root"), on_found,
 	    &a), RT_LATER);
 	assert_int_equal(hb_loop_run(a.loop), 0);
@@ -971,7 +951,6 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 	static struct rt_lookup *k;
 	static struct hb_loop *loop;
 
-	(void)state;
 	loop = hb_loop_new();
 	assert_true(fd >= 0 && close(fd) == 0);
 	write_logins(file, "alice: $6$salt$right\nbob: $2b$12$saltbob\n"
@@ -1015,7 +994,6 @@ usual_hashes(void **state)
 		{ { "$", "$$", "$$$", "$6$a$b" }, "$6$a$b" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct rt_usual u = { .n = 0 };
 
@@ -1040,7 +1018,6 @@ children_start_when_they_can(void **state)
 	struct hb_timer *t = hb_timer_new(a.loop, stop_loop, a.loop);
 	struct rlimit was, none;
 
-	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
 	none = was;
 	none.rlim_cur = 3;
@@ -1069,7 +1046,6 @@ test_A_6_each_listener_has_its_turn(void **state)
 		       other = { .loop = loop, .want = 1 };
 	int refused = 0;
 
-	(void)state;
 	for (int i = 0; i < 2000; i++)
 		refused += rt_pool_user(p, 3, HB_SPAN("root"), on_found,
 		    &flood) == RT_TEMP;
@@ -1108,7 +1084,6 @@ rules_that_decide(void **state)
 		{ "domain a.test", "mx.site.test", "this host" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf *c = conf_of(rows[i].conf);
 		struct hb_buf rule = HB_BUF_INIT(0);

@@ -30,7 +30,6 @@ recipients_travel_together_by_route_and_owner(void **state)
 	};
 	char endpoint[] = "lmtp:/run/lmtp";
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf conf = { .deliver = { rows[i].deliver,
 						endpoint } };
@@ -71,7 +70,6 @@ recipients_with_a_word_travel_alone(void **state)
 	struct hb_conf conf = { .tls_policies = { words,
 					HB_ARRAY_LEN(words) } };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span route = HB_SPAN("smtp://m");
 		struct hb_buf key = HB_BUF_INIT(0);
@@ -106,7 +104,6 @@ local_routes_say_who_does_what(void **state)
 	};
 	char template[] = "/m/%u";
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_conf conf = { .deliver = { HB_DELIVER_MBOX,
 						template },
@@ -145,7 +142,6 @@ test_F_9_dev_null_throws_away(void **state)
 		{ "mx://h.test", HB_DELIVER_MBOX, "/dev/null", false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		char *arg = hb_strdup(rows[i].arg);
 		struct hb_conf conf = { .deliver = { rows[i].kind, arg } };
@@ -173,7 +169,6 @@ repeated_recipients_are_dropped(void **state)
 	};
 	size_t n = q_rcpts_unique(items, HB_ARRAY_LEN(items));
 
-	(void)state;
 	assert_int_equal(n, 4);
 	assert_span(items[2].address, "A@h");
 	assert_span(items[3].address, "c@h");
@@ -206,7 +201,6 @@ test_F_14_M_15_what_is_one_place(void **state)
 		{ "/m/%u", "l@h", "pipe:x:c", "m@h", "pipe:x:c", false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		char template[16];
 		struct hb_deliver d = { HB_DELIVER_MAILDIR, template };
@@ -240,7 +234,6 @@ drop_head_round_trips_and_detects_damage(void **state)
 	struct hb_drop_head back;
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_drop_head_put(&h, &b);
 	assert_int_equal(b.n, HB_DROP_HEAD);
 	assert_int_equal(hb_drop_head_parse(at_page_end(hb_buf_span(&b)),
@@ -271,7 +264,6 @@ dropped_recipients_are_read_to_their_end(void **state)
 	struct hb_rcpt r = { .address = HB_SPAN("a@h") }, got;
 	struct hb_span rest;
 
-	(void)state;
 	assert_int_equal(hb_drop_rcpt_put(&r, &b), 0);
 	assert_int_equal(hb_drop_rcpt_put(&r, &b), 0);
 	rest = at_page_end(hb_buf_span(&b));
@@ -301,7 +293,6 @@ drop_names_are_plain(void **state)
 		    false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(hb_drop_is_name(hb_span_str(rows[i].name)),
 		    rows[i].good);

@@ -46,7 +46,6 @@ setup(void **state)
 {
 	struct q_sched_conf c = conf();
 
-	(void)state;
 	start(&c);
 	return 0;
 }
@@ -54,7 +53,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	q_sched_free(&s);
 	return 0;
 }
@@ -185,7 +183,6 @@ test_F_23_backoff_doubles_and_is_never_early(void **state)
 		{ 0, 0, 5 * MIN },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(q_sched_backoff(s, rows[i].attempts,
 		    rows[i].jitter), rows[i].want);
@@ -200,7 +197,6 @@ five_days_of_retries_end_with_a_final_attempt(void **state)
 	unsigned attempts = 0;
 	struct sched_job *job;
 
-	(void)state;
 	for (;;) {
 		job = due_job("mx://a");
 		attempts++;
@@ -228,7 +224,6 @@ recipients_of_a_message_travel_together_a_hundred_at_most(void **state)
 	struct sched_job *a = next_job("mx://a"), *b = next_job("mx://a"),
 		     *c = next_job("mx://a");
 
-	(void)state;
 	assert_int_equal(a->n, 100);
 	assert_int_equal(b->n, 100);
 	assert_int_equal(c->n, 50);
@@ -247,7 +242,6 @@ no_destination_starves_another(void **state)
 	struct q_act act;
 	unsigned seen_b = 0;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 40; id++)
 		add(id, 1);
 	for (;;) {
@@ -287,7 +281,6 @@ window_grows_on_success_and_halves_on_trouble(void **state)
 	struct sched_job *v[20];
 	unsigned n;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 100; id++)
 		add(id, 1);
 	n = jobs_in_flight(v, 20, "mx://a");
@@ -316,7 +309,6 @@ unreachable_destination_is_probed_by_one_and_then_let_go(void **state)
 	int64_t end;
 	unsigned n;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 100; id++)
 		add(id, 1);
 	n = jobs_in_flight(v, 20, "mx://a");
@@ -354,7 +346,6 @@ host_memory_bounds_how_long_a_destination_is_left_alone(void **state)
 	struct q_sched_conf c = conf();
 	struct sched_job *job;
 
-	(void)state;
 	c.host_memory_ms = MIN;
 	q_sched_set_conf(s, &c);
 	add(1, 1);
@@ -381,7 +372,6 @@ lifetime_ends_behind_an_unreachable_destination_too(void **state)
 	struct sched_job *v[20];
 	unsigned n;
 
-	(void)state;
 	add(1, 1);
 	add(2, 1);
 	n = jobs_in_flight(v, 20, "mx://a");
@@ -413,7 +403,6 @@ who_waits_in_a_line_is_in_no_job(void **state)
 	struct sched_msg *m[9];
 	unsigned n = 0, jobs;
 
-	(void)state;
 	for (unsigned i = 0; i < HB_ARRAY_LEN(m); i++)
 		m[i] = add(i + 1, 1);
 	jobs = jobs_in_flight(v, 20, "mx://a");
@@ -438,7 +427,6 @@ flush_tries_each_that_waits_now(void **state)
 	struct sched_job *v[20];
 	struct sched_msg *a = add(1, 1), *b = add(2, 1), *c;
 
-	(void)state;
 	assert_int_equal(jobs_in_flight(v, 20, "mx://a"), 2);
 	end_unreachable(v[0]);
 	end_unreachable(v[1]);
@@ -465,7 +453,6 @@ held_message_waits_for_release(void **state)
 	struct sched_msg *m = add(1, 2);
 	struct sched_job *job;
 
-	(void)state;
 	q_sched_hold(s, m);
 	assert_null(next_job("mx://a"));
 	assert_int_equal(q_sched_wake(s), INT64_MAX);
@@ -486,7 +473,6 @@ one_dsn_for_all_that_failed_together(void **state)
 	struct q_act act;
 	struct sched_rcpt *out[8];
 
-	(void)state;
 	for (int i = 0; i < 2; i++) {
 		q_sched_next(s, now, &act);
 		assert_int_equal(act.kind, Q_ACT_ASK);
@@ -513,7 +499,6 @@ dsn_does_not_wait_long_for_others(void **state)
 {
 	struct q_act act;
 
-	(void)state;
 	add(1, 2);
 	q_sched_next(s, now, &act);
 	q_sched_fail(s, act.rcpt, &refused, now);
@@ -535,7 +520,6 @@ delay_is_told_once(void **state)
 	c.warn_ms = 4 * HOUR;
 	start(&c);
 	add(1, 3);
-	(void)state;
 	while (now < 1000000 + 2 * DAY) {
 		struct q_act act = next("mx://a");
 
@@ -557,7 +541,6 @@ jobs_of_a_domain_stay_with_one_worker(void **state)
 	struct sched_job *v[20];
 	unsigned n;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 20; id++)
 		add(id, 1);
 	n = jobs_in_flight(v, 20, "mx://a");
@@ -575,7 +558,6 @@ a_busy_smarthost_spills_to_other_workers(void **state)
 	struct sched_job *v[20];
 	unsigned n, at[3] = { 0 };
 
-	(void)state;
 	for (uint64_t id = 1; id <= 30; id++)
 		add(id, 1);
 	n = jobs_in_flight(v, 20, "smtp://a");
@@ -597,7 +579,6 @@ bytes_on_their_way_to_a_worker_are_bounded(void **state)
 	struct sched_job *v[20];
 	unsigned n;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 5; id++) {
 		struct sched_msg *m = q_sched_add(s, id, now,
 		    Q_WORKER_BYTES / 2, 0);
@@ -672,7 +653,6 @@ makes_place(const char *kind, const char *to, unsigned young, unsigned most)
 static void
 what_hangs_makes_place(void **state)
 {
-	(void)state;
 	makes_place("mx://", "mx://a", Q_WORKER_JOBS, Q_WORKER_MOST);
 	makes_place("local:", "local:a", Q_LOCAL_JOBS, Q_LOCAL_MOST);
 	assert_true((int)Q_LOCAL_MOST < (int)HB_MAX_HELPERS);
@@ -684,7 +664,6 @@ nothing_goes_to_what_is_down(void **state)
 	struct q_act act;
 	struct sched_job *job;
 
-	(void)state;
 	q_sched_router(s, false);
 	add(1, 1);
 	q_sched_next(s, now, &act);
@@ -706,7 +685,6 @@ claimed_recipients_are_not_tried_twice(void **state)
 	struct sched_msg *m = add(1, 2);
 	struct sched_job *claim = q_sched_claim(s, 1, 77), *job;
 
-	(void)state;
 	assert_true(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
 	assert_false(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
 	assert_ptr_equal(q_sched_job(s, 77), claim);
@@ -724,7 +702,6 @@ removed_message_leaves_its_jobs(void **state)
 	struct sched_msg *m = add(1, 1);
 	struct sched_job *job = next_job("mx://a");
 
-	(void)state;
 	q_sched_forget(s, m);
 	assert_null(job->msg);
 	assert_null(job->rcpts[0]);
@@ -740,7 +717,6 @@ walk_survives_changes(void **state)
 	unsigned n = 0;
 	struct sched_msg *m;
 
-	(void)state;
 	for (uint64_t id = 1; id <= 2000; id++)
 		add(id, 1);
 	while ((m = q_sched_walk(s, &cursor)) != NULL) {
@@ -759,7 +735,6 @@ outcomes_that_are_equal_are_kept_once(void **state)
 	struct hb_outcome o = refused, back;
 	struct q_last *a = q_last_get(&l, &o), *b, *c;
 
-	(void)state;
 	o.idx = 7;
 	o.at_ms = 9;
 	b = q_last_get(&l, &o);
@@ -787,7 +762,6 @@ heap_gives_the_earliest_first(void **state)
 	uint32_t x = 1;
 	int64_t before = -1;
 
-	(void)state;
 	memset(v, 0, sizeof(v));
 	for (size_t i = 0; i < 500; i++)
 		q_heap_set(&h, &v[i], (x = x * 1103515245 + 12345) >> 16);
@@ -808,7 +782,6 @@ heap_gives_the_earliest_first(void **state)
 static void
 a_start_brings_far_times_back(void **state)
 {
-	(void)state;
 	for (int anew = 0; anew <= 1; anew++) {
 		struct sched_msg *m = add((uint64_t)anew + 1, 1);
 		const struct hb_outcome o = { .result = HB_RESULT_DEFER };
@@ -876,7 +849,6 @@ static const struct clock_row clock_rows[] = {
 static void
 queue_time_goes_on_where_it_was(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(clock_rows); i++) {
 		const struct clock_row *r = &clock_rows[i];
 		struct q_stamp old = { 5, 0, 0 };
@@ -901,7 +873,6 @@ queue_time_is_monotonic(void **state)
 	struct q_clock c = { 0 };
 	struct q_stamp st;
 
-	(void)state;
 	assert_true(q_clock_start(&c, &now_is, DAY));
 	now_is = (struct q_clocks){ Y2060, 3000, 0 };
 	st = q_clock_stamp(&c, &now_is);
@@ -925,7 +896,6 @@ test_A_2_one_of_many_recipients_costs_as_one_of_few(void **state)
 	uint32_t last = 0;
 	size_t n;
 
-	(void)state;
 	for (uint32_t i = N; i-- > N / 2;)
 		q_sched_fail(s, q_sched_find_rcpt(m, i), &no, now);
 	while ((n = q_sched_take_failed(s, m, out, BATCH)) > 0) {
@@ -951,7 +921,6 @@ recipients_are_walked_in_order_of_their_numbers(void **state)
 {
 	static const struct hb_outcome no = { .result = HB_RESULT_FAIL };
 
-	(void)state;
 	for (unsigned n = 3; n < 100; n += 40) {
 		struct sched_msg *m = add(n, n);
 		uint32_t at = 0;

@@ -496,7 +496,6 @@ nothing_waits_that_could_go(void **state)
 	unsigned long first = number_of("HB_RANDOM_FIRST", 0);
 	unsigned long n = number_of("HB_RANDOM_SEEDS", 20);
 
-	(void)state;
 	for (unsigned long i = 0; i < n; i++)
 		play(first + i);
 	assert_true(sent > 0 && noticed > 0);

@@ -76,7 +76,6 @@ test_A_17_each_word_of_the_configuration_has_a_seed(void **state)
 		"include",
 	};
 
-	(void)state;
 	have_lines("conf", words, HB_ARRAY_LEN(words));
 }
 
@@ -88,7 +87,6 @@ test_A_17_each_command_has_a_seed(void **state)
 #include "smtpd/verb.def"
 	};
 
-	(void)state;
 	have_lines("session", verbs, HB_ARRAY_LEN(verbs));
 }
 

@@ -64,7 +64,6 @@ address_lists(void **state)
 		{ "a\001@b.test", "!|" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = hb_span_str(rows[i].in);
 		struct hb_buf out = HB_BUF_INIT(0);
@@ -136,7 +135,6 @@ options_and_modes(void **state)
 		{ "sendmail -O Timeout.connect=1m a", 0, SM_DELIVER, 1 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct sm_opts o;
 		int r = parse(rows[i].line, &o);
@@ -153,7 +151,6 @@ option_values(void **state)
 {
 	struct sm_opts o;
 
-	(void)state;
 	assert_int_equal(parse("sendmail -t -oi -f a@b -FName -N "
 		"success,delay -R hdrs -V id -B 8BITMIME -C x", &o), 0);
 	assert_true(o.from_header && o.ignore_dots);
@@ -224,7 +221,6 @@ messages(void **state)
 		    0 },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct sm_message m;
 		int r;
@@ -301,7 +297,6 @@ test_F_6_cr_in_the_header_is_a_blank(void **state)
 		    "\r\nb\r\nc\r\n", "a@x.test|!|" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		check_message(rows[i].in, rows[i].want, rows[i].rcpts);
 }
@@ -311,7 +306,6 @@ test_F_6_no_field_is_made_of_a_cr(void **state)
 {
 	struct sm_message m;
 
-	(void)state;
 	sm_message_init(&m);
 	assert_int_equal(feed(&m, HB_SPAN("Subject: a\rTLS-Required: No\n\n")),
 	    0);
@@ -344,7 +338,6 @@ test_F_15_header_addresses_get_a_domain(void **state)
 		{ "Subject: root", "Subject: root" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct sm_message m;
 		struct hb_span got;
@@ -375,7 +368,6 @@ test_F_15_in_a_message_of_wire_form(void **state)
 		{ "..x: y\r\n\r\n", "..x: y\r\n\r\n" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 
@@ -392,7 +384,6 @@ recipients_of_header(void **state)
 	struct sm_message m;
 	struct hb_buf out = HB_BUF_INIT(0);
 
-	(void)state;
 	sm_message_init(&m);
 	m.want_rcpts = true;
 	assert_int_equal(feed(&m, HB_SPAN("To: a@x.test,\n\tb@x.test\n"
@@ -420,7 +411,6 @@ test_RTLS_07_field_is_seen(void **state)
 		{ "TLS-Required: No\n really\n\n", false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct sm_message m;
 
@@ -437,7 +427,6 @@ nul_and_8bit(void **state)
 {
 	struct sm_message m;
 
-	(void)state;
 	sm_message_init(&m);
 	assert_int_equal(feed(&m, HB_SPAN("Subject: x\n\na\0b\n")),
 	    HB_E_SYNTAX);
@@ -461,7 +450,6 @@ names_cannot_end_a_field(void **state)
 		{ "K\xc3\xa4se", "=?utf-8?B?S8Okc2U=?=" },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf out = HB_BUF_INIT(0);
 

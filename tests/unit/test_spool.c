@@ -39,7 +39,6 @@ on_message(void *ctx, const struct hb_env *env, const struct hb_rcpt *rcpts,
 {
 	struct fix *f = ctx;
 
-	(void)rcpts;
 	assert_true(f->nseen < MAX_SEEN);
 	f->seen[f->nseen++] = (struct seen){ .id = env->id,
 		.flags = env->flags, .nrcpt = n };
@@ -63,16 +62,12 @@ on_corrupt(void *ctx, uint64_t id, const char *file)
 {
 	struct fix *f = ctx;
 
-	(void)id;
-	(void)file;
 	f->ncorrupt++;
 }
 
 static void
 on_space(void *ctx, uint64_t bytes)
 {
-	(void)ctx;
-	(void)bytes;
 }
 
 static const struct q_spool_ops ops = { on_message, on_change, on_corrupt,
@@ -81,7 +76,6 @@ static const struct q_spool_ops ops = { on_message, on_change, on_corrupt,
 static void
 stuck(void *ctx)
 {
-	(void)ctx;
 	fail_msg("a callback is missing");
 }
 

@@ -7,7 +7,6 @@
 static void
 rows_of_a_family_agree(void **state)
 {
-	(void)state;
 	for (unsigned i = 1; i < HB_STAT_COUNT; i++) {
 		struct hb_stat_info a = hb_stat_info((enum hb_stat)(i - 1)),
 				    b = hb_stat_info((enum hb_stat)i);
@@ -27,7 +26,6 @@ no_two_have_one_key(void **state)
 {
 	char a[64], b[64];
 
-	(void)state;
 	for (unsigned i = 0; i < HB_STAT_COUNT; i++)
 		for (unsigned j = 0; j < i; j++) {
 			hb_stat_key((enum hb_stat)i, a);
@@ -53,7 +51,6 @@ a_delivery_counts_by_its_channel(void **state)
 		{ "TLSv1.3/better", HB_STAT_DELIVERED_NONE },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		memset(hb_stats, 0, sizeof(hb_stats));
 		hb_stat_delivered(hb_span_str(rows[i].tls));
@@ -67,7 +64,6 @@ a_refused_host_counts_by_its_reason(void **state)
 {
 	struct hb_stat_info info;
 
-	(void)state;
 	memset(hb_stats, 0, sizeof(hb_stats));
 	hb_stat_refused_host(HB_REASON_NO_STARTTLS);
 	info = hb_stat_info((enum hb_stat)(

@@ -39,7 +39,6 @@ close_store(struct fix *f)
 static void
 stuck(void *ctx)
 {
-	(void)ctx;
 	fail_msg("a callback is missing");
 }
 
@@ -384,9 +383,6 @@ old_logs_go(void **state)
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
-	(void)record;
 }
 
 int

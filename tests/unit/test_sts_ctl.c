@@ -39,7 +39,6 @@ hb_tls_store(struct hb_tls *t)
 void
 hb_tls_bound(void *ssl_ctx)
 {
-	(void)ssl_ctx;
 }
 
 static void
@@ -56,7 +55,6 @@ struct hb_dns_query *
 hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)
 {
-	(void)d;
 	return later_dns(w.loop, answer_dns, name, type, cb, ctx);
 }
 
@@ -125,7 +123,6 @@ question(struct hb_span key, const struct question *q)
 static void
 store_get(void *store, struct hb_span key, hb_store_got_fn cb, void *ctx)
 {
-	(void)store;
 	question(key, &(struct question){ .got = cb, .ctx = ctx });
 }
 
@@ -133,8 +130,6 @@ static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
     hb_store_done_fn cb, void *ctx)
 {
-	(void)store;
-	(void)lazy;
 	for (size_t i = 0; i < w.nrows; i++) {
 		if (!hb_span_eq(hb_span_str(w.rows[i].key), key))
 			continue;
@@ -150,7 +145,6 @@ static void
 store_list(void *store, struct hb_span after, size_t count,
     hb_store_row_fn row, hb_store_done_fn done, void *ctx)
 {
-	(void)store;
 	question(after, &(struct question){
 	    .count = count, .row = row, .done = done, .ctx = ctx });
 }
@@ -158,7 +152,6 @@ store_list(void *store, struct hb_span after, size_t count,
 static bool
 store_owns(void *store, struct hb_span domain)
 {
-	(void)store;
 	return !hb_span_eq(domain, HB_SPAN("other.worker"));
 }
 
@@ -230,8 +223,6 @@ on_end(const struct ipc_ctl_end *m)
 static void
 on_close(void *ctx, struct hb_peer *p, const char *why)
 {
-	(void)ctx;
-	(void)p;
 	fail_msg("%s", why);
 }
 
@@ -262,7 +253,6 @@ setup(void **state)
 {
 	int sv[2];
 
-	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.conf.mta_sts = true;
 	w.loop = hb_loop_new();
@@ -281,7 +271,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	sts_free(&w.sts);
 	hb_timer_free(&w.stop);
 	hb_peer_free(&w.delivery);
@@ -321,7 +310,6 @@ count(const char *what)
 static void
 show_has_the_fields_of_the_interface(void **state)
 {
-	(void)state;
 	keep("a.test");
 	run(HB_CTL_STS_SHOW, "A.test", 0);
 	assert_span(hb_buf_span(&w.out),
@@ -339,7 +327,6 @@ list_goes_through_all_slices(void **state)
 {
 	char key[32];
 
-	(void)state;
 	for (unsigned i = 0; i < 230; i++) {
 		snprintf(key, sizeof(key), "d%03u.test", i);
 		keep(key);
@@ -356,7 +343,6 @@ list_goes_through_all_slices(void **state)
 static void
 expire_and_forget_reach_memory_and_store(void **state)
 {
-	(void)state;
 	keep("a.test");
 	run(HB_CTL_STS_EXPIRE, "a.test", 0);
 	run(HB_CTL_STS_SHOW, "a.test", 0);
@@ -370,7 +356,6 @@ expire_and_forget_reach_memory_and_store(void **state)
 static void
 waits_are_not_listed_and_can_be_forgotten(void **state)
 {
-	(void)state;
 	keep("a.test");
 	keep_wait("w.test");
 	run(HB_CTL_STS_LIST, NULL, 0);
@@ -385,7 +370,6 @@ waits_are_not_listed_and_can_be_forgotten(void **state)
 static void
 took(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
-	(void)why;
 	*(bool *)ctx = ref != NULL;
 	sts_ref_release(&ref);
 	hb_loop_stop(w.loop);
@@ -405,7 +389,6 @@ has_policy(const char *domain)
 static void
 forget_reaches_the_copies_of_other_workers(void **state)
 {
-	(void)state;
 	keep("other.worker");
 	assert_true(has_policy("other.worker"));
 	run(HB_CTL_STS_SHOW, "other.worker", 1); /* its owner says it */
@@ -425,7 +408,6 @@ status_counts_policies(void **state)
 {
 	struct hb_ctl to = { w.delivery, 42 };
 
-	(void)state;
 	keep("a.test");
 	keep("b.test");
 	keep("other.worker");
@@ -445,7 +427,6 @@ status_counts_policies(void **state)
 static void
 refresh_says_what_failed(void **state)
 {
-	(void)state;
 	run(HB_CTL_STS_REFRESH, "a.test", 1);
 	assert_string_equal(w.text,
 	    "the domain publishes no mail security policy (MTA-STS)");
@@ -459,7 +440,6 @@ other_questions_are_not_taken(void **state)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_QUEUE };
 
-	(void)state;
 	assert_false(sts_ctl(w.sts, w.delivery, &q));
 }
 

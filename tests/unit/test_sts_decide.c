@@ -126,7 +126,6 @@ sts26_enforce(void **state)
 		{ "with url demand the url rules", HB_TLS_MAY, true, &enforce, BAD, &good, GOES(OPERATOR), "off" },
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -152,7 +151,6 @@ sts27_testing_delivers_and_reports(void **state)
 		{ "expired", HB_TLS_MAY, false, &old_testing, BAD, &good, GOES(TLS_OPPORTUNISTIC), "none" },
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -168,7 +166,6 @@ sts28_none_is_no_policy(void **state)
 		{ "never lowers verify", HB_TLS_VERIFY, false, &none, M, &no_offer, SKIPS(NO_STARTTLS), "off" },
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -188,7 +185,6 @@ sts18_no_policy_is_opportunistic(void **state)
 		{ "STS-13 expired policy, clear", HB_TLS_MAY, false, &expired, M, &no_offer, GOES_WITH(NO_TLS, NO_STARTTLS), "none" },
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -224,7 +220,6 @@ operators_word_comes_first(void **state)
 		{ "dane, nothing known", HB_TLS_DANE, false, NULL, M, &good, SKIPS(DANE_REQUIRED), "off" },
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 /* clang-format on */
@@ -241,7 +236,6 @@ mta_sts_off_is_said(void **state)
 		.level = HB_TLS_MAY, .policy = &enforce, .mta_sts_off = true
 	};
 
-	(void)state;
 	check_row(&go, &ch);
 	ch.level = HB_TLS_STS;
 	check_row(&stop, &ch);
@@ -264,7 +258,6 @@ why_there_is_no_policy(void **state)
 	struct sts_channel ch = { .level = HB_TLS_MAY,
 		.no_policy = HB_REASON_STS_DNS_TEMP };
 
-	(void)state;
 	check_row(&temp, &ch);
 	ch = (struct sts_channel){ .level = HB_TLS_STS,
 		.no_policy = HB_REASON_STS_FETCH_TIMEOUT };
@@ -285,7 +278,6 @@ a_clock_that_lies_expires_nothing(void **state)
 		.policy = &expired,
 		.clock_implausible = true };
 
-	(void)state;
 	check_row(&row, &ch);
 }
 
@@ -299,7 +291,6 @@ sts25_facts_of_another_name_prove_nothing(void **state)
 		&f, SKIPS(CERT_NAME), "enforce" };
 	struct sts_channel ch = { .level = HB_TLS_MAY, .policy = &enforce };
 
-	(void)state;
 	snprintf(f.reference, sizeof(f.reference), "a.wild.example");
 	check_row(&row, &ch);
 	snprintf(f.reference, sizeof(f.reference), "MX.example.");
@@ -320,7 +311,6 @@ operators_names_are_reference_names(void **state)
 	struct row row = { "second name", HB_TLS_VERIFY, false, NULL, M, &f,
 		GOES(OPERATOR), "off" };
 
-	(void)state;
 	assert_string_equal(sts_reference_name(&ch, &host), one);
 	snprintf(f.reference, sizeof(f.reference), "%s", two);
 	check_row(&row, &ch);
@@ -350,7 +340,6 @@ sts22_lookup_only_where_it_counts(void **state)
 		{ { .level = HB_TLS_DANE }, false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		assert_int_equal(sts_needs_lookup(&rows[i].ch), rows[i].want);
 }
@@ -475,7 +464,6 @@ dane_decides_for_each_host(void **state)
 		{ "operator's encrypt: no DANE", { .level = HB_TLS_ENCRYPT }, H(M, &d_error), &self_signed, GOES(OPERATOR), false },
 	};
 
-	(void)state;
 	check_full(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -503,7 +491,6 @@ requiretls_raises(void **state)
 		{ "operator's none is raised", { .level = HB_TLS_NONE, .require_tls = true, .mx_secure = true }, H(M, NULL), &no_offer, STOPS(NO_STARTTLS) },
 	};
 
-	(void)state;
 	check_full(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -528,7 +515,6 @@ tls_required_no_lowers(void **state)
 		{ "somebody in the line", CH(.tls_optional = true), H(M, NULL), &injected, STOPS(TLS_INJECTED) },
 	};
 
-	(void)state;
 	check_full(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -560,7 +546,6 @@ the_ledger_remembers(void **state)
 		{ { "sts reached", CH(.memory = HB_DOWNGRADE_WARN, .policy = &enforce), BEST(M, STS), &good, GOES(STS_OK), false }, HB_RANK_STS, false },
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		const struct full_row *r = &rows[i].row;
 		struct hb_tls_facts f = *r->facts;
@@ -586,7 +571,6 @@ a_clock_that_lies_judges_no_dates(void **state)
 		{ "DANE-11 has no dates", CH(.clock_implausible = true), H(M, &d_usable), &ee, GOES(DANE_OK), false },
 	};
 
-	(void)state;
 	check_full(rows, HB_ARRAY_LEN(rows));
 }
 /* clang-format on */
@@ -597,7 +581,6 @@ DANE_16_the_base_is_the_reference_name(void **state)
 	struct sts_channel ch = { .level = HB_TLS_MAY };
 	struct sts_host host = H(M, &d_usable);
 
-	(void)state;
 	assert_string_equal(sts_reference_name(&ch, &host), "tlsa.example");
 	host.dane = &d_unusable;
 	assert_string_equal(sts_reference_name(&ch, &host), M);
@@ -611,7 +594,6 @@ an_empty_verdict_lets_nothing_through(void **state)
 {
 	struct sts_verdict v = { 0 };
 
-	(void)state;
 	assert_int_equal(v.action, STS_DEFER);
 }
 

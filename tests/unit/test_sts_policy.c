@@ -80,7 +80,6 @@ sts09_fields_that_are_needed(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -117,7 +116,6 @@ sts10_duplicates_lines_and_unknown_fields(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -139,7 +137,6 @@ sts11_max_age(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -172,7 +169,6 @@ sts12_mx_values(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	check_rows(rows, HB_ARRAY_LEN(rows));
 }
 
@@ -186,7 +182,6 @@ sts17_bounds(void **state)
 	char last[32];
 	unsigned n = 0;
 
-	(void)state;
 	hb_buf_adds(&text, E A);
 	while (text.n < HB_MAX_STS_BODY - 32)
 		hb_buf_addf(&text, "mx: m%u.example\n", ++n);
@@ -246,7 +241,6 @@ sts24_one_label_any_case_final_dot(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		print_message("%.*s %.*s\n", HB_SPAN_ARG(rows[i].pattern),
 		    HB_SPAN_ARG(rows[i].host));

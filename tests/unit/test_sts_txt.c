@@ -55,7 +55,6 @@ sts05_record_grammar(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span in = at_page_end(rows[i].in), id;
 		int r = sts_txt_parse(in, &id);
@@ -93,7 +92,6 @@ sts04_exactly_one_record(void **state)
 		/* clang-format on */
 	};
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_span id;
 		int r = sts_txt_pick(rows[i].records, rows[i].n, &id);
@@ -114,7 +112,6 @@ sts03_records_are_not_joined(void **state)
 		HB_SPAN("; id=7;") };
 	struct hb_span id;
 
-	(void)state;
 	assert_int_equal(sts_txt_pick(halves, 2, &id), HB_E_NOTFOUND);
 }
 

@@ -20,7 +20,6 @@ make_place(void **state)
 	char path[128];
 	FILE *f;
 
-	(void)state;
 	if (mkdtemp(dir) == NULL)
 		return -1;
 	snprintf(conf, sizeof(conf), "%s/conf", dir);
@@ -59,7 +58,6 @@ remove_place(void **state)
 {
 	char path[128];
 
-	(void)state;
 	unlink(conf);
 	rmdir(drop);
 	snprintf(path, sizeof(path), "%s/spool", dir);
@@ -162,7 +160,6 @@ good_record_is_kept_and_stamped(void **state)
 	ssize_t n;
 	int fd;
 
-	(void)state;
 	make_record(&in, "Subject: s\r\n\r\nhi\r\n", true);
 	assert_int_equal(submit(hb_buf_span(&in)), EX_OK);
 	only_file(path, sizeof(path));
@@ -192,7 +189,6 @@ damaged_records_are_refused(void **state)
 	struct hb_buf in = HB_BUF_INIT(0);
 	struct hb_span all;
 
-	(void)state;
 	make_record(&in, "Subject: s\r\n\r\nhi\r\n", true);
 	all = hb_buf_span(&in);
 	for (size_t cut = 0; cut < all.n; cut += 7)
@@ -224,7 +220,6 @@ test_A_1_only_wire_form_is_kept(void **state)
 	};
 	struct hb_buf in = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(bodies); i++) {
 		hb_buf_clear(&in);
 		make_record_of(&in, bodies[i], true);
@@ -242,7 +237,6 @@ test_A_3_addresses_are_parsed(void **state)
 		HB_SPAN_INIT("a@b.test\0"), HB_SPAN_INIT("nobody") };
 	struct hb_buf in = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
 		hb_buf_clear(&in);
 		make_record_from(&in, bad[i], HB_SPAN("c@d.test"), 1,
@@ -263,7 +257,6 @@ test_A_2_recipients_have_a_bound(void **state)
 	struct hb_buf in = HB_BUF_INIT(0);
 	char path[512];
 
-	(void)state;
 	make_record_from(&in, HB_SPAN("a@b.test"), HB_SPAN("c@d.test"), 5,
 	    HB_SPAN("x\r\n"));
 	assert_int_equal(submit(hb_buf_span(&in)), EX_OK);
@@ -283,7 +276,6 @@ bounds(void **state)
 	struct hb_buf in = HB_BUF_INIT(0);
 	char path[512];
 
-	(void)state;
 	make_record(&in, "x\r\n", false);
 	refused(hb_buf_span(&in), EX_USAGE);
 	hb_buf_clear(&in);
@@ -336,7 +328,6 @@ test_A_31_one_user_cannot_fill_the_disk(void **state)
 	char path[512], dotted[512];
 	struct stat st;
 
-	(void)state;
 	make_record(&b, "x\r\n", true);
 	fill_names(true);
 	assert_int_equal(submit(hb_buf_span(&b)), EX_TEMPFAIL);

@@ -218,7 +218,6 @@ check_row(const struct fact_row *row)
 static void
 facts_of_certificates_sts25(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(fact_rows); i++)
 		check_row(&fact_rows[i]);
 }
@@ -237,7 +236,6 @@ names_and_issuer_are_shown(void **state)
 	X509 *issuer = cert_new(&odd, ca_key, NULL, NULL);
 	struct hb_tls *client = client_new();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(sans); i++) {
 		struct cert_spec spec = { "x", sans[i], -1, 5, false };
 		X509 *cert = cert_new(&spec, leaf_key, issuer, ca_key);
@@ -263,7 +261,6 @@ more_names_than_room(void **state)
 	static const size_t lens[] = { 1, 60, 200, 250 };
 	struct hb_tls *client = client_new();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(lens); i++) {
 		struct hb_buf san = HB_BUF_INIT(0);
 		struct cert_spec spec = { "x", NULL, -1, 5, false };
@@ -321,7 +318,6 @@ certificates_are_chosen_by_name(void **state)
 			  hb_tls_server_new(pem, 2, HB_TLSVER_1_2, keys, &err),
 		      *client = client_new();
 
-	(void)state;
 	assert_non_null(server);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct side a = { 0 }, b = { 0 };
@@ -368,7 +364,6 @@ old_versions_are_refused_sts34(void **state)
 	X509 *cert = good_cert("DNS:mx.example");
 	struct hb_span pem = cert_pem(cert);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct hb_buf err = HB_BUF_INIT(0);
 		struct hb_tls *server = hb_tls_server_new(
@@ -424,7 +419,6 @@ starttls_then_transfers(void **state)
 	struct hb_tls *server = server_of(cert), *client = client_new();
 	struct side a = { 0 }, b = { 0 };
 
-	(void)state;
 	connect_sides(&a, &b, 20000);
 	hb_conn_write(a.c, HB_SPAN("STARTTLS\r\n"));
 	run_until(b.got.n == 10);
@@ -502,7 +496,6 @@ close_notify_is_sent_once(void **state)
 	struct hb_tls *server = server_of(cert), *client = client_new();
 	int n = 0;
 
-	(void)state;
 	while (nothing_waits_after(n, server, client))
 		n++;
 	assert_true(n > 1);
@@ -520,7 +513,6 @@ back_pressure_inside_tls(void **state)
 	unsigned char *data = pattern_new(LARGE);
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 5000, &side_ops, &a);
 	b.c = hb_conn_attach(loop, fd[1], 5000, &side_ops, &b);
@@ -557,7 +549,6 @@ injected_bytes_are_refused_tls01(void **state)
 	struct side a = { .keep = true };
 	int fd[2];
 
-	(void)state;
 	for (int seen = 0; seen < 2; seen++) {
 		make_pair(fd);
 		a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
@@ -584,7 +575,6 @@ clear_text_for_a_handshake_fails(void **state)
 	struct side a = { 0 }, b = { 0 };
 	int fd[2];
 
-	(void)state;
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
 	assert_int_equal(hb_conn_tls_server(a.c, server), 0);
@@ -620,7 +610,6 @@ any_callback_may_free_inside_tls(void **state)
 	X509 *cert = good_cert("DNS:mx.example");
 	struct hb_tls *server = server_of(cert), *client = client_new();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(at); i++) {
 		for (int side = 0; side < 2; side++) {
 			struct side s[2] = { 0 };
@@ -655,7 +644,6 @@ self_signed_serves(void **state)
 	pid_t pid;
 	int fd;
 
-	(void)state;
 	assert_int_equal(hb_tls_self_signed("host.example,DNS:evil.example",
 			     (int64_t)time(NULL) * 1000, &cert, &key),
 	    0);
@@ -807,7 +795,6 @@ large_groups_are_refused(void **state)
 	X509 *cert = cert_new(&spec, rsa, ca, ca_key);
 	struct hb_tls *client = client_new();
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		SSL *a = hb_tls_new_ssl(client);
 		SSL *b = finite_field_server(
@@ -880,7 +867,6 @@ flood_inside_tls_is_bounded(void **state)
 	X509 *cert = good_cert("DNS:mx.example");
 	struct hb_tls *server = server_of(cert), *client = client_new();
 
-	(void)state;
 	for (int peer = 0; peer < 2; peer++) {
 		struct hb_buf raw = HB_BUF_INIT(0);
 		struct hb_tls_facts facts = { 0 };
@@ -933,7 +919,6 @@ bad_files_are_errors(void **state)
 	struct hb_span pem = cert_pem(cert), cut = pem, none = HB_SPAN("");
 	struct hb_buf err = HB_BUF_INIT(0);
 
-	(void)state;
 	cut.n = pem.n / 2;
 	assert_null(hb_tls_server_new(&cut, 1, HB_TLSVER_1_2, keys, &err));
 	assert_true(err.n > 0);
@@ -955,7 +940,6 @@ test_S_2_an_empty_file_is_an_error(void **state)
 	struct hb_span none = HB_SPAN_NONE;
 	struct hb_buf err = HB_BUF_INIT(0);
 
-	(void)state;
 	assert_null(hb_tls_server_new(&none, 1, HB_TLSVER_1_2, keys, &err));
 	assert_true(err.n > 0);
 	hb_buf_clear(&err);
@@ -1005,7 +989,6 @@ test_S_14_certificates_and_keys_are_looked_at(void **state)
 	};
 	struct hb_buf found = HB_BUF_INIT(0);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		hb_cert_check_pair(rows[i].chain, rows[i].key, hb_now_ms(),
 		    &found);

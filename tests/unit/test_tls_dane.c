@@ -463,7 +463,6 @@ test_DANE_11_12_14_15_records(void **state)
 	static const char *const roots[] = { "", "RXFa" };
 	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t j = 0; j < 4; j++)
 			check_row(&rows[i], roots[j & 1], versions[j >> 1]);
@@ -487,7 +486,6 @@ test_DANE_13_without_usable_records(void **state)
 	};
 	struct hb_tls *client = client_of("R");
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(cases); i++) {
 		struct hb_tls *server =
 		    server_of(cases[i].sent, TLS1_3_VERSION);
@@ -520,7 +518,6 @@ sessions_do_not_meet(void **state)
 	struct hb_tls_want dane = { NULL, &d }, plain = { "mx.example", NULL };
 	struct hb_tls_facts f;
 
-	(void)state;
 	read_records("311g", &d);
 	for (int i = 0; i < 2; i++) {
 		f = meet(client, &dane, server);
@@ -552,7 +549,6 @@ test_DANE_16_base_is_sni(void **state)
 	struct hb_span chains[2] = { HB_SPAN_NONE, pem[1] };
 	struct hb_tls *client = client_of(""), *server;
 
-	(void)state;
 	hb_buf_add(&first, pem[0]);
 	hb_buf_add(&first, root);
 	chains[0] = hb_buf_span(&first);
@@ -586,7 +582,6 @@ a_base_that_is_no_name_matches_nothing(void **state)
 	struct hb_tls *client = client_of("R"),
 		      *server = server_of("wR", TLS1_3_VERSION);
 
-	(void)state;
 	memset(longest, 'a', sizeof(longest) - 1);
 	for (size_t i = 0; i < HB_ARRAY_LEN(bases); i++) {
 		struct hb_dane d = {
@@ -613,7 +608,6 @@ a_failed_handshake_matches_nothing(void **state)
 	struct side a = { 0 };
 	int fd[2];
 
-	(void)state;
 	read_records("311g", &d);
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 65536, &side_ops, &a);

@@ -37,7 +37,6 @@ static struct hb_arena *arena;
 static int
 setup(void **state)
 {
-	(void)state;
 	arena = hb_arena_new();
 	return 0;
 }
@@ -45,7 +44,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	hb_arena_free(&arena);
 	return 0;
 }
@@ -63,7 +61,6 @@ rr_of(int usage, int selector, int match, struct hb_span data)
 static void
 test_DANE_13_15_usable(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(usable_rows); i++) {
 		struct hb_span data = hb_span(bytes, usable_rows[i].len);
 		struct hb_tlsa t = { usable_rows[i].usage,
@@ -94,7 +91,6 @@ test_DANE_15_malformed_ones_are_left_out(void **state)
 	};
 	struct hb_dane d = { .base = "mx.example" };
 
-	(void)state;
 	hb_dane_take(&d, rr, HB_ARRAY_LEN(rr), arena);
 	assert_int_equal(d.state, HB_DANE_USABLE);
 	assert_int_equal(d.n, 2);
@@ -122,7 +118,6 @@ test_DANE_08_all_records_count(void **state)
 	struct hb_dane d = { .base = "mx.example" };
 	uint64_t digest;
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rr); i++) {
 		memcpy(data[i], &i, sizeof(i));
 		rr[i] = rr_of(3, 1, 1, hb_span(data[i], sizeof(data[i])));
@@ -163,7 +158,6 @@ digest_knows_no_order(void **state)
 	};
 	uint64_t digest = digest_of(d, rr, 4);
 
-	(void)state;
 	for (unsigned turn = 0; turn < 24; turn++) {
 		struct hb_dns_rr first = rr[turn % 3];
 
@@ -194,7 +188,6 @@ digest_knows_each_byte(void **state)
 	struct hb_dane names = d, base = d;
 	uint64_t digest = digest_of(d, &rr, 1);
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(other); i++)
 		assert_true(digest_of(d, &other[i], 1) != digest);
 	assert_true(digest_of(d, twice, 2) != digest);
@@ -215,7 +208,6 @@ a_copy_stands_alone(void **state)
 	};
 	const struct hb_dane *kept;
 
-	(void)state;
 	memcpy(data, bytes, 32);
 	hb_dane_take(&d, &rr, 1, arena);
 	kept = hb_dane_keep(&d, arena);
@@ -237,7 +229,6 @@ a_copy_stands_alone(void **state)
 static void
 every_state_has_its_words(void **state)
 {
-	(void)state;
 	for (int s = 0; s < HB_DANE_STATE_COUNT; s++) {
 		enum hb_dane_state v = (enum hb_dane_state)s;
 
@@ -281,7 +272,6 @@ static const struct {
 static void
 records_from_the_wire(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(wire_rows); i++) {
 		struct hb_dns_answer a;
 		int err = hb_dnsmsg_parse(at_page_end(wire_rows[i].msg),

@@ -86,7 +86,6 @@ is_no(struct hb_span header, size_t step)
 static void
 test_RTLS_07_one_field_with_the_value_no(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t step = 1; step < 100; step += 33)
 			if (is_no(hb_span_str(rows[i].header), step) !=
@@ -99,7 +98,6 @@ test_RTLS_07_comments_have_a_bound(void **state)
 {
 	struct hb_buf b = HB_BUF_INIT(0);
 
-	(void)state;
 	hb_buf_adds(&b, F);
 	for (int i = 0; i < 99; i++)
 		hb_buf_adds(&b, "(");

@@ -174,7 +174,6 @@ play(struct dlv_truster *t, const char *round)
 static void
 test_DANE_02_rounds(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct dlv_trust_words w = words_of(&rows[i]);
 		struct dlv_truster t = { 0 };
@@ -203,7 +202,6 @@ silence_is_asked_again_ever_more_slowly(void **state)
 	struct dlv_trust_words w = words_of(&near);
 	struct dlv_truster t = { 0 };
 
-	(void)state;
 	dlv_trust_begin(&t, &w);
 	for (size_t i = 0; i < HB_ARRAY_LEN(rest_s); i++) {
 		play(&t, "0p?");
@@ -240,7 +238,6 @@ test_DANE_02_silence_changes_nothing(void **state)
 	struct dlv_trust_words w = words_of(&near);
 	struct dlv_truster t = { 0 };
 
-	(void)state;
 	dlv_trust_begin(&t, &w);
 	for (size_t i = 0; i < HB_ARRAY_LEN(steps); i++) {
 		play(&t, steps[i].round);
@@ -259,7 +256,6 @@ reload_forgets_what_is_changed(void **state)
 	struct dlv_trust_words w = words_of(&near), same, other[5];
 	struct dlv_truster t;
 
-	(void)state;
 	w.probe = "a.test";
 	w.bad = "b.test";
 	same = w;
@@ -294,7 +290,6 @@ reload_forgets_what_is_changed(void **state)
 static void
 everything_has_its_words(void **state)
 {
-	(void)state;
 	for (int r = 0; r < DLV_TRUST_REASON_COUNT; r++)
 		assert_true(
 		    strlen(dlv_trust_text((enum dlv_trust_reason)r)) > 10);

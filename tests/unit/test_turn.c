@@ -45,14 +45,12 @@ start(bool has_boottime)
 static int
 setup(void **state)
 {
-	(void)state;
 	return start(true);
 }
 
 static int
 setup_without(void **state)
 {
-	(void)state;
 	return start(false);
 }
 
@@ -81,7 +79,6 @@ expect(int64_t awake_ms, int64_t asleep_ms, int64_t mono, int64_t boot,
 static void
 what_sleeps_grows_older(void **state)
 {
-	(void)state;
 	expect(7, 0, 7, 7, 7);
 	expect(1, 3 * HOUR, 1, 3 * HOUR + 1, 3 * HOUR + 1);
 	expect(0, DAY, 0, DAY, DAY);
@@ -93,7 +90,6 @@ what_sleeps_grows_older(void **state)
 static void
 a_long_sleep_counts_for_a_day(void **state)
 {
-	(void)state;
 	expect(0, DAY + 1, 0, DAY + 1, DAY);
 	expect(9, 300 * DAY, 9, 300 * DAY + 9, DAY + 9);
 	expect(9, HOUR, 9, HOUR + 9, HOUR + 9);
@@ -102,7 +98,6 @@ a_long_sleep_counts_for_a_day(void **state)
 static void
 a_lab_adds_to_ages(void **state)
 {
-	(void)state;
 	hb_clock_set_ahead(9 * DAY);
 	expect(7, HOUR, 7, HOUR + 7, HOUR + 7);
 	assert_int_equal(hb_age_ms() >= 9 * DAY, true);
@@ -112,7 +107,6 @@ a_lab_adds_to_ages(void **state)
 static void
 without_boottime_the_monotonic_clock_does(void **state)
 {
-	(void)state;
 	expect(7, 0, 7, 7, 7);
 	expect(7, HOUR, 7, 7, 7);
 	assert_int_equal(hb_boot_ms(), hb_mono_ms());

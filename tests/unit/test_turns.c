@@ -21,7 +21,6 @@ test_A_2_a_thousand_files_are_one_in_front(void **state)
 {
 	struct q_turns *t = q_turns_new();
 
-	(void)state;
 	add(t, 1, "a", Q_TURNS_PER_USER);
 	assert_false(q_turns_add(t, 1, "one.more"));
 	assert_true(q_turns_add(t, 1, "a0")); /* known */
@@ -47,7 +46,6 @@ test_A_2_one_user_waits_for_his_rate(void **state)
 	struct q_turns *t = q_turns_new();
 	unsigned n = 0;
 
-	(void)state;
 	q_turns_rate(t, 3, 1000);
 	add(t, 1, "a", 8);
 	while (q_turns_next(t, 5000, name))

@@ -57,7 +57,6 @@ look(struct hb_span body, size_t step)
 static void
 test_A_1_what_ends_early_is_seen_in_pieces(void **state)
 {
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
 		for (size_t step = 1; step <= rows[i].body.n + 1; step++)
 			assert_int_equal(look(rows[i].body, step),
@@ -69,7 +68,6 @@ test_A_1_lines_have_a_bound(void **state)
 {
 	static unsigned char line[HB_MAX_TEXT_LINE + 1];
 
-	(void)state;
 	for (size_t more = 0; more < 2; more++) {
 		size_t n = HB_MAX_TEXT_LINE + more;
 
@@ -85,7 +83,6 @@ test_A_1_lines_have_a_bound(void **state)
 static void
 faults_have_words_and_facts_have_none(void **state)
 {
-	(void)state;
 	assert_string_equal(hb_wire_fault(0), "");
 	assert_string_equal(hb_wire_fault(HB_WIRE_8BIT | HB_WIRE_DOTTED), "");
 	for (unsigned bit = 1; bit <= HB_WIRE_FAULTS; bit <<= 1)

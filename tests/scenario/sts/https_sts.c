@@ -33,13 +33,11 @@ static struct {
 void
 hb_tls_bound(void *ssl_ctx)
 {
-	(void)ssl_ctx;
 }
 
 void *
 hb_tls_store(struct hb_tls *t)
 {
-	(void)t;
 	return w.roots;
 }
 
@@ -100,7 +98,6 @@ struct hb_dns_query *
 hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
     hb_dns_fn cb, void *ctx)
 {
-	(void)d;
 	return later_dns(w.loop, answer_dns, name, type, cb, ctx);
 }
 
@@ -159,7 +156,6 @@ start_server(void)
 static int
 setup(void **state)
 {
-	(void)state;
 	snprintf(w.folder, sizeof(w.folder), "/tmp/https_sts.XXXXXX");
 	assert_non_null(mkdtemp(w.folder));
 	w.conf.mta_sts = w.conf.lab = true;
@@ -180,7 +176,6 @@ teardown(void **state)
 {
 	char command[96];
 
-	(void)state;
 	sts_free(&w.sts);
 	hb_loop_free(&w.loop);
 	X509_STORE_free(w.roots);
@@ -274,7 +269,6 @@ sts07_sts08_sts14_sts15_sts17_sts33_policy_hosts(void **state)
 	/* clang-format on */
 	int64_t start;
 
-	(void)state;
 	hb_clock_refresh();
 	start = hb_mono_ms();
 	check(rows, HB_ARRAY_LEN(rows));
@@ -289,7 +283,6 @@ sts17_a_minute_is_enough(void **state)
 	    .want = HB_REASON_STS_FETCH_TIMEOUT } };
 	int64_t start;
 
-	(void)state;
 	hb_clock_refresh();
 	start = hb_mono_ms();
 	check(rows, HB_ARRAY_LEN(rows));
@@ -302,7 +295,6 @@ off_makes_no_lookup(void **state)
 {
 	struct row r = { .domain = "good.test" };
 
-	(void)state;
 	w.conf.mta_sts = false;
 	w.waiting = 1;
 	assert_non_null(sts_lookup(w.sts, HB_SPAN("good.test"), 0, take, &r));
@@ -320,7 +312,6 @@ reload_starts_again(void **state)
 	struct row rows[] = { { .domain = "good.test.good.test",
 	    .want = HB_REASON_STS_FETCH_CERT } };
 
-	(void)state;
 	w.waiting = 1;
 	sts_lookup(w.sts, hb_span_str(rows[0].domain), 0, take, &rows[0]);
 	w.conf.policy_address =
@@ -344,7 +335,6 @@ switched_off_under_a_lookup(void **state)
 	struct row r = { .domain = "mute.test" };
 	struct hb_timer *t = hb_timer_new(w.loop, stop_loop, w.loop);
 
-	(void)state;
 	w.waiting = 1;
 	assert_non_null(sts_lookup(w.sts, HB_SPAN("mute.test"), 0, take, &r));
 	w.conf.mta_sts = false;

@@ -194,7 +194,6 @@ question(enum kind kind, struct sts_domain *d)
 static void
 op_load(void *ctx, struct sts_domain *d)
 {
-	(void)ctx;
 	question(LOAD, d);
 }
 
@@ -203,7 +202,6 @@ op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
 {
 	struct name *n = name_of(sts_domain_name(d));
 
-	(void)ctx;
 	if (!w.store_down) {
 		hb_buf_clear(&n->stored);
 		hb_buf_add(&n->stored, value);
@@ -215,22 +213,18 @@ op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
 static void
 op_ask(void *ctx, struct sts_domain *d, bool anew)
 {
-	(void)ctx;
-	(void)anew;
 	question(ASK, d);
 }
 
 static void
 op_fetch(void *ctx, struct sts_domain *d)
 {
-	(void)ctx;
 	question(FETCH, d);
 }
 
 static void
 op_drop(void *ctx, struct sts_domain *d)
 {
-	(void)ctx;
 	for (size_t i = 0; i < w.npending; i++)
 		if (w.pending[i].kind == FETCH && w.pending[i].d == d) {
 			(void)take(i);
@@ -242,7 +236,6 @@ op_drop(void *ctx, struct sts_domain *d)
 static void
 op_list(void *ctx, struct hb_span after, size_t count)
 {
-	(void)ctx;
 	assert_int_equal(hb_span_copy(after, w.after, sizeof(w.after)), 0);
 	w.count = count;
 	question(LIST, NULL);
@@ -251,28 +244,24 @@ op_list(void *ctx, struct hb_span after, size_t count)
 static void
 op_remove(void *ctx, struct hb_span name)
 {
-	(void)ctx;
 	hb_buf_clear(&name_of(name)->stored);
 }
 
 static bool
 op_owns(void *ctx, struct hb_span name)
 {
-	(void)ctx;
 	return name.p[0] != 'o';
 }
 
 static void
 op_load_clock(void *ctx)
 {
-	(void)ctx;
 	question(CLOCK, NULL);
 }
 
 static void
 op_save_clock(void *ctx, struct hb_span value)
 {
-	(void)ctx;
 	if (w.store_down)
 		return;
 	hb_buf_clear(&w.clock);
@@ -282,7 +271,6 @@ op_save_clock(void *ctx, struct hb_span value)
 static void
 op_alarm(void *ctx, int64_t ms)
 {
-	(void)ctx;
 	assert_true(ms > 0);
 	w.alarm = w.mono + ms;
 }
@@ -290,7 +278,6 @@ op_alarm(void *ctx, int64_t ms)
 static void
 op_soon(void *ctx)
 {
-	(void)ctx;
 	w.soon = true;
 }
 
@@ -435,7 +422,6 @@ on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
 	struct look *k = ctx;
 
-	(void)why;
 	sts_ref_release(&ref);
 	if (!k->waiting)
 		lost("an answer that is one too many", k->name);
@@ -708,9 +694,6 @@ count_waiting(void)
 static void
 no_log(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
-	(void)record;
 }
 
 static void
@@ -784,7 +767,6 @@ nobody_waits_for_nothing(void **state)
 	unsigned long first = number_of("HB_RANDOM_FIRST", 0);
 	unsigned long n = number_of("HB_RANDOM_SEEDS", 10);
 
-	(void)state;
 	hb_log_set_sink(no_log, NULL);
 	for (size_t g = 0; g < HB_ARRAY_LEN(games); g++)
 		for (unsigned long i = 0; i < n; i++)

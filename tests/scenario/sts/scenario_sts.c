@@ -133,7 +133,6 @@ take_pending(size_t i)
 static void
 op_load(void *ctx, struct sts_domain *d)
 {
-	(void)ctx;
 	w.loads++;
 	later(LOAD, d);
 }
@@ -150,7 +149,6 @@ is_wait(struct hb_span value)
 static void
 op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
 {
-	(void)ctx;
 	w.saves++;
 	if (is_wait(value))
 		w.waits_kept++;
@@ -170,7 +168,6 @@ op_save(void *ctx, struct sts_domain *d, struct hb_span value, bool lazy)
 static void
 op_ask(void *ctx, struct sts_domain *d, bool anew)
 {
-	(void)ctx;
 	zone_of(d)->asked++;
 	zone_of(d)->asked_anew += anew;
 	later(ASK, d);
@@ -181,7 +178,6 @@ op_fetch(void *ctx, struct sts_domain *d)
 {
 	unsigned n = 1;
 
-	(void)ctx;
 	zone_of(d)->fetched++;
 	for (size_t i = 0; i < w.npending; i++)
 		n += w.pending[i].kind == FETCH;
@@ -193,7 +189,6 @@ op_fetch(void *ctx, struct sts_domain *d)
 static void
 op_list(void *ctx, struct hb_span after, size_t count)
 {
-	(void)ctx;
 	assert_true(count >= KEPT);
 	assert_int_equal(hb_span_copy(after, w.after, sizeof(w.after)), 0);
 	w.lists++;
@@ -205,7 +200,6 @@ op_remove(void *ctx, struct hb_span name)
 {
 	struct kept *k = kept_of(name, false);
 
-	(void)ctx;
 	assert_non_null(k);
 	k->name[0] = '\0';
 }
@@ -213,21 +207,18 @@ op_remove(void *ctx, struct hb_span name)
 static bool
 op_owns(void *ctx, struct hb_span name)
 {
-	(void)ctx;
 	return !hb_span_eq(name, HB_SPAN("other.worker"));
 }
 
 static void
 op_load_clock(void *ctx)
 {
-	(void)ctx;
 	later(CLOCK, NULL);
 }
 
 static void
 op_save_clock(void *ctx, struct hb_span value)
 {
-	(void)ctx;
 	w.clock_saves++;
 	hb_buf_clear(&w.clock);
 	hb_buf_add(&w.clock, value);
@@ -236,7 +227,6 @@ op_save_clock(void *ctx, struct hb_span value)
 static void
 op_drop(void *ctx, struct sts_domain *d)
 {
-	(void)ctx;
 	for (size_t i = 0; i < w.npending; i++)
 		if (w.pending[i].kind == FETCH && w.pending[i].d == d) {
 			(void)take_pending(i);
@@ -248,7 +238,6 @@ op_drop(void *ctx, struct sts_domain *d)
 static void
 op_alarm(void *ctx, int64_t ms)
 {
-	(void)ctx;
 	assert_true(ms > 0);
 	w.alarm = mono() + ms;
 }
@@ -256,7 +245,6 @@ op_alarm(void *ctx, int64_t ms)
 static void
 op_soon(void *ctx)
 {
-	(void)ctx;
 	w.soon = true;
 }
 
@@ -391,8 +379,6 @@ pass(int64_t ms)
 static void
 take_record(void *ctx, enum hb_level level, struct hb_span record)
 {
-	(void)ctx;
-	(void)level;
 	hb_buf_add(&w.log, record);
 }
 
@@ -445,7 +431,6 @@ restart(void)
 static int
 setup(void **state)
 {
-	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.now = START;
 	hb_log_set_sink(take_record, NULL);
@@ -464,7 +449,6 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	(void)state;
 	sts_core_free(&w.core);
 	for (size_t i = 0; i < KEPT; i++)
 		hb_buf_free(&w.store[i].value);
@@ -531,7 +515,6 @@ expect_none(const char *domain, enum hb_reason why)
 static void
 sts35_discovery_comes_before_the_answer(void **state)
 {
-	(void)state;
 	expect_policy("A.Example.", STS_MODE_ENFORCE, "1");
 	assert_int_equal(w.zones[0].asked, 1);
 	assert_int_equal(w.zones[0].fetched, 1);
@@ -557,7 +540,6 @@ warm_lookups_ask_nothing(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	assert_false(is_cached("a.example", w.now));
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_true(is_cached("A.example", w.now + 59999));
@@ -577,7 +559,6 @@ warm_lookups_ask_nothing(void **state)
 static void
 sts06_txt_gone_or_bad_keeps_the_policy(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = NULL;
 	w.now += HOUR;
@@ -594,7 +575,6 @@ sts06_txt_gone_or_bad_keeps_the_policy(void **state)
 static void
 sts04_two_records_are_none(void **state)
 {
-	(void)state;
 	w.zones[0].txt[1] = "v=STSv1; id=2;";
 	expect_none("a.example", HB_REASON_STS_BAD_RECORD);
 	assert_int_equal(w.zones[0].fetched, 0);
@@ -603,7 +583,6 @@ sts04_two_records_are_none(void **state)
 static void
 sts16_failed_fetch_waits_five_minutes_per_id(void **state)
 {
-	(void)state;
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
 	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
@@ -626,7 +605,6 @@ sts16_failed_fetch_waits_five_minutes_per_id(void **state)
 static void
 sts16_back_off_outlives_the_process(void **state)
 {
-	(void)state;
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
 	expect_none("a.example", HB_REASON_STS_FETCH_STATUS);
@@ -659,7 +637,6 @@ sts16_back_off_outlives_the_process(void **state)
 static void
 sts16_back_off_of_a_new_id_outlives_the_process(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = "v=STSv1; id=2;";
 	w.zones[0].policy = NULL;
@@ -685,7 +662,6 @@ sts16_back_off_that_is_kept_is_bounded(void **state)
 {
 	char name[32];
 
-	(void)state;
 	w.others_fail = true;
 	for (int i = 0; i < 3000; i++) {
 		snprintf(name, sizeof(name), "d%d.test", i);
@@ -712,7 +688,6 @@ sts16_back_off_replaces_no_policy(void **state)
 	struct got g = { .called = false };
 	struct kept *k;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	k = kept_of(HB_SPAN("a.example"), false);
 	k->name[0] = 'x';
@@ -734,7 +709,6 @@ sts16_back_off_replaces_no_policy(void **state)
 static void
 sts19_old_policy_holds_while_the_new_one_fails(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = "v=STSv1; id=2;";
 	w.zones[0].policy = NULL;
@@ -755,7 +729,6 @@ sts19_old_policy_holds_while_the_new_one_fails(void **state)
 static void
 sts36_new_id_is_honoured_at_once(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = "v=STSv1; id=2;";
 	w.zones[0].policy = TESTING;
@@ -772,7 +745,6 @@ sts29_final_lookup_asks_anew(void **state)
 {
 	struct got g;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = "v=STSv1; id=2;";
 	w.zones[0].policy = NO_MODE;
@@ -787,7 +759,6 @@ dns_trouble_is_tried_twice_more_then_mail_goes_on(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	w.zones[0].temp = true;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
@@ -816,7 +787,6 @@ dns_trouble_that_ends_is_waited_for(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	w.zones[0].temp = true;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
@@ -832,7 +802,6 @@ dns_trouble_of_one_holds_up_no_other(void **state)
 {
 	struct got a = { .called = false }, b = { .called = false };
 
-	(void)state;
 	w.zones[0].temp = w.zones[1].temp = true;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, now());
 	pump();
@@ -854,7 +823,6 @@ dns_trouble_ends_though_the_clock_was_set(void **state)
 	static const int64_t jumps[] = { -50 * MINUTE, 50 * MINUTE,
 		-10 * 1000, 10 * 1000, -2 * DAY, 2 * DAY };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(jumps); i++) {
 		struct got g = { .called = false };
 
@@ -883,7 +851,6 @@ ids_that_change_with_each_look_hold_up_nobody(void **state)
 		"v=STSv1; id=3;", "v=STSv1; id=4;" };
 	struct got g = { .called = false };
 
-	(void)state;
 	w.zones[0].ttl_s = 0;
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_TIMEOUT;
@@ -912,7 +879,6 @@ dns_trouble_ends_though_refreshing_does_not_run(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	pass(HOUR);
 	w.zones[0].temp = true;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
@@ -929,7 +895,6 @@ dns_trouble_ends_though_refreshing_does_not_run(void **state)
 static void
 sts20_refreshed_about_daily_whatever_the_txt_says(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = NULL;
 	pass(MINUTE);
@@ -952,7 +917,6 @@ sts20_a_refresh_extends_the_life(void **state)
 {
 	struct sts_record r;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(5 * DAY);
 	assert_int_equal(sts_record_decode(hb_buf_span(&kept_of(
@@ -965,7 +929,6 @@ sts20_a_refresh_extends_the_life(void **state)
 static void
 sts21_failed_refresh_warns_early_but_not_for_none(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[1].policy = NO_MODE;
 	expect_policy("b.example", STS_MODE_NONE, "9");
@@ -985,7 +948,6 @@ sts21_warnings_are_repeated_until_the_end(void **state)
 {
 	unsigned before;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	assert_int_equal(sts_core_counts(w.core).kept, 1);
@@ -1033,7 +995,6 @@ an_imported_policy_stays_one_while_fetches_fail(void **state)
 		.source = HB_SPAN("imported"),
 		.text = hb_span_str(ENFORCE) };
 
-	(void)state;
 	sts_record_encode(&r, &kept_of(HB_SPAN("a.example"), true)->value);
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_CERT;
@@ -1055,7 +1016,6 @@ sts32_failures_are_reportable(void **state)
 		HB_REASON_STS_BAD_POLICY };
 	uint64_t failed = hb_stats[HB_STAT_POLICY_FETCH_FAILED];
 
-	(void)state;
 	w.zones[0].policy = NULL;
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		restart();
@@ -1083,7 +1043,6 @@ sts20_refreshes_are_spread(void **state)
 {
 	int64_t least = INT64_MAX, most = 0, at;
 
-	(void)state;
 	for (uint64_t jitter = 0; jitter < 5000; jitter += 7) {
 		at = sts_refresh_at(0, 10 * DAY, jitter);
 		least = at < least ? at : least;
@@ -1100,7 +1059,6 @@ sts20_refreshes_are_spread(void **state)
 static void
 sts28_removal_through_none(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].txt[0] = "v=STSv1; id=2;";
 	w.zones[0].policy = "version: STSv1\nmode: none\nmax_age: 86400\n";
@@ -1120,7 +1078,6 @@ sts16_back_off_grows(void **state)
 	struct sts_fetch_state f = { .failures = 0 };
 	static const int64_t least[] = { 5, 10, 20, 40, 80, 160, 240, 240 };
 
-	(void)state;
 	for (size_t i = 0; i < HB_ARRAY_LEN(least); i++) {
 		sts_fetch_failed(&f, HB_SPAN("1"),
 		    HB_REASON_STS_FETCH_STATUS, 1023, START);
@@ -1135,7 +1092,6 @@ sts16_back_off_grows(void **state)
 static void
 sts13_expired_policy_no_longer_counts(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_CONNECT;
@@ -1152,7 +1108,6 @@ sts13_expired_policy_no_longer_counts(void **state)
 static void
 expired_policy_is_looked_for_once_more_then_removed(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.now += 11 * DAY;
 	w.zones[0].policy = NULL;
@@ -1168,7 +1123,6 @@ expired_policy_is_looked_for_once_more_then_removed(void **state)
 static void
 policies_outlive_the_process(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	restart();
 	w.zones[0].txt[0] = NULL; /* and everything is blocked now */
@@ -1186,7 +1140,6 @@ a_policy_is_durable_before_it_is_used(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	while (w.npending > 0 && w.pending[0].kind != SAVE) {
 		struct pending p = w.pending[0];
@@ -1204,7 +1157,6 @@ a_policy_is_durable_before_it_is_used(void **state)
 static void
 store_trouble_is_not_no_policy(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	restart();
 	w.store_down = true;
@@ -1217,7 +1169,6 @@ store_trouble_is_not_no_policy(void **state)
 static void
 a_full_store_does_not_weaken(void **state)
 {
-	(void)state;
 	w.store_full = true;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_true(logged("reason=sts-store"));
@@ -1228,7 +1179,6 @@ a_damaged_record_is_discovered_again(void **state)
 {
 	struct kept *k = kept_of(HB_SPAN("a.example"), true);
 
-	(void)state;
 	hb_buf_adds(&k->value, "\1\5garbage");
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_true(logged("reason=sts-store"));
@@ -1239,7 +1189,6 @@ a_burst_makes_one_question_and_one_fetch(void **state)
 {
 	struct got g[1000] = { { .called = false } };
 
-	(void)state;
 	for (size_t i = 0; i < 1000; i++)
 		sts_core_lookup(
 		    w.core, HB_SPAN("a.example"), 0, take, &g[i], now());
@@ -1256,7 +1205,6 @@ a_slow_host_holds_up_nobody_else(void **state)
 {
 	struct got g = { .called = false };
 
-	(void)state;
 	w.zones[0].slow = true;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	pump();
@@ -1271,7 +1219,6 @@ a_slow_host_holds_up_nobody_else(void **state)
 static void
 a_slow_refresh_holds_up_nobody(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].slow = true;
 	pass(25 * HOUR);
@@ -1297,7 +1244,6 @@ fetches_at_a_time_are_bounded(void **state)
 {
 	static struct got g[2000];
 
-	(void)state;
 	memset(g, 0, sizeof(g));
 	w.others_slow = true;
 	look_at_many(g, HB_ARRAY_LEN(g));
@@ -1317,7 +1263,6 @@ dead_hosts_hold_up_nobody_else(void **state)
 	static struct got g[600];
 	struct got mine = { .called = false };
 
-	(void)state;
 	memset(g, 0, sizeof(g));
 	w.others_slow = true;
 	look_at_many(g, HB_ARRAY_LEN(g));
@@ -1353,7 +1298,6 @@ a_horde_of_dead_hosts_costs_half_a_minute(void **state)
 	static struct got g[1999];
 	struct got mine = { .called = false };
 
-	(void)state;
 	memset(g, 0, sizeof(g));
 	w.others_slow = true;
 	look_at_many(g, HB_ARRAY_LEN(g));
@@ -1378,7 +1322,6 @@ what_was_forgotten_while_it_was_saved_stays_so(void **state)
 	struct got g = { .called = false };
 	struct pending save;
 
-	(void)state;
 	sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &g, now());
 	while (w.pending[0].kind != SAVE)
 		answer_one(next_pending());
@@ -1400,7 +1343,6 @@ cancelled_lookups_are_never_answered(void **state)
 		   c = { .called = false };
 	struct sts_lookup *la, *lc;
 
-	(void)state;
 	la = sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &a, now());
 	assert_non_null(
 	    sts_core_lookup(w.core, HB_SPAN("a.example"), 0, take, &b, now()));
@@ -1422,7 +1364,6 @@ cancel_other(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
 {
 	struct chain *ch = ctx;
 
-	(void)why;
 	sts_ref_release(&ref);
 	ch->calls++;
 	sts_lookup_cancel(ch->other);
@@ -1437,7 +1378,6 @@ callbacks_may_cancel_and_look_up(void **state)
 {
 	struct chain ch = { .calls = 0 };
 
-	(void)state;
 	sts_core_lookup(
 	    w.core, HB_SPAN("a.example"), 0, cancel_other, &ch, now());
 	ch.other = sts_core_lookup(
@@ -1450,7 +1390,6 @@ callbacks_may_cancel_and_look_up(void **state)
 static void
 a_policy_of_no_age_is_fetched_once_for_a_delivery(void **state)
 {
-	(void)state;
 	w.zones[0].policy = "version: STSv1\nmode: enforce\nmx: mx.example\n"
 			    "max_age: 0\n";
 	w.zones[0].ttl_s = 0;
@@ -1469,7 +1408,6 @@ expect_clock(enum sts_clock_state want)
 static void
 clock_1970_at_start_expires_nothing(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1490,7 +1428,6 @@ clock_1970_at_start_expires_nothing(void **state)
 static void
 clock_is_kept_before_the_first_policy(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	assert_int_equal(w.clock_saves, 1);
 	block_everything();
@@ -1502,7 +1439,6 @@ clock_is_kept_before_the_first_policy(void **state)
 static void
 clock_2040_at_start_expires_nothing(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1528,7 +1464,6 @@ clock_2040_at_start_expires_nothing(void **state)
 static void
 clock_after_a_long_switch_off_heals(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1549,7 +1484,6 @@ clock_after_a_long_switch_off_heals(void **state)
 static void
 clock_of_a_mail_host_is_proof_too(void **state)
 {
-	(void)state;
 	pass(MINUTE);
 	restart();
 	w.now += 60 * DAY;
@@ -1567,7 +1501,6 @@ clock_of_a_mail_host_is_proof_too(void **state)
 static void
 clock_jumps_while_running_expire_nothing(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1603,7 +1536,6 @@ nap(int64_t ms)
 static void
 a_machine_that_slept_catches_up(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(11 * MINUTE);
 	nap(2 * DAY);
@@ -1615,7 +1547,6 @@ a_machine_that_slept_catches_up(void **state)
 static void
 clock_of_a_machine_that_slept_is_good(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1632,7 +1563,6 @@ clock_of_a_machine_that_slept_is_good(void **state)
 static void
 clock_after_a_long_sleep_needs_a_proof(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1649,7 +1579,6 @@ clock_after_a_long_sleep_needs_a_proof(void **state)
 static void
 clock_small_steps_add_up(void **state)
 {
-	(void)state;
 	pass(MINUTE);
 	jump(40 * MINUTE);
 	expect_clock(STS_CLOCK_GOOD);
@@ -1671,7 +1600,6 @@ clock_small_steps_add_up(void **state)
 static void
 clock_before_the_build_is_no_clock(void **state)
 {
-	(void)state;
 	jump(-2 * DAY);
 	pass(MINUTE);
 	expect_clock(STS_CLOCK_BEHIND);
@@ -1686,7 +1614,6 @@ clock_before_the_build_is_no_clock(void **state)
 static void
 clock_good_time_is_kept(void **state)
 {
-	(void)state;
 	pass(100 * DAY);
 	assert_in_range(w.clock_saves, 2000, 2401);
 	restart();
@@ -1709,7 +1636,6 @@ clock_proof_of_another_worker_counts(void **state)
 {
 	struct sts_record r = { .tried_ms = 0 };
 
-	(void)state;
 	pass(MINUTE);
 	restart();
 	w.now += 60 * DAY;
@@ -1726,7 +1652,6 @@ clock_proof_of_another_worker_counts(void **state)
 static void
 clock_shift_of_a_lab_is_deliberate(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	pass(MINUTE);
 	block_everything();
@@ -1745,7 +1670,6 @@ clock_shift_of_a_lab_is_deliberate(void **state)
 static void
 clock_policies_are_not_dated_too_early(void **state)
 {
-	(void)state;
 	pass(MINUTE);
 	restart();
 	jump(1000 - w.now);
@@ -1762,7 +1686,6 @@ another_workers_rows_are_left_alone(void **state)
 {
 	struct kept *mine, *other;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	mine = kept_of(HB_SPAN("a.example"), false);
 	other = kept_of(HB_SPAN("other.worker"), true);
@@ -1794,7 +1717,6 @@ owner_refreshes(const char *domain)
 static void
 sts13_what_another_worker_refreshed_holds(void **state)
 {
-	(void)state;
 	w.zones[2] = (struct zone){ .name = "other.worker",
 		.ttl_s = 60,
 		.txt = { "v=STSv1; id=1;" },
@@ -1814,7 +1736,6 @@ sts13_what_another_worker_refreshed_holds(void **state)
 static void
 sts20_a_failed_refresh_does_not_undo_anothers(void **state)
 {
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	owner_refreshes("a.example");
 	w.zones[0].policy = NULL;
@@ -1833,7 +1754,6 @@ forced_refresh_and_forget(void **state)
 {
 	struct got g;
 
-	(void)state;
 	expect_policy("a.example", STS_MODE_ENFORCE, "1");
 	w.zones[0].policy = NULL;
 	w.zones[0].why = HB_REASON_STS_FETCH_STATUS;
