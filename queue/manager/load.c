@@ -44,6 +44,15 @@ unreadable(struct q_job *j, enum hb_result result, const char *text)
 	q_job_end_with(j, &o);
 }
 
+static bool
+has_recipient(const struct sched_job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->rcpts[i] != NULL)
+			return true;
+	return false;
+}
+
 static void
 on_content(void *ctx, int err, const struct q_content *c)
 {
@@ -51,7 +60,8 @@ on_content(void *ctx, int err, const struct q_content *c)
 	const struct q_envelope *h = NULL;
 
 	j->pending--;
-	if (j->state != Q_JOB_OPEN || j->sched->msg == NULL)
+	if (j->state != Q_JOB_OPEN || j->sched->msg == NULL ||
+	    !has_recipient(j->sched))
 		q_job_end(j); /* lost or removed meanwhile */
 	else if (err == HB_E_IO ||
 	    (h = q_envelope_get(j->q, j->sched->msg)) == NULL)
