@@ -210,7 +210,6 @@ void ctl_sts_finish(struct ctl_client *c);
 void ctl_sts_export_begin(struct ctl_client *c);
 void ctl_sts_export_element(struct ctl_client *c, json_t *v);
 void ctl_import_begin(struct ctl_client *c);
-void ctl_import_element(struct ctl_client *c, json_t *v);
 void ctl_import_finish(struct ctl_client *c);
 void ctl_export_begin(struct ctl_client *c);
 void ctl_export_element(struct ctl_client *c, json_t *v);

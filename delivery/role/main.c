@@ -294,13 +294,6 @@ on_stop(struct hb_role_env *env)
 	hb_timer_set(w->stop_timer, STOP_MS);
 }
 
-static void
-on_sts_row(void *env, struct hb_peer *p, const void *msg, int fd)
-{
-	(void)fd;
-	sts_import_row(worker_of(env)->sts, p, msg);
-}
-
 static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_JOB] = dlv_on_job,
 	[HB_IPC_JOB_RCPT] = dlv_on_job_rcpt,
@@ -311,7 +304,6 @@ static const hb_peer_handler handlers[HB_IPC_COUNT] = {
 	[HB_IPC_STORE_VALUE] = dlv_on_store_value,
 	[HB_IPC_STORE_DONE] = dlv_on_store_done,
 	[HB_IPC_ENDPOINT] = dlv_on_endpoint,
-	[HB_IPC_STS_ROW] = on_sts_row,
 };
 
 static const struct hb_role_spec spec = {
