@@ -74,8 +74,7 @@ refresh_waits_for(const struct ctl_client *c)
 
 #define PLAIN(last) .begin = ctl_begin_plain, .finish = (last)
 const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
-	[HB_CMD_STATUS] = { .begin = ctl_status_begin,
-		.finish = ctl_status_finish },
+	[HB_CMD_STATUS] = { PLAIN(ctl_status_finish) },
 	[HB_CMD_STATS] = { .begin = ctl_stats_begin,
 		.finish = ctl_stats_finish },
 	[HB_CMD_QUEUE] = { .begin = ctl_queue_begin,
@@ -98,7 +97,7 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_EXPLAIN] = { .begin = ctl_explain_begin,
 		.finish = ctl_explain_finish, .patience_ms = LIVE_MS,
 		.waits_for = ctl_explain_waits_for },
-	[HB_CMD_STS_LIST] = { .begin = ctl_sts_list_begin,
+	[HB_CMD_STS_LIST] = { .begin = ctl_begin_rows,
 		.finish = ctl_sts_list_finish,
 		.element = ctl_sts_list_element },
 	[HB_CMD_STS_SHOW] = { PLAIN(ctl_sts_finish) },
