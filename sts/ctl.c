@@ -1,7 +1,10 @@
-/* `hauberkctl sts list|show|refresh|expire|forget|export`.  Floor 3. */
+/* `hauberkctl sts list|show|refresh|expire|forget|export|import`.  Floor 3. */
 #include "sts/sts-priv.h"
 
 #include "common/base/err.h"
+
+/* how far the clock of the server that exported may be ahead of ours */
+enum { AHEAD_MS = 60 * 60 * 1000 };
 
 static struct sts *
 sts_of(const struct hb_ctl_ask *a)
@@ -203,6 +206,80 @@ begin_change(struct hb_ctl_ask *a)
 	hb_ctl_ask_get(a, on_found);
 }
 
+/* import: a policy of another server, unless a newer one is here */
+
+/* NULL, and the record as it is to be kept; or what is wrong with it. */
+static const char *
+check_import(const struct hb_ctl_ask *a, struct sts_record *r)
+{
+	struct sts_policy_ref *ref = NULL;
+	int64_t now = sts_now(sts_of(a)), end;
+
+	if (sts_record_decode(hb_buf_span(&a->value), r) == 0)
+		ref = sts_ref_new(hb_span_str(a->domain), r);
+	if (ref == NULL)
+		return "not a policy";
+	r->mode = ref->policy.mode;
+	end = sts_expires_at(&ref->policy, r->refreshed_ms);
+	sts_ref_release(&ref);
+	if (r->fetched_ms <= 0 || r->fetched_ms > r->refreshed_ms ||
+	    r->refreshed_ms > now + AHEAD_MS)
+		return "fetched and refreshed are not in this order, or ahead "
+		       "of the clock";
+	if (r->expires_ms > end) /* RFC 8461 s3.2: not longer than max_age */
+		r->expires_ms = end;
+	return r->expires_ms > now ? NULL : "the policy has expired";
+}
+
+static void
+on_imported(void *ctx, int err)
+{
+	hb_ctl_ask_end(ctx, err < 0 ? 1 : 0,
+	    err < 0 ? hb_strerror(err) : "imported");
+}
+
+static void
+import(struct hb_ctl_ask *a, const struct sts_record *r, bool there)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+
+	sts_record_encode(r, &value);
+	sts_core_imported(sts_of(a)->core, hb_span_str(a->domain),
+	    hb_buf_span(&value), there, sts_now(sts_of(a)));
+	hb_ctl_ask_put(a, hb_buf_span(&value), on_imported);
+	hb_buf_free(&value);
+}
+
+static void
+on_older(void *ctx, int err, struct hb_span value)
+{
+	struct hb_ctl_ask *a = ctx;
+	struct sts_record old, new;
+	int row = err == 0 ? policy_of(value, &old) : err;
+	const char *why = check_import(a, &new);
+
+	if (err < 0 && err != HB_E_NOTFOUND)
+		hb_ctl_ask_done(a, err);
+	else if (why != NULL)
+		hb_ctl_ask_end(a, 1, why);
+	else if (row == 0 && old.refreshed_ms >= new.refreshed_ms)
+		hb_ctl_ask_end(a, 0, "kept");
+	else
+		import(a, &new, row != HB_E_NOTFOUND);
+}
+
+static void
+begin_import(struct hb_ctl_ask *a)
+{
+	if (!sts_is_name(hb_span_str(a->domain)))
+		hb_ctl_ask_end(a, 1, "not a domain name in A-labels");
+	else if (!hb_ctl_ask_is_ours(a))
+		hb_ctl_ask_end(
+		    a, 1, "the workers are being changed: try again");
+	else
+		hb_ctl_ask_get(a, on_older);
+}
+
 static const struct hb_ctl_ask_verb verbs[] = {
 	{ HB_CTL_STS_LIST, false, begin_list },
 	{ HB_CTL_STS_EXPORT, false, begin_list },
@@ -210,15 +287,12 @@ static const struct hb_ctl_ask_verb verbs[] = {
 	{ HB_CTL_STS_REFRESH, true, begin_refresh },
 	{ HB_CTL_STS_EXPIRE, true, begin_change },
 	{ HB_CTL_STS_FORGET, true, begin_change },
+	{ HB_CTL_STS_IMPORT, true, begin_import },
 };
 
 bool
 sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q)
 {
-	if (q->verb == HB_CTL_STS_IMPORT) {
-		sts_import_begin(s, control, q->ref);
-		return true;
-	}
 	return hb_ctl_ask(
 	    &s->asks, verbs, HB_ARRAY_LEN(verbs), control, q);
 }
@@ -227,7 +301,6 @@ void
 sts_ctl_lost(struct sts *s, const struct hb_peer *control)
 {
 	hb_ctl_asks_lost(&s->asks, control);
-	sts_import_lost(s, control);
 }
 
 void

@@ -9,7 +9,6 @@
 #include "sts/sts.h"
 
 struct sts_job;
-struct sts_import;
 
 struct sts {
 	struct sts_env env;
@@ -19,7 +18,6 @@ struct sts {
 	struct hb_hook *turn;
 	LIST_HEAD(, sts_job) jobs; /* questions of the core, under way */
 	struct hb_ctl_asks asks;   /* questions of control, under way */
-	LIST_HEAD(, sts_import) imports;
 };
 
 /* Passes both clocks to the core and returns the time. */
@@ -31,9 +29,5 @@ sts_now(const struct sts *s)
 	sts_core_clock(s->core, now - hb_clock_ahead(), hb_boot_ms(), now);
 	return now;
 }
-
-void sts_import_begin(struct sts *s, struct hb_peer *control, uint32_t ref);
-void sts_import_free(struct sts *s);
-void sts_import_lost(struct sts *s, const struct hb_peer *control);
 
 #endif

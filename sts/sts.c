@@ -323,7 +323,6 @@ sts_free(struct sts **sp)
 	if (s == NULL)
 		return;
 	hb_ctl_asks_free(&s->asks);
-	sts_import_free(s);
 	while ((j = LIST_FIRST(&s->jobs)) != NULL) {
 		hb_dns_cancel(j->query);
 		sts_http_cancel(j->get);

@@ -90,8 +90,5 @@ const struct sts_txt_state *sts_last_txt(struct sts *s, struct hb_span domain);
  * borrowed: report its loss. */
 bool sts_ctl(struct sts *s, struct hb_peer *control, const struct ipc_ctl *q);
 void sts_ctl_lost(struct sts *s, const struct hb_peer *control);
-/* A policy that belongs to the answer of STS_IMPORT. */
-void sts_import_row(
-    struct sts *s, const struct hb_peer *control, const struct ipc_sts_row *m);
 
 #endif

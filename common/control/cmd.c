@@ -73,8 +73,7 @@ refresh_waits_for(const struct ctl_client *c)
 
 #define PLAIN(last) .begin = ctl_begin_plain, .finish = (last)
 const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
-	[HB_CMD_STATUS] = { .begin = ctl_status_begin,
-		.finish = ctl_status_finish },
+	[HB_CMD_STATUS] = { PLAIN(ctl_status_finish) },
 	[HB_CMD_STATS] = { .begin = ctl_stats_begin,
 		.finish = ctl_stats_finish },
 	[HB_CMD_QUEUE] = { .begin = ctl_queue_begin,
@@ -97,7 +96,7 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_EXPLAIN] = { .begin = ctl_explain_begin,
 		.finish = ctl_explain_finish, .patience_ms = LIVE_MS,
 		.waits_for = ctl_explain_waits_for },
-	[HB_CMD_STS_LIST] = { .begin = ctl_sts_list_begin,
+	[HB_CMD_STS_LIST] = { .begin = ctl_begin_rows,
 		.finish = ctl_sts_list_finish,
 		.element = ctl_sts_list_element },
 	[HB_CMD_STS_SHOW] = { PLAIN(ctl_sts_finish) },
@@ -108,8 +107,7 @@ const struct ctl_cmd ctl_cmds[HB_CMD_COUNT] = {
 	[HB_CMD_STS_EXPORT] = { .begin = ctl_sts_export_begin,
 		.finish = ctl_exit_worst, .element = ctl_sts_export_element },
 	[HB_CMD_STS_IMPORT] = { .begin = ctl_import_begin,
-		.finish = ctl_import_finish, .element = ctl_import_element,
-		.patience_ms = FETCH_MS },
+		.finish = ctl_import_finish, .patience_ms = FETCH_MS },
 	[HB_CMD_LEDGER_LIST] = { .begin = ctl_begin_rows,
 		.finish = ctl_ledger_list_finish,
 		.element = ctl_ledger_element },

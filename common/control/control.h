@@ -189,7 +189,6 @@ void ctl_rows_add(struct ctl_client *c, const json_t *v);
 void ctl_rows_end(struct ctl_client *c);
 
 /* commands */
-void ctl_status_begin(struct ctl_client *c);
 void ctl_status_finish(struct ctl_client *c);
 void ctl_stats_begin(struct ctl_client *c);
 void ctl_stats_finish(struct ctl_client *c);
@@ -201,14 +200,12 @@ void ctl_show_finish(struct ctl_client *c);
 void ctl_explain_begin(struct ctl_client *c);
 void ctl_explain_finish(struct ctl_client *c);
 const char *ctl_explain_waits_for(const struct ctl_client *c);
-void ctl_sts_list_begin(struct ctl_client *c);
 void ctl_sts_list_element(struct ctl_client *c, json_t *v);
 void ctl_sts_list_finish(struct ctl_client *c);
 void ctl_sts_finish(struct ctl_client *c);
 void ctl_sts_export_begin(struct ctl_client *c);
 void ctl_sts_export_element(struct ctl_client *c, json_t *v);
 void ctl_import_begin(struct ctl_client *c);
-void ctl_import_element(struct ctl_client *c, json_t *v);
 void ctl_import_finish(struct ctl_client *c);
 void ctl_export_begin(struct ctl_client *c);
 void ctl_export_element(struct ctl_client *c, json_t *v);

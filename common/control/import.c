@@ -1,9 +1,9 @@
 /*
- * `sts import`: lines of JSON become policies, which go to the worker that owns
- * their domain.  Floor 4.
+ * `sts import`: lines of JSON become policies, each a request to the worker
+ * that owns its domain.  Floor 4.
  *
- * The file comes in pieces after the request.  A bounded number of policies is
- * in transit, made durable together; meanwhile the client is not read from.
+ * The file comes in pieces after the request.  Up to ROWS policies are asked
+ * for together; meanwhile the client is not read from.
  */
 #include "config.h"
 
@@ -11,24 +11,25 @@
 #include "common/control/page.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "common/base/err.h"
 #include "common/base/hash.h"
+#include "common/io/workers.h"
+#include "sts/record.h"
+#include "sts/txt.h"
 
 enum {
-	WINDOW = 4096,		  /* policies without answer */
-	WINDOW_BYTES = 2 << 20,	  /* and what their texts may be */
-	LINE_MOST = 512 << 10,	  /* bytes: a policy of 64 KiB, escaped */
-	REPORTS_MOST = 1000	  /* damaged lines that are named */
+	ROWS = 64,
+	LINE_MOST = 512 << 10, /* bytes: a policy of 64 KiB, escaped */
+	REPORTS_MOST = 1000    /* damaged lines that are named */
 };
 
 struct ctl_import {
 	struct hb_buf text; /* out of the pieces, not yet lines */
 	uint64_t line;	    /* of the last one */
-	size_t flying, flying_bytes;
-	bool whole;   /* the client has sent all */
-	bool ended;   /* and the workers were told */
-	bool too_long; /* passing over the rest of a line */
+	uint64_t asked[ROWS]; /* the lines of the client's requests */
+	bool whole;	      /* the client has sent all */
+	bool too_long;	      /* passing over the rest of a line */
 	uint64_t imported, kept, damaged;
 };
 
@@ -39,9 +40,9 @@ damaged(struct ctl_client *c, uint64_t line, const char *why)
 	struct hb_buf text = HB_BUF_INIT(0);
 
 	if (im->damaged++ < REPORTS_MOST) {
-		hb_buf_addf(&text, "%.*s:%llu: %s%c", HB_SPAN_ARG(c->args[0]),
-		    (unsigned long long)line, why, 0);
-		ctl_err(c, (const char *)hb_buf_span(&text).p);
+		hb_buf_addf(&text, "%.*s:%llu: %s", HB_SPAN_ARG(c->args[0]),
+		    (unsigned long long)line, why);
+		ctl_err(c, hb_buf_cstr(&text));
 		hb_hook_arm(c->write);
 	}
 	hb_buf_free(&text);
@@ -70,47 +71,49 @@ take_policy(const json_t *o, struct hb_buf *out)
 
 /* The worker whose domain it is says the rest. */
 static const char *
-hand_over(struct ctl_client *c, struct ipc_sts_row *m)
+ask_worker(
+    struct ctl_client *c, struct hb_span domain, const struct sts_record *r)
 {
 	struct ctl_import *im = c->state;
+	unsigned workers =
+	    hb_worker_count(c->ctl->env->conf->workers.delivery);
 	unsigned char lower[HB_MAX_DOMAIN];
-	const struct ctl_ask *a;
+	struct hb_buf value = HB_BUF_INIT(0);
+	struct ipc_ctl q = { .verb = HB_CTL_STS_IMPORT };
 
-	if (m->domain.n == 0 || m->domain.n > sizeof(lower) ||
-	    hb_span_find(m->domain, 0) < m->domain.n)
+	if (domain.n == 0 || domain.n > sizeof(lower))
 		return "no domain";
-	m->domain = hb_span_lower(m->domain, lower);
-	a = c->asks[hb_home_worker(m->domain, (unsigned)c->nasks)];
-	m->ref = a->ref;
-	if (a->peer == NULL ||
-	    hb_peer_send(a->peer, HB_IPC_STS_ROW, m, -1) < 0)
-		return "the worker of this domain does not run";
-	im->flying++;
-	im->flying_bytes += m->text.n;
+	q.arg = hb_span_lower(domain, lower);
+	sts_record_encode(r, &value);
+	q.value = hb_buf_span(&value);
+	im->asked[c->nasks] = im->line;
+	ctl_ask(c, HB_ROLE_DELIVERY, hb_home_worker(q.arg, workers), &q);
+	hb_buf_free(&value);
 	return NULL;
 }
 
 static const char *
 take_object(struct ctl_client *c, const json_t *o)
 {
-	const struct ctl_import *im = c->state;
-	struct ipc_sts_row m = { .line = im->line,
-		.domain = ctl_member(o, "domain"), .id = ctl_member(o, "id") };
+	struct sts_record r = { .id = ctl_member(o, "id"),
+		.source = HB_SPAN("imported") };
 	struct hb_buf text = HB_BUF_INIT(0);
-	const char *why = NULL;
+	const char *why;
 
 	if (!json_is_object(o))
-		why = "not a JSON object";
-	else if (!ctl_time(o, "fetched", &m.fetched_ms) ||
-	    !ctl_time(o, "refreshed", &m.refreshed_ms) ||
-	    !ctl_time(o, "expires", &m.expires_ms))
-		why = "fetched, refreshed or expires is not a time";
-	if (why == NULL) {
-		take_policy(o, &text);
-		m.text = hb_buf_span(&text);
-		why = m.text.n > HB_MAX_STS_BODY ? "the policy is too long"
-						 : hand_over(c, &m);
-	}
+		return "not a JSON object";
+	if (!ctl_time(o, "fetched", &r.fetched_ms) ||
+	    !ctl_time(o, "refreshed", &r.refreshed_ms) ||
+	    !ctl_time(o, "expires", &r.expires_ms))
+		return "fetched, refreshed or expires is not a time";
+	if (!sts_is_id(r.id))
+		return "id is not 1 to 32 letters and digits";
+	r.tried_ms = r.refreshed_ms;
+	take_policy(o, &text);
+	r.text = hb_buf_span(&text);
+	why = r.text.n > HB_MAX_STS_BODY
+	    ? "the policy is too long"
+	    : ask_worker(c, ctl_member(o, "domain"), &r);
 	hb_buf_free(&text);
 	return why;
 }
@@ -119,15 +122,17 @@ static void
 take_line(struct ctl_client *c, struct hb_span line)
 {
 	struct ctl_import *im = c->state;
-	json_error_t e;
-	json_t *o;
-	const char *why;
+	const char *why = "the line is too long";
+	json_t *o = NULL;
 
 	im->line++;
-	if (hb_span_trim(line).n == 0)
-		return;
-	o = json_loadb((const char *)line.p, line.n, 0, &e);
-	why = o != NULL ? take_object(c, o) : "not a JSON object";
+	if (!im->too_long) {
+		if (hb_span_trim(line).n == 0)
+			return;
+		o = json_loadb((const char *)line.p, line.n, 0, NULL);
+		why = take_object(c, o);
+	}
+	im->too_long = false;
 	if (why != NULL)
 		damaged(c, im->line, why);
 	json_decref(o);
@@ -142,87 +147,87 @@ next_line(struct ctl_client *c)
 	struct ctl_import *im = c->state;
 	struct hb_span text = hb_buf_span(&im->text);
 	size_t n = hb_span_find(text, '\n');
-	bool last = n == text.n && im->whole;
+	bool last = n == text.n;
 
-	if (n == text.n && !last) {
-		if (n > LINE_MOST) {
-			im->too_long = true;
-			hb_buf_clear(&im->text);
-		}
-		return false;
+	if (last && !im->whole && n > LINE_MOST) {
+		im->too_long = true;
+		hb_buf_clear(&im->text);
 	}
-	if (n == 0 && last)
+	if (last && (!im->whole || (n == 0 && !im->too_long)))
 		return false;
-	if (im->too_long)
-		damaged(c, ++im->line, "the line is too long");
-	else
-		take_line(c, hb_span_head(text, n));
-	im->too_long = false;
+	take_line(c, hb_span_head(text, n));
 	hb_buf_consume(&im->text, last ? n : n + 1);
 	return true;
 }
 
-/* 0: more is needed; else one was taken, or the client makes no sense. */
-static int
-next_piece(struct ctl_client *c)
+static void
+take_pieces(struct ctl_client *c)
 {
 	struct ctl_import *im = c->state;
 	struct hb_ctl_piece piece;
-	int used = hb_ctl_piece_parse(hb_buf_span(&c->more), &piece);
+	int used;
 
-	if (used <= 0)
-		return used;
-	if (piece.kind == HB_CTL_EXIT)
-		im->whole = true;
-	else
-		hb_buf_add(&im->text, piece.bytes);
-	hb_buf_consume(&c->more, (size_t)used);
-	return used;
+	while (!im->whole && (used = hb_ctl_piece_parse(
+				  hb_buf_span(&c->more), &piece)) != 0) {
+		im->whole = used < 0 || piece.kind == HB_CTL_EXIT;
+		if (used < 0) {
+			ctl_err(c, "not a piece of a file");
+			im->damaged++;
+			hb_buf_clear(&im->text);
+			return;
+		}
+		if (!im->whole)
+			hb_buf_add(&im->text, piece.bytes);
+		hb_buf_consume(&c->more, (size_t)used);
+	}
 }
 
 static void
-end_rows(struct ctl_client *c)
+take_answers(struct ctl_client *c)
 {
 	struct ctl_import *im = c->state;
-	struct ipc_sts_row m = { .line = 0 };
 
-	if (im->ended)
-		return;
-	im->ended = true;
 	for (size_t i = 0; i < c->nasks; i++) {
-		m.ref = c->asks[i]->ref;
-		if (c->asks[i]->peer != NULL)
-			hb_peer_post(
-			    c->asks[i]->peer, HB_IPC_STS_ROW, &m, -1);
-	}
-}
+		const struct ctl_ask *a = c->asks[i];
 
-static bool
-is_full(const struct ctl_import *im)
-{
-	return im->flying >= WINDOW || im->flying_bytes >= WINDOW_BYTES;
+		if (a->exit_code != 0)
+			damaged(c, im->asked[i], a->text);
+		else if (strcmp(a->text, "kept") == 0)
+			im->kept++;
+		else
+			im->imported++;
+	}
+	ctl_asks_drop(c);
 }
 
 static void
-go_on(struct ctl_client *c)
+end(struct ctl_client *c)
 {
-	struct ctl_import *im = c->state;
-	int r = 1;
+	const struct ctl_import *im = c->state;
 
-	while (!is_full(im) && r > 0) {
-		if (next_line(c))
+	ctl_addf(c, c->q.json
+		? "{\"imported\":%llu,\"kept\":%llu,\"damaged\":%llu}\n"
+		: "imported %llu, newer ones kept %llu, damaged lines %llu\n",
+	    (unsigned long long)im->imported, (unsigned long long)im->kept,
+	    (unsigned long long)im->damaged);
+	ctl_exit(c, im->damaged > 0 ? 1 : 0);
+}
+
+/* All that was asked is answered: asks more, as far as the file has come. */
+void
+ctl_import_finish(struct ctl_client *c)
+{
+	const struct ctl_import *im = c->state;
+
+	take_pieces(c);
+	do {
+		take_answers(c);
+		while (c->nasks < ROWS && next_line(c))
 			continue;
-		r = im->whole ? 0 : next_piece(c);
-	}
-	if (r < 0) {
-		ctl_err(c, "not a piece of a file");
-		im->damaged++;
-		im->whole = true;
-		hb_buf_clear(&im->text);
-	}
-	ctl_hold(c, is_full(im) || im->whole);
-	if (im->whole && im->text.n == 0 && im->flying == 0)
-		end_rows(c);
+	} while (c->nasks > 0 && c->waiting == 0);
+	ctl_hold(c, c->waiting > 0 || im->whole);
+	if (c->waiting == 0 && im->whole)
+		end(c);
 }
 
 static void
@@ -230,7 +235,6 @@ free_import(struct ctl_client *c)
 {
 	struct ctl_import *im = c->state;
 
-	end_rows(c);
 	hb_buf_free(&im->text);
 	free(im);
 }
@@ -238,59 +242,10 @@ free_import(struct ctl_client *c)
 void
 ctl_import_begin(struct ctl_client *c)
 {
-	struct ipc_ctl q = { .verb = HB_CTL_STS_IMPORT };
-	struct ctl_import *im;
+	struct ctl_import *im = HB_NEW(struct ctl_import);
 
-	ctl_ask_all(c, HB_TO(DELIVERY), &q, true);
-	if (c->waiting == 0) {
-		ctl_exit_worst(c);
-		return;
-	}
-	c->state = im = HB_NEW(struct ctl_import);
 	im->text = HB_BUF_INIT(0);
+	c->state = im;
 	c->free_state = free_import;
-	c->input = go_on;
-}
-
-/* {"line":N,"size":BYTES,"result":"imported"|"kept"|what is wrong} */
-void
-ctl_import_element(struct ctl_client *c, json_t *v)
-{
-	struct ctl_import *im = c->state;
-	struct hb_span result = ctl_member(v, "result");
-	size_t size = (size_t)json_integer_value(json_object_get(v, "size"));
-	const char *why = json_string_value(json_object_get(v, "result"));
-
-	if (im->flying > 0)
-		im->flying--;
-	im->flying_bytes = size < im->flying_bytes ? im->flying_bytes - size
-						   : 0;
-	if (hb_span_eq(result, HB_SPAN("imported")))
-		im->imported++;
-	else if (hb_span_eq(result, HB_SPAN("kept")))
-		im->kept++;
-	else
-		damaged(c, (uint64_t)json_integer_value(
-		    json_object_get(v, "line")), why != NULL ? why : "?");
-	go_on(c);
-}
-
-void
-ctl_import_finish(struct ctl_client *c)
-{
-	const struct ctl_import *im = c->state;
-	unsigned worst = 0;
-
-	for (size_t i = 0; i < c->nasks; i++) {
-		if (c->asks[i]->exit_code > worst)
-			worst = c->asks[i]->exit_code;
-		if (c->asks[i]->text[0] != '\0')
-			ctl_err(c, c->asks[i]->text);
-	}
-	ctl_addf(c, c->q.json
-		? "{\"imported\":%llu,\"kept\":%llu,\"damaged\":%llu}\n"
-		: "imported %llu, newer ones kept %llu, damaged lines %llu\n",
-	    (unsigned long long)im->imported, (unsigned long long)im->kept,
-	    (unsigned long long)im->damaged);
-	ctl_exit(c, worst == 0 && im->damaged > 0 ? 1 : worst);
+	c->input = ctl_import_finish;
 }

@@ -8,14 +8,6 @@
 
 #include "common/base/timefmt.h"
 
-void
-ctl_status_begin(struct ctl_client *c)
-{
-	struct ipc_ctl q = { .verb = HB_CTL_STATUS };
-
-	ctl_ask_all(c, HB_ANY, &q, false);
-}
-
 static json_t *
 find_row(json_t *roles, const struct ctl_ask *a)
 {

@@ -28,17 +28,6 @@ add_policy(struct ctl_client *c, const json_t *p)
 }
 
 void
-ctl_sts_list_begin(struct ctl_client *c)
-{
-	struct ipc_ctl q = { .verb = HB_CTL_STS_LIST };
-
-	ctl_rows_begin(c);
-	ctl_ask_all(c, HB_TO(DELIVERY), &q, true);
-	if (c->waiting == 0)
-		ctl_sts_list_finish(c);
-}
-
-void
 ctl_sts_list_element(struct ctl_client *c, json_t *v)
 {
 	if (!c->q.json)

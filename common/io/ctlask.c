@@ -20,6 +20,7 @@ hb_ctl_ask_end(struct hb_ctl_ask *a, unsigned code, const char *text)
 	if (a->to.peer != NULL)
 		hb_ctl_end(&a->to, code, text);
 	hb_timer_free(&a->timer);
+	hb_buf_free(&a->value);
 	LIST_REMOVE(a, link);
 	free(a);
 }
@@ -128,6 +129,8 @@ ask_new(
 	a->all = all;
 	a->to = (struct hb_ctl){ control, q->ref };
 	a->verb = (enum hb_ctl_verb)q->verb;
+	a->value = HB_BUF_INIT(0);
+	hb_buf_add(&a->value, q->value);
 	LIST_INSERT_HEAD(&all->list, a, link);
 	return a;
 }

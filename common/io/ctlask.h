@@ -41,6 +41,7 @@ struct hb_ctl_ask {
 	struct hb_ctl to; /* peer NULL: control is gone */
 	enum hb_ctl_verb verb;
 	char domain[HB_MAX_DOMAIN + 1]; /* lower case: a key of the store */
+	struct hb_buf value; /* of the request */
 	/* State of the request besides the store's, or NULL; CANCEL gives it up
 	 * if the request ends early. */
 	void *work;

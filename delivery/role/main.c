@@ -294,13 +294,6 @@ on_stop(struct hb_role_env *env)
 	hb_timer_set(w->stop_timer, STOP_MS);
 }
 
-void
-dlv_on_sts_row(struct dlv_worker *w, struct hb_peer *p,
-    const struct ipc_sts_row *m)
-{
-	sts_import_row(w->sts, p, m);
-}
-
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_DELIVERY,
 	.on = dlv_on_frame,

@@ -283,17 +283,22 @@ teardown(void **state)
 }
 
 static void
-run(enum hb_ctl_verb verb, const char *arg, unsigned code)
+ask(const struct ipc_ctl *q, unsigned code)
 {
-	struct ipc_ctl q = { .ref = 42, .verb = verb, .arg = hb_span_str(arg) };
-
 	hb_buf_clear(&w.out);
 	w.ended = 0;
-	assert_true(sts_ctl(w.sts, w.delivery, &q));
+	assert_true(sts_ctl(w.sts, w.delivery, q));
 	assert_int_equal(hb_loop_run(w.loop), 0);
 	assert_int_equal(w.ended, 1);
 	assert_int_equal(w.exit, code);
 	assert_int_equal(w.depth, 0);
+}
+
+static void
+run(enum hb_ctl_verb verb, const char *arg, unsigned code)
+{
+	ask(&(struct ipc_ctl){ .ref = 42, .verb = verb,
+		.arg = hb_span_str(arg) }, code);
 }
 
 static size_t
@@ -436,6 +441,72 @@ refresh_says_what_failed(void **state)
 }
 
 static void
+import(const char *domain, const struct sts_record *r, unsigned code,
+    const char *says)
+{
+	struct ipc_ctl q = { .ref = 42, .verb = HB_CTL_STS_IMPORT,
+		.arg = hb_span_str(domain) };
+	struct hb_buf value = HB_BUF_INIT(0);
+
+	if (r != NULL)
+		sts_record_encode(r, &value);
+	q.value = hb_buf_span(&value);
+	ask(&q, code);
+	assert_string_equal(w.text, says);
+	hb_buf_free(&value);
+}
+
+static void
+an_import_never_replaces_a_newer_policy(void **state)
+{
+	int64_t now = hb_now_ms();
+	struct sts_record r = { .id = HB_SPAN("8"), .fetched_ms = 1000,
+		.refreshed_ms = now, .tried_ms = now, .expires_ms = INT64_MAX,
+		.source = HB_SPAN("imported"), .text = HB_SPAN(TEXT) };
+
+	(void)state;
+	keep("a.test");
+	keep_wait("w.test");
+	import("A.test", &r, 0, "imported");
+	run(HB_CTL_STS_SHOW, "a.test", 0);
+	assert_int_equal(count("id=8 mode=testing"), 1);
+	assert_int_equal(count("source=imported"), 1);
+	/* no longer than its max_age */
+	assert_int_equal(count("expires=9223372036854775807"), 0);
+	r.id = HB_SPAN("9");
+	import("a.test", &r, 0, "kept");
+	run(HB_CTL_STS_SHOW, "a.test", 0);
+	assert_int_equal(count("id=8 "), 1);
+	import("w.test", &r, 0, "imported");
+	run(HB_CTL_STS_SHOW, "w.test", 0);
+}
+
+static void
+an_import_says_what_is_wrong(void **state)
+{
+	int64_t now = hb_now_ms();
+	struct sts_record r = { .id = HB_SPAN("8"), .fetched_ms = 1000,
+		.refreshed_ms = 2000, .expires_ms = INT64_MAX,
+		.text = HB_SPAN(TEXT) };
+	static const char order[] = "fetched and refreshed are not in this "
+				    "order, or ahead of the clock";
+
+	(void)state;
+	import("", &r, 1, "not a domain name");
+	import("b c.test", &r, 1, "not a domain name in A-labels");
+	import("other.worker", &r, 1,
+	    "the workers are being changed: try again");
+	import("a.test", NULL, 1, "not a policy");
+	import("a.test", &r, 1, "the policy has expired");
+	r.refreshed_ms = now + 7200 * 1000;
+	import("a.test", &r, 1, order);
+	r.refreshed_ms = 999;
+	import("a.test", &r, 1, order);
+	r.text = HB_SPAN("version: STSv1\n");
+	import("a.test", &r, 1, "not a policy");
+}
+
+static void
 other_questions_are_not_taken(void **state)
 {
 	struct ipc_ctl q = { .verb = HB_CTL_QUEUE };
@@ -456,6 +527,8 @@ main(void)
 		T(forget_reaches_the_copies_of_other_workers),
 		T(status_counts_policies),
 		T(refresh_says_what_failed),
+		T(an_import_never_replaces_a_newer_policy),
+		T(an_import_says_what_is_wrong),
 		T(other_questions_are_not_taken),
 	};
 
