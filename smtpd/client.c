@@ -25,7 +25,7 @@ smtpd_client_txn(struct smtpd_client *c)
 	return n >> SMTPD_REF_BITS != 0 ? n : smtpd_client_txn(c);
 }
 
-/* Slots. */
+/* --- slots --- */
 
 static uint32_t
 take_slot(struct smtpd_worker *w)
@@ -77,7 +77,7 @@ smtpd_client_free(struct smtpd_client *c)
 		hb_role_exit(w->env);
 }
 
-/* Acts. */
+/* --- acts --- */
 
 /* Once the command itself is no longer in the input: what is there then came
  * in clear behind it. */
@@ -313,7 +313,7 @@ smtpd_client_tick(struct smtpd_client *c)
 	smtpd_client_run(c);
 }
 
-/* Events of the connection. */
+/* --- events of the connection --- */
 
 static void
 on_input(void *ctx)
@@ -363,7 +363,7 @@ static const struct hb_conn_ops conn_ops = {
 	.on_close = on_close,
 };
 
-/* The beginning. */
+/* --- the beginning --- */
 
 static enum smtpd_greeting
 admit(struct smtpd_client *c)

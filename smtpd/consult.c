@@ -32,7 +32,7 @@ static const struct {
 #include "smtpd/stage.def"
 };
 
-/* Consultants. */
+/* --- consultants --- */
 
 /* RFC 1870 s6; how much comes is known when it was declared. */
 static enum saying
@@ -103,7 +103,7 @@ static enum saying (*const consultants[])(struct smtpd_session *s,
 	[SMTPD_C_PASSWORD] = ask_password,
 };
 
-/* Questions. */
+/* --- questions --- */
 
 static bool
 is_answered(const struct smtpd_question *q)
@@ -243,7 +243,7 @@ smtpd_questions_drop(struct smtpd_session *s)
 	s->last = NULL;
 }
 
-/* What they say. */
+/* --- what they say --- */
 
 /* A span of V outlives the frame that it came in. */
 static void

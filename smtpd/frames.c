@@ -8,7 +8,7 @@
 #include "common/io/file.h"
 #include "smtpd/worker.h"
 
-/* To router. */
+/* --- to router --- */
 
 /* A router that is lost or full is asked again when it is back, else the
  * question times out. */
@@ -39,7 +39,7 @@ ask_auth(struct smtpd_client *c, const struct ipc_auth *question)
 	ask(c, HB_IPC_AUTH, &m);
 }
 
-/* To queue. */
+/* --- to queue --- */
 
 static void
 close_file(struct smtpd_client *c)
@@ -203,7 +203,7 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 		give_up(c, false);
 }
 
-/* From both. */
+/* --- from both --- */
 
 void
 smtpd_on_verdict(struct smtpd_worker *w, struct hb_peer *p,

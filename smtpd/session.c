@@ -64,7 +64,7 @@ smtpd_session_relays(struct smtpd_session *s)
 	s->relays = true;
 }
 
-/* Acts, timers, output. */
+/* --- acts, timers, output --- */
 
 struct smtpd_act *
 smtpd_add_act(struct smtpd_session *s, enum smtpd_act_kind kind)
@@ -125,7 +125,7 @@ smtpd_close(struct smtpd_session *s)
 	smtpd_add_act(s, SMTPD_ACT_CLOSE);
 }
 
-/* Beginning and TLS. */
+/* --- beginning and TLS --- */
 
 static void
 greet(struct smtpd_session *s)
@@ -209,7 +209,7 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 		smtpd_set_timer(s, s->rules->command_ms);
 }
 
-/* Commands. */
+/* --- commands --- */
 
 static enum smtpd_reply_id
 out_of_sequence(const struct smtpd_session *s, const struct verb *v)
@@ -381,7 +381,7 @@ smtpd_session_input(struct smtpd_session *s, struct hb_span in)
 	return done;
 }
 
-/* Events of queue. */
+/* --- events of queue --- */
 
 void
 smtpd_session_large(struct smtpd_session *s)
@@ -443,7 +443,7 @@ smtpd_session_queue_lost(struct smtpd_session *s)
 		smtpd_txn_result(s, &w);
 }
 
-/* Ends. */
+/* --- ends --- */
 
 void
 smtpd_session_timeout(struct smtpd_session *s)

@@ -18,7 +18,7 @@ enum {
 	STOP_MS = 6000 /* for commits on their way; the parent waits 8 s */
 };
 
-/* Rules and certificates. */
+/* --- rules and certificates --- */
 
 void
 smtpd_rules_drop(struct smtpd_listener_conf *r)
@@ -92,7 +92,7 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	return 0;
 }
 
-/* Listeners. */
+/* --- listeners --- */
 
 void
 smtpd_worker_unlisten(struct smtpd_worker *w)
@@ -168,7 +168,7 @@ smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd)
 	hb_io_want(l->io, HB_IO_READ);
 }
 
-/* Clients. */
+/* --- clients --- */
 
 struct smtpd_client *
 smtpd_worker_find(struct smtpd_worker *w, uint64_t ref)

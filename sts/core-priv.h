@@ -48,7 +48,7 @@ struct sts_core {
 	size_t waits, waits_met, waits_new;
 };
 
-/* core.c */
+/* --- core.c --- */
 
 /* Has it expired?  Always false while the clock is not trusted. */
 bool sts_core_is_over(
@@ -74,7 +74,7 @@ bool sts_core_canonical(
 void sts_core_log(const struct sts_domain *d, enum hb_level level,
     enum hb_stat action, enum hb_reason why, const char *text);
 
-/* core_fetch.c */
+/* --- core_fetch.c --- */
 
 /* Queues the fetch of D's policy with the id ID of its TXT record: a domain
  * with a waiting lookup goes first. */
@@ -85,7 +85,7 @@ void sts_core_start_fetches(struct sts_core *c);
 /* Are all places taken while a lookup waits for one? */
 bool sts_core_is_place_wanted(const struct sts_core *c);
 
-/* core_store.c */
+/* --- core_store.c --- */
 
 /* Load the stored policy into D unless D already has a newer one. */
 void sts_core_adopt(struct sts_core *c, struct sts_domain *d,
@@ -96,13 +96,13 @@ void sts_core_save(struct sts_core *c, struct sts_domain *d,
 /* R was written by a worker whose clock was good. */
 void sts_core_note_time(struct sts_core *c, const struct sts_record *r);
 
-/* core_walk.c */
+/* --- core_walk.c --- */
 
 /* Lists the next rows if it is time; returns in how many ms it will be. */
 void sts_core_scan(struct sts_core *c);
 int64_t sts_core_scan_rest(const struct sts_core *c);
 
-/* core_count.c */
+/* --- core_count.c --- */
 
 /* The store now has another record of D, or none. */
 void sts_core_count(
@@ -114,7 +114,7 @@ void sts_core_count_row(struct sts_core *c, const struct sts_record *r);
 void sts_core_count_end(struct sts_core *c);
 bool sts_core_is_failing(const struct sts_record *r);
 
-/* core_clock.c */
+/* --- core_clock.c --- */
 
 /* Call it with each tick. */
 void sts_core_clock_tick(struct sts_core *c);

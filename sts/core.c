@@ -89,7 +89,7 @@ sts_core_log(const struct sts_domain *d, enum hb_level level,
 	    hb_kv_if(text != NULL, hb_kv_str(HB_K_ERROR, text)));
 }
 
-/* Answering */
+/* --- answering --- */
 
 static struct sts_lookup *
 lookup_new(struct hb_wait *list, sts_lookup_fn cb, void *ctx)
@@ -156,7 +156,7 @@ sts_core_drop_expired(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 	sts_unread(d);
 }
 
-/* Steps */
+/* --- steps --- */
 
 static void
 load(struct sts_core *c, struct sts_domain *d)
@@ -272,7 +272,7 @@ sts_core_advance(struct sts_core *c, struct sts_domain *d, int64_t now_ms)
 	}
 }
 
-/* Lookups */
+/* --- lookups --- */
 
 /* NAME in lower case without final dot; false: nothing that DNS and a URL
  * could ask for. */
@@ -378,7 +378,7 @@ sts_core_lookup(struct sts_core *c, struct hb_span domain, unsigned flags,
 	return l;
 }
 
-/* Answers to questions */
+/* --- answers to questions --- */
 
 void
 sts_core_txt(struct sts_core *c, struct sts_domain *d, bool temp,

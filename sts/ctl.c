@@ -68,7 +68,7 @@ put_record(const struct hb_ctl *to, struct hb_span domain,
 	hb_arena_free(&arena);
 }
 
-/* list and export */
+/* --- list and export --- */
 
 static void
 put_row(struct hb_ctl_ask *a, struct hb_span key, struct hb_span value)

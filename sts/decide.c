@@ -142,7 +142,7 @@ same_name(const char *a, const char *b)
 	return hb_domain_eq(hb_span_str(a), hb_span_str(b));
 }
 
-/* Verdicts */
+/* --- verdicts --- */
 
 static struct sts_verdict
 proceed(const struct inquiry *q, enum hb_reason reason, enum hb_reason report)
@@ -184,7 +184,7 @@ skip(const struct inquiry *q, enum hb_reason why)
 		.settled = !is_passing(q, why) };
 }
 
-/* The domain as a whole */
+/* --- the domain as a whole --- */
 
 /* Level `sts`: nothing but a policy in enforce lets mail go.  NONE: there is
  * one. */
@@ -221,7 +221,7 @@ why_defer(const struct inquiry *q)
 	return HB_REASON_NONE;
 }
 
-/* The host's name and what DNS says of it */
+/* --- the host's name and what DNS says of it --- */
 
 /* RFC 7672 s2.1.1: an error is never "absent". */
 static enum hb_reason
@@ -325,7 +325,7 @@ sts_decide_mx(
 	return judge_name(&q, now_ms);
 }
 
-/* The session */
+/* --- the session --- */
 
 /* What is wrong with the encryption itself. */
 static enum hb_reason

@@ -60,7 +60,7 @@ struct sts_http_get {
 	char error[CURL_ERROR_SIZE];
 };
 
-/* The loop as curl sees it */
+/* --- the loop as curl sees it --- */
 
 struct http_sock {
 	struct sts_http *h;
@@ -148,7 +148,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *sockp)
 	return 0;
 }
 
-/* One transfer */
+/* --- one transfer --- */
 
 static size_t
 on_body(char *p, size_t size, size_t n, void *ctx)
@@ -419,7 +419,7 @@ transfer(struct sts_http_get *g)
 	curl_multi_add_handle(g->h->multi, g->easy);
 }
 
-/* Addresses of the policy host */
+/* --- addresses of the policy host --- */
 
 static void
 on_address(void *ctx, const struct hb_dns_answer *a)
@@ -485,7 +485,7 @@ sts_http_start(
 	return g;
 }
 
-/* All of them */
+/* --- all of them --- */
 
 struct sts_http *
 sts_http_new(struct hb_loop *l)

@@ -84,7 +84,7 @@ sts_store_up(struct sts *s)
 	on_timer(s);
 }
 
-/* The store */
+/* --- the store --- */
 
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
@@ -208,7 +208,7 @@ op_ask(void *ctx, struct sts_domain *d, bool anew)
 	ask_txt(job_new(ctx, d, JOB_TXT), anew);
 }
 
-/* HTTPS */
+/* --- HTTPS --- */
 
 static void
 on_fetched(void *ctx, enum hb_reason why, struct hb_span body, const char *text)
@@ -243,7 +243,7 @@ op_drop(void *ctx, struct sts_domain *d)
 		}
 }
 
-/* The newest good time */
+/* --- the newest good time --- */
 
 static void
 on_clock(void *ctx, int err, struct hb_span value)
@@ -286,7 +286,7 @@ static const struct sts_core_ops core_ops = {
 	.soon = op_soon,
 };
 
-/* The whole */
+/* --- the whole --- */
 
 struct sts *
 sts_new(const struct sts_env *env)

@@ -43,7 +43,7 @@ ctl_client_free(struct ctl_client **cp)
 	free(c);
 }
 
-/* the question */
+/* --- the question --- */
 
 static void
 refuse(struct ctl_client *c, const char *why, unsigned code)
@@ -136,7 +136,7 @@ on_input(struct ctl_client *c)
 		c->input(c);
 }
 
-/* the answer */
+/* --- the answer --- */
 
 /* False: the client is gone. */
 static bool

@@ -14,7 +14,7 @@ struct said {
 	const char *word, *text;
 };
 
-/* --- look-ups in the lists ---------------------------------------------- */
+/* --- look-ups in the lists --- */
 
 static bool
 has(const json_t *obj, const char *key)
@@ -54,7 +54,7 @@ ctl_explain_why(json_t *obj, bool advice)
 		    json_string(hb_reason_advice(r)));
 }
 
-/* --- where it goes ------------------------------------------------------ */
+/* --- where it goes --- */
 
 static const char *const route_words[HB_ROUTE_COUNT] = {
 	[HB_ROUTE_MX] = "to the mail hosts (MX) that %s publishes",
@@ -185,7 +185,7 @@ put_where(struct ctl_page *p, const json_t *e)
 	}
 }
 
-/* --- what the domain asks for ------------------------------------------- */
+/* --- what the domain asks for --- */
 
 static const struct said modes[] = {
 	{ "enforce",
@@ -281,7 +281,7 @@ put_demand(struct ctl_page *p, const json_t *e)
 		    "said all there is to say.");
 }
 
-/* --- signed records, memory, the operator ------------------------------- */
+/* --- signed records, memory, the operator --- */
 
 static const struct said resolver_words[] = {
 	{ "trusted",
@@ -420,7 +420,7 @@ put_operator(struct ctl_page *p, const json_t *e)
 			ctl_para(p, op, general_words[i].text);
 }
 
-/* --- the mail hosts ----------------------------------------------------- */
+/* --- the mail hosts --- */
 
 static const struct said host_words[] = {
 	{ "proceed", "It would get the mail" },
@@ -586,7 +586,7 @@ put_hosts(struct ctl_page *p, const json_t *e)
 		    "that, and sends no mail.");
 }
 
-/* --- the outcome -------------------------------------------------------- */
+/* --- the outcome --- */
 
 static const struct said outcomes[] = {
 	{ "proceed", "Mail would be sent" },

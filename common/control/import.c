@@ -48,7 +48,7 @@ damaged(struct ctl_client *c, uint64_t line, const char *why)
 	hb_buf_free(&text);
 }
 
-/* one line */
+/* --- one line --- */
 
 /* The policy as it was fetched, or as its fields say. */
 static void
@@ -138,7 +138,7 @@ take_line(struct ctl_client *c, struct hb_span line)
 	json_decref(o);
 }
 
-/* the whole file */
+/* --- the whole file --- */
 
 /* False: there is no whole line. */
 static bool

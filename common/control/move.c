@@ -59,7 +59,7 @@ begin(struct ctl_client *c, enum hb_ctl_verb verb)
 		ctl_exit_worst(c);
 }
 
-/* export */
+/* --- export --- */
 
 void
 ctl_export_begin(struct ctl_client *c)
@@ -85,7 +85,7 @@ ctl_export_finish(struct ctl_client *c)
 	ctl_exit_worst(c);
 }
 
-/* import */
+/* --- import --- */
 
 /* False: more is needed, or there is no more. */
 static bool

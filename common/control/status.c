@@ -57,7 +57,7 @@ merge(json_t *status, const struct ctl_ask *a)
 		(void)json_object_set_new(status, "queue", queue);
 }
 
-/* trouble that no process tells by itself */
+/* --- trouble that no process tells by itself --- */
 
 static void
 note_trouble(json_t *status, const char *kind, const char *what,

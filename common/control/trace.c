@@ -35,7 +35,7 @@ struct ctl_trace {
 	bool begun; /* the record that begins the message is found */
 };
 
-/* records of the log */
+/* --- records of the log --- */
 
 /* The value of a pair, as it was before it was quoted. */
 static json_t *
@@ -223,7 +223,7 @@ search_slice(struct ctl_trace *t)
 	return got >= 0 && start > 0 && !t->begun;
 }
 
-/* output */
+/* --- output --- */
 
 static void
 add_event(struct ctl_client *c, const json_t *e)

@@ -28,7 +28,7 @@ unsigned char conn_scratch[CONN_SCRATCH];
 static void on_io(void *ctx, unsigned what);
 static void on_turn_end(void *ctx);
 
-/* Life */
+/* --- life --- */
 
 /* Gives back all but the struct and the facts. */
 static void
@@ -258,7 +258,7 @@ finish_connect(struct hb_conn *c)
 	c->ops->on_connected(c->ctx);
 }
 
-/* Input */
+/* --- input --- */
 
 struct hb_span
 hb_conn_input(const struct hb_conn *c)
@@ -394,7 +394,7 @@ hb_conn_shutdown(struct hb_conn *c)
 	settle(c);
 }
 
-/* TLS */
+/* --- TLS --- */
 
 /*
  * SILENT: the peer had nothing to say yet, so that whatever the socket holds
@@ -496,7 +496,7 @@ shake_hands(struct hb_conn *c)
 		conn_close(c, HB_E_TLS, 0);
 }
 
-/* What the loop calls */
+/* --- what the loop calls --- */
 
 static void
 read_ready(struct hb_conn *c)

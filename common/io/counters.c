@@ -58,7 +58,7 @@ counters_new(unsigned workers, unsigned self, uint32_t places)
 	return c;
 }
 
-/* The parent's side. */
+/* --- the parent's side --- */
 
 /* A descriptor that cannot write, of a file that cannot be opened again. */
 static int
@@ -151,7 +151,7 @@ hb_counters_forget(struct hb_counters *c, unsigned worker, bool all)
 	put_head(c, part);
 }
 
-/* A worker's side. */
+/* --- a worker's side --- */
 
 static bool
 is_sound(const struct hb_part *p, uint64_t size)
@@ -227,7 +227,7 @@ hb_counters_free(struct hb_counters **c)
 	*c = NULL;
 }
 
-/* Sessions. */
+/* --- sessions --- */
 
 /* Never 0, which marks a free place. */
 static uint64_t

@@ -43,7 +43,7 @@ hb_ctl_ask_is_ours(const struct hb_ctl_ask *a)
 	return is_ours(a, hb_span_str(a->domain));
 }
 
-/* One row */
+/* --- one row --- */
 
 void
 hb_ctl_ask_get(struct hb_ctl_ask *a, hb_store_got_fn got)
@@ -63,7 +63,7 @@ hb_ctl_ask_put(
 	    all->store, hb_span_str(a->domain), value, false, done, a);
 }
 
-/* Lists */
+/* --- lists --- */
 
 static void
 on_row(void *ctx, struct hb_span key, struct hb_span value)
@@ -118,7 +118,7 @@ hb_ctl_ask_list(struct hb_ctl_ask *a, hb_ctl_ask_row_fn row)
 	ask_slice(a);
 }
 
-/* Questions */
+/* --- questions --- */
 
 static struct hb_ctl_ask *
 ask_new(

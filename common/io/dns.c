@@ -119,7 +119,7 @@ struct hb_dns {
 	bool closing;
 };
 
-/* --- events between c-ares and the loop --------------------------------- */
+/* --- events between c-ares and the loop --- */
 
 static void
 arm(struct server *s)
@@ -191,7 +191,7 @@ on_socket_state(void *ctx, ares_socket_t fd, int readable, int writable)
 		(writable ? HB_IO_WRITE : 0));
 }
 
-/* --- cache -------------------------------------------------------------- */
+/* --- cache --- */
 
 static size_t
 bytes_of(const struct hb_dns_answer *a)
@@ -292,7 +292,7 @@ put_cached(struct hb_dns *d, const struct dns_key *key,
 	    size_of(answer));
 }
 
-/* --- questions ---------------------------------------------------------- */
+/* --- questions --- */
 
 static void
 free_question(struct dns_query *q)
@@ -480,7 +480,7 @@ on_reply(void *ctx, int status, int timeouts, unsigned char *buf, int len)
 	hb_arena_free(&arena);
 }
 
-/* --- a steady stream ------------------------------------------------------ */
+/* --- a steady stream --- */
 
 static struct dns_query *
 take_first(struct dns_queries *list)
@@ -523,7 +523,7 @@ on_pace(void *ctx)
 	send_held(d);
 }
 
-/* --- asking ------------------------------------------------------------- */
+/* --- asking --- */
 
 static bool
 make_key(struct hb_span name, enum hb_dns_type type, struct dns_key *key)
@@ -707,7 +707,7 @@ hb_dns_forget(struct hb_dns *d, struct hb_span name, enum hb_dns_type type)
 		c->until_ms = 0;
 }
 
-/* --- life --------------------------------------------------------------- */
+/* --- life --- */
 
 /*
  * Everything that c-ares would else read from resolv.conf or the environment

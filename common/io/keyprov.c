@@ -44,7 +44,7 @@ struct sign_ctx {
 	int padding, salt_len; /* RSA */
 };
 
-/* Keys */
+/* --- keys --- */
 
 static void *
 key_new(const char *type)
@@ -225,7 +225,7 @@ ec_operation(int operation)
 	return operation == OSSL_OP_SIGNATURE ? "ECDSA" : "EC";
 }
 
-/* Signatures */
+/* --- signatures --- */
 
 static OSSL_FUNC_signature_newctx_fn sign_new;
 static void *
@@ -389,7 +389,7 @@ sign_digest(void *ctx, unsigned char *sig, size_t *siglen, size_t sigsize,
 	return r == 0;
 }
 
-/* Tables */
+/* --- tables --- */
 
 typedef void (*dispatch_fn)(void);
 

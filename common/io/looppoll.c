@@ -130,7 +130,7 @@ run_timers(struct hb_loop *l)
 	}
 }
 
-/* Descriptors. */
+/* --- descriptors --- */
 
 struct hb_io *
 hb_io_new(struct hb_loop *l, int fd, hb_io_fn cb, void *ctx)
@@ -208,7 +208,7 @@ run_ios(struct hb_loop *l)
 	}
 }
 
-/* The loop. */
+/* --- the loop --- */
 
 static int
 wait_ms(const struct hb_loop *l)

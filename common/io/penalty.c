@@ -51,7 +51,7 @@ struct keys {
 	size_t n;
 };
 
-/* Keys. */
+/* --- keys --- */
 
 static uint64_t
 hash_of(const struct hb_counters *c, const struct hb_try *t, enum rule_id id,
@@ -87,7 +87,7 @@ network_bytes(const struct hb_try *t)
 	return t->client->family == 6 ? 6 : 3;
 }
 
-/* Logins that succeeded. */
+/* --- logins that succeeded --- */
 
 static struct hb_good *
 good_bucket(const struct hb_counters *c, unsigned worker, uint64_t key)
@@ -151,7 +151,7 @@ find_keys(const struct hb_counters *c, const struct hb_try *t, int64_t now_ms,
 	add_key(keys, c, t, NETWORK, network_bytes(t));
 }
 
-/* Counts. */
+/* --- counts --- */
 
 static struct hb_mark *
 mark_bucket(const struct hb_counters *c, unsigned worker, uint64_t key)

@@ -102,7 +102,7 @@ forget_files(struct role_priv *priv)
 	priv->nfiles = 0;
 }
 
-/* peers */
+/* --- peers --- */
 
 static size_t
 find_peer(const struct role_priv *priv, enum hb_role role, unsigned instance)
@@ -196,7 +196,7 @@ add_peer(struct hb_role_env *env, enum hb_role role, unsigned instance, int fd)
 		priv->spec->on_peer(env, p);
 }
 
-/* frames of the parent */
+/* --- frames of the parent --- */
 
 void
 hb_role_on_peer(struct hb_role_env *env, struct hb_peer *p,
@@ -421,7 +421,7 @@ hb_role_on_ctl(struct hb_role_env *env, struct hb_peer *p,
 	hb_rolectl_answer(env, priv_of(env)->spec, p, m);
 }
 
-/* the whole main() */
+/* --- the whole main() --- */
 
 /* The frames that every role takes are served here, the role's own by it.  A
  * listener is known by its place in a configuration: one of a configuration

@@ -167,7 +167,7 @@ bio_of(struct hb_span pem)
 	return b;
 }
 
-/* Client */
+/* --- client --- */
 
 /* The number of roots read; a damaged one ends it with 0. */
 static size_t
@@ -218,7 +218,7 @@ hb_tls_client_new(const struct hb_span *bundles, size_t n,
 	return t;
 }
 
-/* Server */
+/* --- server --- */
 
 static int
 choose_by_name(SSL *ssl, int *alert, void *arg)

@@ -43,7 +43,7 @@ look_at_writers(struct check *c, const struct hb_place *at, const char *path)
 		WARN(c, at, "%s", text);
 }
 
-/* files */
+/* --- files --- */
 
 static void
 add_found(struct check *c, const struct hb_place *at, const char *path,
@@ -222,7 +222,7 @@ look_at_log(struct check *c, const struct hb_place *at)
 		MISTAKE(c, at, "no file can be made in %s", folder);
 }
 
-/* deliveries */
+/* --- deliveries --- */
 
 /* The folders in front of the first % letter: without them no delivery can
  * succeed. */
@@ -311,7 +311,7 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_UNTIL] = look_at_end,
 };
 
-/* root's mail */
+/* --- root's mail --- */
 
 static const struct hb_place *
 aliases_line(const struct hb_conf *conf)
@@ -338,7 +338,7 @@ look_at_root(struct check *c)
 	hb_buf_free(&found);
 }
 
-/* accounts */
+/* --- accounts --- */
 
 static const struct hb_place *
 account_line(const struct check *c, const char *role)

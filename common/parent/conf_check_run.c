@@ -53,7 +53,7 @@ hear(pid_t pid, int fd, struct hb_buf *found)
 	return r == 0 && status == 0 ? 0 : HB_E_IO;
 }
 
-/* who else may write */
+/* --- who else may write --- */
 
 /* Says who may write PATH but its owner and root, or NULL.  In a sticky
  * folder nobody can take away what is another's. */
@@ -92,7 +92,7 @@ pd_check_writers(const char *path, char *text, size_t size)
 	return true;
 }
 
-/* maps */
+/* --- maps --- */
 
 /* Is HASH one that crypt(3) makes? */
 static bool
@@ -266,7 +266,7 @@ pd_check_map(const struct pd_check *how, const struct hb_conf *conf,
 	return hear(pid, fd[0], found);
 }
 
-/* programs of roles */
+/* --- programs of roles --- */
 
 static void HB_NORETURN
 run_program(const struct pd_check *how, enum hb_role role,

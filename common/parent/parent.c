@@ -59,7 +59,7 @@ fail(struct pd_parent *pd, int code, const char *why)
 	hb_loop_stop(pd->loop);
 }
 
-/* what a role is given */
+/* --- what a role is given --- */
 
 static void
 connect_pair(struct pd_proc *a, struct pd_proc *b)
@@ -122,7 +122,7 @@ send_descriptors(struct pd_proc *pr)
 	connect_all(pr);
 }
 
-/* what roles tell */
+/* --- what roles tell --- */
 
 static void
 on_all_ready(struct pd_parent *pd)
@@ -294,7 +294,7 @@ on_close(void *ctx, struct hb_peer *p, const char *why)
 static const struct hb_peer_ops peer_ops = { .on = pd_on_frame,
 	.on_close = on_close };
 
-/* life of a process */
+/* --- life of a process --- */
 
 static void HB_NORETURN
 run_role(const struct pd_proc *pr, int fd)
@@ -459,7 +459,7 @@ pd_on_child(void *ctx, int signo)
 	}
 }
 
-/* table of processes */
+/* --- table of processes --- */
 
 static unsigned
 instances(const struct hb_conf *conf, enum hb_role role)

@@ -133,7 +133,7 @@ pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role))
 	}
 }
 
-/* who waits for an answer */
+/* --- who waits for an answer --- */
 
 void
 pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,

@@ -19,7 +19,7 @@ hb_tls_level_word(enum hb_tls_level level)
 	return tls_levels.words[level];
 }
 
-/* what deliver, smarthost and route share */
+/* --- what deliver, smarthost and route share --- */
 
 /* The canonical text of a route word; NULL after reporting. */
 static char *
@@ -53,7 +53,7 @@ route_word(struct hb_conf_line *l, const char *s)
 	return text;
 }
 
-/* deliver */
+/* --- deliver --- */
 
 /* ENDPOINT as the route that it is: [unix:]PATH, [inet:]HOST:PORT, or a route
  * already.  NULL after reporting. */
@@ -189,7 +189,7 @@ OPS(deliver, parse_deliver, dump_deliver,
     "maildir PATH|mbox PATH|lmtp ENDPOINT|command CMD")
 OPS(delimiter, parse_delimiter, dump_delimiter, "CHAR|off")
 
-/* smarthost, route */
+/* --- smarthost, route --- */
 
 static void
 parse_smarthost(struct hb_conf_line *l, void *field)
@@ -282,7 +282,7 @@ dump_routes(const char *word, const void *field, struct hb_buf *out)
 OPS(smarthost, parse_smarthost, dump_smarthost, "URL [auth=FILE]")
 OPS(routes, parse_routes, dump_routes, "PATTERN DESTINATION")
 
-/* tls-policy */
+/* --- tls-policy --- */
 
 static void
 policy_names(struct hb_conf_line *l, struct hb_tls_policy *p, const char *s)
@@ -385,7 +385,7 @@ OPS(tls_policies, parse_tls_policies, dump_tls_policies,
     "PATTERN none|may|encrypt|verify|sts|dane [names=N,...] "
     "[until=YYYY-MM-DD] [reason=TEXT]")
 
-/* dnssec-probe */
+/* --- dnssec-probe --- */
 
 /* NULL is reported.  "." is the root. */
 static char *

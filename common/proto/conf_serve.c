@@ -17,7 +17,7 @@ static const struct hb_conf_choice formats = {
 	(const char *const[]){ "text", "json" }, 2
 };
 
-/* user ROLE NAME */
+/* --- user ROLE NAME --- */
 
 static bool
 is_user_role(const char *role)
@@ -62,7 +62,7 @@ dump_users(const char *word, const void *field, struct hb_buf *out)
 
 OPS(users, parse_users, dump_users, "ROLE NAME")
 
-/* workers */
+/* --- workers --- */
 
 static void
 parse_workers(struct hb_conf_line *l, void *field)
@@ -103,7 +103,7 @@ dump_workers(const char *word, const void *field, struct hb_buf *out)
 
 OPS(workers, parse_workers, dump_workers, "smtpd=N delivery=M")
 
-/* listen */
+/* --- listen --- */
 
 static void
 listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
@@ -223,7 +223,7 @@ OPS(listens, parse_listens, dump_listens,
     "[tls=off|offer|require] [auth=off|offer|require] "
     "[proxy-protocol=CIDR,...]")
 
-/* tls-certificate FILE key=FILE */
+/* --- tls-certificate FILE key=FILE --- */
 
 static void
 parse_certs(struct hb_conf_line *l, void *field)
@@ -261,7 +261,7 @@ dump_certs(const char *word, const void *field, struct hb_buf *out)
 
 OPS(certs, parse_certs, dump_certs, "FILE key=FILE")
 
-/* auth */
+/* --- auth --- */
 
 static void
 parse_auths(struct hb_conf_line *l, void *field)
@@ -306,7 +306,7 @@ dump_auths(const char *word, const void *field, struct hb_buf *out)
 OPS(auths, parse_auths, dump_auths,
     "passwd-file FILE|dovecot SOCKET|pam SERVICE")
 
-/* maps */
+/* --- maps --- */
 
 static void
 map_word(struct hb_conf_line *l, const char *s, struct hb_mapspec *v)
@@ -395,7 +395,7 @@ dump_users_map(const char *word, const void *field, struct hb_buf *out)
 OPS(map, parse_map, dump_map, "[hash:|text:]FILE")
 OPS(users_map, parse_users_map, dump_users_map, "passwd|MAP")
 
-/* log */
+/* --- log --- */
 
 static void
 log_option(struct hb_conf_line *l, struct hb_logspec *v, const char *word)

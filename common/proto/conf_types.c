@@ -95,7 +95,7 @@ hb_conf_put_pair(struct hb_buf *out, const char *word, const char *a,
 	hb_buf_free(&opt);
 }
 
-/* names */
+/* --- names --- */
 
 static bool
 is_domain(const char *s)
@@ -231,7 +231,7 @@ OPS(host, parse_host, dump_str, "NAME")
 OPS(names, parse_names, dump_strs, "NAME|file:PATH ...")
 OPS(words, parse_words, dump_strs, "WORD ...")
 
-/* paths */
+/* --- paths --- */
 
 static void
 parse_path(struct hb_conf_line *l, void *field)
@@ -267,7 +267,7 @@ parse_paths(struct hb_conf_line *l, void *field)
 OPS(path, parse_path, dump_str, "PATH")
 OPS(paths, parse_paths, dump_strs, "FILE ...")
 
-/* addresses */
+/* --- addresses --- */
 
 /* One address was meant, or fewer bits: more clients would be let in than the
  * line seems to say. */
@@ -423,7 +423,7 @@ OPS(addrs, parse_addrs, dump_addr_line, "ADDR ...")
 OPS(endpoints, parse_endpoints, dump_addrs, "ADDR[:PORT] ...")
 OPS(addr, parse_addr, dump_addr, "ADDR")
 
-/* enums */
+/* --- enums --- */
 
 static const struct hb_conf_choice tls_versions = {
 	(const char *const[]){ "1.2", "1.3" }, 2
@@ -518,7 +518,7 @@ OPS(downgrade, parse_downgrade, dump_downgrade, "off|warn|defer")
 OPS(dmarc, parse_dmarc, dump_dmarc, "off|report-only|enforce")
 OPS(bool, parse_bool, dump_bool, "on|off")
 
-/* numbers */
+/* --- numbers --- */
 
 static void
 parse_size(struct hb_conf_line *l, void *field)
@@ -704,7 +704,7 @@ OPS(duration, parse_duration, dump_duration, "TIME")
 OPS(duration_off, parse_duration_off, dump_duration_off, "TIME|off")
 OPS(retry, parse_retry, dump_retry, "first=TIME max=TIME")
 
-/* tls-report on|off and options: kept as words */
+/* --- tls-report on|off and options: kept as words --- */
 
 static void
 parse_switch_words(struct hb_conf_line *l, void *field)

@@ -12,7 +12,7 @@ enum {
 	BOUNDARY_MAX = 70  /* RFC 2046 s5.1.1 */
 };
 
-/* lines */
+/* --- lines --- */
 
 /* The next line of *REST with its CRLF. */
 static struct hb_span
@@ -58,7 +58,7 @@ hb_longest_line(struct hb_span wire)
 	return most;
 }
 
-/* the header of a message or of a part */
+/* --- the header of a message or of a part --- */
 
 enum encoding { ENC_NONE, ENC_QP, ENC_BASE64, ENC_OTHER };
 
@@ -130,7 +130,7 @@ parse_entity(struct hb_span wire, struct entity *e)
 	e->body = rest;
 }
 
-/* Content-Type */
+/* --- Content-Type --- */
 
 static bool
 has_type(const struct entity *e, const char *type)
@@ -196,7 +196,7 @@ delimiter_of(struct hb_span line, struct hb_span boundary)
 							     : NO_DELIMITER;
 }
 
-/* writing */
+/* --- writing --- */
 
 /* Where LINE can be folded so that at most HB_MAX_MAIL_LINE bytes stand in
  * front; 0: nowhere.  No line may be left that has only blanks. */
@@ -339,7 +339,7 @@ put_encoded(struct hb_span body, bool qp, struct hb_buf *out)
 	}
 }
 
-/* entities */
+/* --- entities --- */
 
 struct work {
 	struct hb_span wire;

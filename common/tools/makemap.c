@@ -54,7 +54,7 @@ build(const char *file, struct hb_span text, enum hb_map_syntax syntax,
 	return bad > 0 ? EX_DATAERR : EX_OK;
 }
 
-/* makemap */
+/* --- makemap --- */
 
 struct makemap {
 	bool append, replace, unmake, verbose;
@@ -165,7 +165,7 @@ makemap_main(int argc, char **argv)
 	return code;
 }
 
-/* newaliases, praliases */
+/* --- newaliases, praliases --- */
 
 /* The aliases of configuration FILE; kind NONE: there are none. */
 static char *

@@ -32,7 +32,7 @@ sm_fail(int code, const char *fmt, ...)
 	return code;
 }
 
-/* recipients */
+/* --- recipients --- */
 
 /* ADDRESS, with our domain where it has none. */
 static void
@@ -110,7 +110,7 @@ add_arguments(struct sm *s)
 	return code;
 }
 
-/* sender */
+/* --- sender --- */
 
 static const struct passwd *
 caller(void)
@@ -177,7 +177,7 @@ put_from(const struct sm *s, struct hb_buf *out)
 	hb_buf_free(&name);
 }
 
-/* reading */
+/* --- reading --- */
 
 static int
 read_lines(struct sm_message *m, uint64_t max)

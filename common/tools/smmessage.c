@@ -37,7 +37,7 @@ put_line(struct sm_message *m, struct hb_span line)
 	hb_buf_adds(&m->wire, "\r\n");
 }
 
-/* header */
+/* --- header --- */
 
 enum { IS_RCPT = 1, IS_RESENT = 2, IS_DROPPED = 4, IS_ADDRESS = 8 };
 static const struct {
@@ -181,7 +181,7 @@ header_line(struct sm_message *m, struct hb_span raw)
 	hb_buf_adds(&m->field, "\r\n");
 }
 
-/* lines */
+/* --- lines --- */
 
 static bool
 is_mbox_from(const struct sm_message *m, struct hb_span line)
@@ -248,7 +248,7 @@ sm_message_qualify(struct hb_span wire, struct hb_span origin,
 	return r;
 }
 
-/* names */
+/* --- names --- */
 
 static bool
 is_ascii(struct hb_span s)

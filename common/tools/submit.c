@@ -213,7 +213,7 @@ open_maildrop(const char *path)
 	return fd;
 }
 
-/* input */
+/* --- input --- */
 
 static void
 read_all(void *dst, size_t n)
@@ -298,7 +298,7 @@ stamp(struct submit *s)
 		fail(EX_DATAERR, "the envelope is too long");
 }
 
-/* output */
+/* --- output --- */
 
 static void HB_NORETURN
 fail_writing(const struct submit *s, const char *what)

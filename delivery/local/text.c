@@ -288,7 +288,7 @@ local_filter_end(struct local_filter *f, struct hb_buf *out)
 		end_line(f, out);
 }
 
-/* Lock files. */
+/* --- lock files --- */
 
 static const char our_mark[] = "hauberk";
 

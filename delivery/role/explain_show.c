@@ -33,7 +33,7 @@ time_or_null(const struct hb_ctl *c, const char *key, int64_t ms)
 		hb_ctl_null(c, key);
 }
 
-/* --- the domain --------------------------------------------------------- */
+/* --- the domain --- */
 
 static void
 show_policy(const struct hb_ctl *c, const struct sts_policy_ref *ref,
@@ -93,7 +93,7 @@ show_domain(const struct hb_ctl *c, const struct dlv_task *t)
 		? sts_last_txt(t->worker->sts, name) : NULL);
 }
 
-/* --- what came of the hosts --------------------------------------------- */
+/* --- what came of the hosts --- */
 
 /* What becomes of a host in the end. */
 struct fate {
@@ -134,7 +134,7 @@ best_host(const struct dlv_attempt *a)
 	return best;
 }
 
-/* --- DANE, the operator ------------------------------------------------- */
+/* --- DANE, the operator --- */
 
 static void
 show_dane(const struct hb_ctl *c, const struct dlv_attempt *a)
@@ -232,7 +232,7 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 	hb_ctl_close(c);
 }
 
-/* --- the hosts ---------------------------------------------------------- */
+/* --- the hosts --- */
 
 static void
 show_addresses(const struct hb_ctl *c, const struct dlv_host *h)
@@ -337,7 +337,7 @@ show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 	hb_ctl_close(c);
 }
 
-/* --- the outcome -------------------------------------------------------- */
+/* --- the outcome --- */
 
 static void
 show_verdict(const struct hb_ctl *c, const struct dlv_attempt *a)

@@ -89,7 +89,7 @@ drop_job(struct dlv_jobs *s, struct dlv_job *j)
 	free_job(j);
 }
 
-/* --- results ------------------------------------------------------------ */
+/* --- results --- */
 
 static void
 keep_results(struct dlv_job *j)
@@ -144,7 +144,7 @@ on_task_done(struct dlv_task *t)
 		dlv_worker_idle(w);
 }
 
-/* --- frames of queue ---------------------------------------------------- */
+/* --- frames of queue --- */
 
 void
 dlv_on_job(struct dlv_worker *w, struct hb_peer *p, const struct ipc_job *m)
@@ -289,7 +289,7 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 	}
 }
 
-/* --- a new queue -------------------------------------------------------- */
+/* --- a new queue --- */
 
 static void
 claim(const struct dlv_job *j, struct hb_peer *queue)
@@ -334,7 +334,7 @@ dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
 	hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
 }
 
-/* --- life --------------------------------------------------------------- */
+/* --- life --- */
 
 struct dlv_jobs *
 dlv_jobs_new(struct dlv_worker *w)

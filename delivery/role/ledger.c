@@ -12,7 +12,7 @@ table_of(const struct dlv_worker *w)
 	return dlv_store_table(w->store, HB_TABLE_LEDGER);
 }
 
-/* --- the store ---------------------------------------------------------- */
+/* --- the store --- */
 
 static void
 on_loaded(void *ctx, int err, struct hb_span value)
@@ -81,7 +81,7 @@ dlv_worker_ledger_setup(struct dlv_worker *w)
 		.ops = &dlv_store_ops, .store = table_of(w), .ctx = w };
 }
 
-/* --- questions of control ----------------------------------------------- */
+/* --- questions of control --- */
 
 static void
 put_sight(const struct hb_ctl *to, const struct dlv_sight *s)

@@ -24,7 +24,7 @@ worker_of(const struct hb_role_env *env)
 	return env->ctx;
 }
 
-/* --- configuration ------------------------------------------------------ */
+/* --- configuration --- */
 
 static void
 copy_file(const struct hb_role_env *env, enum hb_file_kind kind,
@@ -201,7 +201,7 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	return 0;
 }
 
-/* --- peers -------------------------------------------------------------- */
+/* --- peers --- */
 
 static void
 on_peer(struct hb_role_env *env, struct hb_peer *p)
@@ -260,7 +260,7 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 		hb_ctl_end(&c, 1, "not a question for this role");
 }
 
-/* --- stop --------------------------------------------------------------- */
+/* --- stop --- */
 
 void
 dlv_worker_idle(struct dlv_worker *w)

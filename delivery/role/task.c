@@ -14,7 +14,7 @@ struct dlv_question {
 	struct hb_dns_query *query;
 };
 
-/* --- policy ------------------------------------------------------------- */
+/* --- policy --- */
 
 static void
 on_policy(void *ctx, struct sts_policy_ref *ref, enum hb_reason why)
@@ -42,7 +42,7 @@ world_policy(void *w, struct hb_span domain, bool final,
 	return false;
 }
 
-/* --- the memory of downgrades ------------------------------------------- */
+/* --- the memory of downgrades --- */
 
 static void
 on_seen(void *ctx, struct dlv_seen *seen)
@@ -75,7 +75,7 @@ world_note(void *w, struct hb_span domain, struct hb_span mx,
 	dlv_ledger_note(t->worker->ledger, domain, mx, rank);
 }
 
-/* --- DNS ---------------------------------------------------------------- */
+/* --- DNS --- */
 
 static void
 drop_question(struct dlv_question *q)
@@ -123,7 +123,7 @@ world_hosts_file(void *w, struct hb_span name, struct hb_netaddr *out,
 	return hb_hosts_find(hb_buf_span(&t->worker->hosts), name, out, max);
 }
 
-/* --- connections -------------------------------------------------------- */
+/* --- connections --- */
 
 static void
 on_report(void *ctx, const struct dlv_connection_report *r)

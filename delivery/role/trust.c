@@ -52,7 +52,7 @@ tell(struct dlv_probe *p)
 	    hb_kv_str(HB_K_TEXT, dlv_trust_text(why)));
 }
 
-/* --- attempts that wait ------------------------------------------------- */
+/* --- attempts that wait --- */
 
 void
 dlv_probe_start(struct dlv_probe *p, struct dlv_task *t)
@@ -83,7 +83,7 @@ on_turn(void *ctx)
 		start_waiting(p);
 }
 
-/* --- probes ------------------------------------------------------------- */
+/* --- probes --- */
 
 static void go_on(struct dlv_probe *p);
 

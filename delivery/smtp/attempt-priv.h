@@ -73,7 +73,7 @@ struct dlv_attempt {
 	bool unsettled, other_than_tls;
 };
 
-/* --- attempt_learn.c ---------------------------------------------------- */
+/* --- attempt_learn.c --- */
 
 /* Returns false if delivery does not handle the route. */
 bool dlv_learn_route(struct dlv_attempt *a);
@@ -99,14 +99,14 @@ bool dlv_is_remembered(const struct dlv_attempt *a);
 void dlv_learn_host(struct dlv_attempt *a);
 void dlv_ask_dane(struct dlv_attempt *a);
 
-/* --- attempt_try.c ------------------------------------------------------ */
+/* --- attempt_try.c --- */
 
 void dlv_choose(struct dlv_attempt *a);
 void dlv_judge(struct dlv_attempt *a);
 void dlv_take_report(struct dlv_attempt *a,
     const struct dlv_connection_report *r);
 
-/* --- attempt_note.c ----------------------------------------------------- */
+/* --- attempt_note.c --- */
 
 /* The host being tried, and its form for sts/decide. */
 const struct dlv_host *dlv_host(const struct dlv_attempt *a);

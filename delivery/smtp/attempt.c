@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* --- the machine -------------------------------------------------------- */
+/* --- the machine --- */
 
 static void
 finish(struct dlv_attempt *a)

@@ -10,7 +10,7 @@ enum { /* of DNS questions */
 	SLOT_HOSTS = 2 /* then AAAA and A of each host */
 };
 
-/* --- the channel -------------------------------------------------------- */
+/* --- the channel --- */
 
 static uint16_t
 default_port(const struct dlv_attempt *a)
@@ -182,7 +182,7 @@ dlv_learn_route(struct dlv_attempt *a)
 	return true;
 }
 
-/* --- policy, MX records, addresses -------------------------------------- */
+/* --- policy, MX records, addresses --- */
 
 static void
 ask(struct dlv_attempt *a, size_t slot, struct hb_span name,
@@ -416,7 +416,7 @@ dlv_take_answer(struct dlv_attempt *a, size_t slot,
 	}
 }
 
-/* --- one host ----------------------------------------------------------- */
+/* --- one host --- */
 
 /* A resolver that is trusted and says nothing, for want of EDNS, leaves all
  * open: whoever makes it fail must not turn DANE off where it was seen. */

@@ -3,7 +3,7 @@
 
 enum { SMTP = 25 };
 
-/* --- trying ------------------------------------------------------------- */
+/* --- trying --- */
 
 static void
 forget_facts(struct dlv_attempt *a)
@@ -193,7 +193,7 @@ dlv_choose(struct dlv_attempt *a)
 		try_host(a);
 }
 
-/* --- judging and sending ------------------------------------------------ */
+/* --- judging and sending --- */
 
 /* RFC 8689 s2: the parameter belongs to a session that suits it.  The verdict
  * has said so, but of the channel of a DSN, which need not. */

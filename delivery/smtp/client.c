@@ -94,7 +94,7 @@ struct dlv_client {
 	struct hb_arena *failure_arena;
 };
 
-/* --- acts --------------------------------------------------------------- */
+/* --- acts --- */
 
 /*
  * The act that one more of its kind joins: bytes and the timer do not mind
@@ -192,7 +192,7 @@ await(struct dlv_client *c, enum client_state state)
 	timer(c, c->conf.reply_ms);
 }
 
-/* --- results ------------------------------------------------------------ */
+/* --- results --- */
 
 static enum hb_result
 result_of_class(const struct hb_reply *r)
@@ -338,7 +338,7 @@ refused(struct dlv_client *c)
 	close_with(c, why);
 }
 
-/* --- session ------------------------------------------------------------ */
+/* --- session --- */
 
 static void
 greet(struct dlv_client *c)
@@ -490,7 +490,7 @@ dlv_client_tls_done(struct dlv_client *c, const struct hb_tls_facts *facts)
 	}
 }
 
-/* --- transaction -------------------------------------------------------- */
+/* --- transaction --- */
 
 static size_t
 group_size(const struct dlv_client *c)
@@ -819,7 +819,7 @@ static void (*const on_reply[S_COUNT])(struct dlv_client *) = {
 	[S_QUIT] = on_quit,
 };
 
-/* --- messages ----------------------------------------------------------- */
+/* --- messages --- */
 
 /* Could a text end or split a command, or add a word to it? */
 static bool
@@ -905,7 +905,7 @@ dlv_client_quit(struct dlv_client *c)
 	timer(c, QUIT_MS);
 }
 
-/* --- events ------------------------------------------------------------- */
+/* --- events --- */
 
 void
 dlv_client_connected(struct dlv_client *c)
@@ -1118,7 +1118,7 @@ dlv_client_damaged(struct dlv_client *c)
 	close_with(c, why);
 }
 
-/* --- life --------------------------------------------------------------- */
+/* --- life --- */
 
 struct dlv_client *
 dlv_client_new(const struct dlv_client_conf *conf)

@@ -21,7 +21,7 @@ dlv_signed_add(struct dlv_signed *s, const struct hb_dns_answer *answer)
 		*s = now;
 }
 
-/* --- names -------------------------------------------------------------- */
+/* --- names --- */
 
 static bool
 same_name(const char *a, const char *b)
@@ -75,7 +75,7 @@ tlsa_name(const struct dlv_dane *d)
 	    : HB_SPAN_NONE;
 }
 
-/* --- the course --------------------------------------------------------- */
+/* --- the course --- */
 
 static void
 end(struct dlv_dane *d, enum hb_dane_state state)

@@ -52,7 +52,7 @@ nothing_seen(void)
 	return dlv_seen_new(&nothing);
 }
 
-/* domains */
+/* --- domains --- */
 
 static void
 free_domain(struct hb_memo_entry *e)
@@ -152,7 +152,7 @@ find_or_add(struct dlv_ledger *l, struct hb_span domain)
 	return d != NULL ? d : add(l, name);
 }
 
-/* the store */
+/* --- the store --- */
 
 static void
 start_load(struct dlv_ledger *l, struct dlv_ledger_domain *d)
@@ -307,7 +307,7 @@ is_fresh(const struct dlv_ledger *l, const struct dlv_ledger_domain *d)
 	return d->loaded && (d->ours || (age >= 0 && age < REREAD_MS));
 }
 
-/* questions */
+/* --- questions --- */
 
 void
 dlv_ledger_cancel(struct dlv_ledger_wait *w)

@@ -76,7 +76,7 @@ struct dlv_pool {
 	struct hb_memo down;
 };
 
-/* --- hosts that are down ------------------------------------------------ */
+/* --- hosts that are down --- */
 
 static struct down *
 find_down(struct dlv_pool *p, const struct hb_netaddr *addr)
@@ -127,7 +127,7 @@ note_up(struct dlv_pool *p, const struct hb_netaddr *addr)
 		hb_memo_drop(&p->down, &d->memo);
 }
 
-/* --- links -------------------------------------------------------------- */
+/* --- links --- */
 
 static bool
 same_text(const char *a, const char *b)
@@ -363,7 +363,7 @@ on_turn(void *ctx)
 	drive(l);
 }
 
-/* --- events of the connection ------------------------------------------- */
+/* --- events of the connection --- */
 
 static void
 no_connect_with(
@@ -563,7 +563,7 @@ on_timer(void *ctx)
 	}
 }
 
-/* --- opening ------------------------------------------------------------ */
+/* --- opening --- */
 
 static const char *
 keep_text(struct dlv_connection *l, const char *s)
@@ -746,7 +746,7 @@ dlv_connection_release(struct dlv_connection **lp, bool keep)
 	}
 }
 
-/* --- life --------------------------------------------------------------- */
+/* --- life --- */
 
 struct dlv_pool *
 dlv_pool_new(const struct dlv_pool_env *env)

@@ -141,7 +141,7 @@ dlv_notes_add(struct dlv_notes *n, struct hb_span mx,
 	n->nmx++;
 }
 
-/* the record */
+/* --- the record --- */
 
 static void
 encode_host(const struct dlv_seen_mx *mx, struct hb_buf *out)

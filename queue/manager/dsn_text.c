@@ -192,7 +192,7 @@ part(struct hb_buf *out, const struct q_dsn *d, const char *type)
 	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
 }
 
-/* --- the part for a person ---------------------------------------------- */
+/* --- the part for a person --- */
 
 /* A paragraph of a recipient; PARA is emptied. */
 static void
@@ -326,7 +326,7 @@ put_human(const struct q_dsn *d, struct hb_buf *out)
 		put_why(d, &d->rcpts[i], out);
 }
 
-/* --- the part for a program --------------------------------------------- */
+/* --- the part for a program --- */
 
 /* RFC 3464 s2.3.6: the remote reply, or our own words. */
 static void

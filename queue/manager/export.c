@@ -72,7 +72,7 @@ forget(struct q_export *x)
 		export_free(x);
 }
 
-/* One message. */
+/* --- one message --- */
 
 static void
 end_message(struct q_export *x, enum hb_qf_type how)
@@ -236,7 +236,7 @@ on_content(void *ctx, int err, const struct q_content *c)
 	x->rcpt = 0;
 }
 
-/* The whole file. */
+/* --- the whole file --- */
 
 static void
 end_export(struct q_export *x)

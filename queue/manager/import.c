@@ -68,7 +68,7 @@ struct q_import {
 	uint64_t taken, kept, refused;
 };
 
-/* Reports. */
+/* --- reports --- */
 
 static void
 report(struct q_import *im, uint64_t at, uint64_t id, const char *why)
@@ -139,7 +139,7 @@ refuse(struct q_import *im, struct moved *m, const char *why)
 		drop_open(im);
 }
 
-/* A message becomes durable. */
+/* --- a message becomes durable --- */
 
 static void
 end_if_over(struct q_import *im)
@@ -261,7 +261,7 @@ commit(struct q_import *im)
 	}
 }
 
-/* The records of a message. */
+/* --- the records of a message --- */
 
 /* NULL: it is not here.  Else what is to be said of it; "": it is the same. */
 static const char *
@@ -420,7 +420,7 @@ take(struct q_import *im, uint64_t at, const struct hb_qf_item *it)
 		drop_open(im);
 }
 
-/* The file. */
+/* --- the file --- */
 
 static const char *
 fault(int err)

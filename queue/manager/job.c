@@ -94,7 +94,7 @@ q_job_start(struct q *q, struct sched_job *job)
 		q_job_load(j, send_job);
 }
 
-/* Results. */
+/* --- results --- */
 
 static struct q_job *
 find_work(struct q *q, struct hb_peer *p, uint32_t no)

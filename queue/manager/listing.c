@@ -22,7 +22,7 @@ struct q_tally {
 	size_t open;
 };
 
-/* Matching. */
+/* --- matching --- */
 
 /* A listing is asked for by more than what is acted on: the part of the
  * address before the @, or a pattern of domains as a route has it. */
@@ -92,7 +92,7 @@ msg_matches(struct q_listing *w, struct sched_msg *m)
 	return false;
 }
 
-/* Its end. */
+/* --- its end --- */
 
 static void
 listing_free(struct q_listing *w)
@@ -141,7 +141,7 @@ q_listing_record(struct q_listing *w, uint64_t id, const struct q_change *c)
 	q_record(w->q, id, c, 1, on_recorded, w->tally);
 }
 
-/* The walk. */
+/* --- the walk --- */
 
 bool
 q_listing_is_full(const struct q_listing *w)

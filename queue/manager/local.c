@@ -65,7 +65,7 @@ q_local_start(struct q_job *j)
 	hb_peer_post(j->q->env->parent, HB_IPC_HELPER_START, &m, -1);
 }
 
-/* The helper's channel. */
+/* --- the helper's channel --- */
 
 static void
 on_result(

@@ -15,7 +15,7 @@ enum {
 	NAP_MS = 10 * 1000 /* the machine may sleep: timers stand still */
 };
 
-/* The spool. */
+/* --- the spool --- */
 
 static void
 on_corrupt(void *ctx, uint64_t id, const char *file)
@@ -53,7 +53,7 @@ finish_replayed(struct q *q)
 		q_finish_if_empty(q, m);
 }
 
-/* The scheduler. */
+/* --- the scheduler --- */
 
 static void
 perform(struct q *q, const struct q_act *act)
@@ -111,7 +111,7 @@ run(void *ctx)
 	hb_timer_set(q->timer, 0);
 }
 
-/* Workers and peers. */
+/* --- workers and peers --- */
 
 static void
 update_worker(struct q *q, const struct q_delivery *d)
@@ -257,7 +257,7 @@ q_peer_drained(struct q *q, struct hb_peer *p)
 	}
 }
 
-/* Start, reload, stop. */
+/* --- start, reload, stop --- */
 
 static struct q_sched_conf
 sched_conf(const struct hb_conf *c, unsigned workers)

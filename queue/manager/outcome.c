@@ -175,7 +175,7 @@ q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o)
 	q_kick(q);
 }
 
-/* Jobs. */
+/* --- jobs --- */
 
 struct q_job *
 q_job_new(struct q *q, struct sched_job *job)

@@ -218,7 +218,7 @@ void q_room_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
-/* storage.c */
+/* --- storage.c --- */
 
 /* drop.c */
 /* DIR: maildrop as seen now, before any chroot. */

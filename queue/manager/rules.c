@@ -4,7 +4,7 @@
 #include "common/base/err.h"
 #include "common/proto/address.h"
 
-/* Routes. */
+/* --- routes --- */
 
 static bool
 is_local(enum hb_route_kind k)
@@ -54,7 +54,7 @@ q_rule_route(const struct hb_conf *conf, const struct hb_route *p,
 	to->key = hb_buf_span(key);
 }
 
-/* Local deliveries. */
+/* --- local deliveries --- */
 
 bool
 q_rule_discards(const struct hb_conf *conf, const struct hb_route *route)

@@ -48,7 +48,7 @@ visit_list(struct q_listing *w, struct sched_msg *m)
 	return open_msg(w, m);
 }
 
-/* Actions. */
+/* --- actions --- */
 
 /* Recipients one by one.  Each act may change the list, or end the message. */
 static void

@@ -111,7 +111,7 @@ is_full(const struct router_request *a)
 	return p != NULL && hb_peer_pending(p) > PENDING_MAX;
 }
 
-/* expansions */
+/* --- expansions --- */
 
 static enum rt_found
 read_list(struct hb_span path, struct hb_buf *content)
@@ -198,7 +198,7 @@ walk_for(struct router_request *a, struct rt_expansion *w,
 	walk(a);
 }
 
-/* queue: EXPAND */
+/* --- queue: EXPAND --- */
 
 static void
 send_items(struct router_request *a)
@@ -244,7 +244,7 @@ rt_on_expand(struct router *r, struct hb_peer *p, const struct ipc_expand *m)
 	    rt_expansion_new(&r->env->conf, m->address), expanded);
 }
 
-/* smtpd: CHECK */
+/* --- smtpd: CHECK --- */
 
 static void
 send_verdict(struct router_request *a, const struct rt_verdict *v)
@@ -331,7 +331,7 @@ rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 	send_verdict(a, &v);
 }
 
-/* smtpd: AUTH */
+/* --- smtpd: AUTH --- */
 
 static void
 password_known(void *ctx, enum rt_found found)
@@ -363,7 +363,7 @@ rt_on_auth(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
 		password_known(a, found);
 }
 
-/* control: EXPLAIN answers the routes of an address */
+/* --- control: EXPLAIN answers the routes of an address --- */
 
 static void
 put_route(const struct hb_conf *conf, const struct hb_ctl *c,

@@ -232,7 +232,7 @@ sched_dest_free_all(struct q_sched *s)
 	hb_rows_free(&s->jobs);
 }
 
-/* Workers. */
+/* --- workers --- */
 
 void
 q_sched_worker(struct q_sched *s, unsigned worker, bool usable)
@@ -278,7 +278,7 @@ choose(const struct q_sched *s, const struct sched_dest *d)
 	return has_room(s, best) ? best : n + 1;
 }
 
-/* Jobs. */
+/* --- jobs --- */
 
 static void
 job_insert(struct q_sched *s, struct sched_job *job)
@@ -303,7 +303,7 @@ new_number(struct q_sched *s)
 	return s->next_job;
 }
 
-/* Young jobs, in the order in which they began. */
+/* --- young jobs, in the order in which they began --- */
 
 static void
 young_join(struct q_worker *w, struct sched_job *job)
@@ -473,7 +473,7 @@ q_sched_job_end(struct q_sched *s, struct sched_job *job)
 	maybe_free(s, d);
 }
 
-/* Windows. */
+/* --- windows --- */
 
 int64_t
 q_sched_unreachable(struct q_sched *s, struct sched_job *job,
@@ -522,7 +522,7 @@ q_sched_reached(struct q_sched *s, struct sched_job *job, bool trouble)
 	activate(s, d);
 }
 
-/* For the listing. */
+/* --- for the listing --- */
 
 const struct q_last *
 q_rcpt_last(const struct sched_rcpt *r)

@@ -151,7 +151,7 @@ q_sched_next_rcpt(const struct sched_msg *m, uint32_t idx)
 	return best;
 }
 
-/* States and times. */
+/* --- states and times --- */
 
 int64_t
 q_sched_expires(const struct q_sched *s, const struct sched_msg *m)
@@ -615,7 +615,7 @@ q_sched_start(struct q_sched *s, int64_t now_ms, bool anew)
 	}
 }
 
-/* The operator. */
+/* --- the operator --- */
 
 void
 q_sched_flush(struct q_sched *s, struct sched_rcpt *r, int64_t now_ms)

@@ -20,7 +20,7 @@ enum {
 	REFOLD_AT = 16 /* updates of a message before a move */
 };
 
-/* what is true once a record is durable */
+/* --- what is true once a record is durable --- */
 
 static void
 cache_fresh(struct q_spool *s, struct spool_entry *m, struct q_rec *r)
@@ -80,7 +80,7 @@ record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 	}
 }
 
-/* failures */
+/* --- failures --- */
 
 /* Only a message that was never durable goes; an update that cannot be
  * written leaves the message as the disk has it. */
@@ -143,7 +143,7 @@ fail_waiting_mail(struct q_spool *s, int err)
 	run_done(&failed);
 }
 
-/* batches */
+/* --- batches --- */
 
 static struct spool_batch *
 new_batch(struct q_spool *s)
@@ -329,7 +329,7 @@ pump(struct q_spool *s)
 	}
 }
 
-/* flushes */
+/* --- flushes --- */
 
 static void
 batch_run(struct flush_task *j)
@@ -495,7 +495,7 @@ q_batches_turn(struct q_spool *s)
 	flush_in_time(s);
 }
 
-/* the end */
+/* --- the end --- */
 
 static bool
 is_busy(const struct q_spool *s)

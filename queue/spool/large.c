@@ -213,7 +213,7 @@ q_large_fetch(struct q_spool *s, struct spool_entry *m,
 	start(s, &l);
 }
 
-/* creating and removing */
+/* --- creating and removing --- */
 
 int
 q_spool_large_create(struct q_spool *s, uint64_t id, int *fd)

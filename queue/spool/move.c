@@ -23,7 +23,7 @@ enum {
 	RETRY_MS = 50
 };
 
-/* emptying a segment */
+/* --- emptying a segment --- */
 
 static int
 compare(const struct q_piece *a, const struct q_piece *b)
@@ -192,7 +192,7 @@ empty_some(struct q_spool *s, struct q_seg *seg)
 	return r;
 }
 
-/* which segment */
+/* --- which segment --- */
 
 static bool
 is_too_big(const struct q_spool *s)

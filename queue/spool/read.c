@@ -65,7 +65,7 @@ q_base_read(struct q_spool *s, const struct spool_entry *m,
 	return r < 0 ? r : q_message_decode(payload, out);
 }
 
-/* damage */
+/* --- damage --- */
 
 void
 q_set_aside(struct q_spool *s, const struct q_piece *p, uint64_t id,
@@ -102,7 +102,7 @@ q_set_aside_piece(struct q_spool *s, const struct q_piece *p, uint64_t id,
 	hb_buf_free(&bytes);
 }
 
-/* header sections and bodies */
+/* --- header sections and bodies --- */
 
 /* One job of many asks for a message with many recipients: it is kept without
  * them. */
@@ -196,7 +196,7 @@ q_read_wanted(struct q_spool *s)
 	}
 }
 
-/* envelopes */
+/* --- envelopes --- */
 
 struct load {
 	struct hb_arena *a;

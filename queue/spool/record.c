@@ -24,7 +24,7 @@ q_u32_at(struct hb_span s, size_t index)
 	return hb_get_le32(s.p + 4 * index);
 }
 
-/* headers of segments */
+/* --- headers of segments --- */
 
 void
 q_header_encode(const struct q_header *h, unsigned char *dst)
@@ -79,7 +79,7 @@ q_header_decode(struct hb_span src, struct q_header *h)
 	return h->format == Q_FORMAT ? 0 : HB_E_UNSUPPORTED;
 }
 
-/* records */
+/* --- records --- */
 
 static uint64_t
 body_check(const unsigned char *head, const unsigned char *key,
@@ -159,7 +159,7 @@ q_rec_search(struct hb_span in, size_t from, uint32_t gen)
 	return in.n;
 }
 
-/* payloads */
+/* --- payloads --- */
 
 int
 q_list_next(struct q_list *l, struct hb_span *item)

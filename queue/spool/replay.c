@@ -25,7 +25,7 @@ struct replay {
 	size_t nlive;
 };
 
-/* applying records in order */
+/* --- applying records in order --- */
 
 /* A later record of an id replaces the earlier ones: a move does, and a new
  * message can have the id of one whose FINISHED was copied forward past it. */
@@ -135,7 +135,7 @@ apply(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
 	}
 }
 
-/* walking a segment */
+/* --- walking a segment --- */
 
 /* First whole and good record at or after FROM; in.n when none. */
 static size_t
@@ -258,7 +258,7 @@ replay_segment(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 	return 0;
 }
 
-/* the order of segments */
+/* --- the order of segments --- */
 
 static int
 by_gen(const void *a, const void *b)
@@ -317,7 +317,7 @@ find_seals(struct replay *r)
 	hb_buf_free(&bytes);
 }
 
-/* handing over */
+/* --- handing over --- */
 
 static int
 by_place(const void *a, const void *b)

@@ -57,7 +57,7 @@ hash_add(struct q_segs *s, struct q_seg *seg)
 	HASH_ADD(hh, s->by_gen, gen, sizeof(seg->gen), seg);
 }
 
-/* descriptors: a bounded number is open */
+/* --- descriptors: a bounded number is open --- */
 
 static void
 close_fd(struct q_segs *s, struct q_seg *seg)
@@ -105,7 +105,7 @@ free_seg(struct q_segs *s, struct q_seg *seg)
 	free(seg);
 }
 
-/* opening */
+/* --- opening --- */
 
 struct open_ctx {
 	struct q_segs *s;
@@ -458,7 +458,7 @@ q_segs_switch(struct q_segs *s, int64_t mono_ms)
 	s->current->state = Q_SEG_CURRENT;
 }
 
-/* what is alive */
+/* --- what is alive --- */
 
 void
 q_seg_live(struct q_segs *s, struct q_seg *seg, uint32_t total)
@@ -510,7 +510,7 @@ q_seg_is_pinned(const struct q_segs *s, struct q_seg *seg)
 	return keep > 0;
 }
 
-/* removal */
+/* --- removal --- */
 
 struct remove_job {
 	struct flush_task job;

@@ -28,7 +28,7 @@ q_spool_turn(struct q_spool *s)
 		q_spool_wake(s, SPACE_EVERY_MS);
 }
 
-/* what the scheduler asks */
+/* --- what the scheduler asks --- */
 
 static int
 message_payload(const struct hb_env *env, const struct hb_rcpt *rcpts,
@@ -166,7 +166,7 @@ q_spool_count(const struct q_spool *s)
 	return s->index.n;
 }
 
-/* life */
+/* --- life --- */
 
 static int
 make_folders(const struct q_io *io)

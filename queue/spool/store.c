@@ -63,7 +63,7 @@ on_error(const DB_ENV *env, const char *prefix, const char *text)
 	HB_LOG(HB_LOG_ERROR, HB_EV_STORE, hb_kv_str(HB_K_TEXT, text));
 }
 
-/* opening */
+/* --- opening --- */
 
 static void
 close_env(struct q_store *s)
@@ -184,7 +184,7 @@ is_usable(struct q_store *s)
 	return !s->broken && s->env != NULL;
 }
 
-/* flushing */
+/* --- flushing --- */
 
 static void
 flush_run(struct flush_task *j)
@@ -242,7 +242,7 @@ start_flush(void *ctx)
 	s->exec->submit(s->exec->ctx, &s->job);
 }
 
-/* the interface */
+/* --- the interface --- */
 
 struct q_store *
 q_store_open(struct hb_loop *l, struct q_flush *f, const char *dir,

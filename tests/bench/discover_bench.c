@@ -44,7 +44,7 @@ static struct {
 	unsigned dns_port, https_port;
 } peer;
 
-/* the other side */
+/* --- the other side --- */
 
 static X509 *
 certificate(const char *name, bool is_ca)
@@ -222,7 +222,7 @@ start_peer(void)
 	_exit(0);
 }
 
-/* our side */
+/* --- our side --- */
 
 static struct {
 	struct hb_loop *loop;

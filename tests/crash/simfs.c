@@ -294,7 +294,7 @@ sim_free(struct sim **sp)
 	*sp = NULL;
 }
 
-/* what is left */
+/* --- what is left --- */
 
 static uint32_t
 next_random(uint32_t *seed)

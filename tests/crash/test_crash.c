@@ -48,7 +48,7 @@ struct run {
 	char where[64]; /* for messages of this test */
 };
 
-/* jobs run when the test says so */
+/* --- jobs run when the test says so --- */
 
 static void
 submit(void *ctx, struct flush_task *j)
@@ -114,7 +114,7 @@ first_rcpts(uint64_t id)
 	return (uint32_t)(id % 3 + 1);
 }
 
-/* replay */
+/* --- replay --- */
 
 static void
 on_message(void *ctx, const struct hb_env *env, const struct hb_rcpt *rcpts,
@@ -182,7 +182,7 @@ start(struct run *r)
 	hb_buf_free(&err);
 }
 
-/* the script */
+/* --- the script --- */
 
 struct ack {
 	struct run *r;
@@ -365,7 +365,7 @@ script(struct run *r)
 	}
 }
 
-/* comparing */
+/* --- comparing --- */
 
 static void
 on_content(void *ctx, int err, const struct q_content *c)
@@ -705,7 +705,7 @@ a_failed_flush_is_not_tried_again_there(void **state)
 	refused_then_taken(2);
 }
 
-/* damage */
+/* --- damage --- */
 
 /* Three acknowledged messages; WHICH is where its record stands. */
 static struct run *
@@ -850,7 +850,7 @@ one_header_is_enough(void **state)
 	free(from);
 }
 
-/* full disks */
+/* --- full disks --- */
 
 /* A file system that takes no more: mail is refused, results still find
  * room, and what they free is used again. */

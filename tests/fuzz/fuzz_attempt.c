@@ -42,7 +42,7 @@ take(struct fuzz *f)
 	return *f->data++;
 }
 
-/* --- answers ------------------------------------------------------------ */
+/* --- answers --- */
 
 static void
 fill_records(struct hb_dns_rr *rr, enum hb_dns_type type, uint8_t kind)
@@ -157,7 +157,7 @@ world_why_down(void *w, const struct hb_netaddr *addr)
 	return take(w) % 8 == 1 ? HB_REASON_CONNECT_REFUSED : HB_REASON_NONE;
 }
 
-/* --- connections -------------------------------------------------------- */
+/* --- connections --- */
 
 static void
 report(struct fuzz *f, enum dlv_connection_event event)
@@ -315,7 +315,7 @@ static const struct dlv_world world = { .policy = world_policy,
 	.least_ms = world_least_ms, .random = zero,
 	.now_ms = now };
 
-/* --- the run ------------------------------------------------------------ */
+/* --- the run --- */
 
 static void
 run(struct fuzz *f)

@@ -47,7 +47,7 @@ claim_peer(struct hb_role_env *env, enum hb_role role, unsigned instance,
 	return true;
 }
 
-/* sending */
+/* --- sending --- */
 
 static void
 drain(int fd)
@@ -111,7 +111,7 @@ put(enum hb_role to, enum hb_ipc_type type, const void *msg)
 	put_gift(to, type, msg, -1);
 }
 
-/* transactions */
+/* --- transactions --- */
 
 static void
 begin(uint32_t txn)
@@ -191,7 +191,7 @@ inject(void)
 		message(100 + i, texts[i]);
 }
 
-/* games */
+/* --- games --- */
 
 static void
 floods(void)

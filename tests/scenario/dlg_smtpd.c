@@ -308,7 +308,7 @@ run(struct play *p)
 		hb_buf_clear(&p->input);
 }
 
-/* Commands of a file. */
+/* --- commands of a file --- */
 
 static const char *
 word(char **rest)

@@ -107,7 +107,7 @@ side_end(struct side *s)
 	hb_buf_free(&s->got);
 }
 
-/* Running the loop */
+/* --- running the loop --- */
 
 static struct hb_loop *loop;
 

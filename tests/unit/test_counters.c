@@ -239,7 +239,7 @@ test_A_6_a_scribbled_part_is_bounded(void **state)
 	free_pair(&p);
 }
 
-/* Patience with strangers. */
+/* --- patience with strangers --- */
 
 /* One login after the other, each at the moment that its turn was; returns
  * when the next could come. */

@@ -96,7 +96,7 @@ lost(const char *what)
 	abort();
 }
 
-/* The loop */
+/* --- the loop --- */
 
 int64_t
 hb_mono_ms(void)
@@ -208,7 +208,7 @@ end_turn(void)
 	}
 }
 
-/* c-ares */
+/* --- c-ares --- */
 
 int
 ares_library_init(int flags)
@@ -422,7 +422,7 @@ ares_destroy(ares_channel s)
 	set_open(s, false);
 }
 
-/* What is asked */
+/* --- what is asked --- */
 
 static void act(void);
 
@@ -533,7 +533,7 @@ act(void)
 		forget();
 }
 
-/* The game */
+/* --- the game --- */
 
 static void
 check_times(void)

@@ -566,7 +566,7 @@ names_of_any_length(void **state)
 	dlv_seen_release(&g.seen);
 }
 
-/* the record */
+/* --- the record --- */
 
 static void
 fill(struct dlv_notes *n)

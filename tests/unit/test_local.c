@@ -215,7 +215,7 @@ test_A_3_line_ends_are_no_head(void **state)
 	}
 }
 
-/* real boxes */
+/* --- real boxes --- */
 
 static char dir[] = "/tmp/hblocalXXXXXX";
 static const struct hb_env test_env = { .sender = HB_SPAN_INIT("s@x.test") };

@@ -215,7 +215,7 @@ each_is_told_once(void **state)
 	expect_waits(&all.list, "03");
 }
 
-/* --- games ------------------------------------------------------------- */
+/* --- games --- */
 
 enum { NAMES = 40, MAX = 12, MAX_SIZE = 60 };
 

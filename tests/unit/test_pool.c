@@ -166,7 +166,7 @@ test_no_reply_before_the_body_is_out(void **state)
 	run("", 200);
 }
 
-/* --- what a connection may be used for again ---------------------------- */
+/* --- what a connection may be used for again --- */
 
 static void
 on_ready(void *ctx, const struct dlv_connection_report *r)
@@ -288,7 +288,7 @@ not_used_again_after_a_reload(void **state)
 	hb_loop_free(&w.loop);
 }
 
-/* --- bodies that would end early ---------------------------------------- */
+/* --- bodies that would end early --- */
 
 static void
 on_outcome(void *ctx, const struct dlv_connection_report *r)

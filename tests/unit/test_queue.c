@@ -94,7 +94,7 @@ static bool (*until)(void);
 static unsigned turns_left;
 static int64_t ahead;
 
-/* Running. */
+/* --- running --- */
 
 static void
 check(void *ctx)
@@ -150,7 +150,7 @@ advance(int64_t ms)
 	q_kick(env.ctx);
 }
 
-/* smtpd */
+/* --- smtpd --- */
 
 void
 seen_on_txn_result(void *ctx, struct hb_peer *p, const struct ipc_txn_result *m)
@@ -175,7 +175,7 @@ seen_on_txn_large_fd(void *ctx, struct hb_peer *p,
 	close(fd);
 }
 
-/* router */
+/* --- router --- */
 
 static void
 send_item(struct hb_peer *p, uint32_t ref, const char *line)
@@ -248,7 +248,7 @@ seen_on_expand(void *ctx, struct hb_peer *p, const struct ipc_expand *m)
 	send_end(p, m->ref, &ok);
 }
 
-/* delivery and helpers */
+/* --- delivery and helpers --- */
 
 static struct seen_job *
 job_of(uint32_t no)
@@ -432,7 +432,7 @@ delivery_is_gone(void)
 	return delivery == NULL;
 }
 
-/* parent */
+/* --- parent --- */
 
 static const struct hb_peer_ops helper_ops = {
 	.on = seen_on_frame, .on_close = on_peer_gone
@@ -454,7 +454,7 @@ seen_on_helper_start(void *ctx, struct hb_peer *p,
 	    &helper_ops, NULL);
 }
 
-/* control */
+/* --- control --- */
 
 void
 seen_on_ctl_item(void *ctx, struct hb_peer *p, const struct ipc_ctl_item *m)
@@ -492,7 +492,7 @@ static const struct hb_peer_ops others_ops = {
 	.on = seen_on_frame, .on_close = on_peer_gone
 };
 
-/* The queue's side. */
+/* --- the queue's side --- */
 
 static bool
 queue_on(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
@@ -683,7 +683,7 @@ log_count(const char *word)
 	return n;
 }
 
-/* Sending a message. */
+/* --- sending a message --- */
 
 static uint64_t next_id = 0x1000;
 static uint32_t next_txn = 1;
@@ -836,7 +836,7 @@ said(void)
 	return (const char *)w.said.p + w.said.off;
 }
 
-/* Tests. */
+/* --- tests --- */
 
 static void
 message_goes_through(void **state)

@@ -843,7 +843,7 @@ relaying_and_senders(void **state)
 	hb_conf_free(&c);
 }
 
-/* children */
+/* --- children --- */
 
 struct answers {
 	struct hb_loop *loop;

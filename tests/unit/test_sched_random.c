@@ -67,7 +67,7 @@ any_conf(void)
 		.below = roll };
 }
 
-/* What the scheduler wants done. */
+/* --- what the scheduler wants done --- */
 
 static void
 begin_job(struct sched_job *job)
@@ -141,7 +141,7 @@ run(void)
 	lost("there is no end of it");
 }
 
-/* What happens. */
+/* --- what happens --- */
 
 static const struct hb_outcome later = { .result = HB_RESULT_DEFER,
 	.reason = HB_REASON_REMOTE_REPLY,
@@ -318,7 +318,7 @@ happen(void)
 		q_sched_set_conf(w.s, &c);
 }
 
-/* Checks: nothing more is done now. */
+/* --- checks: nothing more is done now --- */
 
 static bool
 has_room(unsigned i)
@@ -410,7 +410,7 @@ check(void)
 		check_msg(m, wake);
 }
 
-/* The game. */
+/* --- the game --- */
 
 /* Does what is due next, no later than END; false: nothing is. */
 static bool

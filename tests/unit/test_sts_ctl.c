@@ -189,7 +189,7 @@ keep_wait(const char *key)
 	sts_record_encode(&r, &w.rows[w.nrows++].value);
 }
 
-/* Control's side */
+/* --- control's side --- */
 
 static void
 on_item(const struct ipc_ctl_item *m)

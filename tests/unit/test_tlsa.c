@@ -242,7 +242,7 @@ every_state_has_its_words(void **state)
 	assert_string_equal(hb_dane_text(HB_DANE_STATE_COUNT), "");
 }
 
-/* From the wire */
+/* --- from the wire --- */
 
 #define HEAD "\0\1\201\240\0\1\0\2\0\0\0\0\1x\4test\0\0\64\0\1"
 #define RR(len) "\300\14\0\64\0\1\0\0\0\74\0" len

@@ -28,7 +28,7 @@ static struct {
 	size_t nkept;
 } w;
 
-/* Roots */
+/* --- roots --- */
 
 void
 hb_tls_bound(void *ssl_ctx)
@@ -101,7 +101,7 @@ hb_dns_ask(struct hb_dns *d, struct hb_span name, enum hb_dns_type type,
 	return later_dns(w.loop, answer_dns, name, type, cb, ctx);
 }
 
-/* The store remembers names */
+/* --- the store remembers names --- */
 
 static void
 store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
@@ -119,7 +119,7 @@ store_put(void *store, struct hb_span key, struct hb_span value, bool lazy,
 static const struct hb_store_ops store_ops = { nostore_get, store_put,
 	nostore_list, NULL };
 
-/* The server */
+/* --- the server --- */
 
 static unsigned
 start_server(void)

@@ -142,7 +142,7 @@ any_name(void)
 	return &w.names[roll(w.game->names)];
 }
 
-/* Questions */
+/* --- questions --- */
 
 static void
 begin(struct name *n)
@@ -295,7 +295,7 @@ end_turn(void)
 	}
 }
 
-/* Answers */
+/* --- answers --- */
 
 static void
 answer_load(const struct pending *p)
@@ -395,7 +395,7 @@ answer(struct pending p)
 	}
 }
 
-/* Lookups */
+/* --- lookups --- */
 
 /* Something happened to N: what waits may have to begin again. */
 static void
@@ -477,7 +477,7 @@ give_up(void)
 	}
 }
 
-/* What happens in the world */
+/* --- what happens in the world --- */
 
 static void
 change(struct name *n)
@@ -598,7 +598,7 @@ act(void)
 		(void)sts_core_last_txt(w.core, hb_span_str(any_name()->text));
 }
 
-/* Checks */
+/* --- checks --- */
 
 static void
 check_counts(void)
@@ -632,7 +632,7 @@ check_times(void)
 			lost("a lookup is late", w.looks[i].name);
 }
 
-/* The game */
+/* --- the game --- */
 
 static size_t
 next_answer(void)
