@@ -194,8 +194,9 @@ main(int argc, char **argv)
 	size_t rounds = argc > 2 ? strtoul(argv[2], NULL, 10) : 20;
 	char(*names)[NAME] = calloc(n, NAME);
 	struct hb_conf conf = { .mta_sts = true };
-	struct sts_env env = { .loop = loop = hb_loop_new(), .conf = &conf,
-		.ops = &ops, .store = loop, .build_ms = 1 };
+	struct hb_loop *l = loop = hb_loop_new();
+	struct sts_env env = { .loop = l, .conf = &conf, .ops = &ops,
+		.store = l, .build_ms = 1 };
 	struct hb_tls_facts facts = { .state = HB_TLSF_DONE,
 		.chain = HB_CHAIN_OK, .name_ok = true, .version = 13 };
 	struct sts *s = sts_new(&env);
