@@ -12,8 +12,9 @@
 #include "common/base/err.h"
 
 struct record {
-	TAILQ_ENTRY(record) link;
+	TAILQ_ENTRY(record) of_all, of_again;
 	struct q *q;
+	uint64_t number;
 	struct hb_arena *arena; /* owns this */
 	uint64_t id;
 	struct q_change *c;
@@ -26,7 +27,9 @@ struct record {
 TAILQ_HEAD(records, record);
 
 struct q_recordlist {
+	struct records all; /* by number */
 	struct records again;
+	uint64_t next; /* number */
 	struct hb_timer *timer;
 };
 
@@ -63,6 +66,7 @@ end(struct record *r)
 {
 	struct hb_arena *a = r->arena;
 
+	TAILQ_REMOVE(&r->q->records->all, r, of_all);
 	tell(r);
 	if (r->done != NULL)
 		r->done(r->ctx);
@@ -77,7 +81,7 @@ later(struct record *r, int err)
 	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_id(HB_K_MSG, r->id),
 	    hb_kv_str(HB_K_STATE, "not-recorded"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
-	TAILQ_INSERT_TAIL(&l->again, r, link);
+	TAILQ_INSERT_TAIL(&l->again, r, of_again);
 	if (!hb_timer_is_set(l->timer))
 		hb_timer_set(l->timer, Q_RESCUE_MS);
 }
@@ -98,7 +102,7 @@ static void
 on_gone(struct record *r)
 {
 	r->gone = true;
-	TAILQ_INSERT_TAIL(&r->q->records->again, r, link);
+	TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
 	hb_timer_set(r->q->records->timer, 0);
 }
 
@@ -120,9 +124,9 @@ on_timer(void *ctx)
 	struct records todo = TAILQ_HEAD_INITIALIZER(todo);
 	struct record *r;
 
-	TAILQ_CONCAT(&todo, &l->again, link);
+	TAILQ_CONCAT(&todo, &l->again, of_again);
 	while ((r = TAILQ_FIRST(&todo)) != NULL) {
-		TAILQ_REMOVE(&todo, r, link);
+		TAILQ_REMOVE(&todo, r, of_again);
 		if (r->gone)
 			end(r);
 		else
@@ -135,6 +139,7 @@ list_of(struct q *q)
 {
 	if (q->records == NULL) {
 		q->records = HB_NEW(struct q_recordlist);
+		TAILQ_INIT(&q->records->all);
 		TAILQ_INIT(&q->records->again);
 		q->records->timer = hb_timer_new(q->loop, on_timer,
 		    q->records);
@@ -150,8 +155,9 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 	struct record *r = hb_arena_alloc(a, sizeof(*r));
 	const struct sched_msg *m = q_sched_find(q->sched, id);
 
-	(void)list_of(q);
 	r->q = q;
+	r->number = list_of(q)->next++;
+	TAILQ_INSERT_TAIL(&q->records->all, r, of_all);
 	r->arena = a;
 	r->id = id;
 	r->n = n;
@@ -170,6 +176,20 @@ q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
 	try_record(r);
 }
 
+uint64_t
+q_records_next(struct q *q)
+{
+	return list_of(q)->next;
+}
+
+bool
+q_records_are_told(struct q *q, uint64_t before)
+{
+	const struct record *r = TAILQ_FIRST(&list_of(q)->all);
+
+	return r == NULL || r->number >= before;
+}
+
 void
 q_records_free(struct q *q)
 {
@@ -177,10 +197,10 @@ q_records_free(struct q *q)
 
 	if (q->records == NULL)
 		return;
-	while ((r = TAILQ_FIRST(&q->records->again)) != NULL) {
+	while ((r = TAILQ_FIRST(&q->records->all)) != NULL) {
 		struct hb_arena *a = r->arena;
 
-		TAILQ_REMOVE(&q->records->again, r, link);
+		TAILQ_REMOVE(&q->records->all, r, of_all);
 		hb_arena_free(&a);
 	}
 	hb_timer_free(&q->records->timer);

@@ -12,7 +12,8 @@
 
 enum {
 	PENDING_MAX = 512 << 10, /* output that waits for control */
-	BUSY_MS = 5
+	BUSY_MS = 5,
+	TELL_MS = 2000 /* a disk that hangs does not hide the queue */
 };
 
 /* Changes of a listing that are not durable yet.  It outlives the listing when
@@ -149,16 +150,32 @@ q_listing_is_full(const struct q_listing *w)
 	return hb_peer_pending(w->c.peer) > PENDING_MAX;
 }
 
+/* Whoever sees that mail has left looks for its outcome in the log. */
 static void
-listing_end(struct q_listing *w)
+end_list(struct q_listing *w)
 {
-	if (w->verb->verb != HB_CTL_QUEUE) {
-		answer_actions(w);
+	if (!w->complete) {
+		w->complete = true;
+		w->records = q_records_next(w->q);
+		w->until_ms = hb_mono_ms() + TELL_MS;
+	}
+	if (!q_records_are_told(w->q, w->records) &&
+	    hb_mono_ms() < w->until_ms) {
+		hb_timer_set(w->timer, BUSY_MS);
 		return;
 	}
 	hb_ctl_close(&w->c);
 	hb_ctl_end(&w->c, 0, NULL);
 	listing_free(w);
+}
+
+static void
+listing_end(struct q_listing *w)
+{
+	if (w->verb->verb == HB_CTL_QUEUE)
+		end_list(w);
+	else
+		answer_actions(w);
 }
 
 static void
@@ -216,6 +233,10 @@ step(void *ctx)
 {
 	struct q_listing *w = ctx;
 
+	if (w->complete) {
+		end_list(w);
+		return;
+	}
 	q_kick(w->q);
 	for (size_t work = 0;
 	     work < Q_LISTING_SLICE && !q_listing_is_full(w); work++) {

@@ -42,6 +42,11 @@ struct q_listing {
 	uint64_t loaded_id; /* not visited yet: to read it was enough */
 	struct q_tally *tally;
 	bool answered; /* answered when all is durable */
+	/* The listing is complete.  It ends when the log has the outcomes that
+	 * it knows of: the records before this number; or at that time. */
+	bool complete;
+	uint64_t records;
+	int64_t until_ms; /* monotonic */
 };
 
 /* listing.c */

@@ -165,6 +165,10 @@ void q_replay_change(void *ctx, uint64_t id, const struct q_change *c);
  * reported then. */
 void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
     void (*done)(void *ctx), void *ctx);
+/* The number of the next record; are all records before that number durable,
+ * and their outcomes in the log? */
+uint64_t q_records_next(struct q *q);
+bool q_records_are_told(struct q *q, uint64_t before);
 void q_records_free(struct q *q);
 
 /* envelopes.c */

@@ -261,6 +261,7 @@ def test_other_resolvers_under_a_question(world):
     hb.configure(world.lines() + ["resolver 127.0.0.1:%d" % free_port()])
     assert hb.ctl("reload").code == 0
     mx.wait(1, 20)
+    hb.wait_empty()
     assert [r["result"] for r in hb.records(ev="delivery")] == ["ok"]
 
 

@@ -57,6 +57,7 @@ def test_stats_of_mail(world):
     mx.reply["rcpt"] = "550 5.1.1 no such person"
     send(hb, "y@tls.test")
     hb.sendmail("bob@hb.test", message=client.text("dropped"))
+    hb.wait_mail("bob")
     hb.wait_empty()
     with hb.client() as c:
         c.ehlo()

@@ -911,6 +911,7 @@ def test_a_burst_makes_one_question_and_one_fetch(world):
     for t in threads:
         t.join()
     mx.wait(40)
+    hb.wait_empty()
     assert len(world.dns.asked("_mta-sts.far.test", "TXT")) == 1
     assert len(world.policies.asked("far.test")) == 1
     assert {r["sts"] for r in hb.records(ev="delivery")} == {"enforce"}
