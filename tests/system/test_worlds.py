@@ -1,5 +1,6 @@
 """Hundreds of domains at once, each a world with faults of its own."""
 
+import concurrent.futures
 import os
 import signal
 import threading
@@ -31,17 +32,25 @@ def net(world, other_ca, address, closing):
     world.end.set()
 
 
-def submit(hb, rcpts):
-    """A message to each address, all of them there when delivery begins."""
-    stopped = hb.role("delivery")
-    for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+def submit_some(hb, rcpts):
     with hb.client() as c:
         c.ehlo()
         for rcpt in rcpts:
             reply = c.mail("alice@hb.test", rcpt, client.text(to=rcpt))
             assert reply.code == 250, reply
         c.quit()
+
+
+def submit(hb, rcpts):
+    """A message to each address, all of them there when delivery begins.  By
+    several clients, whose messages share flushes: whoever stands still for
+    long is killed."""
+    n = 10
+    stopped = hb.role("delivery")
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    with concurrent.futures.ThreadPoolExecutor(n) as pool:
+        list(pool.map(lambda i: submit_some(hb, rcpts[i::n]), range(n)))
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
 
