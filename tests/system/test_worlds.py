@@ -159,6 +159,7 @@ def test_hundreds_that_hang_hold_up_nobody(net):
     until(lambda: mute.open_now >= 400, 120, "hundreds of sessions")
     hb.send("alice@hb.test", "x@far.test", client.text("late"))
     mx.wait(1, 60)
+    hb.wait_record(ev="delivery", rcpt="x@far.test")
     assert outcomes(hb).keys() == {"x@far.test"}
     net.gate.set()
     wait_for(hb, ["x@" + name for name in names], 60)
