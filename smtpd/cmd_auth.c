@@ -16,14 +16,6 @@ smtpd_auth_is_offered(const struct smtpd_session *s)
 	return s->rules->auth != HB_DEMAND_OFF && s->tls;
 }
 
-void
-smtpd_auth_end(struct smtpd_session *s)
-{
-	hb_buf_wipe(&s->secret);
-	s->auth_user = s->auth_password = HB_SPAN_NONE;
-	s->auth_step = SMTPD_A_NONE;
-}
-
 /* Answers, and the exchange is over. */
 static void
 end_bad(struct smtpd_session *s, enum smtpd_reply_id why)
@@ -68,7 +60,6 @@ check(struct smtpd_session *s, bool usable)
 	s->auth_usable = usable && u.n > 0 && u.n <= 256 && p.n > 0 &&
 	    p.n <= 1024 && !nul;
 	smtpd_question(s, SMTPD_STAGE_LOGIN);
-	smtpd_settle(s);
 }
 
 /* RFC 4616 s2: [authzid] NUL authcid NUL passwd */

@@ -20,7 +20,6 @@ take(struct smtpd_session *s, const struct smtpd_args *a)
 		s->txn.flags |= HB_ENV_REQUIRETLS;
 	keep_auth(s, &a->params);
 	smtpd_question(s, SMTPD_STAGE_MAIL);
-	smtpd_settle(s);
 }
 
 void

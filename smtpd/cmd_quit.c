@@ -4,8 +4,10 @@
 void
 smtpd_cmd_quit(struct smtpd_session *s, struct hb_span args)
 {
-	if (args.n > 0)
+	if (args.n > 0) {
 		smtpd_reply_bad(s, SMTPD_R_NO_ARGUMENT);
-	else
-		smtpd_reply_close(s, SMTPD_R_BYE);
+		return;
+	}
+	smtpd_reply(s, SMTPD_R_BYE);
+	smtpd_close(s);
 }

@@ -9,7 +9,6 @@ ask(struct smtpd_session *s, const struct smtpd_args *a)
 	q->rcpt.address = hb_arena_span(s->questions,
 	    hb_buf_span(&a->address));
 	q->routed = a->path.routed;
-	smtpd_settle(s);
 }
 
 /* Those that are asked about may all be taken. */

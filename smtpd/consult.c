@@ -18,17 +18,10 @@ enum saying {
 	NOT_NOW	 /* ask again when the questions before are answered */
 };
 
-#define SPACE (1u << SMTPD_C_SPACE)
-#define TURN (1u << SMTPD_C_TURN)
-#define ROUTER (1u << SMTPD_C_ROUTER)
-#define PASSWORD (1u << SMTPD_C_PASSWORD)
-
-static const struct {
-	unsigned consulted;
-	void (*answer)(struct smtpd_session *s, struct smtpd_question *q);
-} stages[] = {
+static void (*const answers[])(struct smtpd_session *s,
+    struct smtpd_question *q) = {
 #define SMTPD_STAGE(sym, name, consulted)                                      \
-	[SMTPD_STAGE_##sym] = { (consulted), smtpd_answer_##name },
+	[SMTPD_STAGE_##sym] = smtpd_answer_##name,
 #include "smtpd/stage.def"
 };
 
@@ -166,7 +159,7 @@ smtpd_settle(struct smtpd_session *s)
 				continue;
 			return;
 		}
-		stages[q->stage].answer(s, q);
+		answers[q->stage](s, q);
 		if (s->first == NULL) /* that ended the session */
 			return;
 		s->first = q->next;
@@ -180,26 +173,6 @@ smtpd_settle(struct smtpd_session *s)
 	hb_arena_free(&s->questions);
 }
 
-struct smtpd_question *
-smtpd_question(struct smtpd_session *s, enum smtpd_stage stage)
-{
-	struct smtpd_question *q;
-
-	if (s->questions == NULL)
-		s->questions = hb_arena_new();
-	q = hb_arena_alloc(s->questions, sizeof(*q));
-	q->stage = stage;
-	q->open = stages[stage].consulted;
-	q->waits_for = SMTPD_C_NOBODY;
-	q->verdict.action = HB_ACTION_ACCEPT;
-	q->beside = s->first != NULL;
-	s->site->beside += q->beside;
-	s->n_questions++;
-	*(s->first != NULL ? &s->last->next : &s->first) = q;
-	s->last = q;
-	return q;
-}
-
 bool
 smtpd_is_asking(const struct smtpd_session *s)
 {
@@ -208,39 +181,12 @@ smtpd_is_asking(const struct smtpd_session *s)
 		s->last->waits_for == SMTPD_C_TURN);
 }
 
-unsigned
-smtpd_unanswered(const struct smtpd_session *s)
-{
-	unsigned n = 0;
-
-	for (const struct smtpd_question *q = s->first; q != NULL; q = q->next)
-		n++;
-	return n;
-}
-
 bool
 smtpd_may_ask_beside(const struct smtpd_session *s)
 {
 	return s->n_questions < HB_MAX_ASKED &&
 	    s->site->beside < HB_MAX_ASKED_BESIDE &&
 	    s->last->stage == SMTPD_STAGE_RCPT;
-}
-
-void
-smtpd_questions_drop(struct smtpd_session *s)
-{
-	for (; s->first != NULL; s->first = s->first->next) {
-		s->site->beside -= s->first->beside;
-		if (is_answered(s->first))
-			continue;
-		/* a login is not tried for nothing by going away before the
-		 * answer */
-		s->first->verdict.action = s->first->stage == SMTPD_STAGE_LOGIN
-		    ? HB_ACTION_REJECT
-		    : HB_ACTION_TEMPFAIL;
-		smtpd_try_end(s, s->first);
-	}
-	s->last = NULL;
 }
 
 /* --- what they say --- */
@@ -255,8 +201,9 @@ keep(struct smtpd_session *s, struct smtpd_question *q,
 	q->verdict.text = hb_arena_span(s->questions, v->text);
 }
 
-void
-smtpd_say(struct smtpd_session *s, struct smtpd_question *q,
+/* V is the answer that Q waits for; the session settles. */
+static void
+say(struct smtpd_session *s, struct smtpd_question *q,
     const struct ipc_verdict *v)
 {
 	q->open &= ~(1u << q->waits_for);
@@ -266,6 +213,38 @@ smtpd_say(struct smtpd_session *s, struct smtpd_question *q,
 		end(s, q);
 	}
 	smtpd_settle(s);
+}
+
+/* The wait of Q for its turn has ended. */
+static void
+turn_is_over(struct smtpd_session *s, struct smtpd_question *q)
+{
+	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
+	struct ipc_verdict late = smtpd_verdict(
+	    q->stage == SMTPD_STAGE_LOGIN ? SMTPD_R_AUTH_LATE
+					  : SMTPD_R_RCPT_LATE);
+
+	say(s, q, q->try_state == SMTPD_T_LATE ? &late : &go_on);
+}
+
+void
+smtpd_session_turn(struct smtpd_session *s, int64_t ms)
+{
+	struct smtpd_question *q = s->last; /* behind it nothing is asked */
+
+	if (q == NULL || q->waits_for != SMTPD_C_TURN)
+		return;
+	if (ms == SMTPD_TURN_ALONE) {
+		q->try_state = SMTPD_T_ALONE;
+		q->waits_for = SMTPD_C_NOBODY;
+		smtpd_settle(s);
+		return;
+	}
+	ms = smtpd_try_wait(s, q, ms);
+	if (ms > 0)
+		smtpd_set_timer(s, ms);
+	else
+		turn_is_over(s, q);
 }
 
 /* The question that WHO is consulted about, NUMBER of it; NULL: none is. */
@@ -286,7 +265,7 @@ smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 	struct smtpd_question *q = find(s, SMTPD_C_ROUTER, v->ref);
 
 	if (q != NULL)
-		smtpd_say(s, q, v);
+		say(s, q, v);
 }
 
 void
@@ -304,7 +283,7 @@ smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 		return;
 	if (r->user.n > 0)
 		q->login = hb_arena_span(s->questions, r->user);
-	smtpd_say(s, q, &v);
+	say(s, q, &v);
 }
 
 /* All that wait for router: ANSWER comes, or they are asked again. */
@@ -339,7 +318,7 @@ smtpd_questions_timeout(struct smtpd_session *s)
 	};
 
 	if (s->first->waits_for == SMTPD_C_TURN)
-		smtpd_try_over(s, s->first);
+		turn_is_over(s, s->first);
 	else
 		each_of_router(s, &late);
 }

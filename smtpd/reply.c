@@ -192,13 +192,6 @@ smtpd_reply_fault(struct smtpd_session *s, const struct smtpd_fault *fault)
 	count_bad(s);
 }
 
-void
-smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id)
-{
-	smtpd_reply(s, id);
-	smtpd_close(s);
-}
-
 struct ipc_verdict
 smtpd_verdict(enum smtpd_reply_id id)
 {

@@ -1,6 +1,7 @@
 /*
- * Inside of the session, only for smtpd/session.c, cmd_*.c, txn.c, trace.c,
- * reply.c.  Floor 2.
+ * Inside of the session, only for its files.  Each calls those before it, and
+ * none calls back: acts.c, try.c, state.c, reply.c, trace.c, txn.c, path.c,
+ * cmd_*.c, consult.c, session.c.  Floor 2.
  */
 #ifndef SMTPD_SESSION_PRIV_H
 #define SMTPD_SESSION_PRIV_H
@@ -147,12 +148,38 @@ struct smtpd_session {
 	struct smtpd_txn txn;
 };
 
+/* Acts and the timer, acts.c. */
+struct smtpd_act *smtpd_add_act(struct smtpd_session *s,
+    enum smtpd_act_kind kind);
+void smtpd_set_timer(struct smtpd_session *s, int64_t ms);
+
+/* Tries, try.c: asks when Q may begin.  Returns false if not beside others. */
+bool smtpd_try(struct smtpd_session *s, struct smtpd_question *q);
+/* May the client relay, has it logged in, or is it a mail server's LMTP
+ * client? */
+bool smtpd_is_known(const struct smtpd_session *s);
+/* How long Q waits when it was told to wait MS. */
+int64_t smtpd_try_wait(const struct smtpd_session *s,
+    struct smtpd_question *q, int64_t ms);
+/* Q has its verdict. */
+void smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q);
+/* A message was accepted. */
+void smtpd_tried_mail(struct smtpd_session *s);
+
+/* What the session holds, state.c. */
+/* A new question is queued after the open ones; fill it. */
+struct smtpd_question *smtpd_question(struct smtpd_session *s,
+    enum smtpd_stage stage);
+unsigned smtpd_unanswered(const struct smtpd_session *s);
+void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
+void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
+void smtpd_auth_end(struct smtpd_session *s); /* wipes */
+void smtpd_close(struct smtpd_session *s);
+
 /* Replies: output, the command timer, and a log record if it is a refusal. */
 void smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id);
 /* The same as an error that counts towards the end of the session. */
 void smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id);
-/* The same, and closes. */
-void smtpd_reply_close(struct smtpd_session *s, enum smtpd_reply_id id);
 /* A reply from elsewhere.  TEXT: unprintable bytes are replaced. */
 struct smtpd_reply_words {
 	uint32_t code;
@@ -164,68 +191,6 @@ void smtpd_reply_words(
 /* Appends one line of a greeting or EHLO reply. */
 void smtpd_put_line(struct smtpd_session *s, unsigned code, char sep,
     struct hb_span text);
-
-struct smtpd_act *smtpd_add_act(struct smtpd_session *s,
-    enum smtpd_act_kind kind);
-void smtpd_set_timer(struct smtpd_session *s, int64_t ms);
-void smtpd_close(struct smtpd_session *s);
-
-/* Questions, consult.c.  A new one is queued after the open ones; fill it, then
- * settle. */
-struct smtpd_question *smtpd_question(struct smtpd_session *s,
-    enum smtpd_stage stage);
-/* Continues as far as possible: asks, answers the client. */
-void smtpd_settle(struct smtpd_session *s);
-/* V is the answer that Q waits for; the session settles. */
-void smtpd_say(struct smtpd_session *s, struct smtpd_question *q,
-    const struct ipc_verdict *v);
-/* Is the last question not sent yet?  Then no input is taken. */
-bool smtpd_is_asking(const struct smtpd_session *s);
-unsigned smtpd_unanswered(const struct smtpd_session *s);
-/* While questions are open: may one about a recipient be asked beside them? */
-bool smtpd_may_ask_beside(const struct smtpd_session *s);
-/* The wait of the first question has ended, or its answer does not come. */
-void smtpd_questions_timeout(struct smtpd_session *s);
-void smtpd_questions_drop(struct smtpd_session *s);
-#define SMTPD_STAGE(sym, name, consulted)                                      \
-	void smtpd_answer_##name(struct smtpd_session *s,                      \
-	    struct smtpd_question *q);
-#include "smtpd/stage.def"
-
-/* Tries, try.c: asks when Q may begin.  Returns false if not beside others. */
-bool smtpd_try(struct smtpd_session *s, struct smtpd_question *q);
-/* May the client relay, has it logged in, or is it a mail server's LMTP
- * client? */
-bool smtpd_is_known(const struct smtpd_session *s);
-/* The wait for the turn has ended. */
-void smtpd_try_over(struct smtpd_session *s, struct smtpd_question *q);
-/* Q has its verdict. */
-void smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q);
-/* A message was accepted. */
-void smtpd_tried_mail(struct smtpd_session *s);
-
-/* The transaction, txn.c. */
-void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
-void smtpd_txn_free(struct smtpd_txn *t);
-void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
-void smtpd_txn_start_data(struct smtpd_session *s);
-/* Returns true if it processed part of IN; *USED is the number of bytes. */
-bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
-void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
-/* The same when the rest of the message has arrived: replies. */
-void smtpd_txn_failed_at_end(struct smtpd_session *s);
-void smtpd_txn_result(
-    struct smtpd_session *s, const struct smtpd_reply_words *w);
-
-/* Our header fields, trace.c. */
-struct hb_span smtpd_with_word(const struct smtpd_session *s);
-void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
-
-/* Continues an AUTH exchange. */
-void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
-void smtpd_auth_end(struct smtpd_session *s); /* wipes */
-bool smtpd_auth_is_offered(const struct smtpd_session *s);
-bool smtpd_tls_is_offered(const struct smtpd_session *s);
 /* The reply ID as a verdict. */
 struct ipc_verdict smtpd_verdict(enum smtpd_reply_id id);
 /* Replies as the verdict says, which is neither accept nor discard. */
@@ -239,6 +204,20 @@ struct smtpd_fault {
 void smtpd_reply_fault(
     struct smtpd_session *s, const struct smtpd_fault *fault);
 
+/* Our header fields, trace.c. */
+struct hb_span smtpd_with_word(const struct smtpd_session *s);
+void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
+
+/* The transaction, txn.c. */
+void smtpd_txn_start_data(struct smtpd_session *s);
+/* Returns true if it processed part of IN; *USED is the number of bytes. */
+bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
+void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
+/* The same when the rest of the message has arrived: replies. */
+void smtpd_txn_failed_at_end(struct smtpd_session *s);
+void smtpd_txn_result(
+    struct smtpd_session *s, const struct smtpd_reply_words *w);
+
 struct smtpd_args {
 	struct hb_addr path;
 	struct hb_buf address; /* the path in canonical form; owned */
@@ -248,12 +227,28 @@ struct smtpd_args {
  * missing, and names without domain get ours. */
 struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
     enum smtpd_stage stage, struct hb_span args, struct smtpd_args *out);
-/* Forgets the state from EHLO, AUTH and the transaction. */
-void smtpd_forget(struct smtpd_session *s);
 
+/* The commands.  Continues an AUTH exchange. */
+void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
+bool smtpd_auth_is_offered(const struct smtpd_session *s);
+bool smtpd_tls_is_offered(const struct smtpd_session *s);
 /* Handlers; ARGS: the text after the verb, trimmed. */
 #define SMTPD_VERB(name, handler, states, flags)                               \
 	void smtpd_cmd_##handler(struct smtpd_session *s, struct hb_span args);
 #include "smtpd/verb.def"
+
+/* Questions, consult.c.  Continues as far as possible: asks, answers the
+ * client. */
+void smtpd_settle(struct smtpd_session *s);
+/* Is the last question not sent yet?  Then no input is taken. */
+bool smtpd_is_asking(const struct smtpd_session *s);
+/* While questions are open: may one about a recipient be asked beside them? */
+bool smtpd_may_ask_beside(const struct smtpd_session *s);
+/* The wait of the first question has ended, or its answer does not come. */
+void smtpd_questions_timeout(struct smtpd_session *s);
+#define SMTPD_STAGE(sym, name, consulted)                                      \
+	void smtpd_answer_##name(struct smtpd_session *s,                      \
+	    struct smtpd_question *q);
+#include "smtpd/stage.def"
 
 #endif

@@ -1,8 +1,6 @@
 /* The session machine.  Floor 2.  See session.h. */
 #include "smtpd/session.h"
 
-#include <stdlib.h>
-
 #include "common/base/err.h"
 #include "common/proto/esmtp.h"
 #include "smtpd/session-priv.h"
@@ -27,103 +25,6 @@ static const struct verb {
 	{ (name), smtpd_cmd_##handler, (states), (flags) },
 #include "smtpd/verb.def"
 };
-
-struct smtpd_session *
-smtpd_session_new(const struct smtpd_listener_conf *rules,
-    struct smtpd_worker_conf *site, struct hb_span client, bool client_is_v6)
-{
-	struct smtpd_session *s = HB_NEW(struct smtpd_session);
-
-	s->rules = rules;
-	s->site = site;
-	s->state = SMTPD_S_START;
-	s->client_is_v6 = client_is_v6;
-	if (hb_span_copy(client, s->client, sizeof(s->client)) < 0)
-		s->client[0] = '\0';
-	s->secret = HB_BUF_INIT(HB_MAX_AUTH_LINE);
-	return s;
-}
-
-void
-smtpd_session_free(struct smtpd_session **s)
-{
-	if (*s == NULL)
-		return;
-	hb_buf_free(&(*s)->out);
-	hb_buf_wipe(&(*s)->secret);
-	hb_buf_free(&(*s)->login);
-	hb_arena_free(&(*s)->questions);
-	smtpd_txn_free(&(*s)->txn);
-	free(*s);
-	*s = NULL;
-}
-
-void
-smtpd_session_relays(struct smtpd_session *s)
-{
-	s->relays = true;
-}
-
-/* --- acts, timers, output --- */
-
-struct smtpd_act *
-smtpd_add_act(struct smtpd_session *s, enum smtpd_act_kind kind)
-{
-	struct smtpd_act *a;
-
-	HB_ASSERT(s->n_acts < SMTPD_ACTS_MAX);
-	a = &s->acts[s->n_acts++];
-	memset(a, 0, sizeof(*a));
-	a->kind = kind;
-	return a;
-}
-
-bool
-smtpd_session_act(struct smtpd_session *s, struct smtpd_act *out)
-{
-	if (s->next_act == s->n_acts) {
-		s->next_act = s->n_acts = 0;
-		return false;
-	}
-	*out = s->acts[s->next_act++];
-	return true;
-}
-
-void
-smtpd_set_timer(struct smtpd_session *s, int64_t ms)
-{
-	s->timer_set = true;
-	s->timer_ms = ms;
-}
-
-bool
-smtpd_session_timer(struct smtpd_session *s, int64_t *ms)
-{
-	bool set = s->timer_set;
-
-	*ms = s->timer_ms;
-	s->timer_set = false;
-	return set;
-}
-
-struct hb_buf *
-smtpd_session_output(struct smtpd_session *s)
-{
-	return &s->out;
-}
-
-void
-smtpd_close(struct smtpd_session *s)
-{
-	if (s->state == SMTPD_S_OVER)
-		return;
-	smtpd_questions_drop(s);
-	smtpd_txn_reset(s);
-	smtpd_auth_end(s);
-	s->state = SMTPD_S_OVER;
-	s->wait = SMTPD_W_NOTHING;
-	smtpd_add_act(s, SMTPD_ACT_CLOSE);
-}
 
 /* --- beginning and TLS --- */
 
@@ -169,8 +70,9 @@ smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
 	}
 }
 
-void
-smtpd_forget(struct smtpd_session *s)
+/* The state from EHLO, AUTH and the transaction. */
+static void
+forget(struct smtpd_session *s)
 {
 	smtpd_txn_reset(s);
 	smtpd_auth_end(s);
@@ -198,7 +100,7 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 		smtpd_close(s);
 		return;
 	}
-	smtpd_forget(s); /* RFC 3207 s4.2 */
+	forget(s); /* RFC 3207 s4.2 */
 	s->tls = true;
 	hb_tls_facts_word(facts, s->tls_word);
 	memcpy(s->tls_cipher, facts->cipher, sizeof(s->tls_cipher));
@@ -377,6 +279,7 @@ smtpd_session_input(struct smtpd_session *s, struct hb_span in)
 		done += used;
 		if (!moved)
 			break;
+		smtpd_settle(s); /* a command may have asked */
 	}
 	return done;
 }
@@ -502,26 +405,4 @@ smtpd_session_closed(struct smtpd_session *s)
 	s->gone = true;
 	if (s->wait != SMTPD_W_RESULT)
 		smtpd_close(s);
-}
-
-bool
-smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
-    struct hb_rcpt *out)
-{
-	if (idx >= s->txn.n_rcpts)
-		return false;
-	*out = s->txn.rcpts[idx];
-	return true;
-}
-
-bool
-smtpd_session_in_data(const struct smtpd_session *s)
-{
-	return s->state == SMTPD_S_DATA;
-}
-
-bool
-smtpd_session_is_over(const struct smtpd_session *s)
-{
-	return s->state == SMTPD_S_OVER;
 }

@@ -41,7 +41,6 @@ smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 {
 	char id[17], date[HB_TIME_RFC5322_SIZE];
 	struct hb_span with = smtpd_with_word(s);
-	struct hb_rcpt only;
 
 	hb_msgid_format(s->txn.id, id);
 	hb_time_rfc5322(s->site->now_ms, date);
@@ -50,9 +49,9 @@ smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 	    HB_SPAN_ARG(with));
 	put_tls(s, out);
 	hb_buf_addf(out, "\r\n\tid %s", id);
-	if (s->txn.n_taken == 1 && smtpd_session_rcpt(s, 0, &only)) {
+	if (s->txn.n_taken == 1 && s->txn.n_rcpts == 1) {
 		hb_buf_adds(out, "\r\n\tfor <");
-		hb_buf_add(out, only.address);
+		hb_buf_add(out, s->txn.rcpts[0].address);
 		hb_buf_adds(out, ">");
 	}
 	hb_buf_addf(out, ";\r\n\t%s\r\n", date);

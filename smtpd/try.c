@@ -86,40 +86,15 @@ own_delay(const struct smtpd_session *s)
 	return ms < SLOWEST_MS ? ms : SLOWEST_MS;
 }
 
-void
-smtpd_session_turn(struct smtpd_session *s, int64_t ms)
+int64_t
+smtpd_try_wait(const struct smtpd_session *s, struct smtpd_question *q,
+    int64_t ms)
 {
-	struct smtpd_question *q = s->last; /* behind it nothing is asked */
-
-	if (q == NULL || q->waits_for != SMTPD_C_TURN)
-		return;
-	if (ms == SMTPD_TURN_ALONE) {
-		q->try_state = SMTPD_T_ALONE;
-		q->waits_for = SMTPD_C_NOBODY;
-		smtpd_settle(s);
-		return;
-	}
 	if (ms < 0) {
 		q->try_state = SMTPD_T_LATE;
 		ms = TURN_MS;
 	}
-	if (ms < own_delay(s))
-		ms = own_delay(s);
-	if (ms > 0)
-		smtpd_set_timer(s, ms);
-	else
-		smtpd_try_over(s, q);
-}
-
-void
-smtpd_try_over(struct smtpd_session *s, struct smtpd_question *q)
-{
-	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
-	struct ipc_verdict late = smtpd_verdict(
-	    q->stage == SMTPD_STAGE_LOGIN ? SMTPD_R_AUTH_LATE
-					  : SMTPD_R_RCPT_LATE);
-
-	smtpd_say(s, q, q->try_state == SMTPD_T_LATE ? &late : &go_on);
+	return ms > own_delay(s) ? ms : own_delay(s);
 }
 
 void

@@ -3,8 +3,6 @@
  * receives it with the first bytes (BEGIN with everything at once), so that a
  * small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
-#include <stdlib.h>
-
 #include "common/proto/header.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
@@ -13,66 +11,6 @@ enum {
 	COMMIT_MS = 300000, /* bound of queue's answer; clients wait 10 min */
 	DATA_BLOCK = 16384  /* bytes that must come within data-timeout */
 };
-
-void
-smtpd_txn_free(struct smtpd_txn *t)
-{
-	hb_buf_free(&t->sender);
-	hb_buf_free(&t->mail_auth);
-	hb_arena_free(&t->arena);
-	free(t->rcpts);
-	hb_buf_free(&t->trace);
-	hb_incoming_free(&t->in);
-	hb_buf_free(&t->refused_text);
-}
-
-/* Ready for the next message; buffers keep their memory. */
-static void
-clear(struct smtpd_txn *t)
-{
-	hb_buf_clear(&t->sender);
-	hb_buf_clear(&t->mail_auth);
-	hb_arena_free(&t->arena);
-	free(t->rcpts);
-	t->rcpts = NULL;
-	hb_buf_clear(&t->refused_text);
-	hb_incoming_clear(&t->in);
-	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
-	t->declared = t->id = 0;
-	t->discard = t->begun = t->large = false;
-	t->failed = SMTPD_R_NONE;
-	t->refused_code = 0;
-	t->refused_status[0] = '\0';
-	t->refused_reason = HB_REASON_NONE;
-}
-
-void
-smtpd_txn_reset(struct smtpd_session *s)
-{
-	if (s->txn.begun)
-		smtpd_add_act(s, SMTPD_ACT_ABORT);
-	clear(&s->txn);
-	if (s->state == SMTPD_S_MAIL || s->state == SMTPD_S_DATA)
-		s->state = SMTPD_S_READY;
-}
-
-void
-smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
-{
-	struct smtpd_txn *t = &s->txn;
-	struct hb_rcpt *r;
-
-	if (t->n_rcpts == t->room) {
-		t->room = t->room > 0 ? 2 * t->room : 4;
-		t->rcpts = hb_realloc(t->rcpts, t->room * sizeof(*r));
-	}
-	if (t->arena == NULL)
-		t->arena = hb_arena_new();
-	r = &t->rcpts[t->n_rcpts];
-	*r = *rcpt;
-	r->idx = t->n_rcpts++;
-	r->address = hb_arena_span(t->arena, rcpt->address);
-}
 
 static bool
 is_submission(const struct smtpd_session *s)

@@ -168,8 +168,6 @@ void ctl_safe(struct hb_buf *out, struct hb_span s);
 void ctl_add_safe(struct ctl_client *c, struct hb_span s);
 /* TEXT with members of OBJ inserted: common/control/page.h has the format. */
 void ctl_add_text(struct ctl_client *c, const json_t *obj, const char *text);
-/* A member as safe text; "-" if it is missing, null or empty. */
-void ctl_put_field(struct hb_buf *out, const json_t *v);
 /* NAME without the final dot that DNS names may have. */
 struct hb_span ctl_without_dot(struct hb_span name);
 void ctl_add_json(struct ctl_client *c, const json_t *v, size_t flags);

@@ -34,23 +34,15 @@ put_plain(const struct ctl_spot *to, const json_t *v)
 		ctl_safe(to->out, ctl_string(v));
 }
 
-void
-ctl_put_field(struct hb_buf *out, const json_t *v)
-{
-	if (json_is_integer(v))
-		hb_buf_addf(out, "%lld", (long long)json_integer_value(v));
-	else if (json_is_boolean(v))
-		hb_buf_adds(out, json_is_true(v) ? "yes" : "no");
-	else if (ctl_string(v).n > 0)
-		ctl_safe(out, ctl_string(v));
-	else
-		hb_buf_adds(out, "-");
-}
-
 static void
 put_field(const struct ctl_spot *to, const json_t *v)
 {
-	ctl_put_field(to->out, v);
+	if (json_is_boolean(v))
+		hb_buf_adds(to->out, json_is_true(v) ? "yes" : "no");
+	else if (json_is_integer(v) || ctl_string(v).n > 0)
+		put_plain(to, v);
+	else
+		hb_buf_adds(to->out, "-");
 }
 
 static void

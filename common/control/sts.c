@@ -8,17 +8,13 @@
 static void
 add_policy(struct ctl_client *c, const json_t *p)
 {
-	static const char *const keys[] = { "mode", "id", "fetched",
-		"refreshed", "expires", "max_age", "last_error", "source" };
 	const json_t *mx;
 	size_t i;
 
-	ctl_add_text(c, p, "{-domain}\n");
-	for (i = 0; i < HB_ARRAY_LEN(keys); i++) {
-		ctl_addf(c, "    %s ", keys[i]);
-		ctl_put_field(&c->text, json_object_get(p, keys[i]));
-		ctl_add(c, "\n");
-	}
+	ctl_add_text(c, p, "{-domain}\n    mode {-mode}\n    id {-id}\n"
+	    "    fetched {-fetched}\n    refreshed {-refreshed}\n"
+	    "    expires {-expires}\n    max_age {-max_age}\n"
+	    "    last_error {-last_error}\n    source {-source}\n");
 	json_array_foreach(json_object_get(p, "mx"), i, mx)
 	{
 		ctl_add(c, "    mx ");

@@ -115,20 +115,6 @@ parse_record(struct hb_span line)
 	return r;
 }
 
-static bool
-holds(struct hb_span line, const char *id)
-{
-	struct hb_span want = hb_span_str(id);
-
-	for (size_t i = 0; i + want.n <= line.n; i++) {
-		i += hb_span_find(hb_span_from(line, i), want.p[0]);
-		if (i + want.n <= line.n &&
-		    memcmp(line.p + i, want.p, want.n) == 0)
-			return true;
-	}
-	return false;
-}
-
 static void
 take_line(struct ctl_trace *t, struct hb_span line, size_t at)
 {
@@ -168,10 +154,12 @@ look_for_id(struct ctl_trace *t, struct hb_span line)
 static void
 find_id(struct ctl_trace *t, struct hb_span s)
 {
+	struct hb_span want = hb_span_str(t->message_id);
+
 	while (s.n > 0) {
 		struct hb_span line = hb_span_cut(&s, '\n');
 
-		if (line.n > 0 && holds(line, t->message_id))
+		if (hb_span_search(line, want) < line.n)
 			look_for_id(t, line);
 	}
 }
@@ -180,12 +168,13 @@ find_id(struct ctl_trace *t, struct hb_span s)
 static void
 search_lines(struct ctl_trace *t, struct hb_span s)
 {
+	struct hb_span want = hb_span_str(t->id);
 	size_t at = 0;
 
 	while (s.n > 0) {
 		struct hb_span line = hb_span_cut(&s, '\n');
 
-		if (line.n > 0 && holds(line, t->id) &&
+		if (hb_span_search(line, want) < line.n &&
 		    json_array_size(t->records) < RECORDS_MAX)
 			take_line(t, line, at++);
 	}
@@ -226,34 +215,19 @@ search_slice(struct ctl_trace *t)
 /* --- output --- */
 
 static void
-add_event(struct ctl_client *c, const json_t *e)
-{
-	static const char *const keys[] = { "time", "event", "recipient",
-		"rcpt", "mx", "addr", "result", "code", "status", "tls",
-		"sts", "dane", "reason", "text", "message_id" };
-
-	if (ctl_member(e, "line").n > 0) {
-		ctl_add_safe(c, ctl_member(e, "line"));
-		ctl_add(c, "\n");
-		return;
-	}
-	for (size_t i = 0; i < HB_ARRAY_LEN(keys); i++) {
-		if (json_object_get(e, keys[i]) == NULL)
-			continue;
-		if (i > 0)
-			ctl_addf(c, " %s=", keys[i]);
-		ctl_put_field(&c->text, json_object_get(e, keys[i]));
-		if (i == 0)
-			ctl_add(c, " (queue)");
-	}
-	ctl_add(c, "\n");
-}
-
-static void
 show_event(struct ctl_client *c, json_t *e)
 {
+	static const char event[] =
+	    "{time} (queue) event={event} recipient={recipient}"
+	    "<rcpt| rcpt={rcpt}><mx| mx={mx}><addr| addr={addr}>"
+	    "<result| result={result}><code| code={code}>"
+	    "<status| status={status}><tls| tls={tls}><sts| sts={sts}>"
+	    "<dane| dane={dane}><result| reason={-reason} text={-text}>"
+	    "<message_id| message_id={message_id}>\n";
+
 	if (!c->q.json)
-		add_event(c, e);
+		ctl_add_text(c, e,
+		    ctl_member(e, "line").n > 0 ? "{line}\n" : event);
 	ctl_rows_add(c, e);
 	ctl_push(c, false);
 }

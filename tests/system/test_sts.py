@@ -98,6 +98,11 @@ def test_STS_07_25_33_enforce_delivers_verified(world):
     assert shown["id"] == "1" and shown["source"] == "fetched"
     listed = hb.ctl("sts", "list", json=True)
     assert [p["domain"] for p in listed] == ["far.test"]
+    keys = ["mode", "id", "fetched", "refreshed", "expires", "max_age",
+            "last_error", "source", "mx"]
+    assert hb.ctl("sts", "show", "far.test").out == "far.test\n" + "".join(
+        "    %s %s\n" % (k, (shown[k] if k != "mx" else shown[k][0]) or "-")
+        for k in keys)
 
 
 @pytest.mark.parametrize("how", sorted(ATTACKS))
