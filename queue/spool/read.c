@@ -228,15 +228,15 @@ load_place(struct load *l, const struct q_change *c)
 static int
 load_changes(struct load *l, struct q_list list)
 {
-	struct q_change_store store;
+	struct q_change_coded coded;
 	struct q_change c;
 	struct hb_span item;
 	int r;
 
 	while ((r = q_list_next(&list, &item)) > 0) {
-		if (q_change_decode(item, &c, &store) < 0)
+		if (q_change_peek(item, &c, &coded) < 0)
 			return HB_E_CORRUPT;
-		if (c.kind == Q_CHANGE_RCPT && load_rcpt(l, store.coded) < 0)
+		if (c.kind == Q_CHANGE_RCPT && load_rcpt(l, coded.rcpt) < 0)
 			return HB_E_CORRUPT;
 		if (c.kind == Q_CHANGE_DONE)
 			load_place(l, &c);
