@@ -55,15 +55,15 @@ finish_replayed(struct q *q)
 
 /* --- the scheduler --- */
 
-static void
+/* False: enough for this turn. */
+static bool
 perform(struct q *q, const struct q_act *act)
 {
 	switch (act->kind) {
 	case Q_ACT_NONE:
 		break;
 	case Q_ACT_ASK:
-		q_ask(q, act->rcpt);
-		break;
+		return q_ask(q, act->rcpt);
 	case Q_ACT_JOB:
 		q_job_start(q, act->job);
 		break;
@@ -74,6 +74,7 @@ perform(struct q *q, const struct q_act *act)
 		q_dsn_failed(q, act->msg);
 		break;
 	}
+	return true;
 }
 
 static void
@@ -106,7 +107,8 @@ run(void *ctx)
 			set_timer(q);
 			return;
 		}
-		perform(q, &act);
+		if (!perform(q, &act))
+			break;
 	}
 	hb_timer_set(q->timer, 0);
 }
@@ -431,6 +433,7 @@ q_free(struct q **qp)
 	q_asks_free(q);
 	free_jobs(q);
 	q_records_free(q);
+	q_reading_end(q);
 	while (!TAILQ_EMPTY(&q->envelopes))
 		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
 	for (unsigned i = 0; i < q->workers; i++)

@@ -357,10 +357,12 @@ q_sched_forget(struct q_sched *s, struct sched_msg *m)
 void
 q_sched_unask(struct q_sched *s, struct sched_rcpt *r)
 {
-	if ((r->msg->flags & Q_MF_HELD) != 0)
+	if ((r->msg->flags & Q_MF_HELD) != 0) {
 		q_set_state(s, r, Q_HELD);
-	else
-		become_due(s, r);
+		return;
+	}
+	q_set_state(s, r, Q_DUE);
+	TAILQ_INSERT_HEAD(&s->asks, r, line);
 }
 
 static void

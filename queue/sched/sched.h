@@ -209,7 +209,7 @@ struct hb_span sched_dest_domain(const struct sched_dest *d);
 /* The recipients' domain, if it matters for them. */
 struct hb_span sched_dest_rcpts_domain(const struct sched_dest *d);
 
-/* An ASK that got no answer: repeats it as soon as possible. */
+/* An ASK that got no answer: it is the next one. */
 void q_sched_unask(struct q_sched *s, struct sched_rcpt *r);
 /* No more work.  R is freed. */
 void q_sched_done(struct q_sched *s, struct sched_rcpt *r);
