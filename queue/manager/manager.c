@@ -12,6 +12,7 @@
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
+	MOVES = 20, /* that become due take as long as an action */
 	NAP_MS = 10 * 1000 /* the machine may sleep: timers stand still */
 };
 
@@ -101,9 +102,9 @@ run(void *ctx)
 	if (q->stopping)
 		return;
 	q_time_watch(q);
-	for (int i = 0; i < ACTIONS_TURN; i++) {
+	for (unsigned i = 0; i < ACTIONS_TURN; i += 1 + act.moved / MOVES) {
 		q_sched_next(q->sched, q_now(q), &act);
-		if (act.kind == Q_ACT_NONE) {
+		if (act.kind == Q_ACT_NONE && act.moved == 0) {
 			set_timer(q);
 			return;
 		}
