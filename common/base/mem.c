@@ -115,6 +115,17 @@ hb_arena_reset(struct hb_arena *a)
 	keep->used = 0;
 }
 
+/* The system's fresh pages are zero: only who uses them touches them. */
+static void *
+own_block(struct hb_arena *a, size_t n)
+{
+	struct block *b = hb_calloc(1, sizeof(*b) + n);
+
+	*b = (struct block){ a->head, n, n };
+	a->head = b;
+	return b->data;
+}
+
 void *
 hb_arena_alloc(struct hb_arena *a, size_t n)
 {
@@ -125,11 +136,11 @@ hb_arena_alloc(struct hb_arena *a, size_t n)
 	if (n > SIZE_MAX / 2)
 		HB_BUG("arena allocation too large");
 	n = (n + align - 1) / align * align;
+	if (n > ARENA_BLOCK)
+		return own_block(a, n);
 	if (b == NULL || b->size - b->used < n) {
-		size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
-
-		b = hb_malloc(sizeof(*b) + size);
-		*b = (struct block){ a->head, 0, size };
+		b = hb_malloc(sizeof(*b) + ARENA_BLOCK);
+		*b = (struct block){ a->head, 0, ARENA_BLOCK };
 		a->head = b;
 	}
 	p = b->data + b->used;

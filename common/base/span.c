@@ -13,20 +13,6 @@ hb_span_str(const char *s)
 }
 
 struct hb_span
-hb_span_from(struct hb_span s, size_t from)
-{
-	if (from >= s.n)
-		return HB_SPAN_NONE;
-	return hb_span(s.p + from, s.n - from);
-}
-
-struct hb_span
-hb_span_head(struct hb_span s, size_t n)
-{
-	return hb_span(s.p, n < s.n ? n : s.n);
-}
-
-struct hb_span
 hb_span_trim(struct hb_span s)
 {
 	while (s.n > 0 && hb_is_blank(s.p[0]))

@@ -43,9 +43,19 @@ hb_span(const void *p, size_t n)
 struct hb_span hb_span_str(const char *s);
 
 /* The part from FROM to the end; empty if FROM is past the end. */
-struct hb_span hb_span_from(struct hb_span s, size_t from);
+static inline struct hb_span
+hb_span_from(struct hb_span s, size_t from)
+{
+	return from < s.n ? hb_span(s.p + from, s.n - from) : HB_SPAN_NONE;
+}
+
 /* At most the first N bytes. */
-struct hb_span hb_span_head(struct hb_span s, size_t n);
+static inline struct hb_span
+hb_span_head(struct hb_span s, size_t n)
+{
+	return hb_span(s.p, n < s.n ? n : s.n);
+}
+
 /* Removes blanks (space, tab, CR, LF) at both ends. */
 struct hb_span hb_span_trim(struct hb_span s);
 

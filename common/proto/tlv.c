@@ -150,26 +150,39 @@ decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 	return 0;
 }
 
-/* Looks from *AT on, and then from the start: most records have their fields
+/* Looks from FROM on, and then from the start: most records have their fields
  * in the order of the table. */
 static const struct hb_field *
-find_field(const struct hb_record *type, uint8_t tag, size_t *at)
+find_field(const struct hb_record *type, uint8_t tag,
+    const struct hb_field *from)
 {
-	for (size_t n = 0; n < type->nfields; n++) {
-		const struct hb_field *f = &type->fields[*at];
+	const struct hb_field *end = type->fields + type->nfields;
 
-		*at = *at + 1 < type->nfields ? *at + 1 : 0;
+	for (const struct hb_field *f = from; f < end; f++)
 		if (f->tag == tag)
 			return f;
-	}
+	for (const struct hb_field *f = type->fields; f < from; f++)
+		if (f->tag == tag)
+			return f;
 	return NULL;
+}
+
+/* Is TAG the first of its kind? */
+static bool
+is_new(uint64_t seen[4], uint8_t tag)
+{
+	uint64_t *word = &seen[tag / 64], bit = UINT64_C(1) << (tag % 64);
+	bool is = tag != 0 && (*word & bit) == 0;
+
+	*word |= bit;
+	return is;
 }
 
 int
 hb_tlv_decode(const struct hb_record *type, struct hb_span in, void *rec)
 {
+	const struct hb_field *next = type->fields;
 	uint64_t seen[4] = { 0 };
-	size_t at = 0;
 
 	memset(rec, 0, type->size);
 	while (in.n > 0) {
@@ -180,14 +193,14 @@ hb_tlv_decode(const struct hb_record *type, struct hb_span in, void *rec)
 
 		if (r < 0)
 			return r;
-		if (tag == 0 || (seen[tag / 64] >> (tag % 64) & 1) != 0)
+		if (!is_new(seen, tag))
 			return HB_E_SYNTAX;
-		seen[tag / 64] |= UINT64_C(1) << (tag % 64);
-		f = find_field(type, tag, &at);
+		f = find_field(type, tag, next);
 		if (f != NULL) {
 			r = decode_value(f, hb_span_head(in, len), rec);
 			if (r < 0)
 				return r;
+			next = f + 1;
 		}
 		in = hb_span_from(in, len);
 	}

@@ -8,12 +8,39 @@
 
 #include "common/base/err.h"
 
+enum {
+	FEW = 200,    /* recipients of an envelope that is read at once */
+	SLICE = 20000 /* those read in a turn of another one */
+};
+
+/* An envelope that is read in slices. */
+struct q_reading {
+	uint64_t id;
+	struct hb_arena *arena; /* owns what was read */
+	struct q_load *load;
+};
+
+void
+q_reading_end(struct q *q)
+{
+	struct q_reading *l = q->reading;
+
+	q->reading = NULL;
+	if (l == NULL)
+		return;
+	q_load_free(&l->load);
+	hb_arena_free(&l->arena);
+	free(l);
+}
+
 void
 q_envelope_drop(struct q *q, struct sched_msg *m)
 {
 	struct q_envelope *h = m->user;
 	struct hb_arena *a;
 
+	if (q->reading != NULL && q->reading->id == m->id)
+		q_reading_end(q);
 	if (h == NULL)
 		return;
 	m->user = NULL;
@@ -87,6 +114,56 @@ q_envelope_get(struct q *q, struct sched_msg *m)
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
 	hb_arena_free(&a);
 	return NULL;
+}
+
+static void
+begin_reading(struct q *q, const struct sched_msg *m)
+{
+	struct q_reading *l = HB_NEW(struct q_reading);
+
+	l->id = m->id;
+	l->arena = hb_arena_new();
+	l->load = q_load_new(q->spool, m->id, l->arena);
+	q->reading = l;
+}
+
+/* A slice.  What is over, or was read meanwhile by who could not wait, or
+ * cannot be read, ends it. */
+static void
+read_some(struct q *q)
+{
+	struct q_reading *l = q->reading;
+	struct sched_msg *m = q_sched_find(q->sched, l->id);
+	struct hb_rcpt *rcpts;
+	struct hb_env env;
+	size_t n;
+	int r = HB_E_NOTFOUND;
+
+	if (m != NULL && m->user == NULL)
+		r = q_load_some(l->load, SLICE);
+	if (r == 0)
+		return;
+	if (r > 0) {
+		q_load_result(l->load, &env, &rcpts, &n);
+		q_envelope_put(q, m, l->arena, &env, rcpts, n);
+		l->arena = NULL;
+		add_routes(m->user);
+	}
+	q_reading_end(q);
+}
+
+bool
+q_envelope_ready(struct q *q, struct sched_msg *m)
+{
+	bool mine;
+
+	if (m->user != NULL || m->next_idx <= FEW)
+		return true;
+	if (q->reading == NULL)
+		begin_reading(q, m);
+	mine = q->reading->id == m->id;
+	read_some(q);
+	return m->user != NULL || (mine && q->reading == NULL);
 }
 
 struct hb_rcpt *

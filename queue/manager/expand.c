@@ -119,22 +119,13 @@ defer_unreadable(struct q *q, struct sched_rcpt *r)
 	q_outcome(q, r, &o);
 }
 
-void
-q_ask(struct q *q, struct sched_rcpt *r)
+static void
+ask_router(struct q *q, struct sched_rcpt *r, const struct q_envelope *h,
+    const struct hb_rcpt *rcpt)
 {
-	struct q_envelope *h = q_envelope_get(q, r->msg);
-	struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 	struct ipc_expand m = { .ref = ++q->next_ref };
 	struct q_ask *a;
 
-	if (rcpt == NULL) {
-		defer_unreadable(q, r);
-		return;
-	}
-	if ((rcpt->flags & HB_RCPT_EXPANDED) != 0) {
-		send_on(q, r, rcpt);
-		return;
-	}
 	a = HB_NEW(struct q_ask);
 	a->q = q;
 	a->ref = m.ref;
@@ -145,6 +136,27 @@ q_ask(struct q *q, struct sched_rcpt *r)
 	m.address = rcpt->address;
 	m.sender = h->env.sender;
 	hb_peer_post(q->router, HB_IPC_EXPAND, &m, -1);
+}
+
+bool
+q_ask(struct q *q, struct sched_rcpt *r)
+{
+	struct q_envelope *h;
+	struct hb_rcpt *rcpt;
+
+	if (!q_envelope_ready(q, r->msg)) {
+		q_sched_unask(q->sched, r);
+		return false;
+	}
+	h = q_envelope_get(q, r->msg);
+	rcpt = h != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
+	if (rcpt == NULL)
+		defer_unreadable(q, r);
+	else if ((rcpt->flags & HB_RCPT_EXPANDED) != 0)
+		send_on(q, r, rcpt);
+	else
+		ask_router(q, r, h, rcpt);
+	return true;
 }
 
 static struct q_ask *

@@ -40,6 +40,7 @@ struct q_export {
 	struct hb_qf_writer w;
 	struct hb_buf out; /* records, not sent yet */
 	uint32_t cursor;
+	bool reading; /* the envelope at CURSOR */
 	bool gone; /* nobody waits any more; freed when the body has come */
 	/* the message under way */
 	enum stage stage;
@@ -275,10 +276,15 @@ send_out(struct q_export *x)
 static bool
 next_message(struct q_export *x)
 {
-	struct sched_msg *m = q_sched_walk(x->q->sched, &x->cursor);
+	uint32_t at = x->cursor;
+	struct sched_msg *m = q_sched_walk(x->q->sched, &at);
 
 	if (m == NULL)
 		return false;
+	x->reading = !q_envelope_ready(x->q, m);
+	if (x->reading)
+		return true;
+	x->cursor = at;
 	x->id = m->id;
 	x->stage = LOADING;
 	q_spool_content(x->q->spool, m->id, on_content, x);
@@ -297,8 +303,9 @@ step(void *ctx)
 	struct q_export *x = ctx;
 	bool more = true;
 
+	x->reading = false;
 	for (int i = 0; i < SLICE && more && x->stage != LOADING &&
-	     !is_full(x); i++) {
+	     !x->reading && !is_full(x); i++) {
 		if (x->stage == RCPTS)
 			put_rcpts(x);
 		else if (x->stage == BODY)

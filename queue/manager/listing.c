@@ -191,10 +191,10 @@ next_msg(struct q_listing *w, struct sched_msg **m)
 {
 	struct q_sched *sched = w->q->sched;
 
-	if (w->loaded_id != 0) {
-		*m = q_sched_find(sched, w->loaded_id);
+	if (w->loading_id != 0) {
+		*m = q_sched_find(sched, w->loading_id);
 		if (*m == NULL)
-			w->loaded_id = 0;
+			w->loading_id = 0;
 		return true;
 	}
 	if (!w->by_id)
@@ -204,26 +204,20 @@ next_msg(struct q_listing *w, struct sched_msg **m)
 	return *m != NULL;
 }
 
-/* The envelope of a message with many recipients is read in a turn of its
- * own. */
+/* M is looked at again in the next turn, until its envelope is read. */
 static bool
-load_first(struct q_listing *w, struct sched_msg *m)
+is_loading(struct q_listing *w, struct sched_msg *m)
 {
-	if (m->user != NULL || m->live <= Q_LISTING_SLICE ||
-	    w->loaded_id == m->id)
-		return false;
-	w->loaded_id = m->id;
-	(void)q_envelope_get(w->q, m);
-	return true;
+	w->loading_id = q_envelope_ready(w->q, m) ? 0 : m->id;
+	return w->loading_id != 0;
 }
 
 /* Looks at one message.  False: that was all for now. */
 static bool
 look_at(struct q_listing *w, struct sched_msg *m)
 {
-	if (load_first(w, m))
+	if (is_loading(w, m))
 		return false;
-	w->loaded_id = 0;
 	visit(w, m);
 	return true;
 }

@@ -39,7 +39,7 @@ struct q_listing {
 	 * for now, or others have their turn; and its next recipient. */
 	uint64_t open_id;
 	uint32_t open_rcpt;
-	uint64_t loaded_id; /* not visited yet: to read it was enough */
+	uint64_t loading_id; /* its envelope is read before it is visited */
 	struct q_tally *tally;
 	bool answered; /* answered when all is durable */
 	/* The listing is complete.  It ends when the log has the outcomes that

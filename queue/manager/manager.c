@@ -12,6 +12,7 @@
 
 enum {
 	ACTIONS_TURN = 1000,	/* then others have their turn */
+	MOVES = 20, /* that become due take as long as an action */
 	NAP_MS = 10 * 1000 /* the machine may sleep: timers stand still */
 };
 
@@ -55,15 +56,15 @@ finish_replayed(struct q *q)
 
 /* --- the scheduler --- */
 
-static void
+/* False: enough for this turn. */
+static bool
 perform(struct q *q, const struct q_act *act)
 {
 	switch (act->kind) {
 	case Q_ACT_NONE:
 		break;
 	case Q_ACT_ASK:
-		q_ask(q, act->rcpt);
-		break;
+		return q_ask(q, act->rcpt);
 	case Q_ACT_JOB:
 		q_job_start(q, act->job);
 		break;
@@ -74,6 +75,7 @@ perform(struct q *q, const struct q_act *act)
 		q_dsn_failed(q, act->msg);
 		break;
 	}
+	return true;
 }
 
 static void
@@ -100,13 +102,14 @@ run(void *ctx)
 	if (q->stopping)
 		return;
 	q_time_watch(q);
-	for (int i = 0; i < ACTIONS_TURN; i++) {
+	for (unsigned i = 0; i < ACTIONS_TURN; i += 1 + act.moved / MOVES) {
 		q_sched_next(q->sched, q_now(q), &act);
-		if (act.kind == Q_ACT_NONE) {
+		if (act.kind == Q_ACT_NONE && act.moved == 0) {
 			set_timer(q);
 			return;
 		}
-		perform(q, &act);
+		if (!perform(q, &act))
+			break;
 	}
 	hb_timer_set(q->timer, 0);
 }
@@ -431,6 +434,7 @@ q_free(struct q **qp)
 	q_asks_free(q);
 	free_jobs(q);
 	q_records_free(q);
+	q_reading_end(q);
 	while (!TAILQ_EMPTY(&q->envelopes))
 		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
 	for (unsigned i = 0; i < q->workers; i++)

@@ -110,6 +110,7 @@ struct q {
 
 	struct q_envelopes envelopes;
 	size_t nenvelopes;
+	struct q_reading *reading; /* an envelope, in slices; or NULL */
 	struct q_jobs jobs;
 	struct q_jobs dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
@@ -176,6 +177,11 @@ void q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n);
 /* NULL: the spool cannot read it (damaged).  Borrowed until the next call. */
 struct q_envelope *q_envelope_get(struct q *q, struct sched_msg *m);
+/* False: M has so many recipients that its envelope is read in slices, of which
+ * this call did one: ask again in the next turn.  True: q_envelope_get is
+ * quick, or says that it cannot be read. */
+bool q_envelope_ready(struct q *q, struct sched_msg *m);
+void q_reading_end(struct q *q); /* forgets what was read so far */
 struct hb_rcpt *q_envelope_rcpt(const struct q_envelope *h, uint32_t idx);
 /* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
  * of H become invalid. */
@@ -191,7 +197,8 @@ void q_envelope_drop(struct q *q, struct sched_msg *m);
 void q_envelope_reload(struct q *q);
 
 /* expand.c */
-void q_ask(struct q *q, struct sched_rcpt *r);
+/* False: its envelope is being read; the scheduler gives R again. */
+bool q_ask(struct q *q, struct sched_rcpt *r);
 void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);

@@ -10,7 +10,10 @@
 	((struct sched_rcpt *)(void *)((char *)(n)-offsetof(                   \
 	    struct sched_rcpt, node)))
 
-enum { FEW_RCPTS = 16 }; /* found by a walk */
+enum {
+	FEW_RCPTS = 16, /* found by a walk */
+	DUE_MOST = 2000 /* become due in one call */
+};
 
 static const bool state_is_busy[] = {
 #define X(sym, busy) [Q_##sym] = busy,
@@ -357,10 +360,12 @@ q_sched_forget(struct q_sched *s, struct sched_msg *m)
 void
 q_sched_unask(struct q_sched *s, struct sched_rcpt *r)
 {
-	if ((r->msg->flags & Q_MF_HELD) != 0)
+	if ((r->msg->flags & Q_MF_HELD) != 0) {
 		q_set_state(s, r, Q_HELD);
-	else
-		become_due(s, r);
+		return;
+	}
+	q_set_state(s, r, Q_DUE);
+	TAILQ_INSERT_HEAD(&s->asks, r, line);
 }
 
 static void
@@ -482,12 +487,18 @@ on_due(
 static bool
 take_due(struct q_sched *s, int64_t now_ms, struct q_act *act)
 {
-	struct q_node *top;
+	unsigned moved;
+	bool is = false;
 
-	while ((top = q_heap_top(&s->times)) != NULL && top->key <= now_ms)
-		if (on_due(s, OF_NODE(top), now_ms, act))
-			return true;
-	return false;
+	for (moved = 0; moved < DUE_MOST && !is; moved++) {
+		struct q_node *top = q_heap_top(&s->times);
+
+		if (top == NULL || top->key > now_ms)
+			break;
+		is = on_due(s, OF_NODE(top), now_ms, act);
+	}
+	act->moved = moved;
+	return is;
 }
 
 static bool
@@ -499,7 +510,9 @@ take_ask(struct q_sched *s, struct q_act *act)
 		return false;
 	q_detach(s, r);
 	q_set_state(s, r, Q_ASKED);
-	*act = (struct q_act){ Q_ACT_ASK, r->msg, r, NULL };
+	act->kind = Q_ACT_ASK;
+	act->msg = r->msg;
+	act->rcpt = r;
 	return true;
 }
 
@@ -511,7 +524,8 @@ take_dsn(struct q_sched *s, struct q_act *act)
 	if (r == NULL)
 		return false;
 	q_detach(s, r);
-	*act = (struct q_act){ .kind = Q_ACT_DSN, .msg = r->msg };
+	act->kind = Q_ACT_DSN;
+	act->msg = r->msg;
 	return true;
 }
 

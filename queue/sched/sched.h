@@ -185,6 +185,9 @@ struct q_act {
 	struct sched_msg *msg;
 	struct sched_rcpt *rcpt;
 	struct sched_job *job; /* owned by the caller: free() after job_end */
+	/* Recipients that became due on the way.  When they are many, the rest
+	 * of them is for the next call, also after Q_ACT_NONE. */
+	unsigned moved;
 };
 void q_sched_next(struct q_sched *s, int64_t now_ms, struct q_act *act);
 /* When q_sched_next may return something without another event; INT64_MAX. */
@@ -209,7 +212,7 @@ struct hb_span sched_dest_domain(const struct sched_dest *d);
 /* The recipients' domain, if it matters for them. */
 struct hb_span sched_dest_rcpts_domain(const struct sched_dest *d);
 
-/* An ASK that got no answer: repeats it as soon as possible. */
+/* An ASK that got no answer: it is the next one. */
 void q_sched_unask(struct q_sched *s, struct sched_rcpt *r);
 /* No more work.  R is freed. */
 void q_sched_done(struct q_sched *s, struct sched_rcpt *r);

@@ -82,16 +82,6 @@ work(struct q_spool *s, size_t units, size_t bytes)
 /* The phases return 1 at their end, 0 when they are to go on, or an error. */
 
 static int
-own_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
-{
-	if (m->cached == NULL || m->cached->content)
-		return q_base_read(s, m, &mv->bytes, &mv->msg);
-	/* what is cached may be dropped between two turns */
-	hb_buf_add(&mv->bytes, hb_buf_span(&m->cached->payload));
-	return q_message_decode(hb_buf_span(&mv->bytes), &mv->msg);
-}
-
-static int
 read_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 {
 	int r;
@@ -102,7 +92,7 @@ read_base(struct q_spool *s, const struct spool_entry *m, struct q_mover *mv)
 		return 0;
 	}
 	work(s, MESSAGE_WORK, m->base.total);
-	r = own_base(s, m, mv);
+	r = q_base_own(s, m, &mv->bytes, &mv->msg);
 	mv->list = mv->msg.changes;
 	mv->nlast = m->nrcpt;
 	mv->last = hb_calloc((size_t)mv->nlast + KINDS, sizeof(struct item *));

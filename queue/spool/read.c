@@ -65,6 +65,17 @@ q_base_read(struct q_spool *s, const struct spool_entry *m,
 	return r < 0 ? r : q_message_decode(payload, out);
 }
 
+int
+q_base_own(struct q_spool *s, const struct spool_entry *m,
+    struct hb_buf *bytes, struct q_message *out)
+{
+	if (m->cached == NULL || m->cached->content)
+		return q_base_read(s, m, bytes, out);
+	hb_buf_clear(bytes);
+	hb_buf_add(bytes, hb_buf_span(&m->cached->payload));
+	return q_message_decode(hb_buf_span(bytes), out);
+}
+
 /* --- damage --- */
 
 void
@@ -198,26 +209,40 @@ q_read_wanted(struct q_spool *s)
 
 /* --- envelopes --- */
 
-struct load {
+struct q_load {
+	struct q_spool *s;
+	uint64_t id;
 	struct hb_arena *a;
+	bool begun;
+	struct q_piece base;
+	uint32_t nchain;      /* updates that were read */
+	struct hb_buf bytes;  /* of the base, then of an update */
+	struct q_list list;   /* what is left in BYTES */
+	bool at_base;	      /* LIST has recipients, CHANGES is next */
+	struct q_list changes;
+	struct hb_env env;
 	struct hb_rcpt *rcpts;
 	size_t n, room;
+	bool mixed; /* the numbers are not in order: a change that could not
+		       be written at first stands behind later ones */
 };
 
 static int
-load_rcpt(struct load *l, struct hb_span in)
+load_rcpt(struct q_load *l, struct hb_span in)
 {
-	if (l->n >= l->room)
+	struct hb_rcpt *r = &l->rcpts[l->n];
+
+	if (l->n >= l->room ||
+	    hb_tlv_decode(&hb_rcpt_record, hb_arena_span(l->a, in), r) < 0)
 		return HB_E_CORRUPT;
-	in = hb_arena_span(l->a, in);
-	return hb_tlv_decode(&hb_rcpt_record, in, &l->rcpts[l->n++]) < 0
-		   ? HB_E_CORRUPT
-		   : 0;
+	l->mixed |= l->n > 0 && r->idx < r[-1].idx;
+	l->n++;
+	return 0;
 }
 
 /* Where a recipient that is done has its copy. */
 static void
-load_place(struct load *l, const struct q_change *c)
+load_place(struct q_load *l, const struct q_change *c)
 {
 	const struct hb_rcpt *r = hb_rcpt_find(l->rcpts, l->n, c->idx);
 
@@ -226,96 +251,104 @@ load_place(struct load *l, const struct q_change *c)
 }
 
 static int
-load_changes(struct load *l, struct q_list list)
+load_change(struct q_load *l, struct hb_span item)
 {
-	struct q_change_store store;
+	struct q_change_coded coded;
 	struct q_change c;
+
+	if (q_change_peek(item, &c, &coded) < 0)
+		return HB_E_CORRUPT;
+	if (c.kind == Q_CHANGE_DONE)
+		load_place(l, &c);
+	return c.kind == Q_CHANGE_RCPT ? load_rcpt(l, coded.rcpt) : 0;
+}
+
+static int
+load_list(struct q_rec_list *list, struct q_load *l)
+{
 	struct hb_span item;
-	int r;
-
-	while ((r = q_list_next(&list, &item)) > 0) {
-		if (q_change_decode(item, &c, &store) < 0)
-			return HB_E_CORRUPT;
-		if (c.kind == Q_CHANGE_RCPT && load_rcpt(l, store.coded) < 0)
-			return HB_E_CORRUPT;
-		if (c.kind == Q_CHANGE_DONE)
-			load_place(l, &c);
-	}
-	return r;
-}
-
-static int
-load_payload(struct load *l, struct hb_span payload)
-{
-	struct q_list list;
-
-	return q_changes_decode(payload, &list) < 0 ? HB_E_CORRUPT
-						    : load_changes(l, list);
-}
-
-static int
-load_chain(struct q_spool *s, const struct spool_entry *m, struct load *l)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct hb_span payload;
-	int r = 0;
-
-	for (uint32_t i = 0; m->x != NULL && i < m->x->nchain && r == 0; i++) {
-		r = q_piece_read(s, &m->x->chain[i], m->id, &bytes, &payload);
-		if (r == 0)
-			r = load_payload(l, payload);
-	}
-	hb_buf_free(&bytes);
-	return r;
-}
-
-static int
-load_list(struct q_rec_list *list, uint64_t id, struct load *l)
-{
 	struct q_rec *rec;
 	int r = 0;
 
-	STAILQ_FOREACH(rec, list, link)
-		if (rec->id == id && rec->type == Q_REC_CHANGES && r == 0)
-			r = load_payload(l, hb_buf_span(&rec->payload));
+	STAILQ_FOREACH(rec, list, link) {
+		if (rec->id != l->id || rec->type != Q_REC_CHANGES || r < 0)
+			continue;
+		r = q_changes_decode(hb_buf_span(&rec->payload), &l->list);
+		while (r == 0 && (r = q_list_next(&l->list, &item)) > 0)
+			r = load_change(l, item);
+	}
 	return r;
 }
 
 /* Updates that are on their way to the disk. */
 static int
-load_pending(struct q_spool *s, uint64_t id, struct load *l)
+load_pending(struct q_load *l)
 {
+	struct q_spool *s = l->s;
 	struct spool_batch *b;
 	int r = 0;
 
 	if (s->flying != NULL)
-		r = load_list(&s->flying->recs, id, l);
+		r = load_list(&s->flying->recs, l);
 	STAILQ_FOREACH(b, &s->closed, link)
 		if (r == 0)
-			r = load_list(&b->recs, id, l);
+			r = load_list(&b->recs, l);
 	if (r == 0 && s->gather != NULL)
-		r = load_list(&s->gather->recs, id, l);
-	return r == 0 ? load_list(&s->waiting, id, l) : r;
+		r = load_list(&s->gather->recs, l);
+	return r == 0 ? load_list(&s->waiting, l) : r;
 }
 
 static int
-load_base(struct q_spool *s, const struct spool_entry *m, struct load *l,
-    struct hb_env *env)
+load_base(struct q_load *l, const struct spool_entry *m)
 {
-	struct hb_buf bytes = HB_BUF_INIT(0);
 	struct q_message msg;
-	struct hb_span item;
-	int r = q_base_read(s, m, &bytes, &msg);
+	int r = q_base_own(l->s, m, &l->bytes, &msg);
 
-	if (r == 0 && hb_tlv_decode(&hb_env_record,
-			  hb_arena_span(l->a, msg.env), env) < 0)
-		r = HB_E_CORRUPT;
-	while (r == 0 && (r = q_list_next(&msg.rcpts, &item)) > 0)
-		r = load_rcpt(l, item);
+	l->begun = l->at_base = true;
+	l->base = m->base;
+	l->room = m->nrcpt;
+	l->rcpts = hb_arena_alloc(l->a, l->room * sizeof(*l->rcpts));
+	if (r < 0)
+		return r;
+	l->list = msg.rcpts;
+	l->changes = msg.changes;
+	return hb_tlv_decode(&hb_env_record, hb_arena_span(l->a, msg.env),
+	    &l->env) < 0 ? HB_E_CORRUPT : 0;
+}
+
+/* 1: the next list can be read; 0: there is none. */
+static int
+next_list(struct q_load *l, const struct spool_entry *m)
+{
+	struct hb_span payload;
+	int r;
+
+	if (l->at_base) {
+		l->at_base = false;
+		l->list = l->changes;
+		return 1;
+	}
+	if (m->x == NULL || l->nchain == m->x->nchain)
+		return 0;
+	r = q_piece_read(l->s, &m->x->chain[l->nchain++], l->id, &l->bytes,
+	    &payload);
 	if (r == 0)
-		r = load_changes(l, msg.changes);
-	hb_buf_free(&bytes);
-	return r;
+		r = q_changes_decode(payload, &l->list);
+	return r < 0 ? r : 1;
+}
+
+/* 1: that was one more; 0: there is none. */
+static int
+load_item(struct q_load *l, const struct spool_entry *m)
+{
+	struct hb_span item;
+	int r = q_list_next(&l->list, &item);
+
+	if (r == 0)
+		return next_list(l, m);
+	if (r > 0)
+		r = l->at_base ? load_rcpt(l, item) : load_change(l, item);
+	return r < 0 ? r : 1;
 }
 
 static int
@@ -326,36 +359,75 @@ by_idx(const void *a, const void *b)
 	return x->idx < y->idx ? -1 : x->idx > y->idx;
 }
 
-/* A change that could not be written at first stands behind later ones. */
-static void
-sort_rcpts(struct load *l)
+static int
+load_end(struct q_load *l, const struct spool_entry *m)
 {
-	for (size_t i = 1; i < l->n; i++)
-		if (l->rcpts[i].idx < l->rcpts[i - 1].idx) {
-			qsort(l->rcpts, l->n, sizeof(*l->rcpts), by_idx);
-			return;
-		}
+	int r = m->pending > 0 ? load_pending(l) : 0;
+
+	if (l->mixed)
+		qsort(l->rcpts, l->n, sizeof(*l->rcpts), by_idx);
+	return r < 0 ? r : 1;
+}
+
+struct q_load *
+q_load_new(struct q_spool *s, uint64_t id, struct hb_arena *a)
+{
+	struct q_load *l = HB_NEW(struct q_load);
+
+	*l = (struct q_load){ .s = s, .id = id, .a = a,
+		.bytes = HB_BUF_INIT(0) };
+	return l;
+}
+
+void
+q_load_free(struct q_load **lp)
+{
+	if (*lp == NULL)
+		return;
+	hb_buf_free(&(*lp)->bytes);
+	free(*lp);
+	*lp = NULL;
+}
+
+int
+q_load_some(struct q_load *l, size_t most)
+{
+	struct spool_entry *m = q_index_find(&l->s->index, l->id);
+	int r = 1;
+
+	if (m == NULL || m->state != SPOOL_LIVE)
+		return HB_E_NOTFOUND;
+	if (!l->begun)
+		return load_base(l, m);
+	if (m->base.gen != l->base.gen || m->base.off != l->base.off ||
+	    m->nrcpt != l->room)
+		return HB_E_STATE;
+	for (; r > 0 && most > 0; most--)
+		r = load_item(l, m);
+	if (r == 0)
+		return load_end(l, m);
+	return r < 0 ? r : 0;
+}
+
+void
+q_load_result(const struct q_load *l, struct hb_env *env,
+    struct hb_rcpt **rcpts, size_t *n)
+{
+	*env = l->env;
+	*rcpts = l->rcpts;
+	*n = l->n;
 }
 
 int
 q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n)
 {
-	struct spool_entry *m = q_index_find(&s->index, id);
-	struct load l = { .a = a };
+	struct q_load *l = q_load_new(s, id, a);
 	int r;
 
-	if (m == NULL || m->state != SPOOL_LIVE)
-		return HB_E_NOTFOUND;
-	l.room = m->nrcpt;
-	l.rcpts = hb_arena_alloc(a, l.room * sizeof(*l.rcpts));
-	r = load_base(s, m, &l, env);
-	if (r == 0)
-		r = load_chain(s, m, &l);
-	if (r == 0 && m->pending > 0)
-		r = load_pending(s, id, &l);
-	sort_rcpts(&l);
-	*rcpts = l.rcpts;
-	*n = l.n;
-	return r;
+	while ((r = q_load_some(l, SIZE_MAX)) == 0)
+		continue;
+	q_load_result(l, env, rcpts, n);
+	q_load_free(&l);
+	return r < 0 ? r : 0;
 }

@@ -333,21 +333,33 @@ q_change_encode(const struct q_change *c, struct hb_buf *out)
 }
 
 int
-q_change_decode(struct hb_span in, struct q_change *c,
-    struct q_change_store *store)
+q_change_peek(struct hb_span in, struct q_change *c,
+    struct q_change_coded *coded)
 {
 	struct flat_change flat;
 
-	if (hb_tlv_decode(&change_record, in, &flat) < 0 ||
-	    hb_tlv_decode(&hb_rcpt_record, flat.rcpt, &store->rcpt) < 0 ||
-	    hb_tlv_decode(&hb_outcome_record, flat.outcome,
+	if (hb_tlv_decode(&change_record, in, &flat) < 0)
+		return HB_E_CORRUPT;
+	*c = (struct q_change){ .kind = flat.kind, .rcpt = NULL,
+		.idx = flat.idx, .attempts = flat.attempts,
+		.flags = flat.flags, .next_ms = flat.next_ms,
+		.stamp = { flat.at_ms, flat.off_ms, flat.ahead_ms },
+		.outcome = NULL, .route = flat.route };
+	*coded = (struct q_change_coded){ flat.rcpt, flat.outcome };
+	return 0;
+}
+
+int
+q_change_decode(struct hb_span in, struct q_change *c,
+    struct q_change_store *store)
+{
+	struct q_change_coded coded;
+
+	if (q_change_peek(in, c, &coded) < 0 ||
+	    hb_tlv_decode(&hb_rcpt_record, coded.rcpt, &store->rcpt) < 0 ||
+	    hb_tlv_decode(&hb_outcome_record, coded.outcome,
 		&store->outcome) < 0)
 		return HB_E_CORRUPT;
-	*c = (struct q_change){ .kind = flat.kind, .idx = flat.idx,
-		.attempts = flat.attempts, .flags = flat.flags,
-		.next_ms = flat.next_ms, .route = flat.route,
-		.stamp = { flat.at_ms, flat.off_ms, flat.ahead_ms } };
-	store->coded = flat.rcpt;
 	if (c->kind == Q_CHANGE_RCPT)
 		c->rcpt = &store->rcpt;
 	if (c->kind == Q_CHANGE_TRIED || c->kind == Q_CHANGE_DONE)

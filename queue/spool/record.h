@@ -135,10 +135,16 @@ void q_message_end(struct q_message_writer *w, struct hb_span head,
 
 /* Encodes one change (a TLV record). */
 int q_change_encode(const struct q_change *c, struct hb_buf *out) HB_MUSTCHECK;
+/* What a change names, as it is within its bytes. */
+struct q_change_coded {
+	struct hb_span rcpt, outcome;
+};
+/* Decodes all of a change but these two: C has neither. */
+int q_change_peek(struct hb_span in, struct q_change *c,
+    struct q_change_coded *coded) HB_MUSTCHECK;
 /* RCPT and OUTCOME store what *c points to. */
 struct q_change_store {
 	struct hb_rcpt rcpt;
-	struct hb_span coded; /* the same encoded, within the change */
 	struct hb_outcome outcome;
 };
 int q_change_decode(struct hb_span in, struct q_change *c,

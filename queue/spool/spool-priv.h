@@ -206,6 +206,10 @@ int q_piece_read(struct q_spool *s, const struct q_piece *p, uint64_t id,
     struct hb_buf *bytes, struct hb_span *payload) HB_MUSTCHECK;
 int q_base_read(struct q_spool *s, const struct spool_entry *m,
     struct hb_buf *bytes, struct q_message *out) HB_MUSTCHECK;
+/* The same, and OUT lives as long as BYTES: what is cached may be dropped
+ * between two turns. */
+int q_base_own(struct q_spool *s, const struct spool_entry *m,
+    struct hb_buf *bytes, struct q_message *out) HB_MUSTCHECK;
 /* Bodies that were asked for in this turn. */
 void q_read_wanted(struct q_spool *s);
 /* Copies bytes into corrupt/GEN-OFF and logs; NAME gets the path. */

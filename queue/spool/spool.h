@@ -108,8 +108,20 @@ typedef void (*q_content_fn)(void *ctx, int err, const struct q_content *c);
  * helper thread. */
 void q_spool_content(struct q_spool *s, uint64_t id, q_content_fn cb,
     void *ctx);
-/* Reads envelope and recipients (also those added later) of a live message
- * again, into A.  0, HB_E_NOTFOUND, HB_E_IO, HB_E_CORRUPT. */
+/*
+ * Reads envelope and recipients (also those added later) of a live message
+ * again, into A, in slices: the base record first, then about MOST recipients
+ * or changes each time.  1: all is there; 0: go on; HB_E_NOTFOUND, HB_E_IO,
+ * HB_E_CORRUPT; HB_E_STATE: it was written again, or has more recipients: begin
+ * anew.
+ */
+struct q_load;
+struct q_load *q_load_new(struct q_spool *s, uint64_t id, struct hb_arena *a);
+int q_load_some(struct q_load *l, size_t most) HB_MUSTCHECK;
+void q_load_result(const struct q_load *l, struct hb_env *env,
+    struct hb_rcpt **rcpts, size_t *n);
+void q_load_free(struct q_load **l);
+/* All of it at once.  0 or an error. */
 int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
     struct hb_env *env, struct hb_rcpt **rcpts, size_t *n) HB_MUSTCHECK;
 

@@ -242,8 +242,13 @@ seen_on_expand(void *ctx, struct hb_peer *p, const struct ipc_expand *m)
 				? &end : &ok);
 			return;
 		}
-	snprintf(line, sizeof(line), "%.*s mx://%.*s", HB_SPAN_ARG(m->address),
-	    HB_SPAN_ARG(hb_span_from(m->address, at + 1)));
+	if (hb_span_eq(hb_span_from(m->address, at), HB_SPAN("@gone.example")))
+		snprintf(line, sizeof(line), "%.*s discard:",
+		    HB_SPAN_ARG(m->address));
+	else
+		snprintf(line, sizeof(line), "%.*s mx://%.*s",
+		    HB_SPAN_ARG(m->address),
+		    HB_SPAN_ARG(hb_span_from(m->address, at + 1)));
 	send_item(p, m->ref, line);
 	send_end(p, m->ref, &ok);
 }
@@ -1426,6 +1431,88 @@ unreachable_destination_is_listed_with_its_reason(void **state)
 	wait_job(3);
 	assert_true(w.jobs[2].flush);
 	run_until(queue_is_empty);
+}
+
+/* A message to COUNT recipients that waits for the router after a restart. */
+static struct sched_msg *
+long_message_after_a_restart(unsigned count)
+{
+	struct hb_buf rcpts = HB_BUF_INIT(0);
+	uint64_t id;
+
+	for (unsigned i = 0; i < count; i++)
+		hb_buf_addf(&rcpts, "u%u@gone.example ", i);
+	w.router_mute = true;
+	id = send_mail("a@there.example", hb_buf_cstr(&rcpts));
+	hb_buf_free(&rcpts);
+	queue_down();
+	w.router_mute = false;
+	w.asked = 0;
+	queue_up();
+	return q_sched_find(((struct q *)env.ctx)->sched, id);
+}
+
+/* What it takes to read it is spread over turns: no turn is long. */
+static void
+test_A_2_a_long_envelope_is_read_in_slices(void **state)
+{
+	struct sched_msg *m = long_message_after_a_restart(60000);
+	struct q *q = env.ctx;
+	struct sched_rcpt *r;
+	unsigned slices = 0;
+	struct q_act act;
+
+	q_sched_next(q->sched, q_now(q), &act);
+	assert_int_equal(act.kind, Q_ACT_ASK);
+	r = act.rcpt;
+	while (!q_ask(q, r) && slices++ < 100) {
+		assert_null(m->user);
+		/* the same one is the next */
+		q_sched_next(q->sched, q_now(q), &act);
+		assert_int_equal(act.kind, Q_ACT_ASK);
+		assert_ptr_equal(act.rcpt, r);
+	}
+	assert_true(slices >= 3 && slices < 10);
+	assert_non_null(m->user);
+	assert_null(q->reading);
+	assert_int_equal(q_envelope_get(q, m)->n, 60000);
+	/* whoever cannot wait reads it at once; the rest is forgotten */
+	q_envelope_drop(q, m);
+	assert_false(q_envelope_ready(q, m));
+	assert_non_null(q->reading);
+	assert_int_equal(q_envelope_get(q, m)->n, 60000);
+	assert_true(q_envelope_ready(q, m));
+	q_envelope_drop(q, m);
+	assert_null(q->reading);
+}
+
+static void
+test_A_2_long_envelopes_are_read_while_the_queue_is_listed(void **state)
+{
+	struct sched_msg *m = long_message_after_a_restart(1000);
+	struct q *q = env.ctx;
+	struct hb_buf other = HB_BUF_INIT(0);
+
+	/* it asks for both, and there is one at a time */
+	for (unsigned i = 0; i < 300; i++)
+		hb_buf_addf(&other, "u%u@gone.example ", i);
+	w.router_mute = true;
+	send_mail("a@there.example", hb_buf_cstr(&other));
+	hb_buf_free(&other);
+	q_envelope_drop(q, m);
+	q_envelope_drop(q, q_sched_find(q->sched, next_id));
+	ask(HB_CTL_QUEUE, "gone.example");
+	run_until(control_answered);
+	assert_non_null(m->user);
+	assert_non_null(q_sched_find(q->sched, next_id)->user);
+	hb_peer_free(&router);
+	run_until(router_is_gone);
+	w.router_mute = false;
+	w.asked = 0;
+	q_envelope_drop(q, m);
+	router = link_peer(HB_ROLE_ROUTER);
+	run_until(queue_is_empty);
+	assert_int_equal(w.asked, 1300);
 }
 
 /* More than a channel may hold (16 MiB): the list goes out in pieces, within
@@ -2636,6 +2723,8 @@ main(void)
 		T(error_route_fails_and_discard_is_silent),
 		T(local_delivery_goes_to_a_helper),
 		T(unreachable_destination_is_listed_with_its_reason),
+		T(test_A_2_a_long_envelope_is_read_in_slices),
+		T(test_A_2_long_envelopes_are_read_while_the_queue_is_listed),
 		T(long_lists_go_out_in_pieces),
 		T(operator_holds_releases_and_removes),
 		T(operator_sees_message_and_trace),

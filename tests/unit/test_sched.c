@@ -934,11 +934,36 @@ recipients_are_walked_in_order_of_their_numbers(void **state)
 	}
 }
 
+/* After a restart all are due at once: one call moves a part of them. */
+static void
+test_A_2_many_become_due_in_parts(void **state)
+{
+	struct q_sched_stats st;
+	struct q_act act;
+	unsigned calls = 0, moved = 0;
+
+	add(1, 50000);
+	q_sched_router(s, false);
+	do {
+		q_sched_next(s, now, &act);
+		assert_int_equal(act.kind, Q_ACT_NONE);
+		assert_true(act.moved < 10000);
+		moved += act.moved;
+		q_sched_stats(s, &st);
+		assert_int_equal(st.state[Q_DUE], moved);
+		assert_true(moved == 50000 || q_sched_wake(s) <= now);
+		calls++;
+	} while (act.moved > 0);
+	assert_int_equal(moved, 50000);
+	assert_true(calls > 5);
+}
+
 int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		T(test_A_2_many_become_due_in_parts),
 		T(test_F_23_backoff_doubles_and_is_never_early),
 		T(five_days_of_retries_end_with_a_final_attempt),
 		T(recipients_of_a_message_travel_together_a_hundred_at_most),

@@ -375,6 +375,100 @@ envelopes_are_loaded_with_added_recipients(void **state)
 }
 
 static int
+add_later(struct fix *f, uint64_t id, uint32_t idx, const char *address)
+{
+	struct hb_rcpt more = { .idx = idx, .address = hb_span_str(address) };
+	struct q_change c = { .kind = Q_CHANGE_RCPT, .rcpt = &more };
+	int r = q_spool_change(f->spool, id, &c, 1, on_durable, f);
+
+	f->waiting += r == 0;
+	return r;
+}
+
+/* Slices of one item until the end, or an error. */
+static int
+load_all(struct q_load *l, unsigned *slices)
+{
+	int r;
+
+	*slices = 0;
+	do
+		r = q_load_some(l, 1);
+	while (r == 0 && ++*slices < 1000);
+	return r;
+}
+
+static void
+envelopes_are_loaded_in_slices(void **state)
+{
+	struct fix *f = *state;
+	struct hb_arena *a = hb_arena_new();
+	struct q_load *l;
+	struct hb_rcpt *rcpts;
+	struct hb_env env;
+	unsigned slices;
+	size_t n;
+
+	assert_int_equal(add(f, 1, 20, HB_SPAN("x")), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(add_later(f, 1, 21, "b@z.example"), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(tried(f, 1, 3), 0);
+	/* written late, and not on the disk yet */
+	assert_int_equal(add_later(f, 1, 20, "a@z.example"), 0);
+	for (int i = 0; i < 2; i++) {
+		l = q_load_new(f->spool, 1, a);
+		assert_int_equal(load_all(l, &slices), 1);
+		assert_true(slices > 20);
+		q_load_result(l, &env, &rcpts, &n);
+		q_load_free(&l);
+		assert_span(env.sender, "s@x.example");
+		assert_int_equal(n, 22);
+		for (uint32_t k = 0; k < n; k++)
+			assert_int_equal(rcpts[k].idx, k);
+		assert_span(rcpts[19].address, "r@y.example");
+		assert_span(rcpts[20].address, "a@z.example");
+		assert_span(rcpts[21].address, "b@z.example");
+		assert_int_equal(wait_all(f), 0);
+		reopen(f);
+	}
+	hb_arena_free(&a);
+}
+
+/* It begins anew, or ends, when the message is not what it was. */
+static void
+slices_see_what_happens_meanwhile(void **state)
+{
+	struct fix *f = *state;
+	struct hb_arena *a = hb_arena_new();
+	struct q_load *l = q_load_new(f->spool, 1, a);
+	unsigned slices;
+
+	assert_int_equal(q_load_some(l, 1), HB_E_NOTFOUND);
+	assert_int_equal(add(f, 1, 20, HB_SPAN("x")), 0);
+	assert_int_equal(q_load_some(l, 1), HB_E_NOTFOUND); /* not durable */
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(q_load_some(l, 1), 0);
+	assert_int_equal(q_load_some(l, 5), 0);
+	/* this adds nothing to what is read */
+	assert_int_equal(tried(f, 1, 3), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(q_load_some(l, 5), 0);
+	assert_int_equal(add_later(f, 1, 20, "a@z.example"), 0);
+	assert_int_equal(q_load_some(l, 5), HB_E_STATE);
+	q_load_free(&l);
+	assert_int_equal(wait_all(f), 0);
+	l = q_load_new(f->spool, 1, a);
+	assert_int_equal(q_load_some(l, 1), 0);
+	assert_int_equal(finish(f, 1), 0);
+	assert_int_equal(q_load_some(l, 5), HB_E_NOTFOUND);
+	assert_int_equal(load_all(l, &slices), HB_E_NOTFOUND);
+	q_load_free(&l);
+	assert_int_equal(wait_all(f), 0);
+	hb_arena_free(&a);
+}
+
+static int
 add_file(struct fix *f, uint64_t id, struct hb_span body, uint32_t spoil)
 {
 	struct hb_env env = { .id = id, .flags = HB_ENV_LARGE,
@@ -507,6 +601,29 @@ flip_body(struct fix *f, const char *needle)
 			assert_int_equal(pwrite(fd, "X", 1, at - bytes), 1);
 		close(fd);
 	}
+}
+
+/* Read in slices, the good part is not taken for the whole. */
+static void
+slices_find_a_damaged_update(void **state)
+{
+	struct fix *f = *state;
+	struct hb_arena *a = hb_arena_new();
+	struct q_load *l;
+	unsigned slices;
+
+	assert_int_equal(add(f, 1, 20, HB_SPAN("x")), 0);
+	assert_int_equal(wait_all(f), 0);
+	assert_int_equal(add_later(f, 1, 20, "needle@z.example"), 0);
+	assert_int_equal(wait_all(f), 0);
+	reopen(f);
+	l = q_load_new(f->spool, 1, a);
+	assert_int_equal(q_load_some(l, 1), 0);
+	flip_body(f, "needle");
+	assert_int_equal(load_all(l, &slices), HB_E_CORRUPT);
+	assert_true(slices >= 20);
+	q_load_free(&l);
+	hb_arena_free(&a);
 }
 
 static void
@@ -670,6 +787,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(messages_survive_a_restart),
 		T(envelopes_are_loaded_with_added_recipients),
+		T(envelopes_are_loaded_in_slices),
+		T(slices_see_what_happens_meanwhile),
+		T(slices_find_a_damaged_update),
 		T(large_messages_are_checked_and_removed),
 		T(test_A_1_large_bodies_have_wire_form),
 		T(an_altered_large_file_is_set_aside),
