@@ -46,6 +46,8 @@ struct q_trace;
 
 enum {
 	Q_ENVELOPES_MAX = 2048,  /* envelopes kept in memory */
+	Q_ENVELOPES_MIN = 64,    /* that stay, however many recipients */
+	Q_ENVELOPE_RCPTS = 100000, /* recipients of the others together */
 	Q_RESCUE_MS = 1000,      /* between tries to record an outcome */
 	Q_CLAIMS_MS = 2000,      /* wait for claims after a start */
 	Q_STOP_MS = 10000,       /* wait for results when stopping */
@@ -109,7 +111,7 @@ struct q {
 	struct hb_peer *smtpd[256]; /* by instance */
 
 	struct q_envelopes envelopes;
-	size_t nenvelopes;
+	size_t nenvelopes, envelope_rcpts;
 	struct q_jobs jobs;
 	struct q_jobs dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
@@ -179,7 +181,8 @@ struct q_envelope *q_envelope_get(struct q *q, struct sched_msg *m);
 struct hb_rcpt *q_envelope_rcpt(const struct q_envelope *h, uint32_t idx);
 /* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
  * of H become invalid. */
-void q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r);
+void q_envelope_add(struct q *q, struct q_envelope *h,
+    const struct hb_rcpt *r);
 /* Does a recipient other than number SELF already have the place of R? */
 bool q_envelope_taken(
     struct q *q, struct q_envelope *h, const struct hb_rcpt *r, uint32_t self);

@@ -2605,6 +2605,32 @@ test_RTLS_02_operator_sees_the_tag(void **state)
 	assert_non_null(strstr(said(), "tls_demand=\n"));
 }
 
+/* Envelopes of messages with many recipients are few; those used last stay. */
+static void
+test_A_36_envelopes_are_bounded_by_recipients(void **state)
+{
+	static struct sched_msg m[3000];
+	static const struct hb_env about;
+	struct q *q = HB_NEW(struct q);
+
+	TAILQ_INIT(&q->envelopes);
+	for (size_t i = 0; i < HB_ARRAY_LEN(m); i++)
+		q_envelope_put(q, &m[i], hb_arena_new(), &about, NULL,
+		    i < 1000 ? 1 : i < 2000 ? 1000 : 100000);
+	assert_int_equal(q->nenvelopes, Q_ENVELOPES_MIN);
+	assert_null(m[HB_ARRAY_LEN(m) - Q_ENVELOPES_MIN - 1].user);
+	assert_non_null(m[HB_ARRAY_LEN(m) - Q_ENVELOPES_MIN].user);
+	for (size_t i = 0; i < HB_ARRAY_LEN(m); i++)
+		q_envelope_drop(q, &m[i]);
+	for (size_t i = 0; i < 200; i++)
+		q_envelope_put(q, &m[i], hb_arena_new(), &about, NULL, 1000);
+	assert_int_equal(q->nenvelopes, 100);
+	for (size_t i = 0; i < 200; i++)
+		q_envelope_drop(q, &m[i]);
+	assert_int_equal(q->envelope_rcpts, 0);
+	free(q);
+}
+
 int
 main(void)
 {
@@ -2671,6 +2697,7 @@ main(void)
 		T(test_RTLS_02_operator_sees_the_tag),
 		T(test_S_30_a_mistake_of_the_operators_waits),
 		T(test_S_31_a_broken_target_waits_alone),
+		cmocka_unit_test(test_A_36_envelopes_are_bounded_by_recipients),
 	};
 #undef T
 
