@@ -78,7 +78,8 @@ struct q_delivery {
 	unsigned instance;
 	struct hb_peer *peer; /* NULL: down */
 	struct hb_timer *claims; /* runs while claims are awaited */
-	bool ready, full;
+	bool ready;
+	size_t loading; /* bytes of jobs whose messages are being read */
 	unsigned life; /* of its channel: each one has a new number */
 };
 
@@ -141,7 +142,9 @@ struct q_stamp q_stamp(const struct q *q);
 void q_stamp_env(const struct q *q, struct hb_env *env);
 
 /* message.c */
-void q_kick(struct q *q); /* run the scheduler at the end of this turn */
+void q_kick(struct q *q);
+/* Does it get jobs? */
+void q_worker_update(struct q *q, const struct q_delivery *d); /* run the scheduler at the end of this turn */
 uint64_t q_new_id(struct q *q, unsigned instance);
 /* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
 void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
