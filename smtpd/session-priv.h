@@ -95,6 +95,7 @@ struct smtpd_txn {
 	bool discard;	      /* the whole message */
 	uint64_t id;
 	struct hb_incoming in;
+	size_t held; /* of it, in site->held */
 	struct hb_buf trace; /* our own header fields */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */
@@ -171,6 +172,8 @@ void smtpd_tried_mail(struct smtpd_session *s);
 struct smtpd_question *smtpd_question(struct smtpd_session *s,
     enum smtpd_stage stage);
 unsigned smtpd_unanswered(const struct smtpd_session *s);
+/* What the message holds now counts for all sessions. */
+void smtpd_txn_count_held(struct smtpd_session *s);
 void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
 void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
 void smtpd_auth_end(struct smtpd_session *s); /* wipes */

@@ -54,6 +54,7 @@ struct smtpd_worker_conf {
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */
 	unsigned beside;    /* questions beside others of their session */
+	size_t held;	    /* bytes of long header sections, all sessions */
 };
 
 enum smtpd_act_kind {

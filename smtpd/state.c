@@ -50,6 +50,7 @@ smtpd_session_free(struct smtpd_session **s)
 	hb_buf_wipe(&(*s)->secret);
 	hb_buf_free(&(*s)->login);
 	hb_arena_free(&(*s)->questions);
+	(*s)->site->held -= (*s)->txn.held;
 	free_txn(&(*s)->txn);
 	free(*s);
 	*s = NULL;
@@ -62,6 +63,15 @@ smtpd_session_relays(struct smtpd_session *s)
 }
 
 /* --- one transaction --- */
+
+void
+smtpd_txn_count_held(struct smtpd_session *s)
+{
+	size_t now = hb_incoming_held(&s->txn.in);
+
+	s->site->held += now - s->txn.held;
+	s->txn.held = now;
+}
 
 /* Ready for the next message; buffers keep their memory. */
 static void
@@ -89,6 +99,7 @@ smtpd_txn_reset(struct smtpd_session *s)
 	if (s->txn.begun)
 		smtpd_add_act(s, SMTPD_ACT_ABORT);
 	clear(&s->txn);
+	smtpd_txn_count_held(s);
 	if (s->state == SMTPD_S_MAIL || s->state == SMTPD_S_DATA)
 		s->state = SMTPD_S_READY;
 }

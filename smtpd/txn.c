@@ -102,6 +102,21 @@ judge(struct smtpd_session *s)
 		smtpd_txn_fail(s, replies[fault]);
 }
 
+/* Many sessions that send long header sections slowly are no memory for all of
+ * them; a usual header section finds room always. */
+static void
+judge_held(struct smtpd_session *s)
+{
+	size_t before = s->txn.held;
+
+	smtpd_txn_count_held(s);
+	if (s->txn.held <= before || s->site->held <= HB_MAX_LONG_HEADERS)
+		return;
+	smtpd_txn_fail(s, SMTPD_R_HEADERS_HELD);
+	hb_incoming_give_up(&s->txn.in);
+	smtpd_txn_count_held(s);
+}
+
 /* Does more of the body come than a common frame holds?  Then queue opens a
  * file. */
 static bool
@@ -240,6 +255,7 @@ commit(struct smtpd_session *s)
 
 	begin(s);
 	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = make_head(s);
+	smtpd_txn_count_held(s);
 	c = &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
 	c->size = t->in.size;
 	c->crc = t->in.crc;
@@ -281,6 +297,7 @@ smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 	p = hb_incoming_take(&t->in, in);
 	*used = p.used;
 	judge(s);
+	judge_held(s);
 	pass_on(s, p.body);
 	count_block(s, *used);
 	if (p.end)

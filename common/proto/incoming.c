@@ -57,6 +57,25 @@ hb_incoming_free(struct hb_incoming *m)
 	hb_buf_free(&m->fixed);
 }
 
+static size_t
+held(const struct hb_buf *b)
+{
+	return b->cap > KEPT_MEMORY ? b->cap : 0;
+}
+
+size_t
+hb_incoming_held(const struct hb_incoming *m)
+{
+	return held(&m->fields) + held(&m->head);
+}
+
+void
+hb_incoming_give_up(struct hb_incoming *m)
+{
+	m->header_big = true;
+	hb_buf_free(&m->fields);
+}
+
 /* BYTES, the next of the header section, are those of PIECE. */
 static void
 keep_fields(struct hb_incoming *m, const struct hb_data_piece *piece,

@@ -63,6 +63,10 @@ void hb_incoming_start(
 /* Forgets the bytes and keeps little of the memory. */
 void hb_incoming_clear(struct hb_incoming *m);
 void hb_incoming_free(struct hb_incoming *m);
+/* Memory of a header section that is longer than usual; else 0. */
+size_t hb_incoming_held(const struct hb_incoming *m);
+/* Keeps no more of the header section.  The message cannot be taken then. */
+void hb_incoming_give_up(struct hb_incoming *m);
 
 struct hb_incoming_piece {
 	size_t used;	     /* processed bytes of the input */

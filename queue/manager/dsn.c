@@ -24,6 +24,7 @@ struct dsn {
 	struct hb_span to;
 	uint32_t *idx; /* FAILED: its recipients */
 	size_t n;
+	size_t bytes; /* of its recipients */
 	struct q_dsn_rcpt *rcpts;
 	struct hb_env env;
 	struct hb_rcpt rcpt;
@@ -240,6 +241,7 @@ add_rcpt(struct dsn *n, const struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 	hb_record_copy(n->arena, &hb_outcome_record, &o, &d->outcome);
 	if (d->outcome.at_ms == 0)
 		d->outcome.at_ms = hb_now_ms();
+	n->bytes += q_dsn_rcpt_bytes(d);
 	n->idx[n->n++] = r->idx;
 }
 
@@ -249,7 +251,14 @@ return_path(const struct q_envelope *h, const struct hb_rcpt *rcpt)
 	return rcpt->owner.n > 0 ? rcpt->owner : h->env.sender;
 }
 
-/* One DSN goes to one return path; others have their turn after it. */
+static bool
+is_full(const struct dsn *n)
+{
+	return n->bytes >= Q_DSN_RCPT_BYTES;
+}
+
+/* One DSN goes to one return path and holds so much; others have their turn
+ * after it. */
 void
 q_dsn_failed(struct q *q, struct sched_msg *m)
 {
@@ -265,7 +274,8 @@ q_dsn_failed(struct q *q, struct sched_msg *m)
 
 		if (rcpt != NULL && n->n == 0)
 			n->to = hb_arena_span(n->arena, return_path(h, rcpt));
-		if (rcpt != NULL && hb_span_eq(n->to, return_path(h, rcpt)))
+		if (rcpt != NULL && !is_full(n) &&
+		    hb_span_eq(n->to, return_path(h, rcpt)))
 			add_rcpt(n, v[i], rcpt);
 		else
 			q_sched_dsn_again(q->sched, v[i], q_now(q) +
@@ -300,7 +310,7 @@ q_dsn_delayed(struct q *q, struct sched_msg *m)
 	TAILQ_FOREACH(r, &m->rcpts, of_msg) {
 		struct hb_rcpt *rcpt;
 
-		if (n->n == most)
+		if (n->n == most || is_full(n))
 			break;
 		rcpt = q_envelope_rcpt(h, r->idx);
 		if (rcpt != NULL && rcpt->owner.n == 0 && wants_warning(rcpt) &&

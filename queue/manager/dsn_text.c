@@ -445,12 +445,41 @@ put_original(const struct q_dsn *d, bool whole, struct hb_buf *out)
 		hb_buf_adds(out, "\r\n");
 }
 
-uint32_t
-q_dsn_write(const struct q_dsn *d, struct hb_buf *head, struct hb_buf *body)
+/* Text is there twice at most, and a fold is at least a third of a line away
+ * from the next one. */
+size_t
+q_dsn_rcpt_bytes(const struct q_dsn_rcpt *r)
 {
-	bool high = has_high_bytes(d->head);
+	const struct hb_outcome *o = &r->outcome;
+
+	return 2000 + 3 * (r->address.n + r->original.n + r->orcpt.n +
+	    o->mx.n + o->text.n + o->tls.n + o->sts.n);
+}
+
+/* The lines of HEAD that are returned. */
+static struct hb_span
+returned(struct hb_span head)
+{
+	size_t n = Q_DSN_HEAD_BYTES;
+
+	if (head.n <= n)
+		return head;
+	while (n > 0 && head.p[n - 1] != '\n')
+		n--;
+	return hb_span_head(head, n);
+}
+
+uint32_t
+q_dsn_write(const struct q_dsn *dsn, struct hb_buf *head, struct hb_buf *body)
+{
+	struct q_dsn cut = *dsn;
+	const struct q_dsn *d = &cut;
+	bool high, whole;
+
+	cut.head = returned(dsn->head);
+	high = has_high_bytes(d->head);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
-	bool whole = d->whole && !high && !has_high_bytes(d->body);
+	whole = d->whole && !high && !has_high_bytes(d->body);
 
 	put_head(d, head);
 	put_human(d, body);

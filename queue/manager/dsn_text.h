@@ -9,6 +9,7 @@
 #ifndef QUEUE_MANAGER_DSN_TEXT_H
 #define QUEUE_MANAGER_DSN_TEXT_H
 
+#include "common/base/limits.h"
 #include "common/proto/envelope.h"
 
 enum q_dsn_kind { Q_DSN_FAILED, Q_DSN_DELAYED, Q_DSN_KIND_COUNT };
@@ -37,6 +38,16 @@ struct q_dsn {
 	 * boundary. */
 	uint64_t nonce;
 };
+
+/* Bytes that one DSN may have of all its recipients, and of a header section:
+ * a longer one is cut at the end of a line.  What is made of both is one job
+ * for delivery (HB_MAX_JOB_BYTES). */
+enum {
+	Q_DSN_RCPT_BYTES = 1536 << 10,
+	Q_DSN_HEAD_BYTES = HB_MAX_LARGE_MESSAGE
+};
+/* R takes no more of a DSN than this. */
+size_t q_dsn_rcpt_bytes(const struct q_dsn_rcpt *r);
 
 /*
  * Appends the DSN in wire form (CRLF, dots stuffed) to HEAD and BODY, unbounded

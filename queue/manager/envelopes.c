@@ -46,9 +46,20 @@ q_envelope_drop(struct q *q, struct sched_msg *m)
 	m->user = NULL;
 	TAILQ_REMOVE(&q->envelopes, h, link);
 	q->nenvelopes--;
+	q->envelope_rcpts -= h->n;
 	q_places_free(&h->places);
 	a = h->arena;
 	hb_arena_free(&a);
+}
+
+/* Is there no room for one of N recipients?  A few stay, so that those in use
+ * are not dropped for each other. */
+static bool
+is_full(const struct q *q, size_t n)
+{
+	return q->nenvelopes >= Q_ENVELOPES_MAX ||
+	    (q->nenvelopes >= Q_ENVELOPES_MIN &&
+		q->envelope_rcpts + n > Q_ENVELOPE_RCPTS);
 }
 
 void
@@ -57,13 +68,14 @@ q_envelope_put(struct q *q, struct sched_msg *m, struct hb_arena *arena,
 {
 	struct q_envelope *h = hb_arena_alloc(arena, sizeof(*h));
 
-	if (q->nenvelopes >= Q_ENVELOPES_MAX)
+	while (is_full(q, n))
 		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
 	*h = (struct q_envelope){ .msg = m, .arena = arena, .env = *env,
 		.rcpts = rcpts, .n = n, .room = n };
 	m->user = h;
 	TAILQ_INSERT_TAIL(&q->envelopes, h, link);
 	q->nenvelopes++;
+	q->envelope_rcpts += n;
 }
 
 /* Recipients under way know where they go; the spool does not. */
@@ -187,13 +199,14 @@ grow(struct q_envelope *h)
 }
 
 void
-q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r)
+q_envelope_add(struct q *q, struct q_envelope *h, const struct hb_rcpt *r)
 {
 	struct hb_rcpt *mine;
 
 	if (h->n == h->room)
 		grow(h);
 	mine = &h->rcpts[h->n++];
+	q->envelope_rcpts++;
 	hb_record_copy(h->arena, &hb_rcpt_record, r, mine);
 	q_envelope_routed(h, mine, mine->route);
 }

@@ -266,7 +266,7 @@ record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
 		complete(a, it, &from, r->msg->next_idx++);
-		q_envelope_add(h, it);
+		q_envelope_add(a->q, h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
 	}

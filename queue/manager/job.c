@@ -48,16 +48,6 @@ send_rcpts(struct q_job *j, const struct q_envelope *h, struct hb_peer *p)
 	hb_buf_free(&rec);
 }
 
-/* A worker whose output piles up gets no more until it is drained. */
-static void
-check_full(struct q *q, struct q_delivery *d)
-{
-	if (d->peer == NULL || hb_peer_pending(d->peer) < Q_PEER_BYTES)
-		return;
-	d->full = true;
-	q_sched_worker(q->sched, d->instance, false);
-}
-
 static void
 send_job(struct q_job *j, const struct q_envelope *h,
     const struct q_content *c)
@@ -80,7 +70,6 @@ send_job(struct q_job *j, const struct q_envelope *h,
 	hb_buf_free(&rec);
 	send_rcpts(j, h, p);
 	q_send_content(p, j->no, c);
-	check_full(j->q, &j->q->delivery[j->worker]);
 }
 
 void

@@ -38,6 +38,7 @@ struct q_job {
 	enum q_job_state state;
 	bool is_dirty; /* in q->dirty: something is to be done for it */
 	unsigned pending;
+	size_t loading; /* of its worker's */
 	struct sched_job *sched; /* NULL: SETTLED */
 	uint32_t no;
 	unsigned worker;

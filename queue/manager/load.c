@@ -7,6 +7,9 @@
 
 #include "common/base/err.h"
 
+/* Frames of a job besides the message: JOB, and one for each recipient. */
+enum { JOB_COST = 10240, RCPT_COST = 4096 };
+
 static void
 send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
 {
@@ -53,6 +56,33 @@ has_recipient(const struct sched_job *job)
 	return false;
 }
 
+/* The most that the frames of the job can be; a large body is in a file. */
+static size_t
+most_bytes(const struct sched_job *job)
+{
+	const struct sched_msg *m = job->msg;
+	size_t most = (m->flags & Q_MF_LARGE) != 0 ? HB_MAX_HEADER_BYTES
+						   : HB_MAX_JOB_BYTES;
+
+	return JOB_COST + job->n * RCPT_COST +
+	    (m->size < most ? (size_t)m->size : most);
+}
+
+/* A worker gets no more jobs than its channel holds, those with it that are
+ * given before one of them was sent. */
+static void
+count_loading(struct q_job *j, size_t bytes)
+{
+	struct q_delivery *d;
+
+	if (q_job_is_local(j))
+		return;
+	d = &j->q->delivery[j->worker];
+	d->loading += bytes - j->loading;
+	j->loading = bytes;
+	q_worker_update(j->q, d);
+}
+
 static void
 on_content(void *ctx, int err, const struct q_content *c)
 {
@@ -74,6 +104,7 @@ on_content(void *ctx, int err, const struct q_content *c)
 		j->send(j, h, c);
 	if (c->fd >= 0)
 		close(c->fd);
+	count_loading(j, 0);
 }
 
 void
@@ -81,5 +112,6 @@ q_job_load(struct q_job *j, q_job_send_fn send)
 {
 	j->pending++;
 	j->send = send;
+	count_loading(j, most_bytes(j->sched));
 	q_spool_content(j->q->spool, j->sched->msg->id, on_content, j);
 }

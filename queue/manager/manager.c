@@ -116,21 +116,13 @@ run(void *ctx)
 
 /* --- workers and peers --- */
 
-static void
-update_worker(struct q *q, const struct q_delivery *d)
-{
-	q_sched_worker(q->sched, d->instance, !q->gated && !q->stopping &&
-	    !q->paused && d->peer != NULL && d->ready && !d->full);
-	q_kick(q);
-}
-
 /* And local deliveries, which have a worker's number too. */
 static void
 update_all(struct q *q)
 {
 	q_sched_worker(q->sched, q->workers, !q->gated && !q->paused);
 	for (unsigned i = 0; i < q->workers; i++)
-		update_worker(q, &q->delivery[i]);
+		q_worker_update(q, &q->delivery[i]);
 }
 
 void
@@ -175,7 +167,7 @@ claims_over(void *ctx)
 	hb_timer_clear(d->claims);
 	if (d->q->gated && all_ready(d->q))
 		q_open_gate(d->q);
-	update_worker(d->q, d);
+	q_worker_update(d->q, d);
 }
 
 void
@@ -194,11 +186,11 @@ delivery_up(struct q *q, struct hb_peer *p)
 		return;
 	d = &q->delivery[hb_peer_instance(p)];
 	d->peer = p;
-	d->ready = d->full = false;
+	d->ready = false;
 	hb_peer_set_state(p, HB_CHANNEL_CLAIMING);
 	d->life++;
 	hb_timer_set(d->claims, Q_CLAIMS_MS);
-	update_worker(q, d);
+	q_worker_update(q, d);
 }
 
 void
@@ -229,7 +221,7 @@ q_peer_lost(struct q *q, struct hb_peer *p)
 	if (hb_peer_role(p) == HB_ROLE_DELIVERY && i < q->workers) {
 		q->delivery[i].peer = NULL;
 		hb_timer_clear(q->delivery[i].claims);
-		update_worker(q, &q->delivery[i]);
+		q_worker_update(q, &q->delivery[i]);
 		q_jobs_lost(q, i);
 	} else if (p == q->router) {
 		q->router = NULL;
@@ -254,9 +246,8 @@ q_peer_drained(struct q *q, struct hb_peer *p)
 	unsigned i = hb_peer_instance(p);
 
 	if (hb_peer_role(p) == HB_ROLE_DELIVERY && i < q->workers) {
-		q->delivery[i].full = false;
 		hb_peer_pause(p, false);
-		update_worker(q, &q->delivery[i]);
+		q_worker_update(q, &q->delivery[i]);
 	}
 }
 

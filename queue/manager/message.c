@@ -14,6 +14,22 @@ q_kick(struct q *q)
 	hb_hook_arm(q->hook);
 }
 
+/* Its output piles up, with what comes to it when messages are read.  When the
+ * output is long by itself, q_peer_drained follows. */
+static bool
+is_full(const struct q_delivery *d)
+{
+	return hb_peer_pending(d->peer) + d->loading >= Q_PEER_BYTES;
+}
+
+void
+q_worker_update(struct q *q, const struct q_delivery *d)
+{
+	q_sched_worker(q->sched, d->instance, !q->gated && !q->stopping &&
+	    !q->paused && d->peer != NULL && d->ready && !is_full(d));
+	q_kick(q);
+}
+
 /* Without a stamp: its clock is all there is. */
 static int64_t
 arrival(const struct hb_env *env)

@@ -46,6 +46,8 @@ struct q_trace;
 
 enum {
 	Q_ENVELOPES_MAX = 2048,  /* envelopes kept in memory */
+	Q_ENVELOPES_MIN = 64,    /* that stay, however many recipients */
+	Q_ENVELOPE_RCPTS = 100000, /* recipients of the others together */
 	Q_RESCUE_MS = 1000,      /* between tries to record an outcome */
 	Q_CLAIMS_MS = 2000,      /* wait for claims after a start */
 	Q_STOP_MS = 10000,       /* wait for results when stopping */
@@ -76,7 +78,8 @@ struct q_delivery {
 	unsigned instance;
 	struct hb_peer *peer; /* NULL: down */
 	struct hb_timer *claims; /* runs while claims are awaited */
-	bool ready, full;
+	bool ready;
+	size_t loading; /* bytes of jobs whose messages are being read */
 	unsigned life; /* of its channel: each one has a new number */
 };
 
@@ -109,7 +112,7 @@ struct q {
 	struct hb_peer *smtpd[256]; /* by instance */
 
 	struct q_envelopes envelopes;
-	size_t nenvelopes;
+	size_t nenvelopes, envelope_rcpts;
 	struct q_reading *reading; /* an envelope, in slices; or NULL */
 	struct q_jobs jobs;
 	struct q_jobs dirty; /* have results to settle */
@@ -140,7 +143,9 @@ struct q_stamp q_stamp(const struct q *q);
 void q_stamp_env(const struct q *q, struct hb_env *env);
 
 /* message.c */
-void q_kick(struct q *q); /* run the scheduler at the end of this turn */
+void q_kick(struct q *q);
+/* Does it get jobs? */
+void q_worker_update(struct q *q, const struct q_delivery *d); /* run the scheduler at the end of this turn */
 uint64_t q_new_id(struct q *q, unsigned instance);
 /* What ENV says of HEAD, its header section: length, and Message-ID (in A). */
 void q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a);
@@ -185,7 +190,8 @@ void q_reading_end(struct q *q); /* forgets what was read so far */
 struct hb_rcpt *q_envelope_rcpt(const struct q_envelope *h, uint32_t idx);
 /* Adds a copy of R, of which nothing is recorded yet.  Pointers to recipients
  * of H become invalid. */
-void q_envelope_add(struct q_envelope *h, const struct hb_rcpt *r);
+void q_envelope_add(struct q *q, struct q_envelope *h,
+    const struct hb_rcpt *r);
 /* Does a recipient other than number SELF already have the place of R? */
 bool q_envelope_taken(
     struct q *q, struct q_envelope *h, const struct hb_rcpt *r, uint32_t self);

@@ -113,19 +113,23 @@ struct open_ctx {
 	int err;
 };
 
-/* A file whose making was cut off: its first use would begin with a record,
- * and its header was durable before that. */
+/* A file whose making was cut off holds no record: its header was durable
+ * before the first.  All of it is read, for a disk may also lose the
+ * beginning of one that holds mail. */
 static bool
 is_unused(struct q_segs *s, const struct q_seg *seg)
 {
-	unsigned char first[Q_REC_HEAD];
-	int64_t got = s->io->pread(s->io->ctx, seg->fd, first, sizeof(first),
-	    Q_SEG_START);
+	static unsigned char part[65536];
+	int64_t got, at = Q_SEG_START;
 
-	for (int64_t i = 0; i < got; i++)
-		if (first[i] != 0)
-			return false;
-	return got >= 0;
+	do {
+		got = s->io->pread(s->io->ctx, seg->fd, part, sizeof(part), at);
+		for (int64_t i = 0; i < got; i++)
+			if (part[i] != 0)
+				return false;
+		at += got;
+	} while (got > 0);
+	return got == 0;
 }
 
 static int

@@ -5,7 +5,7 @@
  *	relays            the client may relay; before the first event
  *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
- *	      first event
+ *	      first event; held=N: bytes of header sections of other sessions
  *	turn MS           how long each try has to wait from now on; -1: it is
  *	                  refused, -2: not beside others.  With it tries are
  *	                  acts, too
@@ -349,6 +349,8 @@ one_rule(struct play *p, const char *w)
 		p->rules.max_size = strtoull(value, NULL, 10);
 	else if (strncmp(w, "max-header=", 11) == 0)
 		p->rules.max_header = strtoull(value, NULL, 10);
+	else if (strncmp(w, "held=", 5) == 0)
+		p->site.held = strtoul(value, NULL, 10);
 	else if (strncmp(w, "max-recipients=", 15) == 0)
 		p->rules.max_recipients = (unsigned)strtoul(value, NULL, 10);
 	else if (strncmp(w, "max-hops=", 9) == 0)

@@ -1,6 +1,7 @@
 /* DSNs, byte for byte. */
 #include "tests/unit/unit.h"
 
+#include "common/proto/ipc.h"
 #include "common/proto/wire.h"
 #include "queue/manager/dsn_text.h"
 
@@ -413,6 +414,54 @@ test_A_3_blanks_make_no_empty_line(void **state)
 	free(text);
 }
 
+/* The worst that hosts say and senders write is one job for delivery; what is
+ * left of a long header section are whole lines. */
+static void
+test_A_33_a_dsn_fits_a_job(void **state)
+{
+	static char text[1024], line[1000];
+	struct q_dsn_rcpt r[500];
+	struct q_dsn d = dsn(r);
+	struct hb_buf all = HB_BUF_INIT(0), out = HB_BUF_INIT(0),
+	    rest = HB_BUF_INIT(0);
+	size_t n = 0, bytes = 0;
+
+	memset(text, 'x', sizeof(text));
+	for (size_t i = 1; i < sizeof(text); i += 2)
+		text[i] = ' ';
+	while (n < HB_ARRAY_LEN(r) && bytes < Q_DSN_RCPT_BYTES) {
+		r[n] = rcpt();
+		r[n].address = r[n].original =
+		    hb_span(text, HB_MAX_PATH);
+		r[n].orcpt = hb_span(text, HB_MAX_ORCPT);
+		r[n].outcome.mx = hb_span(text, HB_MAX_DOMAIN);
+		r[n].outcome.text = hb_span(text, sizeof(text));
+		r[n].outcome.expired = 1;
+		bytes += q_dsn_rcpt_bytes(&r[n++]);
+	}
+	d.n = n;
+	(void)q_dsn_write(&d, &out, &rest);
+	assert_true(n > 100);
+	assert_true(rest.n < bytes + 4096);
+
+	memset(line, 0xe9, sizeof(line));
+	memcpy(line, "X: ", 3);
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
+	while (all.n < HB_MAX_HEADER_BYTES)
+		hb_buf_add(&all, hb_span(line, sizeof(line)));
+	d.head = hb_buf_span(&all);
+	hb_buf_clear(&out);
+	hb_buf_clear(&rest);
+	(void)q_dsn_write(&d, &out, &rest);
+	assert_true(out.n + rest.n <= HB_MAX_JOB_BYTES);
+	hb_buf_add(&out, hb_buf_span(&rest));
+	hb_buf_add(&out, hb_span("", 1));
+	assert_non_null(strstr((const char *)out.p, "=E9\r\n\r\n--=_"));
+	hb_buf_free(&all);
+	hb_buf_free(&out);
+	hb_buf_free(&rest);
+}
+
 int
 main(void)
 {
@@ -428,6 +477,7 @@ main(void)
 		cmocka_unit_test(test_F_5_notices_are_7bit),
 		cmocka_unit_test(test_A_3_addresses_begin_no_line),
 		cmocka_unit_test(test_A_3_no_boundary_can_be_guessed),
+		cmocka_unit_test(test_A_33_a_dsn_fits_a_job),
 		cmocka_unit_test(test_A_3_blanks_make_no_empty_line),
 	};
 

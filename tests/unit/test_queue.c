@@ -516,8 +516,14 @@ on_lost(void *ctx, struct hb_peer *p, const char *why)
 	q_peer_lost(env.ctx, p);
 }
 
+static void
+on_drain(void *ctx, struct hb_peer *p)
+{
+	q_peer_drained(env.ctx, p);
+}
+
 static const struct hb_peer_ops queue_ops = {
-	.on = queue_on, .on_close = on_lost
+	.on = queue_on, .on_close = on_lost, .on_drain = on_drain
 };
 
 static struct hb_peer *
@@ -2692,6 +2698,74 @@ test_RTLS_02_operator_sees_the_tag(void **state)
 	assert_non_null(strstr(said(), "tls_demand=\n"));
 }
 
+static void
+pause_delivery(uint32_t on)
+{
+	struct ipc_pause m = { .on = on };
+
+	hb_peer_post(parent, HB_IPC_PAUSE, &m, -1);
+	run_for(20);
+}
+
+/* What waited long goes to many places at once: the worker gets as many jobs
+ * as its channel holds, and the others when it has read these. */
+static void
+test_A_37_many_long_messages_at_once(void **state)
+{
+	struct hb_buf body = HB_BUF_INIT(0);
+	size_t n = HB_ARRAY_LEN(w.jobs) - 1;
+	char to[64];
+
+	hb_buf_adds(&body, "\r\n");
+	while (body.n < HB_MAX_LARGE_MESSAGE - 1000)
+		hb_buf_addf(&body, "%0900d\r\n", 1);
+	pause_delivery(1);
+	for (size_t i = 0; i < n; i++) {
+		answers_before = w.answers;
+		snprintf(to, sizeof(to), "b@d%zu.example", i);
+		post_env("a@here.example");
+		post_rcpt(to, 0);
+		post_parts(hb_span_head(hb_span_from(hb_buf_span(&body), 2),
+		    180400), hb_buf_span(&body));
+		next_txn++;
+		run_until(answered);
+		assert_int_equal(w.code, 250);
+	}
+	pause_delivery(0);
+	(void)wait_job(n);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, n);
+	assert_non_null(delivery);
+	assert_non_null(q_side[HB_ROLE_DELIVERY]);
+	hb_buf_free(&body);
+}
+
+/* Envelopes of messages with many recipients are few; those used last stay. */
+static void
+test_A_36_envelopes_are_bounded_by_recipients(void **state)
+{
+	static struct sched_msg m[3000];
+	static const struct hb_env about;
+	struct q *q = HB_NEW(struct q);
+
+	TAILQ_INIT(&q->envelopes);
+	for (size_t i = 0; i < HB_ARRAY_LEN(m); i++)
+		q_envelope_put(q, &m[i], hb_arena_new(), &about, NULL,
+		    i < 1000 ? 1 : i < 2000 ? 1000 : 100000);
+	assert_int_equal(q->nenvelopes, Q_ENVELOPES_MIN);
+	assert_null(m[HB_ARRAY_LEN(m) - Q_ENVELOPES_MIN - 1].user);
+	assert_non_null(m[HB_ARRAY_LEN(m) - Q_ENVELOPES_MIN].user);
+	for (size_t i = 0; i < HB_ARRAY_LEN(m); i++)
+		q_envelope_drop(q, &m[i]);
+	for (size_t i = 0; i < 200; i++)
+		q_envelope_put(q, &m[i], hb_arena_new(), &about, NULL, 1000);
+	assert_int_equal(q->nenvelopes, 100);
+	for (size_t i = 0; i < 200; i++)
+		q_envelope_drop(q, &m[i]);
+	assert_int_equal(q->envelope_rcpts, 0);
+	free(q);
+}
+
 int
 main(void)
 {
@@ -2760,6 +2834,8 @@ main(void)
 		T(test_RTLS_02_operator_sees_the_tag),
 		T(test_S_30_a_mistake_of_the_operators_waits),
 		T(test_S_31_a_broken_target_waits_alone),
+		T(test_A_37_many_long_messages_at_once),
+		cmocka_unit_test(test_A_36_envelopes_are_bounded_by_recipients),
 	};
 #undef T
 

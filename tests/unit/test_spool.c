@@ -316,6 +316,31 @@ a_spool_of_another_format_is_refused(void **state)
 	open_spool(f);
 }
 
+/* Both headers and the first record are lost: what is behind them is no file
+ * whose making was cut off. */
+static void
+test_A_35_a_segment_without_its_beginning_stays(void **state)
+{
+	struct fix *f = *state;
+	static const unsigned char zero[8192 + 64];
+	uint32_t before;
+	char path[128];
+	int fd;
+
+	for (uint64_t id = 1; id <= 20; id++)
+		assert_int_equal(add(f, id, 1, HB_SPAN("\r\nhello\r\n")), 0);
+	assert_int_equal(wait_all(f), 0);
+	close_spool(f);
+	snprintf(path, sizeof(path), "%s/log/00000001", f->dir);
+	fd = open(path, O_WRONLY);
+	assert_int_equal(pwrite(fd, zero, sizeof(zero), 0), sizeof(zero));
+	close(fd);
+	before = crc_of_segment(f);
+	open_spool(f);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(crc_of_segment(f), before);
+}
+
 static void
 messages_survive_a_restart(void **state)
 {
@@ -794,6 +819,7 @@ main(void)
 		T(test_A_1_large_bodies_have_wire_form),
 		T(an_altered_large_file_is_set_aside),
 		T(a_spool_of_another_format_is_refused),
+		T(test_A_35_a_segment_without_its_beginning_stays),
 		T(an_altered_body_is_never_handed_out),
 		T(a_small_spool_stays_small),
 		T(rtls_02_updates_fold_into_a_move),
