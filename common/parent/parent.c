@@ -9,7 +9,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/parent/parent.h"
 #include "common/io/sock.h"

@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
 

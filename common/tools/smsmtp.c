@@ -20,7 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/io/file.h"
 #include "common/proto/maildrop.h"
 #include "smtpd/session.h"

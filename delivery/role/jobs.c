@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/table.h"
 
 enum {

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "queue/manager/dsn_text.h"
 
 enum { AGAIN_MS = 10000 };

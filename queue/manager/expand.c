@@ -17,7 +17,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
 #include "common/base/table.h"
 #include "common/proto/address.h"
 #include "queue/manager/rules.h"

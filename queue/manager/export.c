@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/io/ctlreply.h"
 #include "common/proto/queuefile.h"
 

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 /* An owner's list has that return path.  Recipients of one job agree. */
 static struct hb_env
 envelope_of(const struct q_job *j, const struct q_envelope *h)

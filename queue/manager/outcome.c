@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 bool
 q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt)

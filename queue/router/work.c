@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/proto/tlv.h"
