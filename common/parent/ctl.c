@@ -31,17 +31,6 @@ answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
 }
 
 static void
-answer_paused(const struct hb_ctl *c, const struct pd_parent *pd)
-{
-	hb_ctl_array(c, "paused");
-	if (pd->delivery_paused)
-		hb_ctl_text(c, NULL, "delivery");
-	if (pd->listen_paused)
-		hb_ctl_text(c, NULL, "listen");
-	hb_ctl_close(c);
-}
-
-static void
 answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 {
 	if (!pd->now.conf->lab)
@@ -81,7 +70,12 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	answer_warnings(c, hb_buf_span(&pd->now.warnings));
 	pd_answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
-	answer_paused(c, pd);
+	hb_ctl_array(c, "paused");
+	if (pd->delivery_paused)
+		hb_ctl_text(c, NULL, "delivery");
+	if (pd->listen_paused)
+		hb_ctl_text(c, NULL, "listen");
+	hb_ctl_close(c);
 	hb_ctl_array(c, "roles");
 	for (size_t i = 0; i < pd->nprocs; i++)
 		answer_proc(c, &pd->procs[i]);

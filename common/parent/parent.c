@@ -351,18 +351,6 @@ start_proc(struct pd_proc *pr)
 	pd_send_listeners(pr);
 }
 
-/* At once after a steady life, then slower and slower. */
-static void
-plan_restart(struct pd_proc *pr, bool was_ready)
-{
-	if (was_ready && hb_mono_ms() - pr->ready_ms >= STEADY_MS)
-		pr->delay_ms = 0;
-	hb_timer_set(pr->timer, pr->delay_ms);
-	pr->delay_ms = pr->delay_ms == 0 ? FIRST_DELAY_MS : pr->delay_ms * 2;
-	if (pr->delay_ms > LONGEST_DELAY_MS)
-		pr->delay_ms = LONGEST_DELAY_MS;
-}
-
 static void
 log_end(const struct pd_proc *pr)
 {
@@ -415,7 +403,14 @@ act_on_end(struct pd_proc *pr)
 		fail_start(pr);
 		break;
 	case PD_RUNNING:
-		plan_restart(pr, was_ready);
+		/* At once after a steady life, then slower and slower. */
+		if (was_ready && hb_mono_ms() - pr->ready_ms >= STEADY_MS)
+			pr->delay_ms = 0;
+		hb_timer_set(pr->timer, pr->delay_ms);
+		pr->delay_ms = pr->delay_ms == 0 ? FIRST_DELAY_MS
+						 : pr->delay_ms * 2;
+		if (pr->delay_ms > LONGEST_DELAY_MS)
+			pr->delay_ms = LONGEST_DELAY_MS;
 		break;
 	case PD_STOPPING:
 		pd_stop_next(pd);
