@@ -264,17 +264,6 @@ charset_of(struct hb_span s)
 	return high ? "utf-8" : "us-ascii";
 }
 
-/* A message without a word about MIME gets those that it needs. */
-static void
-put_mime(const struct entity *e, struct hb_buf *out)
-{
-	if (!e->has_version)
-		hb_buf_adds(out, "MIME-Version: 1.0\r\n");
-	if (e->type.n == 0)
-		hb_buf_addf(out, "Content-Type: text/plain; charset=%s\r\n",
-		    charset_of(e->body));
-}
-
 /* The empty line in front of a body, where there is one. */
 static struct hb_span
 put_empty_line(struct hb_span body, struct hb_buf *out)
@@ -293,8 +282,15 @@ put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
 	struct hb_span body;
 
 	put_header_for_qp(e->header, out);
-	if (outermost)
-		put_mime(e, out);
+	if (outermost) {
+		/* A message without a word about MIME gets those that it
+		 * needs. */
+		if (!e->has_version)
+			hb_buf_adds(out, "MIME-Version: 1.0\r\n");
+		if (e->type.n == 0)
+			hb_buf_addf(out, "Content-Type: text/plain; "
+			    "charset=%s\r\n", charset_of(e->body));
+	}
 	body = put_empty_line(e->body, out);
 	while (body.n > 0)
 		hb_qp_line(text_of(next_line(&body)), out);
@@ -381,16 +377,6 @@ put_parts(const struct entity *e, const struct work *w,
 	}
 }
 
-static void
-put_nested(const struct entity *e, const struct work *w, struct hb_buf *out)
-{
-	struct work inner = { .depth = w->depth + 1 };
-
-	put_header(e->header, out);
-	inner.wire = put_empty_line(e->body, out);
-	put_entity(&inner, out);
-}
-
 /* Is anything about it not ours to change? */
 static bool
 stays(const struct entity *e, const struct work *w)
@@ -416,7 +402,11 @@ put_entity(const struct work *w, struct hb_buf *out)
 	} else if (e.encoding == ENC_NONE &&
 	    (has_type(&e, "message/rfc822") ||
 		(w->is_message && e.type.n == 0))) {
-		put_nested(&e, w, out);
+		struct work inner = { .depth = w->depth + 1 };
+
+		put_header(e.header, out);
+		inner.wire = put_empty_line(e.body, out);
+		put_entity(&inner, out);
 	} else if (has_type(&e, "multipart/") || has_type(&e, "message/")) {
 		put_header(e.header, out);
 		hb_buf_add(out, e.body);
