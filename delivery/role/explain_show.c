@@ -250,18 +250,6 @@ show_addresses(const struct hb_ctl *c, const struct dlv_host *h)
 }
 
 static void
-show_tlsa(const struct hb_ctl *c, const struct hb_tlsa *r)
-{
-	struct hb_buf text = HB_BUF_INIT(0);
-
-	hb_buf_addf(&text, "%u %u %u ", r->usage, r->selector, r->match);
-	for (size_t i = 0; i < r->data.n; i++)
-		hb_buf_addf(&text, "%02x", r->data.p[i]);
-	hb_ctl_str(c, NULL, hb_buf_span(&text));
-	hb_buf_free(&text);
-}
-
-static void
 show_host_dane(const struct hb_ctl *c, const struct hb_dane *d)
 {
 	if (d == NULL) {
@@ -273,8 +261,17 @@ show_host_dane(const struct hb_ctl *c, const struct hb_dane *d)
 	hb_ctl_text(c, "text", hb_dane_text(d->state));
 	text_or_null(c, "base", d->base);
 	hb_ctl_array(c, "records");
-	for (size_t i = 0; i < d->n; i++)
-		show_tlsa(c, &d->rr[i]);
+	for (size_t i = 0; i < d->n; i++) {
+		const struct hb_tlsa *r = &d->rr[i];
+		struct hb_buf text = HB_BUF_INIT(0);
+
+		hb_buf_addf(&text, "%u %u %u ", r->usage, r->selector,
+		    r->match);
+		for (size_t k = 0; k < r->data.n; k++)
+			hb_buf_addf(&text, "%02x", r->data.p[k]);
+		hb_ctl_str(c, NULL, hb_buf_span(&text));
+		hb_buf_free(&text);
+	}
 	hb_ctl_close(c);
 	hb_ctl_close(c);
 }

@@ -108,16 +108,6 @@ on_last_timer(void *ctx)
 	hb_dns_free(&w->last_dns);
 }
 
-/* Attempts that wait for its answers get them: a reload is no trouble of
- * DNS. */
-static void
-retire(struct dlv_worker *w, struct hb_dns *dns)
-{
-	hb_dns_free(&w->last_dns);
-	w->last_dns = dns;
-	hb_timer_set(w->last_timer, ANSWER_MS);
-}
-
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -195,8 +185,13 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	sts_reconf(w->sts, env->conf, dns, tls);
 	dlv_pool_reconf(w->pool, env->conf, tls);
 	dlv_probe_reconf(w->probe);
-	if (old_dns != dns)
-		retire(w, old_dns);
+	if (old_dns != dns) {
+		/* Attempts that wait for its answers get them: a reload is no
+		 * trouble of DNS. */
+		hb_dns_free(&w->last_dns);
+		w->last_dns = old_dns;
+		hb_timer_set(w->last_timer, ANSWER_MS);
+	}
 	hb_tls_free(&old_tls);
 	return 0;
 }

@@ -919,21 +919,6 @@ dlv_client_connected(struct dlv_client *c)
 	}
 }
 
-static void
-on_bad_input(struct dlv_client *c)
-{
-	break_off(c, HB_REASON_BAD_REPLY);
-}
-
-/* Plain text behind the 220 would count as said inside TLS, RFC 3207 s6. */
-static void
-on_injected(struct dlv_client *c)
-{
-	c->nacts = 0;
-	c->facts.state = HB_TLSF_INJECTED;
-	break_off(c, HB_REASON_TLS_INJECTED);
-}
-
 /* Replies that are to come for what has been sent. */
 static size_t
 owed(const struct dlv_client *c)
@@ -1020,17 +1005,6 @@ is_of_session(const struct dlv_client *c)
 	return code == 421 || (c->used && lost_way);
 }
 
-static void
-take_reply(struct dlv_client *c, bool octets)
-{
-	if (is_of_session(c))
-		refused(c);
-	else
-		weigh_reply(c, octets);
-	hb_reply_reset(&c->reply);
-	c->early = false;
-}
-
 size_t
 dlv_client_input(struct dlv_client *c, struct hb_span in)
 {
@@ -1042,7 +1016,7 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 		int n = hb_reply_feed(&c->reply, hb_span_from(in, used));
 
 		if (n < 0)
-			on_bad_input(c);
+			break_off(c, HB_REASON_BAD_REPLY);
 		if (n <= 0)
 			break;
 		used += (size_t)n;
@@ -1052,9 +1026,19 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 			note_name(c, c->reply.line);
 		if (!c->reply.done)
 			continue;
-		take_reply(c, used < in.n);
-		if (c->state == S_HANDSHAKE && used < in.n)
-			on_injected(c);
+		if (is_of_session(c))
+			refused(c);
+		else
+			weigh_reply(c, used < in.n);
+		hb_reply_reset(&c->reply);
+		c->early = false;
+		if (c->state == S_HANDSHAKE && used < in.n) {
+			/* Plain text behind the 220 would count as said inside
+			 * TLS, RFC 3207 s6. */
+			c->nacts = 0;
+			c->facts.state = HB_TLSF_INJECTED;
+			break_off(c, HB_REASON_TLS_INJECTED);
+		}
 	}
 	return c->state == S_CLOSED ? in.n : used;
 }
