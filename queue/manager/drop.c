@@ -80,17 +80,6 @@ is_being_flushed(struct q_drop_file *f)
 	hb_timer_set(d->step, 0);
 }
 
-static void
-remove_file(struct q_drop_file *f)
-{
-	char path[Q_DROP_PATH];
-
-	q_drop_path(f->d->dir, f->name, path);
-	if (unlink(path) < 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
-		    hb_kv_str(HB_K_ERROR, strerror(errno)));
-}
-
 /* Into corrupt/; what is no plain file holds no mail and is removed. */
 static int
 move_aside(struct q_drop_file *f)
@@ -180,6 +169,7 @@ on_durable(void *ctx, int err)
 	struct q_drop_file *f = ctx;
 	const char *demand = hb_env_tls_demand(f->env.flags);
 	struct hb_arena *a = f->arena;
+	char path[Q_DROP_PATH];
 
 	if (err < 0) {
 		leave_for_later(f, err);
@@ -195,7 +185,10 @@ on_durable(void *ctx, int err)
 	    hb_kv_str(HB_K_TLS, "none"),
 	    hb_kv_span(HB_K_MESSAGE_ID, f->env.message_id),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)));
-	remove_file(f);
+	q_drop_path(f->d->dir, f->name, path);
+	if (unlink(path) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
+		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 	f->arena = NULL;
 	q_accept(f->d->q, a, &f->env, f->rcpts, f->nrcpt);
 	end_file(f);
@@ -298,17 +291,6 @@ q_drop_more(struct q_drop_file *f)
 }
 
 static void
-start_message(struct q_drop_file *f)
-{
-	struct hb_incoming_rules rules =
-	    hb_incoming_dropped(f->d->q->env->conf);
-
-	q_intake_start(&f->in, f->d->q->spool, f->env.id, f->head.body_n,
-	    &rules);
-	f->left = f->head.body_n;
-}
-
-static void
 complete_env(struct q_drop_file *f)
 {
 	struct hb_env *e = &f->env;
@@ -387,6 +369,7 @@ take_file(struct q_drop_file *f)
 {
 	struct stat st;
 	int err;
+	struct hb_incoming_rules rules;
 
 	if (fstat(f->fd, &st) < 0) {
 		leave_unread(f, HB_E_IO);
@@ -415,7 +398,10 @@ take_file(struct q_drop_file *f)
 	f->dropped_ms = (int64_t)st.st_mtim.tv_sec * 1000 +
 	    st.st_mtim.tv_nsec / 1000000;
 	complete_env(f);
-	start_message(f);
+	rules = hb_incoming_dropped(f->d->q->env->conf);
+	q_intake_start(&f->in, f->d->q->spool, f->env.id, f->head.body_n,
+	    &rules);
+	f->left = f->head.body_n;
 	q_drop_more(f);
 }
 

@@ -322,21 +322,11 @@ open_stores(struct q *q, const char *root, struct hb_buf *err)
 	return 0;
 }
 
-static void
-log_replay(struct q *q)
-{
-	struct q_sched_stats st;
-
-	q_sched_stats(q->sched, &st);
-	HB_LOG(HB_LOG_INFO, HB_EV_SPOOL, hb_kv_str(HB_K_STATE, "replayed"),
-	    hb_kv_int(HB_K_COUNT, st.messages),
-	    hb_kv_int(HB_K_NRCPT, st.recipients));
-}
-
 struct q *
 q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 {
 	struct q *q = HB_NEW(struct q);
+	struct q_sched_stats st;
 
 	q->txn_max = Q_TXN_BYTES;
 	q->env = env;
@@ -360,7 +350,10 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	}
 	q_time_start(q);
 	finish_replayed(q);
-	log_replay(q);
+	q_sched_stats(q->sched, &st);
+	HB_LOG(HB_LOG_INFO, HB_EV_SPOOL, hb_kv_str(HB_K_STATE, "replayed"),
+	    hb_kv_int(HB_K_COUNT, st.messages),
+	    hb_kv_int(HB_K_NRCPT, st.recipients));
 	q_room_start(q);
 	hb_timer_set(q->gate, Q_CLAIMS_MS);
 	q_kick(q);
@@ -400,21 +393,13 @@ q_stop(struct q *q)
 	hb_timer_set(q->stop, 0);
 }
 
-static void
-free_jobs(struct q *q)
-{
-	struct q_job *j;
-
-	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
-		q_job_free(j);
-}
-
 /* What is recorded already becomes durable: the spool flushes at its end,
  * which runs callbacks. */
 void
 q_free(struct q **qp)
 {
 	struct q *q = *qp;
+	struct q_job *j;
 
 	*qp = NULL;
 	if (q == NULL)
@@ -429,7 +414,8 @@ q_free(struct q **qp)
 	q_imports_lost(q, NULL);
 	q_txns_free(q);
 	q_asks_free(q);
-	free_jobs(q);
+	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
+		q_job_free(j);
 	q_records_free(q);
 	while (!TAILQ_EMPTY(&q->envelopes))
 		q_envelope_drop(q, TAILQ_FIRST(&q->envelopes)->msg);
