@@ -89,17 +89,6 @@ open_maps(struct rt_lookup *k)
 }
 
 static void
-close_logins(struct rt_lookup *k, size_t n_logins)
-{
-	for (size_t i = 0; i < n_logins; i++)
-		hb_map_close(&k->logins[i]);
-	free(k->logins);
-	free(k->login_versions);
-	k->logins = NULL;
-	k->login_versions = NULL;
-}
-
-static void
 read_on(void *ctx)
 {
 	struct rt_lookup *k = ctx;
@@ -152,7 +141,12 @@ forget(struct rt_lookup *k, bool all)
 void
 rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 {
-	close_logins(k, k->conf->auth.n);
+	for (size_t i = 0; i < k->conf->auth.n; i++)
+		hb_map_close(&k->logins[i]);
+	free(k->logins);
+	free(k->login_versions);
+	k->logins = NULL;
+	k->login_versions = NULL;
 	/* Maps and lists that are no longer named trouble nobody. */
 	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
