@@ -323,16 +323,6 @@ young_leave(struct q_worker *w, struct sched_job *job)
 	w->young--;
 }
 
-static void
-grow_old(struct q_worker *w, int64_t now_ms)
-{
-	struct sched_job *eldest;
-
-	while ((eldest = TAILQ_FIRST(&w->age)) != NULL &&
-	    eldest->old_ms <= now_ms)
-		young_leave(w, eldest);
-}
-
 int64_t
 sched_dest_wake(const struct q_sched *s)
 {
@@ -399,8 +389,13 @@ sched_dest_next_job(struct q_sched *s, int64_t now_ms)
 {
 	unsigned total = s->conf.workers + 1;
 
-	for (unsigned i = 0; i < total; i++)
-		grow_old(&s->workers[i], now_ms);
+	for (unsigned i = 0; i < total; i++) {
+		struct sched_job *eldest;
+
+		while ((eldest = TAILQ_FIRST(&s->workers[i].age)) != NULL &&
+		    eldest->old_ms <= now_ms)
+			young_leave(&s->workers[i], eldest);
+	}
 	for (unsigned i = 0; i < total; i++) {
 		unsigned turn = (s->turn + i) % total;
 		struct sched_dest *d = TAILQ_FIRST(&s->workers[turn].round);
