@@ -28,15 +28,6 @@ struct q_flush {
 	bool stop;
 };
 
-static void
-tell(struct q_flush *f)
-{
-	uint64_t one = 1;
-
-	while (write(f->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
-}
-
 static void *
 thread_main(void *arg)
 {
@@ -54,7 +45,10 @@ thread_main(void *arg)
 		j->run(j);
 		pthread_mutex_lock(&f->lock);
 		STAILQ_INSERT_TAIL(&f->ended, j, link);
-		tell(f);
+		uint64_t one = 1;
+
+		while (write(f->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return NULL;

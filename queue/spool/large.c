@@ -140,14 +140,6 @@ fetch_done(struct large_job *l)
 }
 
 static void
-tell_fault(const struct large_job *l)
-{
-	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
-		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
-}
-
-static void
 check_done(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
@@ -158,7 +150,9 @@ check_done(struct flush_task *j)
 		return;
 	}
 	s->jobs--;
-	tell_fault(l);
+	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
+		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
 	if (l->rec == NULL) {
 		fetch_done(l);
 	} else {

@@ -27,20 +27,6 @@ struct replay {
 
 /* --- applying records in order --- */
 
-/* A later record of an id replaces the earlier ones: a move does, and a new
- * message can have the id of one whose FINISHED was copied forward past it. */
-static void
-replace_base(struct replay *r, struct spool_entry *m, struct q_piece p)
-{
-	uint32_t old = m->base.gen;
-
-	q_pieces_dead(r->s, m);
-	m->base = p;
-	if (m->x != NULL)
-		m->x->nchain = 0;
-	q_entry_add_gen(m, old);
-}
-
 static void
 apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct q_piece p)
@@ -49,7 +35,16 @@ apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
 	struct spool_entry *m = q_index_find(&s->index, h->id);
 
 	if (m != NULL) {
-		replace_base(r, m, p);
+		/* A later record of an id replaces the earlier ones: a move
+		 * does, and a new message can have the id of one whose FINISHED
+		 * was copied forward past it. */
+		uint32_t old = m->base.gen;
+
+		q_pieces_dead(r->s, m);
+		m->base = p;
+		if (m->x != NULL)
+			m->x->nchain = 0;
+		q_entry_add_gen(m, old);
 	} else {
 		m = q_index_add(&s->index, h->id);
 		m->state = SPOOL_LIVE;
@@ -306,17 +301,6 @@ take_seals(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 	return true;
 }
 
-static void
-find_seals(struct replay *r)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-
-	for (size_t i = r->n; i-- > 0;)
-		if (take_seals(r, r->segs[i], &bytes))
-			break;
-	hb_buf_free(&bytes);
-}
-
 /* --- handing over --- */
 
 static int
@@ -456,7 +440,9 @@ q_replay(struct q_spool *s)
 	if (err < 0)
 		return err;
 	sort_segments(&r);
-	find_seals(&r);
+	for (size_t i = r.n; i-- > 0;)
+		if (take_seals(&r, r.segs[i], &bytes))
+			break;
 	for (size_t i = 0; i < r.n && err == 0; i++)
 		err = replay_segment(&r, r.segs[i], &bytes);
 	hb_buf_free(&bytes);

@@ -550,18 +550,6 @@ remove_done(struct flush_task *j)
 	s->changed(s->ctx);
 }
 
-static void
-remove_seg(struct q_segs *s, struct q_seg *seg)
-{
-	struct remove_job *m = HB_NEW(struct remove_job);
-
-	seg->state = Q_SEG_GOING;
-	*m = (struct remove_job){ { .run = remove_run, .done = remove_done },
-		s, seg, 0 };
-	s->jobs++;
-	s->exec->submit(s->exec->ctx, &m->job);
-}
-
 static bool
 is_odd(const struct q_segs *s, const struct q_seg *seg)
 {
@@ -585,7 +573,13 @@ q_segs_collect(struct q_segs *s)
 		if (seg->state == Q_SEG_FREE &&
 		    (is_odd(s, seg) || s->nfree > keep)) {
 			s->nfree--;
-			remove_seg(s, seg);
+			struct remove_job *m = HB_NEW(struct remove_job);
+
+			seg->state = Q_SEG_GOING;
+			*m = (struct remove_job){ { .run = remove_run,
+				.done = remove_done }, s, seg, 0 };
+			s->jobs++;
+			s->exec->submit(s->exec->ctx, &m->job);
 		}
 	}
 }
