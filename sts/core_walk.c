@@ -53,16 +53,6 @@ remove_row(struct sts_core *c, struct hb_span name)
 		c->ops->remove(c->ctx, name);
 }
 
-static void
-wait_row(struct sts_core *c, struct hb_span name, const struct sts_record *r,
-    int64_t now_ms)
-{
-	if (sts_within(r->tried_ms, r->retry_ms, now_ms))
-		c->waits_met++;
-	else
-		remove_row(c, name);
-}
-
 /* An expired policy is looked for once more, as if it was new. */
 static void
 rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
@@ -124,7 +114,10 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 		return;
 	sts_core_note_time(c, &r);
 	if (sts_record_is_wait(&r)) {
-		wait_row(c, name, &r, now_ms);
+		if (sts_within(r.tried_ms, r.retry_ms, now_ms))
+			c->waits_met++;
+		else
+			remove_row(c, name);
 		return;
 	}
 	if (is_dead(c, &r, now_ms)) {
