@@ -92,21 +92,6 @@ connect_all(struct pd_proc *pr)
 	}
 }
 
-/* Its own part of the table, then those of the others to read. */
-static void
-send_counters(struct pd_proc *pr)
-{
-	const struct hb_counters *c = pr->pd->counters;
-	struct ipc_counters m = { .size = hb_counters_size(c) };
-	unsigned n = hb_counters_workers(c);
-
-	for (unsigned i = 0; i < n; i++) {
-		m.part = (pr->instance + i) % n;
-		pd_post(pr, HB_IPC_COUNTERS, &m,
-		    hb_counters_fd(c, m.part, pr->instance));
-	}
-}
-
 static void
 send_descriptors(struct pd_proc *pr)
 {
@@ -114,8 +99,19 @@ send_descriptors(struct pd_proc *pr)
 	struct ipc_listen control = { .generation = pd->generation };
 
 	pd_send_logread(pr);
-	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
-		send_counters(pr);
+	if (hb_role_gets(pr->role, HB_GETS_COUNTERS)) {
+		/* Its own part of the table, then those of the others to
+		 * read. */
+		const struct hb_counters *c = pr->pd->counters;
+		struct ipc_counters m = { .size = hb_counters_size(c) };
+		unsigned n = hb_counters_workers(c);
+
+		for (unsigned i = 0; i < n; i++) {
+			m.part = (pr->instance + i) % n;
+			pd_post(pr, HB_IPC_COUNTERS, &m,
+			    hb_counters_fd(c, m.part, pr->instance));
+		}
+	}
 	if (hb_role_gets(pr->role, HB_GETS_CONTROL))
 		pd_post(pr, HB_IPC_LISTEN, &control, pd->control_fd);
 	connect_all(pr);
