@@ -85,22 +85,6 @@ encoding_of(struct hb_span value)
 	return ENC_OTHER;
 }
 
-static void
-look_at_field(struct entity *e, struct hb_span field)
-{
-	static const char *const seals[] = { "DKIM-Signature",
-		"ARC-Message-Signature", "DomainKey-Signature" };
-
-	if (hb_header_is(field, "Content-Type"))
-		e->type = hb_header_value(field);
-	else if (hb_header_is(field, "Content-Transfer-Encoding"))
-		e->encoding = encoding_of(hb_header_value(field));
-	else if (hb_header_is(field, "MIME-Version"))
-		e->has_version = true;
-	for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
-		e->is_signed = e->is_signed || hb_header_is(field, seals[i]);
-}
-
 /* The next field of *REST, all of its lines; empty: the header ends. */
 static struct hb_span
 next_field(struct hb_span *rest)
@@ -124,8 +108,20 @@ parse_entity(struct hb_span wire, struct entity *e)
 	struct hb_span rest = wire, field;
 
 	memset(e, 0, sizeof(*e));
-	while ((field = next_field(&rest)).n > 0)
-		look_at_field(e, field);
+	while ((field = next_field(&rest)).n > 0) {
+		static const char *const seals[] = { "DKIM-Signature",
+			"ARC-Message-Signature", "DomainKey-Signature" };
+
+		if (hb_header_is(field, "Content-Type"))
+			e->type = hb_header_value(field);
+		else if (hb_header_is(field, "Content-Transfer-Encoding"))
+			e->encoding = encoding_of(hb_header_value(field));
+		else if (hb_header_is(field, "MIME-Version"))
+			e->has_version = true;
+		for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
+			e->is_signed = e->is_signed ||
+			    hb_header_is(field, seals[i]);
+	}
 	e->header = hb_span_head(wire, wire.n - rest.n);
 	e->body = rest;
 }
@@ -235,18 +231,6 @@ put_header(struct hb_span header, struct hb_buf *out)
 	}
 }
 
-/* The header without the field about the encoding. */
-static void
-put_header_for_qp(struct hb_span header, struct hb_buf *out)
-{
-	struct hb_span field;
-
-	while ((field = next_field(&header)).n > 0)
-		if (!hb_header_is(field, "Content-Transfer-Encoding"))
-			put_header(field, out);
-	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
-}
-
 /* What it is, as far as its bytes tell. */
 static const char *
 charset_of(struct hb_span s)
@@ -279,9 +263,13 @@ put_empty_line(struct hb_span body, struct hb_buf *out)
 static void
 put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
 {
-	struct hb_span body;
+	struct hb_span body, field, header = e->header;
 
-	put_header_for_qp(e->header, out);
+	/* The header without the field about the encoding. */
+	while ((field = next_field(&header)).n > 0)
+		if (!hb_header_is(field, "Content-Transfer-Encoding"))
+			put_header(field, out);
+	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
 	if (outermost) {
 		/* A message without a word about MIME gets those that it
 		 * needs. */
