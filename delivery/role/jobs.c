@@ -81,13 +81,6 @@ free_job(struct dlv_job *j)
 	free(j);
 }
 
-static void
-drop_job(struct dlv_jobs *s, struct dlv_job *j)
-{
-	HASH_DEL(s->table, j);
-	free_job(j);
-}
-
 /* --- results --- */
 
 static void
@@ -275,7 +268,8 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 	struct dlv_job *j = find(s, m->job);
 
 	if (j != NULL && j->state == J_FINISHED) {
-		drop_job(s, j);
+		HASH_DEL(s->table, j);
+		free_job(j);
 		return;
 	}
 	for (struct dlv_job **at = &s->old; *at != NULL; at = &(*at)->next) {

@@ -856,9 +856,15 @@ is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 	return true;
 }
 
-static void
-forget_txn(struct dlv_client *c, const struct dlv_txn *txn)
+void
+dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
+    const struct sts_verdict *verdict)
 {
+	struct hb_outcome why;
+
+	HB_ASSERT(verdict->action == STS_PROCEED);
+	HB_ASSERT(txn->nrcpt > 0 &&
+	    (c->state == S_READY || c->state == S_CLOSED));
 	hb_arena_reset(c->arena);
 	c->txn = *txn;
 	c->accepted = hb_arena_alloc(c->arena,
@@ -870,18 +876,6 @@ forget_txn(struct dlv_client *c, const struct dlv_txn *txn)
 		txn->rcpt[i].outcome = c->mail;
 		txn->rcpt[i].surplus = false;
 	}
-}
-
-void
-dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
-    const struct sts_verdict *verdict)
-{
-	struct hb_outcome why;
-
-	HB_ASSERT(verdict->action == STS_PROCEED);
-	HB_ASSERT(txn->nrcpt > 0 &&
-	    (c->state == S_READY || c->state == S_CLOSED));
-	forget_txn(c, txn);
 	if (c->state == S_CLOSED) /* CLOSED waits to be taken */
 		return;
 	if (is_unfit(c, &why)) {

@@ -546,21 +546,6 @@ keep_text(struct dlv_connection *l, const char *s)
 	return s == NULL ? NULL : hb_arena_cstr(l->arena, hb_span_str(s));
 }
 
-static void
-copy_target(struct dlv_connection *l, const struct dlv_target *t)
-{
-	l->target = *t;
-	l->target.path = hb_arena_span(l->arena, t->path);
-	l->target.policy_domain = keep_text(l, t->policy_domain);
-	l->target.mx = keep_text(l, t->mx);
-	l->target.reference = keep_text(l, t->reference);
-	if (t->names != NULL)
-		l->target.names = hb_strs_keep(t->names, l->arena);
-	l->target.facts = NULL; /* the client has them */
-	if (t->dane != NULL)
-		l->target.dane = hb_dane_keep(t->dane, l->arena);
-}
-
 static struct dlv_connection *
 new_link(struct dlv_pool *p, const struct dlv_target *t)
 {
@@ -573,7 +558,16 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	l->pool = p;
 	l->arena = hb_arena_new();
 	l->body.fd = -1;
-	copy_target(l, t);
+	l->target = *t;
+	l->target.path = hb_arena_span(l->arena, t->path);
+	l->target.policy_domain = keep_text(l, t->policy_domain);
+	l->target.mx = keep_text(l, t->mx);
+	l->target.reference = keep_text(l, t->reference);
+	if (t->names != NULL)
+		l->target.names = hb_strs_keep(t->names, l->arena);
+	l->target.facts = NULL; /* the client has them */
+	if (t->dane != NULL)
+		l->target.dane = hb_dane_keep(t->dane, l->arena);
 	cc.helo = keep_text(l, cc.helo); /* outlives a reload */
 	l->client = dlv_client_new(&cc);
 	if (t->facts != NULL)
