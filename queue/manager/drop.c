@@ -194,18 +194,6 @@ on_durable(void *ctx, int err)
 	end_file(f);
 }
 
-/* RFC 5321 s4.4, for a message that came without SMTP. */
-static void
-put_received(const struct q_drop_file *f, struct hb_buf *out)
-{
-	char when[HB_TIME_RFC5322_SIZE];
-
-	hb_time_rfc5322(f->env.arrived_ms, when);
-	hb_buf_addf(out, "Received: by %s (Hauberk, from userid %u)\r\n"
-	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname,
-	    (unsigned)f->uid, (unsigned long long)f->env.id, when);
-}
-
 /* Its own time counts: the server may not have run then. */
 static const char *
 make_body(struct q_drop_file *f, struct q_body *body)
@@ -215,8 +203,13 @@ make_body(struct q_drop_file *f, struct q_body *body)
 	struct hb_incoming_fields fields = { .completes = true,
 		.hostname = hb_span_str(host), .date_ms = f->dropped_ms,
 		.id = f->env.id };
+	char when[HB_TIME_RFC5322_SIZE];
 
-	put_received(f, &front);
+	/* RFC 5321 s4.4, for a message that came without SMTP. */
+	hb_time_rfc5322(f->env.arrived_ms, when);
+	hb_buf_addf(&front, "Received: by %s (Hauberk, from userid %u)\r\n"
+	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname,
+	    (unsigned)f->uid, (unsigned long long)f->env.id, when);
 	hb_buf_add(&from, f->env.sender);
 	if (from.n == 0)
 		hb_buf_addf(&from, "MAILER-DAEMON@%s", host);

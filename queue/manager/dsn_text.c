@@ -72,16 +72,6 @@ add_decoded(struct hb_span xtext, struct hb_buf *out)
 	hb_buf_add(out, xtext);
 }
 
-static void
-put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
-{
-	struct hb_buf plain = HB_BUF_INIT(0);
-
-	add_decoded(s, &plain);
-	put_field(out, name, hb_buf_span(&plain));
-	hb_buf_free(&plain);
-}
-
 /* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
 static void
 put_orcpt(struct hb_buf *out, struct hb_span orcpt)
@@ -366,20 +356,6 @@ put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 	put_field(out, "X-Hauberk-STS: ", o->sts);
 }
 
-static void
-put_status_part(const struct q_dsn *d, struct hb_buf *out)
-{
-	part(out, d, "message/delivery-status");
-	hb_buf_adds(out, "\r\n");
-	put_xtext(out, "Original-Envelope-Id: ", d->envid);
-	put_field(out, "Reporting-MTA: dns; ", d->hostname);
-	hb_buf_addf(out, "X-Hauberk-Message: %016llx\r\n",
-	    (unsigned long long)d->parent);
-	put_date(out, "Arrival-Date", d->arrived_ms);
-	for (size_t i = 0; i < d->n; i++)
-		put_rcpt(d, &d->rcpts[i], out);
-}
-
 static bool
 has_high_bytes(struct hb_span s)
 {
@@ -438,10 +414,21 @@ q_dsn_write(const struct q_dsn *d, struct hb_buf *head, struct hb_buf *body)
 	bool high = has_high_bytes(d->head);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
 	bool whole = d->whole && !high && !has_high_bytes(d->body);
+	struct hb_buf plain = HB_BUF_INIT(0);
 
 	put_head(d, head);
 	put_human(d, body);
-	put_status_part(d, body);
+	part(body, d, "message/delivery-status");
+	hb_buf_adds(body, "\r\n");
+	add_decoded(d->envid, &plain);
+	put_field(body, "Original-Envelope-Id: ", hb_buf_span(&plain));
+	hb_buf_free(&plain);
+	put_field(body, "Reporting-MTA: dns; ", d->hostname);
+	hb_buf_addf(body, "X-Hauberk-Message: %016llx\r\n",
+	    (unsigned long long)d->parent);
+	put_date(body, "Arrival-Date", d->arrived_ms);
+	for (size_t i = 0; i < d->n; i++)
+		put_rcpt(d, &d->rcpts[i], body);
 	if (d->head.n > 0 || whole)
 		put_original(d, whole, body);
 	hb_buf_adds(body, "\r\n--");

@@ -44,11 +44,14 @@ keep(struct hb_arena *a, const struct hb_record *type, const void *rec)
 	return mine;
 }
 
-/* An outcome is told when no crash can undo it: one that is lost before is
- * found out again, by another attempt. */
 static void
-tell(const struct record *r)
+end(struct record *r)
 {
+	struct hb_arena *a = r->arena;
+
+	TAILQ_REMOVE(&r->q->records->all, r, of_all);
+	/* An outcome is told when no crash can undo it: one that is lost before
+	 * is found out again, by another attempt. */
 	for (size_t i = 0; i < r->n; i++) {
 		const struct q_change *c = &r->c[i];
 
@@ -59,15 +62,6 @@ tell(const struct record *r)
 			q_tell_outcome(r->q, r->id, r->delay_ms, c->rcpt,
 			    c->outcome);
 	}
-}
-
-static void
-end(struct record *r)
-{
-	struct hb_arena *a = r->arena;
-
-	TAILQ_REMOVE(&r->q->records->all, r, of_all);
-	tell(r);
 	if (r->done != NULL)
 		r->done(r->ctx);
 	hb_arena_free(&a);

@@ -195,21 +195,6 @@ is_plain(const struct q_ask *a, const struct hb_rcpt *rcpt)
 	    hb_span_eq(a->items[0].address, rcpt->address);
 }
 
-/* Gives an item what it inherits, and its number. */
-static void
-complete(struct q_ask *a, struct hb_rcpt *it, const struct hb_rcpt *from,
-    uint32_t idx)
-{
-	it->idx = idx;
-	it->flags |= HB_RCPT_EXPANDED;
-	it->notify = from->notify;
-	it->orcpt = from->orcpt;
-	it->original = from->original.n > 0 ? from->original : from->address;
-	if (it->owner.n == 0)
-		it->owner = from->owner;
-	a->count++;
-}
-
 static void
 later(struct q_ask *a)
 {
@@ -252,7 +237,16 @@ record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 
 		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
-		complete(a, it, &from, r->msg->next_idx++);
+		/* Gives an item what it inherits, and its number. */
+		it->idx = r->msg->next_idx++;
+		it->flags |= HB_RCPT_EXPANDED;
+		it->notify = from.notify;
+		it->orcpt = from.orcpt;
+		it->original = from.original.n > 0 ? from.original
+						   : from.address;
+		if (it->owner.n == 0)
+			it->owner = from.owner;
+		a->count++;
 		q_envelope_add(h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
