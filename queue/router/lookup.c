@@ -156,10 +156,18 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 }
 
 static void
-tell_askers(struct known *e, enum rt_found found)
+user_answered(void *ctx, enum rt_found found)
 {
+	struct known *e = ctx;
+	struct rt_lookup *k = e->lookup;
 	struct asker *a = e->askers;
 
+	e->found = found;
+	e->until_ms = hb_age_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
+				       : found == RT_NOTFOUND
+				? REMEMBER_MISSING_MS : 0);
+	if (e->generation != k->generation)
+		e->until_ms = 0;
 	e->askers = NULL;
 	while (a != NULL) {
 		struct asker *next = a->next;
@@ -168,21 +176,6 @@ tell_askers(struct known *e, enum rt_found found)
 		free(a);
 		a = next;
 	}
-}
-
-static void
-user_answered(void *ctx, enum rt_found found)
-{
-	struct known *e = ctx;
-	struct rt_lookup *k = e->lookup;
-
-	e->found = found;
-	e->until_ms = hb_age_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
-				       : found == RT_NOTFOUND
-				? REMEMBER_MISSING_MS : 0);
-	if (e->generation != k->generation)
-		e->until_ms = 0;
-	tell_askers(e, found);
 }
 
 static struct known *
