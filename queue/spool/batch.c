@@ -32,23 +32,11 @@ cache_fresh(struct q_spool *s, struct spool_entry *m, struct q_rec *r)
 }
 
 static void
-became_base(struct q_spool *s, struct spool_entry *m, struct q_piece p)
-{
-	uint32_t old = m->base.gen;
-
-	q_pieces_dead(s, m);
-	m->base = p;
-	if (m->x != NULL)
-		m->x->nchain = 0;
-	if (old != p.gen)
-		q_entry_add_gen(m, old);
-}
-
-static void
 record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 {
 	struct spool_entry *m = q_index_find(&s->index, r->id);
 	struct q_piece p = { seg->gen, r->off, r->total };
+	uint32_t old;
 
 	if (m == NULL || r->type == Q_REC_SEALS || r->carried)
 		return;
@@ -68,7 +56,13 @@ record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 		return;
 	}
 	q_cache_drop(&s->cache, m);
-	became_base(s, m, p);
+	old = m->base.gen;
+	q_pieces_dead(s, m);
+	m->base = p;
+	if (m->x != NULL)
+		m->x->nchain = 0;
+	if (old != p.gen)
+		q_entry_add_gen(m, old);
 	if (r->type == Q_REC_MESSAGE) {
 		m->state = SPOOL_LIVE;
 		cache_fresh(s, m, r);

@@ -54,27 +54,22 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* Signals stay with the loop's thread. */
-static void
-start_thread(struct q_flush *f)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (pthread_create(&f->thread, NULL, thread_main, f) != 0)
-		HB_BUG("the helper thread does not start");
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	f->started = true;
-}
-
 static void
 submit(void *ctx, struct flush_task *j)
 {
 	struct q_flush *f = ctx;
 
-	if (!f->started)
-		start_thread(f);
+	if (!f->started) {
+		/* Signals stay with the loop's thread. */
+		sigset_t all, old;
+
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		if (pthread_create(&f->thread, NULL, thread_main, f) != 0)
+			HB_BUG("the helper thread does not start");
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		f->started = true;
+	}
 	f->under_way++;
 	pthread_mutex_lock(&f->lock);
 	STAILQ_INSERT_TAIL(&f->todo, j, link);

@@ -264,18 +264,6 @@ by_gen(const void *a, const void *b)
 	return x->gen < y->gen ? -1 : x->gen > y->gen;
 }
 
-static void
-sort_segments(struct replay *r)
-{
-	struct q_seg *seg, *tmp;
-
-	r->segs = hb_calloc(r->s->segs.nseg, sizeof(*r->segs));
-	HASH_ITER(hh, r->s->segs.by_gen, seg, tmp)
-		r->segs[r->n++] = seg;
-	if (r->n > 0)
-		qsort(r->segs, r->n, sizeof(*r->segs), by_gen);
-}
-
 /* The first record of SEG, when it is a good table of seals. */
 static bool
 take_seals(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
@@ -436,10 +424,15 @@ q_replay(struct q_spool *s)
 	struct replay r = { .s = s };
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	int err = q_segs_open(&s->segs, no_header);
+	struct q_seg *seg, *tmp;
 
 	if (err < 0)
 		return err;
-	sort_segments(&r);
+	r.segs = hb_calloc(s->segs.nseg, sizeof(*r.segs));
+	HASH_ITER(hh, s->segs.by_gen, seg, tmp)
+		r.segs[r.n++] = seg;
+	if (r.n > 0)
+		qsort(r.segs, r.n, sizeof(*r.segs), by_gen);
 	for (size_t i = r.n; i-- > 0;)
 		if (take_seals(&r, r.segs[i], &bytes))
 			break;
