@@ -39,19 +39,10 @@ answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 	hb_ctl_time(c, "lab_time", hb_now_ms());
 }
 
-/* What the configuration in force was warned of. */
-static void
-answer_warnings(const struct hb_ctl *c, struct hb_span lines)
-{
-	hb_ctl_array(c, "warnings");
-	while (lines.n > 0)
-		hb_ctl_str(c, NULL, hb_span_cut(&lines, '\n'));
-	hb_ctl_close(c);
-}
-
 static void
 answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 {
+	struct hb_span warnings = hb_buf_span(&pd->now.warnings);
 	static const char *const phases[] = { [PD_STARTING] = "starting",
 		[PD_RUNNING] = "running", [PD_STOPPING] = "stopping" };
 
@@ -67,7 +58,11 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
 	pd_answer_trouble(c, pd);
-	answer_warnings(c, hb_buf_span(&pd->now.warnings));
+	/* what the configuration in force was warned of */
+	hb_ctl_array(c, "warnings");
+	while (warnings.n > 0)
+		hb_ctl_str(c, NULL, hb_span_cut(&warnings, '\n'));
+	hb_ctl_close(c);
 	pd_answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
 	hb_ctl_array(c, "paused");
