@@ -53,32 +53,26 @@ remove_row(struct sts_core *c, struct hb_span name)
 		c->ops->remove(c->ctx, name);
 }
 
-/* An expired policy is looked for once more, as if it was new. */
-static void
-rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
-    int64_t now_ms)
-{
-	struct sts_record tried = *r;
-
-	tried.tried_ms = now_ms;
-	sts_core_save(c, d, &tried, true);
-	d->background = true;
-	sts_core_advance(c, d, now_ms);
-}
-
 static void
 refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     int64_t now_ms)
 {
+	struct sts_record tried = *r;
+
 	if (d->reading == STS_UNREAD)
 		sts_core_adopt(c, d, r, now_ms);
 	if (d->reading != STS_READ || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
 		return;
 	sts_core_drop_expired(c, d, now_ms);
-	if (d->held != NULL) /* RFC 8461 s3.3: whatever the TXT record says */
+	if (d->held != NULL) { /* RFC 8461 s3.3: whatever the TXT record says */
 		sts_core_want_fetch(c, d, d->held->id);
-	else
-		rediscover(c, d, r, now_ms);
+		return;
+	}
+	/* An expired policy is looked for once more, as if it was new. */
+	tried.tried_ms = now_ms;
+	sts_core_save(c, d, &tried, true);
+	d->background = true;
+	sts_core_advance(c, d, now_ms);
 }
 
 /* What another worker has learned of D meanwhile. */

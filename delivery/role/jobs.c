@@ -284,17 +284,6 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 
 /* --- a new queue --- */
 
-static void
-claim(const struct dlv_job *j, struct hb_peer *queue)
-{
-	for (size_t i = 0; i < j->nrcpt; i++) {
-		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
-			.idx = j->rcpt[i].idx };
-
-		hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
-	}
-}
-
 /* Jobs of the queue before this one have numbers that may come again. */
 static void
 retire_all(struct dlv_jobs *s)
@@ -319,10 +308,16 @@ dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
 
 	retire_all(s);
 	for (const struct dlv_job *j = s->old; j != NULL; j = j->next) {
-		if (j->state == J_FINISHED)
+		if (j->state == J_FINISHED) {
 			send_results(j, queue);
-		else
-			claim(j, queue);
+			continue;
+		}
+		for (size_t i = 0; i < j->nrcpt; i++) {
+			struct ipc_job_claim m = { .job = j->number,
+				.id = j->env.id, .idx = j->rcpt[i].idx };
+
+			hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
+		}
 	}
 	hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
 }

@@ -229,30 +229,26 @@ on_clock(struct hb_role_env *env)
 }
 
 static void
-show_status(const struct dlv_worker *w, const struct hb_ctl *c)
-{
-	hb_ctl_int(c, "jobs", (int64_t)dlv_jobs_running(w->jobs));
-	hb_ctl_int(c, "connections",
-	    (int64_t)dlv_pool_connections(w->pool));
-	hb_ctl_int(c, "idle_connections", (int64_t)dlv_pool_idle(w->pool));
-	dlv_probe_status(w->probe, c);
-	sts_status(w->sts, c);
-}
-
-static void
 on_ctl(struct hb_role_env *env, struct hb_peer *control,
     const struct ipc_ctl *q)
 {
 	struct dlv_worker *w = worker_of(env);
 	struct hb_ctl c = { .peer = control, .ref = q->ref };
 
-	if (q->verb == HB_CTL_STATUS)
-		show_status(w, &c);
-	else if (q->verb == HB_CTL_EXPLAIN_ROUTE)
+	if (q->verb == HB_CTL_STATUS) {
+		hb_ctl_int(&c, "jobs", (int64_t)dlv_jobs_running(w->jobs));
+		hb_ctl_int(&c, "connections",
+		    (int64_t)dlv_pool_connections(w->pool));
+		hb_ctl_int(&c, "idle_connections",
+		    (int64_t)dlv_pool_idle(w->pool));
+		dlv_probe_status(w->probe, &c);
+		sts_status(w->sts, &c);
+	} else if (q->verb == HB_CTL_EXPLAIN_ROUTE) {
 		dlv_explain(w, control, q);
-	else if (!dlv_ledger_ctl(w, control, q) &&
-	    !sts_ctl(w->sts, control, q))
+	} else if (!dlv_ledger_ctl(w, control, q) &&
+	    !sts_ctl(w->sts, control, q)) {
 		hb_ctl_end(&c, 1, "not a question for this role");
+	}
 }
 
 /* --- stop --- */

@@ -364,17 +364,6 @@ offers(const struct dlv_client *c, enum extension e)
 	return (c->offered >> e & 1) != 0;
 }
 
-/* The first line of an EHLO reply bears the server's name, RFC 5321
- * s4.1.1.1. */
-static void
-note_name(struct dlv_client *c, struct hb_span line)
-{
-	struct hb_span name = hb_span_word(&line);
-
-	c->is_self = c->conf.may_loop &&
-	    hb_span_eq_nocase(name, hb_span_str(c->conf.helo));
-}
-
 /* One line of an EHLO reply; keywords are case-blind, RFC 5321 s4.1.1.1. */
 static void
 note_extension(struct dlv_client *c, struct hb_span line)
@@ -1014,10 +1003,17 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 		if (n <= 0)
 			break;
 		used += (size_t)n;
-		if (c->state == S_EHLO && c->reply.lines > 1)
+		if (c->state == S_EHLO && c->reply.lines > 1) {
 			note_extension(c, c->reply.line);
-		else if (c->state == S_EHLO)
-			note_name(c, c->reply.line);
+		} else if (c->state == S_EHLO) {
+			/* The first line bears the server's name, RFC 5321
+			 * s4.1.1.1. */
+			struct hb_span line = c->reply.line;
+
+			c->is_self = c->conf.may_loop &&
+			    hb_span_eq_nocase(hb_span_word(&line),
+				hb_span_str(c->conf.helo));
+		}
 		if (!c->reply.done)
 			continue;
 		if (is_of_session(c))
