@@ -64,22 +64,6 @@ end_file(struct q_drop_file *f)
 	hb_timer_set(d->step, 0);
 }
 
-/* The spool has it: others can be read meanwhile, and share its flush. */
-static void
-is_being_flushed(struct q_drop_file *f)
-{
-	struct q_drop *d = f->d;
-
-	close(f->fd);
-	f->fd = -1;
-	q_intake_free(&f->in);
-	hb_buf_free(&f->slice);
-	d->file = NULL;
-	TAILQ_INSERT_TAIL(&d->flushed, f, link);
-	d->nflushed++;
-	hb_timer_set(d->step, 0);
-}
-
 /* Into corrupt/; what is no plain file holds no mail and is removed. */
 static int
 move_aside(struct q_drop_file *f)
@@ -224,6 +208,7 @@ make_body(struct q_drop_file *f, struct q_body *body)
 static void
 commit(struct q_drop_file *f)
 {
+	struct q_drop *d = f->d;
 	struct q_body body;
 	const char *why = f->crc != f->head.crc ? hb_strerror(HB_E_CORRUPT)
 						: make_body(f, &body);
@@ -236,10 +221,20 @@ commit(struct q_drop_file *f)
 	q_env_head(&f->env, body.head, f->arena);
 	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &body,
 	    on_durable, f);
-	if (err < 0)
+	if (err < 0) {
 		leave_for_later(f, err);
-	else
-		is_being_flushed(f);
+		return;
+	}
+	/* The spool has it: others can be read meanwhile, and share its
+	 * flush. */
+	close(f->fd);
+	f->fd = -1;
+	q_intake_free(&f->in);
+	hb_buf_free(&f->slice);
+	d->file = NULL;
+	TAILQ_INSERT_TAIL(&d->flushed, f, link);
+	d->nflushed++;
+	hb_timer_set(d->step, 0);
 }
 
 /* Exactly N bytes of the file, appended to OUT.  0, HB_E_MORE, HB_E_IO. */

@@ -91,24 +91,19 @@ on_durable(void *ctx, int err)
 		later(r, err);
 }
 
-/* A message that is no longer there needs no record. */
-static void
-on_gone(struct record *r)
-{
-	r->gone = true;
-	TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
-	hb_timer_set(r->q->records->timer, 0);
-}
-
 static void
 try_record(struct record *r)
 {
 	int err = q_spool_change(r->q->spool, r->id, r->c, r->n, on_durable, r);
 
-	if (err == HB_E_NOTFOUND)
-		on_gone(r);
-	else if (err < 0)
+	if (err == HB_E_NOTFOUND) {
+		/* A message that is no longer there needs no record. */
+		r->gone = true;
+		TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
+		hb_timer_set(r->q->records->timer, 0);
+	} else if (err < 0) {
 		later(r, err);
+	}
 }
 
 static void

@@ -76,17 +76,6 @@ ends_here(struct q *q, struct sched_rcpt *r, const struct hb_route *route)
 }
 
 static void
-bad_route(struct q *q, struct sched_rcpt *r)
-{
-	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
-		.result = HB_RESULT_DEFER, .reason = HB_REASON_ALIAS_ERROR,
-		.status = HB_SPAN("4.3.5"),
-		.text = HB_SPAN("the route for this address is malformed") };
-
-	q_outcome(q, r, &o);
-}
-
-static void
 send_on(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 {
 	struct hb_buf key = HB_BUF_INIT(0);
@@ -95,7 +84,14 @@ send_on(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 	struct q_route to;
 
 	if (hb_route_parse(rcpt->route, &parsed) < 0) {
-		bad_route(q, r);
+		struct hb_outcome bad = { .idx = r->idx, .at_ms = hb_now_ms(),
+			.result = HB_RESULT_DEFER,
+			.reason = HB_REASON_ALIAS_ERROR,
+			.status = HB_SPAN("4.3.5"),
+			.text = HB_SPAN("the route for this address is "
+			    "malformed") };
+
+		q_outcome(q, r, &bad);
 		return;
 	}
 	if (ends_here(q, r, &parsed))

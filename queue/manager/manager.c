@@ -294,12 +294,6 @@ make_scheduler(struct q *q)
 	}
 }
 
-static void
-on_timer(void *ctx)
-{
-	run(ctx);
-}
-
 static int
 open_stores(struct q *q, const char *root, struct hb_buf *err)
 {
@@ -339,7 +333,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	TAILQ_INIT(&q->imports);
 	q->next_id = (uint16_t)hb_random_below(65536);
 	q->hook = hb_hook_new(q->loop, run, q);
-	q->timer = hb_timer_new(q->loop, on_timer, q);
+	q->timer = hb_timer_new(q->loop, run, q);
 	q->gate = hb_timer_new(q->loop, on_gate, q);
 	q->gated = true;
 	q_asks_init(q);

@@ -86,16 +86,6 @@ round_leave(struct q_sched *s, struct sched_dest *d)
 	d->in_round = false;
 }
 
-static void
-round_join(struct q_sched *s, struct sched_dest *d)
-{
-	struct q_worker *w = &s->workers[d->home];
-
-	if (!d->in_round)
-		TAILQ_INSERT_TAIL(&w->round, d, round);
-	d->in_round = true;
-}
-
 static uint32_t
 window_of(const struct sched_dest *d)
 {
@@ -122,10 +112,13 @@ line_of(struct sched_dest *d)
 static void
 activate(struct q_sched *s, struct sched_dest *d)
 {
-	if (line_of(d) != NULL && d->active < window_of(d))
-		round_join(s, d);
-	else
+	if (line_of(d) == NULL || d->active >= window_of(d)) {
 		round_leave(s, d);
+		return;
+	}
+	if (!d->in_round)
+		TAILQ_INSERT_TAIL(&s->workers[d->home].round, d, round);
+	d->in_round = true;
 }
 
 static void
@@ -306,14 +299,6 @@ new_number(struct q_sched *s)
 /* --- young jobs, in the order in which they began --- */
 
 static void
-young_join(struct q_worker *w, struct sched_job *job)
-{
-	job->young = true;
-	TAILQ_INSERT_TAIL(&w->age, job, age);
-	w->young++;
-}
-
-static void
 young_leave(struct q_worker *w, struct sched_job *job)
 {
 	if (!job->young)
@@ -378,7 +363,9 @@ make_job(
 	d->at_home += worker == d->home;
 	job->old_ms = now_ms + Q_OLD_MS;
 	job_insert(s, job);
-	young_join(&s->workers[worker], job);
+	job->young = true;
+	TAILQ_INSERT_TAIL(&s->workers[worker].age, job, age);
+	s->workers[worker].young++;
 	round_leave(s, d);
 	activate(s, d);
 	return job;

@@ -36,13 +36,6 @@ q_large_path(uint64_t id, char dst[Q_LARGE_PATH])
 }
 
 static void
-look_at_slice(struct large_job *l, struct hb_span s)
-{
-	l->crc = hb_crc32c(l->crc, s);
-	hb_wire_feed(&l->wire, s);
-}
-
-static void
 check_run(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
@@ -59,12 +52,12 @@ check_run(struct flush_task *j)
 		unsigned char *bytes = hb_malloc(n);
 		int64_t got = io->pread(io->ctx, l->fd, bytes, n, l->at);
 
-		if (got < 0)
-			l->err = HB_E_IO;
-		else if ((size_t)got < n)
-			l->err = HB_E_CORRUPT;
-		else
-			look_at_slice(l, hb_span(bytes, n));
+		if (got < (int64_t)n) {
+			l->err = got < 0 ? HB_E_IO : HB_E_CORRUPT;
+		} else {
+			l->crc = hb_crc32c(l->crc, hb_span(bytes, n));
+			hb_wire_feed(&l->wire, hb_span(bytes, n));
+		}
 		l->at += n;
 		free(bytes);
 	}

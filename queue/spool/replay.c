@@ -221,15 +221,6 @@ now_free(struct q_spool *s, struct q_seg *seg)
 	s->segs.nfree++;
 }
 
-static void
-now_sealed(struct q_spool *s, struct q_seg *seg)
-{
-	seg->state = Q_SEG_SEALED;
-	seg->sealed_ms = hb_mono_ms();
-	s->segs.nsealed++;
-	s->segs.total += seg->size - Q_SEG_START;
-}
-
 static int
 replay_segment(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 {
@@ -246,10 +237,14 @@ replay_segment(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 	if (read_segment(s, seg, end, bytes) < 0)
 		return HB_E_IO;
 	walk(r, seg, hb_buf_span(bytes), sealed);
-	if (seg->tail == Q_SEG_START)
+	if (seg->tail == Q_SEG_START) {
 		now_free(s, seg);
-	else
-		now_sealed(s, seg);
+		return 0;
+	}
+	seg->state = Q_SEG_SEALED;
+	seg->sealed_ms = hb_mono_ms();
+	s->segs.nsealed++;
+	s->segs.total += seg->size - Q_SEG_START;
 	return 0;
 }
 
