@@ -406,26 +406,20 @@ sts_core_refresh(struct sts_core *c, bool on)
 	sts_core_set_alarm(c);
 }
 
-/* What waits for a time of a clock that is no more what it was. */
-static void
-look_at_all(struct sts_core *c)
-{
-	struct sts_domain *d;
-
-	c->moved = false;
-	c->walk_ms = c->mono_ms;
-	TAILQ_FOREACH(d, &c->retries, retry)
-		d->retry_ms = c->mono_ms;
-}
-
 void
 sts_core_tick(struct sts_core *c, int64_t now_ms)
 {
 	struct sts_domain *d;
 
 	c->alarm_ms = INT64_MAX;
-	if (c->moved)
-		look_at_all(c);
+	if (c->moved) {
+		/* What waits for a time of a clock that is no more what it
+		 * was. */
+		c->moved = false;
+		c->walk_ms = c->mono_ms;
+		TAILQ_FOREACH(d, &c->retries, retry)
+			d->retry_ms = c->mono_ms;
+	}
 	while ((d = next_retry(c)) != NULL)
 		sts_core_advance(c, d, now_ms);
 	sts_core_clock_tick(c);

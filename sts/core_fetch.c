@@ -76,13 +76,14 @@ make_place(struct sts_core *c, struct sts_domain *d)
 	push(sts_is_awaited(d) ? &c->wanted : &c->background, d);
 }
 
-/* Policy hosts that are dead or slow do not hold up others: who is at it for
- * long makes place for who waits, and gets another turn behind them. */
-static void
-drop_slow(struct sts_core *c)
+void
+sts_core_start_fetches(struct sts_core *c)
 {
 	struct sts_domain *d = TAILQ_FIRST(&c->active.list), *next;
 
+	/* Policy hosts that are dead or slow do not hold up others: who is at
+	 * it for long makes place for who waits, and gets another turn behind
+	 * them. */
 	for (; d != NULL && sts_core_is_place_wanted(c); d = next) {
 		next = TAILQ_NEXT(d, queue);
 		if (c->mono_ms < ends_its_turn(d))
@@ -90,12 +91,6 @@ drop_slow(struct sts_core *c)
 		make_place(c, d);
 		start_fetch(c, &c->wanted);
 	}
-}
-
-void
-sts_core_start_fetches(struct sts_core *c)
-{
-	drop_slow(c);
 	while (c->active.n < FETCHES_MAX && c->wanted.n > 0)
 		start_fetch(c, &c->wanted);
 	while (c->active.n < FETCHES_MAX && c->background.n > 0 &&

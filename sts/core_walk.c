@@ -54,41 +54,25 @@ remove_row(struct sts_core *c, struct hb_span name)
 }
 
 static void
-wait_row(struct sts_core *c, struct hb_span name, const struct sts_record *r,
-    int64_t now_ms)
-{
-	if (sts_within(r->tried_ms, r->retry_ms, now_ms))
-		c->waits_met++;
-	else
-		remove_row(c, name);
-}
-
-/* An expired policy is looked for once more, as if it was new. */
-static void
-rediscover(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
+refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
     int64_t now_ms)
 {
 	struct sts_record tried = *r;
 
-	tried.tried_ms = now_ms;
-	sts_core_save(c, d, &tried, true);
-	d->background = true;
-	sts_core_advance(c, d, now_ms);
-}
-
-static void
-refresh(struct sts_core *c, struct sts_domain *d, const struct sts_record *r,
-    int64_t now_ms)
-{
 	if (d->reading == STS_UNREAD)
 		sts_core_adopt(c, d, r, now_ms);
 	if (d->reading != STS_READ || sts_fetch_must_wait(&d->fetch, r->id, now_ms))
 		return;
 	sts_core_drop_expired(c, d, now_ms);
-	if (d->held != NULL) /* RFC 8461 s3.3: whatever the TXT record says */
+	if (d->held != NULL) { /* RFC 8461 s3.3: whatever the TXT record says */
 		sts_core_want_fetch(c, d, d->held->id);
-	else
-		rediscover(c, d, r, now_ms);
+		return;
+	}
+	/* An expired policy is looked for once more, as if it was new. */
+	tried.tried_ms = now_ms;
+	sts_core_save(c, d, &tried, true);
+	d->background = true;
+	sts_core_advance(c, d, now_ms);
 }
 
 /* What another worker has learned of D meanwhile. */
@@ -124,7 +108,10 @@ sts_core_row(struct sts_core *c, struct hb_span name, struct hb_span value,
 		return;
 	sts_core_note_time(c, &r);
 	if (sts_record_is_wait(&r)) {
-		wait_row(c, name, &r, now_ms);
+		if (sts_within(r.tried_ms, r.retry_ms, now_ms))
+			c->waits_met++;
+		else
+			remove_row(c, name);
 		return;
 	}
 	if (is_dead(c, &r, now_ms)) {

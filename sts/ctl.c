@@ -29,17 +29,6 @@ policy_of(struct hb_span value, struct sts_record *r)
 	return err == 0 && sts_record_is_wait(r) ? HB_E_NOTFOUND : err;
 }
 
-static void
-put_policy(const struct hb_ctl *to, const struct sts_policy *p)
-{
-	hb_ctl_text(to, "mode", sts_mode_word(p->mode));
-	hb_ctl_array(to, "mx");
-	for (size_t i = 0; i < p->nmx; i++)
-		hb_ctl_str(to, NULL, p->mx[i]);
-	hb_ctl_close(to);
-	hb_ctl_int(to, "max_age", p->max_age_s);
-}
-
 /* A policy as `sts list' has it; WHOLE: with its text as it came. */
 static void
 put_record(const struct hb_ctl *to, struct hb_span domain,
@@ -52,8 +41,14 @@ put_record(const struct hb_ctl *to, struct hb_span domain,
 	hb_ctl_object(to, NULL);
 	hb_ctl_str(to, "domain", domain);
 	hb_ctl_str(to, "id", r->id);
-	if (sts_policy_parse(r->text, arena, &p, &why) == 0)
-		put_policy(to, &p);
+	if (sts_policy_parse(r->text, arena, &p, &why) == 0) {
+		hb_ctl_text(to, "mode", sts_mode_word(p.mode));
+		hb_ctl_array(to, "mx");
+		for (size_t i = 0; i < p.nmx; i++)
+			hb_ctl_str(to, NULL, p.mx[i]);
+		hb_ctl_close(to);
+		hb_ctl_int(to, "max_age", p.max_age_s);
+	}
 	hb_ctl_time(to, "fetched", r->fetched_ms);
 	hb_ctl_time(to, "expires", r->expires_ms);
 	hb_ctl_time(to, "refreshed", r->refreshed_ms);

@@ -153,15 +153,6 @@ proceed(const struct inquiry *q, enum hb_reason reason, enum hb_reason report)
 		.sts_word = log_word(q) };
 }
 
-static struct sts_verdict
-defer(const struct inquiry *q, enum hb_reason why)
-{
-	return (struct sts_verdict){ .action = STS_DEFER,
-		.reason = why,
-		.report = why,
-		.sts_word = log_word(q) };
-}
-
 /* What time may cure by itself: a fact was not to be had. */
 static bool
 is_passing(const struct inquiry *q, enum hb_reason why)
@@ -306,7 +297,10 @@ judge_name(const struct inquiry *q, int64_t now_ms)
 		       match = match_fault(q), proof = proof_fault(q, now_ms);
 
 	if (why != HB_REASON_NONE)
-		return defer(q, why);
+		return (struct sts_verdict){ .action = STS_DEFER,
+			.reason = why,
+			.report = why,
+			.sts_word = log_word(q) };
 	if (dane != HB_REASON_NONE)
 		return published_fault(q, dane);
 	if (match != HB_REASON_NONE && is_mode(q->policy, STS_MODE_ENFORCE))

@@ -72,12 +72,16 @@ static void reap(struct sts_http *h);
 static void finish(struct sts_http_get *g, enum hb_reason why,
     const char *text);
 
-/* A callback may end others too. */
 static void
-end_floods(struct sts_http *h)
+act(struct sts_http *h, curl_socket_t fd, int what)
 {
-	struct sts_http_get *g = LIST_FIRST(&h->gets);
+	struct sts_http_get *g;
+	int running;
 
+	curl_multi_socket_action(h->multi, fd, what, &running);
+	reap(h);
+	/* A callback may end others too. */
+	g = LIST_FIRST(&h->gets);
 	while (g != NULL)
 		if (g->wire > WIRE_MOST) {
 			finish(g, HB_REASON_STS_FETCH_SIZE, NULL);
@@ -85,16 +89,6 @@ end_floods(struct sts_http *h)
 		} else {
 			g = LIST_NEXT(g, link);
 		}
-}
-
-static void
-act(struct sts_http *h, curl_socket_t fd, int what)
-{
-	int running;
-
-	curl_multi_socket_action(h->multi, fd, what, &running);
-	reap(h);
-	end_floods(h);
 }
 
 static void

@@ -74,12 +74,20 @@ take_max_age(struct parse *ps, struct hb_span v)
 	return 0;
 }
 
-/* Room is made at each power of two; STS_BODY bounds how many there are. */
-static void
-keep_mx(struct parse *ps, struct hb_span pattern)
+static int
+take_mx(struct parse *ps, struct hb_span v)
 {
 	struct sts_policy *p = ps->out;
+	struct hb_span name;
 
+	v = name = hb_domain_dotless(v);
+	if (name.n > 2 && name.p[0] == '*' && name.p[1] == '.')
+		name = hb_span_from(name, 2);
+	/* RFC 5321 s4.1.2, in A-labels */
+	if (!hb_domain_is_name(name) || name.p[name.n - 1] == '.')
+		return bad(ps, "mx is not a domain name");
+	/* Room is made at each power of two; STS_BODY bounds how many there
+	 * are. */
 	if ((p->nmx & (p->nmx - 1)) == 0) {
 		size_t room = p->nmx > 0 ? p->nmx * 2 : 1;
 		struct hb_span *more =
@@ -90,21 +98,7 @@ keep_mx(struct parse *ps, struct hb_span pattern)
 		p->mx = more;
 	}
 	p->mx[p->nmx++] =
-	    hb_span_lower(pattern, hb_arena_alloc(ps->arena, pattern.n));
-}
-
-static int
-take_mx(struct parse *ps, struct hb_span v)
-{
-	struct hb_span name;
-
-	v = name = hb_domain_dotless(v);
-	if (name.n > 2 && name.p[0] == '*' && name.p[1] == '.')
-		name = hb_span_from(name, 2);
-	/* RFC 5321 s4.1.2, in A-labels */
-	if (!hb_domain_is_name(name) || name.p[name.n - 1] == '.')
-		return bad(ps, "mx is not a domain name");
-	keep_mx(ps, v);
+	    hb_span_lower(v, hb_arena_alloc(ps->arena, v.n));
 	return 0;
 }
 

@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 #define RECORD_STRUCT(name) sts_##name
 #include "common/proto/record-table.h"
 #include "sts/record.def"

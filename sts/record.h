@@ -9,21 +9,10 @@
 #include "common/proto/tlv.h"
 #include "sts/policy.h"
 
-#define R_BEGIN(SYM, name) struct sts_##name {
-#define R_U32(name, tag, field, most) uint32_t field;
-#define R_U64(name, tag, field) uint64_t field;
-#define R_I64(name, tag, field) int64_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name)                                                            \
-	}                                                                      \
-	;
+#define RECORD_STRUCT(name) sts_##name
+#include "common/proto/record-struct.h"
 #include "sts/record.def"
-#undef R_BEGIN
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 /* Is the policy unknown?  Then the record keeps only the state of failed
  * fetches while the back-off runs. */

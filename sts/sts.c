@@ -336,27 +336,21 @@ sts_free(struct sts **sp)
 	*sp = NULL;
 }
 
-static void
-ask_again(struct sts *s)
+void
+sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
+    struct hb_tls *tls)
 {
 	struct sts_job *j;
 
+	s->env.conf = conf;
+	s->env.dns = dns;
+	s->env.tls = tls;
+	sts_http_use(s->http, conf, dns, tls);
 	LIST_FOREACH(j, &s->jobs, link)
 		if (j->kind == JOB_TXT && j->dns != s->env.dns) {
 			hb_dns_cancel(j->query);
 			ask_txt(j, false);
 		}
-}
-
-void
-sts_reconf(struct sts *s, const struct hb_conf *conf, struct hb_dns *dns,
-    struct hb_tls *tls)
-{
-	s->env.conf = conf;
-	s->env.dns = dns;
-	s->env.tls = tls;
-	sts_http_use(s->http, conf, dns, tls);
-	ask_again(s);
 	sts_now(s);
 	sts_core_refresh(s->core, conf->mta_sts);
 }

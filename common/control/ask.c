@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/err.h"
-
 static void
 on_row(struct ctl_ask *a, json_t *v,
     void (*show)(struct ctl_client *c, json_t *v))

@@ -11,8 +11,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 enum { WINDOW = 256 << 10 /* bytes that queue has not read */ };
 
 struct ctl_move {

@@ -3,7 +3,6 @@
 
 #include "common/control/page.h"
 
-#include "common/base/err.h"
 #include "common/base/prose.h"
 #include "common/base/timefmt.h"
 #include "common/control/control.h"

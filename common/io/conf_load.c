@@ -19,6 +19,33 @@ read_for_parser(void *ctx, const char *path, struct hb_buf *content)
 	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
 }
 
+/* Absolute path of PATH's folder.  Returns owned. */
+static char *
+folder_of(const char *path)
+{
+	char *full = realpath(path, NULL), *slash;
+
+	if (full == NULL)
+		return hb_strdup("/");
+	slash = strrchr(full, '/');
+	slash[slash == full ? 1 : 0] = '\0';
+	return full;
+}
+
+struct hb_conf *
+pd_conf_peek(const char *file, struct hb_span text)
+{
+	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
+	char *dir = folder_of(file);
+	struct hb_conf_source src = { .file = file, .dir = dir, .text = text,
+		.read = read_for_parser, .default_hostname = "localhost" };
+	struct hb_conf *conf = hb_conf_parse(&src, &report);
+
+	hb_buf_free(&report.text);
+	free(dir);
+	return conf;
+}
+
 /* The name without asking anyone; DST holds at least one byte. */
 static void
 short_name(char *dst, size_t size)
@@ -96,23 +123,11 @@ parse_with_name(const struct place *at, struct hb_span text,
 	return conf;
 }
 
-char *
-pd_folder_of(const char *path)
-{
-	char *full = realpath(path, NULL), *slash;
-
-	if (full == NULL)
-		return hb_strdup("/");
-	slash = strrchr(full, '/');
-	slash[slash == full ? 1 : 0] = '\0';
-	return full;
-}
-
 struct hb_conf *
 pd_conf_load(const char *file, struct hb_conf_report *report)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
-	char *dir = pd_folder_of(file);
+	char *dir = folder_of(file);
 	int r = hb_read_file(file, HB_MAX_LOADED_FILE, &text);
 	struct hb_conf *conf;
 

@@ -7,13 +7,14 @@
 
 #include "common/proto/conf.h"
 
-/* Absolute path of PATH's folder.  Returns owned. */
-char *pd_folder_of(const char *path);
-
 /* Returns an owned conf; REPORT holds every mistake (use the conf only if there
  * is none).  If FILE does not give the host's full name, it is looked up, which
  * may wait for a name server. */
 struct hb_conf *pd_conf_load(const char *file, struct hb_conf_report *report);
+
+/* TEXT of FILE, for a program that needs a few words of it: mistakes are not
+ * told and no resolver is asked.  Returns an owned conf. */
+struct hb_conf *pd_conf_peek(const char *file, struct hb_span text);
 
 /*
  * At a reload: CONF with those values of OLD that cannot change while we run.

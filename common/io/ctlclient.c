@@ -20,31 +20,18 @@
 
 enum { END_WAIT_MS = 15000, READ_SIZE = 65536 };
 
-static int
-read_for_conf(void *ctx, const char *path, struct hb_buf *content)
-{
-	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
-}
-
 char *
 ctl_socket_of(const char *file)
 {
 	struct hb_buf text = HB_BUF_INIT(0), path = HB_BUF_INIT(0);
-	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
-	char *dir = pd_folder_of(file);
-	struct hb_conf_source src = { .file = file, .dir = dir,
-		.read = read_for_conf, .default_hostname = "localhost" };
 	struct hb_conf *conf;
 
 	if (hb_read_file(file, HB_MAX_LOADED_FILE, &text) < 0)
 		hb_buf_clear(&text);
-	src.text = hb_buf_span(&text);
-	conf = hb_conf_parse(&src, &report);
+	conf = pd_conf_peek(file, hb_buf_span(&text));
 	hb_buf_addf(&path, "%s/control.sock", conf->run_dir);
 	hb_conf_free(&conf);
-	hb_buf_free(&report.text);
 	hb_buf_free(&text);
-	free(dir);
 	return hb_buf_cstr(&path);
 }
 

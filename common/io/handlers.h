@@ -18,11 +18,7 @@
 #define HB_FD_ARG_0
 #define HB_FD_ARG_1 , fd
 #define HB_FD_ARG_2 , fd
-#define R_U32(name, tag, field, most)
-#define R_U64(name, tag, field)
-#define R_I64(name, tag, field)
-#define R_BYTES(name, tag, field, most)
-#define R_END(name)
+#include "common/proto/record-none.h"
 
 #define I_MSG(SYM, name, from, to, when, fd)                                   \
 	void IPC_ON(name)(IPC_CTX *, struct hb_peer *,                         \
@@ -49,11 +45,7 @@ IPC_ON(frame)(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
 	return false;
 }
 
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 #undef HB_FD_PARAM_0
 #undef HB_FD_PARAM_1
 #undef HB_FD_PARAM_2

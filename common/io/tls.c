@@ -13,7 +13,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/io/keyprov.h"
 #include "common/io/tls-priv.h"

@@ -18,7 +18,6 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
-#include "common/base/err.h"
 #include "common/proto/dane.h"
 
 enum { USAGE_TA = 2, USAGE_EE = 3 }; /* RFC 7671 s5 */

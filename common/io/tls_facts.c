@@ -10,8 +10,6 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
-#include "common/base/err.h"
-
 static enum hb_chain_state
 weigh(int code)
 {

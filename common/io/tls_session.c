@@ -16,7 +16,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/io/conn.h"
 

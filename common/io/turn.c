@@ -8,7 +8,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-#include "common/base/err.h"
 #include "common/base/mem.h"
 
 struct hb_hook {

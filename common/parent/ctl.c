@@ -31,17 +31,6 @@ answer_proc(const struct hb_ctl *c, const struct pd_proc *pr)
 }
 
 static void
-answer_paused(const struct hb_ctl *c, const struct pd_parent *pd)
-{
-	hb_ctl_array(c, "paused");
-	if (pd->delivery_paused)
-		hb_ctl_text(c, NULL, "delivery");
-	if (pd->listen_paused)
-		hb_ctl_text(c, NULL, "listen");
-	hb_ctl_close(c);
-}
-
-static void
 answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 {
 	if (!pd->now.conf->lab)
@@ -50,19 +39,10 @@ answer_clock(const struct hb_ctl *c, const struct pd_parent *pd)
 	hb_ctl_time(c, "lab_time", hb_now_ms());
 }
 
-/* What the configuration in force was warned of. */
-static void
-answer_warnings(const struct hb_ctl *c, struct hb_span lines)
-{
-	hb_ctl_array(c, "warnings");
-	while (lines.n > 0)
-		hb_ctl_str(c, NULL, hb_span_cut(&lines, '\n'));
-	hb_ctl_close(c);
-}
-
 static void
 answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 {
+	struct hb_span warnings = hb_buf_span(&pd->now.warnings);
 	static const char *const phases[] = { [PD_STARTING] = "starting",
 		[PD_RUNNING] = "running", [PD_STOPPING] = "stopping" };
 
@@ -78,10 +58,19 @@ answer_status(const struct pd_parent *pd, const struct hb_ctl *c)
 	hb_ctl_bool(c, "privileged", pd->privileged);
 	hb_ctl_int(c, "sessions", hb_counters_sessions(pd->counters));
 	pd_answer_trouble(c, pd);
-	answer_warnings(c, hb_buf_span(&pd->now.warnings));
+	/* what the configuration in force was warned of */
+	hb_ctl_array(c, "warnings");
+	while (warnings.n > 0)
+		hb_ctl_str(c, NULL, hb_span_cut(&warnings, '\n'));
+	hb_ctl_close(c);
 	pd_answer_features(c, pd->now.conf);
 	answer_clock(c, pd);
-	answer_paused(c, pd);
+	hb_ctl_array(c, "paused");
+	if (pd->delivery_paused)
+		hb_ctl_text(c, NULL, "delivery");
+	if (pd->listen_paused)
+		hb_ctl_text(c, NULL, "listen");
+	hb_ctl_close(c);
 	hb_ctl_array(c, "roles");
 	for (size_t i = 0; i < pd->nprocs; i++)
 		answer_proc(c, &pd->procs[i]);

@@ -73,8 +73,9 @@ load(struct loading *l, enum hb_file_kind kind, size_t index, const char *path,
 	    r < 0 ? hb_file_error(r) : "It is empty");
 }
 
+/* What the system may change without a word to us. */
 static void
-load_interfaces(struct loading *l)
+load_watched(struct loading *l, const struct hb_conf *conf)
 {
 	struct pd_file *f = &l->out->v[l->out->n++];
 
@@ -84,13 +85,6 @@ load_interfaces(struct loading *l)
 		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG, hb_kv_str(HB_K_TEXT,
 		    "the addresses of this host cannot be read"),
 		    hb_kv_str(HB_K_ERROR, strerror(errno)));
-}
-
-/* What the system may change without a word to us. */
-static void
-load_watched(struct loading *l, const struct hb_conf *conf)
-{
-	load_interfaces(l);
 	load(l, HB_FILE_RESOLV, 0, PD_RESOLV_CONF, false);
 	if (conf->hosts_file != NULL)
 		load(l, HB_FILE_HOSTS, 0, conf->hosts_file, false);

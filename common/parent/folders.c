@@ -62,20 +62,6 @@ make_folder(int at, const char *path, struct pd_owner o, mode_t mode)
 	return r;
 }
 
-/* The folders above PATH, as anyone makes them. */
-static void
-make_above(const char *path)
-{
-	char *copy = hb_strdup(path);
-
-	for (char *p = copy + 1; (p = strchr(p, '/')) != NULL; p++) {
-		*p = '\0';
-		(void)mkdir(copy, 0755); /* the last one tells what is wrong */
-		*p = '/';
-	}
-	free(copy);
-}
-
 static int
 no_folder(const char *path, const char *sub, int r, struct hb_buf *err)
 {
@@ -105,9 +91,16 @@ static int
 make_top(const char *path, mode_t mode, struct hb_buf *err)
 {
 	struct pd_owner self = { geteuid(), getegid() };
+	char *copy = hb_strdup(path);
 	int r;
 
-	make_above(path);
+	/* The folders above PATH, as anyone makes them. */
+	for (char *p = copy + 1; (p = strchr(p, '/')) != NULL; p++) {
+		*p = '\0';
+		(void)mkdir(copy, 0755); /* the last one tells what is wrong */
+		*p = '/';
+	}
+	free(copy);
 	r = make_folder(AT_FDCWD, path, self, mode);
 	return r < 0 ? no_folder(path, "", r, err) : 0;
 }

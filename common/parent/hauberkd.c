@@ -194,24 +194,12 @@ make_counters(struct pd_parent *pd, struct hb_buf *err)
 	return EX_OSERR;
 }
 
-/* The server runs without it: mail of other hosts is taken all the same. */
-static void
-prepare_submit(struct pd_parent *pd)
-{
-	struct hb_buf why = HB_BUF_INIT(0);
-
-	if (pd_check_submit(pd, true, &why) < 0)
-		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
-		    hb_kv_str(HB_K_WORD, "hauberk-submit"),
-		    hb_kv_span(HB_K_TEXT, hb_buf_span(&why)));
-	hb_buf_free(&why);
-}
-
 /* Everything before the roles; 0 or an exit code. */
 static int
 prepare(struct pd_parent *pd, struct hb_buf *err)
 {
 	int code = pd_make_folders(pd, err);
+	struct hb_buf why = HB_BUF_INIT(0);
 
 	if (code == 0)
 		code = pd_lock_folders(pd, err);
@@ -225,7 +213,13 @@ prepare(struct pd_parent *pd, struct hb_buf *err)
 		code = pd_load_files(pd, pd->now.conf, &pd->now.files, err);
 	if (code == 0)
 		code = open_control(pd, err);
-	prepare_submit(pd);
+	/* The server runs without it: mail of other hosts is taken all the
+	 * same. */
+	if (pd_check_submit(pd, true, &why) < 0)
+		HB_LOG(HB_LOG_WARN, HB_EV_CONFIG,
+		    hb_kv_str(HB_K_WORD, "hauberk-submit"),
+		    hb_kv_span(HB_K_TEXT, hb_buf_span(&why)));
+	hb_buf_free(&why);
 	pd_role_text(pd->now.conf, &pd->text);
 	return code;
 }
@@ -281,18 +275,6 @@ start_loop(struct pd_parent *pd)
 	hb_timer_set(pd->watch_timer, WATCH_MS);
 }
 
-static void
-start_roles(struct pd_parent *pd)
-{
-	(void)pd_files_changed(pd);
-	pd->generation = 1;
-	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
-	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
-	pd_say_features(pd->now.conf);
-	pd_log_lines(hb_buf_span(&pd->now.warnings), HB_LOG_WARN);
-	pd_start_all(pd);
-}
-
 static int
 run(struct pd_parent *pd)
 {
@@ -307,7 +289,13 @@ run(struct pd_parent *pd)
 	}
 	if (code != 0)
 		return tell(&err, code);
-	start_roles(pd);
+	(void)pd_files_changed(pd);
+	pd->generation = 1;
+	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
+	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));
+	pd_say_features(pd->now.conf);
+	pd_log_lines(hb_buf_span(&pd->now.warnings), HB_LOG_WARN);
+	pd_start_all(pd);
 	if (hb_loop_run(pd->loop) != 0)
 		return EX_SOFTWARE;
 	HB_LOG(HB_LOG_INFO, HB_EV_STOP, hb_kv_str(HB_K_STATE, "stopped"));

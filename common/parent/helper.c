@@ -32,18 +32,6 @@ enum {
 /* Writes root's mail, and the postmaster's where nobody has that name. */
 static const char no_rights[] = "nobody";
 
-/* Only what a mailbox or a command may know. */
-static void
-set_environment(const struct passwd *pw)
-{
-	clearenv();
-	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
-	setenv("HOME", pw->pw_dir, 1);
-	setenv("USER", pw->pw_name, 1);
-	setenv("LOGNAME", pw->pw_name, 1);
-	setenv("SHELL", "/bin/sh", 1);
-}
-
 /*
  * MBOX deliveries, which run no command, have the group of the folder of
  * mailboxes: there a new one can only be made with its help.  It is their
@@ -61,19 +49,6 @@ become(const struct passwd *pw, bool mbox)
 	return initgroups(pw->pw_name, pw->pw_gid) == 0 &&
 	    setresgid(pw->pw_gid, gid, gid) == 0 &&
 	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) == 0;
-}
-
-/* Signals as a fresh process has them. */
-static void
-reset_signals(void)
-{
-	sigset_t none;
-
-	for (int s = 1; s < NSIG; s++)
-		if (s != SIGKILL && s != SIGSTOP)
-			signal(s, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Does a role run as UID, under whatever name? */
@@ -122,8 +97,14 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	const char *as = HB_HELPER_OWN;
 	struct passwd *pw;
 	char path[PATH_MAX];
+	sigset_t none;
 
-	reset_signals();
+	/* Signals as a fresh process has them. */
+	for (int s = 1; s < NSIG; s++)
+		if (s != SIGKILL && s != SIGSTOP)
+			signal(s, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	pd_child_fds(fd, -1, pd->foreground);
 	setsid();
 	umask(077);
@@ -138,7 +119,13 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 		_exit(EX_NOUSER);
 	if (chdir(pw->pw_dir) != 0 && chdir("/") != 0)
 		_exit(EX_OSERR);
-	set_environment(pw);
+	/* Only what a mailbox or a command may know. */
+	clearenv();
+	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	setenv("HOME", pw->pw_dir, 1);
+	setenv("USER", pw->pw_name, 1);
+	setenv("LOGNAME", pw->pw_name, 1);
+	setenv("SHELL", "/bin/sh", 1);
 	snprintf(path, sizeof(path), "%s/hauberk-local", pd->libexec);
 	alarm(DELIVERY_S);
 	execl(path, path, as, (char *)NULL);

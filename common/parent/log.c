@@ -52,16 +52,6 @@ pd_log_lost(void *ctx)
 		hb_timer_set(pd->log_retry, SYSLOG_RETRY_MS);
 }
 
-/* The log for hauberkctl trace: read-only, by control. */
-static void
-open_for_reading(struct pd_parent *pd, const struct hb_logspec *spec)
-{
-	if (pd->log_read_fd >= 0)
-		close(pd->log_read_fd);
-	pd->log_read_fd = spec->kind == HB_LOGTO_FILE
-	    ? open(spec->file, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
-}
-
 int
 pd_open_log(struct pd_parent *pd, struct hb_buf *err)
 {
@@ -77,7 +67,11 @@ pd_open_log(struct pd_parent *pd, struct hb_buf *err)
 	if (pd->log.fd >= 0)
 		close(pd->log.fd);
 	pd->log = dest;
-	open_for_reading(pd, &spec);
+	/* The log for hauberkctl trace: read-only, by control. */
+	if (pd->log_read_fd >= 0)
+		close(pd->log_read_fd);
+	pd->log_read_fd = spec.kind == HB_LOGTO_FILE
+	    ? open(spec.file, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
 	own = fcntl(dest.fd, F_DUPFD_CLOEXEC, 3);
 	if (own >= 0)
 		hb_logsink_set(own, dest.kind, spec.format, spec.level);

@@ -9,7 +9,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/parent/parent.h"
 #include "common/io/sock.h"
@@ -93,21 +92,6 @@ connect_all(struct pd_proc *pr)
 	}
 }
 
-/* Its own part of the table, then those of the others to read. */
-static void
-send_counters(struct pd_proc *pr)
-{
-	const struct hb_counters *c = pr->pd->counters;
-	struct ipc_counters m = { .size = hb_counters_size(c) };
-	unsigned n = hb_counters_workers(c);
-
-	for (unsigned i = 0; i < n; i++) {
-		m.part = (pr->instance + i) % n;
-		pd_post(pr, HB_IPC_COUNTERS, &m,
-		    hb_counters_fd(c, m.part, pr->instance));
-	}
-}
-
 static void
 send_descriptors(struct pd_proc *pr)
 {
@@ -115,8 +99,19 @@ send_descriptors(struct pd_proc *pr)
 	struct ipc_listen control = { .generation = pd->generation };
 
 	pd_send_logread(pr);
-	if (hb_role_gets(pr->role, HB_GETS_COUNTERS))
-		send_counters(pr);
+	if (hb_role_gets(pr->role, HB_GETS_COUNTERS)) {
+		/* Its own part of the table, then those of the others to
+		 * read. */
+		const struct hb_counters *c = pr->pd->counters;
+		struct ipc_counters m = { .size = hb_counters_size(c) };
+		unsigned n = hb_counters_workers(c);
+
+		for (unsigned i = 0; i < n; i++) {
+			m.part = (pr->instance + i) % n;
+			pd_post(pr, HB_IPC_COUNTERS, &m,
+			    hb_counters_fd(c, m.part, pr->instance));
+		}
+	}
 	if (hb_role_gets(pr->role, HB_GETS_CONTROL))
 		pd_post(pr, HB_IPC_LISTEN, &control, pd->control_fd);
 	connect_all(pr);
@@ -352,18 +347,6 @@ start_proc(struct pd_proc *pr)
 	pd_send_listeners(pr);
 }
 
-/* At once after a steady life, then slower and slower. */
-static void
-plan_restart(struct pd_proc *pr, bool was_ready)
-{
-	if (was_ready && hb_mono_ms() - pr->ready_ms >= STEADY_MS)
-		pr->delay_ms = 0;
-	hb_timer_set(pr->timer, pr->delay_ms);
-	pr->delay_ms = pr->delay_ms == 0 ? FIRST_DELAY_MS : pr->delay_ms * 2;
-	if (pr->delay_ms > LONGEST_DELAY_MS)
-		pr->delay_ms = LONGEST_DELAY_MS;
-}
-
 static void
 log_end(const struct pd_proc *pr)
 {
@@ -416,7 +399,14 @@ act_on_end(struct pd_proc *pr)
 		fail_start(pr);
 		break;
 	case PD_RUNNING:
-		plan_restart(pr, was_ready);
+		/* At once after a steady life, then slower and slower. */
+		if (was_ready && hb_mono_ms() - pr->ready_ms >= STEADY_MS)
+			pr->delay_ms = 0;
+		hb_timer_set(pr->timer, pr->delay_ms);
+		pr->delay_ms = pr->delay_ms == 0 ? FIRST_DELAY_MS
+						 : pr->delay_ms * 2;
+		if (pr->delay_ms > LONGEST_DELAY_MS)
+			pr->delay_ms = LONGEST_DELAY_MS;
 		break;
 	case PD_STOPPING:
 		pd_stop_next(pd);

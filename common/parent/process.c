@@ -51,21 +51,6 @@ send_file(struct pd_proc *pr, const struct pd_file *f)
 	} while (rest.n > 0);
 }
 
-static void
-send_text(struct pd_proc *pr)
-{
-	struct hb_span rest = hb_buf_span(&pr->pd->text);
-
-	while (rest.n > 0) {
-		struct ipc_conf_part m = {
-			.text = hb_span_head(rest, HB_MAX_IPC_BODY)
-		};
-
-		rest = hb_span_from(rest, m.text.n);
-		pd_post(pr, HB_IPC_CONF_PART, &m, -1);
-	}
-}
-
 void
 pd_send_log(struct pd_proc *pr)
 {
@@ -94,8 +79,16 @@ pd_send_conf(struct pd_proc *pr)
 	const struct pd_parent *pd = pr->pd;
 	struct ipc_conf_end end = { .generation = pd->generation,
 		.instance = pr->instance, .build_time = HB_BUILD_TIME };
+	struct hb_span rest = hb_buf_span(&pd->text);
 
-	send_text(pr);
+	while (rest.n > 0) {
+		struct ipc_conf_part m = {
+			.text = hb_span_head(rest, HB_MAX_IPC_BODY)
+		};
+
+		rest = hb_span_from(rest, m.text.n);
+		pd_post(pr, HB_IPC_CONF_PART, &m, -1);
+	}
 	for (size_t i = 0; i < pd->now.files.n; i++)
 		if (pd_file_is_for(pd->now.files.v[i].kind, pr->role))
 			send_file(pr, &pd->now.files.v[i]);

@@ -420,22 +420,6 @@ read_text(struct reader *r, const char *file, struct hb_span text)
 	r->text = t.above;
 }
 
-/* Words that were not given take their defaults. */
-static void
-apply_defaults(struct reader *r)
-{
-	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
-		struct hb_conf_line l = { .src = r->src, .report = r->report,
-			.arena = r->conf->arena, .places = &r->conf->places,
-			.row = &rows[i], .is_default = true };
-
-		if (r->seen[i].line != 0 || rows[i].def == NULL || r->canonical)
-			continue;
-		if (split_line(&l, hb_span_str(rows[i].def)) == 0)
-			apply_row(r, &l);
-	}
-}
-
 static unsigned
 seen_at(const struct reader *r, const char *word)
 {
@@ -624,7 +608,17 @@ hb_conf_parse(const struct hb_conf_source *src, struct hb_conf_report *report)
 
 	r.conf->arena = hb_arena_new();
 	read_text(&r, src->file, src->text);
-	apply_defaults(&r);
+	/* Words that were not given take their defaults. */
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_conf_line l = { .src = r.src, .report = r.report,
+			.arena = r.conf->arena, .places = &r.conf->places,
+			.row = &rows[i], .is_default = true };
+
+		if (r.seen[i].line != 0 || rows[i].def == NULL || r.canonical)
+			continue;
+		if (split_line(&l, hb_span_str(rows[i].def)) == 0)
+			apply_row(&r, &l);
+	}
 	fill_names(&r);
 	fill_aliases(&r);
 	cross_check(&r);

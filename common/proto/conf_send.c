@@ -285,20 +285,6 @@ OPS(routes, parse_routes, dump_routes, "PATTERN DESTINATION")
 /* --- tls-policy --- */
 
 static void
-policy_names(struct hb_conf_line *l, struct hb_tls_policy *p, const char *s)
-{
-	struct hb_span rest = hb_span_str(s);
-
-	while (rest.n > 0) {
-		struct hb_span name = hb_span_cut(&rest, ',');
-		char *d = hb_conf_domain(l, hb_arena_cstr(l->arena, name));
-
-		if (d != NULL)
-			hb_strs_add(l->arena, &p->names, d);
-	}
-}
-
-static void
 policy_option(struct hb_conf_line *l, struct hb_tls_policy *p,
     const char *word)
 {
@@ -306,7 +292,16 @@ policy_option(struct hb_conf_line *l, struct hb_tls_policy *p,
 	int64_t day;
 
 	if ((s = hb_conf_option(word, "names")) != NULL) {
-		policy_names(l, p, s);
+		struct hb_span rest = hb_span_str(s);
+
+		while (rest.n > 0) {
+			struct hb_span name = hb_span_cut(&rest, ',');
+			char *d = hb_conf_domain(l,
+			    hb_arena_cstr(l->arena, name));
+
+			if (d != NULL)
+				hb_strs_add(l->arena, &p->names, d);
+		}
 	} else if ((s = hb_conf_option(word, "until")) != NULL) {
 		if (hb_date_parse(hb_span_str(s), &day) < 0)
 			hb_conf_error(l, "'%.64s' is not a date YYYY-MM-DD", s);
@@ -348,15 +343,6 @@ parse_tls_policies(struct hb_conf_line *l, void *field)
 }
 
 static void
-put_date(struct hb_buf *out, int64_t ms)
-{
-	char text[HB_TIME_RFC3339_SIZE];
-
-	hb_time_rfc3339(ms, text);
-	hb_buf_addf(out, " until=%.10s", text);
-}
-
-static void
 dump_tls_policies(const char *word, const void *field, struct hb_buf *out)
 {
 	CTYPE(tls_policies, field);
@@ -370,8 +356,12 @@ dump_tls_policies(const char *word, const void *field, struct hb_buf *out)
 		for (size_t k = 0; k < p->names.n; k++)
 			hb_buf_addf(out, "%s%s", k == 0 ? " names=" : ",",
 			    p->names.v[k]);
-		if (p->until_ms != 0)
-			put_date(out, p->until_ms - 86400000);
+		if (p->until_ms != 0) {
+			char text[HB_TIME_RFC3339_SIZE];
+
+			hb_time_rfc3339(p->until_ms - 86400000, text);
+			hb_buf_addf(out, " until=%.10s", text);
+		}
 		if (p->reason != NULL) {
 			hb_buf_addf(&reason, "reason=%s", p->reason);
 			hb_conf_put_word(out, hb_buf_cstr(&reason));

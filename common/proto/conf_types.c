@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 
-#include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
 
@@ -466,20 +465,15 @@ ENUM_TYPE(trust_ad, trusts)
 ENUM_TYPE(downgrade, downgrades)
 
 static void
-refuse_value(struct hb_conf_line *l)
-{
-	hb_conf_error(l, "'%s %s' has no function in this build, and ignoring "
-	    "it would weaken what it demands", l->row->word, l->v[0]);
-}
-
-static void
 parse_dmarc(struct hb_conf_line *l, void *field)
 {
 	TYPE(dmarc, field);
 	int i = one_choice(l, &dmarcs);
 
 	if (i == HB_DMARC_ENFORCE)
-		refuse_value(l);
+		hb_conf_error(l, "'%s %s' has no function in this build, and "
+		    "ignoring it would weaken what it demands", l->row->word,
+		    l->v[0]);
 	else if (i >= 0)
 		*v = (enum hb_dmarc)i;
 }

@@ -117,26 +117,6 @@ ends_bare(struct hb_span line)
 	return line.n < 2 || line.p[line.n - 2] != '\r';
 }
 
-static void
-take_partial(struct hb_datascan *d, struct hb_span part,
-    struct hb_data_piece *out)
-{
-	go_on_with_field(d, part);
-	d->mid_line = true;
-	out->body += part.n;
-}
-
-/* LINE with its end. */
-static void
-take_line(struct hb_datascan *d, struct hb_span line,
-    struct hb_data_piece *out)
-{
-	go_on_with_field(d, hb_span_head(line, line.n - (out->lf ? 1 : 2)));
-	d->after_lf = out->lf;
-	d->mid_line = false;
-	out->body += line.n;
-}
-
 /* LINE is the next of the input (WHOLE) or its beginning.  One that is changed
  * makes a piece by itself; what is left for the next call is not counted yet.
  * True: the piece goes on. */
@@ -152,10 +132,14 @@ take(struct hb_datascan *d, struct hb_span line, bool whole,
 		return false;
 	out->stuff = stuff;
 	out->lf = lf;
-	if (whole)
-		take_line(d, line, out);
-	else
-		take_partial(d, line, out);
+	if (whole) {
+		go_on_with_field(d, hb_span_head(line, line.n - (lf ? 1 : 2)));
+		d->after_lf = lf;
+	} else {
+		go_on_with_field(d, line);
+	}
+	d->mid_line = !whole;
+	out->body += line.n;
 	return whole && !stuff && !lf;
 }
 

@@ -28,15 +28,6 @@ leave_out(struct hb_edns *e, int64_t now_ms)
 	return news;
 }
 
-static bool
-take_back(struct hb_edns *e)
-{
-	bool news = e->without_ms != 0;
-
-	*e = (struct hb_edns){ .proven = true };
-	return news;
-}
-
 /*
  * An answer without OPT, where none was to be had with it.  One loss or one
  * slow answer proves nothing against a server that has known OPT before: it
@@ -61,8 +52,12 @@ bool
 hb_edns_heard(struct hb_edns *e, bool with, bool at_once,
     enum hb_edns_answer answer, int64_t now_ms)
 {
-	if (with && answer == HB_EDNS_GOOD)
-		return take_back(e);
+	if (with && answer == HB_EDNS_GOOD) {
+		bool news = e->without_ms != 0;
+
+		*e = (struct hb_edns){ .proven = true };
+		return news;
+	}
 	if (!with)
 		return answer == HB_EDNS_GOOD && note_win(e, at_once, now_ms);
 	if (e->misses < HB_EDNS_MISSES)

@@ -91,20 +91,11 @@ const char *hb_reason_status(enum hb_reason r, enum hb_result as);
 /* "ok", "defer", "fail" */
 const char *hb_result_word(enum hb_result r);
 
-#define R_BEGIN(SYM, name) struct hb_##name {
-#define R_U32(name, tag, field, most) uint32_t field;
-#define R_U64(name, tag, field) uint64_t field;
-#define R_I64(name, tag, field) int64_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name) };
+#define RECORD_STRUCT(name) hb_##name
+#include "common/proto/record-struct.h"
 #include "common/proto/envelope.def"
 #include "common/proto/outcome.def"
-#undef R_BEGIN
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 /* The reply's code; without a reply, the equivalent one: 250, 451 or 550. */
 unsigned hb_outcome_code(const struct hb_outcome *o);

@@ -210,33 +210,29 @@ hb_incoming_flags(const struct hb_incoming *m)
 		    : 0);
 }
 
-/* RFC 5321 s6.4, RFC 6409 s8.2, s8.3; relayed mail, well-formed or not, stays
- * what it is. */
-static void
-put_missing(struct hb_incoming *m, const struct hb_incoming_fields *f)
-{
-	char date[HB_TIME_RFC5322_SIZE], id[17];
-
-	if (!m->scan.has_from && f->from.n > 0)
-		hb_buf_addf(&m->head, "From: <%.*s>\r\n", HB_SPAN_ARG(f->from));
-	if (!m->scan.has_date) {
-		hb_time_rfc5322(f->date_ms, date);
-		hb_buf_addf(&m->head, "Date: %s\r\n", date);
-	}
-	if (!m->scan.has_message_id) {
-		hb_msgid_format(f->id, id);
-		hb_buf_addf(&m->head, "Message-ID: <%s@%.*s>\r\n", id,
-		    HB_SPAN_ARG(f->hostname));
-	}
-}
-
 struct hb_span
 hb_incoming_head(struct hb_incoming *m, const struct hb_incoming_fields *f)
 {
 	hb_buf_clear(&m->head);
 	hb_buf_add(&m->head, f->front);
 	hb_buf_add(&m->head, hb_buf_span(&m->fields));
-	if (f->completes)
-		put_missing(m, f);
+	if (f->completes) {
+		/* RFC 5321 s6.4, RFC 6409 s8.2, s8.3; relayed mail, well-formed
+		 * or not, stays what it is. */
+		char date[HB_TIME_RFC5322_SIZE], id[17];
+
+		if (!m->scan.has_from && f->from.n > 0)
+			hb_buf_addf(&m->head, "From: <%.*s>\r\n",
+			    HB_SPAN_ARG(f->from));
+		if (!m->scan.has_date) {
+			hb_time_rfc5322(f->date_ms, date);
+			hb_buf_addf(&m->head, "Date: %s\r\n", date);
+		}
+		if (!m->scan.has_message_id) {
+			hb_msgid_format(f->id, id);
+			hb_buf_addf(&m->head, "Message-ID: <%s@%.*s>\r\n", id,
+			    HB_SPAN_ARG(f->hostname));
+		}
+	}
 	return hb_buf_span(&m->head);
 }

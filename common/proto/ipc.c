@@ -21,11 +21,7 @@ static const struct hb_ipc_info infos[HB_IPC_COUNT] = {
 			       HB_ARRAY_LEN(name##_fields) - 1,                \
 			       sizeof(struct ipc_##name) },                    \
 		(from), (to), HB_WHEN_##when, (fd) != 0, (fd) == 1 },
-#define R_U32(name, tag, field, most)
-#define R_U64(name, tag, field)
-#define R_I64(name, tag, field)
-#define R_BYTES(name, tag, field, most)
-#define R_END(name)
+#include "common/proto/record-none.h"
 #include "common/proto/ipc.def"
 };
 

@@ -120,19 +120,11 @@ enum hb_item_kind {
 
 enum hb_ipc_type {
 #define I_MSG(SYM, name, from, to, when, fd) HB_IPC_##SYM,
-#define R_U32(name, tag, field, most)
-#define R_U64(name, tag, field)
-#define R_I64(name, tag, field)
-#define R_BYTES(name, tag, field, most)
-#define R_END(name)
+#include "common/proto/record-none.h"
 #include "common/proto/ipc.def"
 	HB_IPC_COUNT
 #undef I_MSG
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 };
 
 /* The state of a channel, for what comes by it. */
@@ -151,18 +143,10 @@ enum hb_channel {
 #define I_MSG(SYM, name, from, to, when, fd)                                   \
 	struct ipc_##name {                                                    \
 		uint32_t nofield_;
-#define R_U32(name, tag, field, most) uint32_t field;
-#define R_U64(name, tag, field) uint64_t field;
-#define R_I64(name, tag, field) int64_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name) };
+#include "common/proto/record-struct.h"
 #include "common/proto/ipc.def"
 #undef I_MSG
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 struct hb_ipc_info {
 	struct hb_record record;
@@ -189,18 +173,10 @@ bool hb_ipc_has_fd(struct hb_span frame);
 /* The largest frame struct, as storage for a decoder. */
 union hb_ipc_any {
 #define I_MSG(SYM, name, from, to, when, fd) struct ipc_##name name;
-#define R_U32(name, tag, field, most)
-#define R_U64(name, tag, field)
-#define R_I64(name, tag, field)
-#define R_BYTES(name, tag, field, most)
-#define R_END(name)
+#include "common/proto/record-none.h"
 #include "common/proto/ipc.def"
 #undef I_MSG
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 };
 
 /*

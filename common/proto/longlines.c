@@ -85,22 +85,6 @@ encoding_of(struct hb_span value)
 	return ENC_OTHER;
 }
 
-static void
-look_at_field(struct entity *e, struct hb_span field)
-{
-	static const char *const seals[] = { "DKIM-Signature",
-		"ARC-Message-Signature", "DomainKey-Signature" };
-
-	if (hb_header_is(field, "Content-Type"))
-		e->type = hb_header_value(field);
-	else if (hb_header_is(field, "Content-Transfer-Encoding"))
-		e->encoding = encoding_of(hb_header_value(field));
-	else if (hb_header_is(field, "MIME-Version"))
-		e->has_version = true;
-	for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
-		e->is_signed = e->is_signed || hb_header_is(field, seals[i]);
-}
-
 /* The next field of *REST, all of its lines; empty: the header ends. */
 static struct hb_span
 next_field(struct hb_span *rest)
@@ -124,8 +108,20 @@ parse_entity(struct hb_span wire, struct entity *e)
 	struct hb_span rest = wire, field;
 
 	memset(e, 0, sizeof(*e));
-	while ((field = next_field(&rest)).n > 0)
-		look_at_field(e, field);
+	while ((field = next_field(&rest)).n > 0) {
+		static const char *const seals[] = { "DKIM-Signature",
+			"ARC-Message-Signature", "DomainKey-Signature" };
+
+		if (hb_header_is(field, "Content-Type"))
+			e->type = hb_header_value(field);
+		else if (hb_header_is(field, "Content-Transfer-Encoding"))
+			e->encoding = encoding_of(hb_header_value(field));
+		else if (hb_header_is(field, "MIME-Version"))
+			e->has_version = true;
+		for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
+			e->is_signed = e->is_signed ||
+			    hb_header_is(field, seals[i]);
+	}
 	e->header = hb_span_head(wire, wire.n - rest.n);
 	e->body = rest;
 }
@@ -235,18 +231,6 @@ put_header(struct hb_span header, struct hb_buf *out)
 	}
 }
 
-/* The header without the field about the encoding. */
-static void
-put_header_for_qp(struct hb_span header, struct hb_buf *out)
-{
-	struct hb_span field;
-
-	while ((field = next_field(&header)).n > 0)
-		if (!hb_header_is(field, "Content-Transfer-Encoding"))
-			put_header(field, out);
-	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
-}
-
 /* What it is, as far as its bytes tell. */
 static const char *
 charset_of(struct hb_span s)
@@ -264,17 +248,6 @@ charset_of(struct hb_span s)
 	return high ? "utf-8" : "us-ascii";
 }
 
-/* A message without a word about MIME gets those that it needs. */
-static void
-put_mime(const struct entity *e, struct hb_buf *out)
-{
-	if (!e->has_version)
-		hb_buf_adds(out, "MIME-Version: 1.0\r\n");
-	if (e->type.n == 0)
-		hb_buf_addf(out, "Content-Type: text/plain; charset=%s\r\n",
-		    charset_of(e->body));
-}
-
 /* The empty line in front of a body, where there is one. */
 static struct hb_span
 put_empty_line(struct hb_span body, struct hb_buf *out)
@@ -290,11 +263,22 @@ put_empty_line(struct hb_span body, struct hb_buf *out)
 static void
 put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
 {
-	struct hb_span body;
+	struct hb_span body, field, header = e->header;
 
-	put_header_for_qp(e->header, out);
-	if (outermost)
-		put_mime(e, out);
+	/* The header without the field about the encoding. */
+	while ((field = next_field(&header)).n > 0)
+		if (!hb_header_is(field, "Content-Transfer-Encoding"))
+			put_header(field, out);
+	hb_buf_adds(out, "Content-Transfer-Encoding: quoted-printable\r\n");
+	if (outermost) {
+		/* A message without a word about MIME gets those that it
+		 * needs. */
+		if (!e->has_version)
+			hb_buf_adds(out, "MIME-Version: 1.0\r\n");
+		if (e->type.n == 0)
+			hb_buf_addf(out, "Content-Type: text/plain; "
+			    "charset=%s\r\n", charset_of(e->body));
+	}
 	body = put_empty_line(e->body, out);
 	while (body.n > 0)
 		hb_qp_line(text_of(next_line(&body)), out);
@@ -381,16 +365,6 @@ put_parts(const struct entity *e, const struct work *w,
 	}
 }
 
-static void
-put_nested(const struct entity *e, const struct work *w, struct hb_buf *out)
-{
-	struct work inner = { .depth = w->depth + 1 };
-
-	put_header(e->header, out);
-	inner.wire = put_empty_line(e->body, out);
-	put_entity(&inner, out);
-}
-
 /* Is anything about it not ours to change? */
 static bool
 stays(const struct entity *e, const struct work *w)
@@ -416,7 +390,11 @@ put_entity(const struct work *w, struct hb_buf *out)
 	} else if (e.encoding == ENC_NONE &&
 	    (has_type(&e, "message/rfc822") ||
 		(w->is_message && e.type.n == 0))) {
-		put_nested(&e, w, out);
+		struct work inner = { .depth = w->depth + 1 };
+
+		put_header(e.header, out);
+		inner.wire = put_empty_line(e.body, out);
+		put_entity(&inner, out);
 	} else if (has_type(&e, "multipart/") || has_type(&e, "message/")) {
 		put_header(e.header, out);
 		hb_buf_add(out, e.body);

@@ -21,15 +21,6 @@ is_plain_behind_break(unsigned char c, bool last)
 	return is_plain(c, true, last) && c != '-' && c != 'F';
 }
 
-static void
-put_byte(unsigned char c, bool plain, struct hb_buf *out)
-{
-	if (plain)
-		hb_buf_add(out, hb_span(&c, 1));
-	else
-		hb_buf_addf(out, "=%02X", c);
-}
-
 void
 hb_qp_line(struct hb_span line, struct hb_buf *out)
 {
@@ -47,7 +38,10 @@ hb_qp_line(struct hb_span line, struct hb_buf *out)
 			plain = is_plain_behind_break(line.p[i], last);
 			n = plain ? 1 : ENCODED;
 		}
-		put_byte(line.p[i], plain, out);
+		if (plain)
+			hb_buf_add(out, hb_span(&line.p[i], 1));
+		else
+			hb_buf_addf(out, "=%02X", line.p[i]);
 		column += n;
 	}
 	hb_buf_adds(out, "\r\n");

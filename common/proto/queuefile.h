@@ -42,19 +42,10 @@ enum hb_qf_type {
 	HB_QF_COUNT
 };
 
-#define R_BEGIN(SYM, name) struct hb_##name {
-#define R_U32(name, tag, field, most) uint32_t field;
-#define R_U64(name, tag, field) uint64_t field;
-#define R_I64(name, tag, field) int64_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name) };
+#define RECORD_STRUCT(name) hb_##name
+#include "common/proto/record-struct.h"
 #include "common/proto/queuefile.def"
-#undef R_BEGIN
-#undef R_U32
-#undef R_U64
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 extern const struct hb_record hb_qf_head_record;
 extern const struct hb_record hb_qf_msg_record;

@@ -1,4 +1,4 @@
-/* Ends the use of record-table.h. */
+/* Ends the use of record-none.h, record-struct.h or record-table.h. */
 #undef R_BEGIN
 #undef R_U32
 #undef R_U64

@@ -31,17 +31,6 @@ add_text(struct hb_reply *r, struct hb_span s)
 	}
 }
 
-/* Not of all lines: the first one says it, RFC 2034 s4. */
-static void
-keep_status(struct hb_reply *r)
-{
-	size_t n = hb_status_at_front(r->line, r->code);
-
-	if (n > 0) /* a code alone has no text to point to */
-		memcpy(r->status, r->line.p, n);
-	r->status[n] = '\0';
-}
-
 /* The enhanced code stands in front of each line, RFC 2034 s4; in a text of
  * all lines once is enough. */
 static struct hb_span
@@ -79,8 +68,14 @@ take_line(struct hb_reply *r, struct hb_span line)
 	r->code = code;
 	r->last = line.n == 3 || line.p[3] == ' ';
 	r->line = hb_span_from(line, 4);
-	if (r->lines == 0)
-		keep_status(r);
+	if (r->lines == 0) {
+		/* Not of all lines: the first one says it, RFC 2034 s4. */
+		size_t n = hb_status_at_front(r->line, r->code);
+
+		if (n > 0) /* a code alone has no text to point to */
+			memcpy(r->status, r->line.p, n);
+		r->status[n] = '\0';
+	}
 	add_text(r, r->lines == 0 ? r->line : without_status(r));
 	return 0;
 }

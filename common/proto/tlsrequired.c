@@ -55,16 +55,6 @@ hb_tlsrequired_more(struct hb_tlsrequired *t, struct hb_span bytes)
 		value_byte(t, bytes.p[i]);
 }
 
-static void
-begin_field(struct hb_tlsrequired *t, struct hb_span line)
-{
-	t->several = t->several || t->at != NONE;
-	t->open = true;
-	t->at = BEFORE;
-	hb_tlsrequired_more(t,
-	    hb_span_from(line, hb_span_find(line, ':') + 1));
-}
-
 void
 hb_tlsrequired_line(struct hb_tlsrequired *t, struct hb_span line)
 {
@@ -75,8 +65,13 @@ hb_tlsrequired_line(struct hb_tlsrequired *t, struct hb_span line)
 		return;
 	}
 	t->open = false;
-	if (what == HB_HEADER_FIELD && hb_header_is(line, "TLS-Required"))
-		begin_field(t, line);
+	if (what == HB_HEADER_FIELD && hb_header_is(line, "TLS-Required")) {
+		t->several = t->several || t->at != NONE;
+		t->open = true;
+		t->at = BEFORE;
+		hb_tlsrequired_more(t,
+		    hb_span_from(line, hb_span_find(line, ':') + 1));
+	}
 }
 
 bool

@@ -19,18 +19,6 @@ load_int(const struct hb_field *f, const void *rec)
 	return u64;
 }
 
-static void
-store_int(const struct hb_field *f, void *rec, uint64_t v)
-{
-	unsigned char *at = (unsigned char *)rec + f->offset;
-	uint32_t u32 = (uint32_t)v;
-
-	if (f->type == HB_F_U32)
-		memcpy(at, &u32, sizeof(u32));
-	else
-		memcpy(at, &v, sizeof(v));
-}
-
 static bool
 in_range(const struct hb_field *f, uint64_t v)
 {
@@ -134,6 +122,8 @@ static int
 decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 {
 	uint64_t v;
+	unsigned char *at;
+	uint32_t u32;
 
 	if (f->type == HB_F_BYTES) {
 		if (f->max > 0 && value.n > f->max)
@@ -146,7 +136,12 @@ decode_value(const struct hb_field *f, struct hb_span value, void *rec)
 	v = hb_get_le(value.p, value.n);
 	if (!in_range(f, v))
 		return HB_E_RANGE;
-	store_int(f, rec, v);
+	at = (unsigned char *)rec + f->offset;
+	u32 = (uint32_t)v;
+	if (f->type == HB_F_U32)
+		memcpy(at, &u32, sizeof(u32));
+	else
+		memcpy(at, &v, sizeof(v));
 	return 0;
 }
 

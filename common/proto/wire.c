@@ -56,24 +56,18 @@ after_cr(struct hb_wire *w, unsigned char c)
 	return c == '\n';
 }
 
-/* NUL and high bytes, of which it does not matter where they are. */
-static void
-look_at_bytes(struct hb_wire *w, struct hb_span in)
+unsigned
+hb_wire_feed(struct hb_wire *w, struct hb_span in)
 {
 	unsigned char all = 0;
 
+	/* NUL and high bytes, of which it does not matter where they are. */
 	if (hb_span_find(in, '\0') < in.n)
 		w->seen |= HB_WIRE_NUL;
 	for (size_t i = 0; i < in.n; i++)
 		all |= in.p[i];
 	if (all >= 128)
 		w->seen |= HB_WIRE_8BIT;
-}
-
-unsigned
-hb_wire_feed(struct hb_wire *w, struct hb_span in)
-{
-	look_at_bytes(w, in);
 	while (in.n > 0) {
 		size_t n;
 

@@ -119,13 +119,6 @@ end_field(struct sm_message *m)
 }
 
 static void
-begin_field(struct sm_message *m, struct hb_span line)
-{
-	end_field(m);
-	m->has_from = m->has_from || hb_header_is(line, "From");
-}
-
-static void
 end_header(struct sm_message *m)
 {
 	end_field(m);
@@ -165,7 +158,8 @@ header_line(struct sm_message *m, struct hb_span raw)
 
 	switch (hb_header_classify(line)) {
 	case HB_HEADER_FIELD:
-		begin_field(m, line);
+		end_field(m);
+		m->has_from = m->has_from || hb_header_is(line, "From");
 		break;
 	case HB_HEADER_FOLDED:
 		break;

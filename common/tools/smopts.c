@@ -44,13 +44,6 @@ is_true(struct hb_span value)
 	    hb_lower(value.p[0]) == 'y' || value.p[0] == '1';
 }
 
-static bool
-is_false(struct hb_span value)
-{
-	return value.n > 0 && (hb_lower(value.p[0]) == 'f' ||
-	    hb_lower(value.p[0]) == 'n' || value.p[0] == '0');
-}
-
 /* -o: one letter and its value; -O: a name and its value.  Only what is about
  * dots and TLS is ours. */
 static int
@@ -61,23 +54,20 @@ take_short(struct sm_opts *o, const char *arg, const char **why)
 	return 0;
 }
 
-/* A word that is neither would leave the sender in a false belief. */
-static int
-take_require_tls(struct sm_opts *o, struct hb_span value, const char **why)
-{
-	o->require_tls = is_true(value);
-	*why = "-O requiretls is yes or no";
-	return o->require_tls || is_false(value) ? 0 : EX_USAGE;
-}
-
 static int
 take_long(struct sm_opts *o, const char *arg, const char **why)
 {
 	struct hb_span value = hb_span_str(arg),
 		       name = hb_span_cut(&value, '=');
 
-	if (hb_span_eq_nocase(name, HB_SPAN("RequireTLS")))
-		return take_require_tls(o, value, why);
+	if (hb_span_eq_nocase(name, HB_SPAN("RequireTLS"))) {
+		/* A word that is neither would leave the sender in a false
+		 * belief. */
+		o->require_tls = is_true(value);
+		*why = "-O requiretls is yes or no";
+		return o->require_tls ||
+		    strchr("fn0", hb_lower(value.p[0])) != NULL ? 0 : EX_USAGE;
+	}
 	if (hb_span_eq_nocase(name, HB_SPAN("IgnoreDots")))
 		o->ignore_dots = is_true(value);
 	return 0;
@@ -148,72 +138,37 @@ take_queue(struct sm_opts *o, const char *arg, const char **why)
 	return 0;
 }
 
-static int
-take_sender(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->sender = arg;
-	return 0;
-}
-
-static int
-take_name(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->full_name = arg;
-	return 0;
-}
-
-static int
-take_conf(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->conf = arg;
-	return 0;
-}
-
-static int
-take_envid(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->envid = arg;
-	return 0;
-}
-
-static int
-take_v(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->verbose = true;
-	return 0;
-}
-
-static int
-take_t(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->from_header = true;
-	return 0;
-}
-
-static int
-take_i(struct sm_opts *o, const char *arg, const char **why)
-{
-	o->ignore_dots = true;
-	return 0;
-}
-
+/* An option keeps its value (TEXT), turns something ON, or is looked at. */
+#define TEXT(field) .text = offsetof(struct sm_opts, field)
+#define ON(field) .on = offsetof(struct sm_opts, field)
 static const struct {
 	char letter;
+	size_t text, on;
 	int (*take)(struct sm_opts *o, const char *arg, const char **why);
 } acts[] = {
-	{ 'B', take_body }, { 'b', take_mode }, { 'C', take_conf },
-	{ 'F', take_name }, { 'f', take_sender }, { 'i', take_i },
-	{ 'N', take_notify }, { 'O', take_long }, { 'o', take_short },
-	{ 'q', take_queue }, { 'R', take_ret }, { 'r', take_sender },
-	{ 't', take_t }, { 'V', take_envid }, { 'v', take_v },
+	{ 'B', .take = take_body }, { 'b', .take = take_mode },
+	{ 'C', TEXT(conf) }, { 'F', TEXT(full_name) }, { 'f', TEXT(sender) },
+	{ 'i', ON(ignore_dots) }, { 'N', .take = take_notify },
+	{ 'O', .take = take_long }, { 'o', .take = take_short },
+	{ 'q', .take = take_queue }, { 'R', .take = take_ret },
+	{ 'r', TEXT(sender) }, { 't', ON(from_header) }, { 'V', TEXT(envid) },
+	{ 'v', ON(verbose) },
 };
 
 static int
 take(struct sm_opts *o, int letter, const char *arg, const char **why)
 {
-	for (size_t i = 0; i < HB_ARRAY_LEN(acts); i++)
-		if (acts[i].letter == letter)
+	for (size_t i = 0; i < HB_ARRAY_LEN(acts); i++) {
+		if (acts[i].letter != letter)
+			continue;
+		if (acts[i].take != NULL)
 			return acts[i].take(o, arg, why);
+		if (acts[i].on != 0)
+			*(bool *)((char *)o + acts[i].on) = true;
+		else
+			memcpy((char *)o + acts[i].text, &arg, sizeof(arg));
+		return 0;
+	}
 	return 0; /* of old: taken and ignored */
 }
 

@@ -20,7 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/io/file.h"
 #include "common/proto/maildrop.h"
 #include "smtpd/session.h"
@@ -103,25 +102,19 @@ take_act(struct talk *t, const struct smtpd_act *a)
 	}
 }
 
-/* 4yz and 5yz replies. */
-static void
-note_replies(struct talk *t, struct hb_span out)
-{
-	for (size_t i = 0; i < out.n; i++) {
-		if (t->at_start && (out.p[i] == '4' || out.p[i] == '5'))
-			t->failed = out.p[i] - '0';
-		t->at_start = out.p[i] == '\n';
-	}
-}
-
 static int
 collect(struct talk *t)
 {
 	struct hb_buf *out = smtpd_session_output(t->session);
+	struct hb_span said = hb_buf_span(out);
 	struct smtpd_act a;
-	int r = hb_write_all(STDOUT_FILENO, hb_buf_span(out));
+	int r = hb_write_all(STDOUT_FILENO, said);
 
-	note_replies(t, hb_buf_span(out));
+	for (size_t i = 0; i < said.n; i++) {
+		if (t->at_start && (said.p[i] == '4' || said.p[i] == '5'))
+			t->failed = said.p[i] - '0'; /* a 4yz or 5yz reply */
+		t->at_start = said.p[i] == '\n';
+	}
 	hb_buf_clear(out);
 	while (smtpd_session_act(t->session, &a))
 		take_act(t, &a);

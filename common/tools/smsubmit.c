@@ -94,20 +94,6 @@ end_code(pid_t pid, bool ok)
 	return ok ? EX_OK : EX_TEMPFAIL;
 }
 
-/* -v: each recipient, and under which name the message is kept until the
- * queue gives it an id (its record ev=accept in the log has both). */
-static void
-tell_kept(const struct sm_submit *s, const char *name)
-{
-	struct hb_span rest = hb_buf_span(&s->rcpts);
-	struct hb_rcpt r;
-
-	while (hb_drop_rcpt(&rest, &r) > 0)
-		printf("%.*s... queued (%llu bytes from <%.*s>, %s)\n",
-		    HB_SPAN_ARG(r.address), (unsigned long long)s->env.size,
-		    HB_SPAN_ARG(s->env.sender), name);
-}
-
 /* What queue would set aside, when the caller hears of nothing any more, is
  * told here. */
 static int
@@ -167,8 +153,19 @@ hand_over(const struct sm_submit *s)
 	ok = says_ok(out[0], answer);
 	close(out[0]);
 	code = end_code(pid, ok);
-	if (code == EX_OK && s->verbose)
-		tell_kept(s, answer + 3);
+	if (code == EX_OK && s->verbose) {
+		/* -v: each recipient, and under which name the message is kept
+		 * until the queue gives it an id (its record ev=accept in the
+		 * log has both). */
+		struct hb_span rest = hb_buf_span(&s->rcpts);
+		struct hb_rcpt r;
+
+		while (hb_drop_rcpt(&rest, &r) > 0)
+			printf("%.*s... queued (%llu bytes from <%.*s>, %s)\n",
+			    HB_SPAN_ARG(r.address),
+			    (unsigned long long)s->env.size,
+			    HB_SPAN_ARG(s->env.sender), answer + 3);
+	}
 	return code;
 }
 

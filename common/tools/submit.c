@@ -83,17 +83,6 @@ fail(int code, const char *fmt, ...)
 	exit(code);
 }
 
-/* A caller may have closed what we would then open a file as. */
-static void
-sane_descriptors(void)
-{
-	for (int fd = 0; fd < 3; fd++)
-		if (fcntl(fd, F_GETFD) < 0 &&
-		    open("/dev/null", O_RDWR) != fd)
-			_exit(EX_OSERR);
-	close_range(3, ~0u, 0);
-}
-
 static void
 sane_process(void)
 {
@@ -101,7 +90,12 @@ sane_process(void)
 		SIGQUIT, SIGTERM, SIGALRM };
 	sigset_t none;
 
-	sane_descriptors();
+	/* A caller may have closed what we would then open a file as. */
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", O_RDWR) != fd)
+			_exit(EX_OSERR);
+	close_range(3, ~0u, 0);
 	clearenv();
 	umask(0);
 	for (size_t i = 0; i < HB_ARRAY_LEN(ignored); i++)
@@ -116,15 +110,6 @@ static bool
 is_setgid(void)
 {
 	return getegid() != getgid();
-}
-
-static void
-give_up_group(void)
-{
-	gid_t own = getgid();
-
-	if (setresgid(own, own, own) != 0 || getegid() != own)
-		fail(EX_OSERR, "cannot give up the group");
 }
 
 /* Does the owner of a file say nothing of who wrote it?  In /proc the command
@@ -157,7 +142,10 @@ read_conf(const char *file, struct hb_buf *text)
 	int fd = open(file, flags), r;
 
 	if (is_setgid() && (fd < 0 || !is_roots(fd))) {
-		give_up_group();
+		gid_t own = getgid();
+
+		if (setresgid(own, own, own) != 0 || getegid() != own)
+			fail(EX_OSERR, "cannot give up the group");
 		if (fd >= 0)
 			close(fd);
 		fd = open(file, flags);
@@ -168,33 +156,20 @@ read_conf(const char *file, struct hb_buf *text)
 	close(fd);
 }
 
-static int
-read_for_conf(void *ctx, const char *path, struct hb_buf *content)
-{
-	return hb_read_file(path, HB_MAX_LOADED_FILE, content);
-}
-
 /* The spool's folder maildrop/, owned; and the limits. */
 static char *
 maildrop_of(const char *file, struct submit *s)
 {
-	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	struct hb_buf text = HB_BUF_INIT(0), path = HB_BUF_INIT(0);
-	char *dir = pd_folder_of(file);
-	struct hb_conf_source src = { .file = file, .dir = dir,
-		.read = read_for_conf, .default_hostname = "localhost" };
 	struct hb_conf *conf;
 
 	read_conf(file, &text);
-	src.text = hb_buf_span(&text);
-	conf = hb_conf_parse(&src, &report);
+	conf = pd_conf_peek(file, hb_buf_span(&text));
 	hb_buf_addf(&path, "%s/maildrop", conf->spool);
 	s->max_size = conf->max_message_size;
 	s->max_rcpts = conf->max_recipients;
 	hb_conf_free(&conf);
-	hb_buf_free(&report.text);
 	hb_buf_free(&text);
-	free(dir);
 	return hb_buf_cstr(&path);
 }
 
@@ -452,22 +427,13 @@ copy_body(struct submit *s)
 }
 
 static void
-check_end(struct submit *s)
-{
-	char more;
-
-	if (s->crc_in != s->head.crc || read(STDIN_FILENO, &more, 1) != 0)
-		refuse_data(s, "the record is damaged");
-	check_wire(s, hb_wire_end(&s->wire));
-}
-
-static void
 write_file(struct submit *s)
 {
 	struct hb_drop_head head = { .env_n = (uint32_t)s->env.n,
 		.rcpts_n = s->head.rcpts_n, .body_n = s->head.body_n };
 	static const unsigned char zero[HB_DROP_HEAD];
 	struct hb_buf bytes = HB_BUF_INIT(0);
+	char more;
 
 	put(s, hb_span(zero, sizeof(zero)));
 	put(s, hb_buf_span(&s->env));
@@ -475,7 +441,9 @@ write_file(struct submit *s)
 	s->crc_out = hb_crc32c(hb_crc32c(0, hb_buf_span(&s->env)),
 	    recipients(s));
 	copy_body(s);
-	check_end(s);
+	if (s->crc_in != s->head.crc || read(STDIN_FILENO, &more, 1) != 0)
+		refuse_data(s, "the record is damaged");
+	check_wire(s, hb_wire_end(&s->wire));
 	head.crc = s->crc_out;
 	hb_drop_head_put(&head, &bytes);
 	if (pwrite(s->fd, bytes.p + bytes.off, bytes.n, 0) !=

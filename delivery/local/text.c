@@ -292,18 +292,6 @@ local_filter_end(struct local_filter *f, struct hb_buf *out)
 
 static const char our_mark[] = "hauberk";
 
-/* "PID" or "PID:HOST" */
-static void
-parse_pid(struct hb_span line, struct local_holder *h)
-{
-	struct hb_span rest = hb_span_trim(line);
-	struct hb_span digits = hb_span_cut(&rest, ':');
-
-	if (hb_span_u64(digits, INT32_MAX, &h->pid) < 0)
-		h->pid = 0;
-	h->host = rest;
-}
-
 static void
 parse_writing(struct hb_span text, struct local_holder *h)
 {
@@ -320,10 +308,15 @@ parse_writing(struct hb_span text, struct local_holder *h)
 void
 local_holder_parse(struct hb_span text, struct local_holder *h)
 {
-	struct hb_span line;
+	struct hb_span line, rest, digits;
 
 	*h = (struct local_holder){ 0 };
-	parse_pid(hb_span_cut(&text, '\n'), h);
+	/* "PID" or "PID:HOST" */
+	rest = hb_span_trim(hb_span_cut(&text, '\n'));
+	digits = hb_span_cut(&rest, ':');
+	if (hb_span_u64(digits, INT32_MAX, &h->pid) < 0)
+		h->pid = 0;
+	h->host = rest;
 	line = hb_span_cut(&text, '\n');
 	if (h->pid == 0 || !hb_span_eq(hb_span_word(&line),
 	    hb_span_str(our_mark)))

@@ -235,33 +235,6 @@ show_operator(const struct hb_ctl *c, const struct dlv_task *t,
 /* --- the hosts --- */
 
 static void
-show_addresses(const struct hb_ctl *c, const struct dlv_host *h)
-{
-	char text[HB_NETADDR_TEXT];
-
-	hb_ctl_array(c, "addresses");
-	for (size_t i = 0; i < h->naddr; i++) {
-		if (h->addr[i].family == 0)
-			continue;
-		hb_netaddr_format(&h->addr[i], text);
-		hb_ctl_text(c, NULL, text);
-	}
-	hb_ctl_close(c);
-}
-
-static void
-show_tlsa(const struct hb_ctl *c, const struct hb_tlsa *r)
-{
-	struct hb_buf text = HB_BUF_INIT(0);
-
-	hb_buf_addf(&text, "%u %u %u ", r->usage, r->selector, r->match);
-	for (size_t i = 0; i < r->data.n; i++)
-		hb_buf_addf(&text, "%02x", r->data.p[i]);
-	hb_ctl_str(c, NULL, hb_buf_span(&text));
-	hb_buf_free(&text);
-}
-
-static void
 show_host_dane(const struct hb_ctl *c, const struct hb_dane *d)
 {
 	if (d == NULL) {
@@ -273,8 +246,17 @@ show_host_dane(const struct hb_ctl *c, const struct hb_dane *d)
 	hb_ctl_text(c, "text", hb_dane_text(d->state));
 	text_or_null(c, "base", d->base);
 	hb_ctl_array(c, "records");
-	for (size_t i = 0; i < d->n; i++)
-		show_tlsa(c, &d->rr[i]);
+	for (size_t i = 0; i < d->n; i++) {
+		const struct hb_tlsa *r = &d->rr[i];
+		struct hb_buf text = HB_BUF_INIT(0);
+
+		hb_buf_addf(&text, "%u %u %u ", r->usage, r->selector,
+		    r->match);
+		for (size_t k = 0; k < r->data.n; k++)
+			hb_buf_addf(&text, "%02x", r->data.p[k]);
+		hb_ctl_str(c, NULL, hb_buf_span(&text));
+		hb_buf_free(&text);
+	}
 	hb_ctl_close(c);
 	hb_ctl_close(c);
 }
@@ -320,11 +302,19 @@ show_host(const struct hb_ctl *c, const struct dlv_attempt *a, size_t i)
 	const struct dlv_host *h = &dlv_attempt_mx(a)->hosts[i];
 	const struct dlv_mx_result *t = dlv_attempt_trial(a, i);
 	struct fate fate = fate_of(a, i);
+	char text[HB_NETADDR_TEXT];
 
 	hb_ctl_object(c, NULL);
 	hb_ctl_text(c, "name", h->name);
 	hb_ctl_int(c, "preference", h->preference);
-	show_addresses(c, h);
+	hb_ctl_array(c, "addresses");
+	for (size_t k = 0; k < h->naddr; k++) {
+		if (h->addr[k].family == 0)
+			continue;
+		hb_netaddr_format(&h->addr[k], text);
+		hb_ctl_text(c, NULL, text);
+	}
+	hb_ctl_close(c);
 	hb_ctl_text(c, "verdict", action_words[fate.action]);
 	hb_ctl_text(c, "reason", hb_reason_word(fate.reason));
 	text_or_null(c, "report", hb_reason_word(t->verdict.report));

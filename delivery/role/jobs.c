@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/table.h"
 
 enum {
@@ -80,13 +79,6 @@ free_job(struct dlv_job *j)
 	free(j->rcpt);
 	hb_arena_free(&j->arena);
 	free(j);
-}
-
-static void
-drop_job(struct dlv_jobs *s, struct dlv_job *j)
-{
-	HASH_DEL(s->table, j);
-	free_job(j);
 }
 
 /* --- results --- */
@@ -276,7 +268,8 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 	struct dlv_job *j = find(s, m->job);
 
 	if (j != NULL && j->state == J_FINISHED) {
-		drop_job(s, j);
+		HASH_DEL(s->table, j);
+		free_job(j);
 		return;
 	}
 	for (struct dlv_job **at = &s->old; *at != NULL; at = &(*at)->next) {
@@ -290,17 +283,6 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 }
 
 /* --- a new queue --- */
-
-static void
-claim(const struct dlv_job *j, struct hb_peer *queue)
-{
-	for (size_t i = 0; i < j->nrcpt; i++) {
-		struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
-			.idx = j->rcpt[i].idx };
-
-		hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
-	}
-}
 
 /* Jobs of the queue before this one have numbers that may come again. */
 static void
@@ -326,10 +308,16 @@ dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
 
 	retire_all(s);
 	for (const struct dlv_job *j = s->old; j != NULL; j = j->next) {
-		if (j->state == J_FINISHED)
+		if (j->state == J_FINISHED) {
 			send_results(j, queue);
-		else
-			claim(j, queue);
+			continue;
+		}
+		for (size_t i = 0; i < j->nrcpt; i++) {
+			struct ipc_job_claim m = { .job = j->number,
+				.id = j->env.id, .idx = j->rcpt[i].idx };
+
+			hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
+		}
 	}
 	hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
 }

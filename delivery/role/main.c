@@ -108,16 +108,6 @@ on_last_timer(void *ctx)
 	hb_dns_free(&w->last_dns);
 }
 
-/* Attempts that wait for its answers get them: a reload is no trouble of
- * DNS. */
-static void
-retire(struct dlv_worker *w, struct hb_dns *dns)
-{
-	hb_dns_free(&w->last_dns);
-	w->last_dns = dns;
-	hb_timer_set(w->last_timer, ANSWER_MS);
-}
-
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -195,8 +185,13 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	sts_reconf(w->sts, env->conf, dns, tls);
 	dlv_pool_reconf(w->pool, env->conf, tls);
 	dlv_probe_reconf(w->probe);
-	if (old_dns != dns)
-		retire(w, old_dns);
+	if (old_dns != dns) {
+		/* Attempts that wait for its answers get them: a reload is no
+		 * trouble of DNS. */
+		hb_dns_free(&w->last_dns);
+		w->last_dns = old_dns;
+		hb_timer_set(w->last_timer, ANSWER_MS);
+	}
 	hb_tls_free(&old_tls);
 	return 0;
 }
@@ -234,30 +229,26 @@ on_clock(struct hb_role_env *env)
 }
 
 static void
-show_status(const struct dlv_worker *w, const struct hb_ctl *c)
-{
-	hb_ctl_int(c, "jobs", (int64_t)dlv_jobs_running(w->jobs));
-	hb_ctl_int(c, "connections",
-	    (int64_t)dlv_pool_connections(w->pool));
-	hb_ctl_int(c, "idle_connections", (int64_t)dlv_pool_idle(w->pool));
-	dlv_probe_status(w->probe, c);
-	sts_status(w->sts, c);
-}
-
-static void
 on_ctl(struct hb_role_env *env, struct hb_peer *control,
     const struct ipc_ctl *q)
 {
 	struct dlv_worker *w = worker_of(env);
 	struct hb_ctl c = { .peer = control, .ref = q->ref };
 
-	if (q->verb == HB_CTL_STATUS)
-		show_status(w, &c);
-	else if (q->verb == HB_CTL_EXPLAIN_ROUTE)
+	if (q->verb == HB_CTL_STATUS) {
+		hb_ctl_int(&c, "jobs", (int64_t)dlv_jobs_running(w->jobs));
+		hb_ctl_int(&c, "connections",
+		    (int64_t)dlv_pool_connections(w->pool));
+		hb_ctl_int(&c, "idle_connections",
+		    (int64_t)dlv_pool_idle(w->pool));
+		dlv_probe_status(w->probe, &c);
+		sts_status(w->sts, &c);
+	} else if (q->verb == HB_CTL_EXPLAIN_ROUTE) {
 		dlv_explain(w, control, q);
-	else if (!dlv_ledger_ctl(w, control, q) &&
-	    !sts_ctl(w->sts, control, q))
+	} else if (!dlv_ledger_ctl(w, control, q) &&
+	    !sts_ctl(w->sts, control, q)) {
 		hb_ctl_end(&c, 1, "not a question for this role");
+	}
 }
 
 /* --- stop --- */

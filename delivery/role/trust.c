@@ -18,20 +18,6 @@ struct dlv_probe {
 	enum dlv_trust_reason why;
 };
 
-static void
-learn_words(const struct dlv_worker *w, struct dlv_trust_words *words)
-{
-	const struct hb_conf *conf = w->env->conf;
-
-	*words = (struct dlv_trust_words){ .said = conf->trust_ad,
-		.probe = conf->dnssec_probe.name,
-		.bad = conf->dnssec_probe.bad };
-	while (words->nservers < HB_MAX_RESOLVERS &&
-	       hb_dns_server(w->dns, words->nservers,
-		   &words->servers[words->nservers]))
-		words->nservers++;
-}
-
 /* Each worker probes for itself; the first one speaks. */
 static void
 tell(struct dlv_probe *p)
@@ -161,14 +147,21 @@ dlv_probe_free(struct dlv_probe **pp)
 void
 dlv_probe_reconf(struct dlv_probe *p)
 {
-	struct dlv_trust_words words;
+	const struct dlv_worker *w = p->worker;
+	const struct hb_conf *conf = w->env->conf;
+	struct dlv_trust_words words = { .said = conf->trust_ad,
+		.probe = conf->dnssec_probe.name,
+		.bad = conf->dnssec_probe.bad };
 
 	hb_dns_cancel(p->query);
 	p->query = NULL;
 	hb_timer_clear(p->timer);
 	/* They hold the old configuration until they start. */
 	start_waiting(p);
-	learn_words(p->worker, &words);
+	while (words.nservers < HB_MAX_RESOLVERS &&
+	       hb_dns_server(w->dns, words.nservers,
+		   &words.servers[words.nservers]))
+		words.nservers++;
 	dlv_trust_begin(&p->truster, &words);
 	go_on(p);
 }

@@ -5,14 +5,6 @@
 
 /* --- the machine --- */
 
-static void
-finish(struct dlv_attempt *a)
-{
-	dlv_settle(a, &a->problem);
-	a->step = DLV_STEP_ENDED;
-	a->world->done(a->w);
-}
-
 /* When the hosts cannot be learnt now the policy is not waited for: after
  * trouble of DNS that takes a minute.  An explanation wants to show it. */
 static bool
@@ -55,8 +47,11 @@ run(struct dlv_attempt *a)
 {
 	while (advance(a))
 		;
-	if (a->step == DLV_STEP_END)
-		finish(a);
+	if (a->step == DLV_STEP_END) {
+		dlv_settle(a, &a->problem);
+		a->step = DLV_STEP_ENDED;
+		a->world->done(a->w);
+	}
 }
 
 void

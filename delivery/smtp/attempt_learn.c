@@ -1,7 +1,6 @@
 /* Facts that an attempt needs before it tries a host.  Floor 2. */
 #include "delivery/smtp/attempt-priv.h"
 
-#include "common/base/err.h"
 #include "common/base/log.h"
 
 enum { /* of DNS questions */

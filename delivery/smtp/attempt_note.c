@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/proto/stats.h"
 

@@ -227,14 +227,6 @@ fill_txn(struct dlv_attempt *a)
 	return n > 0;
 }
 
-static void
-note_rank(struct dlv_attempt *a, enum hb_rank rank)
-{
-	if (dlv_is_remembered(a))
-		a->world->note(a->w, hb_span_str(a->policy_domain),
-		    hb_span_str(dlv_host(a)->name), rank);
-}
-
 void
 dlv_judge(struct dlv_attempt *a)
 {
@@ -247,7 +239,9 @@ dlv_judge(struct dlv_attempt *a)
 	if (a->txn.nrcpt == 0) /* else it goes on with more recipients */
 		dlv_note_fall(a, &v);
 	if (mail && fill_txn(a)) {
-		note_rank(a, v.rank);
+		if (dlv_is_remembered(a))
+			a->world->note(a->w, hb_span_str(a->policy_domain),
+			    hb_span_str(dlv_host(a)->name), v.rank);
 		a->step = DLV_STEP_WAIT;
 		a->world->mail(a->w, &a->txn, &v);
 		return;

@@ -364,17 +364,6 @@ offers(const struct dlv_client *c, enum extension e)
 	return (c->offered >> e & 1) != 0;
 }
 
-/* The first line of an EHLO reply bears the server's name, RFC 5321
- * s4.1.1.1. */
-static void
-note_name(struct dlv_client *c, struct hb_span line)
-{
-	struct hb_span name = hb_span_word(&line);
-
-	c->is_self = c->conf.may_loop &&
-	    hb_span_eq_nocase(name, hb_span_str(c->conf.helo));
-}
-
 /* One line of an EHLO reply; keywords are case-blind, RFC 5321 s4.1.1.1. */
 static void
 note_extension(struct dlv_client *c, struct hb_span line)
@@ -856,9 +845,15 @@ is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 	return true;
 }
 
-static void
-forget_txn(struct dlv_client *c, const struct dlv_txn *txn)
+void
+dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
+    const struct sts_verdict *verdict)
 {
+	struct hb_outcome why;
+
+	HB_ASSERT(verdict->action == STS_PROCEED);
+	HB_ASSERT(txn->nrcpt > 0 &&
+	    (c->state == S_READY || c->state == S_CLOSED));
 	hb_arena_reset(c->arena);
 	c->txn = *txn;
 	c->accepted = hb_arena_alloc(c->arena,
@@ -870,18 +865,6 @@ forget_txn(struct dlv_client *c, const struct dlv_txn *txn)
 		txn->rcpt[i].outcome = c->mail;
 		txn->rcpt[i].surplus = false;
 	}
-}
-
-void
-dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
-    const struct sts_verdict *verdict)
-{
-	struct hb_outcome why;
-
-	HB_ASSERT(verdict->action == STS_PROCEED);
-	HB_ASSERT(txn->nrcpt > 0 &&
-	    (c->state == S_READY || c->state == S_CLOSED));
-	forget_txn(c, txn);
 	if (c->state == S_CLOSED) /* CLOSED waits to be taken */
 		return;
 	if (is_unfit(c, &why)) {
@@ -917,21 +900,6 @@ dlv_client_connected(struct dlv_client *c)
 	} else {
 		await(c, S_GREETING);
 	}
-}
-
-static void
-on_bad_input(struct dlv_client *c)
-{
-	break_off(c, HB_REASON_BAD_REPLY);
-}
-
-/* Plain text behind the 220 would count as said inside TLS, RFC 3207 s6. */
-static void
-on_injected(struct dlv_client *c)
-{
-	c->nacts = 0;
-	c->facts.state = HB_TLSF_INJECTED;
-	break_off(c, HB_REASON_TLS_INJECTED);
 }
 
 /* Replies that are to come for what has been sent. */
@@ -1020,17 +988,6 @@ is_of_session(const struct dlv_client *c)
 	return code == 421 || (c->used && lost_way);
 }
 
-static void
-take_reply(struct dlv_client *c, bool octets)
-{
-	if (is_of_session(c))
-		refused(c);
-	else
-		weigh_reply(c, octets);
-	hb_reply_reset(&c->reply);
-	c->early = false;
-}
-
 size_t
 dlv_client_input(struct dlv_client *c, struct hb_span in)
 {
@@ -1042,19 +999,36 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 		int n = hb_reply_feed(&c->reply, hb_span_from(in, used));
 
 		if (n < 0)
-			on_bad_input(c);
+			break_off(c, HB_REASON_BAD_REPLY);
 		if (n <= 0)
 			break;
 		used += (size_t)n;
-		if (c->state == S_EHLO && c->reply.lines > 1)
+		if (c->state == S_EHLO && c->reply.lines > 1) {
 			note_extension(c, c->reply.line);
-		else if (c->state == S_EHLO)
-			note_name(c, c->reply.line);
+		} else if (c->state == S_EHLO) {
+			/* The first line bears the server's name, RFC 5321
+			 * s4.1.1.1. */
+			struct hb_span line = c->reply.line;
+
+			c->is_self = c->conf.may_loop &&
+			    hb_span_eq_nocase(hb_span_word(&line),
+				hb_span_str(c->conf.helo));
+		}
 		if (!c->reply.done)
 			continue;
-		take_reply(c, used < in.n);
-		if (c->state == S_HANDSHAKE && used < in.n)
-			on_injected(c);
+		if (is_of_session(c))
+			refused(c);
+		else
+			weigh_reply(c, used < in.n);
+		hb_reply_reset(&c->reply);
+		c->early = false;
+		if (c->state == S_HANDSHAKE && used < in.n) {
+			/* Plain text behind the 220 would count as said inside
+			 * TLS, RFC 3207 s6. */
+			c->nacts = 0;
+			c->facts.state = HB_TLSF_INJECTED;
+			break_off(c, HB_REASON_TLS_INJECTED);
+		}
 	}
 	return c->state == S_CLOSED ? in.n : used;
 }

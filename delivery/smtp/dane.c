@@ -124,17 +124,6 @@ dlv_dane_type(const struct dlv_dane *d)
 	return d->ask_alias ? HB_DNS_CNAME : HB_DNS_TLSA;
 }
 
-/* The alias leads out of what is signed: is at least its first link? */
-static void
-on_alias(struct dlv_dane *d, const struct hb_dns_answer *answer)
-{
-	d->ask_alias = false;
-	if (answer->ad)
-		ask_base(d);
-	else
-		end(d, HB_DANE_INSECURE);
-}
-
 static void
 on_tlsa(struct dlv_dane *d, const struct hb_dns_answer *answer)
 {
@@ -154,10 +143,18 @@ void
 dlv_dane_answer(struct dlv_dane *d, const struct hb_dns_answer *answer)
 {
 	/* RFC 7672 s2.1.1 */
-	if (answer->status == HB_DNS_TEMP || (answer->plain && !answer->ad))
+	if (answer->status == HB_DNS_TEMP || (answer->plain && !answer->ad)) {
 		end(d, HB_DANE_ERROR);
-	else if (d->ask_alias)
-		on_alias(d, answer);
-	else
+		return;
+	}
+	if (!d->ask_alias) {
 		on_tlsa(d, answer);
+		return;
+	}
+	/* The alias leads out of what is signed: is at least its first link? */
+	d->ask_alias = false;
+	if (answer->ad)
+		ask_base(d);
+	else
+		end(d, HB_DANE_INSECURE);
 }

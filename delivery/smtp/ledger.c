@@ -243,22 +243,6 @@ same_notes(const struct dlv_notes *a, const struct dlv_notes *b)
 	return same;
 }
 
-/* What the store has and what was noted meanwhile, or by a worker that does
- * not own the domain: the better counts. */
-static void
-merge(struct dlv_ledger_domain *d, const struct dlv_notes *stored)
-{
-	struct dlv_notes all = *stored;
-	struct dlv_seen *own = d->seen;
-
-	dlv_notes_add(&all, HB_SPAN_NONE, &own->domain);
-	for (size_t i = 0; i < own->nmx; i++)
-		dlv_notes_add(&all, own->mx[i].name, &own->mx[i].sight);
-	d->dirty = d->ours && !same_notes(&all, stored);
-	d->seen = dlv_seen_new(&all);
-	dlv_seen_release(&own);
-}
-
 /* A damaged record is no reason to hold mail up for ever: it is as if nothing
  * had been seen, and the next channel makes a new one. */
 static void
@@ -290,7 +274,17 @@ dlv_ledger_loaded(struct dlv_ledger_domain *d, int err, struct hb_span value)
 	if (err == 0)
 		read_record(d, value, &stored);
 	if (err == 0 || err == HB_E_NOTFOUND) {
-		merge(d, &stored);
+		/* What the store has and what was noted meanwhile, or by a
+		 * worker that does not own the domain: the better counts. */
+		struct dlv_notes all = stored;
+		struct dlv_seen *own = d->seen;
+
+		dlv_notes_add(&all, HB_SPAN_NONE, &own->domain);
+		for (size_t i = 0; i < own->nmx; i++)
+			dlv_notes_add(&all, own->mx[i].name, &own->mx[i].sight);
+		d->dirty = d->ours && !same_notes(&all, &stored);
+		d->seen = dlv_seen_new(&all);
+		dlv_seen_release(&own);
 		d->loaded = true;
 		d->read_ms = l->ops->now_ms();
 		write_back(l, d);

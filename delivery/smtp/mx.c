@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
 #include "common/proto/here.h"
 
 static void

@@ -118,15 +118,6 @@ note_down(struct dlv_pool *p, const struct hb_netaddr *addr,
 	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
 }
 
-static void
-note_up(struct dlv_pool *p, const struct hb_netaddr *addr)
-{
-	struct down *d = find_down(p, addr);
-
-	if (d != NULL)
-		hb_memo_drop(&p->down, &d->memo);
-}
-
 /* --- links --- */
 
 static bool
@@ -275,15 +266,6 @@ send_body(struct dlv_connection *l)
 	l->unsent = hb_conn_pending(l->conn);
 }
 
-static void
-set_timer(struct dlv_connection *l, int64_t ms)
-{
-	if (ms > 0)
-		hb_timer_set(l->timer, ms);
-	else
-		hb_timer_clear(l->timer);
-}
-
 /* Lets the last bytes (QUIT, close_notify) out before the end; but not the
  * rest of a body: its file is closed with the message, and whoever answered
  * before it was out is not to get it whole. */
@@ -310,7 +292,10 @@ perform(struct dlv_connection *l, const struct dlv_act *act)
 		hb_conn_write(l->conn, act->bytes);
 		break;
 	case DLV_ACT_TIMER:
-		set_timer(l, act->ms);
+		if (act->ms > 0)
+			hb_timer_set(l->timer, act->ms);
+		else
+			hb_timer_clear(l->timer);
 		break;
 	case DLV_ACT_TLS:
 		start_tls(l);
@@ -383,8 +368,10 @@ static void
 on_connected(void *ctx)
 {
 	struct dlv_connection *l = ctx;
+	struct down *d = find_down(l->pool, &l->target.addr);
 
-	note_up(l->pool, &l->target.addr);
+	if (d != NULL)
+		hb_memo_drop(&l->pool->down, &d->memo);
 	set_state(l, L_BUSY);
 	dlv_client_connected(l->client);
 	drive(l);
@@ -449,18 +436,6 @@ static void
 no_connect(struct dlv_connection *l, enum hb_reason reason)
 {
 	no_connect_with(l, reason, hb_span_str(hb_reason_text(reason)));
-}
-
-/* Behind a socket of this host is the operator's own program. */
-static void
-no_backend(struct dlv_connection *l, int syserr)
-{
-	struct hb_buf text = HB_BUF_INIT(0);
-
-	hb_buf_addf(&text, "%s: %.*s: %s", hb_reason_text(HB_REASON_BACKEND),
-	    HB_SPAN_ARG(l->target.path), strerror(syserr));
-	no_connect_with(l, HB_REASON_BACKEND, hb_buf_span(&text));
-	hb_buf_free(&text);
 }
 
 static enum hb_reason
@@ -571,21 +546,6 @@ keep_text(struct dlv_connection *l, const char *s)
 	return s == NULL ? NULL : hb_arena_cstr(l->arena, hb_span_str(s));
 }
 
-static void
-copy_target(struct dlv_connection *l, const struct dlv_target *t)
-{
-	l->target = *t;
-	l->target.path = hb_arena_span(l->arena, t->path);
-	l->target.policy_domain = keep_text(l, t->policy_domain);
-	l->target.mx = keep_text(l, t->mx);
-	l->target.reference = keep_text(l, t->reference);
-	if (t->names != NULL)
-		l->target.names = hb_strs_keep(t->names, l->arena);
-	l->target.facts = NULL; /* the client has them */
-	if (t->dane != NULL)
-		l->target.dane = hb_dane_keep(t->dane, l->arena);
-}
-
 static struct dlv_connection *
 new_link(struct dlv_pool *p, const struct dlv_target *t)
 {
@@ -598,7 +558,16 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	l->pool = p;
 	l->arena = hb_arena_new();
 	l->body.fd = -1;
-	copy_target(l, t);
+	l->target = *t;
+	l->target.path = hb_arena_span(l->arena, t->path);
+	l->target.policy_domain = keep_text(l, t->policy_domain);
+	l->target.mx = keep_text(l, t->mx);
+	l->target.reference = keep_text(l, t->reference);
+	if (t->names != NULL)
+		l->target.names = hb_strs_keep(t->names, l->arena);
+	l->target.facts = NULL; /* the client has them */
+	if (t->dane != NULL)
+		l->target.dane = hb_dane_keep(t->dane, l->arena);
 	cc.helo = keep_text(l, cc.helo); /* outlives a reload */
 	l->client = dlv_client_new(&cc);
 	if (t->facts != NULL)
@@ -653,7 +622,15 @@ dlv_pool_endpoint(struct dlv_pool *p, uint32_t ref, int fd, int syserr)
 		return;
 	}
 	if (fd < 0) {
-		no_backend(l, syserr);
+		/* Behind a socket of this host is the operator's own
+		 * program. */
+		struct hb_buf text = HB_BUF_INIT(0);
+
+		hb_buf_addf(&text, "%s: %.*s: %s",
+		    hb_reason_text(HB_REASON_BACKEND),
+		    HB_SPAN_ARG(l->target.path), strerror(syserr));
+		no_connect_with(l, HB_REASON_BACKEND, hb_buf_span(&text));
+		hb_buf_free(&text);
 		return;
 	}
 	l->conn = hb_conn_attach(l->pool->env.loop, fd, MAX_INPUT, &conn_ops,

@@ -8,17 +8,10 @@
 #include "common/base/mem.h"
 #include "common/proto/tlv.h"
 
-#define R_BEGIN(SYM, name) struct dlv_##name {
-#define R_I64(name, tag, field) int64_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name)                                                            \
-	}                                                                      \
-	;
+#define RECORD_STRUCT(name) dlv_##name
+#include "common/proto/record-struct.h"
 #include "delivery/smtp/seen.def"
-#undef R_BEGIN
-#undef R_I64
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 #define RECORD_STRUCT(name) dlv_##name
 #include "common/proto/record-table.h"

@@ -127,23 +127,18 @@ dlv_trust_ask(const struct dlv_truster *t, struct dlv_trust_question *out)
 }
 
 static void
-end_round(struct dlv_truster *t)
-{
-	if (t->failed != DLV_TRUST_BY_UNANSWERED)
-		t->why = t->failed;
-	else if (t->passed > 0)
-		t->why = DLV_TRUST_BY_PASSED;
-	else if (t->mute && dlv_trust_now(t) == DLV_TRUST_UNKNOWN)
-		t->why = DLV_TRUST_BY_NO_EDNS;
-	t->silent = t->quiet > 0 ? t->silent + 1 : 0;
-}
-
-static void
 next_server(struct dlv_truster *t)
 {
 	t->ask_bad = false;
-	if (++t->server == t->words.nservers)
-		end_round(t);
+	if (++t->server == t->words.nservers) {
+		if (t->failed != DLV_TRUST_BY_UNANSWERED)
+			t->why = t->failed;
+		else if (t->passed > 0)
+			t->why = DLV_TRUST_BY_PASSED;
+		else if (t->mute && dlv_trust_now(t) == DLV_TRUST_UNKNOWN)
+			t->why = DLV_TRUST_BY_NO_EDNS;
+		t->silent = t->quiet > 0 ? t->silent + 1 : 0;
+	}
 }
 
 static void

@@ -64,33 +64,6 @@ end_file(struct q_drop_file *f)
 	hb_timer_set(d->step, 0);
 }
 
-/* The spool has it: others can be read meanwhile, and share its flush. */
-static void
-is_being_flushed(struct q_drop_file *f)
-{
-	struct q_drop *d = f->d;
-
-	close(f->fd);
-	f->fd = -1;
-	q_intake_free(&f->in);
-	hb_buf_free(&f->slice);
-	d->file = NULL;
-	TAILQ_INSERT_TAIL(&d->flushed, f, link);
-	d->nflushed++;
-	hb_timer_set(d->step, 0);
-}
-
-static void
-remove_file(struct q_drop_file *f)
-{
-	char path[Q_DROP_PATH];
-
-	q_drop_path(f->d->dir, f->name, path);
-	if (unlink(path) < 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
-		    hb_kv_str(HB_K_ERROR, strerror(errno)));
-}
-
 /* Into corrupt/; what is no plain file holds no mail and is removed. */
 static int
 move_aside(struct q_drop_file *f)
@@ -180,6 +153,7 @@ on_durable(void *ctx, int err)
 	struct q_drop_file *f = ctx;
 	const char *demand = hb_env_tls_demand(f->env.flags);
 	struct hb_arena *a = f->arena;
+	char path[Q_DROP_PATH];
 
 	if (err < 0) {
 		leave_for_later(f, err);
@@ -195,22 +169,13 @@ on_durable(void *ctx, int err)
 	    hb_kv_str(HB_K_TLS, "none"),
 	    hb_kv_span(HB_K_MESSAGE_ID, f->env.message_id),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)));
-	remove_file(f);
+	q_drop_path(f->d->dir, f->name, path);
+	if (unlink(path) < 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_str(HB_K_FILE, path),
+		    hb_kv_str(HB_K_ERROR, strerror(errno)));
 	f->arena = NULL;
 	q_accept(f->d->q, a, &f->env, f->rcpts, f->nrcpt);
 	end_file(f);
-}
-
-/* RFC 5321 s4.4, for a message that came without SMTP. */
-static void
-put_received(const struct q_drop_file *f, struct hb_buf *out)
-{
-	char when[HB_TIME_RFC5322_SIZE];
-
-	hb_time_rfc5322(f->env.arrived_ms, when);
-	hb_buf_addf(out, "Received: by %s (Hauberk, from userid %u)\r\n"
-	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname,
-	    (unsigned)f->uid, (unsigned long long)f->env.id, when);
 }
 
 /* Its own time counts: the server may not have run then. */
@@ -222,8 +187,13 @@ make_body(struct q_drop_file *f, struct q_body *body)
 	struct hb_incoming_fields fields = { .completes = true,
 		.hostname = hb_span_str(host), .date_ms = f->dropped_ms,
 		.id = f->env.id };
+	char when[HB_TIME_RFC5322_SIZE];
 
-	put_received(f, &front);
+	/* RFC 5321 s4.4, for a message that came without SMTP. */
+	hb_time_rfc5322(f->env.arrived_ms, when);
+	hb_buf_addf(&front, "Received: by %s (Hauberk, from userid %u)\r\n"
+	    "\tid %016llx; %s\r\n", f->d->q->env->conf->hostname,
+	    (unsigned)f->uid, (unsigned long long)f->env.id, when);
 	hb_buf_add(&from, f->env.sender);
 	if (from.n == 0)
 		hb_buf_addf(&from, "MAILER-DAEMON@%s", host);
@@ -238,6 +208,7 @@ make_body(struct q_drop_file *f, struct q_body *body)
 static void
 commit(struct q_drop_file *f)
 {
+	struct q_drop *d = f->d;
 	struct q_body body;
 	const char *why = f->crc != f->head.crc ? hb_strerror(HB_E_CORRUPT)
 						: make_body(f, &body);
@@ -250,10 +221,20 @@ commit(struct q_drop_file *f)
 	q_env_head(&f->env, body.head, f->arena);
 	err = q_spool_add(f->d->q->spool, &f->env, f->rcpts, f->nrcpt, &body,
 	    on_durable, f);
-	if (err < 0)
+	if (err < 0) {
 		leave_for_later(f, err);
-	else
-		is_being_flushed(f);
+		return;
+	}
+	/* The spool has it: others can be read meanwhile, and share its
+	 * flush. */
+	close(f->fd);
+	f->fd = -1;
+	q_intake_free(&f->in);
+	hb_buf_free(&f->slice);
+	d->file = NULL;
+	TAILQ_INSERT_TAIL(&d->flushed, f, link);
+	d->nflushed++;
+	hb_timer_set(d->step, 0);
 }
 
 /* Exactly N bytes of the file, appended to OUT.  0, HB_E_MORE, HB_E_IO. */
@@ -295,17 +276,6 @@ q_drop_more(struct q_drop_file *f)
 		hb_timer_set(f->d->step, 0);
 	else
 		commit(f);
-}
-
-static void
-start_message(struct q_drop_file *f)
-{
-	struct hb_incoming_rules rules =
-	    hb_incoming_dropped(f->d->q->env->conf);
-
-	q_intake_start(&f->in, f->d->q->spool, f->env.id, f->head.body_n,
-	    &rules);
-	f->left = f->head.body_n;
 }
 
 static void
@@ -387,6 +357,7 @@ take_file(struct q_drop_file *f)
 {
 	struct stat st;
 	int err;
+	struct hb_incoming_rules rules;
 
 	if (fstat(f->fd, &st) < 0) {
 		leave_unread(f, HB_E_IO);
@@ -415,7 +386,10 @@ take_file(struct q_drop_file *f)
 	f->dropped_ms = (int64_t)st.st_mtim.tv_sec * 1000 +
 	    st.st_mtim.tv_nsec / 1000000;
 	complete_env(f);
-	start_message(f);
+	rules = hb_incoming_dropped(f->d->q->env->conf);
+	q_intake_start(&f->in, f->d->q->spool, f->env.id, f->head.body_n,
+	    &rules);
+	f->left = f->head.body_n;
 	q_drop_more(f);
 }
 

@@ -185,17 +185,6 @@ step(void *ctx)
 }
 
 static void
-on_event(struct q_drop *d, const struct inotify_event *e)
-{
-	if ((e->mask & IN_Q_OVERFLOW) != 0) {
-		hb_timer_set(d->look, 0);
-	} else if (e->len > 0 && hb_drop_is_name(hb_span_str(e->name))) {
-		found(d, e->name);
-		d->n_waiting++;
-	}
-}
-
-static void
 on_notify(void *ctx, unsigned what)
 {
 	struct q_drop *d = ctx;
@@ -206,7 +195,13 @@ on_notify(void *ctx, unsigned what)
 		for (char *p = events; p < events + n;) {
 			const struct inotify_event *e = (const void *)p;
 
-			on_event(d, e);
+			if ((e->mask & IN_Q_OVERFLOW) != 0) {
+				hb_timer_set(d->look, 0);
+			} else if (e->len > 0 &&
+			    hb_drop_is_name(hb_span_str(e->name))) {
+				found(d, e->name);
+				d->n_waiting++;
+			}
 			p += sizeof(*e) + e->len;
 		}
 	if (q_drop_is_ready(d))

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "queue/manager/dsn_text.h"
 
 enum { AGAIN_MS = 10000 };
@@ -98,24 +97,14 @@ mark_failed(struct dsn *n, struct sched_msg *m)
 	q_finish_if_empty(n->q, m);
 }
 
-/* The DSN is a message like any other. */
-static void
-accept_dsn(struct dsn *n)
-{
-	struct hb_arena *a = hb_arena_new();
-	struct hb_rcpt *rcpt = hb_arena_alloc(a, sizeof(*rcpt));
-
-	hb_record_copy(a, &hb_rcpt_record, &n->rcpt, rcpt);
-	n->env.message_id = hb_arena_span(a, n->env.message_id);
-	q_accept(n->q, a, &n->env, rcpt, 1);
-}
-
 static void
 on_durable(void *ctx, int err)
 {
 	struct dsn *n = ctx;
 	struct q_change warned = { .kind = Q_CHANGE_WARNED };
 	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
+	struct hb_arena *a;
+	struct hb_rcpt *rcpt;
 
 	if (err < 0) {
 		put_back(n);
@@ -135,7 +124,12 @@ on_durable(void *ctx, int err)
 	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
 	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
 					: HB_STAT_NOTICE_DELAY);
-	accept_dsn(n);
+	/* The DSN is a message like any other. */
+	a = hb_arena_new();
+	rcpt = hb_arena_alloc(a, sizeof(*rcpt));
+	hb_record_copy(a, &hb_rcpt_record, &n->rcpt, rcpt);
+	n->env.message_id = hb_arena_span(a, n->env.message_id);
+	q_accept(n->q, a, &n->env, rcpt, 1);
 	dsn_free(n);
 }
 

@@ -72,16 +72,6 @@ add_decoded(struct hb_span xtext, struct hb_buf *out)
 	hb_buf_add(out, xtext);
 }
 
-static void
-put_xtext(struct hb_buf *out, const char *name, struct hb_span s)
-{
-	struct hb_buf plain = HB_BUF_INIT(0);
-
-	add_decoded(s, &plain);
-	put_field(out, name, hb_buf_span(&plain));
-	hb_buf_free(&plain);
-}
-
 /* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
 static void
 put_orcpt(struct hb_buf *out, struct hb_span orcpt)
@@ -134,19 +124,6 @@ put_boundary(struct hb_buf *out, const struct q_dsn *d)
 	    (unsigned long long)d->nonce);
 }
 
-/* An address as it came; it was parsed there, and yet nothing of it may end
- * the line. */
-static void
-put_path(struct hb_buf *out, struct hb_span path)
-{
-	for (size_t i = 0; i < path.n; i++) {
-		unsigned char c = path.p[i];
-
-		c = c < ' ' || c >= 0x7f ? '?' : c;
-		hb_buf_add(out, hb_span(&c, 1));
-	}
-}
-
 static void
 put_date(struct hb_buf *out, const char *name, int64_t ms)
 {
@@ -166,7 +143,14 @@ put_head(const struct q_dsn *d, struct hb_buf *out)
 	hb_buf_add(out, d->hostname);
 	hb_buf_adds(out, ">\r\n");
 	hb_buf_adds(out, "To: <");
-	put_path(out, d->to);
+	/* An address as it came; it was parsed there, and yet nothing of it may
+	 * end the line. */
+	for (size_t i = 0; i < d->to.n; i++) {
+		unsigned char c = d->to.p[i];
+
+		c = c < ' ' || c >= 0x7f ? '?' : c;
+		hb_buf_add(out, hb_span(&c, 1));
+	}
 	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
 	    kinds[d->kind].subject, (unsigned long long)d->id);
 	hb_buf_add(out, d->hostname);
@@ -344,27 +328,20 @@ put_diagnostic(const struct hb_outcome *o, struct hb_buf *out)
 	hb_buf_free(&text);
 }
 
-/* RFC 3464 s2.3.4: the class agrees with the action. */
-static void
-put_status(const struct q_dsn *d, const struct hb_outcome *o,
-    struct hb_buf *out)
-{
-	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
-	bool fits = o->status.n >= 5 && o->status.p[0] == (unsigned char)any[0];
-
-	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
-}
-
 static void
 put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 {
 	const struct hb_outcome *o = &r->outcome;
+	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
+	bool fits = o->status.n >= 5 &&
+	    o->status.p[0] == (unsigned char)any[0];
 
 	hb_buf_adds(out, "\r\n");
 	put_orcpt(out, r->orcpt);
 	put_field(out, "Final-Recipient: rfc822; ", r->address);
 	hb_buf_addf(out, "Action: %s\r\n", kinds[d->kind].action);
-	put_status(d, o, out);
+	/* RFC 3464 s2.3.4: the class agrees with the action. */
+	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
 	put_field(out, "Remote-MTA: dns; ", o->mx);
 	put_diagnostic(o, out);
 	if (o->at_ms > 0)
@@ -377,20 +354,6 @@ put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 		hb_buf_adds(out, "X-Hauberk-Expired: yes\r\n");
 	put_field(out, "X-Hauberk-TLS: ", o->tls);
 	put_field(out, "X-Hauberk-STS: ", o->sts);
-}
-
-static void
-put_status_part(const struct q_dsn *d, struct hb_buf *out)
-{
-	part(out, d, "message/delivery-status");
-	hb_buf_adds(out, "\r\n");
-	put_xtext(out, "Original-Envelope-Id: ", d->envid);
-	put_field(out, "Reporting-MTA: dns; ", d->hostname);
-	hb_buf_addf(out, "X-Hauberk-Message: %016llx\r\n",
-	    (unsigned long long)d->parent);
-	put_date(out, "Arrival-Date", d->arrived_ms);
-	for (size_t i = 0; i < d->n; i++)
-		put_rcpt(d, &d->rcpts[i], out);
 }
 
 static bool
@@ -474,6 +437,7 @@ q_dsn_write(const struct q_dsn *dsn, struct hb_buf *head, struct hb_buf *body)
 {
 	struct q_dsn cut = *dsn;
 	const struct q_dsn *d = &cut;
+	struct hb_buf plain = HB_BUF_INIT(0);
 	bool high, whole;
 
 	cut.head = returned(dsn->head);
@@ -483,7 +447,17 @@ q_dsn_write(const struct q_dsn *dsn, struct hb_buf *head, struct hb_buf *body)
 
 	put_head(d, head);
 	put_human(d, body);
-	put_status_part(d, body);
+	part(body, d, "message/delivery-status");
+	hb_buf_adds(body, "\r\n");
+	add_decoded(d->envid, &plain);
+	put_field(body, "Original-Envelope-Id: ", hb_buf_span(&plain));
+	hb_buf_free(&plain);
+	put_field(body, "Reporting-MTA: dns; ", d->hostname);
+	hb_buf_addf(body, "X-Hauberk-Message: %016llx\r\n",
+	    (unsigned long long)d->parent);
+	put_date(body, "Arrival-Date", d->arrived_ms);
+	for (size_t i = 0; i < d->n; i++)
+		put_rcpt(d, &d->rcpts[i], body);
 	if (d->head.n > 0 || whole)
 		put_original(d, whole, body);
 	hb_buf_adds(body, "\r\n--");

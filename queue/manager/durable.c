@@ -44,11 +44,14 @@ keep(struct hb_arena *a, const struct hb_record *type, const void *rec)
 	return mine;
 }
 
-/* An outcome is told when no crash can undo it: one that is lost before is
- * found out again, by another attempt. */
 static void
-tell(const struct record *r)
+end(struct record *r)
 {
+	struct hb_arena *a = r->arena;
+
+	TAILQ_REMOVE(&r->q->records->all, r, of_all);
+	/* An outcome is told when no crash can undo it: one that is lost before
+	 * is found out again, by another attempt. */
 	for (size_t i = 0; i < r->n; i++) {
 		const struct q_change *c = &r->c[i];
 
@@ -59,15 +62,6 @@ tell(const struct record *r)
 			q_tell_outcome(r->q, r->id, r->delay_ms, c->rcpt,
 			    c->outcome);
 	}
-}
-
-static void
-end(struct record *r)
-{
-	struct hb_arena *a = r->arena;
-
-	TAILQ_REMOVE(&r->q->records->all, r, of_all);
-	tell(r);
 	if (r->done != NULL)
 		r->done(r->ctx);
 	hb_arena_free(&a);
@@ -97,24 +91,19 @@ on_durable(void *ctx, int err)
 		later(r, err);
 }
 
-/* A message that is no longer there needs no record. */
-static void
-on_gone(struct record *r)
-{
-	r->gone = true;
-	TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
-	hb_timer_set(r->q->records->timer, 0);
-}
-
 static void
 try_record(struct record *r)
 {
 	int err = q_spool_change(r->q->spool, r->id, r->c, r->n, on_durable, r);
 
-	if (err == HB_E_NOTFOUND)
-		on_gone(r);
-	else if (err < 0)
+	if (err == HB_E_NOTFOUND) {
+		/* A message that is no longer there needs no record. */
+		r->gone = true;
+		TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
+		hb_timer_set(r->q->records->timer, 0);
+	} else if (err < 0) {
 		later(r, err);
+	}
 }
 
 static void

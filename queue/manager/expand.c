@@ -17,7 +17,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
 #include "common/base/table.h"
 #include "common/proto/address.h"
 #include "queue/manager/rules.h"
@@ -77,17 +76,6 @@ ends_here(struct q *q, struct sched_rcpt *r, const struct hb_route *route)
 }
 
 static void
-bad_route(struct q *q, struct sched_rcpt *r)
-{
-	struct hb_outcome o = { .idx = r->idx, .at_ms = hb_now_ms(),
-		.result = HB_RESULT_DEFER, .reason = HB_REASON_ALIAS_ERROR,
-		.status = HB_SPAN("4.3.5"),
-		.text = HB_SPAN("the route for this address is malformed") };
-
-	q_outcome(q, r, &o);
-}
-
-static void
 send_on(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 {
 	struct hb_buf key = HB_BUF_INIT(0);
@@ -96,7 +84,14 @@ send_on(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt)
 	struct q_route to;
 
 	if (hb_route_parse(rcpt->route, &parsed) < 0) {
-		bad_route(q, r);
+		struct hb_outcome bad = { .idx = r->idx, .at_ms = hb_now_ms(),
+			.result = HB_RESULT_DEFER,
+			.reason = HB_REASON_ALIAS_ERROR,
+			.status = HB_SPAN("4.3.5"),
+			.text = HB_SPAN("the route for this address is "
+			    "malformed") };
+
+		q_outcome(q, r, &bad);
 		return;
 	}
 	if (ends_here(q, r, &parsed))
@@ -208,21 +203,6 @@ is_plain(const struct q_ask *a, const struct hb_rcpt *rcpt)
 	    hb_span_eq(a->items[0].address, rcpt->address);
 }
 
-/* Gives an item what it inherits, and its number. */
-static void
-complete(struct q_ask *a, struct hb_rcpt *it, const struct hb_rcpt *from,
-    uint32_t idx)
-{
-	it->idx = idx;
-	it->flags |= HB_RCPT_EXPANDED;
-	it->notify = from->notify;
-	it->orcpt = from->orcpt;
-	it->original = from->original.n > 0 ? from->original : from->address;
-	if (it->owner.n == 0)
-		it->owner = from->owner;
-	a->count++;
-}
-
 static void
 later(struct q_ask *a)
 {
@@ -265,7 +245,16 @@ record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 
 		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
-		complete(a, it, &from, r->msg->next_idx++);
+		/* Gives an item what it inherits, and its number. */
+		it->idx = r->msg->next_idx++;
+		it->flags |= HB_RCPT_EXPANDED;
+		it->notify = from.notify;
+		it->orcpt = from.orcpt;
+		it->original = from.original.n > 0 ? from.original
+						   : from.address;
+		if (it->owner.n == 0)
+			it->owner = from.owner;
+		a->count++;
 		q_envelope_add(a->q, h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };

@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/io/ctlreply.h"
 #include "common/proto/queuefile.h"
 
@@ -260,18 +259,6 @@ end_export(struct q_export *x)
 	forget(x);
 }
 
-static void
-send_out(struct q_export *x)
-{
-	while (x->out.n > 0) {
-		struct hb_span part =
-		    hb_span_head(hb_buf_span(&x->out), HB_QF_PAYLOAD);
-
-		hb_ctl_str(&x->c, NULL, part);
-		hb_buf_consume(&x->out, part.n);
-	}
-}
-
 /* False: there is no more. */
 static bool
 next_message(struct q_export *x)
@@ -315,7 +302,13 @@ step(void *ctx)
 	}
 	if (!more)
 		hb_qf_put(&x->w, HB_QF_TAIL, HB_SPAN_NONE, &x->out);
-	send_out(x);
+	while (x->out.n > 0) {
+		struct hb_span part =
+		    hb_span_head(hb_buf_span(&x->out), HB_QF_PAYLOAD);
+
+		hb_ctl_str(&x->c, NULL, part);
+		hb_buf_consume(&x->out, part.n);
+	}
 	if (!more)
 		end_export(x);
 	else if (x->stage != LOADING)

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 /* An owner's list has that return path.  Recipients of one job agree. */
 static struct hb_env
 envelope_of(const struct q_job *j, const struct q_envelope *h)
@@ -158,16 +156,6 @@ q_on_job_result(struct q *q, struct hb_peer *p, const struct ipc_job_result *m)
 		q_job_result(j, &o);
 }
 
-/* What nobody waits for any more is recorded already. */
-static void
-acknowledge_old(struct q *q, struct hb_peer *p, uint32_t no)
-{
-	struct ipc_job_ack m = { .job = no };
-
-	if (q_sched_job(q->sched, no) == NULL)
-		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
-}
-
 void
 q_on_job_done(struct q *q, struct hb_peer *p, const struct ipc_job_done *m)
 {
@@ -179,7 +167,11 @@ q_on_job_done(struct q *q, struct hb_peer *p, const struct ipc_job_done *m)
 	}
 	j = find_work(q, p, m->job);
 	if (j == NULL) {
-		acknowledge_old(q, p, m->job);
+		/* What nobody waits for any more is recorded already. */
+		struct ipc_job_ack ack = { .job = m->job };
+
+		if (q_sched_job(q->sched, m->job) == NULL)
+			hb_peer_post(p, HB_IPC_JOB_ACK, &ack, -1);
 		return;
 	}
 	j->unreachable = m->unreachable != 0;

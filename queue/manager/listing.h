@@ -17,9 +17,10 @@ struct q_verb {
 	enum hb_ctl_verb verb;
 	bool needs_arg;
 	/* Messages that match.  One with many recipients may be left open:
-	 * MORE goes on with it, from open_rcpt. */
+	 * MORE goes on with it, from open_rcpt, and does ACT to each. */
 	bool (*visit)(struct q_listing *w, struct sched_msg *m);
 	void (*more)(struct q_listing *w, struct sched_msg *m);
+	void (*act)(struct q_listing *w, struct sched_rcpt *r, bool matches);
 };
 
 /* One question under way. */

@@ -10,9 +10,14 @@
 /* Frames of a job besides the message: JOB, and one for each recipient. */
 enum { JOB_COST = 10240, RCPT_COST = 4096 };
 
-static void
-send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
+void
+q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
 {
+	struct ipc_job_start start = { .job = no };
+	struct ipc_job_file file = { .job = no };
+	/* they follow each other in memory: most messages are one frame */
+	struct hb_span bytes = hb_span(c->head.p, c->head.n + c->body.n);
+
 	while (bytes.n > 0) {
 		struct ipc_job_body m = { .job = no,
 			.bytes = hb_span_head(bytes, HB_MAX_IPC_BODY) };
@@ -20,16 +25,6 @@ send_bytes(struct hb_peer *p, uint32_t no, struct hb_span bytes)
 		hb_peer_post(p, HB_IPC_JOB_BODY, &m, -1);
 		bytes = hb_span_from(bytes, m.bytes.n);
 	}
-}
-
-void
-q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
-{
-	struct ipc_job_start start = { .job = no };
-	struct ipc_job_file file = { .job = no };
-
-	/* they follow each other in memory: most messages are one frame */
-	send_bytes(p, no, hb_span(c->head.p, c->head.n + c->body.n));
 	if (c->fd >= 0)
 		hb_peer_post(p, HB_IPC_JOB_FILE, &file, c->fd);
 	hb_peer_post(p, HB_IPC_JOB_START, &start, -1);

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "queue/manager/rules.h"
 
 static void
@@ -82,15 +81,6 @@ on_result(
 }
 
 static void
-on_done(struct q_job *j, const struct ipc_job_done *m)
-{
-	j->reason = (enum hb_reason)m->reason;
-	if (j->reason == HB_REASON_NONE)
-		j->reason = HB_REASON_HELPER_FAILED;
-	q_job_end(j);
-}
-
-static void
 on_close(void *ctx, struct hb_peer *p, const char *why)
 {
 	struct q_job *j = ctx;
@@ -108,12 +98,18 @@ static bool
 on_frame(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
     const union hb_ipc_any *m, int fd)
 {
-	if (type == HB_IPC_JOB_RESULT)
-		on_result(ctx, p, &m->job_result);
-	else if (type == HB_IPC_JOB_DONE)
-		on_done(ctx, &m->job_done);
-	else
+	struct q_job *j = ctx;
+
+	if (type == HB_IPC_JOB_RESULT) {
+		on_result(j, p, &m->job_result);
+		return true;
+	}
+	if (type != HB_IPC_JOB_DONE)
 		return false;
+	j->reason = (enum hb_reason)m->job_done.reason;
+	if (j->reason == HB_REASON_NONE)
+		j->reason = HB_REASON_HELPER_FAILED;
+	q_job_end(j);
 	return true;
 }
 

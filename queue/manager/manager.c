@@ -288,12 +288,6 @@ make_scheduler(struct q *q)
 	}
 }
 
-static void
-on_timer(void *ctx)
-{
-	run(ctx);
-}
-
 static int
 open_stores(struct q *q, const char *root, struct hb_buf *err)
 {
@@ -316,21 +310,11 @@ open_stores(struct q *q, const char *root, struct hb_buf *err)
 	return 0;
 }
 
-static void
-log_replay(struct q *q)
-{
-	struct q_sched_stats st;
-
-	q_sched_stats(q->sched, &st);
-	HB_LOG(HB_LOG_INFO, HB_EV_SPOOL, hb_kv_str(HB_K_STATE, "replayed"),
-	    hb_kv_int(HB_K_COUNT, st.messages),
-	    hb_kv_int(HB_K_NRCPT, st.recipients));
-}
-
 struct q *
 q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 {
 	struct q *q = HB_NEW(struct q);
+	struct q_sched_stats st;
 
 	q->txn_max = Q_TXN_BYTES;
 	q->env = env;
@@ -343,7 +327,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	TAILQ_INIT(&q->imports);
 	q->next_id = (uint16_t)hb_random_below(65536);
 	q->hook = hb_hook_new(q->loop, run, q);
-	q->timer = hb_timer_new(q->loop, on_timer, q);
+	q->timer = hb_timer_new(q->loop, run, q);
 	q->gate = hb_timer_new(q->loop, on_gate, q);
 	q->gated = true;
 	q_asks_init(q);
@@ -354,7 +338,10 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	}
 	q_time_start(q);
 	finish_replayed(q);
-	log_replay(q);
+	q_sched_stats(q->sched, &st);
+	HB_LOG(HB_LOG_INFO, HB_EV_SPOOL, hb_kv_str(HB_K_STATE, "replayed"),
+	    hb_kv_int(HB_K_COUNT, st.messages),
+	    hb_kv_int(HB_K_NRCPT, st.recipients));
 	q_room_start(q);
 	hb_timer_set(q->gate, Q_CLAIMS_MS);
 	q_kick(q);
@@ -394,21 +381,13 @@ q_stop(struct q *q)
 	hb_timer_set(q->stop, 0);
 }
 
-static void
-free_jobs(struct q *q)
-{
-	struct q_job *j;
-
-	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
-		q_job_free(j);
-}
-
 /* What is recorded already becomes durable: the spool flushes at its end,
  * which runs callbacks. */
 void
 q_free(struct q **qp)
 {
 	struct q *q = *qp;
+	struct q_job *j;
 
 	*qp = NULL;
 	if (q == NULL)
@@ -423,7 +402,8 @@ q_free(struct q **qp)
 	q_imports_lost(q, NULL);
 	q_txns_free(q);
 	q_asks_free(q);
-	free_jobs(q);
+	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
+		q_job_free(j);
 	q_records_free(q);
 	q_reading_end(q);
 	while (!TAILQ_EMPTY(&q->envelopes))

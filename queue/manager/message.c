@@ -119,25 +119,6 @@ q_replay_message(void *ctx, const struct hb_env *env,
 		q_sched_rcpt(q->sched, m, rcpts[i].idx, m->arrived_ms);
 }
 
-static void
-replay_tried(struct q *q, struct sched_rcpt *r, const struct q_change *c)
-{
-	const struct hb_outcome *o = c->outcome;
-
-	q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
-	if (o != NULL && o->result == HB_RESULT_FAIL)
-		q_sched_fail(q->sched, r, o, r->msg->arrived_ms);
-}
-
-static void
-replay_flags(struct q *q, struct sched_msg *m, uint32_t flags)
-{
-	if ((flags & HB_ENV_HELD) != 0)
-		q_sched_hold(q->sched, m);
-	else
-		q_sched_release(q->sched, m, m->arrived_ms);
-}
-
 void
 q_replay_change(void *ctx, uint64_t id, const struct q_change *c)
 {
@@ -155,15 +136,24 @@ q_replay_change(void *ctx, uint64_t id, const struct q_change *c)
 			    m->arrived_ms);
 		break;
 	case Q_CHANGE_TRIED:
-		if (r != NULL)
-			replay_tried(q, r, c);
+		if (r != NULL) {
+			const struct hb_outcome *o = c->outcome;
+
+			q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
+			if (o != NULL && o->result == HB_RESULT_FAIL)
+				q_sched_fail(q->sched, r, o,
+				    r->msg->arrived_ms);
+		}
 		break;
 	case Q_CHANGE_DONE:
 		if (r != NULL)
 			q_sched_done(q->sched, r);
 		break;
 	case Q_CHANGE_FLAGS:
-		replay_flags(q, m, c->flags);
+		if ((c->flags & HB_ENV_HELD) != 0)
+			q_sched_hold(q->sched, m);
+		else
+			q_sched_release(q->sched, m, m->arrived_ms);
 		break;
 	case Q_CHANGE_WARNED:
 		m->flags |= Q_MF_NOWARN;

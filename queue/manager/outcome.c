@@ -12,8 +12,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
-
 bool
 q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
     const struct hb_rcpt *rcpt)
@@ -420,18 +418,6 @@ settle(struct q_job *j)
 	q_kick(j->q);
 }
 
-static void
-acknowledge(struct q_job *j)
-{
-	struct ipc_job_ack m = { .job = j->no };
-	struct hb_peer *p = q_job_is_local(j)
-	    ? NULL : j->q->delivery[j->worker].peer;
-
-	if (p != NULL && j->reason != HB_REASON_ROLE_LOST)
-		hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
-	q_job_free(j);
-}
-
 void
 q_settle_dirty(struct q *q)
 {
@@ -442,7 +428,14 @@ q_settle_dirty(struct q *q)
 		j->is_dirty = false;
 		if (j->state != Q_JOB_SETTLED)
 			settle(j);
-		if (j->state == Q_JOB_SETTLED && j->pending == 0)
-			acknowledge(j);
+		if (j->state == Q_JOB_SETTLED && j->pending == 0) {
+			struct ipc_job_ack m = { .job = j->no };
+			struct hb_peer *p = q_job_is_local(j)
+			    ? NULL : j->q->delivery[j->worker].peer;
+
+			if (p != NULL && j->reason != HB_REASON_ROLE_LOST)
+				hb_peer_post(p, HB_IPC_JOB_ACK, &m, -1);
+			q_job_free(j);
+		}
 	}
 }

@@ -1,7 +1,6 @@
 /* Rules of the queue manager.  Floor 2. */
 #include "queue/manager/rules.h"
 
-#include "common/base/err.h"
 #include "common/proto/address.h"
 
 /* --- routes --- */

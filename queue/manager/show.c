@@ -22,22 +22,12 @@ state_word(const struct sched_msg *m)
 }
 
 static void
-put_reply(const struct hb_ctl *c, const struct hb_outcome *o)
-{
-	struct hb_buf reply = HB_BUF_INIT(0);
-
-	hb_buf_addf(&reply, "%u ", hb_outcome_code(o));
-	hb_buf_add(&reply, o->text);
-	hb_ctl_str(c, "reply", hb_span_trim(hb_buf_span(&reply)));
-	hb_buf_free(&reply);
-}
-
-static void
 put_last(const struct hb_ctl *c, const struct q_last *last)
 {
 	static const char *const members[] = { "reply", "status", "reason",
 		"why", "fault", "mx", "tls", "sts", "policy_id" };
 	struct hb_outcome o;
+	struct hb_buf reply = HB_BUF_INIT(0);
 
 	hb_ctl_object(c, "last");
 	for (size_t i = 0; i < HB_ARRAY_LEN(members) && last == NULL; i++)
@@ -47,7 +37,10 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 		return;
 	}
 	q_last_outcome(last, &o);
-	put_reply(c, &o);
+	hb_buf_addf(&reply, "%u ", hb_outcome_code(&o));
+	hb_buf_add(&reply, o.text);
+	hb_ctl_str(c, "reply", hb_span_trim(hb_buf_span(&reply)));
+	hb_buf_free(&reply);
 	hb_ctl_str(c, "status", hb_outcome_status(&o));
 	hb_ctl_text(c, "reason", hb_reason_word(o.reason));
 	hb_ctl_text(c, "why", hb_reason_text(o.reason));
@@ -160,17 +153,6 @@ show_content(void *ctx, int err, const struct q_content *content)
 	free(s);
 }
 
-static void
-put_envelope(const struct hb_ctl *c, const struct hb_env *e)
-{
-	hb_ctl_str(c, "client", e->client);
-	hb_ctl_str(c, "helo", e->helo);
-	hb_ctl_str(c, "user", e->user);
-	hb_ctl_str(c, "with", e->with);
-	hb_ctl_str(c, "tls", e->tls);
-	hb_ctl_bool(c, "notice", (e->flags & HB_ENV_DSN) != 0);
-}
-
 void
 q_show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 {
@@ -192,7 +174,12 @@ q_show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	     r = q_sched_next_rcpt(m, r->idx + 1))
 		q_show_rcpt(q, c, h, r);
 	hb_ctl_close(c);
-	put_envelope(c, &h->env);
+	hb_ctl_str(c, "client", h->env.client);
+	hb_ctl_str(c, "helo", h->env.helo);
+	hb_ctl_str(c, "user", h->env.user);
+	hb_ctl_str(c, "with", h->env.with);
+	hb_ctl_str(c, "tls", h->env.tls);
+	hb_ctl_bool(c, "notice", (h->env.flags & HB_ENV_DSN) != 0);
 	kept = HB_NEW(struct shown);
 	*kept = (struct shown){ q, *c };
 	q_spool_content(q->spool, m->id, show_content, kept);

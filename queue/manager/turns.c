@@ -114,17 +114,6 @@ forget_user(struct q_turns *t, struct user *u)
 	free(u);
 }
 
-/* Users without files whose bucket is full again need not be known. */
-static void
-forget_quiet(struct q_turns *t, int64_t now_ms)
-{
-	struct user *u, *tmp;
-
-	HASH_ITER(hh, t->users, u, tmp)
-		if (u->n == 0 && spent_now(t, u, now_ms) == 0)
-			forget_user(t, u);
-}
-
 static void
 take_file(struct q_turns *t, struct user *u, int64_t now_ms, char *name)
 {
@@ -139,8 +128,15 @@ take_file(struct q_turns *t, struct user *u, int64_t now_ms, char *name)
 		TAILQ_INSERT_TAIL(&t->ring, u, link);
 	u->spent = spent_now(t, u, now_ms) + (t->count > 0 ? t->per_ms : 0);
 	u->at_ms = now_ms;
-	if (TAILQ_EMPTY(&t->ring))
-		forget_quiet(t, now_ms);
+	if (TAILQ_EMPTY(&t->ring)) {
+		/* Users without files whose bucket is full again need not be
+		 * known. */
+		struct user *quiet, *tmp;
+
+		HASH_ITER(hh, t->users, quiet, tmp)
+			if (quiet->n == 0 && spent_now(t, quiet, now_ms) == 0)
+				forget_user(t, quiet);
+	}
 }
 
 bool

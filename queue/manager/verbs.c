@@ -52,8 +52,7 @@ visit_list(struct q_listing *w, struct sched_msg *m)
 
 /* Recipients one by one.  Each act may change the list, or end the message. */
 static void
-act_on_rcpts(struct q_listing *w, struct sched_msg *m,
-    void (*act)(struct q_listing *w, struct sched_rcpt *r, bool matches))
+act_on_rcpts(struct q_listing *w, struct sched_msg *m)
 {
 	uint64_t id = w->open_id;
 
@@ -67,7 +66,7 @@ act_on_rcpts(struct q_listing *w, struct sched_msg *m,
 			break;
 		}
 		w->open_rcpt = r->idx + 1;
-		act(w, r, q_listing_means(w, h, r));
+		w->verb->act(w, r, q_listing_means(w, h, r));
 		m = q_sched_find(w->q->sched, id);
 	}
 	if (m == NULL)
@@ -79,12 +78,6 @@ flush_rcpt(struct q_listing *w, struct sched_rcpt *r, bool matches)
 {
 	(void)matches; /* all of a message that does */
 	q_sched_flush(w->q->sched, r, q_now(w->q));
-}
-
-static void
-more_flush(struct q_listing *w, struct sched_msg *m)
-{
-	act_on_rcpts(w, m, flush_rcpt);
 }
 
 static void
@@ -102,12 +95,6 @@ static void
 follow_rcpt(struct q_listing *w, struct sched_rcpt *r, bool matches)
 {
 	q_sched_follow(w->q->sched, r, q_now(w->q));
-}
-
-static void
-more_follow(struct q_listing *w, struct sched_msg *m)
-{
-	act_on_rcpts(w, m, follow_rcpt);
 }
 
 /* What is so already is done. */
@@ -162,18 +149,6 @@ bounce_rcpt(struct q_listing *w, struct sched_rcpt *r, bool matches)
 		q_outcome(w->q, r, &o);
 }
 
-static void
-more_remove(struct q_listing *w, struct sched_msg *m)
-{
-	act_on_rcpts(w, m, remove_rcpt);
-}
-
-static void
-more_bounce(struct q_listing *w, struct sched_msg *m)
-{
-	act_on_rcpts(w, m, bounce_rcpt);
-}
-
 static bool
 visit_bounce(struct q_listing *w, struct sched_msg *m)
 {
@@ -185,12 +160,12 @@ visit_bounce(struct q_listing *w, struct sched_msg *m)
 }
 
 static const struct q_verb verbs[] = {
-	{ HB_CTL_QUEUE, false, visit_list, list_rcpts },
-	{ HB_CTL_FLUSH, false, open_msg, more_flush },
-	{ HB_CTL_HOLD, true, visit_hold, more_follow },
-	{ HB_CTL_RELEASE, true, visit_release, more_follow },
-	{ HB_CTL_REMOVE, true, open_msg, more_remove },
-	{ HB_CTL_BOUNCE, true, visit_bounce, more_bounce },
+	{ HB_CTL_QUEUE, false, visit_list, list_rcpts, NULL },
+	{ HB_CTL_FLUSH, false, open_msg, act_on_rcpts, flush_rcpt },
+	{ HB_CTL_HOLD, true, visit_hold, act_on_rcpts, follow_rcpt },
+	{ HB_CTL_RELEASE, true, visit_release, act_on_rcpts, follow_rcpt },
+	{ HB_CTL_REMOVE, true, open_msg, act_on_rcpts, remove_rcpt },
+	{ HB_CTL_BOUNCE, true, visit_bounce, act_on_rcpts, bounce_rcpt },
 };
 
 bool

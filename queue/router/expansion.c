@@ -256,16 +256,6 @@ read_address(struct hb_span text, struct hb_buf *out)
 }
 
 static void
-refuse_address(struct rt_expansion *w, const struct step *s,
-    struct hb_span text, struct hb_span owner)
-{
-	struct step bad = *s;
-
-	bad.text = hb_arena_span(w->arena, hb_span_head(text, HB_MAX_PATH));
-	is_broken(w, &bad, owner, "5.1.3", "Malformed address in an alias");
-}
-
-static void
 push_address(struct rt_expansion *w, const struct step *s, struct hb_span text,
     struct hb_span owner, bool final)
 {
@@ -277,7 +267,12 @@ push_address(struct rt_expansion *w, const struct step *s, struct hb_span text,
 
 		push(w, s, full, owner, final || names_itself(w, s, full));
 	} else if (r < 0) {
-		refuse_address(w, s, text, owner);
+		struct step bad = *s;
+
+		bad.text = hb_arena_span(w->arena,
+		    hb_span_head(text, HB_MAX_PATH));
+		is_broken(w, &bad, owner, "5.1.3",
+		    "Malformed address in an alias");
 	}
 	hb_buf_free(&canonical);
 }

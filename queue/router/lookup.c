@@ -89,17 +89,6 @@ open_maps(struct rt_lookup *k)
 }
 
 static void
-close_logins(struct rt_lookup *k, size_t n_logins)
-{
-	for (size_t i = 0; i < n_logins; i++)
-		hb_map_close(&k->logins[i]);
-	free(k->logins);
-	free(k->login_versions);
-	k->logins = NULL;
-	k->login_versions = NULL;
-}
-
-static void
 read_on(void *ctx)
 {
 	struct rt_lookup *k = ctx;
@@ -152,7 +141,12 @@ forget(struct rt_lookup *k, bool all)
 void
 rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 {
-	close_logins(k, k->conf->auth.n);
+	for (size_t i = 0; i < k->conf->auth.n; i++)
+		hb_map_close(&k->logins[i]);
+	free(k->logins);
+	free(k->login_versions);
+	k->logins = NULL;
+	k->login_versions = NULL;
 	/* Maps and lists that are no longer named trouble nobody. */
 	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
@@ -162,10 +156,18 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 }
 
 static void
-tell_askers(struct known *e, enum rt_found found)
+user_answered(void *ctx, enum rt_found found)
 {
+	struct known *e = ctx;
+	struct rt_lookup *k = e->lookup;
 	struct asker *a = e->askers;
 
+	e->found = found;
+	e->until_ms = hb_age_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
+				       : found == RT_NOTFOUND
+				? REMEMBER_MISSING_MS : 0);
+	if (e->generation != k->generation)
+		e->until_ms = 0;
 	e->askers = NULL;
 	while (a != NULL) {
 		struct asker *next = a->next;
@@ -174,21 +176,6 @@ tell_askers(struct known *e, enum rt_found found)
 		free(a);
 		a = next;
 	}
-}
-
-static void
-user_answered(void *ctx, enum rt_found found)
-{
-	struct known *e = ctx;
-	struct rt_lookup *k = e->lookup;
-
-	e->found = found;
-	e->until_ms = hb_age_ms() + (found == RT_FOUND ? REMEMBER_FOUND_MS
-				       : found == RT_NOTFOUND
-				? REMEMBER_MISSING_MS : 0);
-	if (e->generation != k->generation)
-		e->until_ms = 0;
-	tell_askers(e, found);
 }
 
 static struct known *

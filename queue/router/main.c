@@ -200,9 +200,12 @@ walk_for(struct router_request *a, struct rt_expansion *w,
 
 /* --- queue: EXPAND --- */
 
+/* A long answer goes in parts, of which each is a turn. */
 static void
-send_items(struct router_request *a)
+expanded(struct router_request *a)
 {
+	struct hb_buf bytes = HB_BUF_INIT(0);
+	struct ipc_expand_end end = { .ref = (uint32_t)a->ref };
 	const struct rt_item *items;
 	size_t n = rt_expansion_items(a->walk, is_full(a) ? 0 : PART, &items);
 
@@ -213,16 +216,6 @@ send_items(struct router_request *a)
 
 		answer(a, HB_IPC_EXPAND_ITEM, &m);
 	}
-}
-
-/* A long answer goes in parts, of which each is a turn. */
-static void
-expanded(struct router_request *a)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-	struct ipc_expand_end end = { .ref = (uint32_t)a->ref };
-
-	send_items(a);
 	if (rt_expansion_has_items(a->walk)) {
 		later(a, expanded);
 		return;

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/proto/tlv.h"
@@ -21,15 +20,10 @@
 enum { RT_WORK_USER = 1, RT_WORK_PASSWORD = 2 };
 enum { WORK_MAX = 4096, WAITING_MAX = 1000 };
 
-#define R_BEGIN(SYM, name) struct rt_##name {
-#define R_U32(name, tag, field, most) uint32_t field;
-#define R_BYTES(name, tag, field, most) struct hb_span field;
-#define R_END(name) };
+#define RECORD_STRUCT(name) rt_##name
+#include "common/proto/record-struct.h"
 #include "queue/router/work.def"
-#undef R_BEGIN
-#undef R_U32
-#undef R_BYTES
-#undef R_END
+#include "common/proto/record-undef.h"
 
 #define RECORD_STRUCT(name) rt_##name
 #include "common/proto/record-table.h"

@@ -86,16 +86,6 @@ round_leave(struct q_sched *s, struct sched_dest *d)
 	d->in_round = false;
 }
 
-static void
-round_join(struct q_sched *s, struct sched_dest *d)
-{
-	struct q_worker *w = &s->workers[d->home];
-
-	if (!d->in_round)
-		TAILQ_INSERT_TAIL(&w->round, d, round);
-	d->in_round = true;
-}
-
 static uint32_t
 window_of(const struct sched_dest *d)
 {
@@ -122,10 +112,13 @@ line_of(struct sched_dest *d)
 static void
 activate(struct q_sched *s, struct sched_dest *d)
 {
-	if (line_of(d) != NULL && d->active < window_of(d))
-		round_join(s, d);
-	else
+	if (line_of(d) == NULL || d->active >= window_of(d)) {
 		round_leave(s, d);
+		return;
+	}
+	if (!d->in_round)
+		TAILQ_INSERT_TAIL(&s->workers[d->home].round, d, round);
+	d->in_round = true;
 }
 
 static void
@@ -306,14 +299,6 @@ new_number(struct q_sched *s)
 /* --- young jobs, in the order in which they began --- */
 
 static void
-young_join(struct q_worker *w, struct sched_job *job)
-{
-	job->young = true;
-	TAILQ_INSERT_TAIL(&w->age, job, age);
-	w->young++;
-}
-
-static void
 young_leave(struct q_worker *w, struct sched_job *job)
 {
 	if (!job->young)
@@ -321,16 +306,6 @@ young_leave(struct q_worker *w, struct sched_job *job)
 	TAILQ_REMOVE(&w->age, job, age);
 	job->young = false;
 	w->young--;
-}
-
-static void
-grow_old(struct q_worker *w, int64_t now_ms)
-{
-	struct sched_job *eldest;
-
-	while ((eldest = TAILQ_FIRST(&w->age)) != NULL &&
-	    eldest->old_ms <= now_ms)
-		young_leave(w, eldest);
 }
 
 int64_t
@@ -388,7 +363,9 @@ make_job(
 	d->at_home += worker == d->home;
 	job->old_ms = now_ms + Q_OLD_MS;
 	job_insert(s, job);
-	young_join(&s->workers[worker], job);
+	job->young = true;
+	TAILQ_INSERT_TAIL(&s->workers[worker].age, job, age);
+	s->workers[worker].young++;
 	round_leave(s, d);
 	activate(s, d);
 	return job;
@@ -399,8 +376,13 @@ sched_dest_next_job(struct q_sched *s, int64_t now_ms)
 {
 	unsigned total = s->conf.workers + 1;
 
-	for (unsigned i = 0; i < total; i++)
-		grow_old(&s->workers[i], now_ms);
+	for (unsigned i = 0; i < total; i++) {
+		struct sched_job *eldest;
+
+		while ((eldest = TAILQ_FIRST(&s->workers[i].age)) != NULL &&
+		    eldest->old_ms <= now_ms)
+			young_leave(&s->workers[i], eldest);
+	}
 	for (unsigned i = 0; i < total; i++) {
 		unsigned turn = (s->turn + i) % total;
 		struct sched_dest *d = TAILQ_FIRST(&s->workers[turn].round);

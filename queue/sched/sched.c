@@ -116,15 +116,6 @@ index_grow(struct sched_msg *m, uint32_t idx)
 			m->by_idx[r->idx] = r;
 }
 
-static void
-index_put(struct sched_msg *m, struct sched_rcpt *r)
-{
-	if (r->idx >= m->room && (m->room > 0 || m->live > FEW_RCPTS))
-		index_grow(m, m->next_idx);
-	if (m->room > 0)
-		m->by_idx[r->idx] = r;
-}
-
 struct sched_rcpt *
 q_sched_find_rcpt(const struct sched_msg *m, uint32_t idx)
 {
@@ -283,7 +274,10 @@ q_sched_rcpt(struct q_sched *s, struct sched_msg *m, uint32_t idx,
 	m->live++;
 	if (idx >= m->next_idx)
 		m->next_idx = idx + 1;
-	index_put(m, r);
+	if (r->idx >= m->room && (m->room > 0 || m->live > FEW_RCPTS))
+		index_grow(m, m->next_idx);
+	if (m->room > 0)
+		m->by_idx[r->idx] = r;
 	s->count[Q_NEW]++;
 	become_new(s, r, when_ms);
 	return r;

@@ -32,30 +32,11 @@ cache_fresh(struct q_spool *s, struct spool_entry *m, struct q_rec *r)
 }
 
 static void
-ask_refold(struct q_spool *s, struct spool_entry *m)
-{
-	if (m->state == SPOOL_LIVE && m->x->nchain > REFOLD_AT + m->nrcpt / 2)
-		hb_buf_add(&s->refold, hb_span(&m->id, sizeof(m->id)));
-}
-
-static void
-became_base(struct q_spool *s, struct spool_entry *m, struct q_piece p)
-{
-	uint32_t old = m->base.gen;
-
-	q_pieces_dead(s, m);
-	m->base = p;
-	if (m->x != NULL)
-		m->x->nchain = 0;
-	if (old != p.gen)
-		q_entry_add_gen(m, old);
-}
-
-static void
 record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 {
 	struct spool_entry *m = q_index_find(&s->index, r->id);
 	struct q_piece p = { seg->gen, r->off, r->total };
+	uint32_t old;
 
 	if (m == NULL || r->type == Q_REC_SEALS || r->carried)
 		return;
@@ -69,11 +50,19 @@ record_durable(struct q_spool *s, struct q_seg *seg, struct q_rec *r)
 	q_seg_live(&s->segs, seg, r->total);
 	if (r->type == Q_REC_CHANGES) {
 		q_entry_add_piece(m, p);
-		ask_refold(s, m);
+		if (m->state == SPOOL_LIVE &&
+		    m->x->nchain > REFOLD_AT + m->nrcpt / 2)
+			hb_buf_add(&s->refold, hb_span(&m->id, sizeof(m->id)));
 		return;
 	}
 	q_cache_drop(&s->cache, m);
-	became_base(s, m, p);
+	old = m->base.gen;
+	q_pieces_dead(s, m);
+	m->base = p;
+	if (m->x != NULL)
+		m->x->nchain = 0;
+	if (old != p.gen)
+		q_entry_add_gen(m, old);
 	if (r->type == Q_REC_MESSAGE) {
 		m->state = SPOOL_LIVE;
 		cache_fresh(s, m, r);
@@ -260,19 +249,6 @@ close_gather(struct q_spool *s)
 	s->gather = NULL;
 }
 
-/* Each segment begins with the table of all that came before it. */
-static void
-next_segment(struct q_spool *s)
-{
-	struct q_rec *r = q_rec_new(Q_REC_SEALS, 0, NULL, NULL);
-
-	close_gather(s);
-	q_segs_switch(&s->segs, hb_mono_ms());
-	seals_payload(s, &r->payload);
-	put_record(s, r);
-	q_segs_prepare(&s->segs, 0);
-}
-
 static bool
 has_room(const struct q_spool *s, uint32_t total)
 {
@@ -294,13 +270,20 @@ get_segment(struct q_spool *s, uint32_t total)
 {
 	struct q_seg *ready = s->segs.ready;
 	uint32_t need = total + seals_total(s);
+	struct q_rec *r;
 
 	if (ready == NULL || ready->size - Q_SEG_START < need) {
 		q_space_prepare(s, need);
 		return s->segs.making == NULL && s->segs.error != 0 &&
 		    q_segs_go_back(&s->segs, total);
 	}
-	next_segment(s);
+	/* Each segment begins with the table of all that came before it. */
+	r = q_rec_new(Q_REC_SEALS, 0, NULL, NULL);
+	close_gather(s);
+	q_segs_switch(&s->segs, hb_mono_ms());
+	seals_payload(s, &r->payload);
+	put_record(s, r);
+	q_segs_prepare(&s->segs, 0);
 	return true;
 }
 
@@ -340,17 +323,6 @@ batch_run(struct flush_task *j)
 	b->r = io->pwrite(io->ctx, b->fd, hb_buf_span(&b->bytes), b->at);
 	if (b->r == 0)
 		b->r = io->sync(io->ctx, b->fd);
-}
-
-static void
-batch_durable(struct q_spool *s, struct spool_batch *b)
-{
-	struct q_rec *r;
-
-	STAILQ_FOREACH(r, &b->recs, link) {
-		s->durable_seq = r->seq + 1;
-		record_durable(s, b->seg, r);
-	}
 }
 
 /*
@@ -444,7 +416,12 @@ batch_done(struct flush_task *j)
 	s->flying = NULL;
 	gather_more(s, b);
 	if (b->r == 0) {
-		batch_durable(s, b);
+		struct q_rec *r;
+
+		STAILQ_FOREACH(r, &b->recs, link) {
+			s->durable_seq = r->seq + 1;
+			record_durable(s, b->seg, r);
+		}
 		STAILQ_CONCAT(&done, &b->recs);
 	} else {
 		batch_failed(s, b, &done);
@@ -476,23 +453,18 @@ start_flush(struct q_spool *s)
 	s->cfg.exec->submit(s->cfg.exec->ctx, &b->job);
 }
 
-static void
-flush_in_time(struct q_spool *s)
+void
+q_batches_turn(struct q_spool *s)
 {
-	int64_t left = s->gather_until_ms - hb_mono_ms();
+	int64_t left;
 
+	pump(s);
+	left = s->gather_until_ms - hb_mono_ms();
 	if (s->gather == NULL || left <= 0 || !STAILQ_EMPTY(&s->closed) ||
 	    s->gather->nmail >= s->gather_mail)
 		start_flush(s);
 	else if (s->flying == NULL)
 		q_spool_wake(s, left);
-}
-
-void
-q_batches_turn(struct q_spool *s)
-{
-	pump(s);
-	flush_in_time(s);
 }
 
 /* --- the end --- */

@@ -28,15 +28,6 @@ struct q_flush {
 	bool stop;
 };
 
-static void
-tell(struct q_flush *f)
-{
-	uint64_t one = 1;
-
-	while (write(f->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		continue;
-}
-
 static void *
 thread_main(void *arg)
 {
@@ -54,24 +45,13 @@ thread_main(void *arg)
 		j->run(j);
 		pthread_mutex_lock(&f->lock);
 		STAILQ_INSERT_TAIL(&f->ended, j, link);
-		tell(f);
+		uint64_t one = 1;
+
+		while (write(f->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+			continue;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return NULL;
-}
-
-/* Signals stay with the loop's thread. */
-static void
-start_thread(struct q_flush *f)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (pthread_create(&f->thread, NULL, thread_main, f) != 0)
-		HB_BUG("the helper thread does not start");
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	f->started = true;
 }
 
 static void
@@ -79,8 +59,17 @@ submit(void *ctx, struct flush_task *j)
 {
 	struct q_flush *f = ctx;
 
-	if (!f->started)
-		start_thread(f);
+	if (!f->started) {
+		/* Signals stay with the loop's thread. */
+		sigset_t all, old;
+
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		if (pthread_create(&f->thread, NULL, thread_main, f) != 0)
+			HB_BUG("the helper thread does not start");
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		f->started = true;
+	}
 	f->under_way++;
 	pthread_mutex_lock(&f->lock);
 	STAILQ_INSERT_TAIL(&f->todo, j, link);

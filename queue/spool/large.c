@@ -36,47 +36,6 @@ q_large_path(uint64_t id, char dst[Q_LARGE_PATH])
 }
 
 static void
-look_at_slice(struct large_job *l, struct hb_span s)
-{
-	l->crc = hb_crc32c(l->crc, s);
-	hb_wire_feed(&l->wire, s);
-}
-
-static void
-check_slice(struct large_job *l)
-{
-	const struct q_io *io = l->s->io;
-	uint64_t left = l->size - l->at;
-	size_t n = left < SLICE ? (size_t)left : SLICE;
-	unsigned char *bytes = hb_malloc(n);
-	int64_t got = io->pread(io->ctx, l->fd, bytes, n, l->at);
-
-	if (got < 0)
-		l->err = HB_E_IO;
-	else if ((size_t)got < n)
-		l->err = HB_E_CORRUPT;
-	else
-		look_at_slice(l, hb_span(bytes, n));
-	l->at += n;
-	free(bytes);
-}
-
-static void
-check_end(struct large_job *l)
-{
-	const struct q_io *io = l->s->io;
-
-	/* The writer may be a role that was broken into: the checksum is its
-	 * own word. */
-	if (l->crc != l->want ||
-	    (hb_wire_end(&l->wire) & HB_WIRE_FAULTS) != 0)
-		l->err = HB_E_CORRUPT;
-	else if (l->rec != NULL && (io->sync(io->ctx, l->fd) < 0 ||
-	    io->sync_dir(io->ctx, "large") < 0))
-		l->err = HB_E_IO;
-}
-
-static void
 check_run(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
@@ -87,10 +46,31 @@ check_run(struct flush_task *j)
 		l->err = HB_E_CORRUPT;
 		return;
 	}
-	if (l->at < l->size)
-		check_slice(l);
-	if (l->err == 0 && l->at >= l->size)
-		check_end(l);
+	if (l->at < l->size) {
+		uint64_t left = l->size - l->at;
+		size_t n = left < SLICE ? (size_t)left : SLICE;
+		unsigned char *bytes = hb_malloc(n);
+		int64_t got = io->pread(io->ctx, l->fd, bytes, n, l->at);
+
+		if (got < (int64_t)n) {
+			l->err = got < 0 ? HB_E_IO : HB_E_CORRUPT;
+		} else {
+			l->crc = hb_crc32c(l->crc, hb_span(bytes, n));
+			hb_wire_feed(&l->wire, hb_span(bytes, n));
+		}
+		l->at += n;
+		free(bytes);
+	}
+	if (l->err == 0 && l->at >= l->size) {
+		/* The writer may be a role that was broken into: the checksum
+		 * is its own word. */
+		if (l->crc != l->want ||
+		    (hb_wire_end(&l->wire) & HB_WIRE_FAULTS) != 0)
+			l->err = HB_E_CORRUPT;
+		else if (l->rec != NULL && (io->sync(io->ctx, l->fd) < 0 ||
+		    io->sync_dir(io->ctx, "large") < 0))
+			l->err = HB_E_IO;
+	}
 }
 
 static void
@@ -140,14 +120,6 @@ fetch_done(struct large_job *l)
 }
 
 static void
-tell_fault(const struct large_job *l)
-{
-	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
-		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
-		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
-}
-
-static void
 check_done(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
@@ -158,7 +130,9 @@ check_done(struct flush_task *j)
 		return;
 	}
 	s->jobs--;
-	tell_fault(l);
+	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
+		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
+		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
 	if (l->rec == NULL) {
 		fetch_done(l);
 	} else {

@@ -229,24 +229,6 @@ pick(struct q_spool *s)
 	return best;
 }
 
-static void
-refold_some(struct q_spool *s)
-{
-	size_t start = s->waiting_bytes;
-
-	while (s->refold.n > 0 && may_go_on(s, start)) {
-		struct spool_entry *m;
-		uint64_t id;
-
-		memcpy(&id, s->refold.p + s->refold.off, sizeof(id));
-		hb_buf_consume(&s->refold, sizeof(id));
-		m = q_index_find(&s->index, id);
-		/* what is not moved now is asked for by its next update */
-		if (m != NULL && q_move(s, m) < 0)
-			continue;
-	}
-}
-
 /* All of it was looked at: done when what came of it is durable. */
 static void
 end_pass(struct q_spool *s, struct q_seg *seg)
@@ -269,34 +251,40 @@ end_pass(struct q_spool *s, struct q_seg *seg)
 	s->cfg.wake(s->cfg.wake_ctx, 0);
 }
 
-static void
-begin_pass(struct q_spool *s)
-{
-	struct q_seg *seg = pick(s);
-
-	if (seg != NULL)
-		s->compact = (struct q_compact){ .gen = seg->gen,
-			.at = Q_SEG_START };
-}
-
 void
 q_compact_step(struct q_spool *s)
 {
 	struct q_seg *seg;
+	size_t start;
 
 	if (s->waiting_bytes > BACKLOG)
 		return;
 	q_move_turn(s);
 	if (s->mover != NULL)
 		moved(s, q_move_some(s));
-	refold_some(s);
+	start = s->waiting_bytes;
+	while (s->refold.n > 0 && may_go_on(s, start)) {
+		struct spool_entry *m;
+		uint64_t id;
+
+		memcpy(&id, s->refold.p + s->refold.off, sizeof(id));
+		hb_buf_consume(&s->refold, sizeof(id));
+		m = q_index_find(&s->index, id);
+		/* what is not moved now is asked for by its next update */
+		if (m != NULL && q_move(s, m) < 0)
+			continue;
+	}
 	if (s->mover != NULL) {
 		if (s->work <= 0) /* or it waits for a flush */
 			s->cfg.wake(s->cfg.wake_ctx, 1);
 		return;
 	}
-	if (s->compact.gen == 0)
-		begin_pass(s);
+	if (s->compact.gen == 0) {
+		seg = pick(s);
+		if (seg != NULL)
+			s->compact = (struct q_compact){ .gen = seg->gen,
+				.at = Q_SEG_START };
+	}
 	if (s->compact.gen == 0)
 		return;
 	seg = q_seg_find(&s->segs, s->compact.gen);

@@ -261,30 +261,6 @@ static int (*const phases[DONE])(struct q_spool *s, const struct spool_entry *m,
 	[LATER] = write_later,
 };
 
-static void
-append(struct q_spool *s, struct q_mover *mv)
-{
-	struct q_rec *rec = q_rec_new(Q_REC_MOVE, mv->id, NULL, NULL);
-
-	q_message_end(&mv->w, mv->msg.head, mv->msg.body);
-	rec->payload = mv->out;
-	mv->out = HB_BUF_INIT(0);
-	q_spool_append(s, rec);
-}
-
-/* A message that cannot be read is set aside: it would keep its segment for
- * ever, and nobody can have it. */
-static void
-lost(struct q_spool *s, struct spool_entry *m)
-{
-	char name[Q_CORRUPT_PATH];
-	uint64_t id = m->id;
-
-	q_set_aside_piece(s, &m->base, id, name);
-	q_spool_drop(s, m);
-	s->cfg.ops->on_corrupt(s->cfg.ctx, id, name);
-}
-
 static bool
 is_as_it_was(const struct q_mover *mv, const struct spool_entry *m)
 {
@@ -306,11 +282,25 @@ q_move_some(struct q_spool *s)
 	}
 	if (r == 0)
 		return 0;
-	if (r > 0)
-		append(s, mv);
+	if (r > 0) {
+		struct q_rec *rec = q_rec_new(Q_REC_MOVE, mv->id, NULL, NULL);
+
+		q_message_end(&mv->w, mv->msg.head, mv->msg.body);
+		rec->payload = mv->out;
+		mv->out = HB_BUF_INIT(0);
+		q_spool_append(s, rec);
+	}
 	q_mover_free(&s->mover);
-	if (r == HB_E_CORRUPT)
-		lost(s, m);
+	if (r == HB_E_CORRUPT) {
+		/* A message that cannot be read is set aside: it would keep its
+		 * segment for ever, and nobody can have it. */
+		char name[Q_CORRUPT_PATH];
+		uint64_t id = m->id;
+
+		q_set_aside_piece(s, &m->base, id, name);
+		q_spool_drop(s, m);
+		s->cfg.ops->on_corrupt(s->cfg.ctx, id, name);
+	}
 	return r;
 }
 

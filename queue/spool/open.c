@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/err.h"
 #include "queue/spool/spool-priv.h"
 
 enum { SETTLE_MS = 30000, CACHE_BYTES = 16 << 20, GATHER_PART = 4 };

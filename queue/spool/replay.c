@@ -27,20 +27,6 @@ struct replay {
 
 /* --- applying records in order --- */
 
-/* A later record of an id replaces the earlier ones: a move does, and a new
- * message can have the id of one whose FINISHED was copied forward past it. */
-static void
-replace_base(struct replay *r, struct spool_entry *m, struct q_piece p)
-{
-	uint32_t old = m->base.gen;
-
-	q_pieces_dead(r->s, m);
-	m->base = p;
-	if (m->x != NULL)
-		m->x->nchain = 0;
-	q_entry_add_gen(m, old);
-}
-
 static void
 apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
     struct q_piece p)
@@ -49,7 +35,16 @@ apply_message(struct replay *r, struct q_seg *seg, const struct q_rec_head *h,
 	struct spool_entry *m = q_index_find(&s->index, h->id);
 
 	if (m != NULL) {
-		replace_base(r, m, p);
+		/* A later record of an id replaces the earlier ones: a move
+		 * does, and a new message can have the id of one whose FINISHED
+		 * was copied forward past it. */
+		uint32_t old = m->base.gen;
+
+		q_pieces_dead(r->s, m);
+		m->base = p;
+		if (m->x != NULL)
+			m->x->nchain = 0;
+		q_entry_add_gen(m, old);
 	} else {
 		m = q_index_add(&s->index, h->id);
 		m->state = SPOOL_LIVE;
@@ -226,15 +221,6 @@ now_free(struct q_spool *s, struct q_seg *seg)
 	s->segs.nfree++;
 }
 
-static void
-now_sealed(struct q_spool *s, struct q_seg *seg)
-{
-	seg->state = Q_SEG_SEALED;
-	seg->sealed_ms = hb_mono_ms();
-	s->segs.nsealed++;
-	s->segs.total += seg->size - Q_SEG_START;
-}
-
 static int
 replay_segment(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 {
@@ -251,10 +237,14 @@ replay_segment(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 	if (read_segment(s, seg, end, bytes) < 0)
 		return HB_E_IO;
 	walk(r, seg, hb_buf_span(bytes), sealed);
-	if (seg->tail == Q_SEG_START)
+	if (seg->tail == Q_SEG_START) {
 		now_free(s, seg);
-	else
-		now_sealed(s, seg);
+		return 0;
+	}
+	seg->state = Q_SEG_SEALED;
+	seg->sealed_ms = hb_mono_ms();
+	s->segs.nsealed++;
+	s->segs.total += seg->size - Q_SEG_START;
 	return 0;
 }
 
@@ -267,18 +257,6 @@ by_gen(const void *a, const void *b)
 	const struct q_seg *y = *(struct q_seg *const *)b;
 
 	return x->gen < y->gen ? -1 : x->gen > y->gen;
-}
-
-static void
-sort_segments(struct replay *r)
-{
-	struct q_seg *seg, *tmp;
-
-	r->segs = hb_calloc(r->s->segs.nseg, sizeof(*r->segs));
-	HASH_ITER(hh, r->s->segs.by_gen, seg, tmp)
-		r->segs[r->n++] = seg;
-	if (r->n > 0)
-		qsort(r->segs, r->n, sizeof(*r->segs), by_gen);
 }
 
 /* The first record of SEG, when it is a good table of seals. */
@@ -304,17 +282,6 @@ take_seals(struct replay *r, struct q_seg *seg, struct hb_buf *bytes)
 	r->seals_gen = seg->gen;
 	hb_buf_add(&r->seals, payload);
 	return true;
-}
-
-static void
-find_seals(struct replay *r)
-{
-	struct hb_buf bytes = HB_BUF_INIT(0);
-
-	for (size_t i = r->n; i-- > 0;)
-		if (take_seals(r, r->segs[i], &bytes))
-			break;
-	hb_buf_free(&bytes);
 }
 
 /* --- handing over --- */
@@ -452,11 +419,18 @@ q_replay(struct q_spool *s)
 	struct replay r = { .s = s };
 	struct hb_buf bytes = HB_BUF_INIT(0);
 	int err = q_segs_open(&s->segs, no_header);
+	struct q_seg *seg, *tmp;
 
 	if (err < 0)
 		return err;
-	sort_segments(&r);
-	find_seals(&r);
+	r.segs = hb_calloc(s->segs.nseg, sizeof(*r.segs));
+	HASH_ITER(hh, s->segs.by_gen, seg, tmp)
+		r.segs[r.n++] = seg;
+	if (r.n > 0)
+		qsort(r.segs, r.n, sizeof(*r.segs), by_gen);
+	for (size_t i = r.n; i-- > 0;)
+		if (take_seals(&r, r.segs[i], &bytes))
+			break;
 	for (size_t i = 0; i < r.n && err == 0; i++)
 		err = replay_segment(&r, r.segs[i], &bytes);
 	hb_buf_free(&bytes);

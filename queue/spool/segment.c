@@ -69,17 +69,6 @@ close_fd(struct q_segs *s, struct q_seg *seg)
 	s->nopen--;
 }
 
-static void
-close_some(struct q_segs *s)
-{
-	struct q_seg *seg, *tmp;
-
-	HASH_ITER(hh, s->by_gen, seg, tmp)
-		if (seg->busy == 0 && (seg->state == Q_SEG_SEALED ||
-		    seg->state == Q_SEG_FREE))
-			close_fd(s, seg);
-}
-
 int
 q_seg_fd(struct q_segs *s, struct q_seg *seg)
 {
@@ -87,8 +76,15 @@ q_seg_fd(struct q_segs *s, struct q_seg *seg)
 
 	if (seg->fd >= 0)
 		return seg->fd;
-	if (s->nopen >= MAX_OPEN)
-		close_some(s);
+	if (s->nopen >= MAX_OPEN) {
+		struct q_seg *other, *tmp;
+
+		HASH_ITER(hh, s->by_gen, other, tmp)
+			if (other->busy == 0 &&
+			    (other->state == Q_SEG_SEALED ||
+				other->state == Q_SEG_FREE))
+				close_fd(s, other);
+	}
 	q_seg_path(seg->number, path);
 	seg->fd = s->io->open(s->io->ctx, path, O_RDWR);
 	if (seg->fd >= 0)
@@ -554,18 +550,6 @@ remove_done(struct flush_task *j)
 	s->changed(s->ctx);
 }
 
-static void
-remove_seg(struct q_segs *s, struct q_seg *seg)
-{
-	struct remove_job *m = HB_NEW(struct remove_job);
-
-	seg->state = Q_SEG_GOING;
-	*m = (struct remove_job){ { .run = remove_run, .done = remove_done },
-		s, seg, 0 };
-	s->jobs++;
-	s->exec->submit(s->exec->ctx, &m->job);
-}
-
 static bool
 is_odd(const struct q_segs *s, const struct q_seg *seg)
 {
@@ -589,7 +573,13 @@ q_segs_collect(struct q_segs *s)
 		if (seg->state == Q_SEG_FREE &&
 		    (is_odd(s, seg) || s->nfree > keep)) {
 			s->nfree--;
-			remove_seg(s, seg);
+			struct remove_job *m = HB_NEW(struct remove_job);
+
+			seg->state = Q_SEG_GOING;
+			*m = (struct remove_job){ { .run = remove_run,
+				.done = remove_done }, s, seg, 0 };
+			s->jobs++;
+			s->exec->submit(s->exec->ctx, &m->job);
 		}
 	}
 }

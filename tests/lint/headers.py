@@ -9,7 +9,8 @@ import subprocess
 import lint
 
 # pieces of X-macros, for the inside of a file
-PIECES = ("common/io/handlers.h", "common/proto/record-table.h",
+PIECES = ("common/io/handlers.h", "common/proto/record-none.h",
+          "common/proto/record-struct.h", "common/proto/record-table.h",
           "common/proto/record-undef.h")
 
 
