@@ -330,13 +330,17 @@ local_holder_parse(struct hb_span text, struct local_holder *h)
 void
 local_holder_put(const struct local_holder *h, struct hb_buf *out)
 {
-	hb_buf_addf(out, "%llu\n%s %.*s %.*s\n", (unsigned long long)h->pid,
-	    our_mark, HB_SPAN_ARG(h->host), HB_SPAN_ARG(h->boot));
-	if (h->writing)
-		hb_buf_addf(out, "%llu %llu %llu\n%.*s",
-		    (unsigned long long)h->device,
-		    (unsigned long long)h->inode, (unsigned long long)h->size,
-		    HB_SPAN_ARG(h->first));
+	hb_buf_addf(out, "%llu\n%s ", (unsigned long long)h->pid, our_mark);
+	hb_buf_add(out, h->host);
+	hb_buf_adds(out, " ");
+	hb_buf_add(out, h->boot);
+	hb_buf_adds(out, "\n");
+	if (!h->writing)
+		return;
+	hb_buf_addf(out, "%llu %llu %llu\n", (unsigned long long)h->device,
+	    (unsigned long long)h->inode, (unsigned long long)h->size);
+	/* Other programs may have written the file: any byte, NUL too. */
+	hb_buf_add(out, h->first);
 }
 
 static void

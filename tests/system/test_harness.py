@@ -189,6 +189,14 @@ def test_mx_starttls_faults(mx_factory, ca, how, code):
                 c.wrap()
 
 
+def test_mx_client_gone_before_tls(mx_factory, ca):
+    """A client that is gone when the handshake would begin is a hangup."""
+    mx = mx_factory("127.0.0.1", cert=ca.issue("mx.a.test"))
+    session = mxmod.Session(mx, socket.socket(), ("127.0.0.1", 1), 1)
+    with pytest.raises(mxmod.Hangup):
+        session.wrap()
+
+
 def test_mx_script(mx_factory):
     """Replies, functions as replies, delays, drops, stop and start."""
     mx = mx_factory("127.0.0.1")

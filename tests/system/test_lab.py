@@ -176,6 +176,17 @@ def test_between(make_server, tmp_path, between):
     assert code == 0 and "1 passed" in out
 
 
+def test_what_is_left_out_is_counted(make_server, tmp_path):
+    """Scenarios that a run leaves out stand in its closing line."""
+    (tmp_path / "unbroken").mkdir()
+    for folder, head in (tmp_path, HEAD), (tmp_path / "unbroken",
+                                           "unbroken\n" + HEAD):
+        scenario(folder, ["attack mx.example.test strip-starttls"], head)
+    paths = tmp_path / "x.lab", tmp_path / "unbroken/x.lab"
+    code, out = lab("run", "--between", "kill", *paths)
+    assert code == 0 and "1 passed, 1 left out in" in out
+
+
 def test_by_hand(make_server, tmp_path):
     """A lab that stands takes steps until it is taken down."""
     env = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}

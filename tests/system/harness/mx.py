@@ -370,6 +370,9 @@ class Session:
         ctx = self.mx.context()
         ctx.sni_callback = lambda _s, name, _c: seen.update(sni=name)
         self.conn = ctx.wrap_socket(self.conn, server_side=True)
+        if self.conn.cipher() is None:
+            # Python makes no handshake with a client that has gone.
+            raise Hangup
         self.buffer = b""
         self.tls = {"version": self.conn.version(), "sni": seen.get("sni"),
                     "cipher": self.conn.cipher()[0],
