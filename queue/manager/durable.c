@@ -11,8 +11,10 @@
 
 #include "common/base/err.h"
 
+enum { TELL_TURN = 500 /* outcomes; then others have their turn */ };
+
 struct record {
-	TAILQ_ENTRY(record) of_all, of_again;
+	TAILQ_ENTRY(record) of_all, of_list;
 	struct q *q;
 	uint64_t number;
 	struct hb_arena *arena; /* owns this */
@@ -29,8 +31,12 @@ TAILQ_HEAD(records, record);
 struct q_recordlist {
 	struct records all; /* by number */
 	struct records again;
+	struct records durable; /* to be told */
 	uint64_t next; /* number */
-	struct hb_timer *timer;
+	struct hb_timer *timer; /* of again */
+	struct hb_hook *hook; /* of durable, and for what one turn leaves */
+	struct hb_timer *tell_timer;
+	bool closing;
 };
 
 /* A copy of REC, or NULL where there is none. */
@@ -75,20 +81,43 @@ later(struct record *r, int err)
 	HB_LOG(HB_LOG_ERROR, HB_EV_SPOOL, hb_kv_id(HB_K_MSG, r->id),
 	    hb_kv_str(HB_K_STATE, "not-recorded"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
-	TAILQ_INSERT_TAIL(&l->again, r, of_again);
+	TAILQ_INSERT_TAIL(&l->again, r, of_list);
 	if (!hb_timer_is_set(l->timer))
 		hb_timer_set(l->timer, Q_RESCUE_MS);
+}
+
+/* A flush may end what thousands of changes began. */
+static void
+tell_some(void *ctx)
+{
+	struct q_recordlist *l = ctx;
+	struct record *r;
+	size_t told = 0;
+
+	while ((r = TAILQ_FIRST(&l->durable)) != NULL &&
+	    (told < TELL_TURN || l->closing)) {
+		TAILQ_REMOVE(&l->durable, r, of_list);
+		told += r->n;
+		end(r);
+	}
+	if (r != NULL)
+		hb_timer_set(l->tell_timer, 0);
 }
 
 static void
 on_durable(void *ctx, int err)
 {
 	struct record *r = ctx;
+	struct q_recordlist *l = r->q->records;
 
-	if (err == 0)
-		end(r);
-	else
+	if (err < 0) {
 		later(r, err);
+	} else if (l->closing) {
+		end(r);
+	} else {
+		TAILQ_INSERT_TAIL(&l->durable, r, of_list);
+		hb_hook_arm(l->hook);
+	}
 }
 
 static void
@@ -99,7 +128,7 @@ try_record(struct record *r)
 	if (err == HB_E_NOTFOUND) {
 		/* A message that is no longer there needs no record. */
 		r->gone = true;
-		TAILQ_INSERT_TAIL(&r->q->records->again, r, of_again);
+		TAILQ_INSERT_TAIL(&r->q->records->again, r, of_list);
 		hb_timer_set(r->q->records->timer, 0);
 	} else if (err < 0) {
 		later(r, err);
@@ -113,9 +142,9 @@ on_timer(void *ctx)
 	struct records todo = TAILQ_HEAD_INITIALIZER(todo);
 	struct record *r;
 
-	TAILQ_CONCAT(&todo, &l->again, of_again);
+	TAILQ_CONCAT(&todo, &l->again, of_list);
 	while ((r = TAILQ_FIRST(&todo)) != NULL) {
-		TAILQ_REMOVE(&todo, r, of_again);
+		TAILQ_REMOVE(&todo, r, of_list);
 		if (r->gone)
 			end(r);
 		else
@@ -130,6 +159,10 @@ list_of(struct q *q)
 		q->records = HB_NEW(struct q_recordlist);
 		TAILQ_INIT(&q->records->all);
 		TAILQ_INIT(&q->records->again);
+		TAILQ_INIT(&q->records->durable);
+		q->records->hook = hb_hook_new(q->loop, tell_some, q->records);
+		q->records->tell_timer = hb_timer_new(q->loop, tell_some,
+		    q->records);
 		q->records->timer = hb_timer_new(q->loop, on_timer,
 		    q->records);
 	}
@@ -180,6 +213,13 @@ q_records_are_told(struct q *q, uint64_t before)
 }
 
 void
+q_records_close(struct q *q)
+{
+	list_of(q)->closing = true;
+	tell_some(q->records);
+}
+
+void
 q_records_free(struct q *q)
 {
 	struct record *r;
@@ -192,6 +232,8 @@ q_records_free(struct q *q)
 		TAILQ_REMOVE(&q->records->all, r, of_all);
 		hb_arena_free(&a);
 	}
+	hb_hook_free(&q->records->hook);
+	hb_timer_free(&q->records->tell_timer);
 	hb_timer_free(&q->records->timer);
 	free(q->records);
 	q->records = NULL;

@@ -394,6 +394,7 @@ q_free(struct q **qp)
 		return;
 	q_settle_dirty(q);
 	q_store_close(&q->store);
+	q_records_close(q);
 	q_spool_close(&q->spool);
 	q_flush_free(&q->flush);
 	q_drop_free(&q->drop);

@@ -175,6 +175,8 @@ void q_record(struct q *q, uint64_t id, const struct q_change *c, size_t n,
  * and their outcomes in the log? */
 uint64_t q_records_next(struct q *q);
 bool q_records_are_told(struct q *q, uint64_t before);
+/* Before the spool closes, which makes what waits durable: all is told. */
+void q_records_close(struct q *q);
 void q_records_free(struct q *q);
 
 /* envelopes.c */
