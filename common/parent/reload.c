@@ -73,13 +73,15 @@ keep_fixed(struct pd_parent *pd, struct pd_setup *out)
 	hb_buf_free(&told);
 }
 
-/* All that can fail, on the side. */
+/* All that can fail, on the side.  While listening is paused there are no
+ * listeners. */
 static int
 prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int r = 0;
 
+	*out = (struct pd_setup){ 0 };
 	if (pd_read_setup(pd, out, &report)) {
 		keep_fixed(pd, out);
 		pd_log_lines(hb_buf_span(&out->warnings), HB_LOG_WARN);
@@ -219,7 +221,7 @@ on_late(void *ctx)
 int
 pd_reload(struct pd_parent *pd, struct hb_buf *why)
 {
-	static struct pd_setup next;
+	struct pd_setup next;
 
 	if (pd->phase != PD_RUNNING)
 		return HB_E_STATE;
