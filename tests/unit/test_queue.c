@@ -611,8 +611,11 @@ read_conf(const char *more)
 	hb_buf_free(&report.text);
 }
 
-/* What the log says of deliveries, from the last log_begin on. */
+/* What the log says of deliveries, or another event, from the last log_begin
+ * on. */
 static struct hb_buf logged;
+static const char *logged_event;
+static struct hb_buf large_text; /* the body of the last send_large */
 
 static void
 start(const char *more)
@@ -659,6 +662,7 @@ teardown(void **state)
 		hb_buf_free(&w.jobs[i].body);
 	hb_buf_free(&w.said);
 	hb_buf_free(&logged);
+	hb_buf_free(&large_text);
 	hb_log_set_level(HB_LOG_ERROR);
 	return nftw(dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -666,17 +670,25 @@ teardown(void **state)
 static void
 take_record(void *ctx, enum hb_level level, struct hb_span record)
 {
-	if (memmem(record.p, record.n, " ev=delivery ", 13) != NULL)
+	if (memmem(record.p, record.n, logged_event, strlen(logged_event)) !=
+	    NULL)
 		hb_buf_add(&logged, record);
+}
+
+static void
+log_begin_of(const char *event)
+{
+	logged_event = event;
+	hb_buf_free(&logged);
+	logged = HB_BUF_INIT(0);
+	hb_log_set_sink(take_record, NULL);
+	hb_log_set_level(HB_LOG_INFO);
 }
 
 static void
 log_begin(void)
 {
-	hb_buf_free(&logged);
-	logged = HB_BUF_INIT(0);
-	hb_log_set_sink(take_record, NULL);
-	hb_log_set_level(HB_LOG_INFO);
+	log_begin_of(" ev=delivery ");
 }
 
 /* How many of them hold WORD. */
@@ -1331,6 +1343,19 @@ test_E_3_a_copy_that_waits_counts(void **state)
 	assert_int_equal(w.njobs, 2);
 }
 
+/* The disk: it flushes while nobody holds it up. */
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint flushes;
+
+int
+fdatasync(int fd)
+{
+	pthread_mutex_lock(&disk);
+	flushes++;
+	pthread_mutex_unlock(&disk);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
 static bool
 list_is_split(void)
 {
@@ -1605,24 +1630,103 @@ operator_sees_message_and_trace(void **state)
 	run_until(queue_is_empty);
 }
 
+/* Turns a byte over in the last record of the message, which is in memory no
+ * more. */
 static void
-large_message_has_a_file(void **state)
+damage_last_record(uint64_t id)
 {
-	struct hb_buf all = HB_BUF_INIT(0);
+	static unsigned char bytes[1 << 20];
+	struct q *q = env.ctx;
+	char path[128];
+	size_t at = 0;
+	ssize_t n;
+	int fd;
+
+	q_envelope_drop(q, q_sched_find(q->sched, id));
+	snprintf(path, sizeof(path), "%s/log/00000001", dir);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	n = pread(fd, bytes, sizeof(bytes), 0);
+	for (size_t i = 0; n > 0 && i + 40 < (size_t)n; i++)
+		if (memcmp(bytes + i, &id, sizeof(id)) == 0)
+			at = i + 34;
+	assert_true(at > 0);
+	bytes[at] ^= 1;
+	assert_int_equal(pwrite(fd, bytes + at, 1, (off_t)at), 1);
+	close(fd);
+}
+
+static unsigned
+open_files(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static uint64_t send_large(void);
+
+static unsigned
+said_count(const char *text)
+{
+	struct hb_span rest = hb_buf_span(&w.said), one = hb_span_str(text);
+	unsigned n = 0;
+	size_t at;
+
+	while ((at = hb_span_search(rest, one)) < rest.n) {
+		rest = hb_span_from(rest, at + one.n);
+		n++;
+	}
+	return n;
+}
+
+/* What cannot be exported stays out of the file, and out of the message after
+ * it. */
+static void
+an_export_does_not_mix_messages(void **state)
+{
+	uint64_t bad, large;
+	unsigned files;
+
+	w.router_mute = true;
+	bad = send_mail("a@here.example", "b@x.example");
+	large = send_large();
+	send_mail("a@here.example", "c@x.example");
+	ask(HB_CTL_HOLD, "all");
+	(void)said();
+	damage_last_record(bad);
+	damage_last_record(large);
+	files = open_files();
+	ask(HB_CTL_EXPORT, "");
+	(void)said();
+	assert_int_equal(w.exit_code, 1);
+	assert_int_equal(said_count("Hello"), 1);
+	assert_int_equal(said_count("line 7\r\n"), 0);
+	assert_int_equal(open_files(), files);
+}
+
+static uint64_t
+send_large(void)
+{
 	struct ipc_txn_data d = { .txn = next_txn };
 	struct ipc_txn_large l = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn };
-	struct seen_job *j;
+	struct hb_span all;
 
+	hb_buf_free(&large_text);
+	large_text = HB_BUF_INIT(0);
 	for (int i = 0; i < 30000; i++)
-		hb_buf_addf(&all, "line %d\r\n", i);
+		hb_buf_addf(&large_text, "line %d\r\n", i);
+	all = hb_buf_span(&large_text);
 	answers_before = w.answers;
 	post_env("a@here.example");
 	post_rcpt("b@x.example", 0);
-	d.bytes = hb_span_head(hb_buf_span(&all), 1000);
-	large_rest = hb_span_from(hb_buf_span(&all), 1000);
+	d.bytes = hb_span_head(all, 1000);
+	large_rest = hb_span_from(all, 1000);
 	c.size = all.n;
-	c.crc = hb_crc32c(0, hb_buf_span(&all));
+	c.crc = hb_crc32c(0, all);
 	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
 	hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
 	run_for(30);
@@ -1630,11 +1734,20 @@ large_message_has_a_file(void **state)
 	next_txn++;
 	run_until(answered);
 	assert_int_equal(w.code, 250);
+	return next_id;
+}
+
+static void
+large_message_has_a_file(void **state)
+{
+	struct seen_job *j;
+
+	send_large();
 	j = wait_job(1);
 	assert_true(j->file);
-	assert_true(hb_span_eq(hb_buf_span(&j->body), hb_buf_span(&all)));
+	assert_true(hb_span_eq(hb_buf_span(&j->body),
+	    hb_buf_span(&large_text)));
 	run_until(queue_is_empty);
-	hb_buf_free(&all);
 }
 
 static void
@@ -2116,19 +2229,6 @@ drops_behind_one_another_are_taken_up_once(void **state)
 	run_for(20);
 	assert_int_equal(w.njobs, 40);
 	hb_buf_free(&next_drop);
-}
-
-/* The disk: it flushes while nobody holds it up. */
-static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint flushes;
-
-int
-fdatasync(int fd)
-{
-	pthread_mutex_lock(&disk);
-	flushes++;
-	pthread_mutex_unlock(&disk);
-	return (int)syscall(SYS_fdatasync, fd);
 }
 
 enum { MANY_DROPS = 20, TOGETHER = 16 };
@@ -2802,6 +2902,7 @@ main(void)
 		T(long_lists_go_out_in_pieces),
 		T(operator_holds_releases_and_removes),
 		T(operator_sees_message_and_trace),
+		T(an_export_does_not_mix_messages),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),
