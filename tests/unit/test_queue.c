@@ -1356,6 +1356,22 @@ fdatasync(int fd)
 	return (int)syscall(SYS_fdatasync, fd);
 }
 
+static unsigned
+jobs_of(const char *address)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < w.njobs; i++)
+		n += strcmp(w.jobs[i].rcpts[0], address) == 0;
+	return n;
+}
+
+static bool
+all_are_asked(void)
+{
+	return w.asked >= 3;
+}
+
 static bool
 list_is_split(void)
 {
@@ -1403,6 +1419,53 @@ expansion_survives_a_restart(void **state)
 	wait_job(2);
 	run_until(queue_is_empty);
 	assert_int_equal(w.asked, 1);
+}
+
+/* The operator removes the address, or returns its mail, while what it
+ * expands to is on its way to the disk: none of it comes back. */
+static void
+what_was_removed_while_it_was_expanded_stays_so(void **state)
+{
+	static const enum hb_ctl_verb verbs[] = { HB_CTL_REMOVE,
+		HB_CTL_BOUNCE };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++) {
+		w.njobs = w.asked = 0;
+		w.mute_for = NULL;
+		w.expand[0][0] = "team@here.example";
+		w.expand[0][1] = "b@x.example mx://x.example";
+		w.expand[0][2] = "c@y.example mx://y.example";
+		w.mute = true;
+		w.router_mute = true;
+		w.expand[1][0] = "all@z.example";
+		w.expand[1][1] = "b@x.example mx://x.example";
+		send_mail("", "team@here.example d@z.example all@z.example");
+		run_until(all_are_asked);
+		w.mute_for = "all@z.example";
+		pthread_mutex_lock(&disk);
+		w.router_mute = false;
+		hb_peer_free(&router);
+		run_until(router_is_gone);
+		router = link_peer(HB_ROLE_ROUTER);
+		assert_string_equal(wait_job(1)->rcpts[0], "d@z.example");
+		run_for(20);
+		ask(verbs[i], "here.example");
+		run_for(20);
+		pthread_mutex_unlock(&disk);
+		(void)said();
+		run_for(20);
+		assert_int_equal(w.njobs, 1);
+		queue_down();
+		w.mute = false;
+		w.mute_for = NULL;
+		queue_up();
+		claims_end();
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 3);
+		assert_int_equal(jobs_of("d@z.example"), 2);
+		/* who is meant by another address too has the copy */
+		assert_int_equal(jobs_of("b@x.example"), 1);
+	}
 }
 
 static void
@@ -2894,6 +2957,7 @@ main(void)
 		T(test_E_3_a_copy_that_waits_counts),
 		T(test_A_2_a_list_of_100000_holds_up_nobody),
 		T(expansion_survives_a_restart),
+		T(what_was_removed_while_it_was_expanded_stays_so),
 		T(error_route_fails_and_discard_is_silent),
 		T(local_delivery_goes_to_a_helper),
 		T(unreachable_destination_is_listed_with_its_reason),
