@@ -455,6 +455,7 @@ on_due(
     struct q_sched *s, struct sched_rcpt *r, int64_t now_ms, struct q_act *act)
 {
 	struct sched_msg *m = r->msg;
+	bool over;
 
 	if (r->state == Q_FAILED) {
 		queue_dsn(s, r);
@@ -467,14 +468,13 @@ on_due(
 		*act = (struct q_act){ .kind = Q_ACT_WARN, .msg = m };
 		return true;
 	}
-	if (r->state == Q_READY) {
-		q_heap_remove(&s->times, &r->node);
+	over = now_ms >= q_sched_expires(s, m);
+	if (r->state == Q_READY && over)
 		sched_dest_join(s, r, true);
-	} else if (now_ms >= r->when_ms || now_ms >= q_sched_expires(s, m)) {
+	else if (r->state == Q_NEW && (over || now_ms >= r->when_ms))
 		become_due(s, r);
-	} else {
+	else
 		q_set_due(s, r); /* another of the message warned already */
-	}
 	return false;
 }
 
