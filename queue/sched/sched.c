@@ -449,6 +449,20 @@ q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r, int64_t when_ms)
 	q_heap_set(&s->times, &r->node, when_ms);
 }
 
+/* Those that are in work bring it up when they wait again. */
+void
+q_sched_warn_again(struct q_sched *s, struct sched_msg *m, int64_t when_ms)
+{
+	struct sched_rcpt *r;
+
+	m->flags &= ~Q_MF_NOWARN;
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
+		if (r->state != Q_FAILED && r->node.pos != 0)
+			break;
+	if (r != NULL && r->node.key > when_ms)
+		q_heap_set(&s->times, &r->node, when_ms);
+}
+
 /* A recipient's time has come.  True when ACT is filled. */
 static bool
 on_due(

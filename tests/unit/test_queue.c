@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -1086,6 +1087,61 @@ delay_is_told_after_delay_warning(void **state)
 	hb_buf_add(&j->body, hb_span("", 1));
 	assert_non_null(strstr((char *)j->body.p, "Action: delayed"));
 	assert_non_null(strstr((char *)j->body.p, "Status: 4.2.0"));
+}
+
+/* A disk without room. */
+static bool disk_is_full;
+
+int
+fstatvfs(int fd, struct statvfs *v)
+{
+	*v = (struct statvfs){ .f_frsize = 4096, .f_blocks = 1 << 24,
+		.f_bfree = 1 << 23, .f_bavail = disk_is_full ? 0 : 1 << 23 };
+	return 0;
+}
+
+static void
+disk_becomes(bool full)
+{
+	struct q *q = env.ctx;
+
+	disk_is_full = full;
+	q_spool_space_look(q->spool);
+	assert_int_equal(q_spool_space(q->spool) == 0, full);
+}
+
+/* Whether the recipient waits for a retry, or in the line of a destination. */
+static void
+a_delay_that_found_a_full_disk_is_told_later(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		struct seen_job *j;
+
+		w.njobs = 0;
+		w.result = HB_RESULT_DEFER;
+		w.unreachable = i == 1;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(1);
+		run_until(job_is_over);
+		disk_becomes(true);
+		advance(4 * 3600 * 1000 + 1000);
+		wait_job(2);
+		run_until(job_is_over);
+		run_for(20);
+		assert_int_equal(w.njobs, 2);
+		disk_becomes(false);
+		w.result = HB_RESULT_OK;
+		w.unreachable = false;
+		advance(11 * 1000);
+		j = wait_job(3);
+		assert_string_equal(j->rcpts[0], "a@here.example");
+		hb_buf_add(&j->body, hb_span("", 1));
+		assert_non_null(strstr((char *)j->body.p, "Action: delayed"));
+		/* and once */
+		advance(4 * 3600 * 1000);
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 4);
+	}
 }
 
 static void
@@ -2943,6 +2999,7 @@ main(void)
 		T(lifetime_ends_with_a_final_attempt_and_a_dsn),
 		T(lifetime_over_during_an_attempt_brings_a_final_one),
 		T(delay_is_told_after_delay_warning),
+		T(a_delay_that_found_a_full_disk_is_told_later),
 		T(lost_worker_loses_no_job),
 		T(lost_router_is_asked_again),
 		T(restart_keeps_what_waits_and_believes_claims),

@@ -563,6 +563,50 @@ a_warning_passes_no_block(void **state)
 }
 
 static void
+warn_twice(struct sched_msg *m)
+{
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	q_sched_warn_again(s, m, now + 10 * SEC);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	assert_int_equal(q_sched_wake(s), now + 10 * SEC);
+	now += 10 * SEC;
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	now += MIN;
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+}
+
+/* One that waits for its time, one in a line, and one in a job. */
+static void
+a_warning_that_failed_comes_again(void **state)
+{
+	struct sched_job *job;
+	struct sched_msg *m;
+
+	start_with_warning(2 * MIN);
+	m = add(1, 2);
+	end_defer(due_job("mx://a"));
+	now += 2 * MIN;
+	warn_twice(m);
+	q_sched_forget(s, m);
+	m = add(2, 2);
+	end_unreachable(due_job("mx://a"));
+	now += 2 * MIN;
+	warn_twice(m);
+	q_sched_forget(s, m);
+	now += 10 * MIN;
+	m = add(3, 1);
+	job = due_job("mx://a");
+	m->flags |= Q_MF_NOWARN;
+	now += 2 * MIN;
+	q_sched_warn_again(s, m, now + 10 * SEC);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	end_defer(job);
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+}
+
+static void
 jobs_of_a_domain_stay_with_one_worker(void **state)
 {
 	struct sched_job *v[20];
@@ -1006,6 +1050,7 @@ main(void)
 		T(dsn_does_not_wait_long_for_others),
 		T(delay_is_told_once),
 		T(a_warning_passes_no_block),
+		T(a_warning_that_failed_comes_again),
 		T(a_start_brings_far_times_back),
 		T(queue_time_goes_on_where_it_was),
 		T(queue_time_is_monotonic),
