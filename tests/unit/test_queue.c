@@ -57,6 +57,7 @@ struct seen_job {
 static struct {
 	/* smtpd */
 	unsigned answers, code;
+	enum hb_reason answer;
 	uint64_t space;
 	uint32_t flags, commit_flags, ret; /* of messages to come */
 	/* router: address -> items "address route owner" */
@@ -158,6 +159,7 @@ seen_on_txn_result(void *ctx, struct hb_peer *p, const struct ipc_txn_result *m)
 {
 	w.answers++;
 	w.code = m->code;
+	w.answer = (enum hb_reason)m->reason;
 }
 
 void
@@ -969,21 +971,51 @@ open_messages_have_a_bound(void **state)
 	assert_int_equal(q->txn_bytes, 0);
 }
 
+/* Nothing of it is stored, so nothing that is stored is damaged. */
 static void
-wrong_checksum_is_refused(void **state)
+what_is_not_as_said_has_its_own_reason(void **state)
 {
-	struct ipc_txn_data d = { .txn = next_txn, .bytes = HB_SPAN("hi\r\n") };
-	struct ipc_txn_commit c = { .txn = next_txn, .size = 4, .crc = 1 };
+	static const struct {
+		uint64_t size;
+		uint32_t crc; /* 0: the right one */
+		unsigned rcpts;
+		bool large;
+		const char *why;
+	} rows[] = {
+		{ 4, 1, 1, false, "its checksum" }, { 5, 0, 1, false, "its size" },
+		{ 4, 0, 0, false, "no recipient" },
+		{ 4, 1, 1, true, "size or checksum" },
+		{ 5, 0, 1, true, "size or checksum" },
+	};
 
-	answers_before = 0;
-	post_env("a@here.example");
-	post_rcpt("b@x.example", 0);
-	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
-	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
-	next_txn++;
-	run_until(answered);
-	assert_int_equal(w.code, 451);
-	assert_true(queue_is_empty());
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct ipc_txn_data d = { .txn = next_txn,
+			.bytes = HB_SPAN("hi\r\n") };
+		struct ipc_txn_large l = { .txn = next_txn };
+		struct ipc_txn_commit c = { .txn = next_txn,
+			.size = rows[i].size, .crc = rows[i].crc != 0
+			? rows[i].crc : hb_crc32c(0, d.bytes) };
+
+		log_begin_of(" ev=corrupt ");
+		answers_before = w.answers;
+		post_env("a@here.example");
+		if (rows[i].rcpts > 0)
+			post_rcpt("b@x.example", 0);
+		hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
+		large_rest = HB_SPAN_NONE;
+		if (rows[i].large) {
+			hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
+			run_for(20);
+		}
+		hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+		next_txn++;
+		run_until(answered);
+		assert_int_equal(w.code, 451);
+		assert_int_equal(w.answer, HB_REASON_INTAKE_DAMAGED);
+		assert_int_equal(log_count(""), 1);
+		assert_int_equal(log_count(rows[i].why), 1);
+		assert_true(queue_is_empty());
+	}
 }
 
 static void
@@ -2993,7 +3025,7 @@ main(void)
 		T(message_goes_through),
 		T(same_recipient_twice_is_one),
 		T(open_messages_have_a_bound),
-		T(wrong_checksum_is_refused),
+		T(what_is_not_as_said_has_its_own_reason),
 		T(deferred_message_is_tried_again),
 		T(failure_is_told_to_the_sender_once),
 		T(lifetime_ends_with_a_final_attempt_and_a_dsn),
