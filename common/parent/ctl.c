@@ -99,7 +99,8 @@ ask(struct pd_askers *list, const struct hb_ctl *c)
 		hb_ctl_end(c, 1, "too many ask at a time");
 	else
 		list->v[list->n++] = (struct pd_asker){
-			hb_peer_instance(c->peer), c->ref };
+			hb_peer_instance(c->peer), hb_peer_number(c->peer),
+			c->ref };
 }
 
 /* R < 0, and WHY if it says more. */

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -145,6 +146,31 @@ def test_reload(server):
     assert refused.code == 1 and "hauberk.conf:" in refused.err + refused.out
     server.send("a@client.test", "alice@new.test", client.text("after"))
     assert pids == lasting(server)
+
+
+def reload_slowly(hb):
+    """A reload that waits; it has most likely begun."""
+    process = subprocess.Popen(
+        [hauberkmod.SBIN + "/hauberkctl", "-f", hb.conf, "reload"], cwd="/",
+        stderr=subprocess.PIPE, **hb.identity())
+    time.sleep(0.5)
+    return process
+
+
+def test_the_end_of_a_reload_is_for_who_asked(make_server):
+    """A control process that was started meanwhile did not ask: it gets no
+    answer, which it would take for a broken parent."""
+    hb = make_server()
+    hb.kill("router", signal.SIGSTOP)
+    asked = reload_slowly(hb)
+    new = hb.wait_role("control", hb.kill("control"))
+    assert asked.wait(timeout=stretched(30)) != 0
+    time.sleep(0.5)
+    hb.kill("router", signal.SIGCONT)
+    hb.wait_record(ev="config", state="reloaded")
+    assert hb.ctl("status").code == 0
+    assert hb.role("control") == new
+    assert not list(hb.records(ev="peer", state="broken"))
 
 
 def lasting(hb):

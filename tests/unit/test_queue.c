@@ -1858,6 +1858,50 @@ an_export_does_not_mix_messages(void **state)
 	assert_int_equal(open_files(), files);
 }
 
+static unsigned strays;
+
+static bool
+on_stray(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	strays++;
+	return true;
+}
+
+/* A new control asks with numbers of its own: what another one asked is not
+ * for it, wherever in memory its channel is. */
+static void
+an_answer_is_for_the_channel_that_asked(void **state)
+{
+	static const struct hb_peer_ops stray_ops = { .on = on_stray,
+		.on_close = on_peer_gone };
+	struct ipc_ctl m = { .ref = 1, .verb = HB_CTL_SHOW };
+	struct q *q = env.ctx;
+	char id[17];
+
+	w.router_mute = true;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
+	m.arg = hb_span_str(id);
+	for (int i = 0; i < 50; i++) {
+		struct hb_peer *before = q_side[HB_ROLE_CONTROL];
+		int sv[2];
+
+		hb_peer_free(&control);
+		q_ctl(q, before, &m);
+		q_peer_lost(q, before);
+		hb_peer_free(&q_side[HB_ROLE_CONTROL]);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+		/* in this order the second gets the address of BEFORE */
+		control = hb_peer_new(loop, sv[1], HB_ROLE_CONTROL,
+		    HB_ROLE_QUEUE, 0, &stray_ops, NULL);
+		q_side[HB_ROLE_CONTROL] = hb_peer_new(loop, sv[0],
+		    HB_ROLE_QUEUE, HB_ROLE_CONTROL, 0, &queue_ops, &env);
+		q_peer_up(q, q_side[HB_ROLE_CONTROL]);
+		run_for(2);
+	}
+	assert_int_equal(strays, 0);
+}
+
 static uint64_t
 send_large(void)
 {
@@ -3056,6 +3100,7 @@ main(void)
 		T(operator_holds_releases_and_removes),
 		T(operator_sees_message_and_trace),
 		T(an_export_does_not_mix_messages),
+		T(an_answer_is_for_the_channel_that_asked),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),
