@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -146,6 +147,30 @@ def test_reload(server):
     assert refused.code == 1 and "hauberk.conf:" in refused.err + refused.out
     server.send("a@client.test", "alice@new.test", client.text("after"))
     assert pids == lasting(server)
+
+
+@pytest.mark.parametrize("word, why", [
+    ("listen 127.0.0.1:%(port)d smtp", "cannot listen on 127.0.0.1:%(port)d"),
+    ("tls-certificate %(cert)s key=%(none)s", "%(none)s"),
+])
+def test_a_reload_during_a_reload_is_answered_with_its_reason(
+        make_server, word, why):
+    """Who asks while another reload is under way hears what became of his
+    own: a port that is taken, a key that cannot be read."""
+    hb = make_server()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        names = {"port": taken.getsockname()[1], "none": hb.path("none"),
+                 "cert": hb.path("spool", "tls", "cert.pem")}
+        hb.kill("router", signal.SIGSTOP)
+        first = reload_slowly(hb)
+        hb.configure([word % names])
+        second = reload_slowly(hb)
+        hb.kill("router", signal.SIGCONT)
+        for done in (first, second):
+            err = done.communicate(timeout=stretched(30))[1].decode()
+            assert done.returncode == 1 and why % names in err, err
 
 
 def reload_slowly(hb):
