@@ -127,6 +127,17 @@ def test_configuration_mistakes(make_server):
     assert hb.run(program, "-n", "-f", hb.conf).code == 0
 
 
+def test_programs_that_are_not_there(make_server):
+    """Installed elsewhere than it was configured for: it says so."""
+    hb = make_server(start=False)
+    program = os.path.join(hauberkmod.SBIN, "hauberkd")
+    done = hb.run(program, "-d", "-f", hb.conf,
+                  env={**os.environ, "HAUBERK_LIBEXEC": hb.path("none")})
+    assert done.code == 72, done
+    assert "cannot run %s/hauberk-" % hb.path("none") in done.err
+    assert "prefix" in done.err and len(done.err.splitlines()) == 1
+
+
 def test_reload(server):
     """A new domain counts after reload; an open session goes on; a bad
     file is refused and changes nothing."""
