@@ -67,8 +67,7 @@ smtpd_client_free(struct smtpd_client *c)
 	smtpd_rules_drop(c->rules);
 	if (c->counted)
 		hb_counters_leave(w->counters, c->counter);
-	if (c->file >= 0)
-		close(c->file);
+	smtpd_frames_end(c);
 	w->clients[c->index] = NULL;
 	w->free_slots[w->n_free++] = c->index;
 	w->n_clients--;

@@ -58,17 +58,23 @@ put(struct smtpd_client *c, enum hb_ipc_type type, const void *msg)
 	return q != NULL && hb_peer_send(q, type, msg, -1) == 0;
 }
 
+void
+smtpd_frames_end(struct smtpd_client *c)
+{
+	close_file(c);
+	c->txn = 0;
+}
+
 static void
 put_abort(struct smtpd_client *c)
 {
 	struct ipc_txn_abort m = { .txn = c->txn };
 
-	close_file(c);
 	if (c->txn != 0 && !put(c, HB_IPC_TXN_ABORT, &m))
 		HB_LOG(HB_LOG_WARN, HB_EV_PEER,
 		    hb_kv_str(HB_K_PEER, "queue"),
 		    hb_kv_str(HB_K_STATE, "full"));
-	c->txn = 0;
+	smtpd_frames_end(c);
 }
 
 /* Bytes could not be handed on: queue drops what it has of it, the client
@@ -101,6 +107,7 @@ put_begin(struct smtpd_client *c, const struct hb_env *e)
 	struct hb_rcpt r;
 	bool ok;
 
+	smtpd_frames_end(c);
 	c->txn = m.txn = smtpd_client_txn(c);
 	hb_buf_clear(b);
 	if (hb_tlv_encode(&hb_env_record, e, b) < 0)
@@ -249,8 +256,7 @@ smtpd_on_txn_result(struct smtpd_worker *w, struct hb_peer *p,
 
 	if (c == NULL)
 		return;
-	c->txn = 0;
-	close_file(c);
+	smtpd_frames_end(c);
 	smtpd_session_result(c->session, m);
 	smtpd_client_run(c);
 }
@@ -263,6 +269,8 @@ smtpd_on_txn_large_fd(struct smtpd_worker *w, struct hb_peer *p,
 
 	if (c == NULL || c->file >= 0) {
 		close(fd);
+		if (c != NULL)
+			hb_peer_violation(p, "a second file for a message");
 		return;
 	}
 	c->file = fd;

@@ -72,7 +72,7 @@ on_peer(struct hb_role_env *env, struct hb_peer *p)
 static void
 queue_lost(struct smtpd_client *c)
 {
-	c->txn = 0;
+	smtpd_frames_end(c);
 	smtpd_session_queue_lost(c->session);
 	c->paused = false;
 	if (c->conn != NULL && c->tls_ms == 0)

@@ -101,6 +101,8 @@ uint32_t smtpd_client_txn(struct smtpd_client *c);
 #define IPC_ON(name) smtpd_on_##name
 #include "common/io/handlers.h"
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
+/* Queue has no transaction of C any more: nor has C its file. */
+void smtpd_frames_end(struct smtpd_client *c);
 
 void smtpd_rules_drop(struct smtpd_listener_conf *r);
 

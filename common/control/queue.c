@@ -250,7 +250,8 @@ ctl_show_finish(struct ctl_client *c)
 		ctl_add(c, "\n");
 		text = ctl_member(a->tree.root, "message");
 		add_message(c, text);
-		if (text.n == HB_MAX_IPC_BODY)
+		if (text.n > 0 && json_integer_value(json_object_get(
+		    a->tree.root, "size")) > HB_MAX_IPC_BODY)
 			ctl_add(c, "(only the beginning is shown)\n");
 	}
 	ctl_exit(c, 0);

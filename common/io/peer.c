@@ -36,6 +36,7 @@ struct hb_peer {
 	enum hb_role self, other;
 	enum hb_channel state;
 	unsigned instance;
+	uint64_t number;
 	const struct hb_peer_ops *ops;
 	void *ctx;
 	struct hb_buf in, out;
@@ -58,6 +59,7 @@ struct hb_peer *
 hb_peer_new(struct hb_loop *l, int fd, enum hb_role self, enum hb_role other,
     unsigned instance, const struct hb_peer_ops *ops, void *ctx)
 {
+	static uint64_t last_number;
 	struct hb_peer *p = HB_NEW(struct hb_peer);
 	int flags = fcntl(fd, F_GETFL);
 
@@ -69,6 +71,7 @@ hb_peer_new(struct hb_loop *l, int fd, enum hb_role self, enum hb_role other,
 	p->self = self;
 	p->other = other;
 	p->instance = instance;
+	p->number = ++last_number;
 	p->state = HB_CHANNEL_SERVING;
 	p->ops = ops;
 	p->ctx = ctx;
@@ -399,6 +402,18 @@ unsigned
 hb_peer_instance(const struct hb_peer *p)
 {
 	return p->instance;
+}
+
+bool
+hb_peer_is(const struct hb_peer *p, uint64_t number)
+{
+	return p != NULL && p->number == number;
+}
+
+uint64_t
+hb_peer_number(const struct hb_peer *p)
+{
+	return p->number;
 }
 
 /* Keeps the descriptors that came with a read; more than we keep room for

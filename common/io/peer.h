@@ -66,5 +66,10 @@ enum hb_channel hb_peer_state(const struct hb_peer *p);
 
 enum hb_role hb_peer_role(const struct hb_peer *p);
 unsigned hb_peer_instance(const struct hb_peer *p);
+/* Each channel of a process has a number of its own, above 0.  Who answers
+ * later keeps it: a new process may have a channel at the same address, and
+ * means other questions by its numbers.  The second: is P, or NULL, that one? */
+uint64_t hb_peer_number(const struct hb_peer *p);
+bool hb_peer_is(const struct hb_peer *p, uint64_t number);
 
 #endif

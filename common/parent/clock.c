@@ -121,12 +121,10 @@ pd_on_clock_set(struct pd_parent *pd, struct hb_peer *p,
 static void
 answer(struct pd_parent *pd, const struct pd_asker *a)
 {
-	struct pd_proc *pr = pd_find(pd, HB_ROLE_CONTROL, a->instance);
-	struct hb_ctl c = { .ref = a->ref };
+	struct hb_ctl c;
 
-	if (pr == NULL || pr->peer == NULL)
+	if (!pd_asker_ctl(pd, a, &c))
 		return;
-	c.peer = pr->peer;
 	hb_ctl_object(&c, NULL);
 	hb_ctl_int(&c, "ahead_s", pd->ahead_ms / 1000);
 	hb_ctl_time(&c, "time", hb_now_ms());

@@ -99,18 +99,15 @@ ask(struct pd_askers *list, const struct hb_ctl *c)
 		hb_ctl_end(c, 1, "too many ask at a time");
 	else
 		list->v[list->n++] = (struct pd_asker){
-			hb_peer_instance(c->peer), c->ref };
+			hb_peer_instance(c->peer), hb_peer_number(c->peer),
+			c->ref };
 }
 
 /* R < 0, and WHY if it says more. */
 static void
 refuse(const struct hb_ctl *c, int r, struct hb_buf *why)
 {
-	if (why->n == 0)
-		hb_buf_adds(why, hb_strerror(r));
-	if (why->n > 1000)
-		hb_buf_truncate(why, 1000);
-	hb_ctl_end(c, 1, hb_buf_cstr(why));
+	hb_ctl_end(c, 1, why->n > 0 ? hb_buf_cstr(why) : hb_strerror(r));
 }
 
 static void

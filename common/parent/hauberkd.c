@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,28 @@ libexec_dir(bool privileged)
 
 	return !privileged && other != NULL && other[0] == '/' ? other
 							       : HB_LIBEXECDIR;
+}
+
+/* A server that was installed in another folder than it was configured for
+ * would start, and find none of them. */
+static int
+check_programs(const struct pd_parent *pd)
+{
+	char path[PATH_MAX];
+
+	for (enum hb_role r = HB_ROLE_PARENT; r < HB_ROLE_COUNT; r++) {
+		if (hb_role_info(r)->stop_wave == 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/hauberk-%s", pd->libexec,
+		    hb_role_name(r));
+		if (access(path, X_OK) == 0)
+			continue;
+		fprintf(stderr, "hauberkd: cannot run %s: %s (this build "
+		    "looks there for its programs; configure --prefix says "
+		    "where they are installed)\n", path, strerror(errno));
+		return EX_OSFILE;
+	}
+	return 0;
 }
 
 static int
@@ -329,7 +352,9 @@ main(int argc, char **argv)
 	pd.foreground = o.foreground;
 	pd.privileged = geteuid() == 0;
 	pd.libexec = libexec_dir(pd.privileged);
-	code = load_conf(&pd);
+	code = o.check_only ? 0 : check_programs(&pd);
+	if (code == 0)
+		code = load_conf(&pd);
 	if (code == 0 && o.check_only)
 		check_submit(&pd);
 	if (code != 0 || o.check_only)

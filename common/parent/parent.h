@@ -84,6 +84,7 @@ struct pd_setup {
 /* A client that waits for the end of a reload or stop. */
 struct pd_asker {
 	unsigned instance;
+	uint64_t channel; /* of that control */
 	uint32_t ref;
 };
 enum { PD_ASKERS_MAX = 16 };
@@ -157,6 +158,9 @@ void pd_send_listeners(struct pd_proc *pr);
  * accepts. */
 void pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role));
 void pd_kill(struct pd_proc *pr);
+/* Where A waits, in C; false: it is gone. */
+bool pd_asker_ctl(struct pd_parent *pd, const struct pd_asker *a,
+    struct hb_ctl *c);
 void pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
     unsigned exit_code, const char *text);
 

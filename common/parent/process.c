@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include "common/io/ctlreply.h"
 #include "common/parent/parent.h"
 
 struct pd_proc *
@@ -128,18 +129,24 @@ pd_renew(struct pd_parent *pd, bool (*wants)(enum hb_role role))
 
 /* --- who waits for an answer --- */
 
+bool
+pd_asker_ctl(struct pd_parent *pd, const struct pd_asker *a, struct hb_ctl *c)
+{
+	struct pd_proc *pr = pd_find(pd, HB_ROLE_CONTROL, a->instance);
+
+	*c = (struct hb_ctl){ pr != NULL ? pr->peer : NULL, a->ref };
+	return hb_peer_is(c->peer, a->channel);
+}
+
 void
 pd_answer_all(struct pd_parent *pd, struct pd_askers *askers,
     unsigned exit_code, const char *text)
 {
 	for (size_t i = 0; i < askers->n; i++) {
-		struct pd_proc *pr = pd_find(pd, HB_ROLE_CONTROL,
-		    askers->v[i].instance);
-		struct ipc_ctl_end m = { .ref = askers->v[i].ref,
-			.exit = exit_code, .text = hb_span_str(text) };
+		struct hb_ctl c;
 
-		if (pr != NULL)
-			pd_post(pr, HB_IPC_CTL_END, &m, -1);
+		if (pd_asker_ctl(pd, &askers->v[i], &c))
+			hb_ctl_end(&c, exit_code, text);
 	}
 	askers->n = 0;
 }

@@ -73,13 +73,15 @@ keep_fixed(struct pd_parent *pd, struct pd_setup *out)
 	hb_buf_free(&told);
 }
 
-/* All that can fail, on the side. */
+/* All that can fail, on the side.  While listening is paused there are no
+ * listeners. */
 static int
 prepare(struct pd_parent *pd, struct pd_setup *out, struct hb_buf *why)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 	int r = 0;
 
+	*out = (struct pd_setup){ 0 };
 	if (pd_read_setup(pd, out, &report)) {
 		keep_fixed(pd, out);
 		pd_log_lines(hb_buf_span(&out->warnings), HB_LOG_WARN);
@@ -158,17 +160,18 @@ settle(struct pd_parent *pd, unsigned exit_code, const char *text)
 {
 	struct hb_buf why = HB_BUF_INIT(0);
 	bool again = pd->reload_again;
+	int r;
 
 	hb_timer_clear(pd->reload_timer);
 	pd_notify("READY=1\n");
 	pd->reload_again = false;
-	if (again && pd_reload(pd, &why) == 0) {
-		hb_buf_free(&why);
-		return;
-	}
+	r = again ? pd_reload(pd, &why) : 0;
+	if (r < 0)
+		pd_answer_all(pd, &pd->reload_askers, 1,
+		    why.n > 0 ? hb_buf_cstr(&why) : hb_strerror(r));
+	else if (!again)
+		pd_answer_all(pd, &pd->reload_askers, exit_code, text);
 	hb_buf_free(&why);
-	pd_answer_all(pd, &pd->reload_askers, again ? 1 : exit_code,
-	    again ? "the configuration has mistakes" : text);
 }
 
 void
@@ -219,7 +222,8 @@ on_late(void *ctx)
 int
 pd_reload(struct pd_parent *pd, struct hb_buf *why)
 {
-	static struct pd_setup next;
+	struct pd_setup next;
+	int r;
 
 	if (pd->phase != PD_RUNNING)
 		return HB_E_STATE;
@@ -227,10 +231,11 @@ pd_reload(struct pd_parent *pd, struct hb_buf *why)
 		pd->reload_again = true;
 		return 0;
 	}
-	if (prepare(pd, &next, why) != 0) {
+	r = prepare(pd, &next, why);
+	if (r < 0) {
 		reopen_logs(pd);
 		log_kept(pd, hb_buf_span(why));
-		return HB_E_SYNTAX;
+		return r;
 	}
 	pd_notify("RELOADING=1\n");
 	pd->before = pd->now;

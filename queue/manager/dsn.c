@@ -62,6 +62,8 @@ put_back(struct dsn *n)
 {
 	struct sched_msg *m = q_sched_find(n->q->sched, n->id);
 
+	if (m != NULL && n->kind == Q_DSN_DELAYED)
+		q_sched_warn_again(n->q->sched, m, q_now(n->q) + AGAIN_MS);
 	for (size_t i = 0; i < n->n && m != NULL; i++) {
 		struct sched_rcpt *r = q_sched_find_rcpt(m, n->idx[i]);
 

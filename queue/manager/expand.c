@@ -291,6 +291,26 @@ split_on(void *ctx)
 	ask_free(a);
 }
 
+/* The asked recipient was removed or bounced while a piece was on its way to
+ * the disk: what was found goes with it, after a restart too.  No place of it
+ * is taken from another recipient of the message. */
+static void
+take_back(struct q_ask *a, struct sched_msg *m)
+{
+	static const struct hb_outcome removed = { .result = HB_RESULT_FAIL,
+		.reason = HB_REASON_REMOVED };
+	struct q_change *c = hb_calloc(a->count + 1, sizeof(*c));
+
+	for (uint32_t i = 0; i < a->count; i++)
+		c[i] = (struct q_change){ .kind = Q_CHANGE_DONE,
+			.idx = a->first + i, .outcome = &removed,
+			.route = HB_SPAN("discard:") };
+	if (a->count > 0)
+		q_record(a->q, m->id, c, a->count, NULL, NULL);
+	q_envelope_drop(a->q, m); /* it is read again, with these changes */
+	free(c);
+}
+
 /* A piece is on the disk: its recipients come in; after the last one the
  * asked one goes. */
 static void
@@ -303,6 +323,8 @@ on_recorded(void *ctx)
 	struct q_envelope *h = m != NULL ? m->user : NULL;
 
 	if (r == NULL) {
+		if (m != NULL)
+			take_back(a, m);
 		ask_free(a);
 		return;
 	}

@@ -74,20 +74,30 @@ forget(struct q_export *x)
 
 /* --- one message --- */
 
+/* The one way to the next message: nothing of this one is left. */
+static void
+leave_message(struct q_export *x)
+{
+	hb_buf_clear(&x->bytes);
+	if (x->fd >= 0)
+		close(x->fd);
+	x->fd = -1;
+	x->at = 0;
+	x->rcpt = 0;
+	x->stage = NEXT;
+}
+
 static void
 end_message(struct q_export *x, enum hb_qf_type how)
 {
 	hb_qf_put(&x->w, how, HB_SPAN_NONE, &x->out);
 	x->written += how == HB_QF_END;
 	x->unreadable += how == HB_QF_DROP;
-	hb_buf_clear(&x->bytes);
-	if (x->fd >= 0)
-		close(x->fd);
-	x->fd = -1;
-	x->stage = NEXT;
+	leave_message(x);
 }
 
-static void
+/* False: nothing of it was written. */
+static bool
 put_message(
     struct q_export *x, const struct sched_msg *m, const struct q_envelope *h)
 {
@@ -106,8 +116,7 @@ put_message(
 		err = hb_qf_put_record(&x->w, HB_QF_MSG, &hb_qf_msg_record,
 		    &rec, &x->out);
 	hb_buf_free(&bytes);
-	x->stage = err == 0 ? RCPTS : NEXT;
-	x->unreadable += err < 0;
+	return err == 0;
 }
 
 static void
@@ -197,7 +206,6 @@ take_content(struct q_export *x, const struct q_content *c)
 	struct stat st = { .st_size = 0 };
 
 	x->fd = c->fd;
-	x->at = 0;
 	hb_buf_add(&x->bytes, c->head);
 	hb_buf_add(&x->bytes, c->body);
 	if (c->fd >= 0 && fstat(c->fd, &st) < 0)
@@ -214,26 +222,19 @@ on_content(void *ctx, int err, const struct q_content *c)
 	struct sched_msg *m;
 	struct q_envelope *h;
 
-	x->stage = NEXT;
 	if (x->gone) {
 		export_free(x);
 		return;
 	}
 	hb_timer_set(x->timer, 0);
 	m = q_sched_find(x->q->sched, x->id);
-	if (m == NULL) { /* it ended meanwhile */
-		hb_buf_clear(&x->bytes);
-		if (x->fd >= 0)
-			close(x->fd);
-		x->fd = -1;
+	h = m != NULL && good ? q_envelope_get(x->q, m) : NULL;
+	if (h != NULL && put_message(x, m, h)) {
+		x->stage = RCPTS;
 		return;
 	}
-	h = good ? q_envelope_get(x->q, m) : NULL;
-	if (h != NULL)
-		put_message(x, m, h);
-	else
-		x->unreadable++;
-	x->rcpt = 0;
+	x->unreadable += m != NULL; /* NULL: it ended meanwhile */
+	leave_message(x);
 }
 
 /* --- the whole file --- */

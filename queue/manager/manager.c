@@ -188,7 +188,6 @@ delivery_up(struct q *q, struct hb_peer *p)
 	d->peer = p;
 	d->ready = false;
 	hb_peer_set_state(p, HB_CHANNEL_CLAIMING);
-	d->life++;
 	hb_timer_set(d->claims, Q_CLAIMS_MS);
 	q_worker_update(q, d);
 }

@@ -80,7 +80,6 @@ struct q_delivery {
 	struct hb_timer *claims; /* runs while claims are awaited */
 	bool ready;
 	size_t loading; /* bytes of jobs whose messages are being read */
-	unsigned life; /* of its channel: each one has a new number */
 };
 
 struct q_recordlist;

@@ -112,6 +112,7 @@ find_msg(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 struct shown {
 	struct q *q;
 	struct hb_ctl c;
+	uint64_t channel; /* of control */
 };
 
 /* Header section and body, as much as one frame holds, into ROOM. */
@@ -140,7 +141,7 @@ show_content(void *ctx, int err, const struct q_content *content)
 	struct shown *s = ctx;
 	const struct hb_ctl *c = &s->c;
 
-	if (s->q->control == c->peer) { /* who asked is still there */
+	if (hb_peer_is(s->q->control, s->channel)) {
 		if (err < 0)
 			hb_ctl_null(c, "message");
 		else
@@ -181,7 +182,7 @@ q_show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	hb_ctl_str(c, "tls", h->env.tls);
 	hb_ctl_bool(c, "notice", (h->env.flags & HB_ENV_DSN) != 0);
 	kept = HB_NEW(struct shown);
-	*kept = (struct shown){ q, *c };
+	*kept = (struct shown){ q, *c, hb_peer_number(c->peer) };
 	q_spool_content(q->spool, m->id, show_content, kept);
 }
 

@@ -48,7 +48,8 @@ q_on_store_get(struct q *q, struct hb_peer *p, const struct ipc_store_get *m)
  * whose question of that number is another one. */
 struct put {
 	struct q *q;
-	unsigned instance, life;
+	unsigned instance;
+	uint64_t channel;
 	uint32_t ref;
 };
 
@@ -56,10 +57,10 @@ static void
 on_put(void *ctx, int err)
 {
 	struct put *put = ctx;
-	const struct q_delivery *d = &put->q->delivery[put->instance];
+	struct hb_peer *p = put->q->delivery[put->instance].peer;
 
-	if (d->peer != NULL && d->life == put->life)
-		send_done(d->peer, put->ref, err);
+	if (hb_peer_is(p, put->channel))
+		send_done(p, put->ref, err);
 	free(put);
 }
 
@@ -73,8 +74,8 @@ q_on_store_put(struct q *q, struct hb_peer *p, const struct ipc_store_put *m)
 		return;
 	}
 	put = HB_NEW(struct put);
-	*put = (struct put){ q, hb_peer_instance(p),
-		q->delivery[hb_peer_instance(p)].life, m->ref };
+	*put = (struct put){ q, hb_peer_instance(p), hb_peer_number(p),
+		m->ref };
 	q_store_put(q->store, (enum hb_table)m->table, m->key, m->value,
 	    m->lazy != 0, on_put, put);
 }

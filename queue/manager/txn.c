@@ -102,7 +102,7 @@ refuse(struct q_txn *t, int err)
 {
 	enum hb_reason why = err == HB_E_NOSPACE || err == HB_E_LIMIT
 	    ? HB_REASON_NOSPACE
-	    : err == HB_E_CORRUPT ? HB_REASON_BODY_DAMAGED
+	    : err == HB_E_CORRUPT ? HB_REASON_INTAKE_DAMAGED
 				  : HB_REASON_STORE_FAILED;
 	struct ipc_txn_result m = { .txn = t->key.txn, .reason = why,
 		.code = hb_reason_code(why, HB_RESULT_DEFER),
@@ -181,18 +181,17 @@ q_on_txn_rcpt(struct q *q, struct hb_peer *p, const struct ipc_txn_rcpt *m)
 	t->rcpts[t->n++] = kept;
 }
 
-/* smtpd refuses such bytes itself: one that passes them on is broken, or not
- * ours any more.  No other mail of it is harmed by that. */
-static bool
-is_wire(const struct q_txn *t, unsigned seen)
+/* smtpd refuses such bytes itself, and says what it sent: one that passes them
+ * on, or errs, is broken, or not ours any more.  No other mail of it is harmed
+ * by that. */
+static void
+refuse_damaged(struct q_txn *t, const char *why)
 {
-	if ((seen & HB_WIRE_FAULTS) == 0)
-		return true;
 	HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, t->env.id),
 	    hb_kv_str(HB_K_PEER, hb_role_name(HB_ROLE_SMTPD)),
 	    hb_kv_int(HB_K_INSTANCE, (int64_t)t->key.instance),
-	    hb_kv_str(HB_K_ERROR, hb_wire_fault(seen)));
-	return false;
+	    hb_kv_str(HB_K_ERROR, why));
+	refuse(t, HB_E_CORRUPT);
 }
 
 /* BYTES, the next of B, whose form WIRE follows. */
@@ -200,8 +199,10 @@ static void
 take_bytes(struct q_txn *t, struct hb_buf *b, struct hb_wire *wire,
     struct hb_span bytes)
 {
-	if (!is_wire(t, hb_wire_feed(wire, bytes)))
-		refuse(t, HB_E_CORRUPT);
+	unsigned faults = hb_wire_feed(wire, bytes) & HB_WIRE_FAULTS;
+
+	if (faults != 0)
+		refuse_damaged(t, hb_wire_fault(faults));
 	else if (!charge(t, bytes.n) || hb_buf_put(b, bytes) < 0)
 		refuse(t, HB_E_LIMIT);
 }
@@ -271,13 +272,21 @@ on_durable(void *ctx, int err)
 	txn_free(t);
 }
 
-static bool
-is_as_said(struct q_txn *t, const struct ipc_txn_commit *m)
+/* What is wrong with the whole, or NULL.  The spool looks at a large file. */
+static const char *
+fault_of(struct q_txn *t, const struct ipc_txn_commit *m)
 {
-	return t->n > 0 && is_wire(t, hb_wire_end(&t->head_wire)) &&
-	    (t->large || (t->body.n == m->size &&
-		hb_crc32c(0, hb_buf_span(&t->body)) == m->crc &&
-		is_wire(t, hb_wire_end(&t->wire))));
+	unsigned seen = hb_wire_end(&t->head_wire);
+
+	if (t->n == 0)
+		return "it has no recipient";
+	if (!t->large && t->body.n != m->size)
+		return "its size is not as announced";
+	if (!t->large && hb_crc32c(0, hb_buf_span(&t->body)) != m->crc)
+		return "its checksum is not as announced";
+	if (!t->large)
+		seen |= hb_wire_end(&t->wire);
+	return (seen & HB_WIRE_FAULTS) != 0 ? hb_wire_fault(seen) : NULL;
 }
 
 static void
@@ -304,13 +313,14 @@ void
 q_on_txn_commit(struct q *q, struct hb_peer *p, const struct ipc_txn_commit *m)
 {
 	struct q_txn *t = open_txn(q, p, m->txn);
+	const char *fault = t != NULL ? fault_of(t, m) : NULL;
 	struct q_body body;
 	int err;
 
 	if (t == NULL)
 		return;
-	if (!is_as_said(t, m)) {
-		refuse(t, HB_E_CORRUPT);
+	if (fault != NULL) {
+		refuse_damaged(t, fault);
 		return;
 	}
 	complete_env(t, m);

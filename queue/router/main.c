@@ -41,7 +41,7 @@ struct router_request {
 	struct router *router;
 	enum hb_role role;
 	unsigned instance;
-	struct hb_peer *peer; /* to see that it is still the same channel */
+	uint64_t channel; /* to see that it is still the same */
 	uint64_t ref;
 	struct hb_buf user;
 	struct rt_expansion *walk;
@@ -64,7 +64,7 @@ asked_new(struct router *r, struct hb_peer *p, uint64_t ref)
 	a->router = r;
 	a->role = hb_peer_role(p);
 	a->instance = hb_peer_instance(p);
-	a->peer = p;
+	a->channel = hb_peer_number(p);
 	a->ref = ref;
 	a->user = HB_BUF_INIT(0);
 	return a;
@@ -85,7 +85,7 @@ asker(const struct router_request *a)
 {
 	struct hb_peer *p = hb_role_peer(a->router->env, a->role, a->instance);
 
-	return p == a->peer ? p : NULL;
+	return hb_peer_is(p, a->channel) ? p : NULL;
 }
 
 static void

@@ -449,12 +449,27 @@ q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r, int64_t when_ms)
 	q_heap_set(&s->times, &r->node, when_ms);
 }
 
+/* Those that are in work bring it up when they wait again. */
+void
+q_sched_warn_again(struct q_sched *s, struct sched_msg *m, int64_t when_ms)
+{
+	struct sched_rcpt *r;
+
+	m->flags &= ~Q_MF_NOWARN;
+	TAILQ_FOREACH(r, &m->rcpts, of_msg)
+		if (r->state != Q_FAILED && r->node.pos != 0)
+			break;
+	if (r != NULL && r->node.key > when_ms)
+		q_heap_set(&s->times, &r->node, when_ms);
+}
+
 /* A recipient's time has come.  True when ACT is filled. */
 static bool
 on_due(
     struct q_sched *s, struct sched_rcpt *r, int64_t now_ms, struct q_act *act)
 {
 	struct sched_msg *m = r->msg;
+	bool over;
 
 	if (r->state == Q_FAILED) {
 		queue_dsn(s, r);
@@ -467,14 +482,13 @@ on_due(
 		*act = (struct q_act){ .kind = Q_ACT_WARN, .msg = m };
 		return true;
 	}
-	if (r->state == Q_READY) {
-		q_heap_remove(&s->times, &r->node);
+	over = now_ms >= q_sched_expires(s, m);
+	if (r->state == Q_READY && over)
 		sched_dest_join(s, r, true);
-	} else if (now_ms >= r->when_ms || now_ms >= q_sched_expires(s, m)) {
+	else if (r->state == Q_NEW && (over || now_ms >= r->when_ms))
 		become_due(s, r);
-	} else {
+	else
 		q_set_due(s, r); /* another of the message warned already */
-	}
 	return false;
 }
 

@@ -229,6 +229,9 @@ size_t q_sched_take_failed(struct q_sched *s, struct sched_msg *m,
 /* The DSN could not be stored: try again at WHEN_MS. */
 void q_sched_dsn_again(struct q_sched *s, struct sched_rcpt *r,
     int64_t when_ms);
+/* The same of a delay warning of M. */
+void q_sched_warn_again(struct q_sched *s, struct sched_msg *m,
+    int64_t when_ms);
 /* The job has ended; the caller gave each recipient its outcome before. */
 void q_sched_job_end(struct q_sched *s, struct sched_job *job);
 /*

@@ -124,6 +124,7 @@ check_done(struct flush_task *j)
 {
 	struct large_job *l = (struct large_job *)(void *)j;
 	struct q_spool *s = l->s;
+	const char *fault = NULL;
 
 	if (l->err == 0 && l->at < l->size) {
 		s->cfg.exec->submit(s->cfg.exec->ctx, &l->job);
@@ -131,8 +132,12 @@ check_done(struct flush_task *j)
 	}
 	s->jobs--;
 	if ((l->wire.seen & HB_WIRE_FAULTS) != 0)
+		fault = hb_wire_fault(l->wire.seen);
+	else if (l->err == HB_E_CORRUPT && l->rec != NULL)
+		fault = "its size or checksum is not as announced";
+	if (fault != NULL)
 		HB_LOG(HB_LOG_ERROR, HB_EV_CORRUPT, hb_kv_id(HB_K_MSG, l->id),
-		    hb_kv_str(HB_K_ERROR, hb_wire_fault(l->wire.seen)));
+		    hb_kv_str(HB_K_ERROR, fault));
 	if (l->rec == NULL) {
 		fetch_done(l);
 	} else {

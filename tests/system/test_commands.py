@@ -365,6 +365,24 @@ def test_version_and_check(make_server):
     assert hb.run(program, "-n", "-f", "/nosuch/file").code != 0
 
 
+def test_show_says_where_it_ends(make_server):
+    """A message of 64 KiB is shown whole; of a longer one the beginning."""
+    hb = make_server()
+    assert hb.ctl("pause", "delivery").code == 0
+
+    def show(size):
+        lines, rest = divmod(size - 2, 72)
+        hb.send("a@c.test", "x@far.test", client.text(
+            "x", body="x" * rest + "\r\n" + ("x" * 70 + "\r\n") * lines))
+        row = max(hb.ctl("queue", json=True), key=lambda m: m["size"])
+        shown = hb.ctl("show", row["id"]).out
+        return row["size"], "(only the beginning is shown)" in shown
+
+    ours = show(1000)[0] - 1000
+    assert show(65536 - ours) == (65536, False)
+    assert show(65537 - ours) == (65537, True)
+
+
 @pytest.mark.root
 def test_control_socket_is_closed_to_others(make_server):
     """Another user may not stop the server or read others' mail."""

@@ -194,6 +194,34 @@ def test_kill_while_the_next_hop_is_down(make_server, mx_factory):
     compare(mx, sent, [])
 
 
+@pytest.mark.parametrize("lines", [1, 12000])
+def test_kill_queue_during_a_large_message(make_server, lines):
+    """The client hears of it; its next message, small or large, has nothing
+    to do with the file of the lost one."""
+    hb = make_server()
+    line = b"x" * 70 + b"\r\n"
+    large = hb.path("spool", "large")
+    with hb.client() as c:
+        c.ehlo()
+        for reply in c.envelope("a@client.test", "alice@hb.test",
+                                params="SIZE=900000"):
+            assert reply.code == 250
+        assert c.cmd("DATA").code == 354
+        c.send(b"Subject: one\r\n\r\n" + line * 6000)
+        until(lambda: [name for name in os.listdir(large) if os.path.getsize(
+            os.path.join(large, name)) >= 6000 * len(line)], 10, "its file")
+        hb.wait_role("queue", hb.kill("queue"))
+        c.send(line * 6000 + b".\r\n")
+        assert c.read().code == 451
+        until(lambda: hb.ctl("queue").code == 0, 5, "queue")
+        for number in range(2):
+            reply = c.mail("a@client.test", "alice@hb.test",
+                           client.text("two-%d" % number) + line * lines)
+            assert reply.code == 250, reply
+    hb.wait_mail("alice", 2)
+    assert all(m.count(b"x" * 70) == lines for m in hb.maildir("alice"))
+
+
 def test_kill_parent_takes_all_with_it(make_server, mx_factory):
     """Without the parent the roles end; a new start works."""
     mx = sink(mx_factory)

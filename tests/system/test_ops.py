@@ -4,7 +4,9 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -125,6 +127,17 @@ def test_configuration_mistakes(make_server):
     assert hb.run(program, "-n", "-f", hb.conf).code == 0
 
 
+def test_programs_that_are_not_there(make_server):
+    """Installed elsewhere than it was configured for: it says so."""
+    hb = make_server(start=False)
+    program = os.path.join(hauberkmod.SBIN, "hauberkd")
+    done = hb.run(program, "-d", "-f", hb.conf,
+                  env={**os.environ, "HAUBERK_LIBEXEC": hb.path("none")})
+    assert done.code == 72, done
+    assert "cannot run %s/hauberk-" % hb.path("none") in done.err
+    assert "prefix" in done.err and len(done.err.splitlines()) == 1
+
+
 def test_reload(server):
     """A new domain counts after reload; an open session goes on; a bad
     file is refused and changes nothing."""
@@ -145,6 +158,55 @@ def test_reload(server):
     assert refused.code == 1 and "hauberk.conf:" in refused.err + refused.out
     server.send("a@client.test", "alice@new.test", client.text("after"))
     assert pids == lasting(server)
+
+
+@pytest.mark.parametrize("word, why", [
+    ("listen 127.0.0.1:%(port)d smtp", "cannot listen on 127.0.0.1:%(port)d"),
+    ("tls-certificate %(cert)s key=%(none)s", "%(none)s"),
+])
+def test_a_reload_during_a_reload_is_answered_with_its_reason(
+        make_server, word, why):
+    """Who asks while another reload is under way hears what became of his
+    own: a port that is taken, a key that cannot be read."""
+    hb = make_server()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        names = {"port": taken.getsockname()[1], "none": hb.path("none"),
+                 "cert": hb.path("spool", "tls", "cert.pem")}
+        hb.kill("router", signal.SIGSTOP)
+        first = reload_slowly(hb)
+        hb.configure([word % names])
+        second = reload_slowly(hb)
+        hb.kill("router", signal.SIGCONT)
+        for done in (first, second):
+            err = done.communicate(timeout=stretched(30))[1].decode()
+            assert done.returncode == 1 and why % names in err, err
+
+
+def reload_slowly(hb):
+    """A reload that waits; it has most likely begun."""
+    process = subprocess.Popen(
+        [hauberkmod.SBIN + "/hauberkctl", "-f", hb.conf, "reload"], cwd="/",
+        stderr=subprocess.PIPE, **hb.identity())
+    time.sleep(0.5)
+    return process
+
+
+def test_the_end_of_a_reload_is_for_who_asked(make_server):
+    """A control process that was started meanwhile did not ask: it gets no
+    answer, which it would take for a broken parent."""
+    hb = make_server()
+    hb.kill("router", signal.SIGSTOP)
+    asked = reload_slowly(hb)
+    new = hb.wait_role("control", hb.kill("control"))
+    assert asked.wait(timeout=stretched(30)) != 0
+    time.sleep(0.5)
+    hb.kill("router", signal.SIGCONT)
+    hb.wait_record(ev="config", state="reloaded")
+    assert hb.ctl("status").code == 0
+    assert hb.role("control") == new
+    assert not list(hb.records(ev="peer", state="broken"))
 
 
 def lasting(hb):

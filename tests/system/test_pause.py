@@ -97,6 +97,21 @@ def test_pause_listen(make_server):
     assert paused(hb) == []
 
 
+def test_reloads_around_a_pause(make_server):
+    """The listeners of an earlier reload are gone: later ones touch none."""
+    hb = make_server()
+    ok(hb.ctl("reload"))
+    ok(hb.ctl("pause", "listen"))
+    until(lambda: refused(hb), 5, "no listener")
+    ok(hb.ctl("reload"))
+    ok(hb.ctl("reload"))
+    assert refused(hb) and paused(hb) == ["listen"]
+    ok(hb.ctl("resume", "listen"))
+    ok(hb.ctl("reload"))
+    send(hb, "alice@hb.test")
+    hb.wait_mail("alice")
+
+
 def test_resume_listen_where_the_port_is_taken(make_server):
     """It is said, and listening stays paused until the port is free."""
     hb = make_server()

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
@@ -56,6 +57,7 @@ struct seen_job {
 static struct {
 	/* smtpd */
 	unsigned answers, code;
+	enum hb_reason answer;
 	uint64_t space;
 	uint32_t flags, commit_flags, ret; /* of messages to come */
 	/* router: address -> items "address route owner" */
@@ -157,6 +159,7 @@ seen_on_txn_result(void *ctx, struct hb_peer *p, const struct ipc_txn_result *m)
 {
 	w.answers++;
 	w.code = m->code;
+	w.answer = (enum hb_reason)m->reason;
 }
 
 void
@@ -611,8 +614,11 @@ read_conf(const char *more)
 	hb_buf_free(&report.text);
 }
 
-/* What the log says of deliveries, from the last log_begin on. */
+/* What the log says of deliveries, or another event, from the last log_begin
+ * on. */
 static struct hb_buf logged;
+static const char *logged_event;
+static struct hb_buf large_text; /* the body of the last send_large */
 
 static void
 start(const char *more)
@@ -659,6 +665,7 @@ teardown(void **state)
 		hb_buf_free(&w.jobs[i].body);
 	hb_buf_free(&w.said);
 	hb_buf_free(&logged);
+	hb_buf_free(&large_text);
 	hb_log_set_level(HB_LOG_ERROR);
 	return nftw(dir, unlink_one, 16, FTW_DEPTH | FTW_PHYS);
 }
@@ -666,17 +673,25 @@ teardown(void **state)
 static void
 take_record(void *ctx, enum hb_level level, struct hb_span record)
 {
-	if (memmem(record.p, record.n, " ev=delivery ", 13) != NULL)
+	if (memmem(record.p, record.n, logged_event, strlen(logged_event)) !=
+	    NULL)
 		hb_buf_add(&logged, record);
+}
+
+static void
+log_begin_of(const char *event)
+{
+	logged_event = event;
+	hb_buf_free(&logged);
+	logged = HB_BUF_INIT(0);
+	hb_log_set_sink(take_record, NULL);
+	hb_log_set_level(HB_LOG_INFO);
 }
 
 static void
 log_begin(void)
 {
-	hb_buf_free(&logged);
-	logged = HB_BUF_INIT(0);
-	hb_log_set_sink(take_record, NULL);
-	hb_log_set_level(HB_LOG_INFO);
+	log_begin_of(" ev=delivery ");
 }
 
 /* How many of them hold WORD. */
@@ -956,21 +971,51 @@ open_messages_have_a_bound(void **state)
 	assert_int_equal(q->txn_bytes, 0);
 }
 
+/* Nothing of it is stored, so nothing that is stored is damaged. */
 static void
-wrong_checksum_is_refused(void **state)
+what_is_not_as_said_has_its_own_reason(void **state)
 {
-	struct ipc_txn_data d = { .txn = next_txn, .bytes = HB_SPAN("hi\r\n") };
-	struct ipc_txn_commit c = { .txn = next_txn, .size = 4, .crc = 1 };
+	static const struct {
+		uint64_t size;
+		uint32_t crc; /* 0: the right one */
+		unsigned rcpts;
+		bool large;
+		const char *why;
+	} rows[] = {
+		{ 4, 1, 1, false, "its checksum" }, { 5, 0, 1, false, "its size" },
+		{ 4, 0, 0, false, "no recipient" },
+		{ 4, 1, 1, true, "size or checksum" },
+		{ 5, 0, 1, true, "size or checksum" },
+	};
 
-	answers_before = 0;
-	post_env("a@here.example");
-	post_rcpt("b@x.example", 0);
-	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
-	hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
-	next_txn++;
-	run_until(answered);
-	assert_int_equal(w.code, 451);
-	assert_true(queue_is_empty());
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct ipc_txn_data d = { .txn = next_txn,
+			.bytes = HB_SPAN("hi\r\n") };
+		struct ipc_txn_large l = { .txn = next_txn };
+		struct ipc_txn_commit c = { .txn = next_txn,
+			.size = rows[i].size, .crc = rows[i].crc != 0
+			? rows[i].crc : hb_crc32c(0, d.bytes) };
+
+		log_begin_of(" ev=corrupt ");
+		answers_before = w.answers;
+		post_env("a@here.example");
+		if (rows[i].rcpts > 0)
+			post_rcpt("b@x.example", 0);
+		hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
+		large_rest = HB_SPAN_NONE;
+		if (rows[i].large) {
+			hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
+			run_for(20);
+		}
+		hb_peer_post(smtpd, HB_IPC_TXN_COMMIT, &c, -1);
+		next_txn++;
+		run_until(answered);
+		assert_int_equal(w.code, 451);
+		assert_int_equal(w.answer, HB_REASON_INTAKE_DAMAGED);
+		assert_int_equal(log_count(""), 1);
+		assert_int_equal(log_count(rows[i].why), 1);
+		assert_true(queue_is_empty());
+	}
 }
 
 static void
@@ -1074,6 +1119,61 @@ delay_is_told_after_delay_warning(void **state)
 	hb_buf_add(&j->body, hb_span("", 1));
 	assert_non_null(strstr((char *)j->body.p, "Action: delayed"));
 	assert_non_null(strstr((char *)j->body.p, "Status: 4.2.0"));
+}
+
+/* A disk without room. */
+static bool disk_is_full;
+
+int
+fstatvfs(int fd, struct statvfs *v)
+{
+	*v = (struct statvfs){ .f_frsize = 4096, .f_blocks = 1 << 24,
+		.f_bfree = 1 << 23, .f_bavail = disk_is_full ? 0 : 1 << 23 };
+	return 0;
+}
+
+static void
+disk_becomes(bool full)
+{
+	struct q *q = env.ctx;
+
+	disk_is_full = full;
+	q_spool_space_look(q->spool);
+	assert_int_equal(q_spool_space(q->spool) == 0, full);
+}
+
+/* Whether the recipient waits for a retry, or in the line of a destination. */
+static void
+a_delay_that_found_a_full_disk_is_told_later(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		struct seen_job *j;
+
+		w.njobs = 0;
+		w.result = HB_RESULT_DEFER;
+		w.unreachable = i == 1;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(1);
+		run_until(job_is_over);
+		disk_becomes(true);
+		advance(4 * 3600 * 1000 + 1000);
+		wait_job(2);
+		run_until(job_is_over);
+		run_for(20);
+		assert_int_equal(w.njobs, 2);
+		disk_becomes(false);
+		w.result = HB_RESULT_OK;
+		w.unreachable = false;
+		advance(11 * 1000);
+		j = wait_job(3);
+		assert_string_equal(j->rcpts[0], "a@here.example");
+		hb_buf_add(&j->body, hb_span("", 1));
+		assert_non_null(strstr((char *)j->body.p, "Action: delayed"));
+		/* and once */
+		advance(4 * 3600 * 1000);
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 4);
+	}
 }
 
 static void
@@ -1331,6 +1431,35 @@ test_E_3_a_copy_that_waits_counts(void **state)
 	assert_int_equal(w.njobs, 2);
 }
 
+/* The disk: it flushes while nobody holds it up. */
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint flushes;
+
+int
+fdatasync(int fd)
+{
+	pthread_mutex_lock(&disk);
+	flushes++;
+	pthread_mutex_unlock(&disk);
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static unsigned
+jobs_of(const char *address)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < w.njobs; i++)
+		n += strcmp(w.jobs[i].rcpts[0], address) == 0;
+	return n;
+}
+
+static bool
+all_are_asked(void)
+{
+	return w.asked >= 3;
+}
+
 /* The first piece of it is recorded, or on its way to the disk. */
 static bool
 list_is_split(void)
@@ -1380,6 +1509,53 @@ expansion_survives_a_restart(void **state)
 	wait_job(2);
 	run_until(queue_is_empty);
 	assert_int_equal(w.asked, 1);
+}
+
+/* The operator removes the address, or returns its mail, while what it
+ * expands to is on its way to the disk: none of it comes back. */
+static void
+what_was_removed_while_it_was_expanded_stays_so(void **state)
+{
+	static const enum hb_ctl_verb verbs[] = { HB_CTL_REMOVE,
+		HB_CTL_BOUNCE };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++) {
+		w.njobs = w.asked = 0;
+		w.mute_for = NULL;
+		w.expand[0][0] = "team@here.example";
+		w.expand[0][1] = "b@x.example mx://x.example";
+		w.expand[0][2] = "c@y.example mx://y.example";
+		w.mute = true;
+		w.router_mute = true;
+		w.expand[1][0] = "all@z.example";
+		w.expand[1][1] = "b@x.example mx://x.example";
+		send_mail("", "team@here.example d@z.example all@z.example");
+		run_until(all_are_asked);
+		w.mute_for = "all@z.example";
+		pthread_mutex_lock(&disk);
+		w.router_mute = false;
+		hb_peer_free(&router);
+		run_until(router_is_gone);
+		router = link_peer(HB_ROLE_ROUTER);
+		assert_string_equal(wait_job(1)->rcpts[0], "d@z.example");
+		run_for(20);
+		ask(verbs[i], "here.example");
+		run_for(20);
+		pthread_mutex_unlock(&disk);
+		(void)said();
+		run_for(20);
+		assert_int_equal(w.njobs, 1);
+		queue_down();
+		w.mute = false;
+		w.mute_for = NULL;
+		queue_up();
+		claims_end();
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 3);
+		assert_int_equal(jobs_of("d@z.example"), 2);
+		/* who is meant by another address too has the copy */
+		assert_int_equal(jobs_of("b@x.example"), 1);
+	}
 }
 
 static void
@@ -1607,24 +1783,147 @@ operator_sees_message_and_trace(void **state)
 	run_until(queue_is_empty);
 }
 
+/* Turns a byte over in the last record of the message, which is in memory no
+ * more. */
 static void
-large_message_has_a_file(void **state)
+damage_last_record(uint64_t id)
 {
-	struct hb_buf all = HB_BUF_INIT(0);
+	static unsigned char bytes[1 << 20];
+	struct q *q = env.ctx;
+	char path[128];
+	size_t at = 0;
+	ssize_t n;
+	int fd;
+
+	q_envelope_drop(q, q_sched_find(q->sched, id));
+	snprintf(path, sizeof(path), "%s/log/00000001", dir);
+	fd = open(path, O_RDWR);
+	assert_true(fd >= 0);
+	n = pread(fd, bytes, sizeof(bytes), 0);
+	for (size_t i = 0; n > 0 && i + 40 < (size_t)n; i++)
+		if (memcmp(bytes + i, &id, sizeof(id)) == 0)
+			at = i + 34;
+	assert_true(at > 0);
+	bytes[at] ^= 1;
+	assert_int_equal(pwrite(fd, bytes + at, 1, (off_t)at), 1);
+	close(fd);
+}
+
+static unsigned
+open_files(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static uint64_t send_large(void);
+
+static unsigned
+said_count(const char *text)
+{
+	struct hb_span rest = hb_buf_span(&w.said), one = hb_span_str(text);
+	unsigned n = 0;
+	size_t at;
+
+	while ((at = hb_span_search(rest, one)) < rest.n) {
+		rest = hb_span_from(rest, at + one.n);
+		n++;
+	}
+	return n;
+}
+
+/* What cannot be exported stays out of the file, and out of the message after
+ * it. */
+static void
+an_export_does_not_mix_messages(void **state)
+{
+	uint64_t bad, large;
+	unsigned files;
+
+	w.router_mute = true;
+	bad = send_mail("a@here.example", "b@x.example");
+	large = send_large();
+	send_mail("a@here.example", "c@x.example");
+	ask(HB_CTL_HOLD, "all");
+	(void)said();
+	damage_last_record(bad);
+	damage_last_record(large);
+	files = open_files();
+	ask(HB_CTL_EXPORT, "");
+	(void)said();
+	assert_int_equal(w.exit_code, 1);
+	assert_int_equal(said_count("Hello"), 1);
+	assert_int_equal(said_count("line 7\r\n"), 0);
+	assert_int_equal(open_files(), files);
+}
+
+static unsigned strays;
+
+static bool
+on_stray(void *ctx, struct hb_peer *p, enum hb_ipc_type type,
+    const union hb_ipc_any *m, int fd)
+{
+	strays++;
+	return true;
+}
+
+/* A new control asks with numbers of its own: what another one asked is not
+ * for it, wherever in memory its channel is. */
+static void
+an_answer_is_for_the_channel_that_asked(void **state)
+{
+	static const struct hb_peer_ops stray_ops = { .on = on_stray,
+		.on_close = on_peer_gone };
+	struct ipc_ctl m = { .ref = 1, .verb = HB_CTL_SHOW };
+	struct q *q = env.ctx;
+	char id[17];
+
+	w.router_mute = true;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
+	m.arg = hb_span_str(id);
+	for (int i = 0; i < 50; i++) {
+		struct hb_peer *before = q_side[HB_ROLE_CONTROL];
+		int sv[2];
+
+		hb_peer_free(&control);
+		q_ctl(q, before, &m);
+		q_peer_lost(q, before);
+		hb_peer_free(&q_side[HB_ROLE_CONTROL]);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+		/* in this order the second gets the address of BEFORE */
+		control = hb_peer_new(loop, sv[1], HB_ROLE_CONTROL,
+		    HB_ROLE_QUEUE, 0, &stray_ops, NULL);
+		q_side[HB_ROLE_CONTROL] = hb_peer_new(loop, sv[0],
+		    HB_ROLE_QUEUE, HB_ROLE_CONTROL, 0, &queue_ops, &env);
+		q_peer_up(q, q_side[HB_ROLE_CONTROL]);
+		run_for(2);
+	}
+	assert_int_equal(strays, 0);
+}
+
+static uint64_t
+send_large(void)
+{
 	struct ipc_txn_data d = { .txn = next_txn };
 	struct ipc_txn_large l = { .txn = next_txn };
 	struct ipc_txn_commit c = { .txn = next_txn };
-	struct seen_job *j;
+	struct hb_span all;
 
+	hb_buf_free(&large_text);
+	large_text = HB_BUF_INIT(0);
 	for (int i = 0; i < 30000; i++)
-		hb_buf_addf(&all, "line %d\r\n", i);
+		hb_buf_addf(&large_text, "line %d\r\n", i);
+	all = hb_buf_span(&large_text);
 	answers_before = w.answers;
 	post_env("a@here.example");
 	post_rcpt("b@x.example", 0);
-	d.bytes = hb_span_head(hb_buf_span(&all), 1000);
-	large_rest = hb_span_from(hb_buf_span(&all), 1000);
+	d.bytes = hb_span_head(all, 1000);
+	large_rest = hb_span_from(all, 1000);
 	c.size = all.n;
-	c.crc = hb_crc32c(0, hb_buf_span(&all));
+	c.crc = hb_crc32c(0, all);
 	hb_peer_post(smtpd, HB_IPC_TXN_DATA, &d, -1);
 	hb_peer_post(smtpd, HB_IPC_TXN_LARGE, &l, -1);
 	run_for(30);
@@ -1632,11 +1931,20 @@ large_message_has_a_file(void **state)
 	next_txn++;
 	run_until(answered);
 	assert_int_equal(w.code, 250);
+	return next_id;
+}
+
+static void
+large_message_has_a_file(void **state)
+{
+	struct seen_job *j;
+
+	send_large();
 	j = wait_job(1);
 	assert_true(j->file);
-	assert_true(hb_span_eq(hb_buf_span(&j->body), hb_buf_span(&all)));
+	assert_true(hb_span_eq(hb_buf_span(&j->body),
+	    hb_buf_span(&large_text)));
 	run_until(queue_is_empty);
-	hb_buf_free(&all);
 }
 
 static void
@@ -2118,19 +2426,6 @@ drops_behind_one_another_are_taken_up_once(void **state)
 	run_for(20);
 	assert_int_equal(w.njobs, 40);
 	hb_buf_free(&next_drop);
-}
-
-/* The disk: it flushes while nobody holds it up. */
-static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
-static atomic_uint flushes;
-
-int
-fdatasync(int fd)
-{
-	pthread_mutex_lock(&disk);
-	flushes++;
-	pthread_mutex_unlock(&disk);
-	return (int)syscall(SYS_fdatasync, fd);
 }
 
 enum { MANY_DROPS = 20, TOGETHER = 16 };
@@ -2826,12 +3121,13 @@ main(void)
 		T(message_goes_through),
 		T(same_recipient_twice_is_one),
 		T(open_messages_have_a_bound),
-		T(wrong_checksum_is_refused),
+		T(what_is_not_as_said_has_its_own_reason),
 		T(deferred_message_is_tried_again),
 		T(failure_is_told_to_the_sender_once),
 		T(lifetime_ends_with_a_final_attempt_and_a_dsn),
 		T(lifetime_over_during_an_attempt_brings_a_final_one),
 		T(delay_is_told_after_delay_warning),
+		T(a_delay_that_found_a_full_disk_is_told_later),
 		T(lost_worker_loses_no_job),
 		T(lost_router_is_asked_again),
 		T(restart_keeps_what_waits_and_believes_claims),
@@ -2846,6 +3142,7 @@ main(void)
 		T(test_E_3_a_copy_that_waits_counts),
 		T(test_A_2_a_list_of_100000_holds_up_nobody),
 		T(expansion_survives_a_restart),
+		T(what_was_removed_while_it_was_expanded_stays_so),
 		T(error_route_fails_and_discard_is_silent),
 		T(local_delivery_goes_to_a_helper),
 		T(unreachable_destination_is_listed_with_its_reason),
@@ -2854,6 +3151,8 @@ main(void)
 		T(long_lists_go_out_in_pieces),
 		T(operator_holds_releases_and_removes),
 		T(operator_sees_message_and_trace),
+		T(an_export_does_not_mix_messages),
+		T(an_answer_is_for_the_channel_that_asked),
 		T(large_message_has_a_file),
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),

@@ -221,8 +221,8 @@ static void
 recipients_of_a_message_travel_together_a_hundred_at_most(void **state)
 {
 	struct sched_msg *m = add(1, 250);
-	struct sched_job *a = next_job("mx://a"), *b = next_job("mx://a"),
-		     *c = next_job("mx://a");
+	struct sched_job *a = due_job("mx://a"), *b = due_job("mx://a"),
+		     *c = due_job("mx://a");
 
 	assert_int_equal(a->n, 100);
 	assert_int_equal(b->n, 100);
@@ -350,18 +350,18 @@ host_memory_bounds_how_long_a_destination_is_left_alone(void **state)
 	q_sched_set_conf(s, &c);
 	add(1, 1);
 	add(2, 1);
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_int_equal(end_unreachable(job), now + MIN);
 	assert_null(next_job("mx://a"));
 	/* off: nothing is remembered, others are tried at once */
 	c.host_memory_ms = 0;
 	q_sched_set_conf(s, &c);
 	now += MIN;
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_non_null(job);
 	assert_int_equal(q_sched_unreachable(s, job, &down, now), 0);
 	end_ok(job);
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_non_null(job);
 	end_ok(job);
 }
@@ -457,7 +457,7 @@ held_message_waits_for_release(void **state)
 	assert_null(next_job("mx://a"));
 	assert_int_equal(q_sched_wake(s), INT64_MAX);
 	q_sched_release(s, m, now);
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_int_equal(job->n, 2);
 	q_sched_hold(s, m); /* while it is active */
 	end_defer(job);
@@ -533,6 +533,77 @@ delay_is_told_once(void **state)
 		}
 	}
 	assert_int_equal(warned, 1);
+}
+
+static void
+start_with_warning(int64_t ms)
+{
+	struct q_sched_conf c = conf();
+
+	q_sched_free(&s);
+	c.warn_ms = ms;
+	start(&c);
+}
+
+/* Those of its recipients that wait in a line stay there. */
+static void
+a_warning_passes_no_block(void **state)
+{
+	start_with_warning(2 * MIN);
+	add(1, 1);
+	end_unreachable(due_job("mx://a"));
+	add(2, 3);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	now += 2 * MIN;
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	now += 3 * MIN;
+	end_ok(due_job("mx://a"));
+}
+
+static void
+warn_twice(struct sched_msg *m)
+{
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	q_sched_warn_again(s, m, now + 10 * SEC);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	assert_int_equal(q_sched_wake(s), now + 10 * SEC);
+	now += 10 * SEC;
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	now += MIN;
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+}
+
+/* One that waits for its time, one in a line, and one in a job. */
+static void
+a_warning_that_failed_comes_again(void **state)
+{
+	struct sched_job *job;
+	struct sched_msg *m;
+
+	start_with_warning(2 * MIN);
+	m = add(1, 2);
+	end_defer(due_job("mx://a"));
+	now += 2 * MIN;
+	warn_twice(m);
+	q_sched_forget(s, m);
+	m = add(2, 2);
+	end_unreachable(due_job("mx://a"));
+	now += 2 * MIN;
+	warn_twice(m);
+	q_sched_forget(s, m);
+	now += 10 * MIN;
+	m = add(3, 1);
+	job = due_job("mx://a");
+	m->flags |= Q_MF_NOWARN;
+	now += 2 * MIN;
+	q_sched_warn_again(s, m, now + 10 * SEC);
+	assert_int_equal(next("mx://a").kind, Q_ACT_NONE);
+	end_defer(job);
+	assert_int_equal(next("mx://a").kind, Q_ACT_WARN);
 }
 
 static void
@@ -674,7 +745,7 @@ nothing_goes_to_what_is_down(void **state)
 	assert_null(next_job("mx://a"));
 	q_sched_worker(s, 0, true);
 	q_sched_worker(s, 1, true);
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_non_null(job);
 	end_ok(job);
 }
@@ -688,7 +759,7 @@ claimed_recipients_are_not_tried_twice(void **state)
 	assert_true(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
 	assert_false(q_sched_claim_rcpt(s, claim, TAILQ_FIRST(&m->rcpts)));
 	assert_ptr_equal(q_sched_job(s, 77), claim);
-	job = next_job("mx://a");
+	job = due_job("mx://a");
 	assert_int_equal(job->n, 1);
 	assert_int_equal(job->rcpts[0]->idx, 1);
 	end_ok(job);
@@ -700,7 +771,7 @@ static void
 removed_message_leaves_its_jobs(void **state)
 {
 	struct sched_msg *m = add(1, 1);
-	struct sched_job *job = next_job("mx://a");
+	struct sched_job *job = due_job("mx://a");
 
 	q_sched_forget(s, m);
 	assert_null(job->msg);
@@ -978,6 +1049,8 @@ main(void)
 		T(one_dsn_for_all_that_failed_together),
 		T(dsn_does_not_wait_long_for_others),
 		T(delay_is_told_once),
+		T(a_warning_passes_no_block),
+		T(a_warning_that_failed_comes_again),
 		T(a_start_brings_far_times_back),
 		T(queue_time_goes_on_where_it_was),
 		T(queue_time_is_monotonic),
