@@ -7,8 +7,8 @@
  * It parses no remote byte.  It provides everything that a role may not open
  * itself: configuration, certificates and keys, listeners, logs, helpers.
  */
-#ifndef HB_DAEMON_PARENT_H
-#define HB_DAEMON_PARENT_H
+#ifndef HB_PARENT_PARENT_H
+#define HB_PARENT_PARENT_H
 
 #include <sys/resource.h>
 #include <sys/types.h>
