@@ -99,7 +99,8 @@ struct smtpd_txn {
 	struct hb_buf trace; /* our own header fields */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */
-	/* Why it will be refused at its end; QUEUE: the reply below. */
+	/* Why it will be refused at its end: what we found, or the reply that
+	 * queue gave before it (code 0: none). */
 	enum smtpd_reply_id failed;
 	uint32_t refused_code;
 	char refused_status[16];

@@ -201,8 +201,6 @@ void pd_send_pause(struct pd_proc *pr);
  * long is killed and replaced */
 void pd_ping(struct pd_parent *pd);
 
-/* --- common/parent/ctl.c --- */
-
 /* common/parent/features.c */
 void pd_say_features(const struct hb_conf *conf);
 void pd_answer_features(const struct hb_ctl *c, const struct hb_conf *conf);
