@@ -83,7 +83,6 @@ ask_password(struct smtpd_session *s, struct smtpd_question *q)
 	a->ref = q->number = ++s->site->refs;
 	a->user = s->auth_user;
 	a->password = s->auth_password;
-	a->client = hb_span_str(s->client);
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }

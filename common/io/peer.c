@@ -29,7 +29,6 @@ struct waiting_fd {
 };
 
 struct hb_peer {
-	struct hb_loop *loop;
 	struct hb_io *io;
 	struct hb_hook *flush;
 	int fd;
@@ -64,7 +63,6 @@ hb_peer_new(struct hb_loop *l, int fd, enum hb_role self, enum hb_role other,
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	p->loop = l;
 	p->fd = fd;
 	p->self = self;
 	p->other = other;
