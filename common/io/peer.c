@@ -46,7 +46,8 @@ struct hb_peer {
 	bool paused, closed, was_full;
 	bool broke; /* the other side did what it may not */
 	const char *over; /* why it is to be closed at the end of the turn */
-	unsigned depth; /* handlers under way */
+	unsigned depth; /* our functions on the stack: a handler of theirs may
+			 * free P, and the last one does */
 	bool freed;
 };
 
