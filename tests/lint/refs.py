@@ -4,7 +4,8 @@ functions in them (FILE:FUNCTION), sections of the documents at the root
 (HACKING "Clocks"), our manual pages and their sections.  Documents that are not
 in the tree are not cited.  A word with `_' in HACKING and in comments of C is a
 name of the sources: whole, a parameter in capitals, the beginning before `*',
-or the end of an enumerator; NAME and the like stand for any."""
+or the end of an enumerator; NAME and the like stand for any.  HACKING names each
+.def file."""
 
 import glob
 import os
@@ -186,6 +187,8 @@ def main():
                 checks += check_sections(path, text)
             found += ["%s:%d: %s" % (path, line + text.count("\n", 0, at), f)
                       for at, f in checks if f]
+    found += ["HACKING does not name %s" % f for f in FILES
+              if f.endswith(".def") and f not in lint.read("HACKING")]
     lint.finish(found)
 
 
