@@ -20,7 +20,7 @@ ROWS = {"HB_LIMIT": "HB_MAX_", "HB_EVENT": "HB_EV_", "HB_KEY": "HB_K_",
 # a column of these tables names a row of another, without its prefix
 COLUMNS = {"common/proto/reason.def": (2, "HB_FAULT_"),
            "smtpd/reply.def": (3, "HB_REASON_")}
-ROW = re.compile(r"^(\w+)\(([^\n]*)", re.M)
+ROW = re.compile(r"^(\w+)\(((?:[^\n]|\n(?=[ \t]))*)", re.M)
 
 
 def read(path, declared, uses):
@@ -49,6 +49,7 @@ def read_table(path, declared, uses):
         words = [word.strip() for word in rest.rstrip(")").split(",")]
         if macro in ROWS:
             declared[ROWS[macro] + words[0]] = path
+        uses.update(lint.WORD.findall(" ".join(words[1:])))
         column, prefix = COLUMNS.get(path, (0, ""))
         if len(words) > column > 0:
             uses[prefix + words[column]] += 1
