@@ -278,8 +278,7 @@ feed(struct smtpd_client *c)
 void
 smtpd_client_run(struct smtpd_client *c)
 {
-	if (c->busy) /* called back from within */
-		return;
+	HB_ASSERT(!c->busy); /* no event comes inside of another */
 	c->busy = true;
 	c->worker->site.now_ms = hb_now_ms();
 	take_acts(c);

@@ -32,7 +32,7 @@ smtpd_cmd_mail(struct smtpd_session *s, struct hb_span args)
 		smtpd_reply(s, SMTPD_R_NEED_AUTH); /* RFC 6409 s4.3 */
 		return;
 	}
-	fault = smtpd_read_args(s, SMTPD_STAGE_MAIL, args, &a);
+	fault = smtpd_read_args(s, HB_PARAM_FOR_MAIL, args, &a);
 	if (fault.id == SMTPD_R_NONE)
 		take(s, &a);
 	else

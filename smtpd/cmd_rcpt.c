@@ -27,7 +27,7 @@ smtpd_cmd_rcpt(struct smtpd_session *s, struct hb_span args)
 	bool full = is_full(s);
 
 	if (!full)
-		fault = smtpd_read_args(s, SMTPD_STAGE_RCPT, args, &a);
+		fault = smtpd_read_args(s, HB_PARAM_FOR_RCPT, args, &a);
 	if (fault.id == SMTPD_R_NONE)
 		ask(s, &a);
 	else if (s->first != NULL)

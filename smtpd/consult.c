@@ -20,7 +20,7 @@ enum saying {
 
 static void (*const answers[])(struct smtpd_session *s,
     struct smtpd_question *q) = {
-#define SMTPD_STAGE(sym, name, consulted)                                      \
+#define SMTPD_STAGE(sym, name, ...)                                            \
 	[SMTPD_STAGE_##sym] = smtpd_answer_##name,
 #include "smtpd/stage.def"
 };
@@ -45,7 +45,7 @@ ask_space(struct smtpd_session *s, struct smtpd_question *q)
 static enum saying
 ask_turn(struct smtpd_session *s, struct smtpd_question *q)
 {
-	if (q->stage == SMTPD_STAGE_RCPT && smtpd_is_known(s))
+	if (!smtpd_is_login(q) && smtpd_is_known(s))
 		return YES;
 	return smtpd_try(s, q) ? LATER : NOT_NOW;
 }
@@ -56,8 +56,7 @@ ask_router(struct smtpd_session *s, struct smtpd_question *q)
 	struct ipc_check *c = &smtpd_add_act(s, SMTPD_ACT_CHECK)->check;
 
 	c->ref = q->number = ++s->site->refs;
-	c->stage = q->stage == SMTPD_STAGE_RCPT ? HB_STAGE_RCPT
-						: HB_STAGE_MAIL;
+	c->stage = q->stage->wire;
 	c->client = hb_span_str(s->client);
 	c->helo = hb_span_str(s->helo);
 	c->user = hb_span_str(s->user);
@@ -83,17 +82,37 @@ ask_password(struct smtpd_session *s, struct smtpd_question *q)
 	a->ref = q->number = ++s->site->refs;
 	a->user = s->auth_user;
 	a->password = s->auth_password;
-	a->client = hb_span_str(s->client);
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }
 
-static enum saying (*const consultants[])(struct smtpd_session *s,
-    struct smtpd_question *q) = {
-	[SMTPD_C_SPACE] = ask_space,
-	[SMTPD_C_TURN] = ask_turn,
-	[SMTPD_C_ROUTER] = ask_router,
-	[SMTPD_C_PASSWORD] = ask_password,
+/* The time of a turn has come. */
+static struct ipc_verdict
+end_turn(const struct smtpd_question *q)
+{
+	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
+
+	return q->try_state == SMTPD_T_LATE ? smtpd_verdict(q->stage->late)
+					    : go_on;
+}
+
+static struct ipc_verdict
+no_answer(const struct smtpd_question *q)
+{
+	return (struct ipc_verdict){ .action = HB_ACTION_TEMPFAIL,
+		.reason = HB_REASON_LOOKUP_TEMP };
+}
+
+static const struct {
+	enum saying (*ask)(struct smtpd_session *s, struct smtpd_question *q);
+	/* What it says when the timer ends; NULL: it never says LATER. */
+	struct ipc_verdict (*at_end)(const struct smtpd_question *q);
+	bool is_router; /* lost questions are put again to a new router */
+} consultants[] = {
+	[SMTPD_C_SPACE] = { ask_space, NULL, false },
+	[SMTPD_C_TURN] = { ask_turn, end_turn, false },
+	[SMTPD_C_ROUTER] = { ask_router, no_answer, true },
+	[SMTPD_C_PASSWORD] = { ask_password, no_answer, true },
 };
 
 /* --- questions --- */
@@ -122,7 +141,7 @@ consult(struct smtpd_session *s, struct smtpd_question *q)
 
 		if ((q->open >> i & 1) == 0)
 			continue;
-		said = consultants[i](s, q);
+		said = consultants[i].ask(s, q);
 		if (said == NOT_NOW)
 			return false;
 		if (said == LATER) {
@@ -159,7 +178,7 @@ smtpd_settle(struct smtpd_session *s)
 				continue;
 			return;
 		}
-		answers[q->stage](s, q);
+		answers[q->stage->id](s, q);
 		if (s->first == NULL) /* that ended the session */
 			return;
 		s->first = q->next;
@@ -186,7 +205,7 @@ smtpd_may_ask_beside(const struct smtpd_session *s)
 {
 	return s->n_questions < HB_MAX_ASKED &&
 	    s->site->beside < HB_MAX_ASKED_BESIDE &&
-	    s->last->stage == SMTPD_STAGE_RCPT;
+	    (s->last->stage->flags & SMTPD_STAGE_IS_BESIDE) != 0;
 }
 
 /* --- what they say --- */
@@ -201,9 +220,9 @@ keep(struct smtpd_session *s, struct smtpd_question *q,
 	q->verdict.text = hb_arena_span(s->questions, v->text);
 }
 
-/* V is the answer that Q waits for; the session settles. */
+/* V is the answer that Q waits for; then the session is to settle. */
 static void
-say(struct smtpd_session *s, struct smtpd_question *q,
+take(struct smtpd_session *s, struct smtpd_question *q,
     const struct ipc_verdict *v)
 {
 	q->open &= ~(1u << q->waits_for);
@@ -212,19 +231,22 @@ say(struct smtpd_session *s, struct smtpd_question *q,
 		keep(s, q, v);
 		end(s, q);
 	}
+}
+
+static void
+say(struct smtpd_session *s, struct smtpd_question *q,
+    const struct ipc_verdict *v)
+{
+	take(s, q, v);
 	smtpd_settle(s);
 }
 
-/* The wait of Q for its turn has ended. */
 static void
-turn_is_over(struct smtpd_session *s, struct smtpd_question *q)
+say_at_end(struct smtpd_session *s, struct smtpd_question *q)
 {
-	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
-	struct ipc_verdict late = smtpd_verdict(
-	    q->stage == SMTPD_STAGE_LOGIN ? SMTPD_R_AUTH_LATE
-					  : SMTPD_R_RCPT_LATE);
+	struct ipc_verdict v = consultants[q->waits_for].at_end(q);
 
-	say(s, q, q->try_state == SMTPD_T_LATE ? &late : &go_on);
+	take(s, q, &v);
 }
 
 void
@@ -241,10 +263,12 @@ smtpd_session_turn(struct smtpd_session *s, int64_t ms)
 		return;
 	}
 	ms = smtpd_try_wait(s, q, ms);
-	if (ms > 0)
+	if (ms > 0) {
 		smtpd_set_timer(s, ms);
-	else
-		turn_is_over(s, q);
+		return;
+	}
+	say_at_end(s, q);
+	smtpd_settle(s);
 }
 
 /* The question that WHO is consulted about, NUMBER of it; NULL: none is. */
@@ -286,39 +310,21 @@ smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 	say(s, q, &v);
 }
 
-/* All that wait for router: ANSWER comes, or they are asked again. */
-static void
-each_of_router(struct smtpd_session *s, const struct ipc_verdict *v)
-{
-	for (struct smtpd_question *q = s->first; q != NULL; q = q->next) {
-		if (is_answered(q) || (q->waits_for != SMTPD_C_ROUTER &&
-			q->waits_for != SMTPD_C_PASSWORD))
-			continue;
-		q->waits_for = SMTPD_C_NOBODY;
-		if (v == NULL)
-			continue;
-		q->verdict = *v;
-		end(s, q);
-	}
-	smtpd_settle(s);
-}
-
 void
 smtpd_session_router_up(struct smtpd_session *s)
 {
-	each_of_router(s, NULL);
+	for (struct smtpd_question *q = s->first; q != NULL; q = q->next)
+		if (q->waits_for != SMTPD_C_NOBODY &&
+		    consultants[q->waits_for].is_router)
+			q->waits_for = SMTPD_C_NOBODY;
+	smtpd_settle(s);
 }
 
 void
 smtpd_questions_timeout(struct smtpd_session *s)
 {
-	static const struct ipc_verdict late = {
-		.action = HB_ACTION_TEMPFAIL,
-		.reason = HB_REASON_LOOKUP_TEMP,
-	};
-
-	if (s->first->waits_for == SMTPD_C_TURN)
-		turn_is_over(s, s->first);
-	else
-		each_of_router(s, &late);
+	for (struct smtpd_question *q = s->first; q != NULL; q = q->next)
+		if (q->waits_for != SMTPD_C_NOBODY)
+			say_at_end(s, q);
+	smtpd_settle(s);
 }

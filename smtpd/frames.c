@@ -119,32 +119,21 @@ put_begin(struct smtpd_client *c, const struct hb_env *e)
 	return ok;
 }
 
+/* TYPE: TXN_DATA or TXN_HEAD. */
 static bool
-put_data(struct smtpd_client *c, struct hb_span data)
+put_bytes(struct smtpd_client *c, enum hb_ipc_type type, struct hb_span bytes)
 {
-	while (data.n > 0) {
-		struct ipc_txn_data m = { .txn = c->txn,
-			.bytes = hb_span_head(data, HB_MAX_IPC_BODY) };
+	bool ok = true;
 
-		if (!put(c, HB_IPC_TXN_DATA, &m))
-			return false;
-		data = hb_span_from(data, m.bytes.n);
+	while (ok && bytes.n > 0) {
+		struct hb_span piece = hb_span_take(&bytes, HB_MAX_IPC_BODY);
+		struct ipc_txn_data data = { .txn = c->txn, .bytes = piece };
+		struct ipc_txn_head head = { .txn = c->txn, .bytes = piece };
+
+		ok = type == HB_IPC_TXN_HEAD ? put(c, type, &head)
+					     : put(c, type, &data);
 	}
-	return true;
-}
-
-static bool
-put_head(struct smtpd_client *c, struct hb_span head)
-{
-	while (head.n > 0) {
-		struct ipc_txn_head m = { .txn = c->txn,
-			.bytes = hb_span_head(head, HB_MAX_IPC_BODY) };
-
-		if (!put(c, HB_IPC_TXN_HEAD, &m))
-			return false;
-		head = hb_span_from(head, m.bytes.n);
-	}
-	return true;
+	return ok;
 }
 
 static bool
@@ -197,11 +186,11 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 	else if (a->kind == SMTPD_ACT_DATA && c->file >= 0)
 		write_file(c, a->data);
 	else if (a->kind == SMTPD_ACT_DATA)
-		ok = put_data(c, a->data);
+		ok = put_bytes(c, HB_IPC_TXN_DATA, a->data);
 	else if (a->kind == SMTPD_ACT_LARGE)
 		ok = put_large(c);
 	else if (a->kind == SMTPD_ACT_HEAD)
-		ok = put_head(c, a->data);
+		ok = put_bytes(c, HB_IPC_TXN_HEAD, a->data);
 	else if (a->kind == SMTPD_ACT_COMMIT)
 		ok = put_commit(c, &a->commit);
 	else

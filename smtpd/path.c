@@ -62,10 +62,10 @@ allowed(const struct smtpd_session *s, bool is_rcpt)
 }
 
 struct smtpd_fault
-smtpd_read_args(const struct smtpd_session *s, enum smtpd_stage stage,
+smtpd_read_args(const struct smtpd_session *s, enum hb_param_command of,
     struct hb_span args, struct smtpd_args *out)
 {
-	bool is_rcpt = stage == SMTPD_STAGE_RCPT;
+	bool is_rcpt = of == HB_PARAM_FOR_RCPT;
 	struct hb_span params = HB_SPAN_NONE;
 	struct smtpd_fault fault;
 	int r;
@@ -75,9 +75,7 @@ smtpd_read_args(const struct smtpd_session *s, enum smtpd_stage stage,
 	fault.why = hb_span_str(hb_addr_fault_text(out->path.fault));
 	if (fault.id != SMTPD_R_NONE)
 		return fault;
-	r = hb_params_parse(params, is_rcpt ? HB_PARAM_FOR_RCPT
-					    : HB_PARAM_FOR_MAIL,
-	    allowed(s, is_rcpt), &out->params);
+	r = hb_params_parse(params, of, allowed(s, is_rcpt), &out->params);
 	fault.why = out->params.wrong;
 	if (r < 0)
 		fault.id = r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER

@@ -1,8 +1,6 @@
 /* Replies.  Floor 2.  RFC 5321 s4.2, RFC 2034. */
 #include "smtpd/session-priv.h"
 
-#include "common/proto/stats.h"
-
 enum { TEXT_MAX = 400 }; /* of words from elsewhere: one line of 512 */
 
 static const struct {
@@ -40,6 +38,8 @@ put_printable(struct hb_buf *out, struct hb_span text)
 static enum hb_stat
 stage_of(const struct smtpd_session *s)
 {
+	if (s->first != NULL)
+		return s->first->stage->refused;
 	switch (s->state) {
 	case SMTPD_S_START:
 	case SMTPD_S_REFUSED:
@@ -47,9 +47,7 @@ stage_of(const struct smtpd_session *s)
 	case SMTPD_S_HELLO:
 		return HB_STAT_REFUSED_HELO;
 	case SMTPD_S_READY:
-		return s->first != NULL && s->first->stage == SMTPD_STAGE_LOGIN
-		    ? HB_STAT_REFUSED_AUTH
-		    : HB_STAT_REFUSED_MAIL;
+		return HB_STAT_REFUSED_MAIL;
 	case SMTPD_S_MAIL:
 		return HB_STAT_REFUSED_RCPT;
 	case SMTPD_S_DATA:

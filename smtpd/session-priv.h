@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/proto/esmtp.h"
 #include "common/proto/incoming.h"
+#include "common/proto/stats.h"
 #include "smtpd/session.h"
 
 enum smtpd_reply_id {
@@ -42,10 +43,21 @@ enum smtpd_auth_step {
 	SMTPD_A_LOGIN_PASS
 };
 
-enum smtpd_stage {
-#define SMTPD_STAGE(sym, name, consulted) SMTPD_STAGE_##sym,
+enum smtpd_stage_id {
+#define SMTPD_STAGE(sym, ...) SMTPD_STAGE_##sym,
 #include "smtpd/stage.def"
 };
+
+/* A row of stage.def. */
+struct smtpd_stage {
+	enum smtpd_stage_id id;
+	unsigned consulted; /* bits of consultants */
+	enum hb_stage wire;
+	enum smtpd_reply_id late;
+	enum hb_stat refused;
+	unsigned flags;
+};
+enum { SMTPD_STAGE_IS_LOGIN = 1, SMTPD_STAGE_IS_BESIDE = 2 };
 
 /* Consultants, in the order in which they are asked. */
 enum smtpd_consultant {
@@ -66,7 +78,7 @@ enum smtpd_try_state {
 /* What a client waits for.  Lives in the arena of the session's questions. */
 struct smtpd_question {
 	struct smtpd_question *next;
-	enum smtpd_stage stage;
+	const struct smtpd_stage *stage;
 	unsigned open; /* consultants still to ask, as bits; 0: answered */
 	enum smtpd_consultant waits_for;
 	uint64_t number; /* of the question to router */
@@ -99,7 +111,8 @@ struct smtpd_txn {
 	struct hb_buf trace; /* our own header fields */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */
-	/* Why it will be refused at its end; QUEUE: the reply below. */
+	/* Why it will be refused at its end: what we found, or the reply that
+	 * queue gave before it (code 0: none). */
 	enum smtpd_reply_id failed;
 	uint32_t refused_code;
 	char refused_status[16];
@@ -154,7 +167,10 @@ struct smtpd_act *smtpd_add_act(struct smtpd_session *s,
     enum smtpd_act_kind kind);
 void smtpd_set_timer(struct smtpd_session *s, int64_t ms);
 
-/* Tries, try.c: asks when Q may begin.  Returns false if not beside others. */
+/* Tries, try.c. */
+/* Is what Q tries a login, not a recipient? */
+bool smtpd_is_login(const struct smtpd_question *q);
+/* Asks when Q may begin.  Returns false if not beside others. */
 bool smtpd_try(struct smtpd_session *s, struct smtpd_question *q);
 /* May the client relay, has it logged in, or is it a mail server's LMTP
  * client? */
@@ -170,7 +186,7 @@ void smtpd_tried_mail(struct smtpd_session *s);
 /* What the session holds, state.c. */
 /* A new question is queued after the open ones; fill it. */
 struct smtpd_question *smtpd_question(struct smtpd_session *s,
-    enum smtpd_stage stage);
+    enum smtpd_stage_id stage);
 unsigned smtpd_unanswered(const struct smtpd_session *s);
 /* What the message holds now counts for all sessions. */
 void smtpd_txn_count_held(struct smtpd_session *s);
@@ -229,7 +245,7 @@ struct smtpd_args {
 /* Parses ARGS of MAIL or RCPT.  For clients that may relay, brackets may be
  * missing, and names without domain get ours. */
 struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
-    enum smtpd_stage stage, struct hb_span args, struct smtpd_args *out);
+    enum hb_param_command of, struct hb_span args, struct smtpd_args *out);
 
 /* The commands.  Continues an AUTH exchange. */
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
@@ -247,9 +263,9 @@ void smtpd_settle(struct smtpd_session *s);
 bool smtpd_is_asking(const struct smtpd_session *s);
 /* While questions are open: may one about a recipient be asked beside them? */
 bool smtpd_may_ask_beside(const struct smtpd_session *s);
-/* The wait of the first question has ended, or its answer does not come. */
+/* What is waited for does not come, or the wait for a turn has ended. */
 void smtpd_questions_timeout(struct smtpd_session *s);
-#define SMTPD_STAGE(sym, name, consulted)                                      \
+#define SMTPD_STAGE(sym, name, ...)                                            \
 	void smtpd_answer_##name(struct smtpd_session *s,                      \
 	    struct smtpd_question *q);
 #include "smtpd/stage.def"

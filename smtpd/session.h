@@ -2,10 +2,13 @@
  * The SMTP server session as a machine.  Floor 2: no I/O, no clock.  Driven by
  * smtpd/worker.c, the scenario tests and the fuzz target.
  *
- *	START --tls--> START          (implicit TLS)
- *	START --greeting--> HELLO --EHLO--> READY --MAIL--> MAIL --RCPT--> RCPT
- *	RCPT --DATA, 354--> DATA --final dot, result--> READY
- *	any --STARTTLS, tls--> HELLO; any --RSET--> READY; any --QUIT--> GONE
+ *	START --220, with implicit TLS after the handshake--> HELLO
+ *	START --554--> REFUSED, which takes QUIT alone
+ *	HELLO --EHLO--> READY --MAIL--> MAIL --DATA, 354--> DATA
+ *	DATA --final dot, result--> READY
+ *	MAIL --RSET, EHLO--> READY
+ *	READY, MAIL --STARTTLS, handshake--> HELLO
+ *	any --QUIT, 421, connection lost--> OVER
  *
  * While an answer is pending (smtpd_session_input then takes nothing but more
  * recipients, which are asked about together) the input stays with the caller.

@@ -8,8 +8,13 @@
 #define ROUTER (1u << SMTPD_C_ROUTER)
 #define PASSWORD (1u << SMTPD_C_PASSWORD)
 
-static const unsigned consulted[] = {
-#define SMTPD_STAGE(sym, name, consulted) [SMTPD_STAGE_##sym] = (consulted),
+#define LOGIN SMTPD_STAGE_IS_LOGIN
+#define BESIDE SMTPD_STAGE_IS_BESIDE
+
+static const struct smtpd_stage stages[] = {
+#define SMTPD_STAGE(sym, name, consulted, wire, late, refused, flags)          \
+	[SMTPD_STAGE_##sym] = { SMTPD_STAGE_##sym, (consulted), (wire),        \
+		(late), (refused), (flags) },
 #include "smtpd/stage.def"
 };
 
@@ -125,15 +130,15 @@ smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 /* --- questions --- */
 
 struct smtpd_question *
-smtpd_question(struct smtpd_session *s, enum smtpd_stage stage)
+smtpd_question(struct smtpd_session *s, enum smtpd_stage_id stage)
 {
 	struct smtpd_question *q;
 
 	if (s->questions == NULL)
 		s->questions = hb_arena_new();
 	q = hb_arena_alloc(s->questions, sizeof(*q));
-	q->stage = stage;
-	q->open = consulted[stage];
+	q->stage = &stages[stage];
+	q->open = q->stage->consulted;
 	q->waits_for = SMTPD_C_NOBODY;
 	q->verdict.action = HB_ACTION_ACCEPT;
 	q->beside = s->first != NULL;
@@ -163,7 +168,7 @@ drop_questions(struct smtpd_session *s)
 			continue;
 		/* a login is not tried for nothing by going away before the
 		 * answer */
-		s->first->verdict.action = s->first->stage == SMTPD_STAGE_LOGIN
+		s->first->verdict.action = smtpd_is_login(s->first)
 		    ? HB_ACTION_REJECT
 		    : HB_ACTION_TEMPFAIL;
 		smtpd_try_end(s, s->first);

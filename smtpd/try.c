@@ -13,6 +13,12 @@ enum {
 };
 
 bool
+smtpd_is_login(const struct smtpd_question *q)
+{
+	return (q->stage->flags & SMTPD_STAGE_IS_LOGIN) != 0;
+}
+
+bool
 smtpd_is_known(const struct smtpd_session *s)
 {
 	return s->relays || s->user[0] != '\0' ||
@@ -53,7 +59,7 @@ begun(const struct smtpd_session *s)
 bool
 smtpd_try(struct smtpd_session *s, struct smtpd_question *q)
 {
-	bool is_login = q->stage == SMTPD_STAGE_LOGIN;
+	bool is_login = smtpd_is_login(q);
 	unsigned n = begun(s);
 
 	/* What was tried before may be refused, and then this one waits. */
@@ -79,8 +85,7 @@ own_delay(const struct smtpd_session *s)
 {
 	int64_t ms;
 
-	if (s->last->stage == SMTPD_STAGE_LOGIN ||
-	    s->refused <= HB_MAX_REFUSED)
+	if (smtpd_is_login(s->last) || s->refused <= HB_MAX_REFUSED)
 		return 0;
 	ms = (int64_t)(s->refused - HB_MAX_REFUSED) * SLOW_MS;
 	return ms < SLOWEST_MS ? ms : SLOWEST_MS;
@@ -108,7 +113,7 @@ smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q)
 	};
 
 	if (q->try_state == SMTPD_T_BEGUN)
-		add_tried(s, q->stage == SMTPD_STAGE_LOGIN,
+		add_tried(s, smtpd_is_login(q),
 		    ends[q->verdict.action]);
 	q->try_state = SMTPD_T_NONE;
 }

@@ -99,8 +99,8 @@ smtpd_worker_unlisten(struct smtpd_worker *w)
 {
 	struct smtpd_listener *l;
 
-	while ((l = w->listeners) != NULL) {
-		w->listeners = l->next;
+	while ((l = SLIST_FIRST(&w->listeners)) != NULL) {
+		SLIST_REMOVE_HEAD(&w->listeners, link);
 		hb_io_free(&l->io);
 		close(l->fd);
 		free(l);
@@ -162,8 +162,7 @@ smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd)
 	l->worker = w;
 	l->index = index;
 	l->fd = fd;
-	l->next = w->listeners;
-	w->listeners = l;
+	SLIST_INSERT_HEAD(&w->listeners, l, link);
 	l->io = hb_io_new(w->env->loop, fd, on_ready, l);
 	hb_io_want(l->io, HB_IO_READ);
 }
@@ -190,9 +189,10 @@ static void
 on_sweep(void *ctx)
 {
 	struct smtpd_worker *w = ctx;
+	struct smtpd_listener *l;
 
 	w->site.now_ms = hb_now_ms();
-	for (struct smtpd_listener *l = w->listeners; l != NULL; l = l->next)
+	SLIST_FOREACH(l, &w->listeners, link)
 		hb_io_want(l->io, HB_IO_READ);
 	smtpd_worker_each(w, smtpd_client_tick);
 	if (w->stopping &&

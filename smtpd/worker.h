@@ -5,6 +5,8 @@
 #ifndef SMTPD_WORKER_H
 #define SMTPD_WORKER_H
 
+#include <sys/queue.h>
+
 #include "common/io/conn.h"
 #include "common/io/counters.h"
 #include "common/io/penalty.h"
@@ -23,7 +25,7 @@ struct smtpd_listener {
 	uint32_t index; /* number of the directive */
 	int fd;
 	struct hb_io *io;
-	struct smtpd_listener *next;
+	SLIST_ENTRY(smtpd_listener) link;
 };
 
 struct smtpd_client {
@@ -46,7 +48,7 @@ struct smtpd_worker {
 	struct smtpd_worker_conf site;
 	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
-	struct smtpd_listener *listeners;
+	SLIST_HEAD(, smtpd_listener) listeners;
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;

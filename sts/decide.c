@@ -1,5 +1,5 @@
 /* The channel decision.  RFC 8461 s4, s5; RFC 7672 s2.2; RFC 8689 s4.2.
- * Floor 2. */
+ * Floor 1. */
 #include "sts/decide.h"
 
 #include "common/proto/domain.h"

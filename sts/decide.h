@@ -1,6 +1,6 @@
 /*
  * The channel decision (HACKING "The channel decision"): facts in, verdict out.
- * Floor 2: no clock, no I/O, no memory.  Delivery calls it for each MX before
+ * Floor 1: no clock, no I/O, no memory.  Delivery calls it for each MX before
  * connecting, and for each transaction before MAIL FROM, also on reused
  * connections; explain calls it too.
  *

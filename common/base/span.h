@@ -56,6 +56,16 @@ hb_span_head(struct hb_span s, size_t n)
 	return hb_span(s.p, n < s.n ? n : s.n);
 }
 
+/* The same, cut off *REST. */
+static inline struct hb_span
+hb_span_take(struct hb_span *rest, size_t n)
+{
+	struct hb_span head = hb_span_head(*rest, n);
+
+	*rest = hb_span_from(*rest, n);
+	return head;
+}
+
 /* Removes blanks (space, tab, CR, LF) at both ends. */
 struct hb_span hb_span_trim(struct hb_span s);
 

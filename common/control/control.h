@@ -8,8 +8,8 @@
  * formatted one by one and freed, and a role is not read from while the client
  * does not read.
  */
-#ifndef HB_DAEMON_CONTROL_H
-#define HB_DAEMON_CONTROL_H
+#ifndef HB_CONTROL_CONTROL_H
+#define HB_CONTROL_CONTROL_H
 
 #include <jansson.h>
 #include <sys/queue.h>

@@ -2,8 +2,8 @@
  * `explain` as a page for readers who never read an RFC.  Floor 4, pure: takes
  * the object of `hauberkctl --json explain', returns text.
  */
-#ifndef HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
-#define HB_DAEMON_CONTROL_EXPLAIN_TEXT_H
+#ifndef HB_CONTROL_EXPLAIN_TEXT_H
+#define HB_CONTROL_EXPLAIN_TEXT_H
 
 #include <jansson.h>
 

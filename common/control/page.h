@@ -3,8 +3,8 @@
  * then wrapped into lines.  Floor 4.  Text from outside (members of a role's
  * answer) is made harmless, as by ctl_safe.
  */
-#ifndef HB_DAEMON_CONTROL_PAGE_H
-#define HB_DAEMON_CONTROL_PAGE_H
+#ifndef HB_CONTROL_PAGE_H
+#define HB_CONTROL_PAGE_H
 
 #include <jansson.h>
 

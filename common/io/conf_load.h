@@ -2,8 +2,8 @@
  * Reads the configuration for the parent: file, includes, the host's name.
  * Floor 3.
  */
-#ifndef HB_DAEMON_CONF_LOAD_H
-#define HB_DAEMON_CONF_LOAD_H
+#ifndef HB_IO_CONF_LOAD_H
+#define HB_IO_CONF_LOAD_H
 
 #include "common/proto/conf.h"
 

@@ -46,7 +46,9 @@ struct hb_conn {
 	struct hb_timer *linger;
 	int fd;
 	enum conn_state state;
-	unsigned busy;  /* our functions on the stack: the last one frees */
+	/* Our functions on the stack: a callback of theirs may free C, and the
+	 * last one does. */
+	unsigned busy;
 	int fail_errno; /* connect failed at once: reported by the hook */
 	/* what the owner asked for */
 	bool dead;     /* hb_conn_free was called */

@@ -2,8 +2,8 @@
  * Requests to the daemon: how hauberkctl, mailq and sendmail use the control
  * socket.  Floor 3.
  */
-#ifndef HB_TOOLS_CTLCLIENT_H
-#define HB_TOOLS_CTLCLIENT_H
+#ifndef HB_IO_CTLCLIENT_H
+#define HB_IO_CTLCLIENT_H
 
 #include <stdio.h>
 

@@ -99,7 +99,6 @@ struct server {
 	ares_channel channel;
 	struct hb_timer *timer;
 	struct dns_sock socks[MAX_SOCKETS];
-	size_t nsocks;
 	struct hb_edns edns;
 	bool flag_lost; /* c-ares has taken its EDNS flag back */
 };

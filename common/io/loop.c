@@ -4,6 +4,7 @@
 #include "common/io/loop-priv.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include <event2/event.h>
 
@@ -14,13 +15,13 @@ struct signal_watch {
 	struct event *ev;
 	hb_signal_fn cb;
 	void *ctx;
-	struct signal_watch *next;
+	SLIST_ENTRY(signal_watch) link;
 };
 
 struct hb_loop {
 	struct hb_hooks hooks; /* first */
 	struct event_base *base;
-	struct signal_watch *signals;
+	SLIST_HEAD(, signal_watch) signals;
 	bool stop;
 };
 
@@ -61,12 +62,12 @@ hb_loop_new(void)
 void
 hb_loop_free(struct hb_loop **l)
 {
+	struct signal_watch *w;
+
 	if (*l == NULL)
 		return;
-	while ((*l)->signals != NULL) {
-		struct signal_watch *w = (*l)->signals;
-
-		(*l)->signals = w->next;
+	while ((w = SLIST_FIRST(&(*l)->signals)) != NULL) {
+		SLIST_REMOVE_HEAD(&(*l)->signals, link);
 		event_free(w->ev);
 		free(w);
 	}
@@ -236,6 +237,5 @@ hb_loop_on_signal(struct hb_loop *l, int signo, hb_signal_fn cb, void *ctx)
 	w->ev = evsignal_new(l->base, signo, on_signal, w);
 	if (w->ev == NULL || event_add(w->ev, NULL) != 0)
 		HB_BUG("signal event");
-	w->next = l->signals;
-	l->signals = w;
+	SLIST_INSERT_HEAD(&l->signals, w, link);
 }

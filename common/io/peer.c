@@ -29,7 +29,6 @@ struct waiting_fd {
 };
 
 struct hb_peer {
-	struct hb_loop *loop;
 	struct hb_io *io;
 	struct hb_hook *flush;
 	int fd;
@@ -48,7 +47,8 @@ struct hb_peer {
 	bool paused, closed, was_full;
 	bool broke; /* the other side did what it may not */
 	const char *over; /* why it is to be closed at the end of the turn */
-	unsigned depth; /* handlers under way */
+	unsigned depth; /* our functions on the stack: a handler of theirs may
+			 * free P, and the last one does */
 	bool freed;
 };
 
@@ -66,7 +66,6 @@ hb_peer_new(struct hb_loop *l, int fd, enum hb_role self, enum hb_role other,
 	if (flags >= 0)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	p->loop = l;
 	p->fd = fd;
 	p->self = self;
 	p->other = other;

@@ -140,7 +140,6 @@ hb_tls_time(const ASN1_TIME *time, int64_t *ms)
 static void
 describe(struct hb_tls_facts *f, X509 *cert)
 {
-	f->self_issued = (X509_get_extension_flags(cert) & EXFLAG_SI) != 0;
 	(void)hb_tls_time(X509_get0_notAfter(cert), &f->not_after_ms);
 	note_names(f, cert);
 	note_issuer(f, cert);

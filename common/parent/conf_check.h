@@ -2,8 +2,8 @@
  * Checks of the configuration that need the system: the files, folders and
  * accounts that it names.  Floor 4: for `hauberkd -n', start and reload.
  */
-#ifndef HB_DAEMON_CONF_CHECK_H
-#define HB_DAEMON_CONF_CHECK_H
+#ifndef HB_PARENT_CONF_CHECK_H
+#define HB_PARENT_CONF_CHECK_H
 
 #include "common/proto/conf.h"
 

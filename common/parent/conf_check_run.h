@@ -2,8 +2,8 @@
  * Checks of a file in a separate process, with the rights of a role.  Floor 4.
  * The findings come as lines "E LINE TEXT" or "W LINE TEXT".
  */
-#ifndef HB_DAEMON_CONF_CHECK_RUN_H
-#define HB_DAEMON_CONF_CHECK_RUN_H
+#ifndef HB_PARENT_CONF_CHECK_RUN_H
+#define HB_PARENT_CONF_CHECK_RUN_H
 
 #include "common/parent/conf_check.h"
 #include "common/proto/role.h"

@@ -7,8 +7,8 @@
  * It parses no remote byte.  It provides everything that a role may not open
  * itself: configuration, certificates and keys, listeners, logs, helpers.
  */
-#ifndef HB_DAEMON_PARENT_H
-#define HB_DAEMON_PARENT_H
+#ifndef HB_PARENT_PARENT_H
+#define HB_PARENT_PARENT_H
 
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -204,8 +204,6 @@ void pd_send_pause(struct pd_proc *pr);
 /* common/parent/ping.c: every five seconds; a role that does not answer for
  * long is killed and replaced */
 void pd_ping(struct pd_parent *pd);
-
-/* --- common/parent/ctl.c --- */
 
 /* common/parent/features.c */
 void pd_say_features(const struct hb_conf *conf);

@@ -44,9 +44,8 @@ send_file(struct pd_proc *pr, const struct pd_file *f)
 
 	do {
 		struct ipc_file_part m = { .kind = f->kind, .index = f->index,
-			.bytes = hb_span_head(rest, HB_MAX_IPC_BODY) };
+			.bytes = hb_span_take(&rest, HB_MAX_IPC_BODY) };
 
-		rest = hb_span_from(rest, m.bytes.n);
 		m.last = rest.n == 0;
 		pd_post(pr, HB_IPC_FILE_PART, &m, -1);
 	} while (rest.n > 0);
@@ -84,10 +83,9 @@ pd_send_conf(struct pd_proc *pr)
 
 	while (rest.n > 0) {
 		struct ipc_conf_part m = {
-			.text = hb_span_head(rest, HB_MAX_IPC_BODY)
+			.text = hb_span_take(&rest, HB_MAX_IPC_BODY)
 		};
 
-		rest = hb_span_from(rest, m.text.n);
 		pd_post(pr, HB_IPC_CONF_PART, &m, -1);
 	}
 	for (size_t i = 0; i < pd->now.files.n; i++)

@@ -138,7 +138,6 @@ take_domain(struct hb_span s, struct hb_addr *out)
 	if (literal ? !hb_domain_is_literal(s) : !hb_domain_is_dns_name(s))
 		return HB_E_SYNTAX;
 	out->domain = s;
-	out->literal = literal;
 	return (int)n;
 }
 

@@ -44,7 +44,6 @@ struct hb_addr {
 	struct hb_span local;  /* as written: with its quotes */
 	struct hb_span domain; /* as written; a literal with its brackets */
 	bool quoted;	       /* local is a quoted string */
-	bool literal;	       /* domain is an address literal */
 	bool utf8;	       /* local has bytes above 127 */
 	bool routed;	       /* a source route was in front */
 	enum hb_addr_fault fault; /* if it is invalid: HB_E_SYNTAX, _RANGE */

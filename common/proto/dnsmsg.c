@@ -241,7 +241,6 @@ read_data(struct hb_span msg, const struct raw_rr *raw, struct hb_arena *arena,
     struct hb_dns_rr *out)
 {
 	out->type = (enum hb_dns_type)raw->type;
-	out->ttl_s = raw->ttl_s;
 	switch (out->type) {
 	case HB_DNS_A:
 		return read_fixed(msg, raw, 4, arena, out);

@@ -20,7 +20,6 @@ enum hb_dns_type {
 
 struct hb_dns_rr {
 	enum hb_dns_type type;
-	uint32_t ttl_s;
 	uint16_t preference;	/* MX */
 	/* NS, CNAME, PTR, MX: lower case, no final dot; "" is the root */
 	struct hb_span name;

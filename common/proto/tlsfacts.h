@@ -36,7 +36,6 @@ struct hb_tls_facts {
 	/* With DANE records these two are not checked: NONE, false. */
 	enum hb_chain_state chain;
 	bool name_ok;	  /* a DNS-ID of the leaf matches the reference name */
-	bool self_issued; /* for display only */
 	enum hb_dane_match dane;
 	uint64_t dane_digest; /* struct hb_dane's, of the records compared */
 	bool requiretls; /* EHLO inside TLS lists REQUIRETLS, RFC 8689 s2 */

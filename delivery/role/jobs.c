@@ -8,6 +8,7 @@
 #include "delivery/role/main.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "common/base/table.h"
@@ -21,7 +22,7 @@ enum job_state { J_GATHERING, J_RUNNING, J_FINISHED };
 
 struct dlv_job {
 	UT_hash_handle hh; /* by number, those of this queue */
-	struct dlv_job *next;  /* of an earlier queue */
+	LIST_ENTRY(dlv_job) link; /* those of earlier queues */
 	uint32_t number;
 	enum job_state state;
 	struct dlv_jobs *jobs;
@@ -43,7 +44,7 @@ struct dlv_job {
 struct dlv_jobs {
 	struct dlv_worker *worker;
 	struct dlv_job *table;
-	struct dlv_job *old;
+	LIST_HEAD(, dlv_job) old;
 	size_t running;
 };
 
@@ -272,11 +273,10 @@ dlv_on_job_ack(struct dlv_worker *w, struct hb_peer *p,
 		free_job(j);
 		return;
 	}
-	for (struct dlv_job **at = &s->old; *at != NULL; at = &(*at)->next) {
-		j = *at;
+	LIST_FOREACH(j, &s->old, link) {
 		if (j->number != m->job || j->state != J_FINISHED)
 			continue;
-		*at = j->next;
+		LIST_REMOVE(j, link);
 		free_job(j);
 		return;
 	}
@@ -296,8 +296,7 @@ retire_all(struct dlv_jobs *s)
 			free_job(j);
 			continue;
 		}
-		j->next = s->old;
-		s->old = j;
+		LIST_INSERT_HEAD(&s->old, j, link);
 	}
 }
 
@@ -305,9 +304,10 @@ void
 dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
 {
 	struct ipc_claims_end end = { .nofield_ = 0 };
+	const struct dlv_job *j;
 
 	retire_all(s);
-	for (const struct dlv_job *j = s->old; j != NULL; j = j->next) {
+	LIST_FOREACH(j, &s->old, link) {
 		if (j->state == J_FINISHED) {
 			send_results(j, queue);
 			continue;
@@ -342,8 +342,8 @@ dlv_jobs_free(struct dlv_jobs **sp)
 	if (s == NULL)
 		return;
 	retire_all(s);
-	while ((j = s->old) != NULL) {
-		s->old = j->next;
+	while ((j = LIST_FIRST(&s->old)) != NULL) {
+		LIST_REMOVE(j, link);
 		free_job(j);
 	}
 	free(s);

@@ -58,7 +58,6 @@ struct dlv_connection {
 	uint32_t ref; /* of the question for an endpoint; 0: none */
 	bool body_due;	 /* the body is not all out */
 	size_t unsent;	 /* of it, at the last look */
-	const struct dlv_txn *txn;
 	struct dlv_body body;
 
 	dlv_report_fn report; /* NULL: no owner */

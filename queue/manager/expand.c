@@ -129,7 +129,6 @@ ask_router(struct q *q, struct sched_rcpt *r, const struct q_envelope *h,
 	a->arena = hb_arena_new();
 	HASH_ADD(hh, q->asks, ref, sizeof(a->ref), a);
 	m.address = rcpt->address;
-	m.sender = h->env.sender;
 	hb_peer_post(q->router, HB_IPC_EXPAND, &m, -1);
 }
 

@@ -20,10 +20,9 @@ q_send_content(struct hb_peer *p, uint32_t no, const struct q_content *c)
 
 	while (bytes.n > 0) {
 		struct ipc_job_body m = { .job = no,
-			.bytes = hb_span_head(bytes, HB_MAX_IPC_BODY) };
+			.bytes = hb_span_take(&bytes, HB_MAX_IPC_BODY) };
 
 		hb_peer_post(p, HB_IPC_JOB_BODY, &m, -1);
-		bytes = hb_span_from(bytes, m.bytes.n);
 	}
 	if (c->fd >= 0)
 		hb_peer_post(p, HB_IPC_JOB_FILE, &file, c->fd);

@@ -4,8 +4,11 @@
  *	queuetime.c  the scheduler's time
  *	message.c  messages that come and go, and what all files use
  *	durable.c  changes that must become durable
- *	envelopes.c      envelopes in memory
+ *	envelopes.c  envelopes in memory
+ *	rules.h    what follows from a route, a result or a setting
+ *	places.h   mailboxes that a message was written to
  *	txn.c      messages from smtpd
+ *	room.c     room on the disk, told to smtpd
  *	expand.c   questions to router
  *	outcome.c  what comes of an attempt; blame.c what the operator has to
  *	           mend
@@ -16,8 +19,9 @@
  *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
  *	           next
  *	storage.c  STORE_* of delivery
- *	ctl.c      questions of control; listing.h what walks the queue;
- *	           trace.c recent events of a message
+ *	ctl.c      questions of control; listing.h what walks the queue:
+ *	           listing.c, verbs.c what is done at each message; show.c one
+ *	           message; trace.c recent events of a message
  *	export.c   mail that waits leaves for another host
  *	import.c   and comes in
  *	manager.c  start and end, scheduler actions, peers; main.c the role
@@ -235,8 +239,6 @@ void q_txns_free(struct q *q);
 void q_room_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
-
-/* --- storage.c --- */
 
 /* drop.c */
 /* DIR: maildrop as seen now, before any chroot. */

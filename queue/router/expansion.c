@@ -2,6 +2,7 @@
 #include "queue/router/expansion.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
@@ -14,7 +15,7 @@
 
 /* An address or other target that is to be walked. */
 struct step {
-	struct step *next;
+	STAILQ_ENTRY(step) link;
 	struct hb_span text;
 	struct hb_span owner; /* return path of the list it came from */
 	struct hb_span include; /* a list's file, whose lines are walked */
@@ -57,7 +58,7 @@ enum look {
 struct rt_expansion {
 	const struct hb_conf *const *conf; /* a reload replaces it */
 	struct hb_arena *arena;
-	struct step *todo, **tail;
+	STAILQ_HEAD(, step) todo;
 	struct step *at; /* in work, when look is not LOOK_NOTHING */
 	enum look look;
 	struct names names; /* of it */
@@ -187,8 +188,7 @@ add_step(struct rt_expansion *w, const struct step *parent, struct hb_span key,
 	s = hb_arena_alloc(w->arena, sizeof(*s));
 	s->text = seen->text;
 	s->depth = parent != NULL ? parent->depth + 1 : 0;
-	*w->tail = s;
-	w->tail = &s->next;
+	STAILQ_INSERT_TAIL(&w->todo, s, link);
 	return s;
 }
 
@@ -670,15 +670,13 @@ begin_step(struct rt_expansion *w, struct step *s)
 static void
 walk_next(struct rt_expansion *w)
 {
-	struct step *s = w->todo;
+	struct step *s = STAILQ_FIRST(&w->todo);
 
 	if (w->source != NULL) {
 		read_source(w);
 		return;
 	}
-	w->todo = s->next;
-	if (w->todo == NULL)
-		w->tail = &w->todo;
+	STAILQ_REMOVE_HEAD(&w->todo, link);
 	begin_step(w, s);
 }
 
@@ -703,7 +701,7 @@ is_settled(const struct rt_expansion *w)
 {
 	return w->outcome.result == HB_RESULT_DEFER ||
 	    (w->only_exists && w->outcome.result != HB_RESULT_NONE) ||
-	    (w->todo == NULL && w->source == NULL);
+	    (STAILQ_EMPTY(&w->todo) && w->source == NULL);
 }
 
 enum rt_next
@@ -734,7 +732,7 @@ rt_expansion_new(const struct hb_conf *const *conf, struct hb_span address)
 
 	w->conf = conf;
 	w->arena = hb_arena_new();
-	w->tail = &w->todo;
+	STAILQ_INIT(&w->todo);
 	w->look = LOOK_NOTHING;
 	push(w, NULL, qualify(w, address), HB_SPAN_NONE, false);
 	return w;

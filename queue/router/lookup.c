@@ -39,7 +39,6 @@ struct known {
 };
 
 struct rt_lookup {
-	struct hb_loop *loop;
 	const struct hb_conf *conf;
 	struct hb_map *aliases, *users;
 	struct hb_map **logins;
@@ -106,7 +105,6 @@ rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf)
 {
 	struct rt_lookup *k = HB_NEW(struct rt_lookup);
 
-	k->loop = l;
 	k->conf = conf;
 	k->user_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);
 	k->password_pool = rt_pool_new(l, CHILDREN, ANSWER_MS);

@@ -45,8 +45,7 @@ struct router_request {
 	uint64_t ref;
 	struct hb_buf user;
 	struct rt_expansion *walk;
-	const struct rt_query *query; /* of it */
-	void (*done)(struct router_request *a); /* with it */
+	void (*done)(struct router_request *a); /* with WALK */
 	struct hb_timer *timer; /* of a long walk, or NULL */
 	void (*go)(struct router_request *a); /* when it is over */
 };

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Each header compiles alone, and twice."""
+"""Each header compiles alone, and twice; its guard is its path."""
 
 import concurrent.futures
 import os
+import re
 import shlex
 import subprocess
 
@@ -25,11 +26,19 @@ def compile_alone(path):
     return [] if done.returncode == 0 else [path + ":", done.stderr]
 
 
+def guard(path):
+    """COMMON is HB, the prefix of what is there."""
+    name = re.sub(r"\W", "_", re.sub("^common/", "hb/", path)).upper()
+    if "\n#ifndef %s\n#define %s\n" % (name, name) in lint.read(path):
+        return []
+    return ["%s: its guard is not %s" % (path, name)]
+
+
 def main():
     paths = [p for p in lint.files(".h") if p not in PIECES]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         lint.finish([f for found in pool.map(compile_alone, paths)
-                     for f in found])
+                     for f in found] + [f for p in paths for f in guard(p)])
 
 
 main()

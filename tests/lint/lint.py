@@ -24,6 +24,15 @@ def read(path):
         return f.read()
 
 
+def table(name):
+    """Rows of NAME in this folder: the first word, and why."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name),
+              encoding="ascii") as f:
+        rows = [line.rstrip("\n").split("\t") for line in f
+                if line.strip() and not line.startswith("#")]
+    return {name: why for name, why in rows}
+
+
 _NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|("(?:\\.|[^"\\\n])*")'
                        r"|('(?:\\.|[^'\\\n])*')", re.S)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A short comment that stands alone between blank lines begins a section of the
 file and is written `/* --- words --- */'.  With --mend the sources are changed
-so."""
+so.  No section is empty."""
 
 import os
 import re
@@ -10,6 +10,9 @@ import sys
 import lint
 
 ALONE = re.compile(r"(?<=\n\n)/\* ([^\n]*) \*/(?=\n\n)")
+# up to the next mark, or where another file's section begins
+SECTION = re.compile(r"(?m)^/\* --- (.*) --- \*/\n((?:.*\n)*?)"
+                     r"(?=/\* --- |#endif\n*\Z|/\* [\w/]*\.c\b|\Z)")
 WORDS = 9  # a longer one is a sentence about what follows
 
 
@@ -38,6 +41,8 @@ def main():
                 path, text.count("\n", 0, m.start()) + 1, mark(m[1]))
                 for m in ALONE.finditer(text)
                 if mark(m[1]) not in (None, m[0])]
+        found += ["%s: section \"%s\" is empty" % (path, m[1])
+                  for m in SECTION.finditer(text) if not m[2].strip()]
     lint.finish(found)
 
 

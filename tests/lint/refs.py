@@ -2,7 +2,10 @@
 """What comments, documents and manuals refer to exists: files of the tree,
 functions in them (FILE:FUNCTION), sections of the documents at the root
 (HACKING "Clocks"), our manual pages and their sections.  Documents that are not
-in the tree are not cited."""
+in the tree are not cited.  A word with `_' in HACKING and in comments of C is a
+name of the sources: whole, a parameter in capitals, the beginning before `*',
+or the end of an enumerator; NAME and the like stand for any.  HACKING names each
+.def file."""
 
 import glob
 import os
@@ -24,6 +27,10 @@ PATH = re.compile(r"(?<![\w./~$<%%-])((?:%s)/[\w./*-]*[\w*]|"
 OTHERS = {"config.h", "db.h", "uthash.h", "man/hauberk.conf.5", "man/hauberk-sts.7"}
 # tests/lab/scenarios/NAME.lab, tests/unit/test_x.c: any such file
 ANY = re.compile(r"(?<![A-Z])(?!README|HACKING)[A-Z]{2,}(?![a-z])|/\w+_x\b")
+# a name; what stands in it for any part, and for what is not ours
+IDENTIFIER = re.compile(r"(?<![\w/.-])[A-Za-z]\w*_\w*")
+CAPITALS = re.compile(r"(?<=[a-z]_)[A-Z]+|^[A-Z]+(?=_[a-z])|SYMBOL|NAME")
+FOREIGN = {"close_notify", "sd_notify", "PTRACE_MODE", "MAX_AGE"}
 SECTION = re.compile(r'\b(%s)[\s*#]+"([^"]+)"' % "|".join(DOCUMENTS))
 # what the maintainers keep elsewhere
 ELSEWHERE = re.compile(r"\b(DESIGN|INTERFACE|REQUIREMENTS|STYLE|REVIEW|FAULTS)"
@@ -110,7 +117,37 @@ def unfold(text):
     return re.sub(r"\n[ \t]*(?:\*|#)?[ \t]*", " ", text)
 
 
+def source_words():
+    """The words of all sources, without their comments."""
+    words = set()
+    for path in lint.files(".c", ".h", ".def", ".py", ".am", rooms=TOPS):
+        pattern = PY_COMMENT if path.endswith(SCRIPTS) else C_COMMENT
+        text = pattern.sub(lambda m: m[0] if m[0][0] == '"' else " ",
+                           lint.read(path))
+        words.update(re.findall(r"[A-Za-z_]\w*", text))
+    return words
+
+
+WORDS = source_words()
+ALL_WORDS = " %s " % " ".join(sorted(WORDS))
+
+
+def check_name(name):
+    if name in WORDS or name in FOREIGN or name.lower() in WORDS:
+        return None
+    if name.endswith("_") and " " + name in ALL_WORDS or \
+            name.isupper() and "_%s " % name in ALL_WORDS:
+        return None
+    pattern = CAPITALS.sub(r"\\w+", name)
+    if pattern != name and re.search(r" %s " % pattern, ALL_WORDS):
+        return None
+    return "no source has the name %s" % name
+
+
 def check_text(path, text):
+    if path == "HACKING" or path.endswith((".c", ".h", ".def")):
+        for match in IDENTIFIER.finditer(text):
+            yield match.start(), check_name(match[0])
     for match in PATH.finditer(text):
         yield match.start(), check_path(path, match[1], match[2])
     for match in SECTION.finditer(text):
@@ -150,6 +187,8 @@ def main():
                 checks += check_sections(path, text)
             found += ["%s:%d: %s" % (path, line + text.count("\n", 0, at), f)
                       for at, f in checks if f]
+    found += ["HACKING does not name %s" % f for f in FILES
+              if f.endswith(".def") and f not in lint.read("HACKING")]
     lint.finish(found)
 
 

@@ -1,20 +1,17 @@
 #!/usr/bin/python3
-"""Each function that a header declares, each row of a table (.def) and each
-field of a record is used by the product: by a test alone, or by nobody, is not
-enough.  A name in a table, a macro or behind a pointer counts as well as a
-call; its declaration, its definition and what it says of itself in its own
-body do not.  A field is used when it is read.  The exceptions stand in
-unused.tbl, and each of them is needed.  With -l, the names and how many uses
-each has."""
+"""Each function that a header declares and each row of a table (.def) is used
+by the product: by a test alone, or by nobody, is not enough.  A name in a
+table, a macro or behind a pointer counts as well as a call; its declaration,
+its definition and what it says of itself in its own body do not.  fields.py
+looks at the fields of structs.  The exceptions stand in unused.tbl, and each
+of them is needed.  With -l, the names and how many uses each has."""
 
 import collections
-import os
 import re
 import sys
 
 import lint
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 ROOMS = lint.ROOMS + ("man",)
 # rows of these macros are named by the prefix and their first word
 ROWS = {"HB_LIMIT": "HB_MAX_", "HB_EVENT": "HB_EV_", "HB_KEY": "HB_K_",
@@ -23,16 +20,7 @@ ROWS = {"HB_LIMIT": "HB_MAX_", "HB_EVENT": "HB_EV_", "HB_KEY": "HB_K_",
 # a column of these tables names a row of another, without its prefix
 COLUMNS = {"common/proto/reason.def": (2, "HB_FAULT_"),
            "smtpd/reply.def": (3, "HB_REASON_")}
-ROW = re.compile(r"^(\w+)\(([^\n]*)", re.M)
-READ = re.compile(r"(?:->|\.)([a-z]\w*)\b(?!\s*=[^=])")
-
-
-def table():
-    """Names in unused.tbl."""
-    with open(os.path.join(HERE, "unused.tbl"), encoding="ascii") as f:
-        rows = [line.rstrip("\n").split("\t") for line in f
-                if line.strip() and not line.startswith("#")]
-    return {name: why for name, why in rows}
+ROW = re.compile(r"^(\w+)\(((?:[^\n]|\n(?=[ \t]))*)", re.M)
 
 
 def read(path, declared, uses):
@@ -56,41 +44,27 @@ def read(path, declared, uses):
 
 
 def read_table(path, declared, uses):
-    """Adds the rows and fields of the table PATH, and what it names in others.
-    A field is RECORD.FIELD."""
+    """Adds the rows of the table PATH, and what it names in others."""
     for macro, rest in ROW.findall(lint.code(lint.read(path))):
         words = [word.strip() for word in rest.rstrip(")").split(",")]
         if macro in ROWS:
             declared[ROWS[macro] + words[0]] = path
-        elif macro.startswith("R_") and len(words) > 2:
-            declared[words[0] + "." + words[2].split(")")[0]] = path
+        uses.update(lint.WORD.findall(" ".join(words[1:])))
         column, prefix = COLUMNS.get(path, (0, ""))
         if len(words) > column > 0:
             uses[prefix + words[column]] += 1
 
 
-def read_fields(path, fields):
-    """Counts the fields that PATH reads, of whatever struct."""
-    text = lint.DIRECTIVE.sub("", lint.code(lint.read(path)))
-    fields.update(READ.findall(text))
-
-
 def main():
     declared, uses, findings = {}, collections.Counter(), []
-    fields = collections.Counter()
     for path in lint.files(".c", ".h", ".def", rooms=ROOMS):
         findings += read(path, declared, uses)
         if path.endswith(".def"):
             read_table(path, declared, uses)
-        else:
-            read_fields(path, fields)
-    for name in declared:
-        if "." in name:
-            uses[name] = fields[name.split(".")[1]]
     if sys.argv[1:] == ["-l"]:
         for name in sorted(declared):
             print("%s\t%d" % (name, uses[name]))
-    rows = table()
+    rows = {n for n in lint.table("unused.tbl") if "." not in n}
     findings += ["%s: %s is used by no product code" % (declared[name], name)
                  for name in sorted(declared)
                  if uses[name] == 0 and name not in rows]

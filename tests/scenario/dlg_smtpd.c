@@ -7,8 +7,8 @@
  *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
  *	      first event; held=N: bytes of header sections of other sessions
  *	turn MS           how long each try has to wait from now on; -1: it is
- *	                  refused, -2: not beside others.  With it tries are
- *	                  acts, too
+ *	                  refused, -2: not beside others, -3: nobody says.
+ *	                  With it tries are acts, too
  *	auto on|off       router accepts, queue answers 250 by themselves
  *	start [early|busy|too-many|too-fast]
  *	C: TEXT           input with CRLF
@@ -36,6 +36,8 @@
 #include "smtpd/session.h"
 
 enum { ACTS_MAX = 256, LINE_SIZE = 8192 };
+
+enum { TURN_SILENT = -3 };
 
 struct play {
 	const char *file;
@@ -195,7 +197,7 @@ note_try(struct play *p, const struct smtpd_act *a)
 		    begins ? "" : ends[a->attempt.end]);
 	if (p->show_tries && !begins && a->attempt.n > 1)
 		add_act(p, "%u of them", a->attempt.n);
-	if (begins)
+	if (begins && p->turn_ms != TURN_SILENT)
 		smtpd_session_turn(p->session,
 		    p->turn_ms == SMTPD_TURN_ALONE && a->attempt.n == 0
 			? 0 : p->turn_ms);

@@ -69,7 +69,7 @@ answer_dns(void *query)
 				   nobody[] = { 127, 0, 0, 99 };
 	struct hb_dns_query q = *(struct hb_dns_query *)query;
 	struct hb_span name = hb_span_str(q.name);
-	struct hb_dns_rr rr = { .type = q.type, .ttl_s = 60 };
+	struct hb_dns_rr rr = { .type = q.type };
 	struct hb_dns_answer a = {
 		.status = HB_DNS_OK, .rr = &rr, .n = 1, .ttl_s = 60
 	};
