@@ -126,7 +126,7 @@ struct smtpd_session {
 	enum smtpd_state state;
 	enum smtpd_wait wait;
 	struct hb_buf out;
-	struct smtpd_act acts[SMTPD_ACTS_MAX];
+	struct smtpd_act *acts; /* SMTPD_ACTS_MAX; NULL: none */
 	size_t n_acts, next_act;
 	bool timer_set;
 	int64_t timer_ms;

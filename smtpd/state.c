@@ -52,6 +52,7 @@ smtpd_session_free(struct smtpd_session **s)
 	if (*s == NULL)
 		return;
 	hb_buf_free(&(*s)->out);
+	free((*s)->acts);
 	hb_buf_wipe(&(*s)->secret);
 	hb_buf_free(&(*s)->login);
 	hb_arena_free(&(*s)->questions);
