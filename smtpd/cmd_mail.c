@@ -1,4 +1,4 @@
-/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 4954 s5, RFC 8689 s2. */
+/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 3461 s4, RFC 4954 s5, RFC 8689 s2. */
 #include "smtpd/session-priv.h"
 
 /* RFC 4954 s5: from a client that did not log in it is worth nothing. */
@@ -16,6 +16,8 @@ take(struct smtpd_session *s, const struct smtpd_args *a)
 	hb_buf_add(&s->txn.sender, hb_buf_span(&a->address));
 	s->txn.declared = a->params.size;
 	s->txn.body = a->params.body;
+	s->txn.ret = a->params.ret;
+	hb_buf_add(&s->txn.envid, a->params.envid);
 	if ((a->params.seen & HB_PARAM_REQUIRETLS) != 0)
 		s->txn.flags |= HB_ENV_REQUIRETLS;
 	keep_auth(s, &a->params);

@@ -1,4 +1,4 @@
-/* RCPT.  Floor 2.  RFC 5321 s4.1.1.3, s4.5.3.1.10. */
+/* RCPT.  Floor 2.  RFC 5321 s4.1.1.3, s4.5.3.1.10, RFC 3461 s4. */
 #include "smtpd/session-priv.h"
 
 static void
@@ -8,6 +8,8 @@ ask(struct smtpd_session *s, const struct smtpd_args *a)
 
 	q->rcpt.address = hb_arena_span(s->questions,
 	    hb_buf_span(&a->address));
+	q->rcpt.notify = a->params.notify;
+	q->rcpt.orcpt = hb_arena_span(s->questions, a->params.orcpt);
 	q->routed = a->path.routed;
 }
 

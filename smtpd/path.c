@@ -56,8 +56,9 @@ static unsigned
 allowed(const struct smtpd_session *s, bool is_rcpt)
 {
 	if (is_rcpt)
-		return 0;
-	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH |
+		return HB_PARAM_NOTIFY | HB_PARAM_ORCPT;
+	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH | HB_PARAM_RET |
+	    HB_PARAM_ENVID |
 	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
 }
 

@@ -97,6 +97,8 @@ enum { SMTPD_OUT_STEP = 16384 }; /* bytes of replies after which input waits */
 struct smtpd_txn {
 	struct hb_buf sender; /* canonical */
 	struct hb_buf mail_auth;
+	struct hb_buf envid; /* of a DSN, xtext; with RET= */
+	uint32_t ret;
 	struct hb_arena *arena; /* of the recipients; NULL: none yet */
 	struct hb_rcpt *rcpts;
 	uint32_t n_rcpts, room; /* for queue */

@@ -39,6 +39,7 @@ free_txn(struct smtpd_txn *t)
 {
 	hb_buf_free(&t->sender);
 	hb_buf_free(&t->mail_auth);
+	hb_buf_free(&t->envid);
 	hb_arena_free(&t->arena);
 	free(t->rcpts);
 	hb_buf_free(&t->trace);
@@ -85,12 +86,14 @@ clear(struct smtpd_txn *t)
 {
 	hb_buf_clear(&t->sender);
 	hb_buf_clear(&t->mail_auth);
+	hb_buf_clear(&t->envid);
 	hb_arena_free(&t->arena);
 	free(t->rcpts);
 	t->rcpts = NULL;
 	hb_buf_clear(&t->refused_text);
 	hb_incoming_clear(&t->in);
 	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
+	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
 	t->discard = t->begun = t->large = false;
 	t->failed = SMTPD_R_NONE;
@@ -126,6 +129,7 @@ smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 	*r = *rcpt;
 	r->idx = t->n_rcpts++;
 	r->address = hb_arena_span(t->arena, rcpt->address);
+	r->orcpt = hb_arena_span(t->arena, rcpt->orcpt);
 }
 
 /* --- questions --- */

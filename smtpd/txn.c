@@ -55,6 +55,8 @@ begin(struct smtpd_session *s)
 	e->sender = hb_buf_span(&t->sender);
 	e->body = t->body;
 	e->flags = t->flags;
+	e->ret = t->ret;
+	e->envid = hb_buf_span(&t->envid);
 	e->client = hb_span_str(s->client);
 	e->helo = hb_span_str(s->helo);
 	e->user = hb_span_str(s->user);

@@ -9,6 +9,13 @@
 #include "common/proto/tlv.h"
 
 enum hb_body { HB_BODY_7BIT, HB_BODY_8BITMIME, HB_BODY_BINARY, HB_BODY_COUNT };
+/* How a recipient is done with: the action in a DSN of success. */
+enum hb_handed {
+	HB_HANDED_DELIVERED,
+	HB_HANDED_RELAYED, /* to a server that tells of no success */
+	HB_HANDED_EXPANDED, /* to all targets of an alias */
+	HB_HANDED_COUNT
+};
 enum hb_ret { HB_RET_NONE, HB_RET_FULL, HB_RET_HDRS, HB_RET_COUNT };
 enum hb_result {
 	HB_RESULT_NONE,

@@ -132,14 +132,14 @@ take_auth(struct hb_span v, struct hb_params *out)
 	return v.n <= HB_MAX_PATH && hb_xtext_is_valid(v) ? 0 : HB_E_SYNTAX;
 }
 
+static const struct ehlo_word notify_words[] = { { "NEVER", HB_NOTIFY_NEVER },
+	{ "SUCCESS", HB_NOTIFY_SUCCESS }, { "FAILURE", HB_NOTIFY_FAILURE },
+	{ "DELAY", HB_NOTIFY_DELAY } };
+
 /* RFC 3461 s4.1: NEVER stands alone. */
 static int
 take_notify(struct hb_span v, struct hb_params *out)
 {
-	static const struct ehlo_word words[] = { { "NEVER", HB_NOTIFY_NEVER },
-		{ "SUCCESS", HB_NOTIFY_SUCCESS },
-		{ "FAILURE", HB_NOTIFY_FAILURE },
-		{ "DELAY", HB_NOTIFY_DELAY } };
 	bool more = true;
 
 	out->notify = 0;
@@ -148,7 +148,7 @@ take_notify(struct hb_span v, struct hb_params *out)
 		int r;
 
 		more = hb_span_find(v, ',') < v.n;
-		r = find_word(words, HB_ARRAY_LEN(words),
+		r = find_word(notify_words, HB_ARRAY_LEN(notify_words),
 		    hb_span_cut(&v, ','), &bit);
 		if (r < 0)
 			return r;
@@ -158,6 +158,20 @@ take_notify(struct hb_span v, struct hb_params *out)
 		out->notify != HB_NOTIFY_NEVER
 	    ? HB_E_SYNTAX
 	    : 0;
+}
+
+void
+hb_notify_format(uint32_t notify, struct hb_buf *out)
+{
+	const char *before = "";
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(notify_words); i++) {
+		if ((notify & notify_words[i].value) == 0)
+			continue;
+		hb_buf_adds(out, before);
+		hb_buf_adds(out, notify_words[i].word);
+		before = ",";
+	}
 }
 
 /* RFC 3461 s4.2: type ";" xtext, kept byte for byte. */

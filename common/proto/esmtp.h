@@ -72,4 +72,7 @@ int hb_command_path(struct hb_span args, struct hb_span prefix,
 int hb_params_parse(struct hb_span s, enum hb_param_command command,
     unsigned allowed, struct hb_params *out) HB_MUSTCHECK;
 
+/* The value of NOTIFY= for HB_NOTIFY_* bits. */
+void hb_notify_format(uint32_t notify, struct hb_buf *out);
+
 #endif

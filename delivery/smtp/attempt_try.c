@@ -325,6 +325,8 @@ take_results(struct dlv_attempt *a, bool dsn)
 		}
 		*o = dlv_make_outcome(a, res);
 		o->dsn_capable = dsn;
+		o->handed = dlv_is_lmtp(a) ? HB_HANDED_DELIVERED
+					   : HB_HANDED_RELAYED;
 	}
 	return left;
 }

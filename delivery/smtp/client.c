@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/proto/esmtp.h"
 #include "common/proto/intake.h"
 #include "common/proto/reply.h"
 #include "common/proto/xtext.h"
@@ -536,29 +537,14 @@ say_mail(struct dlv_client *c)
 	push(c, DLV_ACT_SEND, c->out.n - before, 0);
 }
 
-static const struct {
-	uint32_t bit;
-	const char *word;
-} notify_words[] = {
-	{ HB_NOTIFY_NEVER, "NEVER" },
-	{ HB_NOTIFY_SUCCESS, "SUCCESS" },
-	{ HB_NOTIFY_FAILURE, "FAILURE" },
-	{ HB_NOTIFY_DELAY, "DELAY" },
-};
-
 static void
 add_rcpt_dsn(struct dlv_client *c, const struct dlv_rcpt *r)
 {
-	const char *before = " NOTIFY=";
-
 	if (!offers(c, EXT_DSN))
 		return;
-	for (size_t i = 0; i < HB_ARRAY_LEN(notify_words); i++) {
-		if ((r->notify & notify_words[i].bit) == 0)
-			continue;
-		hb_buf_adds(&c->out, before);
-		hb_buf_adds(&c->out, notify_words[i].word);
-		before = ",";
+	if (r->notify != 0) {
+		hb_buf_adds(&c->out, " NOTIFY=");
+		hb_notify_format(r->notify, &c->out);
 	}
 	if (r->orcpt.n > 0) {
 		hb_buf_adds(&c->out, " ORCPT=");

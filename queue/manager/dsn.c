@@ -1,5 +1,6 @@
 /*
- * DSNs: sent when a recipient failed permanently or waits for long.  Floor 4.
+ * DSNs: sent when a recipient failed permanently, waits for long, or has the
+ * message and that is to be told (RFC 3461).  Floor 4.
  * A DSN is durable before its cause is marked as reported: a crash between the
  * two makes a second DSN, never none.
  */
@@ -21,7 +22,8 @@ struct dsn {
 	enum q_dsn_kind kind;
 	uint64_t id; /* of the message it is about */
 	struct hb_span to;
-	uint32_t *idx; /* FAILED: its recipients */
+	bool of_list; /* TO is the owner of a list */
+	uint32_t *idx; /* its recipients, but of DELAYED */
 	size_t n;
 	size_t bytes; /* of its recipients */
 	struct q_dsn_rcpt *rcpts;
@@ -74,8 +76,19 @@ put_back(struct dsn *n)
 	q_kick(n->q);
 }
 
+/* What is recorded of the place of a recipient that was delivered. */
+static struct hb_span
+place(struct dsn *n, struct sched_msg *m, uint32_t idx)
+{
+	struct q_envelope *h =
+	    n->kind == Q_DSN_SUCCESS ? q_envelope_get(n->q, m) : NULL;
+	const struct hb_rcpt *rcpt = h != NULL ? q_envelope_rcpt(h, idx) : NULL;
+
+	return rcpt != NULL ? q_delivered_place(m, rcpt) : HB_SPAN_NONE;
+}
+
 static void
-mark_failed(struct dsn *n, struct sched_msg *m)
+mark_told(struct dsn *n, struct sched_msg *m)
 {
 	struct q_change *c = hb_calloc(n->n + 1, sizeof(*c));
 	struct hb_outcome *o = hb_calloc(n->n + 1, sizeof(*o));
@@ -88,7 +101,8 @@ mark_failed(struct dsn *n, struct sched_msg *m)
 			continue;
 		o[k] = n->rcpts[i].outcome;
 		c[k] = (struct q_change){ .kind = Q_CHANGE_DONE,
-			.idx = r->idx, .outcome = &o[k] };
+			.idx = r->idx, .outcome = &o[k],
+			.route = place(n, m, r->idx) };
 		k++;
 		q_sched_done(n->q->sched, r);
 	}
@@ -98,6 +112,15 @@ mark_failed(struct dsn *n, struct sched_msg *m)
 	free(o);
 	q_finish_if_empty(n->q, m);
 }
+
+static const struct {
+	enum hb_event event;
+	enum hb_stat stat;
+} kinds[] = {
+	[Q_DSN_FAILED] = { HB_EV_BOUNCE, HB_STAT_NOTICE_FAILURE },
+	[Q_DSN_DELAYED] = { HB_EV_DELAY, HB_STAT_NOTICE_DELAY },
+	[Q_DSN_SUCCESS] = { HB_EV_RECEIPT, HB_STAT_NOTICE_SUCCESS },
+};
 
 static void
 on_durable(void *ctx, int err)
@@ -113,19 +136,17 @@ on_durable(void *ctx, int err)
 		dsn_free(n);
 		return;
 	}
-	if (m != NULL && n->kind == Q_DSN_FAILED)
-		mark_failed(n, m);
+	if (m != NULL && n->kind != Q_DSN_DELAYED)
+		mark_told(n, m);
 	else if (m != NULL)
 		q_record(n->q, n->id, &warned, 1, NULL, NULL);
-	HB_LOG(HB_LOG_INFO,
-	    n->kind == Q_DSN_FAILED ? HB_EV_BOUNCE : HB_EV_DELAY,
+	HB_LOG(HB_LOG_INFO, kinds[n->kind].event,
 	    hb_kv_id(HB_K_MSG, n->id), hb_kv_id(HB_K_NOTICE, n->env.id),
 	    hb_kv_span(HB_K_TO, n->to),
 	    hb_kv_span(HB_K_MESSAGE_ID, n->env.message_id),
 	    hb_kv_int(HB_K_NRCPT, (int64_t)n->n));
 	q_trace_add(n->q, n->id, "notice", 0, HB_SPAN_NONE, NULL);
-	hb_stat(n->kind == Q_DSN_FAILED ? HB_STAT_NOTICE_FAILURE
-					: HB_STAT_NOTICE_DELAY);
+	hb_stat(kinds[n->kind].stat);
 	/* The DSN is a message like any other. */
 	a = hb_arena_new();
 	rcpt = hb_arena_alloc(a, sizeof(*rcpt));
@@ -161,7 +182,8 @@ static bool
 returns_whole(const struct dsn *n, const struct sched_msg *m,
     const struct hb_env *env, const struct q_content *c)
 {
-	return n->kind == Q_DSN_FAILED && env->ret != HB_RET_HDRS &&
+	return n->kind == Q_DSN_FAILED &&
+	    (n->of_list || env->ret != HB_RET_HDRS) &&
 	    (env->flags & HB_ENV_REQUIRETLS) == 0 &&
 	    c->head.n + c->body.n == m->size && m->size <= Q_DSN_FULL;
 }
@@ -176,7 +198,7 @@ write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
 		.id = q_new_id(n->q, Q_DSN_INSTANCE),
 		.parent = n->id,
 		.to = n->to,
-		.envid = about->envid,
+		.envid = n->of_list ? HB_SPAN_NONE : about->envid,
 		.now_ms = hb_now_ms(),
 		.arrived_ms = about->arrived_ms,
 		.retry_until_ms = q_date(n->q,
@@ -253,10 +275,34 @@ is_full(const struct dsn *n)
 	return n->bytes >= Q_DSN_RCPT_BYTES;
 }
 
+static enum q_dsn_kind
+kind_of(const struct sched_rcpt *r)
+{
+	struct hb_outcome o;
+
+	q_last_outcome(q_rcpt_last(r), &o);
+	return o.result == HB_RESULT_OK ? Q_DSN_SUCCESS : Q_DSN_FAILED;
+}
+
+/* Is it about R too?  The first decides of what kind it is, and for whom. */
+static bool
+takes(struct dsn *n, const struct q_envelope *h, const struct sched_rcpt *r,
+    const struct hb_rcpt *rcpt)
+{
+	if (n->n == 0) {
+		n->kind = kind_of(r);
+		n->to = hb_arena_span(n->arena, return_path(h, rcpt));
+		n->of_list = rcpt->owner.n > 0;
+	}
+	return !is_full(n) && kind_of(r) == n->kind &&
+	    n->of_list == (rcpt->owner.n > 0) &&
+	    hb_span_eq(n->to, return_path(h, rcpt));
+}
+
 /* One DSN goes to one return path and holds so much; others have their turn
  * after it. */
 void
-q_dsn_failed(struct q *q, struct sched_msg *m)
+q_dsn_ended(struct q *q, struct sched_msg *m)
 {
 	size_t most = m->failed < Q_DSN_RCPTS ? m->failed : Q_DSN_RCPTS;
 	struct dsn *n = dsn_new(q, m, Q_DSN_FAILED, most);
@@ -268,10 +314,7 @@ q_dsn_failed(struct q *q, struct sched_msg *m)
 		struct hb_rcpt *rcpt =
 		    h != NULL ? q_envelope_rcpt(h, v[i]->idx) : NULL;
 
-		if (rcpt != NULL && n->n == 0)
-			n->to = hb_arena_span(n->arena, return_path(h, rcpt));
-		if (rcpt != NULL && !is_full(n) &&
-		    hb_span_eq(n->to, return_path(h, rcpt)))
+		if (rcpt != NULL && takes(n, h, v[i], rcpt))
 			add_rcpt(n, v[i], rcpt);
 		else
 			q_sched_dsn_again(q->sched, v[i], q_now(q) +

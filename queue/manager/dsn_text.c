@@ -10,15 +10,33 @@
 enum { FOLD_AT = 76, ID_MAX = 250, WORD_MAX = 900 };
 
 static const struct {
-	const char *action, *subject, *lead;
+	const char *action, *any_status, *subject, *lead;
 } kinds[] = {
-	[Q_DSN_FAILED] = { "failed", "Your message could not be delivered",
+	[Q_DSN_FAILED] = { "failed", "5.0.0",
+	    "Your message could not be delivered",
 	    "Your message could not be delivered to the recipients below.  "
 	    "It will not be tried again." },
-	[Q_DSN_DELAYED] = { "delayed", "Your message is delayed",
+	[Q_DSN_DELAYED] = { "delayed", "4.0.0",
+	    "Your message is delayed",
 	    "Your message could not be delivered yet to the recipients below.  "
 	    "Nothing needs to be done now: the message is kept, and it is "
 	    "tried again until" },
+	[Q_DSN_SUCCESS] = { "", "2.0.0",
+	    "Your message was delivered or passed on",
+	    "You asked to be told when your message is delivered.  This is "
+	    "what became of it for the recipients below." },
+};
+
+static const struct {
+	const char *action, *sentence;
+} handed[HB_HANDED_COUNT] = {
+	[HB_HANDED_DELIVERED] = { "delivered", "It was delivered." },
+	[HB_HANDED_RELAYED] = { "relayed",
+	    "It was passed on to the next mail host, which sends no notices of "
+	    "success.  You will hear no more of it unless it fails there." },
+	[HB_HANDED_EXPANDED] = { "expanded",
+	    "This address stands for others.  It was passed on to all of them, "
+	    "and you are not told when they have it." },
 };
 
 /* Text from outside, as one or more folded lines. */
@@ -60,6 +78,23 @@ put_field(struct hb_buf *out, const char *name, struct hb_span value)
 	hb_buf_adds(out, "\r\n");
 }
 
+/* What the sender gave, which he may compare with what he has: as it is, but
+ * for what no header field may hold.  It is shorter than a line may be. */
+static void
+put_given(struct hb_buf *out, const char *name, struct hb_span value)
+{
+	if (value.n == 0)
+		return;
+	hb_buf_adds(out, name);
+	for (size_t i = 0; i < value.n; i++) {
+		unsigned char c = value.p[i];
+
+		c = c >= 0x7f ? '?' : c < 0x20 ? ' ' : c;
+		hb_buf_add(out, hb_span(&c, 1));
+	}
+	hb_buf_adds(out, "\r\n");
+}
+
 /* What XTEXT means; what is not xtext stays as it is. */
 static void
 add_decoded(struct hb_span xtext, struct hb_buf *out)
@@ -85,7 +120,7 @@ put_orcpt(struct hb_buf *out, struct hb_span orcpt)
 	hb_buf_add(&plain, type);
 	hb_buf_adds(&plain, ";");
 	add_decoded(rest, &plain);
-	put_field(out, "Original-Recipient: ", hb_buf_span(&plain));
+	put_given(out, "Original-Recipient: ", hb_buf_span(&plain));
 	hb_buf_free(&plain);
 }
 
@@ -277,10 +312,17 @@ put_why(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 	struct hb_buf para = HB_BUF_INIT(0);
 
 	put_whom(r, &para, out);
-	hb_buf_addf(&para, "Why: %s.",
-	    hb_reason_text((enum hb_reason)o->reason));
+	if (d->kind == Q_DSN_SUCCESS)
+		hb_buf_adds(&para, handed[o->handed].sentence);
+	else
+		hb_buf_addf(&para, "Why: %s.",
+		    hb_reason_text((enum hb_reason)o->reason));
 	put_para(out, &para, "    ");
 	put_words(o, &para, out);
+	if (d->kind == Q_DSN_SUCCESS) {
+		hb_buf_free(&para);
+		return;
+	}
 	put_time(d, o, &para, out);
 	if (advice[0] != '\0')
 		hb_buf_addf(&para, "What would change it: %s", advice);
@@ -332,14 +374,15 @@ static void
 put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 {
 	const struct hb_outcome *o = &r->outcome;
-	const char *any = d->kind == Q_DSN_FAILED ? "5.0.0" : "4.0.0";
+	const char *any = kinds[d->kind].any_status;
 	bool fits = o->status.n >= 5 &&
 	    o->status.p[0] == (unsigned char)any[0];
 
 	hb_buf_adds(out, "\r\n");
 	put_orcpt(out, r->orcpt);
 	put_field(out, "Final-Recipient: rfc822; ", r->address);
-	hb_buf_addf(out, "Action: %s\r\n", kinds[d->kind].action);
+	hb_buf_addf(out, "Action: %s\r\n", d->kind == Q_DSN_SUCCESS
+		? handed[o->handed].action : kinds[d->kind].action);
 	/* RFC 3464 s2.3.4: the class agrees with the action. */
 	put_field(out, "Status: ", fits ? o->status : hb_span_str(any));
 	put_field(out, "Remote-MTA: dns; ", o->mx);
@@ -450,7 +493,7 @@ q_dsn_write(const struct q_dsn *dsn, struct hb_buf *head, struct hb_buf *body)
 	part(body, d, "message/delivery-status");
 	hb_buf_adds(body, "\r\n");
 	add_decoded(d->envid, &plain);
-	put_field(body, "Original-Envelope-Id: ", hb_buf_span(&plain));
+	put_given(body, "Original-Envelope-Id: ", hb_buf_span(&plain));
 	hb_buf_free(&plain);
 	put_field(body, "Reporting-MTA: dns; ", d->hostname);
 	hb_buf_addf(body, "X-Hauberk-Message: %016llx\r\n",

@@ -12,7 +12,12 @@
 #include "common/base/limits.h"
 #include "common/proto/envelope.h"
 
-enum q_dsn_kind { Q_DSN_FAILED, Q_DSN_DELAYED, Q_DSN_KIND_COUNT };
+enum q_dsn_kind {
+	Q_DSN_FAILED,
+	Q_DSN_DELAYED,
+	Q_DSN_SUCCESS, /* each recipient as its outcome has it */
+	Q_DSN_KIND_COUNT
+};
 
 struct q_dsn_rcpt {
 	struct hb_span address, original, orcpt; /* orcpt: as in hb_rcpt */

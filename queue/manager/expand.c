@@ -8,6 +8,10 @@
  * recipient is done.  A long list is recorded in pieces; after a crash between
  * two pieces router is asked again, and the recorded entries are found again.
  *
+ * What the sender asked for about DSNs goes with an alias of one target, ends
+ * at a list, and goes without SUCCESS to several targets: then a DSN says that
+ * the address was delivered (a list) or expanded (RFC 3461 s5.2.7).
+ *
  * An entry for a place to which another recipient of the message goes is
  * dropped (queue/manager/places.h).
  */
@@ -40,6 +44,9 @@ struct q_ask {
 	/* Not all was found: its outcome stays with the asked recipient, which
 	 * is asked for again.  result NONE: all was. */
 	struct hb_outcome rest;
+	/* The asked recipient is done so, which its sender wants to be told;
+	 * result NONE: he does not. */
+	struct hb_outcome told;
 };
 
 static void
@@ -217,7 +224,9 @@ end_of_answer(struct q_ask *a, struct sched_rcpt *r)
 {
 	struct sched_msg *m = r->msg;
 
-	if (a->rest.result == HB_RESULT_NONE) {
+	if (a->told.result != HB_RESULT_NONE) {
+		q_sched_fail(a->q->sched, r, &a->told, q_now(a->q));
+	} else if (a->rest.result == HB_RESULT_NONE) {
 		q_sched_done(a->q->sched, r);
 		q_finish_if_empty(a->q, m);
 	} else {
@@ -226,12 +235,61 @@ end_of_answer(struct q_ask *a, struct sched_rcpt *r)
 	ask_free(a);
 }
 
+/* Each has what the sender said of DSNs but success, and if that is all he
+ * wants, nothing. */
+static uint32_t
+without_success(uint32_t notify)
+{
+	return notify == HB_NOTIFY_SUCCESS ? HB_NOTIFY_NEVER
+	    : notify & ~HB_NOTIFY_SUCCESS;
+}
+
+/* Gives IT what it inherits, and its number. */
+static void
+inherit(struct q_ask *a, struct sched_rcpt *r, const struct hb_rcpt *from,
+    struct hb_rcpt *it)
+{
+	bool alone = a->n == 1 && a->rest.result == HB_RESULT_NONE;
+
+	it->idx = r->msg->next_idx++;
+	it->flags |= HB_RCPT_EXPANDED;
+	it->original = from->original.n > 0 ? from->original : from->address;
+	if (it->owner.n > 0)
+		return; /* a list tells its owner, and nobody else */
+	it->owner = from->owner;
+	it->orcpt = from->orcpt;
+	it->notify = alone ? from->notify : without_success(from->notify);
+}
+
+/* All was recorded but the end of the asked recipient: the change that is, and
+ * told.  A list is one when all of its members are. */
+static struct q_change
+end_change(struct q_ask *a, struct sched_rcpt *r, const struct q_envelope *h,
+    const struct hb_rcpt *from)
+{
+	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
+	bool list = true;
+
+	for (size_t i = 0; i < a->n && list; i++)
+		list = a->items[i].owner.n > 0;
+	if ((a->n == 1 && a->count == 1 && !list) ||
+	    !q_wants_dsn(r->msg, &h->env, from, HB_NOTIFY_SUCCESS))
+		return (struct q_change){ .kind = Q_CHANGE_DONE,
+			.idx = a->idx, .outcome = &replaced };
+	a->told = (struct hb_outcome){ .idx = a->idx, .result = HB_RESULT_OK,
+		.reason = HB_REASON_OK, .status = HB_SPAN("2.0.0"),
+		.handed = list ? HB_HANDED_DELIVERED : HB_HANDED_EXPANDED,
+		.at_ms = hb_now_ms() };
+	return (struct q_change){ .kind = Q_CHANGE_TRIED, .idx = a->idx,
+		.attempts = r->attempts, .next_ms = q_now(a->q),
+		.outcome = &a->told };
+}
+
 /* The next piece of the answer.  With the last one the asked recipient is
  * done, if nothing is wanting. */
 static void
 record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 {
-	static const struct hb_outcome replaced = { .result = HB_RESULT_OK };
 	const struct hb_rcpt from = *q_envelope_rcpt(h, a->idx);
 	size_t end = a->n - a->at > PIECE ? a->at + PIECE : a->n;
 	struct q_change *c = hb_calloc(end - a->at + 1, sizeof(*c));
@@ -244,23 +302,14 @@ record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 
 		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
-		/* Gives an item what it inherits, and its number. */
-		it->idx = r->msg->next_idx++;
-		it->flags |= HB_RCPT_EXPANDED;
-		it->notify = from.notify;
-		it->orcpt = from.orcpt;
-		it->original = from.original.n > 0 ? from.original
-						   : from.address;
-		if (it->owner.n == 0)
-			it->owner = from.owner;
+		inherit(a, r, &from, it);
 		a->count++;
 		q_envelope_add(a->q, h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
 	}
 	if (a->at == a->n && a->rest.result == HB_RESULT_NONE)
-		c[n++] = (struct q_change){ .kind = Q_CHANGE_DONE,
-			.idx = a->idx, .outcome = &replaced };
+		c[n++] = end_change(a, r, h, &from);
 	if (n > 0)
 		q_record(a->q, a->id, c, n, on_recorded, a);
 	else if (a->at < a->n)

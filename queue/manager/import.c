@@ -338,7 +338,7 @@ keep_outcome(struct moved *m, const struct hb_qf_item *it)
 	hb_record_copy(m->arena, &hb_outcome_record, &it->outcome, o);
 	o->idx = (uint32_t)m->n;
 	o->at_ms = hb_now_ms();
-	if (o->result != HB_RESULT_DEFER && o->result != HB_RESULT_FAIL)
+	if (o->result == HB_RESULT_NONE)
 		return NULL;
 	if (!hb_status_is_valid(o->status))
 		o->status = HB_SPAN_NONE;

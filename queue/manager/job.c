@@ -18,7 +18,7 @@ envelope_of(const struct q_job *j, const struct q_envelope *h)
 		    r != NULL ? q_envelope_rcpt(h, r->idx) : NULL;
 
 		if (rcpt != NULL && rcpt->owner.n > 0) {
-			env.sender = rcpt->owner;
+			q_env_of_list(&env, rcpt->owner);
 			break;
 		}
 	}

@@ -127,7 +127,7 @@ send_local(struct q_job *j, const struct q_envelope *h,
 	struct ipc_local_job m = { .job = j->no, .kind = l->kind };
 
 	if (rcpt->owner.n > 0)
-		mine.sender = rcpt->owner;
+		q_env_of_list(&mine, rcpt->owner);
 	if (hb_tlv_encode(&hb_env_record, &mine, &env) < 0 ||
 	    hb_tlv_encode(&hb_rcpt_record, rcpt, &rec) < 0)
 		HB_BUG("records that were decoded cannot be encoded");

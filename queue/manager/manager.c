@@ -72,7 +72,7 @@ perform(struct q *q, const struct q_act *act)
 		q_dsn_delayed(q, act->msg);
 		break;
 	case Q_ACT_DSN:
-		q_dsn_failed(q, act->msg);
+		q_dsn_ended(q, act->msg);
 		break;
 	}
 	return true;

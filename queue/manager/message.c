@@ -57,6 +57,15 @@ q_env_head(struct hb_env *env, struct hb_span head, struct hb_arena *a)
 	env->message_id = hb_arena_span(a, hb_message_id(head, room));
 }
 
+/* RFC 3461 s5.2.7.1: a list is the end of what the sender asked for. */
+void
+q_env_of_list(struct hb_env *env, struct hb_span owner)
+{
+	env->sender = owner;
+	env->ret = HB_RET_NONE;
+	env->envid = HB_SPAN_NONE;
+}
+
 void
 q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
     struct hb_rcpt *rcpts, size_t n)
@@ -140,7 +149,9 @@ q_replay_change(void *ctx, uint64_t id, const struct q_change *c)
 			const struct hb_outcome *o = c->outcome;
 
 			q_sched_tried(q->sched, r, c->attempts, c->next_ms, o);
-			if (o != NULL && o->result == HB_RESULT_FAIL)
+			/* its DSN is missing */
+			if (o != NULL && (o->result == HB_RESULT_FAIL ||
+			    o->result == HB_RESULT_OK))
 				q_sched_fail(q->sched, r, o,
 				    r->msg->arrived_ms);
 		}

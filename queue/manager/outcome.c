@@ -2,9 +2,9 @@
  * Outcomes of attempts: recorded, logged, and reported to the scheduler.  Floor
  * 4.
  *
- * A failure that needs a DSN is first recorded as an attempt with outcome fail,
- * so that no crash tries it again; the recipient is done when its DSN is
- * durable.
+ * A failure or a success that needs a DSN is first recorded as an attempt with
+ * that outcome, so that no crash tries it again; the recipient is done when its
+ * DSN is durable.
  */
 #include "config.h"
 
@@ -14,13 +14,14 @@
 
 bool
 q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
-    const struct hb_rcpt *rcpt)
+    const struct hb_rcpt *rcpt, uint32_t of)
 {
 	struct hb_span to = rcpt->owner.n > 0 ? rcpt->owner : env->sender;
 
 	if (to.n == 0 || (m->flags & Q_MF_DSN) != 0)
 		return false; /* RFC 5321 s6.1 */
-	return rcpt->notify == 0 || (rcpt->notify & HB_NOTIFY_FAILURE) != 0;
+	return rcpt->notify == 0 ? of == HB_NOTIFY_FAILURE
+				 : (rcpt->notify & of) != 0;
 }
 
 /* A word of our own on the channel: the same of class 5, for what waited for
@@ -81,18 +82,41 @@ struct when {
 	uint8_t jitter;
 };
 
-/* An expanded recipient has its route on the disk; another one's is recorded
- * where one more may lead to the same place. */
+/* R needs no other attempt: it is done, or waits for its DSN. */
+static void
+apply_end(struct q *q, struct sched_rcpt *r, bool told,
+    const struct hb_outcome *o, struct q_change *c)
+{
+	if (!told) {
+		c->kind = Q_CHANGE_DONE;
+		q_sched_done(q->sched, r);
+		return;
+	}
+	q_sched_fail(q->sched, r, o, q_now(q));
+	c->kind = Q_CHANGE_TRIED;
+	c->attempts = r->attempts;
+	c->next_ms = q_now(q);
+}
+
+struct hb_span
+q_delivered_place(const struct sched_msg *m, const struct hb_rcpt *rcpt)
+{
+	return m->next_idx > 1 && (rcpt->flags & HB_RCPT_EXPANDED) == 0
+	    ? rcpt->route : HB_SPAN_NONE;
+}
+
+/* RFC 3461 s5.2.2: who took a message with its parameters tells of success. */
 static void
 apply_ok(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt,
-    struct hb_span tls, struct q_change *c)
+    const struct hb_outcome *o, struct q_change *c)
 {
-	c->kind = Q_CHANGE_DONE;
-	if (rcpt != NULL && r->msg->next_idx > 1 &&
-	    (rcpt->flags & HB_RCPT_EXPANDED) == 0)
-		c->route = rcpt->route;
-	hb_stat_delivered(tls);
-	q_sched_done(q->sched, r);
+	struct q_envelope *h = q_envelope_get(q, r->msg);
+
+	if (rcpt != NULL)
+		c->route = q_delivered_place(r->msg, rcpt);
+	hb_stat_delivered(o->tls);
+	apply_end(q, r, h != NULL && rcpt != NULL && o->dsn_capable == 0 &&
+	    q_wants_dsn(r->msg, &h->env, rcpt, HB_NOTIFY_SUCCESS), o, c);
 }
 
 static void
@@ -102,15 +126,8 @@ apply_fail(struct q *q, struct sched_rcpt *r, const struct hb_rcpt *rcpt,
 	struct q_envelope *h = q_envelope_get(q, r->msg);
 
 	hb_stat(HB_STAT_FAILED);
-	if (h == NULL || rcpt == NULL || !q_wants_dsn(r->msg, &h->env, rcpt)) {
-		c->kind = Q_CHANGE_DONE;
-		q_sched_done(q->sched, r);
-		return;
-	}
-	q_sched_fail(q->sched, r, o, q_now(q));
-	c->kind = Q_CHANGE_TRIED;
-	c->attempts = r->attempts;
-	c->next_ms = q_now(q);
+	apply_end(q, r, h != NULL && rcpt != NULL &&
+	    q_wants_dsn(r->msg, &h->env, rcpt, HB_NOTIFY_FAILURE), o, c);
 }
 
 static void
@@ -146,7 +163,7 @@ apply(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o,
 	*c = (struct q_change){ .idx = r->idx, .outcome = o,
 		.rcpt = rcpt != NULL ? rcpt : &unreadable };
 	if (o->result == HB_RESULT_OK)
-		apply_ok(q, r, rcpt, o->tls, c);
+		apply_ok(q, r, rcpt, o, c);
 	else if (o->result == HB_RESULT_FAIL)
 		apply_fail(q, r, rcpt, o, c);
 	else

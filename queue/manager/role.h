@@ -159,6 +159,8 @@ void q_accept(struct q *q, struct hb_arena *arena, const struct hb_env *env,
 void q_accept_moved(struct q *q, struct hb_arena *arena,
     const struct hb_env *env, struct hb_rcpt *rcpts, size_t n,
     const struct q_change *c, size_t nc);
+/* ENV as the members of a list get it, whose return path is OWNER. */
+void q_env_of_list(struct hb_env *env, struct hb_span owner);
 /* Forgets a message whose end is recorded or being recorded. */
 void q_forget(struct q *q, struct sched_msg *m);
 /* Records the end of M if nothing of it is left. */
@@ -223,12 +225,18 @@ void q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o);
 void q_blame(struct q *q, const struct hb_rcpt *rcpt,
     const struct hb_outcome *o);
 void q_blame_end(struct q *q);
-/* Has a failure of RCPT a reader? */
+/* Is a DSN about RCPT wanted, and may it be sent?  OF: HB_NOTIFY_FAILURE or
+ * HB_NOTIFY_SUCCESS. */
 bool q_wants_dsn(const struct sched_msg *m, const struct hb_env *env,
+    const struct hb_rcpt *rcpt, uint32_t of);
+/* The route of RCPT that is to be recorded with its delivery.  An expanded
+ * recipient has it on the disk; another one's matters where one more may lead
+ * to the same place. */
+struct hb_span q_delivered_place(const struct sched_msg *m,
     const struct hb_rcpt *rcpt);
 
 /* dsn.c */
-void q_dsn_failed(struct q *q, struct sched_msg *m);
+void q_dsn_ended(struct q *q, struct sched_msg *m);
 void q_dsn_delayed(struct q *q, struct sched_msg *m);
 
 /* txn.c */

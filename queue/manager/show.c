@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/proto/esmtp.h"
+
 enum { SHOW_RCPTS = 1000 /* of one message */ };
 
 static const char *
@@ -52,6 +54,20 @@ put_last(const struct hb_ctl *c, const struct q_last *last)
 	hb_ctl_close(c);
 }
 
+/* What the sender said of DSNs, where he did. */
+static void
+put_asked(const struct hb_ctl *c, const struct hb_rcpt *rcpt)
+{
+	struct hb_buf notify = HB_BUF_INIT(0);
+
+	hb_notify_format(rcpt->notify, &notify);
+	if (notify.n > 0)
+		hb_ctl_str(c, "notify", hb_buf_span(&notify));
+	if (rcpt->orcpt.n > 0)
+		hb_ctl_str(c, "orcpt", rcpt->orcpt);
+	hb_buf_free(&notify);
+}
+
 void
 q_show_rcpt(const struct q *q, const struct hb_ctl *c,
     const struct q_envelope *h, const struct sched_rcpt *r)
@@ -64,6 +80,8 @@ q_show_rcpt(const struct q *q, const struct hb_ctl *c,
 		hb_ctl_str(c, "address", rcpt->address);
 	if (rcpt != NULL && rcpt->original.n > 0)
 		hb_ctl_str(c, "original", rcpt->original);
+	if (rcpt != NULL)
+		put_asked(c, rcpt);
 	hb_ctl_int(c, "attempts", r->attempts);
 	if (next > 0)
 		hb_ctl_time(c, "next_attempt", q_date(q, next));
@@ -180,6 +198,11 @@ q_show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 	hb_ctl_str(c, "user", h->env.user);
 	hb_ctl_str(c, "with", h->env.with);
 	hb_ctl_str(c, "tls", h->env.tls);
+	if (h->env.ret != HB_RET_NONE)
+		hb_ctl_text(c, "ret", h->env.ret == HB_RET_FULL ? "full"
+								: "hdrs");
+	if (h->env.envid.n > 0)
+		hb_ctl_str(c, "envid", h->env.envid);
 	hb_ctl_bool(c, "notice", (h->env.flags & HB_ENV_DSN) != 0);
 	kept = HB_NEW(struct shown);
 	*kept = (struct shown){ q, *c, hb_peer_number(c->peer) };

@@ -219,7 +219,8 @@ void q_sched_done(struct q_sched *s, struct sched_rcpt *r);
 /* R waits until WHEN_MS; counts one more attempt. */
 void q_sched_defer(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t when_ms);
-/* Permanent failure.  A DSN for its message follows. */
+/* A permanent failure, or a success that is told.  A DSN for its message
+ * follows. */
 void q_sched_fail(struct q_sched *s, struct sched_rcpt *r,
     const struct hb_outcome *o, int64_t now_ms);
 /* Moves each FAILED recipient of M to DSN, at most MAX of them into OUT, sorted

@@ -12,7 +12,7 @@ struct q_stamp {
 
 enum q_change_kind {
 	Q_CHANGE_RCPT,	  /* a new recipient (expansion): rcpt */
-	Q_CHANGE_TRIED,	  /* still waiting: idx, attempts, next_ms (queue time), stamp, outcome */
+	Q_CHANGE_TRIED,	  /* still waiting: idx, attempts, next_ms (queue time), stamp, outcome (ok, fail: waits for its DSN) */
 	Q_CHANGE_DONE,	  /* recipient needs no more work: idx, outcome (ok, fail, replaced by expansion) */
 	Q_CHANGE_FLAGS,	  /* message flags are now flags (HB_ENV_HELD) */
 	Q_CHANGE_WARNED,  /* the delay warning of this message was made */
@@ -27,7 +27,7 @@ struct q_change {
 	int64_t next_ms;
 	struct q_stamp stamp;
 	const struct hb_outcome *outcome;
-	struct hb_span route; /* DONE: the place that now has its copy */
+	struct hb_span route; /* DONE, TRIED with ok: the place that now has its copy */
 };
 
 #endif

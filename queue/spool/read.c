@@ -240,7 +240,7 @@ load_rcpt(struct q_load *l, struct hb_span in)
 	return 0;
 }
 
-/* Where a recipient that is done has its copy. */
+/* Where a recipient that is done, or waits for its DSN, has its copy. */
 static void
 load_place(struct q_load *l, const struct q_change *c)
 {
@@ -258,8 +258,7 @@ load_change(struct q_load *l, struct hb_span item)
 
 	if (q_change_peek(item, &c, &coded) < 0)
 		return HB_E_CORRUPT;
-	if (c.kind == Q_CHANGE_DONE)
-		load_place(l, &c);
+	load_place(l, &c);
 	return c.kind == Q_CHANGE_RCPT ? load_rcpt(l, coded.rcpt) : 0;
 }
 

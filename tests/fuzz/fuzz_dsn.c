@@ -50,6 +50,7 @@ take_rcpt(struct q_dsn_rcpt *r, struct hb_span *in)
 		.expired = byte(in) & 1, .status = text(in), .text = text(in),
 		.mx = text(in), .tls = text(in), .sts = text(in) };
 	r->outcome.at_ms = (int64_t)byte(in) << 32;
+	r->outcome.handed = r->outcome.reason % HB_HANDED_COUNT;
 }
 
 /* Names of fields that a DSN may have in its header. */

@@ -46,7 +46,7 @@ struct play {
 	struct smtpd_worker_conf site;
 	struct smtpd_session *session;
 	struct hb_buf input, output, head, body, log;
-	char acts[ACTS_MAX][512];
+	char acts[ACTS_MAX][2048];
 	size_t n_acts, next_act;
 	bool show_tries;
 	int64_t turn_ms;
@@ -152,21 +152,35 @@ note_check(struct play *p, const struct ipc_check *c)
 	note_asked(p, c->ref);
 }
 
+/* " <address>", and what it wants of DSNs: " notify=BITS orcpt=..." */
+static void
+note_rcpt(const struct hb_rcpt *r, struct hb_buf *out)
+{
+	hb_buf_addf(out, " <%.*s>", HB_SPAN_ARG(r->address));
+	if (r->notify != 0)
+		hb_buf_addf(out, " notify=%u", (unsigned)r->notify);
+	if (r->orcpt.n > 0)
+		hb_buf_addf(out, " orcpt=%.*s", HB_SPAN_ARG(r->orcpt));
+}
+
 static void
 note_begin(struct play *p, const struct hb_env *e)
 {
+	static const char *const rets[] = { "", " ret=full", " ret=hdrs" };
 	struct hb_rcpt r;
-	char text[400] = "";
-	size_t n = 0;
+	struct hb_buf text = HB_BUF_INIT(0);
 
 	for (uint32_t i = 0; smtpd_session_rcpt(p->session, i, &r); i++)
-		if (n < sizeof(text) - 80)
-			n += (size_t)snprintf(text + n, sizeof(text) - n,
-			    " <%.*s>", HB_SPAN_ARG(r.address));
-	add_act(p, "begin <%.*s>%s with=%.*s tls=%.*s auth=%.*s%s",
-	    HB_SPAN_ARG(e->sender), text, HB_SPAN_ARG(e->with),
-	    HB_SPAN_ARG(e->tls), HB_SPAN_ARG(e->mail_auth),
-	    (e->flags & HB_ENV_REQUIRETLS) != 0 ? " requiretls" : "");
+		if (text.n < 300)
+			note_rcpt(&r, &text);
+	add_act(p, "begin <%.*s>%.*s with=%.*s tls=%.*s auth=%.*s%s%s%s%.*s",
+	    HB_SPAN_ARG(e->sender), HB_SPAN_ARG(hb_buf_span(&text)),
+	    HB_SPAN_ARG(e->with), HB_SPAN_ARG(e->tls),
+	    HB_SPAN_ARG(e->mail_auth),
+	    (e->flags & HB_ENV_REQUIRETLS) != 0 ? " requiretls" : "",
+	    rets[e->ret], e->envid.n > 0 ? " envid=" : "",
+	    HB_SPAN_ARG(e->envid));
+	hb_buf_free(&text);
 	hb_buf_clear(&p->head);
 	hb_buf_clear(&p->body);
 }

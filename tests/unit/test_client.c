@@ -512,6 +512,57 @@ test_A_5_replies_ahead_count_for_nothing(void **state)
 		run_script(&ahead[i], false);
 }
 
+/* Whoever offers it gets all that came, and nothing that did not; others get
+ * nothing of it. */
+static void
+test_DSN_02_parameters_go_as_they_came(void **state)
+{
+#define DSN_HELLO HELLO "S 250-mx\nS 250 dsn\nR\n"
+	static const struct {
+		struct script s;
+		uint32_t ret;
+		const char *envid;
+		uint32_t notify;
+		const char *orcpt;
+	} rows[] = {
+		{ { "DSN-02 all", DSN_HELLO
+		      "C MAIL FROM:<a@b.test> RET=HDRS ENVID=Q+2Bx\nS 250 ok\n"
+		      "C RCPT TO:<r0@x.test> NOTIFY=SUCCESS,FAILURE,DELAY"
+		      " ORCPT=Rfc822;C+2Bx@D\nS 550 no\nD\n", "f", 0, 1,
+		      DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED,
+		      false }, HB_RET_HDRS, "Q+2Bx", HB_NOTIFY_SUCCESS |
+			HB_NOTIFY_FAILURE | HB_NOTIFY_DELAY, "Rfc822;C+2Bx@D" },
+		{ { "DSN-02 some", DSN_HELLO
+		      "C MAIL FROM:<a@b.test> RET=FULL\nS 250 ok\n"
+		      "C RCPT TO:<r0@x.test> NOTIFY=NEVER\nS 550 no\nD\n",
+		      "f", 0, 1, DLV_TLS_OFFERED, false, false,
+		      HB_TLSF_NOT_OFFERED, false }, HB_RET_FULL, "",
+		    HB_NOTIFY_NEVER, "" },
+		{ { "DSN-02 none", DSN_HELLO MAIL1 "S 550 no\nD\n", "f", 0, 1,
+		      DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED,
+		      false }, HB_RET_NONE, "", 0, "" },
+		{ { "DSN-02 not offered", PLAIN MAIL1 "S 550 no\nD\n", "f", 0,
+		      1, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED,
+		      false }, HB_RET_HDRS, "x", HB_NOTIFY_SUCCESS,
+		    "rfc822;c@d" },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct play p = { .seen = DLV_ACT_NONE };
+
+		begin_script(&p, &rows[i].s);
+		p.env.ret = rows[i].ret;
+		p.env.envid = hb_span_str(rows[i].envid);
+		p.rcpt[0].notify = rows[i].notify;
+		p.rcpt[0].orcpt = hb_span_str(rows[i].orcpt);
+		play_script(&p, &rows[i].s);
+		assert_int_equal(p.said.n, 0);
+		check_results(&p, &rows[i].s);
+		assert_true(dlv_client_has_dsn(p.c) == (i < 3));
+		end_script(&p);
+	}
+}
+
 /* F-11, F-4: the reason names TLS, and what was heard. */
 static void
 test_F_11_F_4_reason_names_tls(void **state)
@@ -613,6 +664,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_A_5_replies_ahead_count_for_nothing),
+		cmocka_unit_test(test_DSN_02_parameters_go_as_they_came),
 		cmocka_unit_test(test_F_11_F_4_reason_names_tls),
 		cmocka_unit_test(test_F_21_F_4_words_are_kept),
 		cmocka_unit_test(test_TLS_01_injected),

@@ -159,6 +159,71 @@ envelope_id_and_original_recipient_are_decoded(void **state)
 	free(got);
 }
 
+/* Two blanks, the case of the type, and no fold however long it is. */
+static void
+test_DSN_04_05_what_was_given_comes_back_exactly(void **state)
+{
+	static char orcpt[501] = "Rfc822;+22a+20+20b+22", want[600];
+	struct q_dsn_rcpt r = rcpt();
+	struct q_dsn d = dsn(&r);
+	size_t n = strlen(orcpt);
+	uint32_t flags;
+	char *got;
+
+	memset(orcpt + n, 'c', 500 - n);
+	snprintf(want, sizeof(want),
+	    "\r\nOriginal-Recipient: Rfc822;\"a  b\"%s\r\n", orcpt + n);
+	r.orcpt = hb_span_str(orcpt);
+	d.envid = HB_SPAN("a+20+20b+0D+0Ac");
+	got = written(&d, &flags);
+	assert_non_null(strstr(got, want));
+	assert_non_null(strstr(got, "\r\nOriginal-Envelope-Id: a  b  c\r\n"));
+	free(got);
+}
+
+/* Each recipient as it was done with; headers alone come back (RFC 3461
+ * s4.3). */
+static void
+test_DSN_05_07_success(void **state)
+{
+	static const struct {
+		uint32_t handed;
+		const char *fields, *person;
+	} rows[] = {
+		{ HB_HANDED_DELIVERED, "Final-Recipient: rfc822; b@x.example\r\n"
+		    "Action: delivered\r\nStatus: 2.1.5\r\n"
+		    "Remote-MTA: dns; mx.x.example\r\n"
+		    "Diagnostic-Code: smtp; 250 taken\r\n",
+		    "    It was delivered.\r\n" },
+		{ HB_HANDED_RELAYED, "Action: relayed\r\nStatus: 2.1.5\r\n",
+		    "    It was passed on to the next mail host, " },
+		{ HB_HANDED_EXPANDED, "Action: expanded\r\nStatus: 2.1.5\r\n",
+		    "    This address stands for others.  " },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct q_dsn_rcpt r = rcpt();
+		struct q_dsn d = dsn(&r);
+		uint32_t flags;
+		char *got;
+
+		d.kind = Q_DSN_SUCCESS;
+		r.outcome.result = HB_RESULT_OK;
+		r.outcome.code = 250;
+		r.outcome.status = HB_SPAN("2.1.5");
+		r.outcome.text = HB_SPAN("taken");
+		r.outcome.handed = rows[i].handed;
+		got = written(&d, &flags);
+		assert_non_null(strstr(got, rows[i].fields));
+		assert_non_null(strstr(got, rows[i].person));
+		assert_non_null(strstr(got, "\r\nSubject: Your message was "
+		    "delivered or passed on\r\n"));
+		assert_non_null(strstr(got, "Type: text/rfc822-headers\r\n"));
+		assert_null(strstr(got, "What would change it"));
+		free(got);
+	}
+}
+
 static void
 delay_warning_says_until_when(void **state)
 {
@@ -469,6 +534,9 @@ main(void)
 		cmocka_unit_test(failure_dsn_golden),
 		cmocka_unit_test(whole_message_keeps_its_stuffed_dots),
 		cmocka_unit_test(envelope_id_and_original_recipient_are_decoded),
+		cmocka_unit_test(
+		    test_DSN_04_05_what_was_given_comes_back_exactly),
+		cmocka_unit_test(test_DSN_05_07_success),
 		cmocka_unit_test(delay_warning_says_until_when),
 		cmocka_unit_test(expired_dsn_says_what_was_waited_for),
 		cmocka_unit_test(status_of_another_class_is_replaced),

@@ -202,6 +202,25 @@ dsn_01_size_02_rtls_01_parameters(void **state)
 	}
 }
 
+/* Every set of words that NOTIFY= may have comes back. */
+static void
+test_DSN_01_notify_is_written_as_it_is_read(void **state)
+{
+	for (uint32_t bits = 1; bits < 16; bits++) {
+		struct hb_buf s = HB_BUF_INIT(0);
+		struct hb_params p;
+
+		hb_buf_adds(&s, "NOTIFY=");
+		hb_notify_format(bits, &s);
+		assert_int_equal(hb_params_parse(hb_buf_span(&s),
+		    HB_PARAM_FOR_RCPT, HB_PARAM_NOTIFY, &p),
+		    bits > 1 && (bits & HB_NOTIFY_NEVER) != 0 ? HB_E_SYNTAX
+							      : 0);
+		assert_int_equal(p.notify, bits);
+		hb_buf_free(&s);
+	}
+}
+
 static void
 parameters_that_are_not_offered(void **state)
 {
@@ -361,6 +380,7 @@ main(void)
 		cmocka_unit_test(paths_in_commands),
 		cmocka_unit_test(test_F_17_paths_without_brackets),
 		cmocka_unit_test(dsn_01_size_02_rtls_01_parameters),
+		cmocka_unit_test(test_DSN_01_notify_is_written_as_it_is_read),
 		cmocka_unit_test(parameters_that_are_not_offered),
 		cmocka_unit_test(auth_01_base64),
 		cmocka_unit_test(dsn_04_xtext),

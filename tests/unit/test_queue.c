@@ -46,7 +46,9 @@ struct seen_job {
 	uint32_t idx[8];
 	size_t n;
 	uint64_t id;
-	uint32_t flags;
+	uint32_t flags, ret;
+	char envid[101], orcpt[8][101];
+	uint32_t notify[8];
 	bool final, flush, started, local, file;
 	enum hb_local_kind kind;
 	struct hb_buf body;
@@ -59,7 +61,8 @@ static struct {
 	unsigned answers, code;
 	enum hb_reason answer;
 	uint64_t space;
-	uint32_t flags, commit_flags, ret; /* of messages to come */
+	uint32_t flags, commit_flags, ret, notify; /* of messages to come */
+	const char *envid, *orcpt;		   /* NULL: none */
 	/* router: address -> items "address route owner" */
 	const char *expand[8][4];
 	bool router_mute;
@@ -72,6 +75,7 @@ static struct {
 	size_t njobs;
 	enum hb_result result;
 	bool mute, unreachable;
+	uint32_t dsn_capable, handed;
 	const char *status;
 	bool own_word; /* not the remote server's */
 	enum hb_reason reason; /* NONE: as it happened */
@@ -287,6 +291,8 @@ new_job(uint32_t no, struct hb_span envelope)
 	j->no = no;
 	j->id = e.id;
 	j->flags = e.flags;
+	j->ret = e.ret;
+	text(j->envid, sizeof(j->envid), e.envid);
 	text(j->sender, sizeof(j->sender), e.sender);
 	return j;
 }
@@ -298,6 +304,8 @@ add_rcpt(struct seen_job *j, struct hb_span rec)
 
 	assert_int_equal(hb_tlv_decode(&hb_rcpt_record, rec, &r), 0);
 	text(j->rcpts[j->n], 256, r.address);
+	text(j->orcpt[j->n], sizeof(j->orcpt[0]), r.orcpt);
+	j->notify[j->n] = r.notify;
 	j->idx[j->n++] = r.idx;
 	assert_true(j->n < HB_ARRAY_LEN(j->rcpts));
 }
@@ -375,6 +383,8 @@ send_result(struct hb_peer *p, const struct seen_job *j, size_t i)
 		.policy_id = HB_SPAN("20261201"),
 		.dane = HB_DANE_USABLE,
 		.from_remote = 1,
+		.dsn_capable = w.dsn_capable,
+		.handed = w.handed,
 	};
 	struct hb_buf rec = HB_BUF_INIT(0);
 	struct ipc_job_result m = { .job = j->no, .id = j->id };
@@ -727,7 +737,7 @@ post_env(const char *sender)
 	struct hb_buf rec = HB_BUF_INIT(0);
 	struct hb_env e = { .id = ++next_id, .arrived_ms = hb_now_ms(),
 		.sender = hb_span_str(sender), .flags = w.flags,
-		.ret = w.ret };
+		.ret = w.ret, .envid = hb_span_str(w.envid) };
 	struct ipc_txn_begin m = { .txn = next_txn };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &rec), 0);
@@ -740,7 +750,8 @@ static void
 post_rcpt(const char *address, uint32_t idx)
 {
 	struct hb_buf rec = HB_BUF_INIT(0);
-	struct hb_rcpt r = { .idx = idx, .address = hb_span_str(address) };
+	struct hb_rcpt r = { .idx = idx, .address = hb_span_str(address),
+		.notify = w.notify, .orcpt = hb_span_str(w.orcpt) };
 	struct ipc_txn_rcpt m = { .txn = next_txn };
 
 	assert_int_equal(hb_tlv_encode(&hb_rcpt_record, &r, &rec), 0);
@@ -2675,6 +2686,379 @@ what_was_removed_under_way_is_told_too(void **state)
 	assert_int_equal(log_count(" result=ok "), 3);
 }
 
+/* --- what the sender asked for about DSNs --- */
+
+#define NEVER HB_NOTIFY_NEVER
+#define SUCCESS HB_NOTIFY_SUCCESS
+#define FAILURE HB_NOTIFY_FAILURE
+#define DELAY HB_NOTIFY_DELAY
+
+/* The text of the DSN that J is; it is asked for no other. */
+static const char *
+dsn_text(struct seen_job *j)
+{
+	assert_string_equal(j->sender, "");
+	assert_true((j->flags & HB_ENV_DSN) != 0);
+	assert_int_equal(j->ret, HB_RET_NONE);
+	assert_string_equal(j->envid, "");
+	for (size_t i = 0; i < j->n; i++) {
+		assert_int_equal(j->notify[i], NEVER);
+		assert_string_equal(j->orcpt[i], "");
+	}
+	hb_buf_add(&j->body, hb_span("", 1));
+	return (const char *)j->body.p + j->body.off;
+}
+
+static void
+test_DSN_02_03_SMTP_08_who_is_told_of_what(void **state)
+{
+	static const struct {
+		const char *sender;
+		uint32_t notify;
+		enum hb_result result;
+		uint32_t capable, handed;
+		const char *action; /* NULL: no DSN */
+	} rows[] = {
+		{ "a@here.example", 0, HB_RESULT_OK, 0, HB_HANDED_RELAYED,
+		    NULL },
+		{ "a@here.example", FAILURE | DELAY, HB_RESULT_OK, 0,
+		    HB_HANDED_RELAYED, NULL },
+		{ "a@here.example", NEVER, HB_RESULT_OK, 0,
+		    HB_HANDED_DELIVERED, NULL },
+		{ "a@here.example", SUCCESS, HB_RESULT_OK, 1,
+		    HB_HANDED_RELAYED, NULL },
+		{ "a@here.example", SUCCESS, HB_RESULT_OK, 0,
+		    HB_HANDED_RELAYED, "\nAction: relayed\r\n" },
+		{ "a@here.example", SUCCESS | FAILURE, HB_RESULT_OK, 0,
+		    HB_HANDED_DELIVERED, "\nAction: delivered\r\n" },
+		{ "", SUCCESS, HB_RESULT_OK, 0, HB_HANDED_RELAYED, NULL },
+		{ "a@here.example", 0, HB_RESULT_FAIL, 1, 0,
+		    "\nAction: failed\r\n" },
+		{ "a@here.example", FAILURE, HB_RESULT_FAIL, 0, 0,
+		    "\nAction: failed\r\n" },
+		{ "a@here.example", SUCCESS | DELAY, HB_RESULT_FAIL, 0, 0,
+		    NULL },
+		{ "a@here.example", NEVER, HB_RESULT_FAIL, 0, 0, NULL },
+		{ "", FAILURE | SUCCESS, HB_RESULT_FAIL, 0, 0, NULL },
+	};
+
+	w.envid = "Q+2Bx";
+	w.orcpt = "Rfc822;C+2B@D";
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		const char *text;
+
+		w.njobs = 0;
+		w.notify = rows[i].notify;
+		w.result = rows[i].result;
+		w.dsn_capable = rows[i].capable;
+		w.handed = rows[i].handed;
+		send_mail(rows[i].sender, "b@x.example");
+		wait_job(1);
+		assert_int_equal(w.jobs[0].notify[0], rows[i].notify);
+		assert_string_equal(w.jobs[0].orcpt[0], w.orcpt);
+		assert_string_equal(w.jobs[0].envid, w.envid);
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, rows[i].action != NULL ? 2 : 1);
+		if (rows[i].action == NULL)
+			continue;
+		assert_string_equal(w.jobs[1].rcpts[0], rows[i].sender);
+		text = dsn_text(&w.jobs[1]);
+		assert_non_null(strstr(text, rows[i].action));
+		assert_non_null(strstr(text,
+		    "\nOriginal-Envelope-Id: Q+x\r\n"));
+		assert_non_null(strstr(text,
+		    "\nOriginal-Recipient: Rfc822;C+@D\r\n"));
+	}
+}
+
+/* RFC 3461 s4.3: whole only of a failure. */
+static void
+test_DSN_07_ret_says_what_comes_back(void **state)
+{
+	static const struct {
+		enum hb_result result;
+		uint32_t ret;
+		bool whole;
+	} rows[] = {
+		{ HB_RESULT_FAIL, HB_RET_NONE, true },
+		{ HB_RESULT_FAIL, HB_RET_FULL, true },
+		{ HB_RESULT_FAIL, HB_RET_HDRS, false },
+		{ HB_RESULT_OK, HB_RET_FULL, false },
+	};
+
+	w.notify = SUCCESS | FAILURE;
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		const char *text;
+
+		w.njobs = 0;
+		w.ret = rows[i].ret;
+		w.result = rows[i].result;
+		send_mail("a@here.example", "b@x.example");
+		text = dsn_text(wait_job(2));
+		assert_true((strstr(text, "\r\nHello\r\n") != NULL) ==
+		    rows[i].whole);
+		assert_true((strstr(text, ": text/rfc822-headers\r\n") ==
+		    NULL) == rows[i].whole);
+		run_until(queue_is_empty);
+	}
+}
+
+static void
+test_DSN_03_delay_is_told_to_who_asked(void **state)
+{
+	static const struct {
+		uint32_t notify;
+		bool told;
+	} rows[] = { { 0, true }, { DELAY, true }, { SUCCESS | DELAY, true },
+		{ FAILURE | SUCCESS, false }, { NEVER, false } };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		size_t n = rows[i].told ? 3 : 2;
+
+		w.njobs = 0;
+		w.result = HB_RESULT_DEFER;
+		w.notify = rows[i].notify;
+		send_mail("a@here.example", "b@x.example");
+		wait_job(1);
+		run_until(job_is_over);
+		w.mute = true;
+		advance(4 * 3600 * 1000 + 1000);
+		wait_job(n); /* the retry, and the warning */
+		run_for(20);
+		assert_int_equal(w.njobs, n);
+		w.mute = false;
+		w.result = HB_RESULT_FAIL;
+		w.notify = 0;
+		for (size_t k = 1; k < n; k++)
+			finish_job(delivery, &w.jobs[k]);
+		run_until(queue_is_empty);
+	}
+}
+
+/* A failure and a success of one message are two DSNs. */
+static void
+test_DSN_05_a_dsn_for_each_kind(void **state)
+{
+	bool failed;
+
+	w.notify = SUCCESS | FAILURE;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example c@y.example d@x.example");
+	wait_job(2);
+	w.result = HB_RESULT_OK;
+	w.handed = HB_HANDED_RELAYED;
+	finish_job(delivery, &w.jobs[w.jobs[0].n == 2 ? 0 : 1]);
+	w.result = HB_RESULT_FAIL;
+	finish_job(delivery, &w.jobs[w.jobs[0].n == 2 ? 1 : 0]);
+	w.mute = false;
+	wait_job(4);
+	failed = strstr(dsn_text(&w.jobs[2]), "Action: failed") != NULL;
+	for (size_t i = 2; i < 4; i++, failed = !failed) {
+		const char *text = i == 2 ? (char *)w.jobs[2].body.p
+					  : dsn_text(&w.jobs[i]);
+
+		assert_true((strstr(text, "; c@y.example\r\nAction: failed") !=
+		    NULL) == failed);
+		assert_true((strstr(text, "; b@x.example\r\nAction: relayed") !=
+		    NULL) == !failed);
+		assert_true((strstr(text, "; d@x.example\r\nAction: relayed") !=
+		    NULL) == !failed);
+	}
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 4);
+}
+
+/* The job of RECIPIENT, or the DSN for "". */
+static struct seen_job *
+find_job(const char *recipient)
+{
+	for (size_t i = 0; i < w.njobs; i++)
+		if (strcmp(recipient[0] != '\0' ? w.jobs[i].rcpts[0]
+						: w.jobs[i].sender,
+			recipient) == 0)
+			return &w.jobs[i];
+	fail_msg("no job of %s", recipient);
+	abort();
+}
+
+static bool
+one_acknowledged(void)
+{
+	return w.acks > 0;
+}
+
+/* Delivered, recorded, and no DSN yet, since another recipient is under way:
+ * then this process ends. */
+static void
+test_DSN_02_success_is_told_after_a_crash(void **state)
+{
+	w.notify = SUCCESS;
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example c@y.example");
+	wait_job(2);
+	finish_job(delivery, find_job("b@x.example"));
+	run_until(one_acknowledged);
+	queue_down();
+	w.njobs = 0;
+	w.mute = false;
+	w.dsn_capable = 1;
+	queue_up();
+	claims_end();
+	wait_job(2);
+	run_until(queue_is_empty);
+	/* the other one's, and nothing for whom has it */
+	assert_int_equal(w.njobs, 2);
+	(void)find_job("c@y.example");
+	assert_non_null(strstr(dsn_text(find_job("")),
+	    "; b@x.example\r\nAction: delivered\r\n"));
+}
+
+/* RFC 3461 s5.2.7: an alias of one target is only another name. */
+static void
+test_DSN_09_one_target_inherits_all(void **state)
+{
+	struct seen_job *j;
+
+	w.expand[0][0] = "ann@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.notify = SUCCESS | DELAY;
+	w.envid = "id";
+	w.orcpt = "rfc822;ann@here.example";
+	w.ret = HB_RET_HDRS;
+	w.dsn_capable = 1;
+	send_mail("a@there.example", "ann@here.example");
+	j = wait_job(1);
+	assert_int_equal(j->notify[0], SUCCESS | DELAY);
+	assert_string_equal(j->orcpt[0], w.orcpt);
+	assert_string_equal(j->envid, "id");
+	assert_int_equal(j->ret, HB_RET_HDRS);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 1);
+	w.dsn_capable = 0;
+	send_mail("a@there.example", "ann@here.example");
+	assert_non_null(strstr(dsn_text(wait_job(3)),
+	    "Original-Recipient: rfc822;ann@here.example\r\n"
+	    "Final-Recipient: rfc822; b@x.example\r\n"
+	    "Action: delivered\r\n"));
+	run_until(queue_is_empty);
+}
+
+static void
+test_DSN_09_several_targets_report_no_success(void **state)
+{
+	static const struct {
+		uint32_t notify, want;
+		const char *action; /* NULL: no DSN */
+	} rows[] = {
+		{ 0, 0, NULL }, { FAILURE, FAILURE, NULL },
+		{ SUCCESS | FAILURE, FAILURE, "expanded" },
+		{ SUCCESS, NEVER, "expanded" },
+	};
+
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.expand[0][2] = "c@y.example mx://y.example";
+	w.orcpt = "rfc822;T@here.example";
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		size_t n = rows[i].action != NULL ? 3 : 2;
+
+		w.njobs = 0;
+		w.notify = rows[i].notify;
+		send_mail("a@there.example", "team@here.example");
+		wait_job(n);
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, n);
+		assert_int_equal(find_job("b@x.example")->notify[0],
+		    rows[i].want);
+		assert_string_equal(find_job("c@y.example")->orcpt[0],
+		    w.orcpt);
+		if (rows[i].action != NULL)
+			assert_non_null(strstr(dsn_text(find_job("")),
+			    "Original-Recipient: rfc822;T@here.example\r\n"
+			    "Final-Recipient: rfc822; team@here.example\r\n"
+			    "Action: expanded\r\nStatus: 2.0.0\r\n"));
+	}
+}
+
+/* What the sender asked for ends at a list, which has the message. */
+static void
+test_DSN_09_a_list_inherits_nothing(void **state)
+{
+	const struct seen_job *j;
+
+	w.expand[0][0] = "list@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example owner-list@here.example";
+	w.notify = SUCCESS | FAILURE;
+	w.envid = "id";
+	w.orcpt = "rfc822;list@here.example";
+	w.ret = HB_RET_FULL;
+	send_mail("a@there.example", "list@here.example");
+	wait_job(2);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+	j = find_job("b@x.example");
+	assert_string_equal(j->sender, "owner-list@here.example");
+	assert_int_equal(j->notify[0], 0);
+	assert_string_equal(j->orcpt[0], "");
+	assert_string_equal(j->envid, "");
+	assert_int_equal(j->ret, HB_RET_NONE);
+	assert_non_null(strstr(dsn_text(find_job("")),
+	    "Final-Recipient: rfc822; list@here.example\r\n"
+	    "Action: delivered\r\n"));
+	/* its owner hears of a failure, in words that are for him */
+	w.result = HB_RESULT_FAIL;
+	w.notify = NEVER;
+	w.njobs = 0;
+	send_mail("a@there.example", "list@here.example");
+	assert_string_equal(wait_job(2)->rcpts[0], "owner-list@here.example");
+	assert_null(strstr(dsn_text(&w.jobs[1]), "Original-Envelope-Id"));
+	run_until(queue_is_empty);
+}
+
+/* Told of the expansion, which no crash repeats. */
+static void
+test_DSN_09_expanded_is_told_after_a_crash(void **state)
+{
+	w.expand[0][0] = "team@here.example";
+	w.expand[0][1] = "b@x.example mx://x.example";
+	w.expand[0][2] = "c@y.example mx://y.example";
+	w.notify = SUCCESS;
+	w.mute = true;
+	send_mail("a@there.example", "team@here.example");
+	wait_job(2);
+	queue_down();
+	w.mute = false;
+	w.njobs = 0;
+	w.asked = 0;
+	queue_up();
+	claims_end();
+	wait_job(3);
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 3);
+	assert_int_equal(w.asked, 1); /* for the DSN */
+	assert_non_null(strstr(dsn_text(find_job("")), "Action: expanded"));
+}
+
+static void
+test_DSN_04_operator_sees_what_was_asked(void **state)
+{
+	char id[17];
+	const char *text;
+
+	w.result = HB_RESULT_DEFER;
+	w.notify = SUCCESS | DELAY;
+	w.envid = "Q+2Bx";
+	w.orcpt = "Rfc822;C+2B@D";
+	w.ret = HB_RET_HDRS;
+	hb_msgid_format(send_mail("a@here.example", "b@x.example"), id);
+	ask(HB_CTL_SHOW, id);
+	text = said();
+	assert_non_null(strstr(text, "notify=SUCCESS,DELAY\n"));
+	assert_non_null(strstr(text, "orcpt=Rfc822;C+2B@D\n"));
+	assert_non_null(strstr(text, "ret=hdrs\n"));
+	assert_non_null(strstr(text, "envid=Q+2Bx\n"));
+}
+
 #define TAGS (HB_ENV_REQUIRETLS | HB_ENV_TLS_OPTIONAL)
 
 /* What smtpd may say with BEGIN, and what with COMMIT; the parameter goes
@@ -3174,6 +3558,16 @@ main(void)
 		T(test_A_2_many_outcomes_are_told_in_parts),
 		T(a_line_says_what_there_is_to_say),
 		T(what_was_removed_under_way_is_told_too),
+		T(test_DSN_02_03_SMTP_08_who_is_told_of_what),
+		T(test_DSN_07_ret_says_what_comes_back),
+		T(test_DSN_03_delay_is_told_to_who_asked),
+		T(test_DSN_05_a_dsn_for_each_kind),
+		T(test_DSN_02_success_is_told_after_a_crash),
+		T(test_DSN_09_one_target_inherits_all),
+		T(test_DSN_09_several_targets_report_no_success),
+		T(test_DSN_09_a_list_inherits_nothing),
+		T(test_DSN_09_expanded_is_told_after_a_crash),
+		T(test_DSN_04_operator_sees_what_was_asked),
 		T(test_RTLS_02_07_tags_of_a_message),
 		T(a_dropped_message_is_completed),
 		T(a_drop_beyond_the_limits_is_set_aside),
