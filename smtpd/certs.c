@@ -45,7 +45,7 @@ fault_of(int64_t from, int64_t to, struct hb_buf *text)
 	else if (to - now < early)
 		hb_buf_addf(text, "it expires on %.10s", day);
 	if (text->n > 0)
-		hb_buf_adds(text, ": put a new one there and reload");
+		hb_buf_adds(text, ": put a new one there");
 }
 
 static void
@@ -62,6 +62,46 @@ look_at(const struct smtpd_worker *w, size_t i)
 	if (text.n > 0)
 		hb_trouble_begin(HB_EV_CERTIFICATE, path, hb_buf_span(&text));
 	hb_buf_free(&text);
+}
+
+static int64_t
+days_left(const struct hb_tls *t, size_t i)
+{
+	int64_t from = 0, to = 0;
+
+	(void)!hb_tls_validity(t, i, &from, &to);
+	return (to - (hb_now_ms() - hb_clock_ahead())) / DAY_MS;
+}
+
+/* One of the workers speaks for all. */
+void
+smtpd_certs_tell(const struct smtpd_worker *w, const struct hb_tls *before)
+{
+	if (w->env->instance != 0 || before == NULL || w->tls == NULL)
+		return;
+	for (size_t i = 0; i < hb_tls_chains(w->tls); i++)
+		if (!hb_tls_is_same(w->tls, before, i))
+			HB_LOG(HB_LOG_INFO, HB_EV_CERTIFICATE,
+			    hb_kv_str(HB_K_ACTION, "in-use"),
+			    hb_kv_str(HB_K_NAME, hb_tls_name(w->tls, i)),
+			    hb_kv_int(HB_K_DAYS, days_left(w->tls, i)));
+}
+
+void
+smtpd_certs_answer(const struct smtpd_worker *w, const struct hb_ctl *c)
+{
+	const struct hb_conf *conf = w->env->conf;
+
+	hb_ctl_array(c, "certificates");
+	for (size_t i = 0; w->tls != NULL && i < hb_tls_chains(w->tls); i++) {
+		hb_ctl_object(c, NULL);
+		hb_ctl_text(c, "file", i < conf->certs.n
+			? conf->certs.v[i].chain : "");
+		hb_ctl_text(c, "name", hb_tls_name(w->tls, i));
+		hb_ctl_int(c, "days", days_left(w->tls, i));
+		hb_ctl_close(c);
+	}
+	hb_ctl_close(c);
 }
 
 static void

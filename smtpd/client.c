@@ -84,13 +84,16 @@ static void
 start_tls(struct smtpd_client *c)
 {
 	struct hb_tls *tls = c->worker->tls;
+	/* programs of people ask them which certificate they want to show */
+	struct hb_tls_listener how = { c->rules->listen,
+		c->rules->kind == HB_LISTEN_SMTP };
 
 	c->tls_due = false;
 	c->tls_ms = 0;
 	if (c->conn == NULL)
 		return;
 	hb_conn_pause(c->conn, false);
-	if (tls == NULL || hb_conn_tls_server(c->conn, tls) < 0) {
+	if (tls == NULL || hb_conn_tls_server(c->conn, tls, &how) < 0) {
 		HB_LOG(HB_LOG_INFO, HB_EV_TLS,
 		    hb_kv_str(HB_K_ERROR,
 			tls == NULL ? "no certificate"

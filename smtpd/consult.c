@@ -65,6 +65,7 @@ ask_router(struct smtpd_session *s, struct smtpd_question *q)
 	c->routed = q->routed;
 	c->listen = s->rules->listen;
 	c->tls = s->tls;
+	c->cert = hb_span_str(s->tls_print);
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }

@@ -135,6 +135,7 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	    (int64_t)hb_stat_sum(HB_STAT_DELAYED_LOGIN));
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
+	smtpd_certs_answer(w, &c);
 }
 
 int

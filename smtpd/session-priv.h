@@ -139,7 +139,8 @@ struct smtpd_session {
 	char helo[HB_MAX_DOMAIN + 1];
 	bool esmtp;
 	bool tls;
-	char tls_word[32], tls_cipher[48];
+	char tls_word[32], tls_cipher[48], tls_kex[HB_KEX_TEXT];
+	char tls_print[HB_PRINT_TEXT]; /* of the client's certificate */
 	char user[257];
 	bool skip_line; /* up to the next CRLF */
 	bool behind;	/* bytes follow the current command */

@@ -71,7 +71,7 @@ int
 smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 {
 	struct hb_span chains[HB_MAX_CERTIFICATES];
-	struct hb_tls *tls = NULL;
+	struct hb_tls *tls = NULL, *before;
 	unsigned n = 0;
 
 	while (n < HB_MAX_CERTIFICATES &&
@@ -83,8 +83,10 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 		if (tls == NULL)
 			return HB_E_TLS;
 	}
-	hb_tls_free(&w->tls);
+	before = w->tls;
 	w->tls = tls;
+	smtpd_certs_tell(w, before);
+	hb_tls_free(&before);
 	w->site.tls_ready = tls != NULL;
 	smtpd_worker_unlisten(w); /* those of these rules come behind them */
 	replace_rules(w);

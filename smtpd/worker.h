@@ -9,6 +9,7 @@
 
 #include "common/io/conn.h"
 #include "common/io/counters.h"
+#include "common/io/ctlreply.h"
 #include "common/io/penalty.h"
 #include "common/io/rolemain.h"
 #include "smtpd/session.h"
@@ -78,6 +79,11 @@ void smtpd_worker_start_sweep(struct smtpd_worker *w);
 
 /* certs.c: other certificates are in use, or the same ones again. */
 void smtpd_certs_changed(struct smtpd_worker *w);
+/* Logs which certificates came for those BEFORE. */
+void smtpd_certs_tell(const struct smtpd_worker *w,
+    const struct hb_tls *before);
+/* For `status': those in use and the days left of them. */
+void smtpd_certs_answer(const struct smtpd_worker *w, const struct hb_ctl *c);
 
 /* client.c */
 void smtpd_client_new(struct smtpd_listener *l, int fd,

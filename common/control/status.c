@@ -241,6 +241,21 @@ add_trust(struct ctl_client *c, const json_t *status)
 	}
 }
 
+/* What the listeners show now; all of them show the same. */
+static void
+add_certificates(struct ctl_client *c, const json_t *status)
+{
+	const json_t *row, *certs = NULL, *cert;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+		if (certs == NULL)
+			certs = json_object_get(row, "certificates");
+	json_array_foreach(certs, i, cert)
+		ctl_add_text(c, cert, "certificate: {-name}, {-days} days "
+		    "left<file|, {file}>\n");
+}
+
 static void
 add_lab(struct ctl_client *c, const json_t *status)
 {
@@ -311,6 +326,7 @@ add_text(struct ctl_client *c, const json_t *status)
 	add_queue(c, json_object_get(status, "queue"));
 	add_policies(c, status);
 	add_trust(c, status);
+	add_certificates(c, status);
 	add_words(c, status, "off", "off");
 	add_words(c, status, "unbuilt", "words without function in this build");
 	ctl_add(c, "roles:\n");

@@ -430,7 +430,8 @@ start_tls(struct hb_conn *c)
 }
 
 int
-hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t)
+hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t,
+    const struct hb_tls_listener *l)
 {
 	/* With implicit TLS the peer speaks first. */
 	int r = may_start_tls(c, c->head != NULL);
@@ -438,7 +439,7 @@ hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t)
 	if (r < 0)
 		return r;
 	start_tls(c);
-	c->tls = hb_tls_session_server(t, c->fd, &c->raw, c->facts);
+	c->tls = hb_tls_session_server(t, c->fd, &c->raw, c->facts, l);
 	settle(c);
 	return 0;
 }

@@ -75,7 +75,8 @@ void hb_conn_shutdown(struct hb_conn *c);
  * HB_E_STATE if input is buffered (bytes after STARTTLS or after its 220): the
  * caller must end the session.
  */
-int hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t) HB_MUSTCHECK;
+int hb_conn_tls_server(struct hb_conn *c, struct hb_tls *t,
+    const struct hb_tls_listener *l) HB_MUSTCHECK;
 /* What the server must prove; all borrowed for the call. */
 struct hb_tls_want {
 	/* SNI and reference name; NULL for address literals: the name is not

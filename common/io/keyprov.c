@@ -23,6 +23,7 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/io/keyclient.h"
+#include "common/io/keyid.h"
 
 #define PROVIDER "hauberk"
 #define DEFAULT "provider=default"
@@ -30,12 +31,14 @@
 #define PARAM_PUBLIC "hauberk-public"
 #define PARAM_KEYS "hauberk-keys"
 #define PARAM_INDEX "hauberk-index"
+#define PARAM_ID "hauberk-id"
 
 struct agent_key {
 	const char *type;
 	EVP_PKEY *pub;             /* of OpenSSL's own providers */
 	struct hb_keyclient *keys; /* NULL: a public key, to compare with */
 	uint32_t index;
+	unsigned char id[HB_KEY_ID];
 };
 
 struct sign_ctx {
@@ -112,15 +115,20 @@ key_match(const void *a, const void *b, int selection)
 /* From hb_keyprov_key. */
 static int
 import_agent_key(struct agent_key *k, const OSSL_PARAM *pub,
-    const OSSL_PARAM *keys, const OSSL_PARAM *index)
+    const OSSL_PARAM params[])
 {
-	const void *p, *c;
-	size_t np, nc;
+	const OSSL_PARAM *keys = OSSL_PARAM_locate_const(params, PARAM_KEYS),
+	    *index = OSSL_PARAM_locate_const(params, PARAM_INDEX),
+	    *id = OSSL_PARAM_locate_const(params, PARAM_ID);
+	const void *p, *c, *name;
+	size_t np, nc, n;
 
 	if (!OSSL_PARAM_get_octet_ptr(pub, &p, &np) || keys == NULL ||
 	    !OSSL_PARAM_get_octet_ptr(keys, &c, &nc) || index == NULL ||
-	    !OSSL_PARAM_get_uint32(index, &k->index))
+	    !OSSL_PARAM_get_uint32(index, &k->index) || id == NULL ||
+	    !OSSL_PARAM_get_octet_ptr(id, &name, &n) || n != sizeof(k->id))
 		return 0;
+	memcpy(k->id, name, n);
 	memcpy(&k->pub, p, sizeof(k->pub));
 	memcpy(&k->keys, c, sizeof(k->keys));
 	if (!EVP_PKEY_up_ref(k->pub)) {
@@ -156,9 +164,7 @@ key_import(void *data, int selection, const OSSL_PARAM params[])
 
 	if (pub == NULL)
 		return import_public(data, params);
-	return import_agent_key(data, pub,
-	    OSSL_PARAM_locate_const(params, PARAM_KEYS),
-	    OSSL_PARAM_locate_const(params, PARAM_INDEX));
+	return import_agent_key(data, pub, params);
 }
 
 static OSSL_FUNC_keymgmt_export_fn key_export;
@@ -185,6 +191,7 @@ key_types(int selection)
 		OSSL_PARAM_octet_ptr(PARAM_PUBLIC, NULL, 0),
 		OSSL_PARAM_octet_ptr(PARAM_KEYS, NULL, 0),
 		OSSL_PARAM_uint32(PARAM_INDEX, NULL),
+		OSSL_PARAM_octet_ptr(PARAM_ID, NULL, 0),
 		OSSL_PARAM_END,
 	};
 
@@ -348,7 +355,8 @@ static int
 ask_agent(const struct sign_ctx *s, struct hb_span data, struct hb_buf *sig)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	struct ipc_sign req = { .key = s->key->index, .data = data };
+	struct ipc_sign req = { .key = s->key->index, .data = data,
+		.id = hb_span(s->key->id, sizeof(s->key->id)) };
 
 	if (s->digest[0] != '\0') {
 		size_t n = 0;
@@ -497,21 +505,24 @@ type_of(const EVP_PKEY *pub)
 }
 
 EVP_PKEY *
-hb_keyprov_key(EVP_PKEY *pub, uint32_t index, struct hb_keyclient *keys)
+hb_keyprov_key(X509 *cert, uint32_t index, struct hb_keyclient *keys)
 {
+	EVP_PKEY *pub = X509_get0_pubkey(cert);
 	const char *type = pub != NULL ? type_of(pub) : NULL;
+	unsigned char id[HB_KEY_ID];
 	/* Pointers to pointers: the values travel as bytes. */
-	void *p = &pub, *k = &keys;
+	void *p = &pub, *k = &keys, *i = id;
 	OSSL_PARAM params[] = {
 		OSSL_PARAM_octet_ptr(PARAM_PUBLIC, &p, sizeof(pub)),
 		OSSL_PARAM_octet_ptr(PARAM_KEYS, &k, sizeof(keys)),
 		OSSL_PARAM_uint32(PARAM_INDEX, &index),
+		OSSL_PARAM_octet_ptr(PARAM_ID, &i, sizeof(id)),
 		OSSL_PARAM_END,
 	};
 	EVP_PKEY_CTX *ctx;
 	EVP_PKEY *key = NULL;
 
-	if (type == NULL)
+	if (type == NULL || !hb_key_id(cert, id))
 		return NULL;
 	ctx = EVP_PKEY_CTX_new_from_name(hb_keyprov_libctx(), type, PROPERTIES);
 	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||

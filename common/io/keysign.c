@@ -16,6 +16,7 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/io/keyid.h"
 
 enum {
 	SECURE_HEAP = 512 * 1024, /* bytes: some 80 keys of 4096 bits, twice */
@@ -24,9 +25,16 @@ enum {
 	SIGNATURE_MOST = 4096     /* bytes, as in ipc.def */
 };
 
+struct one_key {
+	EVP_PKEY *pkey;
+	unsigned char id[HB_KEY_ID]; /* once it is known by a certificate */
+	bool known;
+};
+
 struct hb_keyset {
-	EVP_PKEY **keys;
+	struct one_key *keys;
 	size_t n;
+	struct hb_keyset *former; /* or NULL */
 };
 
 /* What may be done with which key. */
@@ -67,8 +75,9 @@ hb_keyset_free(struct hb_keyset **k)
 {
 	if (*k == NULL)
 		return;
+	hb_keyset_forget(*k);
 	for (size_t i = 0; i < (*k)->n; i++)
-		EVP_PKEY_free((*k)->keys[i]);
+		EVP_PKEY_free((*k)->keys[i].pkey);
 	free((*k)->keys);
 	free(*k);
 	*k = NULL;
@@ -106,24 +115,73 @@ hb_keyset_add(struct hb_keyset *k, struct hb_span pem)
 		return HB_E_UNSUPPORTED;
 	}
 	k->keys = hb_realloc(k->keys, (k->n + 1) * sizeof(*k->keys));
-	k->keys[k->n++] = key;
+	k->keys[k->n++] = (struct one_key){ .pkey = key };
 	return 0;
+}
+
+/* The first certificate of CHAIN, owned, or NULL. */
+static X509 *
+leaf_of(struct hb_span chain)
+{
+	BIO *bio = chain.n <= INT_MAX
+	    ? BIO_new_mem_buf(chain.p, (int)chain.n) : NULL;
+	X509 *cert = bio != NULL
+	    ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+
+	BIO_free(bio);
+	return cert;
 }
 
 bool
 hb_keyset_fits(const struct hb_keyset *k, size_t key, struct hb_span chain)
 {
-	BIO *bio = chain.n <= INT_MAX
-	    ? BIO_new_mem_buf(chain.p, (int)chain.n) : NULL;
-	X509 *cert = bio != NULL && key < k->n
-	    ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+	X509 *cert = key < k->n ? leaf_of(chain) : NULL;
 	bool fits = cert != NULL &&
-	    X509_check_private_key(cert, k->keys[key]) == 1;
+	    X509_check_private_key(cert, k->keys[key].pkey) == 1;
 
 	X509_free(cert);
-	BIO_free(bio);
 	ERR_clear_error();
 	return fits;
+}
+
+void
+hb_keyset_know(struct hb_keyset *k, size_t key, struct hb_span chain)
+{
+	X509 *cert = leaf_of(chain);
+
+	if (cert != NULL && key < k->n)
+		k->keys[key].known = hb_key_id(cert, k->keys[key].id);
+	X509_free(cert);
+	ERR_clear_error();
+}
+
+void
+hb_keyset_follow(struct hb_keyset *k, struct hb_keyset **former)
+{
+	hb_keyset_forget(*former);
+	hb_keyset_forget(k);
+	k->former = *former;
+	*former = NULL;
+}
+
+void
+hb_keyset_forget(struct hb_keyset *k)
+{
+	hb_keyset_free(&k->former);
+}
+
+static EVP_PKEY *
+find_key(const struct hb_keyset *k, const struct ipc_sign *req)
+{
+	/* one that no certificate is known of goes by its number */
+	if (req->key < k->n && (req->id.n == 0 || !k->keys[req->key].known))
+		return k->keys[req->key].pkey;
+	for (; k != NULL; k = k->former)
+		for (size_t i = 0; i < k->n; i++)
+			if (k->keys[i].known && hb_span_eq(req->id,
+			    hb_span(k->keys[i].id, HB_KEY_ID)))
+				return k->keys[i].pkey;
+	return NULL;
 }
 
 static const struct rule *
@@ -197,18 +255,19 @@ hb_keyset_sign(
 	unsigned char out[SIGNATURE_MOST];
 	const struct digest *d = digest_named(req->digest_name);
 	const struct rule *rule;
+	EVP_PKEY *key = find_key(k, req);
 	size_t n;
 
-	if (req->key >= k->n)
+	if (key == NULL)
 		return HB_E_NOTFOUND;
-	rule = rule_for(k->keys[req->key], req->alg);
+	rule = rule_for(key, req->alg);
 	if (rule == NULL || rule->digest != (d != NULL) ||
 	    (d == NULL && req->digest_name.n > 0))
 		return HB_E_PERM;
 	if (req->data.n == 0 || (d != NULL && req->data.n != d->len))
 		return HB_E_RANGE;
-	n = d != NULL ? sign_digest(k->keys[req->key], rule, d, req, out)
-		      : sign_message(k->keys[req->key], req, out);
+	n = d != NULL ? sign_digest(key, rule, d, req, out)
+		      : sign_message(key, req, out);
 	ERR_clear_error();
 	return n > 0 ? hb_buf_put(sig, hb_span(out, n)) : HB_E_TEMP;
 }

@@ -21,6 +21,14 @@ int hb_keyset_add(struct hb_keyset *k, struct hb_span pem) HB_MUSTCHECK;
 /* Does key number KEY belong to the first certificate of CHAIN (PEM)? */
 bool hb_keyset_fits(const struct hb_keyset *k, size_t key,
     struct hb_span chain);
+/*
+ * A certificate is renewed in one role after the other, and handshakes go on
+ * meanwhile.  So a signature is asked for by the public key: key number KEY is
+ * that of CHAIN, and the keys of FORMER (taken) sign until they are forgotten.
+ */
+void hb_keyset_know(struct hb_keyset *k, size_t key, struct hb_span chain);
+void hb_keyset_follow(struct hb_keyset *k, struct hb_keyset **former);
+void hb_keyset_forget(struct hb_keyset *k);
 /* Appends the signature to SIG.  0; HB_E_NOTFOUND (no such key), HB_E_PERM (the
  * key may not sign this), HB_E_RANGE (digest), HB_E_TEMP. */
 int hb_keyset_sign(const struct hb_keyset *k, const struct ipc_sign *req,

@@ -10,6 +10,7 @@
 
 struct asn1_string_st;
 struct ssl_st;
+struct x509_st;
 struct x509_store_ctx_st;
 struct hb_tls_session;
 struct hb_tls_want;
@@ -27,6 +28,9 @@ int hb_tls_facts_on_verify(int ok, struct x509_store_ctx_st *store);
 void hb_tls_facts_done(struct hb_tls_facts *facts, struct ssl_st *ssl);
 /* The same for a failed handshake: WHY is our own text. */
 void hb_tls_facts_failed(struct hb_tls_facts *facts, const char *why);
+enum { HB_TLS_NAME = 256 };
+/* The first DNS-ID of CERT, printable, or empty. */
+void hb_tls_first_name(struct x509_st *cert, char dst[HB_TLS_NAME]);
 /* Returns false if the certificate gives no such time. */
 bool hb_tls_time(const struct asn1_string_st *time, int64_t *ms);
 /* Is the peer's certificate valid for NAME? */
@@ -47,10 +51,12 @@ enum hb_tls_step {
 };
 
 /*
- * RAW receives the records to send; input is read from FD.  All borrowed.
+ * RAW receives the records to send; input is read from FD.  All borrowed.  L
+ * may be NULL.
  */
-struct hb_tls_session *hb_tls_session_server(
-    struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts);
+struct hb_tls_session *hb_tls_session_server(struct hb_tls *t, int fd,
+    struct hb_buf *raw, struct hb_tls_facts *facts,
+    const struct hb_tls_listener *l);
 struct hb_tls_session *hb_tls_session_client(struct hb_tls *t, int fd,
     struct hb_buf *raw, struct hb_tls_facts *facts,
     const struct hb_tls_want *want);

@@ -25,11 +25,28 @@ static const char client_suites[] =
     "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:"
     "RSA+AESGCM:RSA+AES:!aNULL";
 
-enum { FINITE_FIELD_MOST = 4096 }; /* bits */
+/*
+ * Groups for the key exchange.  From OpenSSL 3.5 on the hybrid one comes first,
+ * but a share is sent for X25519 alone (the asterisk): a first flight of two
+ * packets breaks some peers, which looks like an attack.  Whoever wants the
+ * hybrid one asks for its share.  The slash: a server asks so too.
+ * (OpenSSL's macro wants them without const.)
+ */
+static char groups[] = "X25519:P-256:X448:P-384:P-521:ffdhe2048:ffdhe3072";
+static char hybrid_groups[] =
+    "?X25519MLKEM768 / ?*X25519:?P-256:?X448:?P-384:?P-521:"
+    "?ffdhe2048:?ffdhe3072";
+enum { OPENSSL_WITH_HYBRID = 0x30500000 };
+
+enum {
+	FINITE_FIELD_MOST = 4096, /* bits */
+	CLIENT_KEY_MOST = 8192	  /* bits: above it a check costs too much */
+};
 
 struct server_cert {
 	SSL_CTX *ctx;
 	X509 *leaf; /* in the context */
+	char name[HB_TLS_NAME];	/* its first DNS-ID, or empty */
 };
 
 struct hb_tls {
@@ -104,6 +121,15 @@ hb_tls_store(struct hb_tls *t)
 	return t->store;
 }
 
+/* By the library that runs, not the one that we were built with. */
+static bool
+set_groups(SSL_CTX *ctx)
+{
+	return SSL_CTX_set1_groups_list(ctx,
+	    OpenSSL_version_num() >= OPENSSL_WITH_HYBRID ? hybrid_groups
+							 : groups) == 1;
+}
+
 /* What both sides have in common. */
 static bool
 set_up(SSL_CTX *ctx, enum hb_tls_version min, const char *suites)
@@ -117,7 +143,8 @@ set_up(SSL_CTX *ctx, enum hb_tls_version min, const char *suites)
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_security_level(ctx, 2);
-	return SSL_CTX_set_cipher_list(ctx, suites) == 1 &&
+	return set_groups(ctx) &&
+	       SSL_CTX_set_cipher_list(ctx, suites) == 1 &&
 	       SSL_CTX_set_min_proto_version(ctx,
 		   min == HB_TLSVER_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) == 1;
 }
@@ -219,20 +246,80 @@ hb_tls_client_new(const struct hb_span *bundles, size_t n,
 
 /* --- server --- */
 
+/* A certificate beside those that SSL has, for clients that want its kind of
+ * key. */
+static bool
+add_beside(SSL *ssl, const struct server_cert *c)
+{
+	STACK_OF(X509) *chain = NULL;
+
+	return SSL_CTX_get0_chain_certs(c->ctx, &chain) == 1 &&
+	    SSL_use_cert_and_key(ssl, c->leaf, SSL_CTX_get0_privatekey(c->ctx),
+		chain, 1) == 1;
+}
+
+static unsigned
+kind_of(const struct server_cert *c)
+{
+	return EVP_PKEY_is_a(X509_get0_pubkey(c->leaf), "RSA") ? 1
+	    : EVP_PKEY_is_a(X509_get0_pubkey(c->leaf), "EC")   ? 2
+							       : 4;
+}
+
+/* Of each kind of key the first certificate that is good for NAME.  False:
+ * there is none. */
+static bool
+choose(const struct hb_tls *t, SSL *ssl, const char *name)
+{
+	unsigned have = 0;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct server_cert *c = &t->certs[i];
+		unsigned kind = kind_of(c);
+
+		if ((have & kind) != 0 ||
+		    X509_check_host(c->leaf, name, 0, 0, NULL) != 1)
+			continue;
+		if (have == 0)
+			(void)SSL_set_SSL_CTX(ssl, c->ctx);
+		else if (!add_beside(ssl, c))
+			ERR_clear_error();
+		have |= kind;
+	}
+	return have != 0;
+}
+
+/* RFC 8461 s7.1, RFC 7672 s8.1: an unknown name gets the first certificate;
+ * most servers send no name. */
 static int
 choose_by_name(SSL *ssl, int *alert, void *arg)
 {
 	const struct hb_tls *t = arg;
 	const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	const char *first = t->certs[0].name;
 
-	for (size_t i = 0; name != NULL && i < t->n; i++) {
-		if (X509_check_host(t->certs[i].leaf, name, 0, 0, NULL) == 1) {
-			(void)SSL_set_SSL_CTX(ssl, t->certs[i].ctx);
-			return SSL_TLSEXT_ERR_OK;
-		}
-	}
-	/* RFC 8461 s7.1, RFC 7672 s8.1: an unknown name gets the first. */
+	if (t->n > 1 && (name == NULL || !choose(t, ssl, name)) &&
+	    first[0] != '\0')
+		(void)choose(t, ssl, first);
 	return SSL_TLSEXT_ERR_OK;
+}
+
+/* Whose certificate it is says its fingerprint: no authority is asked, and
+ * nothing is refused but a key that would cost us seconds. */
+static int
+on_client_certificate(X509_STORE_CTX *store, void *arg)
+{
+	X509 *cert = X509_STORE_CTX_get0_cert(store);
+	EVP_PKEY *key = cert != NULL ? X509_get0_pubkey(cert) : NULL;
+
+	if (key == NULL || EVP_PKEY_get_bits(key) > CLIENT_KEY_MOST) {
+		X509_STORE_CTX_set_error(store,
+		    X509_V_ERR_APPLICATION_VERIFICATION);
+		return 0;
+	}
+	X509_STORE_CTX_set_error(store,
+	    X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	return 1;
 }
 
 static X509 *
@@ -252,8 +339,7 @@ use_chain(SSL_CTX *ctx, STACK_OF(X509) * chain, uint32_t index,
 {
 	X509 *leaf = sk_X509_shift(chain);
 	EVP_PKEY *key =
-	    leaf == NULL ? NULL
-			 : hb_keyprov_key(X509_get0_pubkey(leaf), index, keys);
+	    leaf == NULL ? NULL : hb_keyprov_key(leaf, index, keys);
 	bool ok = key != NULL &&
 		  SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) == 1;
 
@@ -302,7 +388,9 @@ server_ctx(struct hb_tls *t, size_t i, struct hb_span chain,
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);
 	(void)SSL_CTX_set_tlsext_servername_arg(ctx, t);
+	SSL_CTX_set_cert_verify_callback(ctx, on_client_certificate, NULL);
 	t->certs[i].leaf = SSL_CTX_get0_certificate(ctx);
+	hb_tls_first_name(t->certs[i].leaf, t->certs[i].name);
 	return true;
 }
 
@@ -325,6 +413,25 @@ hb_tls_server_new(const struct hb_span *chains, size_t n,
 		return NULL;
 	}
 	return t;
+}
+
+size_t
+hb_tls_chains(const struct hb_tls *t)
+{
+	return t->n;
+}
+
+const char *
+hb_tls_name(const struct hb_tls *t, size_t i)
+{
+	return i < t->n ? t->certs[i].name : "";
+}
+
+bool
+hb_tls_is_same(const struct hb_tls *t, const struct hb_tls *u, size_t i)
+{
+	return i < t->n && i < u->n &&
+	    X509_cmp(t->certs[i].leaf, u->certs[i].leaf) == 0;
 }
 
 bool

@@ -11,6 +11,12 @@
 
 struct hb_tls; /* a context: server or client side */
 
+/* What a listener asks of a session with a client. */
+struct hb_tls_listener {
+	uint32_t number; /* a ticket counts only where it was given */
+	bool ask;	 /* for a certificate, without demanding one */
+};
+
 /*
  * Signs through the key agent: blocks at most 200 ms on FD, a socket of its own
  * to the key agent for SIGN and SIGNATURE frames.  After a timeout signatures
@@ -27,9 +33,16 @@ void hb_keyclient_on_broken(struct hb_keyclient *k,
     void (*broken)(void *ctx, const char *why), void *ctx);
 
 /* Server side: certificate chains in PEM; the key of chain I is key I of the
- * key agent.  Returns NULL with ERR filled. */
+ * key agent.  A client gets the first that is good for the name it asks for, of
+ * each kind of key (RSA, EC, Ed25519); without such a name, the same for the
+ * name of the first chain.  Returns NULL with ERR filled. */
 struct hb_tls *hb_tls_server_new(const struct hb_span *chains, size_t n,
     enum hb_tls_version min, struct hb_keyclient *keys, struct hb_buf *err);
+size_t hb_tls_chains(const struct hb_tls *t);
+/* First DNS-ID of a server's chain I, printable; or "". */
+const char *hb_tls_name(const struct hb_tls *t, size_t i);
+/* Is chain I the same certificate in both? */
+bool hb_tls_is_same(const struct hb_tls *t, const struct hb_tls *u, size_t i);
 /* Validity period of a server's chain I. */
 bool hb_tls_validity(const struct hb_tls *t, size_t i, int64_t *from_ms,
     int64_t *to_ms);

@@ -10,6 +10,8 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
+enum { LEAST_BITS = 112 }; /* of security: RSA of 2048 */
+
 static enum hb_chain_state
 weigh(int code)
 {
@@ -78,6 +80,25 @@ add_name(struct hb_tls_facts *f, const ASN1_STRING *s)
 		f->names[used++] = ' ';
 	put_text(f->names + used, n + 1, ASN1_STRING_get0_data(s), n);
 	return true;
+}
+
+void
+hb_tls_first_name(X509 *cert, char dst[HB_TLS_NAME])
+{
+	GENERAL_NAMES *names =
+	    X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+
+	dst[0] = '\0';
+	for (int i = 0; dst[0] == '\0' && i < sk_GENERAL_NAME_num(names); i++) {
+		int type;
+		const ASN1_STRING *s = GENERAL_NAME_get0_value(
+		    sk_GENERAL_NAME_value(names, i), &type);
+
+		if (type == GEN_DNS)
+			put_text(dst, HB_TLS_NAME, ASN1_STRING_get0_data(s),
+			    (size_t)ASN1_STRING_length(s));
+	}
+	GENERAL_NAMES_free(names);
 }
 
 static void
@@ -159,6 +180,37 @@ note_chain(struct hb_tls_facts *f, X509 *cert, long verify)
 		    X509_verify_cert_error_string(f->verify_code));
 }
 
+/* The group; with TLS 1.2 there may be none with a name. */
+static void
+note_kex(struct hb_tls_facts *f, SSL *ssl)
+{
+	long id = SSL_get_negotiated_group(ssl);
+	const char *name = id > 0 ? SSL_group_to_name(ssl, (int)id) : NULL;
+	EVP_PKEY *key = NULL;
+
+	if (name == NULL && SSL_get_peer_tmp_key(ssl, &key) == 1)
+		(void)snprintf(f->kex, sizeof(f->kex), "dhe%d",
+		    EVP_PKEY_get_bits(key));
+	else
+		(void)snprintf(f->kex, sizeof(f->kex), "%s",
+		    name != NULL ? name : "rsa");
+	EVP_PKEY_free(key);
+}
+
+/* A key that can be guessed proves nobody. */
+static void
+note_print(struct hb_tls_facts *f, const X509 *cert)
+{
+	unsigned char md[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (EVP_PKEY_get_security_bits(X509_get0_pubkey(cert)) < LEAST_BITS ||
+	    X509_digest(cert, EVP_sha256(), md, &n) != 1)
+		return;
+	for (unsigned i = 0; i < n && i < (sizeof(f->print) - 1) / 2; i++)
+		(void)snprintf(f->print + 2 * i, 3, "%02x", md[i]);
+}
+
 void
 hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 {
@@ -168,8 +220,11 @@ hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 	f->version = SSL_version(ssl) == TLS1_3_VERSION ? 13 : 12;
 	(void)snprintf(
 	    f->cipher, sizeof(f->cipher), "%s", SSL_get_cipher_name(ssl));
+	note_kex(f, ssl);
 	if (cert != NULL)
 		describe(f, cert);
+	if (cert != NULL && SSL_is_server(ssl))
+		note_print(f, cert);
 	if (f->dane != HB_DANE_UNTRIED)
 		hb_tls_dane_done(f, ssl);
 	else if (cert != NULL)

@@ -131,11 +131,18 @@ session_new(
 }
 
 struct hb_tls_session *
-hb_tls_session_server(
-    struct hb_tls *t, int fd, struct hb_buf *raw, struct hb_tls_facts *facts)
+hb_tls_session_server(struct hb_tls *t, int fd, struct hb_buf *raw,
+    struct hb_tls_facts *facts, const struct hb_tls_listener *l)
 {
 	struct hb_tls_session *s = session_new(t, fd, raw, facts);
+	unsigned char number[sizeof(uint32_t)] = { 0 };
 
+	if (l != NULL)
+		memcpy(number, &l->number, sizeof(number));
+	if (SSL_set_session_id_context(s->ssl, number, sizeof(number)) != 1)
+		HB_BUG("the context is short");
+	if (l != NULL && l->ask)
+		SSL_set_verify(s->ssl, SSL_VERIFY_PEER, NULL);
 	SSL_set_accept_state(s->ssl);
 	return s;
 }

@@ -26,6 +26,8 @@
 #define IPC_ON(name) keyagent_on_##name
 #include "common/io/handlers.h"
 
+enum { FORMER_MS = 10 * 60 * 1000 }; /* no handshake lasts that long */
+
 void
 keyagent_on_sign(struct hb_keyset *keys, struct hb_peer *p,
     const struct ipc_sign *m)
@@ -50,8 +52,10 @@ load_keys(const struct hb_role_env *env, struct hb_buf *err)
 		    !hb_keyset_fits(keys, i, chain))
 			hb_buf_addf(err, "key of tls-certificate %u: it is "
 			    "not the key of its first certificate", i + 1);
-		else
+		else {
+			hb_keyset_know(keys, i, chain);
 			continue;
+		}
 		hb_keyset_free(&keys);
 		break;
 	}
@@ -72,16 +76,30 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	return 0;
 }
 
+static void
+forget_former(void *ctx)
+{
+	const struct hb_role_env *env = ctx;
+
+	hb_keyset_forget(env->ctx);
+}
+
+/* smtpd takes the new certificates behind us, and handshakes with those before
+ * have begun. */
 static int
 on_reload(
     struct hb_role_env *env, const struct hb_conf *old, struct hb_buf *err)
 {
+	static struct hb_timer *former;
 	struct hb_keyset *keys = load_keys(env, err), *before = env->ctx;
 
 	if (keys == NULL)
 		return HB_E_SYNTAX;
 	env->ctx = keys;
-	hb_keyset_free(&before);
+	hb_keyset_follow(keys, &before);
+	if (former == NULL)
+		former = hb_timer_new(env->loop, forget_former, env);
+	hb_timer_set(former, FORMER_MS);
 	return 0;
 }
 

@@ -274,6 +274,7 @@ on_watch(void *ctx)
 		pd_load_watched(pd);
 		pd_renew(pd, pd_is_watching);
 	}
+	pd_renewal_look(pd);
 	pd_ping(pd);
 	pd_end_overdue(pd, hb_mono_ms());
 	hb_timer_set(pd->watch_timer, WATCH_MS);
@@ -313,6 +314,7 @@ run(struct pd_parent *pd)
 	if (code != 0)
 		return tell(&err, code);
 	(void)pd_files_changed(pd);
+	pd_renewal_begin(pd);
 	pd->generation = 1;
 	HB_LOG(HB_LOG_INFO, HB_EV_START, hb_kv_str(HB_K_STATE, "starting"),
 	    hb_kv_str(HB_K_VERSION, PACKAGE_VERSION));

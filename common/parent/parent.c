@@ -160,6 +160,7 @@ could_not_use(struct pd_proc *pr, uint32_t generation, struct hb_span error)
 	    HB_SPAN_ARG(error));
 	fail(pr->pd, EX_CONFIG, hb_buf_cstr(&why));
 	pd_reload_refused(pr->pd, generation, hb_buf_cstr(&why));
+	pd_renewal_refused(pr->pd, generation, hb_buf_cstr(&why));
 	hb_buf_free(&why);
 }
 
@@ -184,6 +185,7 @@ pd_on_ready(struct pd_parent *pd, struct hb_peer *p, const struct ipc_ready *m)
 	if (pd->phase == PD_STARTING && all_ready(pd))
 		on_all_ready(pd);
 	pd_reload_done(pd);
+	pd_renewal_next(pd);
 }
 
 static void

@@ -48,6 +48,7 @@ struct pd_proc {
 
 struct hb_ctl;
 struct pd_trouble; /* see common/parent/trouble.c */
+struct pd_renewal; /* see common/parent/renewal.c */
 
 /* A file kept for roles that may not open it. */
 struct pd_file {
@@ -132,6 +133,7 @@ struct pd_parent {
 	int64_t ahead_ms; /* lab: lead of the clock that the roles use */
 	bool delivery_paused, listen_paused; /* until resume, or until we end */
 	int64_t watched; /* state of the watched files: common/parent/watched.c */
+	struct pd_renewal *renewal; /* of certificates, or NULL */
 
 	/* The daemon's starter waits on this; -1: no starter. */
 	int starter_fd;
@@ -249,7 +251,23 @@ bool pd_is_watching(enum hb_role role);
 /* Reads the watched files again. */
 void pd_load_watched(struct pd_parent *pd);
 
+/* common/parent/renewal.c: certificates that change while the server runs */
+/* Looks for pairs that were replaced; those that fit are put in force. */
+void pd_renewal_look(struct pd_parent *pd);
+/* The files were all read anew. */
+void pd_renewal_begin(struct pd_parent *pd);
+/* What is on its way to the roles is taken back. */
+void pd_renewal_cancel(struct pd_parent *pd);
+/* A role has reported: the next one may be due. */
+void pd_renewal_next(struct pd_parent *pd);
+/* A role cannot use GENERATION: if it is of a renewal, the pairs before
+ * return. */
+void pd_renewal_refused(struct pd_parent *pd, uint32_t generation,
+    const char *why);
+
 /* common/parent/watched.c */
+/* A number that changes with the file; 0: there is none. */
+int64_t pd_file_state(const char *path);
 #define PD_RESOLV_CONF "/etc/resolv.conf"
 /* The addresses of this host except 127.0.0.0/8, one per line.  Returns false
  * if they cannot be read now. */

@@ -124,6 +124,7 @@ spread(struct pd_parent *pd)
 {
 	pd_role_text(pd->now.conf, &pd->text);
 	(void)pd_files_changed(pd);
+	pd_renewal_begin(pd);
 	pd->generation++;
 	reopen_logs(pd);
 	pd_renew(pd, NULL);
@@ -231,6 +232,7 @@ pd_reload(struct pd_parent *pd, struct hb_buf *why)
 		pd->reload_again = true;
 		return 0;
 	}
+	pd_renewal_cancel(pd);
 	r = prepare(pd, &next, why);
 	if (r < 0) {
 		reopen_logs(pd);

@@ -37,9 +37,8 @@ pd_list_interfaces(struct hb_buf *out)
 	return true;
 }
 
-/* A number that changes with the file. */
-static int64_t
-state_of(const char *path)
+int64_t
+pd_file_state(const char *path)
 {
 	struct stat st;
 
@@ -67,8 +66,8 @@ interfaces_changed(const struct pd_parent *pd)
 bool
 pd_files_changed(struct pd_parent *pd)
 {
-	int64_t now = state_of(PD_RESOLV_CONF) * 7 +
-	    state_of(pd->now.conf->hosts_file);
+	int64_t now = pd_file_state(PD_RESOLV_CONF) * 7 +
+	    pd_file_state(pd->now.conf->hosts_file);
 	bool changed = now != pd->watched;
 
 	pd->watched = now;

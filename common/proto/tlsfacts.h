@@ -30,6 +30,7 @@ enum hb_dane_match {
 	HB_DANE_EE,	 /* usage 3 */
 	HB_DANE_TA	 /* usage 2 */
 };
+enum { HB_KEX_TEXT = 32, HB_PRINT_TEXT = 65 };
 struct hb_tls_facts {
 	enum hb_tls_state state;
 	bool cut; /* FAILED: a network failure, or the peer fell silent */
@@ -43,6 +44,9 @@ struct hb_tls_facts {
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
 	char cipher[48];
+	char kex[HB_KEX_TEXT]; /* group of the key exchange */
+	/* Of the client's certificate, SHA-256 in hexadecimal, or empty. */
+	char print[HB_PRINT_TEXT];
 	/* The name that was checked; the first one is sent as SNI. */
 	char reference[256];
 	char subject[256];   /* first DNS-ID of the leaf, for people */

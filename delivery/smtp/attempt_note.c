@@ -84,6 +84,7 @@ dlv_make_outcome(struct dlv_attempt *a, const struct hb_outcome *res)
 	o.mx = hb_span_str(host_name(a));
 	o.addr = hb_span_str(a->addr_text);
 	o.tls = hb_span_str(tls);
+	o.kex = hb_span_str(a->facts.kex);
 	o.sts = hb_span_str(a->verdict.sts_word != NULL ? a->verdict.sts_word
 							: "none");
 	o.dane = dane_state(a);

@@ -51,7 +51,8 @@ FLOORS = (
 LIBRARIES = (
     ("event2/*", ("common/io/loop.c",)),
     ("openssl/*", ("common/io/tls*.c", "common/io/keyprov.c",
-                   "common/io/keysign.c", "common/io/selfsign.c",
+                   "common/io/keysign.c", "common/io/keyid.h",
+                   "common/io/selfsign.c",
                    "common/io/certcheck.c",
                    "sts/http.c")),
     ("ares*.h", ("common/io/dns.c",)),

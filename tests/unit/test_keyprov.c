@@ -8,6 +8,7 @@
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 
+#include "common/io/keyid.h"
 #include "common/io/tls-priv.h"
 
 enum { KEYS = 3 };
@@ -104,7 +105,7 @@ try_handshake(int version, char *signatures, const char *name, int64_t *ms)
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 65536, &side_ops, &a);
 	b.c = hb_conn_attach(loop, fd[1], 65536, &side_ops, &b);
-	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), 0);
 	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT(name)), 0);
 	run_until(a.tls == 1 && b.tls == 1);
 	if (a.facts.state == HB_TLSF_DONE) {
@@ -350,6 +351,61 @@ unfit_keys_are_refused(void **state)
 	EVP_PKEY_free(other);
 }
 
+/* A set with key I alone, known by its certificate. */
+static struct hb_keyset *
+set_of(size_t i)
+{
+	struct hb_keyset *set = hb_keyset_new();
+	struct hb_span pem = key_pem(pkeys[i]);
+
+	assert_int_equal(hb_keyset_add(set, pem), 0);
+	hb_keyset_know(set, 0, pems[i]);
+	pem_free(pem);
+	return set;
+}
+
+/* What comes of a signature by the key of certificate I. */
+static int
+ask_by_id(const struct hb_keyset *set, size_t i)
+{
+	unsigned char id[HB_KEY_ID];
+	struct hb_buf sig = HB_BUF_INIT(0);
+	struct ipc_sign req = { .alg = i == 0 ? HB_SIGN_RSA_PKCS1
+		: i == 1 ? HB_SIGN_ECDSA : HB_SIGN_ED25519,
+		.digest_name = i == 2 ? HB_SPAN("") : HB_SPAN("SHA256"),
+		.data = hb_span(data, 32) };
+	int r;
+
+	assert_true(hb_key_id(certs[i], id));
+	req.id = hb_span(id, sizeof(id));
+	r = hb_keyset_sign(set, &req, &sig);
+	hb_buf_free(&sig);
+	return r;
+}
+
+/* A handshake that began with the certificate before finds its key, for a
+ * while; one that the agent never had finds none. */
+static void
+former_keys_sign_until_forgotten(void **state)
+{
+	struct hb_keyset *first = set_of(0), *second = set_of(1),
+			 *third = set_of(2);
+
+	assert_int_equal(ask_by_id(first, 0), 0);
+	assert_int_equal(ask_by_id(first, 1), HB_E_NOTFOUND);
+	hb_keyset_follow(second, &first);
+	assert_null(first);
+	assert_int_equal(ask_by_id(second, 0), 0);
+	assert_int_equal(ask_by_id(second, 1), 0);
+	hb_keyset_follow(third, &second);
+	assert_int_equal(ask_by_id(third, 0), HB_E_NOTFOUND);
+	assert_int_equal(ask_by_id(third, 1), 0);
+	hb_keyset_forget(third);
+	assert_int_equal(ask_by_id(third, 1), HB_E_NOTFOUND);
+	assert_int_equal(ask_by_id(third, 2), 0);
+	hb_keyset_free(&third);
+}
+
 /* Two questions at once: the agent closes the channel. */
 static void
 a_key_fits_its_own_certificate_alone(void **state)
@@ -454,6 +510,7 @@ main(void)
 		cmocka_unit_test(only_listed_signatures_are_made),
 		cmocka_unit_test(unfit_keys_are_refused),
 		cmocka_unit_test(a_key_fits_its_own_certificate_alone),
+		cmocka_unit_test(former_keys_sign_until_forgotten),
 		cmocka_unit_test(one_request_at_a_time),
 		cmocka_unit_test(a_refused_signature_ends_one_handshake),
 		cmocka_unit_test(the_program_makes_a_certificate),

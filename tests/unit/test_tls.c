@@ -91,7 +91,7 @@ start_tls(struct side *a, struct hb_tls *client, const char *name,
 	make_pair(fd);
 	a->c = hb_conn_attach(loop, fd[0], 65536, &side_ops, a);
 	b->c = hb_conn_attach(loop, fd[1], 65536, &side_ops, b);
-	assert_int_equal(hb_conn_tls_server(b->c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b->c, server, NULL), 0);
 	assert_int_equal(hb_conn_tls_client(
 				 a->c, client, &WANT(name)), 0);
 }
@@ -423,8 +423,8 @@ starttls_then_transfers(void **state)
 	run_until(b.got.n == 10);
 	/* The reply is in clear though it is still queued. */
 	hb_conn_write(b.c, HB_SPAN("220 go\r\n"));
-	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
-	assert_int_equal(hb_conn_tls_server(b.c, server), HB_E_STATE);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), HB_E_STATE);
 	run_until(a.got.n == 8);
 	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT("mx.example")), 0);
 	/* What is written now is for inside. */
@@ -459,7 +459,7 @@ nothing_waits_after(int n, struct hb_tls *server, struct hb_tls *client)
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 20000, &side_ops, &a);
 	b.c = hb_conn_attach(loop, fd[1], 20000, &side_ops, &b);
-	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), 0);
 	assert_int_equal(
 	    hb_conn_tls_client(a.c, client, &WANT("mx.example")), 0);
 	run_until(a.tls && b.tls);
@@ -516,7 +516,7 @@ back_pressure_inside_tls(void **state)
 	a.c = hb_conn_attach(loop, fd[0], 5000, &side_ops, &a);
 	b.c = hb_conn_attach(loop, fd[1], 5000, &side_ops, &b);
 	b.keep = true;
-	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), 0);
 	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT(NULL)), 0);
 	hb_conn_write(a.c, hb_span(data, LARGE));
 	run_until(b.tls == 1 && hb_conn_input(b.c).n == 5000);
@@ -557,7 +557,7 @@ injected_bytes_are_refused_tls01(void **state)
 			run_until(hb_conn_input(a.c).n == 6);
 		assert_int_equal(
 		    hb_conn_tls_client(a.c, client, &WANT(NULL)), HB_E_STATE);
-		assert_int_equal(hb_conn_tls_server(a.c, server), HB_E_STATE);
+		assert_int_equal(hb_conn_tls_server(a.c, server, NULL), HB_E_STATE);
 		side_end(&a);
 		close(fd[1]);
 	}
@@ -576,7 +576,7 @@ clear_text_for_a_handshake_fails(void **state)
 
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 100, &side_ops, &a);
-	assert_int_equal(hb_conn_tls_server(a.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(a.c, server, NULL), 0);
 	assert_int_equal(write(fd[1], "EHLO not.tls\r\n", 14), 14);
 	run_until(a.closed == 1);
 	assert_int_equal(a.facts.state, HB_TLSF_FAILED);
@@ -876,7 +876,8 @@ flood_inside_tls_is_bounded(void **state)
 		struct hb_tls_session *s = peer == 1
 		    ? hb_tls_session_client(client, fd[0], &raw, &facts,
 			  &WANT("mx.example"))
-		    : hb_tls_session_server(server, fd[0], &raw, &facts);
+		    : hb_tls_session_server(server, fd[0], &raw, &facts,
+			  NULL);
 		enum hb_tls_step r = HB_TLS_STEP_WANT;
 
 		shake(s, fd[0], &raw);

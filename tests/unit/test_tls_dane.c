@@ -405,7 +405,7 @@ meet(struct hb_tls *client, const struct hb_tls_want *want,
 	make_pair(fd);
 	a.c = hb_conn_attach(loop, fd[0], 65536, &side_ops, &a);
 	b.c = hb_conn_attach(loop, fd[1], 65536, &side_ops, &b);
-	assert_int_equal(hb_conn_tls_server(b.c, server), 0);
+	assert_int_equal(hb_conn_tls_server(b.c, server, NULL), 0);
 	assert_int_equal(hb_conn_tls_client(a.c, client, want), 0);
 	run_until(a.tls == 1 && b.tls == 1);
 	side_end(&a);

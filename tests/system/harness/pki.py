@@ -10,7 +10,7 @@ from collections import namedtuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 # chain: PEM file, leaf first; key: PEM file; der: the leaf's DER bytes
@@ -52,9 +52,10 @@ class CA:
         _write(self.file, self.cert.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, *names, days=(-1, 90), self_signed=False, cn="test",
-              san=True):
+              san=True, rsa_bits=0):
         """A certificate for these names, valid from days[0] to days[1]."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits \
+            else ec.generate_private_key(ec.SECP256R1())
         issuer = (_name(cn), key) if self_signed \
             else (_name(self.name), self.key)
         cert = self._sign(_name(cn), key.public_key(), *issuer, days,
