@@ -51,6 +51,7 @@ stage_of(const struct smtpd_session *s)
 	case SMTPD_S_MAIL:
 		return HB_STAT_REFUSED_RCPT;
 	case SMTPD_S_DATA:
+	case SMTPD_S_CHUNKS:
 	case SMTPD_S_OVER:
 		break;
 	}
@@ -121,10 +122,13 @@ smtpd_reply_words(
     struct smtpd_session *s, const struct smtpd_reply_words *words)
 {
 	struct smtpd_reply_words spared = spare_client(words), *w = &spared;
+	bool told;
 
 	if (s->gone || s->state == SMTPD_S_OVER)
 		return;
-	if (w->code >= 400)
+	/* What was under way behind a refused chunk says nothing new. */
+	told = w->code != 421 && s->txn.chunk_refused;
+	if (w->code >= 400 && !told)
 		log_refusal(s, w);
 	hb_buf_addf(&s->out, "%u ", w->code);
 	if (w->status.n > 0) {
@@ -136,7 +140,7 @@ smtpd_reply_words(
 	smtpd_set_timer(s, s->rules->command_ms);
 	if (w->code == 421)
 		smtpd_close(s);
-	else if (w->code >= 400)
+	else if (w->code >= 400 && !told)
 		count_refusal(s, w);
 }
 

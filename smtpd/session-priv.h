@@ -1,7 +1,7 @@
 /*
  * Inside of the session, only for its files.  Each calls those before it, and
- * none calls back: acts.c, try.c, state.c, reply.c, trace.c, txn.c, path.c,
- * cmd_*.c, consult.c, session.c.  Floor 2.
+ * none calls back: acts.c, try.c, state.c, reply.c, trace.c, txn.c, chunk.c,
+ * path.c, cmd_*.c, consult.c, session.c.  Floor 2.
  */
 #ifndef SMTPD_SESSION_PRIV_H
 #define SMTPD_SESSION_PRIV_H
@@ -25,9 +25,11 @@ enum smtpd_state {
 	SMTPD_S_READY = 8,
 	SMTPD_S_MAIL = 16,    /* a transaction: sender, maybe recipients */
 	SMTPD_S_DATA = 32,    /* message bytes arrive */
-	SMTPD_S_OVER = 64     /* CLOSE was requested */
+	SMTPD_S_OVER = 64,    /* CLOSE was requested */
+	SMTPD_S_CHUNKS = 128  /* between two chunks of a message */
 };
-#define SMTPD_S_ANY (SMTPD_S_HELLO | SMTPD_S_READY | SMTPD_S_MAIL)
+#define SMTPD_S_ANY                                                            \
+	(SMTPD_S_HELLO | SMTPD_S_READY | SMTPD_S_MAIL | SMTPD_S_CHUNKS)
 
 enum smtpd_wait {
 	SMTPD_W_NOTHING,
@@ -111,6 +113,8 @@ struct smtpd_txn {
 	struct hb_incoming in;
 	size_t held; /* of it, in site->held */
 	struct hb_buf trace; /* our own header fields */
+	struct hb_buf rest; /* of a chunk: may be half a line */
+	bool chunk_refused; /* and the client knows */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */
 	/* Why it will be refused at its end: what we found, or the reply that
@@ -120,6 +124,14 @@ struct smtpd_txn {
 	char refused_status[16];
 	enum hb_reason refused_reason;
 	struct hb_buf refused_text;
+};
+
+/* The chunk under way. */
+struct smtpd_chunk {
+	bool open;
+	bool last;
+	uint64_t left; /* octets */
+	enum smtpd_reply_id refused; /* NONE: it is part of the message */
 };
 
 struct smtpd_session {
@@ -163,6 +175,7 @@ struct smtpd_session {
 	unsigned n_questions; /* in the arena */
 	bool put_off; /* the next command waits until all are answered */
 	struct smtpd_txn txn;
+	struct smtpd_chunk chunk;
 };
 
 /* Acts and the timer, acts.c. */
@@ -232,6 +245,18 @@ void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
 
 /* The transaction, txn.c. */
 void smtpd_txn_start_data(struct smtpd_session *s);
+/* The same for the first of some chunks; and the next of their octets, where
+ * true and false mean the same as below. */
+void smtpd_txn_start_chunks(struct smtpd_session *s);
+bool smtpd_txn_octets(struct smtpd_session *s, struct hb_span in, size_t *used);
+/* All octets have come.  False: not now, acts must be taken first. */
+bool smtpd_txn_octets_end(struct smtpd_session *s);
+/* Is it refused?  The rest need not be looked at. */
+bool smtpd_txn_is_refused(const struct smtpd_txn *t);
+/* Sets the timer when USED bytes complete a block. */
+void smtpd_txn_count_block(struct smtpd_session *s, size_t used);
+/* Replies why; EACH: for each recipient with LMTP. */
+void smtpd_txn_reply_refused(struct smtpd_session *s, bool each);
 /* Returns true if it processed part of IN; *USED is the number of bytes. */
 bool smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used);
 void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
@@ -239,6 +264,13 @@ void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
 void smtpd_txn_failed_at_end(struct smtpd_session *s);
 void smtpd_txn_result(
     struct smtpd_session *s, const struct smtpd_reply_words *w);
+
+/* Chunks, chunk.c: begins one, as ARGS of BDAT say; WHY: it will be refused.
+ * The reply comes behind its octets. */
+void smtpd_chunk_start(struct smtpd_session *s, struct hb_span args,
+    enum smtpd_reply_id why);
+bool smtpd_chunk_input(struct smtpd_session *s, struct hb_span in,
+    size_t *used);
 
 struct smtpd_args {
 	struct hb_addr path;

@@ -9,12 +9,14 @@
 #define READY SMTPD_S_READY
 #define MAIL SMTPD_S_MAIL
 #define REFUSED SMTPD_S_REFUSED
+#define CHUNKS SMTPD_S_CHUNKS
 #define CLEAR 1u
 #define SMTP 2u
 #define LMTP 4u
 #define LAST 8u
 #define ALONE 16u
 #define BESIDE 32u
+#define OCTETS 64u
 
 static const struct verb {
 	const char *name;
@@ -115,14 +117,22 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 
 /* --- commands --- */
 
+/* Does it belong to a transaction?  A pipelined client could not know that MAIL
+ * was refused. */
+static bool
+needs_mail(const struct verb *v)
+{
+	return (v->states & (READY | MAIL)) == MAIL;
+}
+
 static enum smtpd_reply_id
 out_of_sequence(const struct smtpd_session *s, const struct verb *v)
 {
 	if (s->state == SMTPD_S_HELLO)
 		return SMTPD_R_HELLO_FIRST;
-	if (s->state == SMTPD_S_READY && v->states == MAIL)
+	if (s->state == SMTPD_S_READY && needs_mail(v))
 		return SMTPD_R_MAIL_FIRST;
-	if (s->state == SMTPD_S_MAIL && v->states == READY)
+	if ((s->state & (MAIL | CHUNKS)) != 0 && v->states == READY)
 		return SMTPD_R_IN_TRANSACTION;
 	return SMTPD_R_SEQUENCE;
 }
@@ -156,8 +166,9 @@ run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
 	}
 	if (!is_refused(s, v, &why))
 		v->handler(s, args);
-	else if (v->states == MAIL)
-		/* a pipelined client could not know that MAIL was refused */
+	else if ((v->flags & OCTETS) != 0)
+		smtpd_chunk_start(s, args, why);
+	else if (needs_mail(v))
 		smtpd_reply(s, why);
 	else
 		smtpd_reply_bad(s, why);
@@ -272,7 +283,9 @@ smtpd_session_input(struct smtpd_session *s, struct hb_span in)
 		size_t used = 0;
 		bool moved;
 
-		if (s->state == SMTPD_S_DATA) {
+		if (s->chunk.open) {
+			moved = smtpd_chunk_input(s, rest, &used);
+		} else if (s->state == SMTPD_S_DATA) {
 			moved = smtpd_txn_input(s, rest, &used);
 		} else {
 			used = rest.n > 0 ? line_input(s, rest) : 0;

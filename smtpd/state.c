@@ -43,6 +43,7 @@ free_txn(struct smtpd_txn *t)
 	hb_arena_free(&t->arena);
 	free(t->rcpts);
 	hb_buf_free(&t->trace);
+	hb_buf_free(&t->rest);
 	hb_incoming_free(&t->in);
 	hb_buf_free(&t->refused_text);
 }
@@ -92,10 +93,11 @@ clear(struct smtpd_txn *t)
 	t->rcpts = NULL;
 	hb_buf_clear(&t->refused_text);
 	hb_incoming_clear(&t->in);
+	hb_buf_free(&t->rest);
 	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
-	t->discard = t->begun = t->large = false;
+	t->discard = t->begun = t->large = t->chunk_refused = false;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
 	t->refused_status[0] = '\0';
@@ -109,7 +111,7 @@ smtpd_txn_reset(struct smtpd_session *s)
 		smtpd_add_act(s, SMTPD_ACT_ABORT);
 	clear(&s->txn);
 	smtpd_txn_count_held(s);
-	if (s->state == SMTPD_S_MAIL || s->state == SMTPD_S_DATA)
+	if ((s->state & (SMTPD_S_MAIL | SMTPD_S_DATA | SMTPD_S_CHUNKS)) != 0)
 		s->state = SMTPD_S_READY;
 }
 

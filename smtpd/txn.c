@@ -9,7 +9,8 @@
 
 enum {
 	COMMIT_MS = 300000, /* bound of queue's answer; clients wait 10 min */
-	DATA_BLOCK = 16384  /* bytes that must come within data-timeout */
+	DATA_BLOCK = 16384, /* bytes that must come within data-timeout */
+	REST_STEP = 4096    /* bytes of a chunk that join those that wait */
 };
 
 static bool
@@ -19,8 +20,8 @@ is_submission(const struct smtpd_session *s)
 	    s->rules->kind == HB_LISTEN_SUBMISSIONS;
 }
 
-void
-smtpd_txn_start_data(struct smtpd_session *s)
+static void
+start(struct smtpd_session *s, bool counted)
 {
 	struct smtpd_txn *t = &s->txn;
 	struct hb_incoming_rules rules = { .max_size = s->rules->max_size,
@@ -31,13 +32,25 @@ smtpd_txn_start_data(struct smtpd_session *s)
 		 * RFC 6409 s8. */
 		.lf_ends = s->rules->local ||
 		    (is_submission(s) && s->user[0] != '\0'),
-		.separates = is_submission(s) };
+		.counted = counted, .separates = is_submission(s) };
 
 	t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
 	hb_incoming_start(&t->in, &rules);
 	t->block = 0;
 	s->state = SMTPD_S_DATA;
 	smtpd_set_timer(s, s->rules->data_ms);
+}
+
+void
+smtpd_txn_start_data(struct smtpd_session *s)
+{
+	start(s, false);
+}
+
+void
+smtpd_txn_start_chunks(struct smtpd_session *s)
+{
+	start(s, true);
 }
 
 static void
@@ -65,11 +78,22 @@ begin(struct smtpd_session *s)
 	e->mail_auth = hb_buf_span(&t->mail_auth);
 }
 
+bool
+smtpd_txn_is_refused(const struct smtpd_txn *t)
+{
+	return t->failed != SMTPD_R_NONE || t->refused_code != 0;
+}
+
 static bool
 goes_to_queue(const struct smtpd_txn *t)
 {
-	return t->n_rcpts > 0 && !t->discard && t->failed == SMTPD_R_NONE &&
-	    t->refused_code == 0;
+	return t->n_rcpts > 0 && !t->discard && !smtpd_txn_is_refused(t);
+}
+
+static bool
+is_receiving(const struct smtpd_session *s)
+{
+	return (s->state & (SMTPD_S_DATA | SMTPD_S_CHUNKS)) != 0;
 }
 
 void
@@ -77,8 +101,7 @@ smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why)
 {
 	struct smtpd_txn *t = &s->txn;
 
-	if (s->state != SMTPD_S_DATA || t->failed != SMTPD_R_NONE ||
-	    t->refused_code != 0)
+	if (!is_receiving(s) || smtpd_txn_is_refused(t))
 		return;
 	t->failed = why;
 	if (t->begun)
@@ -147,8 +170,8 @@ pass_on(struct smtpd_session *s, struct hb_span body)
 	smtpd_add_act(s, SMTPD_ACT_DATA)->data = body;
 }
 
-static void
-count_block(struct smtpd_session *s, size_t used)
+void
+smtpd_txn_count_block(struct smtpd_session *s, size_t used)
 {
 	s->txn.block += used;
 	if (s->txn.block < DATA_BLOCK)
@@ -167,19 +190,20 @@ reply_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 		smtpd_reply_words(s, w);
 }
 
-static void
-reply_failed(struct smtpd_session *s)
+void
+smtpd_txn_reply_refused(struct smtpd_session *s, bool each)
 {
 	struct smtpd_txn *t = &s->txn;
-	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? t->n_taken : 1;
+	bool many = each && t->n_taken > 0 && s->rules->kind == HB_LISTEN_LMTP;
+	uint32_t n = many ? t->n_taken : 1;
 	struct smtpd_reply_words w = { t->refused_code,
 		hb_span_str(t->refused_status), hb_buf_span(&t->refused_text),
 		t->refused_reason };
 
-	if (t->refused_code != 0)
-		reply_result(s, &w);
-	else
-		while (n-- > 0)
+	while (n-- > 0)
+		if (t->refused_code != 0)
+			smtpd_reply_words(s, &w);
+		else
 			smtpd_reply(s, t->failed);
 }
 
@@ -187,7 +211,7 @@ void
 smtpd_txn_failed_at_end(struct smtpd_session *s)
 {
 	s->wait = SMTPD_W_NOTHING;
-	reply_failed(s);
+	smtpd_txn_reply_refused(s, true);
 	smtpd_txn_reset(s);
 }
 
@@ -278,13 +302,28 @@ finish(struct smtpd_session *s)
 		commit(s);
 		return;
 	}
-	if (t->failed != SMTPD_R_NONE || t->refused_code != 0) {
+	if (smtpd_txn_is_refused(t)) {
 		smtpd_txn_failed_at_end(s);
 		return;
 	}
 	log_accept(s, t->in.scan.bytes);
 	reply_accepted(s);
 	smtpd_txn_reset(s);
+}
+
+/* Acts point into what was changed. */
+static bool
+is_lent(const struct smtpd_session *s)
+{
+	return s->txn.in.fixed.n > 0 && s->n_acts > 0;
+}
+
+static void
+take_in(struct smtpd_session *s, struct hb_span body)
+{
+	judge(s);
+	judge_held(s);
+	pass_on(s, body);
 }
 
 bool
@@ -295,19 +334,69 @@ smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 
 	if (in.n == 0)
 		return false;
-	if (t->in.fixed.n > 0 && s->n_acts > 0)
-		return false; /* acts point into it */
+	if (is_lent(s))
+		return false;
 	if (asks_for_file(s, t->in.rules.lf_ends ? 2 * in.n : in.n))
 		return true;
 	p = hb_incoming_take(&t->in, in);
 	*used = p.used;
-	judge(s);
-	judge_held(s);
-	pass_on(s, p.body);
-	count_block(s, *used);
+	take_in(s, p.body);
+	smtpd_txn_count_block(s, *used);
 	if (p.end)
 		finish(s);
 	return *used > 0 || p.body.n > 0;
+}
+
+/* Chunks end anywhere.  What cannot be taken yet (half a line of the header
+ * section, a CR) waits in REST for what comes next. */
+bool
+smtpd_txn_octets(struct smtpd_session *s, struct hb_span in, size_t *used)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct hb_span few = hb_span_head(in, REST_STEP);
+	struct hb_incoming_piece p;
+	bool joins = t->rest.n > 0;
+
+	if (in.n == 0 || is_lent(s))
+		return false;
+	if (asks_for_file(s, 2 * (t->rest.n + in.n)))
+		return true;
+	if (joins)
+		hb_buf_add(&t->rest, few);
+	p = hb_incoming_take(&t->in, joins ? hb_buf_span(&t->rest) : in);
+	if (joins) {
+		hb_buf_consume(&t->rest, p.used);
+		*used = few.n;
+	} else if (p.used == 0 && p.body.n == 0) {
+		hb_buf_add(&t->rest, few);
+		*used = few.n;
+	} else {
+		*used = p.used;
+	}
+	take_in(s, p.body);
+	return true;
+}
+
+/* RFC 3030 s2: the last line may have no end. */
+bool
+smtpd_txn_octets_end(struct smtpd_session *s)
+{
+	struct smtpd_txn *t = &s->txn;
+	struct hb_incoming_piece p;
+
+	if (is_lent(s))
+		return false;
+	if (asks_for_file(s, 2 * (t->rest.n + 2)))
+		return true;
+	if (t->rest.n > 0 || t->in.scan.mid_line)
+		hb_buf_adds(&t->rest, "\r\n");
+	do {
+		p = hb_incoming_take(&t->in, hb_buf_span(&t->rest));
+		hb_buf_consume(&t->rest, p.used);
+		take_in(s, p.body);
+	} while (t->rest.n > 0 && (p.used > 0 || p.body.n > 0));
+	finish(s);
+	return true;
 }
 
 /* Queue refused it before its end: the rest is dropped, then the words. */
@@ -329,7 +418,7 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	struct smtpd_reply_words no = *w;
 	bool waited = s->wait == SMTPD_W_RESULT, ok = w->code == 250;
 
-	if (!waited && (ok || s->state != SMTPD_S_DATA))
+	if (!waited && (ok || !is_receiving(s)))
 		return;
 	if (!ok && (w->code < 400 || w->code > 599)) {
 		no.code = 451;

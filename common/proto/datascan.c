@@ -89,7 +89,7 @@ partial_length(const struct hb_datascan *d, struct hb_span s)
 		return 0;
 	if (d->no_dot)
 		return n;
-	if (!d->mid_line && n <= 2 && n > 0 && s.p[0] == '.' &&
+	if (!d->counted && !d->mid_line && n <= 2 && n > 0 && s.p[0] == '.' &&
 	    (n == 1 || s.p[1] == '\r'))
 		return 0;
 	return n > 0 && s.p[n - 1] == '\r' ? n - 1 : n;
@@ -107,8 +107,10 @@ go_on_with_field(struct hb_datascan *d, struct hb_span text)
 static bool
 needs_dot(const struct hb_datascan *d, struct hb_span line)
 {
-	return d->lf_ends && !d->mid_line && line.p[0] == '.' &&
-	    (d->after_lf || (line.n == 2 && line.p[1] == '\n'));
+	if (d->mid_line || line.p[0] != '.')
+		return false;
+	return d->counted ||
+	    (d->lf_ends && (d->after_lf || (line.n == 2 && line.p[1] == '\n')));
 }
 
 static bool
@@ -167,7 +169,8 @@ hb_datascan(struct hb_datascan *d, struct hb_span in)
 		size_t n = line_length(d, s);
 		size_t ready = n > 0 ? n : partial_length(d, s);
 
-		out.end = !d->no_dot && !d->mid_line && !d->after_lf && n == 3 &&
+		out.end = !d->no_dot && !d->counted && !d->mid_line &&
+		    !d->after_lf && n == 3 &&
 		    hb_span_eq(hb_span_head(s, 3), HB_SPAN(".\r\n"));
 		more = !out.end && ready > 0 &&
 		    take(d, hb_span_head(s, ready), n > 0, &out);

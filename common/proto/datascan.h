@@ -13,6 +13,10 @@
  * after a bare LF that begins with a dot gets one too: a sender of bare LFs saw
  * no line there.
  *
+ * With counted the octets were counted (BDAT, RFC 3030 s2): no dot ends them
+ * and none was put in front of a line, so each line that begins with one gets
+ * it here.
+ *
  * Each call takes a piece of the input and returns how many of its bytes belong
  * to the message.  Bytes that may begin the end, and incomplete lines of the
  * header section, are left for the next call.
@@ -28,6 +32,7 @@ struct hb_datascan {
 	struct hb_wire wire; /* of the accepted bytes, as stored */
 	bool lf_ends;  /* set by the caller */
 	bool no_dot;   /* the same: no final dot comes */
+	bool counted;  /* the same: nor are dots stuffed */
 	bool after_lf; /* the last line ended with a bare LF */
 	bool mid_line; /* the last byte taken did not end a line */
 	bool headers_over;
@@ -43,7 +48,7 @@ struct hb_data_piece {
 	size_t used;  /* processed bytes: body, and the final dot */
 	bool end;     /* the final dot was found */
 	bool headers_end; /* the header section ends after BODY */
-	/* lf_ends: BODY is one line, or a part of it, that must be changed */
+	/* lf_ends, counted: BODY is one line, or a part of it, that must be changed */
 	bool stuff; /* put a dot in front */
 	bool lf;    /* it ends with a bare LF */
 };

@@ -43,6 +43,7 @@ hb_incoming_start(struct hb_incoming *m, const struct hb_incoming_rules *rules)
 	hb_datascan_init(&m->scan);
 	m->scan.lf_ends = rules->lf_ends;
 	m->scan.no_dot = rules->no_dot;
+	m->scan.counted = rules->counted;
 	hb_incoming_clear(m);
 	m->header_big = m->separated = false;
 	m->size = 0;
@@ -91,6 +92,13 @@ keep_fields(struct hb_incoming *m, const struct hb_data_piece *piece,
 		hb_datascan_put(piece, bytes, &m->fields);
 }
 
+/* Are lines of the body changed on their way? */
+static bool
+changes_lines(const struct hb_incoming *m)
+{
+	return m->rules.lf_ends || m->rules.counted;
+}
+
 /* What stands between header section and body is missing. */
 static bool
 is_separator_due(struct hb_incoming *m)
@@ -120,12 +128,12 @@ take_some(struct hb_incoming *m, struct hb_span in,
 	out->end = p.end;
 	if (!is_body)
 		keep_fields(m, &p, bytes);
-	else if (m->rules.lf_ends)
+	else if (changes_lines(m))
 		hb_datascan_put(&p, bytes, &m->fixed);
 	else
 		out->body = bytes;
 	return !p.end && (p.headers_end ||
-	    (p.used > 0 && (!is_body || m->rules.lf_ends)));
+	    (p.used > 0 && (!is_body || changes_lines(m))));
 }
 
 struct hb_incoming_piece
@@ -134,7 +142,7 @@ hb_incoming_take(struct hb_incoming *m, struct hb_span in)
 	struct hb_incoming_piece out = { 0 };
 
 	hb_buf_clear(&m->fixed);
-	if (m->rules.lf_ends)
+	if (changes_lines(m))
 		in = hb_span_head(in, FIX_STEP);
 	while (take_some(m, in, &out))
 		continue;

@@ -26,6 +26,7 @@ struct hb_incoming_rules {
 	unsigned max_hops;
 	bool lf_ends;	/* see datascan.h */
 	bool no_dot;	/* see datascan.h: hb_incoming_end follows */
+	bool counted;	/* see datascan.h */
 	bool separates; /* a message without header gets the empty line */
 };
 
@@ -50,7 +51,7 @@ struct hb_incoming {
 	struct hb_datascan scan;
 	struct hb_buf fields; /* the header section as received */
 	struct hb_buf head;   /* the one to store */
-	struct hb_buf fixed;  /* the piece of the body, if it had bare LFs */
+	struct hb_buf fixed;  /* the piece of the body, if lines are changed */
 	bool header_big, separated;
 	/* of the body, as passed on */
 	uint64_t size;

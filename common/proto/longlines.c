@@ -2,14 +2,13 @@
 #include "common/proto/longlines.h"
 
 #include "common/base/limits.h"
-#include "common/base/utf8.h"
 #include "common/proto/header.h"
+#include "common/proto/mime.h"
 #include "common/proto/qp.h"
 
 enum {
-	DEPTH_MAX = 8,	   /* parts in parts */
-	BASE64_LINE = 76,  /* RFC 2045 s6.8 */
-	BOUNDARY_MAX = 70  /* RFC 2046 s5.1.1 */
+	DEPTH_MAX = 8,	 /* parts in parts */
+	BASE64_LINE = 76 /* RFC 2045 s6.8 */
 };
 
 /* --- lines --- */
@@ -25,33 +24,13 @@ next_line(struct hb_span *rest)
 	return line;
 }
 
-/* LINE without CRLF and the stuffed dot. */
-static struct hb_span
-text_of(struct hb_span line)
-{
-	if (line.n > 0 && line.p[line.n - 1] == '\n')
-		line.n--;
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
-		line.n--;
-	return line.n > 0 && line.p[0] == '.' ? hb_span_from(line, 1) : line;
-}
-
-static void
-put_text(struct hb_span text, struct hb_buf *out)
-{
-	if (text.n > 0 && text.p[0] == '.')
-		hb_buf_adds(out, ".");
-	hb_buf_add(out, text);
-	hb_buf_adds(out, "\r\n");
-}
-
 size_t
 hb_longest_line(struct hb_span wire)
 {
 	size_t most = 0;
 
 	while (wire.n > 0) {
-		size_t n = text_of(next_line(&wire)).n;
+		size_t n = hb_mime_text(next_line(&wire)).n;
 
 		most = n > most ? n : most;
 	}
@@ -60,30 +39,12 @@ hb_longest_line(struct hb_span wire)
 
 /* --- the header of a message or of a part --- */
 
-enum encoding { ENC_NONE, ENC_QP, ENC_BASE64, ENC_OTHER };
-
 struct entity {
 	struct hb_span header, body; /* the empty line belongs to the body */
 	struct hb_span type;	     /* of Content-Type; empty: none */
-	enum encoding encoding;
+	enum hb_mime_encoding encoding;
 	bool has_version, is_signed;
 };
-
-static enum encoding
-encoding_of(struct hb_span value)
-{
-	static const struct {
-		const char *word;
-		enum encoding e;
-	} rows[] = { { "7bit", ENC_NONE }, { "8bit", ENC_NONE },
-		{ "binary", ENC_NONE }, { "quoted-printable", ENC_QP },
-		{ "base64", ENC_BASE64 } };
-
-	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
-		if (hb_span_eq_nocase(value, hb_span_str(rows[i].word)))
-			return rows[i].e;
-	return ENC_OTHER;
-}
 
 /* The next field of *REST, all of its lines; empty: the header ends. */
 static struct hb_span
@@ -92,7 +53,7 @@ next_field(struct hb_span *rest)
 	struct hb_span from = *rest, after = *rest;
 	size_t n = 0;
 
-	if (hb_header_classify(text_of(next_line(&after))) != HB_HEADER_FIELD)
+	if (hb_header_classify(hb_mime_text(next_line(&after))) != HB_HEADER_FIELD)
 		return HB_SPAN_NONE;
 	do {
 		n = from.n - after.n;
@@ -115,7 +76,7 @@ parse_entity(struct hb_span wire, struct entity *e)
 		if (hb_header_is(field, "Content-Type"))
 			e->type = hb_header_value(field);
 		else if (hb_header_is(field, "Content-Transfer-Encoding"))
-			e->encoding = encoding_of(hb_header_value(field));
+			e->encoding = hb_mime_encoding(hb_header_value(field));
 		else if (hb_header_is(field, "MIME-Version"))
 			e->has_version = true;
 		for (size_t i = 0; i < HB_ARRAY_LEN(seals); i++)
@@ -132,64 +93,6 @@ static bool
 has_type(const struct entity *e, const char *type)
 {
 	return hb_span_has_prefix_nocase(e->type, hb_span_str(type));
-}
-
-/* One parameter off the front of *REST: "; name=value", value perhaps quoted;
- * backslashes stay. */
-static bool
-next_param(struct hb_span *rest, struct hb_span *name, struct hb_span *value)
-{
-	struct hb_span s;
-	size_t n;
-
-	(void)hb_span_cut(rest, ';');
-	s = hb_span_trim(*rest);
-	if (s.n == 0)
-		return false;
-	n = hb_span_find(s, '=');
-	*name = hb_span_trim(hb_span_head(s, n));
-	s = hb_span_trim(hb_span_from(s, n + 1));
-	if (s.n > 0 && s.p[0] == '"') {
-		s = hb_span_from(s, 1);
-		n = hb_span_find(s, '"');
-		*rest = hb_span_from(s, n + 1);
-	} else {
-		n = hb_span_find(s, ';');
-		*rest = hb_span_from(s, n);
-	}
-	*value = hb_span_trim(hb_span_head(s, n));
-	return true;
-}
-
-/* Empty: it has none that can be used. */
-static struct hb_span
-boundary_of(const struct entity *e)
-{
-	struct hb_span rest = e->type, name, value;
-
-	while (next_param(&rest, &name, &value))
-		if (hb_span_eq_nocase(name, HB_SPAN("boundary")))
-			return value.n <= BOUNDARY_MAX ? value : HB_SPAN_NONE;
-	return HB_SPAN_NONE;
-}
-
-enum delimiter { NO_DELIMITER, OPENS, CLOSES };
-
-/* RFC 2046 s5.1.1 */
-static enum delimiter
-delimiter_of(struct hb_span line, struct hb_span boundary)
-{
-	struct hb_span s = text_of(line);
-
-	if (!hb_span_eq(hb_span_head(s, 2), HB_SPAN("--")) ||
-	    !hb_span_eq(hb_span_head(hb_span_from(s, 2), boundary.n),
-		boundary))
-		return NO_DELIMITER;
-	s = hb_span_from(s, 2 + boundary.n);
-	if (hb_span_trim(s).n == 0)
-		return OPENS;
-	return hb_span_eq(hb_span_head(s, 2), HB_SPAN("--")) ? CLOSES
-							     : NO_DELIMITER;
 }
 
 /* --- writing --- */
@@ -220,32 +123,15 @@ static void
 put_header(struct hb_span header, struct hb_buf *out)
 {
 	while (header.n > 0) {
-		struct hb_span line = text_of(next_line(&header));
+		struct hb_span line = hb_mime_text(next_line(&header));
 		size_t n;
 
 		while (line.n > HB_MAX_MAIL_LINE && (n = fold_at(line)) > 0) {
-			put_text(hb_span_head(line, n), out);
+			hb_mime_put(hb_span_head(line, n), out);
 			line = hb_span_from(line, n);
 		}
-		put_text(line, out);
+		hb_mime_put(line, out);
 	}
-}
-
-/* What it is, as far as its bytes tell. */
-static const char *
-charset_of(struct hb_span s)
-{
-	bool high = false;
-
-	while (s.n > 0) {
-		size_t n = hb_utf8_length(s);
-
-		if (n == 0)
-			return "unknown-8bit";
-		high = high || n > 1;
-		s = hb_span_from(s, n);
-	}
-	return high ? "utf-8" : "us-ascii";
 }
 
 /* The empty line in front of a body, where there is one. */
@@ -254,7 +140,7 @@ put_empty_line(struct hb_span body, struct hb_buf *out)
 {
 	struct hb_span rest = body;
 
-	if (rest.n > 0 && text_of(next_line(&rest)).n > 0)
+	if (rest.n > 0 && hb_mime_text(next_line(&rest)).n > 0)
 		rest = body;
 	hb_buf_adds(out, "\r\n");
 	return rest;
@@ -277,11 +163,11 @@ put_as_qp(const struct entity *e, bool outermost, struct hb_buf *out)
 			hb_buf_adds(out, "MIME-Version: 1.0\r\n");
 		if (e->type.n == 0)
 			hb_buf_addf(out, "Content-Type: text/plain; "
-			    "charset=%s\r\n", charset_of(e->body));
+			    "charset=%s\r\n", hb_mime_charset(e->body));
 	}
 	body = put_empty_line(e->body, out);
 	while (body.n > 0)
-		hb_qp_line(text_of(next_line(&body)), out);
+		hb_qp_line(hb_mime_text(next_line(&body)), out);
 }
 
 /* How much of TEXT, which is encoded, can be one line; 0: nothing.  A "-" of
@@ -305,7 +191,7 @@ static void
 put_encoded(struct hb_span body, bool qp, struct hb_buf *out)
 {
 	while (body.n > 0) {
-		struct hb_span text = text_of(next_line(&body));
+		struct hb_span text = hb_mime_text(next_line(&body));
 		bool is_long = text.n > HB_MAX_MAIL_LINE;
 		size_t n;
 
@@ -315,11 +201,11 @@ put_encoded(struct hb_span body, bool qp, struct hb_buf *out)
 
 			hb_buf_add(&line, hb_span_head(text, n));
 			hb_buf_adds(&line, qp ? "=" : "");
-			put_text(hb_buf_span(&line), out);
+			hb_mime_put(hb_buf_span(&line), out);
 			hb_buf_free(&line);
 			text = hb_span_from(text, n);
 		}
-		put_text(text, out);
+		hb_mime_put(text, out);
 	}
 }
 
@@ -339,21 +225,21 @@ put_parts(const struct entity *e, const struct work *w,
 {
 	struct work part = { .depth = w->depth + 1,
 		.is_message = has_type(e, "multipart/digest") };
-	enum delimiter last = NO_DELIMITER;
+	enum hb_mime_delimiter last = HB_MIME_TEXT;
 	struct hb_span rest = e->body, begin = rest;
 
 	put_header(e->header, out);
 	for (;;) {
 		size_t before = begin.n - rest.n;
 		struct hb_span line = next_line(&rest);
-		enum delimiter d = line.n == 0 || last == CLOSES
-		    ? NO_DELIMITER
-		    : delimiter_of(line, boundary);
+		enum hb_mime_delimiter d = line.n == 0 || last == HB_MIME_CLOSES
+		    ? HB_MIME_TEXT
+		    : hb_mime_delimiter(line, boundary);
 
-		if (line.n > 0 && d == NO_DELIMITER)
+		if (line.n > 0 && d == HB_MIME_TEXT)
 			continue;
 		part.wire = hb_span_head(begin, before);
-		if (last == OPENS)
+		if (last == HB_MIME_OPENS)
 			put_entity(&part, out);
 		else
 			hb_buf_add(out, part.wire);
@@ -370,7 +256,7 @@ static bool
 stays(const struct entity *e, const struct work *w)
 {
 	return w->depth > DEPTH_MAX || e->is_signed ||
-	    has_type(e, "multipart/signed") || e->encoding == ENC_OTHER ||
+	    has_type(e, "multipart/signed") || e->encoding == HB_MIME_OTHER ||
 	    hb_longest_line(w->wire) <= HB_MAX_MAIL_LINE;
 }
 
@@ -382,12 +268,12 @@ put_entity(const struct work *w, struct hb_buf *out)
 
 	parse_entity(w->wire, &e);
 	if (has_type(&e, "multipart/"))
-		boundary = boundary_of(&e);
+		boundary = hb_mime_boundary(e.type);
 	if (stays(&e, w)) {
 		hb_buf_add(out, w->wire);
-	} else if (boundary.n > 0 && e.encoding == ENC_NONE) {
+	} else if (boundary.n > 0 && e.encoding == HB_MIME_NONE) {
 		put_parts(&e, w, boundary, out);
-	} else if (e.encoding == ENC_NONE &&
+	} else if (e.encoding == HB_MIME_NONE &&
 	    (has_type(&e, "message/rfc822") ||
 		(w->is_message && e.type.n == 0))) {
 		struct work inner = { .depth = w->depth + 1 };
@@ -401,11 +287,11 @@ put_entity(const struct work *w, struct hb_buf *out)
 	} else if (hb_longest_line(e.body) <= HB_MAX_MAIL_LINE) {
 		put_header(e.header, out);
 		hb_buf_add(out, e.body);
-	} else if (e.encoding == ENC_NONE) {
+	} else if (e.encoding == HB_MIME_NONE) {
 		put_as_qp(&e, w->depth == 0, out);
 	} else {
 		put_header(e.header, out);
-		put_encoded(e.body, e.encoding == ENC_QP, out);
+		put_encoded(e.body, e.encoding == HB_MIME_QP, out);
 	}
 }
 

@@ -809,6 +809,13 @@ txn_is_unsafe(const struct dlv_txn *t)
 	return bad;
 }
 
+bool
+dlv_client_wants_7bit(const struct dlv_client *c, const struct hb_env *env)
+{
+	return (env->flags & HB_ENV_8BIT) != 0 && !offers(c, EXT_8BITMIME) &&
+	    !c->conf.lmtp;
+}
+
 /* What the server does not take is not sent; false: it may try. */
 static bool
 is_unfit(const struct dlv_client *c, struct hb_outcome *why)
@@ -821,8 +828,7 @@ is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX);
 	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
-	else if ((e->flags & HB_ENV_8BIT) != 0 && !offers(c, EXT_8BITMIME) &&
-	    !c->conf.lmtp)
+	else if (dlv_client_wants_7bit(c, e) && !c->txn.encoded)
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_8BIT);
 	else if (c->size_limit > 0 && e->size > c->size_limit)
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_TOO_LARGE);
@@ -1066,16 +1072,25 @@ dlv_client_lost(struct dlv_client *c, const char *tls_error)
 	break_off(c, HB_REASON_CONNECTION_LOST);
 }
 
-void
-dlv_client_damaged(struct dlv_client *c)
+static void
+give_up(struct dlv_client *c, struct hb_outcome why)
 {
-	struct hb_outcome why = dlv_own_outcome(HB_RESULT_DEFER,
-	    HB_REASON_BODY_DAMAGED);
-
 	/* no other host is tried with it: it would be no better there */
 	if (c->state != S_CLOSED)
 		settle(c, &why);
 	close_with(c, why);
+}
+
+void
+dlv_client_damaged(struct dlv_client *c)
+{
+	give_up(c, dlv_own_outcome(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED));
+}
+
+void
+dlv_client_unfit(struct dlv_client *c)
+{
+	give_up(c, dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_8BIT));
 }
 
 /* --- life --- */

@@ -68,6 +68,7 @@ struct dlv_txn {
 	/* The message is tagged and the channel suits REQUIRETLS: send the
 	 * parameter if the server lists it. */
 	bool requiretls;
+	bool encoded; /* the caller makes a message with 8-bit octets 7-bit */
 	bool damaged; /* do not send the body: it could end early */
 };
 
@@ -109,6 +110,8 @@ void dlv_client_timeout(struct dlv_client *c);
 void dlv_client_lost(struct dlv_client *c, const char *tls_error);
 /* We closed it: the rest of the body could end the message early. */
 void dlv_client_damaged(struct dlv_client *c);
+/* The same, but the message does not suit: it could not be made 7-bit. */
+void dlv_client_unfit(struct dlv_client *c);
 /* Call it only while ready.  VERDICT must be STS_PROCEED. */
 void dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict);
@@ -133,6 +136,9 @@ const struct hb_outcome *dlv_client_mail_refusal(const struct dlv_client *c);
 /* The server wants TLS, and cleartext was used because TLS did not work (the
  * reason).  Result DEFER. */
 bool dlv_wants_tls(const struct hb_outcome *o);
+/* Must a message with ENV be made 7-bit for this server? */
+bool dlv_client_wants_7bit(
+    const struct dlv_client *c, const struct hb_env *env);
 bool dlv_client_has_dsn(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);
 

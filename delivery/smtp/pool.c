@@ -14,6 +14,7 @@
 #include "common/base/err.h"
 #include "common/base/memo.h"
 #include "common/proto/wire.h"
+#include "delivery/smtp/encoder.h"
 
 enum {
 	MAX_IDLE = 64,
@@ -59,6 +60,7 @@ struct dlv_connection {
 	bool body_due;	 /* the body is not all out */
 	size_t unsent;	 /* of it, at the last look */
 	struct dlv_body body;
+	struct dlv_encoder *encoder; /* NULL: the body goes as it is */
 
 	dlv_report_fn report; /* NULL: no owner */
 	void *ctx;
@@ -188,6 +190,7 @@ free_link(struct dlv_connection *l)
 	l->pool->nlinks--;
 	hb_conn_free(&l->conn);
 	dlv_client_free(&l->client);
+	dlv_encoder_free(&l->encoder);
 	hb_timer_free(&l->timer);
 	hb_hook_free(&l->turn);
 	hb_arena_free(&l->arena);
@@ -246,6 +249,25 @@ start_tls(struct dlv_connection *l)
 	dlv_client_tls_done(l->client, &f);
 }
 
+/* The next piece of a body that is made 7-bit; the final dot behind the last.
+ * The rest of one that cannot be made is not sent. */
+static void
+send_encoded(struct dlv_connection *l)
+{
+	struct hb_buf out = HB_BUF_INIT(0);
+	int r = dlv_encoder_next(l->encoder, &l->body, &out);
+
+	l->body_due = true;
+	l->unsent = SIZE_MAX; /* it moves */
+	if (r == HB_E_UNSUPPORTED)
+		dlv_client_unfit(l->client);
+	else if (r < 0)
+		dlv_client_damaged(l->client);
+	else
+		hb_conn_write(l->conn, hb_buf_span(&out));
+	hb_buf_free(&out);
+}
+
 /* Body and final dot in one write: RFC 5321 s4.1.1.4, and no 40 ms of a
  * delayed acknowledgement. */
 static void
@@ -255,6 +277,10 @@ send_body(struct dlv_connection *l)
 	struct hb_span tail = hb_span_from(b->bytes,
 	    b->bytes.n >= 2 ? b->bytes.n - 2 : 0);
 
+	if (l->encoder != NULL) {
+		send_encoded(l);
+		return;
+	}
 	hb_conn_write(l->conn, b->bytes);
 	if (b->fd >= 0)
 		hb_conn_write_body(l->conn, b->fd, 0, b->len);
@@ -426,8 +452,13 @@ on_drain(void *ctx)
 
 	if (!l->body_due)
 		return;
-	l->body_due = false;
-	dlv_client_body_sent(l->client);
+	if (l->encoder != NULL && !dlv_encoder_is_done(l->encoder)) {
+		send_encoded(l);
+	} else {
+		l->body_due = false;
+		dlv_encoder_free(&l->encoder);
+		dlv_client_body_sent(l->client);
+	}
 	drive(l);
 }
 
@@ -685,6 +716,10 @@ dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 
 	l->body = *body;
 	checked.damaged = is_damaged(body);
+	dlv_encoder_free(&l->encoder);
+	if (dlv_client_wants_7bit(l->client, txn->env))
+		l->encoder = dlv_encoder_new(body);
+	checked.encoded = l->encoder != NULL;
 	dlv_client_mail(l->client, &checked, verdict);
 	hb_hook_arm(l->turn);
 }

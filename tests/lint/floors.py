@@ -37,6 +37,7 @@ FLOORS = (
     ("queue/manager/rules.*", 2), ("queue/manager/turns.*", 2),
     ("queue/manager/*", 4),
     ("delivery/smtp/seen.*", 1), ("delivery/smtp/pool.*", 3),
+    ("delivery/smtp/encoder.*", 3),
     ("delivery/smtp/*", 2),
     ("delivery/local/text.*", 2), ("delivery/local/main.c", 4),
     ("delivery/local/*", 3),

@@ -13,7 +13,10 @@
  *	start [early|busy|too-many|too-fast]
  *	C: TEXT           input with CRLF
  *	B: TEXT           input as it stands
- *	S: LINE           the next line of output; "..." at its end: any rest
+ *	R: N TEXT         TEXT N times, as it stands; what each time but the last
+ *	                  gives is dropped
+ *	S: LINE           the next line of output; "..." at its end: any rest;
+ *	                  "250-..." is some lines, up to what is named next
  *	ev EVENT [WORDS]  see events[]; of several questions a verdict is of
  *	                  the oldest, and "ev verdict #N ..." of the Nth (from 1)
  *	expect asked N    so many questions to router are not answered; their
@@ -48,6 +51,7 @@ struct play {
 	struct hb_buf input, output, head, body, log;
 	char acts[ACTS_MAX][2048];
 	size_t n_acts, next_act;
+	bool skips; /* lines of a reply, up to the one that is named next */
 	bool show_tries;
 	int64_t turn_ms;
 	bool automatic, commit_pending, file_pending;
@@ -545,21 +549,34 @@ cmd_event(struct play *p, char **rest)
 	fail(p, "event %s", w);
 }
 
+static bool
+is_line(struct hb_span line, const char *want)
+{
+	size_t n = strlen(want);
+
+	if (n >= 3 && strcmp(want + n - 3, "...") == 0)
+		return line.n >= n - 3 && memcmp(line.p, want, n - 3) == 0;
+	return hb_span_eq(line, hb_span_str(want));
+}
+
 static void
 expect_line(struct play *p, const char *want)
 {
-	struct hb_span rest = hb_buf_span(&p->output), line;
-	size_t n = strlen(want);
-	bool open = n >= 3 && strcmp(want + n - 3, "...") == 0;
+	bool found, skips = p->skips;
+	struct hb_span line;
 
-	line = hb_span_cut(&rest, '\n');
-	if (line.n == 0 || line.p[line.n - 1] != '\r')
-		fail(p, "no more output, wanted: %s", want);
-	hb_buf_consume(&p->output, p->output.n - rest.n);
-	line.n--;
-	n -= open ? 3 : 0;
-	if (line.n < n || (!open && line.n != n) ||
-	    memcmp(line.p, want, n) != 0)
+	p->skips = false;
+	do {
+		struct hb_span rest = hb_buf_span(&p->output);
+
+		line = hb_span_cut(&rest, '\n');
+		if (line.n == 0 || line.p[line.n - 1] != '\r')
+			fail(p, "no more output, wanted: %s", want);
+		hb_buf_consume(&p->output, p->output.n - rest.n);
+		line.n--;
+		found = is_line(line, want);
+	} while (!found && skips && is_line(line, "250-..."));
+	if (!found)
 		fail(p, "got: %.*s\n wanted: %s", HB_SPAN_ARG(line), want);
 }
 
@@ -673,6 +690,18 @@ begin(struct play *p, const char *file)
 }
 
 static void
+repeat(struct play *p, char *text)
+{
+	unsigned long n = strtoul(text, &text, 10);
+
+	while (n-- > 0) {
+		hb_buf_clear(&p->output);
+		unescape(p, text + 1, &p->input);
+		run(p);
+	}
+}
+
+static void
 play_line(struct play *p, char *line)
 {
 	char *rest = NULL;
@@ -683,6 +712,14 @@ play_line(struct play *p, char *line)
 		if (line[0] == 'C')
 			hb_buf_adds(&p->input, "\r\n");
 		run(p);
+		return;
+	}
+	if (strncmp(line, "R: ", 3) == 0) {
+		repeat(p, line + 3);
+		return;
+	}
+	if (strcmp(line, "S: 250-...") == 0) {
+		p->skips = true;
 		return;
 	}
 	if (strncmp(line, "S: ", 3) == 0) {

@@ -1,6 +1,7 @@
 """Relaying many, large and widely addressed messages."""
 
 import collections
+import email
 
 import pytest
 
@@ -128,6 +129,62 @@ def test_8bitmime_missing(make_server, mx_factory):
     hb.wait_empty()
     assert all(max(m.data) < 128 for m in mx.accepted())
     assert mx.accepted() or hb.wait_mail("alice")
+
+
+def decoded(message):
+    """Types and contents of the leaf parts, as Python reads them."""
+    top = email.message_from_bytes(message)
+    return [(p.get_content_type(), p.get_payload(decode=True))
+            for p in top.walk() if not p.is_multipart()]
+
+
+PARTS = b"".join([
+    b"Subject: parts\r\nMIME-Version: 1.0\r\n"
+    b"Content-Transfer-Encoding: 8bit\r\n"
+    b"Content-Type: multipart/mixed;\r\n boundary=\"b=E4\"\r\n\r\n"
+    b"--b=E4\r\n\r\n7-bit = text \r\n\r\n"
+    b"--b=E4\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Transfer-Encoding: 8bit\r\n\r\n"
+    b".dot \xc3\xa4\r\n--b\xe4\r\n \t\r\n", b"\xc3\xb6" * 400,
+    b"\r\n--b=E4\r\nContent-Type: message/rfc822\r\n\r\n"
+    b"Subject: inner\r\n\r\n\xe4\xf6\r\n"
+    b"\r\n--b=E4\r\nContent-Type: application/x; name=y\r\n\r\n",
+    bytes(i for i in range(1, 256) if i not in (10, 13)),
+    b"\r\n\r\n--b=E4--\r\n"])
+LONG = (b"Subject: long\r\nMIME-Version: 1.0\r\nContent-Type: image/x\r\n\r\n" +
+        b"".join(b"%d \xe4\xff\r\n" % i for i in range(300000)))
+
+
+def test_8bitmime_missing_parts_are_encoded(make_server, mx_factory):
+    """Who decodes it gets what was sent, whatever its size."""
+    mx = mx_factory("127.0.0.1")
+    mx.keywords.remove("8BITMIME")
+    hb = relay(make_server, mx.port)
+    for i, message in enumerate((PARTS, LONG), 1):
+        hb.send("alice@hb.test", "x@far.test", message)
+        mx.wait(i)
+        hb.wait_empty()
+        got = mx.accepted()[-1].data
+        assert max(got) < 128
+        assert max(map(len, got.split(b"\r\n"))) <= 998
+        assert decoded(got) == decoded(message)
+    assert hb.maildir("alice") == []
+    assert "messages_converted" in hb.ctl("stats").out
+
+
+def test_8bitmime_missing_signed_comes_back(make_server, mx_factory):
+    """What others signed is not changed, in memory or in a file."""
+    mx = mx_factory("127.0.0.1")
+    mx.keywords.remove("8BITMIME")
+    hb = relay(make_server, mx.port)
+    head = (b"Subject: signed\r\nMIME-Version: 1.0\r\n"
+            b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n")
+    for i, lines in enumerate((1, 40000), 1):
+        hb.send("alice@hb.test", "x@far.test",
+                head + b"seven\r\n" * lines + b"\xe4\r\n--b--\r\n")
+        hb.wait_empty()
+        assert b"5.6.3" in hb.wait_mail("alice", i)[-1]
+    assert mx.accepted() == []
 
 
 def test_SMTP_14_lost_connection_is_temporary(make_server, mx_factory):

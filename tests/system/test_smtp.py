@@ -329,6 +329,24 @@ def test_SMTP_02_dots(server):
     assert message.endswith(b"\n\n.\n..\n.x\nx.\n...\n")
 
 
+def test_BDAT_04_chunks(server):
+    """A message in chunks arrives octet for octet, and goes on as lines."""
+    text = (b"Subject: chunks\r\n\r\n.\r\n..x\r\nQUIT\r\n" +
+            b"y" * 70 + b"\r\n.end")
+    with server.client() as c:
+        assert "CHUNKING" in c.ehlo()
+        c.envelope("a@client.test", "alice@hb.test")
+        for i in range(0, len(text), 10):
+            part = text[i:i + 10]
+            last = " LAST" if i + 10 >= len(text) else ""
+            c.send(b"BDAT %d%s\r\n" % (len(part), last.encode()) + part)
+        for _ in range(0, len(text), 10):
+            assert c.read().code == 250
+    message = server.wait_mail("alice")[0].replace(b"\r\n", b"\n")
+    assert message.endswith(text.split(b"\r\n", 1)[1].replace(
+        b"\r\n", b"\n") + b"\n")
+
+
 def test_message_in_many_pieces(server):
     """The end of data may come one byte at a time."""
     with server.client() as c:

@@ -34,6 +34,38 @@ give(struct hb_incoming *m, const struct hb_incoming_rules *rules,
 	assert_int_equal(m->crc, hb_crc32c(0, hb_buf_span(body)));
 }
 
+/* BDAT-04: octets that were counted get their dots here, cut anywhere. */
+static void
+counted_octets(void **state)
+{
+	static const struct {
+		const char *in, *fields, *body;
+	} rows[] = {
+		{ "a: b\r\n\r\n.\r\n", "a: b\r\n", "\r\n..\r\n" },
+		{ "a: b\r\n\r\nx\r\n.\r\n..y\r\nz.\r\n", "a: b\r\n",
+		    "\r\nx\r\n..\r\n...y\r\nz.\r\n" },
+		{ ".x: b\r\na: b\r\n\r\n", "..x: b\r\na: b\r\n", "\r\n" },
+		{ ".\r\na: b\r\n", "", "..\r\na: b\r\n" },
+		{ "a: b\r\n\r\n.\r.\r\n", "a: b\r\n", "\r\n..\r.\r\n" },
+		{ "a: b\r\n\r\n\n.\r\n", "a: b\r\n", "\r\n\n.\r\n" },
+	};
+	struct hb_incoming_rules rules = { .max_size = 1000000,
+		.max_header = 1000, .max_hops = 2, .counted = true };
+	struct hb_incoming m = { .size = 0 };
+	struct hb_buf body = HB_BUF_INIT(0);
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++)
+		for (size_t step = 1; step <= 1 + strlen(rows[i].in); step++) {
+			give(&m, &rules, hb_span_str(rows[i].in), step, &body);
+			assert_true(hb_span_eq(hb_buf_span(&m.fields),
+			    hb_span_str(rows[i].fields)));
+			assert_true(hb_span_eq(hb_buf_span(&body),
+			    hb_span_str(rows[i].body)));
+		}
+	hb_incoming_free(&m);
+	hb_buf_free(&body);
+}
+
 static void
 header_section_and_body(void **state)
 {
@@ -221,6 +253,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(counted_octets),
 		cmocka_unit_test(header_section_and_body),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(fields_are_added_late),
