@@ -67,6 +67,9 @@ smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
 	case SMTPD_GREET_TOO_FAST:
 		smtpd_reply(s, SMTPD_R_GREET_TOO_FAST);
 		return;
+	case SMTPD_GREET_NO_HEADER:
+		smtpd_reply(s, SMTPD_R_GREET_NO_HEADER);
+		return;
 	}
 }
 

@@ -115,7 +115,8 @@ enum smtpd_greeting {
 	SMTPD_GREET_EARLY,    /* the client talked first: 554 */
 	SMTPD_GREET_BUSY,     /* max-sessions: 421 */
 	SMTPD_GREET_TOO_MANY, /* max-sessions-per-client: 421 */
-	SMTPD_GREET_TOO_FAST  /* max-rate-per-client: 421 */
+	SMTPD_GREET_TOO_FAST, /* max-rate-per-client: 421 */
+	SMTPD_GREET_NO_HEADER /* of a balancer (PROXY protocol): 421 */
 };
 /* Greets; with implicit TLS it waits for the handshake first. */
 void smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how);

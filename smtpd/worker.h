@@ -1,6 +1,6 @@
 /*
  * A listener process: its listeners, its connections and their shared state.
- * Floor 4, only for smtpd/main.c, worker.c, client.c, frames.c.
+ * Floor 4, only for smtpd/main.c, worker.c, proxy.c, client.c, frames.c.
  */
 #ifndef SMTPD_WORKER_H
 #define SMTPD_WORKER_H
@@ -49,6 +49,7 @@ struct smtpd_worker {
 	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
 	SLIST_HEAD(, smtpd_listener) listeners;
+	struct smtpd_arrival *arrivals; /* proxy.c */
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;
@@ -79,9 +80,25 @@ void smtpd_worker_start_sweep(struct smtpd_worker *w);
 /* certs.c: other certificates are in use, or the same ones again. */
 void smtpd_certs_changed(struct smtpd_worker *w);
 
+/* A connection that was accepted. */
+struct smtpd_caller {
+	struct smtpd_listener_conf *rules; /* borrowed */
+	int fd;
+	struct hb_netaddr addr;
+	bool nameless; /* a balancer that did not say whose it is */
+};
+
+/* proxy.c: connections of balancers, until their PROXY header is there. */
+/* Takes the descriptor. */
+void smtpd_proxy_wait(struct smtpd_worker *w, const struct smtpd_caller *who);
+/* Ends those that waited too long. */
+void smtpd_proxy_tick(struct smtpd_worker *w);
+/* Closes them all. */
+void smtpd_proxy_stop(struct smtpd_worker *w);
+
 /* client.c */
-void smtpd_client_new(struct smtpd_listener *l, int fd,
-    const struct hb_netaddr *addr);
+/* Takes the descriptor. */
+void smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who);
 /* Passes input to the session and carries out its acts, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
 /* After a pause: the output that it waited for is drained. */

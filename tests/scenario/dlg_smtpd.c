@@ -10,10 +10,11 @@
  *	                  refused, -2: not beside others, -3: nobody says.
  *	                  With it tries are acts, too
  *	auto on|off       router accepts, queue answers 250 by themselves
- *	start [early|busy|too-many|too-fast]
+ *	start [early|busy|too-many|too-fast|no-header]
  *	C: TEXT           input with CRLF
  *	B: TEXT           input as it stands
- *	S: LINE           the next line of output; "..." at its end: any rest
+ *	S: LINE           the next line of output; "..." at its end: any rest;
+ *	                  "250 ..." is a whole reply, or the rest of one
  *	ev EVENT [WORDS]  see events[]; of several questions a verdict is of
  *	                  the oldest, and "ev verdict #N ..." of the Nth (from 1)
  *	expect asked N    so many questions to router are not answered; their
@@ -390,7 +391,7 @@ static void
 cmd_start(struct play *p, char **rest)
 {
 	static const char *const words[] = { "", "early", "busy", "too-many",
-		"too-fast" };
+		"too-fast", "no-header" };
 	const char *w = word(rest);
 
 	for (unsigned i = 0; i < HB_ARRAY_LEN(words); i++)
@@ -537,8 +538,11 @@ expect_line(struct play *p, const char *want)
 	struct hb_span rest = hb_buf_span(&p->output), line;
 	size_t n = strlen(want);
 	bool open = n >= 3 && strcmp(want + n - 3, "...") == 0;
+	bool last = n == 7 && open && want[3] == ' ';
 
-	line = hb_span_cut(&rest, '\n');
+	do
+		line = hb_span_cut(&rest, '\n');
+	while (last && line.n > 3 && line.p[3] == '-');
 	if (line.n == 0 || line.p[line.n - 1] != '\r')
 		fail(p, "no more output, wanted: %s", want);
 	hb_buf_consume(&p->output, p->output.n - rest.n);

@@ -1,0 +1,125 @@
+"""Neighbours of the listener: balancers, old clients, local deliverers."""
+
+import smtplib
+import socket
+import struct
+
+import pytest
+
+from harness.client import Client, Closed
+from harness.hauberk import free_port
+from harness.wait import most
+
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+MESSAGE = b"From: a@client.test\r\nTo: alice@hb.test\r\nSubject: x\r\n\r\nx\r\n"
+EARLY = b"EHLO early.test\r\n"
+
+
+def version_1(address, family="TCP4", to="127.0.0.1"):
+    return ("PROXY %s %s %s 40000 25\r\n" % (family, address, to)).encode()
+
+
+def version_2(address, family=socket.AF_INET):
+    to = "127.0.0.1" if family == socket.AF_INET else "::1"
+    body = b"".join(socket.inet_pton(family, a) for a in (address, to)) + \
+        struct.pack("!HH", 40000, 25)
+    kind = 0x11 if family == socket.AF_INET else 0x21
+    return SIGNATURE + struct.pack("!BBH", 0x21, kind, len(body)) + body
+
+
+def through(port, header, **kw):
+    """A client behind a balancer."""
+    c = Client("127.0.0.1", port, greet=False)
+    c.send(header)
+    if kw:
+        c.wrap(**kw)
+    c.greeting = c.read()
+    return c
+
+
+@pytest.fixture
+def balanced(make_server):
+    """A server with balancers at 127.0.0.1 that relays for 192.0.2.7."""
+    hb = make_server(start=False)
+    hb.subs = free_port()
+    hb.configure(["listen 127.0.0.1:%d smtp proxy-protocol=127.0.0.1"
+                  % hb.port,
+                  "listen 127.0.0.1:%d submissions auth=off "
+                  "proxy-protocol=127.0.0.1" % hb.subs,
+                  "max-sessions-per-client 2",
+                  "relay-from 192.0.2.7"])
+    return hb.start()
+
+
+@pytest.mark.both
+def test_PRXY_06_client_of_a_balancer(balanced):
+    """Its address counts for relaying, limits, Received and the log."""
+    hb = balanced
+    with through(hb.port, version_1("192.0.2.1")) as c:
+        assert c.greeting.code == 220
+        c.ehlo()
+        assert [r.code for r in c.envelope("a@client.test",
+                                           "x@else.test")] == [250, 550]
+        assert c.cmd("RCPT TO:<alice@hb.test>").code == 250
+        assert c.data(MESSAGE).code == 250
+    accepted = hb.wait_record(ev="accept")
+    assert accepted["client"] == "192.0.2.1"
+    assert hb.wait_record(ev="reject")["client"] == "192.0.2.1"
+    assert b"([192.0.2.1])" in hb.wait_mail("alice")[0]
+    with through(hb.port, version_2("192.0.2.7")) as c:
+        c.ehlo()
+        assert [r.code for r in c.envelope("a@client.test",
+                                           "x@else.test")] == [250, 250]
+    two = [through(hb.port, version_2("2001:db8::1", socket.AF_INET6))
+           for _ in range(2)]
+    with through(hb.port, version_1("2001:db8::1", "TCP6", "::1")) as c:
+        assert c.greeting.code == 421
+    with through(hb.port, version_1("192.0.2.1")) as c:
+        assert c.greeting.code == 220
+    for c in two:
+        c.close()
+
+
+def test_PRXY_06_header_in_front_of_tls(balanced):
+    """What follows the header is the handshake, however it is cut."""
+    hb = balanced
+    with through(hb.subs, version_2("192.0.2.1"), name="localhost") as c:
+        assert c.greeting.code == 220
+        c.ehlo()
+    c = Client("127.0.0.1", hb.port, greet=False)
+    for octet in version_2("192.0.2.1"):
+        c.send(bytes([octet]))
+    assert c.read().code == 220
+    c.close()
+    # LOCAL: the balancer itself
+    with through(hb.port, SIGNATURE + b"\x20\0\0\0") as c:
+        assert c.greeting.code == 220
+
+
+def test_PRXY_07_who_sends_a_header(balanced, make_server):
+    """A balancer has to send one, whole and in time; from others it is a
+    client that talks before the greeting."""
+    hb = balanced
+    for header in (EARLY, b"PROXY TCP4 192.0.2.1\r\n", b"PROXY " + b"x" * 200,
+                   SIGNATURE + b"\x21\x11\xff\xff"):
+        with through(hb.port, header) as c:
+            assert (c.greeting.code, c.greeting.status) == (421, "4.3.5")
+    assert hb.wait_record(ev="reject")["reason"] == "proxy-header"
+    with through(hb.port, version_1("192.0.2.1") + EARLY) as c:
+        assert c.greeting.code == 554
+    cut = Client("127.0.0.1", hb.port, greet=False)
+    cut.send(b"PROXY TCP4 192")
+    # one that goes away meanwhile leaves nothing behind
+    Client("127.0.0.1", hb.port, greet=False).close()
+    assert cut.read().code == 421
+    other = make_server(["listen 127.0.0.1:%d smtp proxy-protocol=192.0.2.9"
+                         % free_port()], start=False)
+    other.configure(["listen 127.0.0.1:%d smtp proxy-protocol=192.0.2.9"
+                     % other.port])
+    other.start()
+    with other.client() as c:
+        assert c.greeting.code == 220
+        assert c.cmd("PROXY TCP4 192.0.2.9 127.0.0.1 1 2").code == 500
+    with pytest.raises((Closed, AssertionError, ConnectionError)):
+        with through(other.port, version_1("192.0.2.1")) as c:
+            assert c.greeting.code == 220
