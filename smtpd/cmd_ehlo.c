@@ -37,6 +37,13 @@ ext_size(const struct smtpd_session *s, struct hb_buf *out)
 	hb_buf_addf(out, " %llu", (unsigned long long)s->rules->max_size);
 }
 
+/* RFC 9422 s3: what binds; there is no limit of messages in a session. */
+static void
+ext_limits(const struct smtpd_session *s, struct hb_buf *out)
+{
+	hb_buf_addf(out, " RCPTMAX=%u", s->rules->max_recipients);
+}
+
 static void
 ext_mechanisms(const struct smtpd_session *s, struct hb_buf *out)
 {

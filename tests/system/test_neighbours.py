@@ -123,3 +123,24 @@ def test_PRXY_07_who_sends_a_header(balanced, make_server):
     with pytest.raises((Closed, AssertionError, ConnectionError)):
         with through(other.port, version_1("192.0.2.1")) as c:
             assert c.greeting.code == 220
+
+
+@pytest.mark.parametrize("limits,messages,connections", [
+    ("RCPTMAX=2", [2, 2, 1], 1),
+    ("RCPTMAX=2 MAILMAX=1", [2, 2, 1], 3),
+    ("MAILMAX=1", [5], 1),
+    ("RCPTMAX=0 MAILMAX=0", [5], 1)])
+def test_LIM_02_limits_of_a_server(make_server, mx_factory, limits, messages,
+                                   connections):
+    """Recipients beyond its limit come in messages of their own, and a
+    message beyond its limit over another connection."""
+    mx = mx_factory("127.0.0.1")
+    mx.keywords.append("LIMITS " + limits)
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port])
+    rcpts = ["r%d@far.test" % i for i in range(5)]
+    assert hb.send("a@client.test", rcpts, MESSAGE).code == 250
+    mx.wait(len(messages))
+    hb.wait_empty()
+    assert [len(m.rcpts) for m in mx.accepted()] == messages
+    assert sorted(r for m in mx.accepted() for r in m.rcpts) == rcpts
+    assert mx.connections == connections
