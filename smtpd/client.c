@@ -180,6 +180,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_HEAD:
 	case SMTPD_ACT_COMMIT:
 	case SMTPD_ACT_ABORT:
+	case SMTPD_ACT_ETRN:
 		smtpd_frames_act(c, a);
 		return;
 	}

@@ -26,6 +26,12 @@ ext_auth(const struct smtpd_session *s)
 	return smtpd_auth_is_offered(s);
 }
 
+static bool
+ext_etrn(const struct smtpd_session *s)
+{
+	return smtpd_etrn_is_offered(s);
+}
+
 static void
 ext_nothing(const struct smtpd_session *s, struct hb_buf *out)
 {

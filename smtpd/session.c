@@ -345,6 +345,8 @@ smtpd_session_queue_lost(struct smtpd_session *s)
 
 	if (s->wait == SMTPD_W_RESULT)
 		leave_in_doubt(s);
+	else if (s->wait == SMTPD_W_ETRN)
+		smtpd_session_etrn(s, NULL);
 	else if (s->txn.begun)
 		smtpd_txn_result(s, &w);
 }
@@ -364,6 +366,9 @@ smtpd_session_timeout(struct smtpd_session *s)
 		return;
 	case SMTPD_W_TLS:
 		smtpd_close(s);
+		return;
+	case SMTPD_W_ETRN:
+		smtpd_session_etrn(s, NULL);
 		return;
 	case SMTPD_W_NOTHING:
 		break;

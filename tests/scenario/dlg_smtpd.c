@@ -54,6 +54,7 @@ struct play {
 	bool automatic, commit_pending, file_pending;
 	uint64_t asked[ACTS_MAX]; /* of router, not answered */
 	size_t n_asked;
+	uint64_t etrn; /* number of the last one */
 	int64_t timer_ms;
 };
 
@@ -246,6 +247,11 @@ note_act(struct play *p, const struct smtpd_act *a)
 	case SMTPD_ACT_TRY:
 	case SMTPD_ACT_TRIED:
 		note_try(p, a);
+		break;
+	case SMTPD_ACT_ETRN:
+		add_act(p, "etrn %.*s%s", HB_SPAN_ARG(a->etrn.domain),
+		    a->etrn.below ? " and below" : "");
+		p->etrn = a->etrn.ref;
 		break;
 	case SMTPD_ACT_CLOSE:
 		add_act(p, "close");
@@ -494,6 +500,18 @@ ev_router_up(struct play *p, char **rest)
 	smtpd_session_router_up(p->session);
 }
 
+/* Of the last one: "busy", or how many messages it was. */
+static void
+ev_etrn(struct play *p, char **rest)
+{
+	const char *w = word(rest);
+	struct ipc_etrn_result r = { .ref = p->etrn,
+		.busy = strcmp(w, "busy") == 0,
+		.messages = (uint32_t)strtoul(w, NULL, 10) };
+
+	smtpd_session_etrn(p->session, &r);
+}
+
 #define EVENT(name)                                                            \
 	static void ev_##name(struct play *p, char **rest)                     \
 	{                                                                      \
@@ -512,7 +530,7 @@ static const struct {
 } events[] = {
 	{ "verdict", ev_verdict }, { "result", ev_result },
 	{ "auth", ev_auth }, { "tls", ev_tls }, { "space", ev_space },
-	{ "queue", ev_queue }, { "write-failed", ev_write_failed },
+	{ "queue", ev_queue }, { "etrn", ev_etrn }, { "write-failed", ev_write_failed },
 	{ "large", ev_large }, { "router-up", ev_router_up },
 	{ "timeout", ev_timeout }, { "stop", ev_stop },
 	{ "expired", ev_expired }, { "closed", ev_closed },

@@ -1,6 +1,5 @@
 """Neighbours of the listener: balancers, old clients, local deliverers."""
 
-import smtplib
 import socket
 import struct
 
@@ -144,3 +143,30 @@ def test_LIM_02_limits_of_a_server(make_server, mx_factory, limits, messages,
     assert [len(m.rcpts) for m in mx.accepted()] == messages
     assert sorted(r for m in mx.accepted() for r in m.rcpts) == rcpts
     assert mx.connections == connections
+
+
+def test_ETRN_01_mail_that_waits_is_tried(make_server, mx_factory):
+    """What waits for the domain is tried at once, what is below it with an
+    @, and the reply has the number; a stranger gets 459."""
+    mx = mx_factory("127.0.0.1")
+    mx.reply["mail"] = "451 4.3.0 not now"
+    hb = make_server(["smarthost smtp://127.0.0.1:%d" % mx.port,
+                      "retry first=1h max=1h"])
+    for rcpt in "x@far.test", "y@a.far.test", "z@else.test":
+        assert hb.send("a@client.test", rcpt, MESSAGE).code == 250
+        hb.wait_record(ev="delivery", rcpt=rcpt, result="defer")
+    del mx.reply["mail"]
+    with hb.client() as c:
+        assert "ETRN" in c.ehlo()
+        reply = c.cmd("ETRN FAR.test")
+        assert (reply.code, reply.text.split()[1]) == (253, "1")
+        hb.wait_record(ev="delivery", rcpt="x@far.test", result="ok")
+        assert c.cmd("ETRN far.test").code == 251
+        assert c.cmd("ETRN @far.test").code == 253
+        hb.wait_record(ev="delivery", rcpt="y@a.far.test", result="ok")
+    assert len(hb.queue()) == 1
+    hb.configure(hb.lines + ["relay-from none"])
+    hb.ctl("reload")
+    with hb.client() as c:
+        assert "ETRN" not in c.ehlo()
+        assert c.cmd("ETRN far.test").code == 459
