@@ -178,6 +178,9 @@ check_listen(struct hb_conf_line *l, const struct hb_listens *v,
 	if (at->kind == HB_LISTEN_SUBMISSIONS && at->tls == HB_DEMAND_OFF)
 		hb_conf_error(l, "submissions is TLS from its first byte: "
 		    "there is no tls=off");
+	if (at->kind == HB_LISTEN_LMTP && at->addr.port == 25)
+		hb_conf_warn(l, "port 25 is that of SMTP: LMTP there is not "
+		    "what others expect (RFC 2033)");
 	for (size_t i = 0; i < v->n; i++) {
 		if (!overlaps(&v->v[i], at))
 			continue;

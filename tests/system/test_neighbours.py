@@ -1,5 +1,6 @@
 """Neighbours of the listener: balancers, old clients, local deliverers."""
 
+import smtplib
 import socket
 import struct
 
@@ -170,3 +171,43 @@ def test_ETRN_01_mail_that_waits_is_tried(make_server, mx_factory):
     with hb.client() as c:
         assert "ETRN" not in c.ehlo()
         assert c.cmd("ETRN far.test").code == 459
+
+
+class Deliverer(smtplib.LMTP):
+    """Python's LMTP client, with a reply for each recipient."""
+
+    def deliver(self, sender, rcpts, message):
+        self.ehlo_or_helo_if_needed()
+        assert self.mail(sender)[0] == 250
+        taken = [r for r in rcpts if self.rcpt(r)[0] == 250]
+        code, _ = self.docmd("DATA")
+        if not taken:
+            assert code == 503
+            return []
+        assert code == 354
+        self.send(message + b".\r\n")
+        return [self.getreply()[0] for _ in taken]
+
+
+def test_LMTP_01_as_a_listener(make_server):
+    """RFC 2033: LHLO alone, a reply for each recipient that was taken, none
+    for those that were not, and LMTP in Received."""
+    hb = make_server(start=False)
+    hb.configure(["listen 127.0.0.1:%d lmtp" % hb.port])
+    hb.start()
+    with hb.client() as c:
+        assert c.cmd("HELO client.test").code == 500
+        assert c.cmd("EHLO client.test").code == 500
+        words = c.ehlo(verb="LHLO")
+        assert {"PIPELINING", "ENHANCEDSTATUSCODES", "8BITMIME"} <= set(words)
+        assert "ETRN" not in words
+    with Deliverer("127.0.0.1", hb.port, timeout=most(20)) as lmtp:
+        assert lmtp.deliver("a@client.test", [
+            "alice@hb.test", "nobody@hb.test", "bob@hb.test"],
+            MESSAGE) == [250, 250]
+        assert lmtp.deliver("a@client.test", ["nobody@hb.test"], b"") == []
+        lmtp.starttls()
+        assert lmtp.sendmail("", ["carol@hb.test"], MESSAGE) == {}
+    assert b" with LMTP\r\n" in hb.wait_mail("alice")[0].replace(
+        b"\n", b"\r\n").replace(b"\r\r", b"\r")
+    assert b" with LMTPS " in hb.wait_mail("carol")[0]

@@ -405,10 +405,11 @@ a_listener_where_nobody_can_log_in_is_told(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c = parse("listen 127.0.0.1:587 submission tls=off\n"
 	    "listen 127.0.0.1:25 smtp tls=off auth=offer\n"
-	    "listen 127.0.0.1:26 smtp tls=off\n", &report);
+	    "listen 127.0.0.1:26 smtp tls=off\n"
+	    "listen 127.0.0.2:25 lmtp\n", &report);
 
 	assert_int_equal(report.errors, 0);
-	assert_int_equal(report.warnings, 2);
+	assert_int_equal(report.warnings, 3);
 	hb_buf_free(&report.text);
 	hb_conf_free(&c);
 }
