@@ -411,6 +411,7 @@ smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
 	c->worker = w;
 	c->addr = who->addr;
 	c->file = -1;
+	c->since_ms = hb_now_ms();
 	c->rules = who->rules;
 	c->rules->refs++;
 	c->index = take_slot(w);

@@ -159,6 +159,8 @@ struct smtpd_session {
 	struct hb_arena *questions; /* NULL: none since the last was answered */
 	struct smtpd_question *first, *last;
 	unsigned n_questions; /* in the arena */
+	unsigned messages; /* accepted */
+	uint64_t bytes;	   /* of them */
 	uint64_t etrn;	  /* number of the last one */
 	unsigned n_etrn;  /* so far */
 	bool put_off; /* the next command waits until all are answered */

@@ -169,6 +169,13 @@ bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
 /* Does it receive message bytes?  These are subject to queue's
  * back-pressure. */
 bool smtpd_session_in_data(const struct smtpd_session *s);
+/* For who lists sessions.  Texts are borrowed, "" if there is none. */
+struct smtpd_session_view {
+	const char *state, *client, *helo, *user, *tls;
+	unsigned messages; /* accepted */
+	uint64_t bytes;	   /* of them */
+};
+struct smtpd_session_view smtpd_session_view(const struct smtpd_session *s);
 bool smtpd_session_is_over(const struct smtpd_session *s);
 
 #endif

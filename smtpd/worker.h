@@ -9,6 +9,7 @@
 
 #include "common/io/conn.h"
 #include "common/io/counters.h"
+#include "common/io/ctlreply.h"
 #include "common/io/penalty.h"
 #include "common/io/rolemain.h"
 #include "smtpd/session.h"
@@ -39,6 +40,7 @@ struct smtpd_client {
 	int file;	   /* of a large message, or -1 */
 	bool counted, paused, busy, tls_due;
 	uint32_t counter; /* slot in the shared table */
+	int64_t since_ms; /* wall clock */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
 	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
 };
@@ -95,6 +97,9 @@ void smtpd_proxy_wait(struct smtpd_worker *w, const struct smtpd_caller *who);
 void smtpd_proxy_tick(struct smtpd_worker *w);
 /* Closes them all. */
 void smtpd_proxy_stop(struct smtpd_worker *w);
+
+/* sessions.c: answers `hauberkctl sessions`. */
+void smtpd_sessions_ctl(const struct smtpd_worker *w, const struct hb_ctl *c);
 
 /* client.c */
 /* Takes the descriptor. */

@@ -211,3 +211,27 @@ def test_LMTP_01_as_a_listener(make_server):
     assert b" with LMTP\r\n" in hb.wait_mail("alice")[0].replace(
         b"\n", b"\r\n").replace(b"\r\r", b"\r")
     assert b" with LMTPS " in hb.wait_mail("carol")[0]
+
+
+@pytest.mark.both
+def test_sessions_are_listed(make_server):
+    """hauberkctl sessions: of all processes, with what is known of each."""
+    hb = make_server(["workers smtpd=2"])
+    assert hb.ctl("sessions", json=True) == []
+    assert "nobody" in hb.ctl("sessions").out
+    with hb.client() as a, hb.client() as b:
+        a.ehlo()
+        a.starttls()
+        a.ehlo("one.test")
+        assert a.mail("a@client.test", "alice@hb.test", MESSAGE).code == 250
+        assert a.cmd("MAIL FROM:<a@client.test>").code == 250
+        rows = {r["port"]: r for r in hb.ctl("sessions", json=True)}
+        one = rows[a.sock.getsockname()[1]]
+        two = rows[b.sock.getsockname()[1]]
+        assert one["tls"].startswith("TLSv1.3") and one["since"]
+        assert [one[k] for k in ("client", "state", "helo", "user",
+                                 "transactions")] == [
+            "127.0.0.1", "envelope", "one.test", None, 1]
+        assert one["bytes"] >= len(MESSAGE)
+        assert (two["state"], two["helo"], two["tls"]) == ("hello", None, None)
+        assert "one.test" in hb.ctl("sessions").out
