@@ -183,6 +183,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_HEAD:
 	case SMTPD_ACT_COMMIT:
 	case SMTPD_ACT_ABORT:
+	case SMTPD_ACT_ETRN:
 		smtpd_frames_act(c, a);
 		return;
 	}
@@ -391,43 +392,43 @@ admit(struct smtpd_client *c)
 /* RFC 5321 s4.3.1: a client waits for the greeting.  Nothing was sent yet,
  * so what is there already came too early. */
 static enum smtpd_greeting
-greeting(struct smtpd_client *c, int fd)
+greeting(struct smtpd_client *c, const struct smtpd_caller *who)
 {
-	enum smtpd_greeting how = admit(c);
+	enum smtpd_greeting how = who->nameless ? SMTPD_GREET_NO_HEADER
+						: admit(c);
 	char one;
 
 	if (how == SMTPD_GREET_OK && !c->rules->implicit_tls &&
-	    recv(fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+	    recv(who->fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
 		return SMTPD_GREET_EARLY;
 	return how;
 }
 
 void
-smtpd_client_new(struct smtpd_listener *l, int fd,
-    const struct hb_netaddr *addr)
+smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
 {
-	struct smtpd_worker *w = l->worker;
 	struct smtpd_client *c = HB_NEW(struct smtpd_client);
 	char text[HB_NETADDR_TEXT];
 	enum smtpd_greeting how;
 
 	c->worker = w;
-	c->addr = *addr;
+	c->addr = who->addr;
 	c->file = -1;
-	c->rules = w->rules[l->index];
+	c->since_ms = hb_now_ms();
+	c->rules = who->rules;
 	c->rules->refs++;
 	c->index = take_slot(w);
 	w->clients[c->index] = c;
 	w->n_clients++;
 	w->sessions++;
-	how = greeting(c, fd);
-	hb_netaddr_format(addr, text);
+	how = greeting(c, who);
+	hb_netaddr_format(&c->addr, text);
 	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
-	    addr->family == 6);
-	if (hb_conf_relays_for(w->env->conf, addr))
+	    c->addr.family == 6);
+	if (hb_conf_relays_for(w->env->conf, &c->addr))
 		smtpd_session_relays(c->session);
-	hb_sock_set_nodelay(fd);
-	c->conn = hb_conn_accept(w->env->loop, fd, SMTPD_INPUT_MAX, &conn_ops,
+	hb_sock_set_nodelay(who->fd);
+	c->conn = hb_conn_accept(w->env->loop, who->fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);
 	if (w->env->conf->session_timeout > 0)
 		c->expires_ms = hb_mono_ms() + w->env->conf->session_timeout;

@@ -7,7 +7,9 @@ smtpd_cmd_data(struct smtpd_session *s, struct hb_span args)
 	if (args.n > 0) {
 		smtpd_reply_bad(s, SMTPD_R_NO_ARGUMENT);
 	} else if (s->txn.n_taken == 0) {
-		smtpd_reply(s, SMTPD_R_NO_RCPT);
+		/* RFC 2033 s4.2 */
+		smtpd_reply(s, s->rules->kind == HB_LISTEN_LMTP
+		    ? SMTPD_R_RCPT_FIRST : SMTPD_R_NO_RCPT);
 	} else if (!s->site->queue_up) {
 		smtpd_reply(s, SMTPD_R_TEMPORARY);
 	} else {

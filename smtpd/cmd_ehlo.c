@@ -26,6 +26,12 @@ ext_auth(const struct smtpd_session *s)
 	return smtpd_auth_is_offered(s);
 }
 
+static bool
+ext_etrn(const struct smtpd_session *s)
+{
+	return smtpd_etrn_is_offered(s);
+}
+
 static void
 ext_nothing(const struct smtpd_session *s, struct hb_buf *out)
 {
@@ -35,6 +41,13 @@ static void
 ext_size(const struct smtpd_session *s, struct hb_buf *out)
 {
 	hb_buf_addf(out, " %llu", (unsigned long long)s->rules->max_size);
+}
+
+/* RFC 9422 s3: what binds; there is no limit of messages in a session. */
+static void
+ext_limits(const struct smtpd_session *s, struct hb_buf *out)
+{
+	hb_buf_addf(out, " RCPTMAX=%u", s->rules->max_recipients);
 }
 
 static void

@@ -172,6 +172,16 @@ put_large(struct smtpd_client *c)
 	return put(c, HB_IPC_TXN_LARGE, &m);
 }
 
+static void
+put_etrn(struct smtpd_client *c, const struct ipc_etrn *question)
+{
+	struct ipc_etrn m = *question;
+
+	m.ref = smtpd_client_ref(c, question->ref);
+	if (!put(c, HB_IPC_ETRN, &m))
+		smtpd_session_etrn(c->session, NULL);
+}
+
 void
 smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 {
@@ -181,6 +191,8 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 		ask_check(c, &a->check);
 	else if (a->kind == SMTPD_ACT_AUTH)
 		ask_auth(c, &a->auth);
+	else if (a->kind == SMTPD_ACT_ETRN)
+		put_etrn(c, &a->etrn);
 	else if (a->kind == SMTPD_ACT_BEGIN)
 		ok = put_begin(c, &a->begin);
 	else if (a->kind == SMTPD_ACT_DATA && c->file >= 0)
@@ -226,6 +238,20 @@ smtpd_on_auth_result(struct smtpd_worker *w, struct hb_peer *p,
 		return;
 	answer.ref >>= SMTPD_REF_BITS;
 	smtpd_session_auth(c->session, &answer);
+	smtpd_client_run(c);
+}
+
+void
+smtpd_on_etrn_result(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_etrn_result *m)
+{
+	struct ipc_etrn_result answer = *m;
+	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
+
+	if (c == NULL)
+		return;
+	answer.ref >>= SMTPD_REF_BITS;
+	smtpd_session_etrn(c->session, &answer);
 	smtpd_client_run(c);
 }
 

@@ -121,6 +121,10 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	const struct smtpd_worker *w = worker_of(env);
 	struct hb_ctl c = { .peer = control, .ref = q->ref };
 
+	if (q->verb == HB_CTL_SESSIONS) {
+		smtpd_sessions_ctl(w, &c);
+		return;
+	}
 	if (q->verb != HB_CTL_STATUS) {
 		hb_ctl_end(&c, 64, "smtpd does not know this");
 		return;

@@ -35,7 +35,8 @@ enum smtpd_wait {
 	SMTPD_W_NOTHING,
 	SMTPD_W_TLS,
 	SMTPD_W_LARGE,
-	SMTPD_W_RESULT
+	SMTPD_W_RESULT,
+	SMTPD_W_ETRN
 };
 
 enum smtpd_auth_step {
@@ -173,6 +174,10 @@ struct smtpd_session {
 	struct hb_arena *questions; /* NULL: none since the last was answered */
 	struct smtpd_question *first, *last;
 	unsigned n_questions; /* in the arena */
+	unsigned messages; /* accepted */
+	uint64_t bytes;	   /* of them */
+	uint64_t etrn;	  /* number of the last one */
+	unsigned n_etrn;  /* so far */
 	bool put_off; /* the next command waits until all are answered */
 	struct smtpd_txn txn;
 	struct smtpd_chunk chunk;
@@ -286,6 +291,7 @@ struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
 bool smtpd_auth_is_offered(const struct smtpd_session *s);
 bool smtpd_tls_is_offered(const struct smtpd_session *s);
+bool smtpd_etrn_is_offered(const struct smtpd_session *s);
 /* Handlers; ARGS: the text after the verb, trimmed. */
 #define SMTPD_VERB(name, handler, states, flags)                               \
 	void smtpd_cmd_##handler(struct smtpd_session *s, struct hb_span args);

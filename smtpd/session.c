@@ -69,6 +69,9 @@ smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
 	case SMTPD_GREET_TOO_FAST:
 		smtpd_reply(s, SMTPD_R_GREET_TOO_FAST);
 		return;
+	case SMTPD_GREET_NO_HEADER:
+		smtpd_reply(s, SMTPD_R_GREET_NO_HEADER);
+		return;
 	}
 }
 
@@ -357,6 +360,8 @@ smtpd_session_queue_lost(struct smtpd_session *s)
 
 	if (s->wait == SMTPD_W_RESULT)
 		leave_in_doubt(s);
+	else if (s->wait == SMTPD_W_ETRN)
+		smtpd_session_etrn(s, NULL);
 	else if (s->txn.begun)
 		smtpd_txn_result(s, &w);
 }
@@ -376,6 +381,9 @@ smtpd_session_timeout(struct smtpd_session *s)
 		return;
 	case SMTPD_W_TLS:
 		smtpd_close(s);
+		return;
+	case SMTPD_W_ETRN:
+		smtpd_session_etrn(s, NULL);
 		return;
 	case SMTPD_W_NOTHING:
 		break;

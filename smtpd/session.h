@@ -21,7 +21,7 @@
  *
  * After each call the caller takes the output and all acts before it drops the
  * input: spans of acts point into both.  RFC 5321, 1870, 2034, 2920, 3207,
- * 4954, 6152, 6409, 2033.
+ * 4954, 6152, 6409, 2033, 1985.
  */
 #ifndef SMTPD_SESSION_H
 #define SMTPD_SESSION_H
@@ -70,6 +70,7 @@ enum smtpd_act_kind {
 	SMTPD_ACT_HEAD,	    /* header section to queue: COMMIT follows */
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
+	SMTPD_ACT_ETRN,	    /* ask queue; the result comes with its ref */
 	SMTPD_ACT_TRY,	    /* smtpd_session_turn reports when it may begin */
 	SMTPD_ACT_TRIED,    /* result of the try */
 	SMTPD_ACT_CLOSE	    /* after the output is written */
@@ -95,6 +96,7 @@ struct smtpd_act {
 		struct hb_env begin; /* then smtpd_session_rcpt */
 		struct hb_span data; /* DATA, HEAD */
 		struct ipc_txn_commit commit;
+		struct ipc_etrn etrn;
 		struct smtpd_try attempt;
 	};
 };
@@ -115,7 +117,8 @@ enum smtpd_greeting {
 	SMTPD_GREET_EARLY,    /* the client talked first: 554 */
 	SMTPD_GREET_BUSY,     /* max-sessions: 421 */
 	SMTPD_GREET_TOO_MANY, /* max-sessions-per-client: 421 */
-	SMTPD_GREET_TOO_FAST  /* max-rate-per-client: 421 */
+	SMTPD_GREET_TOO_FAST, /* max-rate-per-client: 421 */
+	SMTPD_GREET_NO_HEADER /* of a balancer (PROXY protocol): 421 */
 };
 /* Greets; with implicit TLS it waits for the handshake first. */
 void smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how);
@@ -135,6 +138,9 @@ void smtpd_session_auth(struct smtpd_session *s,
  * SMTPD_TURN_ALONE: not beside others, ask again when they have ended. */
 enum { SMTPD_TURN_NONE = -1, SMTPD_TURN_ALONE = -2 };
 void smtpd_session_turn(struct smtpd_session *s, int64_t ms);
+/* R: NULL: queue cannot be asked, or does not answer. */
+void smtpd_session_etrn(struct smtpd_session *s,
+    const struct ipc_etrn_result *r);
 void smtpd_session_large(struct smtpd_session *s); /* the file is open */
 void smtpd_session_result(struct smtpd_session *s,
     const struct ipc_txn_result *r);
@@ -163,6 +169,13 @@ bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
 /* Does it receive message bytes?  These are subject to queue's
  * back-pressure. */
 bool smtpd_session_in_data(const struct smtpd_session *s);
+/* For who lists sessions.  Texts are borrowed, "" if there is none. */
+struct smtpd_session_view {
+	const char *state, *client, *helo, *user, *tls;
+	unsigned messages; /* accepted */
+	uint64_t bytes;	   /* of them */
+};
+struct smtpd_session_view smtpd_session_view(const struct smtpd_session *s);
 bool smtpd_session_is_over(const struct smtpd_session *s);
 
 #endif

@@ -227,3 +227,49 @@ smtpd_session_is_over(const struct smtpd_session *s)
 {
 	return s->state == SMTPD_S_OVER;
 }
+
+static const char *
+state_word(const struct smtpd_session *s)
+{
+	static const char *const waits[] = {
+		[SMTPD_W_TLS] = "handshake",
+		[SMTPD_W_LARGE] = "data",
+		[SMTPD_W_RESULT] = "commit",
+		[SMTPD_W_ETRN] = "etrn",
+	};
+
+	if (s->wait != SMTPD_W_NOTHING)
+		return waits[s->wait];
+	switch (s->state) {
+	case SMTPD_S_START:
+		return "start";
+	case SMTPD_S_REFUSED:
+		return "refused";
+	case SMTPD_S_HELLO:
+		return "hello";
+	case SMTPD_S_READY:
+		return "ready";
+	case SMTPD_S_MAIL:
+		return "envelope";
+	case SMTPD_S_DATA:
+	case SMTPD_S_CHUNKS:
+		return "data";
+	case SMTPD_S_OVER:
+		break;
+	}
+	return "closing";
+}
+
+struct smtpd_session_view
+smtpd_session_view(const struct smtpd_session *s)
+{
+	return (struct smtpd_session_view){
+		.state = state_word(s),
+		.client = s->client,
+		.helo = s->helo,
+		.user = s->user,
+		.tls = s->tls ? s->tls_word : "",
+		.messages = s->messages,
+		.bytes = s->bytes,
+	};
+}

@@ -240,6 +240,8 @@ log_accept(struct smtpd_session *s, uint64_t size)
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
+	s->messages++;
+	s->bytes += size;
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
 	    hb_kv_str(HB_K_CLIENT, s->client),

@@ -117,6 +117,20 @@ is_shortage(int error)
 	    error == ENOMEM;
 }
 
+static void
+take(struct smtpd_listener *l, int fd, const struct hb_netaddr *addr)
+{
+	struct smtpd_worker *w = l->worker;
+	const struct hb_listen *spec = &w->env->conf->listens.v[l->index];
+	struct smtpd_caller who = { .rules = w->rules[l->index], .fd = fd,
+		.addr = *addr };
+
+	if (hb_cidrs_have(&spec->proxies, addr))
+		smtpd_proxy_wait(w, &who);
+	else
+		smtpd_client_new(w, &who);
+}
+
 /* One connection, or false when there is none to take now. */
 static bool
 accept_one(struct smtpd_listener *l)
@@ -135,7 +149,7 @@ accept_one(struct smtpd_listener *l)
 		return errno == ECONNABORTED || errno == EINTR;
 	}
 	if (hb_sock_to_netaddr(&ss, len, &addr))
-		smtpd_client_new(l, fd, &addr);
+		take(l, fd, &addr);
 	else
 		close(fd);
 	return true;
@@ -196,11 +210,12 @@ on_sweep(void *ctx)
 	w->site.now_ms = hb_now_ms();
 	SLIST_FOREACH(l, &w->listeners, link)
 		hb_io_want(l->io, HB_IO_READ);
+	smtpd_proxy_tick(w);
 	smtpd_worker_each(w, smtpd_client_tick);
 	if (w->stopping &&
 	    (w->n_clients == 0 || hb_mono_ms() >= w->stop_at_ms))
 		hb_role_exit(w->env);
-	else if (w->n_clients > 0 || w->stopping)
+	else if (w->n_clients > 0 || w->arrivals != NULL || w->stopping)
 		smtpd_worker_start_sweep(w);
 }
 
@@ -226,6 +241,7 @@ smtpd_worker_stop(struct smtpd_worker *w)
 	w->stopping = true;
 	w->stop_at_ms = hb_mono_ms() + STOP_MS;
 	smtpd_worker_unlisten(w);
+	smtpd_proxy_stop(w);
 	smtpd_worker_each(w, stop_client);
 	if (w->n_clients == 0)
 		hb_role_exit(w->env);

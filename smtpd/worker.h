@@ -1,6 +1,6 @@
 /*
  * A listener process: its listeners, its connections and their shared state.
- * Floor 4, only for smtpd/main.c, worker.c, client.c, frames.c.
+ * Floor 4, only for smtpd/main.c, worker.c, proxy.c, client.c, frames.c.
  */
 #ifndef SMTPD_WORKER_H
 #define SMTPD_WORKER_H
@@ -40,6 +40,7 @@ struct smtpd_client {
 	int file;	   /* of a large message, or -1 */
 	bool counted, paused, busy, tls_due;
 	uint32_t counter; /* slot in the shared table */
+	int64_t since_ms; /* wall clock */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
 	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
 };
@@ -50,6 +51,7 @@ struct smtpd_worker {
 	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
 	SLIST_HEAD(, smtpd_listener) listeners;
+	struct smtpd_arrival *arrivals; /* proxy.c */
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;
@@ -85,9 +87,28 @@ void smtpd_certs_tell(const struct smtpd_worker *w,
 /* For `status': those in use and the days left of them. */
 void smtpd_certs_answer(const struct smtpd_worker *w, const struct hb_ctl *c);
 
+/* A connection that was accepted. */
+struct smtpd_caller {
+	struct smtpd_listener_conf *rules; /* borrowed */
+	int fd;
+	struct hb_netaddr addr;
+	bool nameless; /* a balancer that did not say whose it is */
+};
+
+/* proxy.c: connections of balancers, until their PROXY header is there. */
+/* Takes the descriptor. */
+void smtpd_proxy_wait(struct smtpd_worker *w, const struct smtpd_caller *who);
+/* Ends those that waited too long. */
+void smtpd_proxy_tick(struct smtpd_worker *w);
+/* Closes them all. */
+void smtpd_proxy_stop(struct smtpd_worker *w);
+
+/* sessions.c: answers `hauberkctl sessions`. */
+void smtpd_sessions_ctl(const struct smtpd_worker *w, const struct hb_ctl *c);
+
 /* client.c */
-void smtpd_client_new(struct smtpd_listener *l, int fd,
-    const struct hb_netaddr *addr);
+/* Takes the descriptor. */
+void smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who);
 /* Passes input to the session and carries out its acts, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
 /* After a pause: the output that it waited for is drained. */

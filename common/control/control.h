@@ -211,6 +211,8 @@ void ctl_export_finish(struct ctl_client *c);
 void ctl_move_import_begin(struct ctl_client *c);
 void ctl_move_import_element(struct ctl_client *c, json_t *v);
 void ctl_move_import_finish(struct ctl_client *c);
+void ctl_sessions_element(struct ctl_client *c, json_t *v);
+void ctl_sessions_finish(struct ctl_client *c);
 void ctl_ledger_element(struct ctl_client *c, json_t *v);
 void ctl_ledger_list_finish(struct ctl_client *c);
 void ctl_ledger_finish(struct ctl_client *c);

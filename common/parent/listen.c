@@ -93,8 +93,7 @@ pd_listen(const struct hb_conf *conf, const struct pd_listeners *have,
 		if (old != NULL && !twice)
 			*l = *old;
 		l->spec = want->v[i];
-		l->spec.proxies = NULL;
-		l->spec.nproxies = 0;
+		l->spec.proxies = (struct hb_cidrs){ 0 };
 		if (twice)
 			r = -EADDRINUSE;
 		else if (old == NULL)

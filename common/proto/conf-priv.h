@@ -102,6 +102,9 @@ void hb_conf_place(struct hb_conf_line *l, const struct hb_place *at);
  * -errno. */
 int hb_conf_read(struct hb_conf_line *l, const char *path,
     struct hb_buf *content);
+/* Adds the network WORD to V, or reports what is wrong with it. */
+void hb_conf_add_cidr(struct hb_conf_line *l, struct hb_cidrs *v,
+    const char *word);
 /* Adds S (arena-owned) to LIST. */
 void hb_strs_add(struct hb_arena *a, struct hb_strs *list, char *s);
 /* Adds one zeroed element to LIST, which has N elements of SIZE; returns it. */

@@ -30,6 +30,10 @@ struct hb_strs {
 
 enum hb_listen_kind { HB_LISTEN_SMTP, HB_LISTEN_SUBMISSION, HB_LISTEN_SUBMISSIONS, HB_LISTEN_LMTP };
 enum hb_demand { HB_DEMAND_OFF, HB_DEMAND_OFFER, HB_DEMAND_REQUIRE };
+struct hb_cidrs {
+	struct hb_cidr *v;
+	size_t n;
+};
 struct hb_listen {
 	struct hb_netaddr addr; /* with port; any: every address, both
 				 * families */
@@ -37,15 +41,10 @@ struct hb_listen {
 	enum hb_listen_kind kind;
 	enum hb_demand tls;  /* smtp: offer; submission: require; submissions: implicit */
 	enum hb_demand auth; /* smtp: off; submission(s): require */
-	struct hb_cidr *proxies; /* proxy-protocol */
-	size_t nproxies;
+	struct hb_cidrs proxies; /* balancers that speak PROXY */
 };
 struct hb_listens {
 	struct hb_listen *v;
-	size_t n;
-};
-struct hb_cidrs {
-	struct hb_cidr *v;
 	size_t n;
 };
 struct hb_addrs {
@@ -278,6 +277,7 @@ const struct hb_strs *hb_strs_keep(
 /* The domain appended to names without one: this host's name if mail for it is
  * delivered here, otherwise the first domain delivered here. */
 const char *hb_conf_origin(const struct hb_conf *c);
+bool hb_cidrs_have(const struct hb_cidrs *v, const struct hb_netaddr *a);
 /* Does relay-from contain the client's address? */
 bool hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a);
 bool hb_conf_has_name(const struct hb_strs *names, struct hb_span domain);

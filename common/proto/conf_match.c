@@ -36,12 +36,18 @@ hb_conf_origin(const struct hb_conf *c)
 }
 
 bool
-hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a)
+hb_cidrs_have(const struct hb_cidrs *v, const struct hb_netaddr *a)
 {
-	for (size_t i = 0; i < c->relay_from.n; i++)
-		if (hb_cidr_has(&c->relay_from.v[i], a))
+	for (size_t i = 0; i < v->n; i++)
+		if (hb_cidr_has(&v->v[i], a))
 			return true;
 	return false;
+}
+
+bool
+hb_conf_relays_for(const struct hb_conf *c, const struct hb_netaddr *a)
+{
+	return hb_cidrs_have(&c->relay_from, a);
 }
 
 /* How exact PATTERN fits DOMAIN: 0 not at all, 1 "*", more for longer. */

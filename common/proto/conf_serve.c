@@ -105,6 +105,34 @@ OPS(workers, parse_workers, dump_workers, "smtpd=N delivery=M")
 
 /* --- listen --- */
 
+/* NAMES: networks with commas between. */
+static void
+add_proxies(struct hb_conf_line *l, struct hb_cidrs *v, const char *names)
+{
+	struct hb_span rest = hb_span_str(names);
+	char word[HB_NETADDR_TEXT + 8];
+
+	do {
+		struct hb_span name = hb_span_cut(&rest, ',');
+
+		if (hb_span_copy(name, word, sizeof(word)) < 0)
+			word[0] = '\0';
+		hb_conf_add_cidr(l, v, word);
+	} while (rest.n > 0);
+}
+
+static void
+dump_proxies(const struct hb_cidrs *v, struct hb_buf *out)
+{
+	char text[HB_NETADDR_TEXT];
+
+	for (size_t i = 0; i < v->n; i++) {
+		hb_cidr_format(&v->v[i], text);
+		hb_buf_addf(out, "%s%s", i == 0 ? " proxy-protocol=" : ",",
+		    text);
+	}
+}
+
 static void
 listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
 {
@@ -117,10 +145,8 @@ listen_option(struct hb_conf_line *l, struct hb_listen *at, const char *word)
 	} else if ((s = hb_conf_option(word, "auth")) != NULL) {
 		i = hb_conf_choose(l, &demands, s);
 		at->auth = i >= 0 ? (enum hb_demand)i : at->auth;
-	} else if (hb_conf_option(word, "proxy-protocol") != NULL) {
-		hb_conf_error(l, "'proxy-protocol' has no function in this "
-		    "build, and ignoring it would take the balancer's address "
-		    "for the client's");
+	} else if ((s = hb_conf_option(word, "proxy-protocol")) != NULL) {
+		add_proxies(l, &at->proxies, s);
 	} else {
 		hb_conf_bad_option(l, word);
 	}
@@ -152,6 +178,9 @@ check_listen(struct hb_conf_line *l, const struct hb_listens *v,
 	if (at->kind == HB_LISTEN_SUBMISSIONS && at->tls == HB_DEMAND_OFF)
 		hb_conf_error(l, "submissions is TLS from its first byte: "
 		    "there is no tls=off");
+	if (at->kind == HB_LISTEN_LMTP && at->addr.port == 25)
+		hb_conf_warn(l, "port 25 is that of SMTP: LMTP there is not "
+		    "what others expect (RFC 2033)");
 	for (size_t i = 0; i < v->n; i++) {
 		if (!overlaps(&v->v[i], at))
 			continue;
@@ -212,9 +241,11 @@ dump_listens(const char *word, const void *field, struct hb_buf *out)
 		hb_conf_put_line(out, word, "none");
 	for (size_t i = 0; i < v->n; i++) {
 		hb_netaddr_format_port(&v->v[i].addr, text);
-		hb_buf_addf(out, "%s %s %s tls=%s auth=%s\n", word, text,
+		hb_buf_addf(out, "%s %s %s tls=%s auth=%s", word, text,
 		    listen_kinds.words[v->v[i].kind],
 		    demands.words[v->v[i].tls], demands.words[v->v[i].auth]);
+		dump_proxies(&v->v[i].proxies, out);
+		hb_buf_adds(out, "\n");
 	}
 }
 

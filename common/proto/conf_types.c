@@ -286,27 +286,30 @@ check_host_bits(struct hb_conf_line *l, const char *word,
 	    "address alone", word, text);
 }
 
+void
+hb_conf_add_cidr(struct hb_conf_line *l, struct hb_cidrs *v, const char *word)
+{
+	struct hb_cidr c;
+	void *list = v->v;
+
+	if (hb_cidr_parse(hb_span_str(word), &c) < 0) {
+		hb_conf_error(l, "'%.64s' is not an address or network "
+		    "such as 192.0.2.0/24 or 2001:db8::/32", word);
+		return;
+	}
+	check_host_bits(l, word, &c);
+	*(struct hb_cidr *)hb_conf_grow(l->arena, &list, &v->n, sizeof(c)) = c;
+	v->v = list;
+}
+
 static void
 parse_cidrs(struct hb_conf_line *l, void *field)
 {
 	TYPE(cidrs, field);
 
-	for (size_t i = 0; i < l->n; i++) {
-		struct hb_cidr c;
-		void *list = v->v;
-
-		if (strcmp(l->v[i], "none") == 0)
-			continue;
-		if (hb_cidr_parse(hb_span_str(l->v[i]), &c) < 0) {
-			hb_conf_error(l, "'%.64s' is not an address or network "
-			    "such as 192.0.2.0/24 or 2001:db8::/32", l->v[i]);
-			continue;
-		}
-		check_host_bits(l, l->v[i], &c);
-		*(struct hb_cidr *)hb_conf_grow(l->arena, &list, &v->n,
-		    sizeof(c)) = c;
-		v->v = list;
-	}
+	for (size_t i = 0; i < l->n; i++)
+		if (strcmp(l->v[i], "none") != 0)
+			hb_conf_add_cidr(l, v, l->v[i]);
 }
 
 static void

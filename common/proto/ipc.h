@@ -89,6 +89,7 @@ enum hb_sign_alg {
 	X(LEDGER_LIST, "ledger-list", HB_TO(DELIVERY), false)                  \
 	X(LEDGER_SHOW, "ledger-show", HB_TO(DELIVERY), false)                  \
 	X(LEDGER_FORGET, "ledger-forget", HB_TO(DELIVERY), false)              \
+	X(SESSIONS, "sessions", HB_TO(SMTPD), false)                           \
 	X(RELOAD, "reload", HB_TO(PARENT), false)                              \
 	X(STOP, "stop", HB_TO(PARENT), false)                                  \
 	X(PAUSE, "pause", HB_TO(PARENT), false)                                \

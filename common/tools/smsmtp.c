@@ -95,6 +95,7 @@ take_act(struct talk *t, const struct smtpd_act *a)
 	case SMTPD_ACT_TRY: /* of a stranger, or to log in */
 	case SMTPD_ACT_TRIED:
 	case SMTPD_ACT_AUTH:
+	case SMTPD_ACT_ETRN:
 	case SMTPD_ACT_STARTTLS:
 	case SMTPD_ACT_ABORT:
 	case SMTPD_ACT_CLOSE:

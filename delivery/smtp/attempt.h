@@ -61,6 +61,7 @@ struct dlv_connection_report {
 	const struct hb_outcome *mail;	    /* DONE: refusal of MAIL, or NULL */
 	bool reused;   /* taken from the pool */
 	bool in_doubt; /* CLOSED: the body was sent */
+	bool spent;    /* DONE: it takes no other message */
 	bool dsn;      /* DONE: next hop supports DSN */
 };
 

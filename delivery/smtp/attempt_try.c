@@ -356,15 +356,34 @@ static const struct hb_outcome *
 wanted_tls(const struct dlv_attempt *a)
 {
 	for (size_t i = 0; i < a->txn.nrcpt; i++)
-		if (!dlv_wants_tls(&a->txn.rcpt[i].outcome))
+		if (a->txn.rcpt[i].outcome.result != HB_RESULT_NONE &&
+		    !dlv_wants_tls(&a->txn.rcpt[i].outcome))
 			return NULL;
 	return &a->txn.rcpt[0].outcome;
+}
+
+/* With the recipients that are left, over this connection or, when it is SPENT,
+ * over another one to the same host. */
+static void
+go_on(struct dlv_attempt *a, bool spent)
+{
+	if (!spent) {
+		a->step = DLV_STEP_JUDGE;
+		return;
+	}
+	a->world->release(a->w, true);
+	a->txn.nrcpt = 0;
+	forget_facts(a);
+	a->turn = DLV_TURN_FRESH;
+	a->step = DLV_STEP_NEXT;
 }
 
 static void
 message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	const struct hb_outcome *tls = wanted_tls(a);
+	size_t left;
+	bool more;
 
 	if (tls != NULL || (r->mail != NULL &&
 			       r->mail->result == HB_RESULT_DEFER)) {
@@ -378,9 +397,10 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 			next_host(a);
 		return;
 	}
-	take_results(a, r->dsn);
-	if (reopen_surplus(a)) {
-		a->step = DLV_STEP_JUDGE;
+	left = take_results(a, r->dsn);
+	more = left > 0 && left < a->txn.nrcpt; /* each time some are decided */
+	if (reopen_surplus(a) || more) {
+		go_on(a, r->spent);
 		return;
 	}
 	a->world->release(a->w, true);

@@ -1,6 +1,6 @@
 /*
  * SMTP and LMTP to one server, one message after the other.  Floor 2.
- * RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 3461, RFC 8689.
+ * RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 3461, RFC 8689, RFC 9422.
  */
 #include "delivery/smtp/client.h"
 
@@ -43,7 +43,8 @@ enum client_state {
 	X(8BITMIME)                                                            \
 	X(DSN)                                                                 \
 	X(SMTPUTF8)                                                            \
-	X(REQUIRETLS)
+	X(REQUIRETLS)                                                          \
+	X(LIMITS)
 enum extension {
 #define X(word) EXT_##word,
 	EXTENSIONS(X)
@@ -69,6 +70,9 @@ struct dlv_client {
 	struct hb_tls_facts facts;
 	uint32_t offered; /* 1 << enum extension */
 	uint64_t size_limit; /* 0: none said */
+	/* RFC 9422, 0: none said: recipients of a message, MAIL commands of a
+	 * session; MAIL commands so far */
+	uint64_t rcpt_limit, mail_limit, mails;
 	bool is_self;
 
 	struct hb_buf out; /* bytes of the SEND acts that wait */
@@ -79,6 +83,7 @@ struct dlv_client {
 	size_t sent, at; /* commands of the group; the reply awaited */
 	bool *accepted;	 /* of each recipient */
 	size_t naccepted;
+	size_t unsent; /* recipients behind those of txn: beyond the limit */
 	struct hb_outcome mail; /* the refusal of MAIL */
 	bool lone_dot;		/* 354 though nobody is to get it */
 	bool in_doubt;
@@ -345,7 +350,7 @@ static void
 greet(struct dlv_client *c)
 {
 	c->offered = 0;
-	c->size_limit = 0;
+	c->size_limit = c->rcpt_limit = c->mail_limit = 0;
 	say_parts(c, c->conf.lmtp ? "LHLO " : "EHLO ",
 	    hb_span_str(c->conf.helo), "\r\n");
 	await(c, S_EHLO);
@@ -365,11 +370,31 @@ offers(const struct dlv_client *c, enum extension e)
 	return (c->offered >> e & 1) != 0;
 }
 
+/* RFC 9422 s4: NAME=VALUE, the value 1 to 6 digits and not 0.  What is
+ * malformed or unknown is ignored. */
+static void
+note_limits(struct dlv_client *c, struct hb_span args)
+{
+	struct hb_span value, word;
+
+	while ((value = hb_span_word(&args)).n > 0) {
+		uint64_t n;
+
+		word = hb_span_cut(&value, '=');
+		if (hb_span_u64(value, 999999, &n) < 0 || n == 0)
+			continue;
+		if (hb_span_eq_nocase(word, HB_SPAN("RCPTMAX")))
+			c->rcpt_limit = n;
+		else if (hb_span_eq_nocase(word, HB_SPAN("MAILMAX")))
+			c->mail_limit = n;
+	}
+}
+
 /* One line of an EHLO reply; keywords are case-blind, RFC 5321 s4.1.1.1. */
 static void
 note_extension(struct dlv_client *c, struct hb_span line)
 {
-	struct hb_span word = hb_span_word(&line);
+	struct hb_span word = hb_span_word(&line), args = line;
 	struct hb_span arg = hb_span_word(&line);
 	struct hb_span name = hb_span_cut(&word, '=');
 
@@ -380,6 +405,8 @@ note_extension(struct dlv_client *c, struct hb_span line)
 		if (e == EXT_SIZE &&
 		    hb_span_u64(arg, UINT64_MAX, &c->size_limit) < 0)
 			c->size_limit = 0;
+		if (e == EXT_LIMITS)
+			note_limits(c, args);
 	}
 }
 
@@ -590,6 +617,14 @@ settle(struct dlv_client *c, const struct hb_outcome *res)
 			c->txn.rcpt[i].outcome = *res;
 }
 
+/* Those that were not named share the fate of the whole message. */
+static void
+settle_unsent(struct dlv_client *c, const struct hb_outcome *res)
+{
+	for (size_t i = 0; i < c->unsent; i++)
+		c->txn.rcpt[c->txn.nrcpt + i].outcome = *res;
+}
+
 static void
 end_txn(struct dlv_client *c)
 {
@@ -607,6 +642,7 @@ start_txn(struct dlv_client *c)
 	c->needs_rset = false;
 	c->used = c->begun;
 	c->begun = true;
+	c->mails++;
 	send_more(c);
 	await(c, S_MAIL);
 }
@@ -633,6 +669,7 @@ on_mail(struct dlv_client *c)
 	} else {
 		c->mail = heard(c);
 		settle(c, &c->mail);
+		settle_unsent(c, &c->mail);
 	}
 	next_in_group(c, c->mail.result != HB_RESULT_NONE);
 }
@@ -837,6 +874,16 @@ is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 	return true;
 }
 
+/* Recipients beyond what the server takes are for the next transaction. */
+static void
+keep_to_limit(struct dlv_client *c)
+{
+	if (c->rcpt_limit == 0 || c->txn.nrcpt <= c->rcpt_limit)
+		return;
+	c->unsent = c->txn.nrcpt - (size_t)c->rcpt_limit;
+	c->txn.nrcpt = (size_t)c->rcpt_limit;
+}
+
 void
 dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
     const struct sts_verdict *verdict)
@@ -850,7 +897,7 @@ dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
 	c->txn = *txn;
 	c->accepted = hb_arena_alloc(c->arena,
 	    txn->nrcpt * sizeof(*c->accepted));
-	c->naccepted = c->sent = c->at = 0;
+	c->naccepted = c->sent = c->at = c->unsent = 0;
 	c->lone_dot = c->in_doubt = false;
 	c->mail = (struct hb_outcome){ .result = HB_RESULT_NONE };
 	for (size_t i = 0; i < txn->nrcpt; i++) {
@@ -862,7 +909,10 @@ dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
 	if (is_unfit(c, &why)) {
 		settle(c, &why);
 		end_txn(c);
-	} else if (c->needs_rset) {
+		return;
+	}
+	keep_to_limit(c);
+	if (c->needs_rset) {
 		say(c, "RSET\r\n");
 		await(c, S_RSET);
 	} else {
@@ -1155,6 +1205,12 @@ bool
 dlv_client_has_dsn(const struct dlv_client *c)
 {
 	return offers(c, EXT_DSN);
+}
+
+bool
+dlv_client_is_spent(const struct dlv_client *c)
+{
+	return c->mail_limit > 0 && c->mails >= c->mail_limit;
 }
 
 bool

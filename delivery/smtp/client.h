@@ -63,7 +63,9 @@ struct dlv_rcpt {
 };
 struct dlv_txn {
 	const struct hb_env *env; /* borrowed until DONE or CLOSED */
-	struct dlv_rcpt *rcpt;	  /* the same */
+	/* The same.  After DONE those without outcome are for another
+	 * transaction: the server takes no more at a time (RFC 9422). */
+	struct dlv_rcpt *rcpt;
 	size_t nrcpt;		  /* at least 1 */
 	/* The message is tagged and the channel suits REQUIRETLS: send the
 	 * parameter if the server lists it. */
@@ -140,6 +142,8 @@ bool dlv_wants_tls(const struct hb_outcome *o);
 bool dlv_client_wants_7bit(
     const struct dlv_client *c, const struct hb_env *env);
 bool dlv_client_has_dsn(const struct dlv_client *c);
+/* The server takes no other message over this connection, RFC 9422 s4. */
+bool dlv_client_is_spent(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);
 
 #endif

@@ -227,6 +227,7 @@ tell_client(struct dlv_connection *l, enum dlv_connection_event event)
 		.failure = dlv_client_failure(l->client),
 		.reused = l->reused,
 		.in_doubt = dlv_client_in_doubt(l->client),
+		.spent = dlv_client_is_spent(l->client),
 		.dsn = dlv_client_has_dsn(l->client) };
 
 	if (event == DLV_LINK_DONE)
@@ -728,7 +729,7 @@ static bool
 may_idle(const struct dlv_connection *l)
 {
 	return l->state == L_BUSY && dlv_client_is_ready(l->client) &&
-	    !l->outdated && !l->body_due && l->messages <
+	    !dlv_client_is_spent(l->client) && !l->outdated && !l->body_due && l->messages <
 		l->pool->env.conf->max_messages_per_connection &&
 	    l->pool->nidle < MAX_IDLE;
 }

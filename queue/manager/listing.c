@@ -46,7 +46,8 @@ address_matches(const struct q_listing *w, struct hb_span address)
 	if (hb_span_find(name, '@') < name.n)
 		return hb_span_eq_nocase(name, address);
 	hb_addr_split(address, &local, &domain);
-	return hb_domain_eq(domain, name) || is_listed(w, local, domain);
+	return hb_domain_eq(domain, name) || is_listed(w, local, domain) ||
+	    (w->below && hb_domain_is_below(domain, name));
 }
 
 bool
@@ -106,20 +107,38 @@ listing_free(struct q_listing *w)
 	free(w);
 }
 
-/* How many messages it was, once that is durable. */
 static void
-answer_actions(struct q_listing *w)
+answer_control(struct q_listing *w)
 {
 	bool done = w->matched > 0 || w->all;
 
-	w->answered = true;
-	if (w->tally->open > 0)
-		return;
 	hb_ctl_object(&w->c, NULL);
 	hb_ctl_int(&w->c, "messages", w->matched);
 	hb_ctl_close(&w->c);
 	hb_ctl_end(&w->c, done ? 0 : 1,
 	    done ? NULL : "nothing in the queue matches");
+}
+
+static void
+answer_etrn(struct q_listing *w)
+{
+	struct ipc_etrn_result m = { .ref = w->etrn,
+		.messages = (uint32_t)w->matched };
+
+	hb_peer_post(w->c.peer, HB_IPC_ETRN_RESULT, &m, -1);
+}
+
+/* How many messages it was, once that is durable. */
+static void
+answer_actions(struct q_listing *w)
+{
+	w->answered = true;
+	if (w->tally->open > 0)
+		return;
+	if (w->etrn != 0)
+		answer_etrn(w);
+	else
+		answer_control(w);
 	listing_free(w);
 }
 
@@ -262,9 +281,8 @@ parse_pattern(struct q_listing *w, struct hb_span arg)
 	return hb_span_copy(arg, w->name, sizeof(w->name)) == 0;
 }
 
-void
-q_listing_start(struct q *q, const struct hb_ctl *c,
-    const struct q_verb *verb, const struct ipc_ctl *question)
+static struct q_listing *
+listing_new(struct q *q, const struct hb_ctl *c, const struct q_verb *verb)
 {
 	struct q_listing *w = HB_NEW(struct q_listing);
 
@@ -275,6 +293,28 @@ q_listing_start(struct q *q, const struct hb_ctl *c,
 	w->tally->listing = w;
 	w->timer = hb_timer_new(q->loop, step, w);
 	TAILQ_INSERT_TAIL(&q->listings, w, link);
+	return w;
+}
+
+void
+q_listing_etrn(struct q *q, struct hb_peer *p, const struct q_verb *verb,
+    const struct ipc_etrn *m)
+{
+	struct hb_ctl c = { .peer = p };
+	struct q_listing *w = listing_new(q, &c, verb);
+
+	w->etrn = m->ref;
+	w->below = m->below != 0;
+	HB_ASSERT(hb_span_copy(m->domain, w->name, sizeof(w->name)) == 0);
+	step(w);
+}
+
+void
+q_listing_start(struct q *q, const struct hb_ctl *c,
+    const struct q_verb *verb, const struct ipc_ctl *question)
+{
+	struct q_listing *w = listing_new(q, c, verb);
+
 	if (!parse_pattern(w, question->arg) ||
 	    hb_span_copy(question->arg2, w->user, sizeof(w->user)) < 0) {
 		hb_ctl_end(c, 64, "neither an id nor a domain");
@@ -287,13 +327,13 @@ q_listing_start(struct q *q, const struct hb_ctl *c,
 }
 
 void
-q_listings_lost(struct q *q, struct hb_peer *control)
+q_listings_lost(struct q *q, struct hb_peer *asker)
 {
 	struct q_listing *w, *next;
 
 	for (w = TAILQ_FIRST(&q->listings); w != NULL; w = next) {
 		next = TAILQ_NEXT(w, link);
-		if (control == NULL || w->c.peer == control)
+		if (asker == NULL || w->c.peer == asker)
 			listing_free(w);
 	}
 }

@@ -31,6 +31,8 @@ struct q_listing {
 	const struct q_verb *verb;
 	struct hb_timer *timer;
 	bool all, by_id;
+	uint64_t etrn; /* not 0: number of a client's ETRN; c has its peer */
+	bool below;    /* what is below the domain, too */
 	uint64_t id;
 	char name[HB_MAX_PATH + 1]; /* domain or address */
 	char user[32]; /* not empty: mail that this user submitted here */
@@ -53,6 +55,9 @@ struct q_listing {
 /* listing.c */
 void q_listing_start(struct q *q, const struct hb_ctl *c,
     const struct q_verb *verb, const struct ipc_ctl *question);
+/* The domain is valid, the number not 0. */
+void q_listing_etrn(struct q *q, struct hb_peer *p, const struct q_verb *verb,
+    const struct ipc_etrn *m);
 /* Does the question mean R?  H: NULL when its envelope cannot be read. */
 bool q_listing_means(const struct q_listing *w, const struct q_envelope *h,
     const struct sched_rcpt *r);

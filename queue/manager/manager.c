@@ -230,6 +230,7 @@ q_peer_lost(struct q *q, struct hb_peer *p)
 	    i < HB_ARRAY_LEN(q->smtpd)) {
 		q->smtpd[i] = NULL;
 		q_txns_lost(q, p);
+		q_listings_lost(q, p);
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		q->control = NULL;
 		q_listings_lost(q, p);

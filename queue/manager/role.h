@@ -273,7 +273,7 @@ void q_open_gate(struct q *q);
 void q_ctl(struct q *q, struct hb_peer *control, const struct ipc_ctl *c);
 
 /* listing.c */
-void q_listings_lost(struct q *q, struct hb_peer *control);
+void q_listings_lost(struct q *q, struct hb_peer *asker);
 
 /* export.c */
 void q_export(struct q *q, const struct hb_ctl *c);

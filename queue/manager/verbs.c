@@ -2,6 +2,7 @@
  * releases, removes and bounces them.  Floor 4. */
 #include "config.h"
 
+#include "common/proto/domain.h"
 #include "queue/manager/job.h"
 #include "queue/manager/listing.h"
 
@@ -168,17 +169,49 @@ static const struct q_verb verbs[] = {
 	{ HB_CTL_BOUNCE, true, visit_bounce, act_on_rcpts, bounce_rcpt },
 };
 
+static const struct q_verb *
+find(uint32_t verb)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++)
+		if (verbs[i].verb == verb)
+			return &verbs[i];
+	return NULL;
+}
+
+static size_t
+etrn_walks(const struct q *q)
+{
+	const struct q_listing *w;
+	size_t n = 0;
+
+	TAILQ_FOREACH(w, &q->listings, link)
+		n += w->etrn != 0;
+	return n;
+}
+
+void
+q_on_etrn(struct q *q, struct hb_peer *p, const struct ipc_etrn *m)
+{
+	struct ipc_etrn_result busy = { .ref = m->ref, .busy = 1 };
+
+	if (m->ref == 0 || !hb_domain_is_dns_name(m->domain))
+		hb_peer_violation(p, "ETRN of no domain");
+	else if (etrn_walks(q) >= HB_MAX_ETRN_WALKS)
+		hb_peer_post(p, HB_IPC_ETRN_RESULT, &busy, -1);
+	else
+		q_listing_etrn(q, p, find(HB_CTL_FLUSH), m);
+}
+
 bool
 q_walk(struct q *q, const struct hb_ctl *c, const struct ipc_ctl *question)
 {
-	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++) {
-		if (verbs[i].verb != question->verb)
-			continue;
-		if (verbs[i].needs_arg && question->arg.n == 0)
-			hb_ctl_end(c, 64, "an id, a domain or all");
-		else
-			q_listing_start(q, c, &verbs[i], question);
-		return true;
-	}
-	return false;
+	const struct q_verb *verb = find(question->verb);
+
+	if (verb == NULL)
+		return false;
+	if (verb->needs_arg && question->arg.n == 0)
+		hb_ctl_end(c, 64, "an id, a domain or all");
+	else
+		q_listing_start(q, c, verb, question);
+	return true;
 }

@@ -20,6 +20,7 @@ struct run {
 	bool begun, committed;
 	uint64_t asked[ASKED_MAX]; /* of router, in a ring */
 	unsigned n_asked, n_answered;
+	uint64_t etrn;
 };
 
 static void
@@ -63,6 +64,8 @@ take(struct run *r)
 			check_body(hb_buf_span(&r->head));
 		} else if (a.kind == SMTPD_ACT_ABORT) {
 			r->begun = false;
+		} else if (a.kind == SMTPD_ACT_ETRN) {
+			r->etrn = a.etrn.ref;
 		} else if (a.kind == SMTPD_ACT_CHECK) {
 			r->asked[r->n_asked++ % ASKED_MAX] = a.check.ref;
 		} else if (a.kind == SMTPD_ACT_AUTH) {
@@ -96,6 +99,8 @@ event(struct run *r, unsigned what)
 {
 	struct ipc_txn_result result = { .code = (what & 1) != 0 ? 250 : 452 };
 	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13 };
+	struct ipc_etrn_result etrn = { .busy = what & 1,
+		.messages = what >> 1 };
 
 	switch (what) {
 	case 12:
@@ -113,6 +118,9 @@ event(struct run *r, unsigned what)
 		break;
 	default:
 		answer(r, what);
+		etrn.ref = r->etrn;
+		smtpd_session_etrn(r->s, &etrn);
+		take(r);
 		smtpd_session_tls(r->s, &facts);
 		take(r);
 		smtpd_session_large(r->s);
@@ -163,6 +171,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	rules.local = (size & 1) != 0;
 	rules.implicit_tls = rules.kind == HB_LISTEN_SUBMISSIONS;
 	r.s = smtpd_session_new(&rules, &site, HB_SPAN("192.0.2.1"), false);
+	if ((data[0] & 4) != 0)
+		smtpd_session_relays(r.s);
 	smtpd_session_start(r.s, SMTPD_GREET_OK);
 	take(&r);
 	for (size_t i = 1; i <= SCRIPT; i++) {

@@ -31,7 +31,8 @@ PY_TEST = re.compile(r"^def (test_\w+)\(", re.M)
 LAB_PROVES = re.compile(r"^proves\s+(.*)", re.M)
 DLG_COMMENT = re.compile(r"^#(.*)", re.M)
 
-KINDS = set("STS RPT DANE RTLS SMTP TLS SUB AUTH BDAT PIPE SIZE EAI DSN".split())
+KINDS = set("STS RPT DANE RTLS SMTP TLS SUB AUTH BDAT PIPE SIZE EAI DSN "
+            "PRXY LIM ETRN LMTP".split())
 
 
 def table():

@@ -180,6 +180,7 @@ struct script {
 #define MAIL1 "C MAIL FROM:<a@b.test>\nS 250 ok\nC RCPT TO:<r0@x.test>\n"
 #define GROUP "C MAIL FROM:<a@b.test>\nC RCPT TO:<r0@x.test>\n"               \
 	"C RCPT TO:<r1@x.test>\nC DATA\n"
+#define LIMITED(what) HELLO "S 250-mx\nS 250 LIMITS " what "\nR\n"
 #define TAKEN PLAIN MAIL1 "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\nM\n"
 #define REFUSED HELLO "S 250-mx\nS 250 STARTTLS\nC STARTTLS\nS 454 no\nR\n"
 #define PIPE HELLO "S 250-mx\nS 250 pipelining\nR\n" GROUP
@@ -195,6 +196,24 @@ static const struct script scripts[] = {
 	{ "PIPE-03 all refused but 354: a lone dot", PIPE
 	  "S 250 ok\nS 550 no\nS 451 no\nS 354 go\nC .\nS 554 none\nD\n", "fd",
 	  0, 2, DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "LIM-02 RCPTMAX", LIMITED("rcptmax=1") MAIL1
+	  "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\n", "o-", 0, 2,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "LIM-02 RCPTMAX, MAIL refused", LIMITED("RCPTMAX=1")
+	  "C MAIL FROM:<a@b.test>\nS 550 no\nD\n", "ff", 0, 2,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "LIM-02 malformed and hostile", LIMITED("RCPTMAX=0 RCPTMAX=x "
+	  "=1 RCPTMAX= RCPTMAX RCPTMAX=1000000 RCPTMAX=-1 RCPTDOMAINMAX=1 "
+	  "RCPTMAX=18446744073709551617") MAIL1
+	  "S 250 ok\nC RCPT TO:<r1@x.test>\nS 250 ok\nC DATA\nS 354 go\nB\n"
+	  "S 250 ok\nD\n", "oo", 0, 2,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
+	{ "LIM-02 forgotten with what was said in clear", HELLO
+	  "S 250-mx\nS 250-LIMITS RCPTMAX=1\nS 250 STARTTLS\nC STARTTLS\n"
+	  "S 220 go\nT ok\nC EHLO me.test\nS 250 mx\nR\n" MAIL1
+	  "S 250 ok\nC RCPT TO:<r1@x.test>\nS 250 ok\nC DATA\nS 354 go\nB\n"
+	  "S 250 ok\nD\n", "oo", 0, 2,
+	  DLV_TLS_OFFERED, false, false, HB_TLSF_DONE, false },
 	{ "MAIL refused", PIPE
 	  "S 550 no\nS 503 no\nS 503 no\nS 503 no\nD\n", "ff", 0, 2,
 	  DLV_TLS_OFFERED, false, false, HB_TLSF_NOT_OFFERED, false },
@@ -658,6 +677,38 @@ test_RTLS_06_a_cut_handshake_is_told_apart(void **state)
 	}
 }
 
+static void
+test_LIM_02_a_connection_is_spent(void **state)
+{
+	static const char text[] = "S 220 mx\nC EHLO me.test\n"
+		"S 250-mx\nS 250 LIMITS MAILMAX=2\n";
+	struct dlv_client_conf conf = { .helo = "me.test", .reply_ms = 1000 };
+	struct dlv_client *c = dlv_client_new(&conf);
+	struct play p = { .c = c, .env = { .sender = HB_SPAN("a@b.test") },
+		.rcpt = { { .address = HB_SPAN("r0@x.test") } } };
+	struct hb_span rest = hb_span_str(text);
+
+	p.txn = (struct dlv_txn){ .env = &p.env, .rcpt = p.rcpt, .nrcpt = 1 };
+	dlv_client_connected(c);
+	while (rest.n > 0) {
+		struct hb_span line = hb_span_cut(&rest, '\n');
+
+		perform(&p, (char)line.p[0], hb_span_from(line, 2));
+	}
+	expect_act(&p, DLV_ACT_READY);
+	for (int i = 0; i < 2; i++) {
+		assert_false(dlv_client_is_spent(c));
+		dlv_client_mail(c, &p.txn, &proceed);
+		perform(&p, 'C', HB_SPAN("MAIL FROM:<a@b.test>"));
+		perform(&p, 'S', HB_SPAN("550 no"));
+		expect_act(&p, DLV_ACT_DONE);
+	}
+	assert_true(dlv_client_is_spent(c));
+	dlv_client_free(&p.c);
+	hb_buf_free(&p.in);
+	hb_buf_free(&p.said);
+}
+
 int
 main(void)
 {
@@ -668,6 +719,7 @@ main(void)
 		cmocka_unit_test(test_F_11_F_4_reason_names_tls),
 		cmocka_unit_test(test_F_21_F_4_words_are_kept),
 		cmocka_unit_test(test_TLS_01_injected),
+		cmocka_unit_test(test_LIM_02_a_connection_is_spent),
 		cmocka_unit_test(test_RTLS_06_a_cut_handshake_is_told_apart),
 	};
 

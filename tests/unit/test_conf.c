@@ -100,7 +100,7 @@ values_are_read(void **state)
 	struct hb_conf *c = parse_good("hostname Mail.Example\n"
 	    "domain a.example file:domains\n"
 	    "listen [::1]:587 submission tls=offer\n"
-	    "listen *:465 submissions\n"
+	    "listen *:465 submissions proxy-protocol=10.0.0.0/8,2001:db8::7\n"
 	    "tls-certificate c.pem key=/k.pem\n"
 	    "deliver maildir ~/Maildir\nlocal-users users\n"
 	    "route .example.com smtp://gw:26 # comment\n"
@@ -118,6 +118,9 @@ values_are_read(void **state)
 	assert_int_equal(c->listens.v[0].tls, HB_DEMAND_OFFER);
 	assert_int_equal(c->listens.v[0].auth, HB_DEMAND_REQUIRE);
 	assert_true(c->listens.v[1].any);
+	assert_int_equal(c->listens.v[0].proxies.n, 0);
+	assert_int_equal(c->listens.v[1].proxies.n, 2);
+	assert_int_equal(c->listens.v[1].proxies.v[1].bits, 128);
 	assert_string_equal(c->certs.v[0].chain, "/etc/mail/c.pem");
 	assert_string_equal(c->certs.v[0].key, "/k.pem");
 	assert_string_equal(c->deliver.arg, "~/Maildir");
@@ -152,7 +155,9 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "listen 127.0.0.1 smtp", "not ADDR:PORT" },
 		{ "listen 127.0.0.1:25 imap", "not one of: smtp, submission, submissions, lmtp" },
 		{ "listen 127.0.0.1:25 smtp tls=on", "not one of: off, offer, require" },
-		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.0/8", "no function" },
+		{ "listen 127.0.0.1:25 smtp proxy-protocol=", "'' is not an address or network" },
+		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.0/8,lb", "'lb' is not an address or network" },
+		{ "listen 127.0.0.1:25 smtp proxy-protocol=10.0.0.1/8", "bits behind its prefix" },
 		{ "relay-from 10.0.0.0/33", "not an address or network" },
 		{ "max-message-size 1", "from 1K to" },
 		{ "max-recipients 0", "not a number from 1 to 100000" },
@@ -400,10 +405,11 @@ a_listener_where_nobody_can_log_in_is_told(void **state)
 	struct hb_conf_report report;
 	struct hb_conf *c = parse("listen 127.0.0.1:587 submission tls=off\n"
 	    "listen 127.0.0.1:25 smtp tls=off auth=offer\n"
-	    "listen 127.0.0.1:26 smtp tls=off\n", &report);
+	    "listen 127.0.0.1:26 smtp tls=off\n"
+	    "listen 127.0.0.2:25 lmtp\n", &report);
 
 	assert_int_equal(report.errors, 0);
-	assert_int_equal(report.warnings, 2);
+	assert_int_equal(report.warnings, 3);
 	hb_buf_free(&report.text);
 	hb_conf_free(&c);
 }

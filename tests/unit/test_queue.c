@@ -172,6 +172,13 @@ seen_on_space(void *ctx, struct hb_peer *p, const struct ipc_space *m)
 	w.space = m->bytes;
 }
 
+void
+seen_on_etrn_result(void *ctx, struct hb_peer *p,
+    const struct ipc_etrn_result *m)
+{
+	fail_msg("nobody asked for a domain");
+}
+
 static struct hb_span large_rest;
 
 void
