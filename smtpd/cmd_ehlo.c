@@ -40,7 +40,7 @@ ext_size(const struct smtpd_session *s, struct hb_buf *out)
 static void
 ext_mechanisms(const struct smtpd_session *s, struct hb_buf *out)
 {
-	hb_buf_adds(out, " PLAIN LOGIN");
+	smtpd_auth_mechanisms(s, out);
 }
 
 static const struct {

@@ -105,6 +105,8 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 	hb_tls_facts_word(facts, s->tls_word);
 	memcpy(s->tls_cipher, facts->cipher, sizeof(s->tls_cipher));
 	s->tls_cipher[sizeof(s->tls_cipher) - 1] = '\0';
+	s->has_binding = facts->has_binding;
+	memcpy(s->binding, facts->binding, sizeof(s->binding));
 	if (first)
 		greet(s);
 	else

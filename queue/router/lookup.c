@@ -44,6 +44,8 @@ struct rt_lookup {
 	struct hb_map **logins;
 	uint64_t *login_versions;
 	struct hb_buf usual; /* the hash for a login that does not exist */
+	bool scram; /* there are verifiers; one that is like them: */
+	struct hb_scram_verifier like;
 	struct rt_pool *user_pool, *password_pool;
 	struct known *known;
 	unsigned generation;
@@ -149,6 +151,7 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
 	k->generation++;
+	k->scram = false;
 	open_maps(k);
 	forget(k, true);
 }
@@ -292,6 +295,51 @@ find_usual(struct rt_lookup *k)
 		hb_map_walk(k->logins[i], count_usual, &u);
 	hb_buf_clear(&k->usual);
 	hb_buf_add(&k->usual, rt_usual_hash(&u));
+	k->scram = hb_scram_verifier_parse(rt_usual_verifier(&u), &k->like) ==
+	    0;
+}
+
+bool
+rt_lookup_scram(struct rt_lookup *k)
+{
+	find_usual(k);
+	return k->scram;
+}
+
+/* As hb_map_get, in the first file that has USER. */
+static int
+get_login(struct rt_lookup *k, struct hb_span user, struct hb_buf *value)
+{
+	int r = HB_E_NOTFOUND;
+
+	find_usual(k);
+	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++) {
+		r = hb_map_get(k->logins[i], user, value);
+		looked_up(k, k->logins[i]);
+	}
+	return r;
+}
+
+enum rt_found
+rt_lookup_verifier(struct rt_lookup *k, struct hb_span user,
+    struct hb_scram_verifier *v)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	enum rt_found found = RT_TEMP;
+	int r = get_login(k, user, &value);
+
+	if (r != HB_E_TEMP && k->scram) {
+		struct hb_scram_verifier false_one;
+
+		hb_scram_verifier_fake(&k->like, user, &false_one);
+		found = r == 0 && hb_scram_verifier_parse(
+		    rt_hash_of(hb_buf_span(&value)), v) == 0 ? RT_FOUND
+							      : RT_NOTFOUND;
+		if (found == RT_NOTFOUND)
+			*v = false_one;
+	}
+	hb_buf_wipe(&value);
+	return found;
 }
 
 enum rt_found
@@ -300,13 +348,8 @@ rt_lookup_password(struct rt_lookup *k, unsigned lane,
 {
 	struct hb_buf value = HB_BUF_INIT(0);
 	enum rt_found found = RT_TEMP;
-	int r = HB_E_NOTFOUND;
+	int r = get_login(k, user, &value);
 
-	find_usual(k);
-	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++) {
-		r = hb_map_get(k->logins[i], user, &value);
-		looked_up(k, k->logins[i]);
-	}
 	if (r != HB_E_TEMP) {
 		struct rt_password q = { .password = password,
 			.hash = rt_hash_of(hb_buf_span(&value)),

@@ -6,6 +6,7 @@
 #define QUEUE_ROUTER_LOOKUP_H
 
 #include "common/io/map.h"
+#include "common/proto/scram.h"
 #include "queue/router/work.h"
 
 struct rt_lookup;
@@ -25,5 +26,12 @@ enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
 enum rt_found rt_lookup_password(struct rt_lookup *k, unsigned lane,
     struct hb_span user, struct hb_span password, rt_found_fn cb,
     void *ctx) HB_MUSTCHECK;
+/* The verifier of USER for SCRAM.  RT_NOTFOUND: *V is a false one, which looks
+ * like a true one, as USER is unknown or has another kind of hash.  RT_TEMP: the
+ * files cannot be read, or have no verifier. */
+enum rt_found rt_lookup_verifier(struct rt_lookup *k, struct hb_span user,
+    struct hb_scram_verifier *v) HB_MUSTCHECK;
+/* Do the files, as they are now, have a verifier? */
+bool rt_lookup_scram(struct rt_lookup *k);
 
 #endif

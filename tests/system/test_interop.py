@@ -4,7 +4,7 @@ import smtplib
 
 import pytest
 
-from harness import client, load, policyhost
+from harness import client, load, policyhost, sasl
 from harness.hauberk import free_port
 from test_smtp import PASSWORD, hashed
 
@@ -136,6 +136,34 @@ def test_swaks_submits(make_server, peers):
             "swaks.test", "--header", "Subject: swaks " + kind)
         assert done.returncode == 0, done.stdout + done.stderr
     assert len(hb.wait_mail("bob", 2)) == 2
+
+
+def test_AUTH_01_msmtp_speaks_scram(make_server, peers):
+    """GNU SASL's SCRAM against a verifier; PLAIN and LOGIN with the same; a
+    wrong password is refused."""
+    hb = make_server(start=False)
+    port = free_port()
+    hb.write("passwd", "alice:%s\n" % sasl.verifier(PASSWORD))
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submission" % port,
+                  "auth passwd-file " + hb.path("passwd")])
+    hb.start()
+
+    def send(kind, password):
+        return peers.msmtp(
+            "Subject: %s\n\nhello\n" % kind, "--file=/dev/null",
+            "--host=127.0.0.1", "--port=%d" % port, "--tls=on",
+            "--tls-certcheck=off", "--auth=" + kind, "--user=alice",
+            "--passwordeval=echo " + password, "--from=alice@hb.test",
+            "bob@hb.test")
+    kinds = ("scram-sha-256", "plain", "login")
+    for kind in kinds:
+        done = send(kind, PASSWORD)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = send("scram-sha-256", PASSWORD + "x")
+    assert done.returncode != 0 and "535" in done.stdout + done.stderr
+    assert len(hb.wait_mail("bob", len(kinds))) == len(kinds)
+    hb.wait_record(ev="auth", mech="SCRAM-SHA-256", result="ok")
 
 
 @pytest.mark.parametrize("args", [

@@ -978,6 +978,74 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 	assert_int_equal(unlink(file), 0);
 }
 
+/* PASSWORD of USER, told by a child. */
+static enum rt_found
+password_found(struct rt_lookup *k, struct hb_loop *loop, const char *user,
+    const char *password)
+{
+	struct answers a = { .loop = loop, .want = 1 };
+
+	assert_int_equal(rt_lookup_password(k, 0, hb_span_str(user),
+	    hb_span_str(password), on_found, &a), RT_LATER);
+	assert_int_equal(hb_loop_run(loop), 0);
+	return a.last;
+}
+
+#define VERIFIER "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"                     \
+	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"                        \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+/* A verifier serves PLAIN too; a crypt hash has none for SCRAM, and then looks
+ * like an unknown login; so does a locked one. */
+static void
+test_AUTH_04_verifiers_and_hashes(void **state)
+{
+	static const char *const none[] = { "bob", "nobody", "locked", "NoBody" };
+	struct hb_scram_verifier v, again;
+	char file[] = "/tmp/test_router.XXXXXX", conf[128];
+	int fd = mkstemp(file);
+	static struct hb_conf *c; /* it lives as long as the process */
+	static struct rt_lookup *k;
+	static struct hb_loop *loop;
+
+	loop = hb_loop_new();
+	asked = NULL;
+	assert_true(fd >= 0 && close(fd) == 0);
+	write_logins(file, "bob: $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRst"
+	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1\n");
+	snprintf(conf, sizeof(conf), "auth passwd-file %s", file);
+	c = conf_of(conf);
+	k = rt_lookup_new(loop, c);
+	assert_false(rt_lookup_scram(k));
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("bob"), &v), RT_TEMP);
+	write_logins(file, "bob: $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRst"
+	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1\n"
+	    "alice:" VERIFIER "\ncarol: " VERIFIER ":x:y\nlocked: !\n"
+	    "broken: {SCRAM-SHA-256}4096,x\n");
+	assert_true(rt_lookup_scram(k));
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("Alice"), &v), RT_FOUND);
+	assert_int_equal(v.iterations, 4096);
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("carol"), &v), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "alice", "pencil"), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "alice", "x"), RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "bob", "secret"), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "bob", "pencil"), RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "nobody", "pencil"),
+	    RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "broken", "x"), RT_NOTFOUND);
+	for (size_t i = 0; i < HB_ARRAY_LEN(none); i++) {
+		assert_int_equal(rt_lookup_verifier(k, hb_span_str(none[i]),
+		    &again), RT_NOTFOUND);
+		assert_int_equal(again.iterations, v.iterations);
+		assert_int_equal(again.n_salt, v.n_salt);
+		assert_memory_not_equal(again.stored, v.stored, HB_SHA256);
+	}
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("nobody"), &v),
+	    RT_NOTFOUND);
+	assert_memory_equal(&v, &again, sizeof(v));
+	assert_int_equal(unlink(file), 0);
+}
+
 static void
 usual_hashes(void **state)
 {
@@ -990,6 +1058,7 @@ usual_hashes(void **state)
 		{ { "$2b$05$a", "$2b$12$b", "$2b$12$c" }, "$2b$12$b" },
 		{ { "$y$j9T$a$b", "$y$jCT$a$b", "$y$jCT$c$d" }, "$y$jCT$a$b" },
 		{ { "{SHA512-CRYPT}$6$a$b:x" }, "$6$a$b" },
+		{ { "{SCRAM-SHA-256}9,YQ==,x,y", "$6$a$b" }, "$6$a$b" },
 		{ { "", "!", "x", "$" }, "" },
 		{ { "$", "$$", "$$$", "$6$a$b" }, "$6$a$b" },
 	};
@@ -1119,6 +1188,7 @@ main(void)
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
+		cmocka_unit_test(test_AUTH_04_verifiers_and_hashes),
 		cmocka_unit_test(usual_hashes),
 		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),
 		cmocka_unit_test(children_start_when_they_can),

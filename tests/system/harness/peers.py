@@ -30,6 +30,8 @@ DOVECOT = ("dovecot-core", "dovecot-lmtpd", "libexttextcat-2.0-0",
            "libtirpc3", "libnsl2")
 SAMPLES = ("spamassassin", "libpython3.11-testsuite", "python3-dkim")
 SWAKS = ("swaks", "libnet-ssleay-perl")
+MSMTP = ("msmtp", "libgsasl18", "libntlm0", "libgssglue1", "libidn12",
+         "libsecret-1-0", "libsecret-common")
 UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
            "libpython3.11")
 NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
@@ -42,7 +44,7 @@ CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
            "libncursesw6", "cron", "cron-daemon-common",
            "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
            "liblockfile1")
-ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, UNBOUND, NSD, LDNS, CLIENTS)
+ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, UNBOUND, NSD, LDNS, CLIENTS)
 
 
 def cache_folder():
@@ -148,6 +150,15 @@ class Peers:
         return subprocess.run([os.path.join(root, "usr/bin/swaks"), *args],
                               env=env, capture_output=True, text=True,
                               timeout=timeout)
+
+    def msmtp(self, text, *args, timeout=most(60)):
+        """msmtp, which speaks SCRAM by itself (GNU SASL)."""
+        root = self.root(MSMTP)
+        return subprocess.run(
+            [os.path.join(root, "usr/bin/msmtp"), *args], input=text,
+            env=dict(os.environ, LD_LIBRARY_PATH=os.path.join(
+                root, "usr/lib/x86_64-linux-gnu")),
+            capture_output=True, text=True, timeout=timeout)
 
     # sample mails
 
