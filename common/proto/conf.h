@@ -65,8 +65,9 @@ struct hb_authsrc {
 	char *arg;
 };
 struct hb_auths {
-	struct hb_authsrc *v;
+	struct hb_authsrc *v; /* passwd-file, in order */
 	size_t n;
+	char *dovecot; /* socket, or NULL */
 };
 struct hb_role_user {
 	char *role, *account;

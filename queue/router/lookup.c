@@ -47,6 +47,7 @@ struct rt_lookup {
 	bool scram; /* there are verifiers; one that is like them: */
 	struct hb_scram_verifier like;
 	struct rt_pool *user_pool, *password_pool;
+	struct rt_judge *judge;
 	struct known *known;
 	unsigned generation;
 	struct hb_timer *reading; /* a long map that changed */
@@ -115,6 +116,13 @@ rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf)
 	return k;
 }
 
+void
+rt_lookup_set_judge(struct rt_lookup *k, struct rt_judge *j)
+{
+	k->judge = j;
+	rt_judge_set_path(j, k->conf->auth.dovecot);
+}
+
 /* After each lookup. */
 static void
 looked_up(struct rt_lookup *k, const struct hb_map *m)
@@ -150,6 +158,8 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 	/* Maps and lists that are no longer named trouble nobody. */
 	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
+	if (k->judge != NULL)
+		rt_judge_set_path(k->judge, conf->auth.dovecot);
 	k->generation++;
 	k->scram = false;
 	open_maps(k);
@@ -344,14 +354,16 @@ rt_lookup_verifier(struct rt_lookup *k, struct hb_span user,
 
 enum rt_found
 rt_lookup_password(struct rt_lookup *k, unsigned lane,
-    struct hb_span user, struct hb_span password, rt_found_fn cb, void *ctx)
+    const struct ipc_auth *m, struct hb_buf *user, rt_found_fn cb, void *ctx)
 {
 	struct hb_buf value = HB_BUF_INIT(0);
 	enum rt_found found = RT_TEMP;
-	int r = get_login(k, user, &value);
+	int r = get_login(k, m->user, &value);
 
-	if (r != HB_E_TEMP) {
-		struct rt_password q = { .password = password,
+	if (r == HB_E_NOTFOUND && k->conf->auth.dovecot != NULL) {
+		found = rt_judge_ask(k->judge, m, user, cb, ctx);
+	} else if (r != HB_E_TEMP) {
+		struct rt_password q = { .password = m->password,
 			.hash = rt_hash_of(hb_buf_span(&value)),
 			.usual = hb_buf_span(&k->usual) };
 

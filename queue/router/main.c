@@ -20,6 +20,7 @@
 #include "common/io/workers.h"
 #include "common/proto/address.h"
 #include "common/proto/base64.h"
+#include "common/proto/endpoint.h"
 #include "common/proto/route.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
@@ -37,6 +38,7 @@ struct router {
 	struct hb_role_env *env;
 	struct rt_lookup *lookup;
 	uint64_t checks, expansions, logins;
+	struct rt_judge *judge;
 	struct hb_timer *offer;
 	bool scram; /* what smtpd was told */
 };
@@ -424,8 +426,8 @@ rt_on_auth(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
 	}
 	a = asked_new(r, p, m->ref);
 	hb_buf_add(&a->user, m->user);
-	found = rt_lookup_password(r->lookup, lane_of(a), m->user,
-	    m->password, password_known, a);
+	found = rt_lookup_password(r->lookup, lane_of(a), m, &a->user,
+	    password_known, a);
 	if (found != RT_LATER)
 		password_known(a, found);
 }
@@ -521,6 +523,26 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	}
 }
 
+/* The parent connects, with its rights. */
+static void
+connect_judge(void *ctx, uint32_t ref, const char *path)
+{
+	const struct router *r = ctx;
+	struct ipc_endpoint_get m = { .ref = ref };
+
+	if (hb_endpoint_find(r->env->conf, hb_span_str(path), &m.index) < 0)
+		m.index = UINT32_MAX;
+	hb_peer_post(r->env->parent, HB_IPC_ENDPOINT_GET, &m, -1);
+}
+
+void
+rt_on_endpoint(struct router *r, struct hb_peer *p,
+    const struct ipc_endpoint *m, int fd)
+{
+	rt_judge_endpoint(r->judge, m->ref,
+	    m->error == 0 ? fd : -(int)m->error);
+}
+
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -528,6 +550,8 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 
 	r->env = env;
 	r->lookup = rt_lookup_new(env->loop, env->conf);
+	r->judge = rt_judge_new(env->loop, connect_judge, r);
+	rt_lookup_set_judge(r->lookup, r->judge);
 	r->offer = hb_timer_new(env->loop, look_at_logins, r);
 	env->ctx = r;
 	return 0;

@@ -119,6 +119,39 @@ def test_dovecot_as_the_local_delivery(make_server, peers, folder, closing,
     hb.wait_empty()
 
 
+def test_AUTH_01_dovecot_judges(make_server, peers, folder, closing,
+                                address):
+    """`auth dovecot`: its passwords, its name for the login; who is in our
+    own file is not asked about; while it is away nobody is wrong."""
+    dovecot = closing(peers.dovecot(
+        folder, address(), free_port(),
+        "alice:{PLAIN}%s\ncarol:%s\n" % (PASSWORD,
+                                         sasl.verifier(PASSWORD))))
+    socket = dovecot.folder + "/auth"
+    hb = make_server(start=False)
+    port = free_port()
+    hb.write("passwd", "bob:%s\n" % hashed(PASSWORD))
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submissions" % port,
+                  "auth passwd-file " + hb.path("passwd"),
+                  "auth dovecot " + socket])
+    hb.start()
+
+    def login(user, password=PASSWORD):
+        with client.Client("127.0.0.1", port, tls=True) as c:
+            c.ehlo()
+            code = c.auth_plain(user, password).code
+            return code, c.cmd("MAIL FROM:<%s@hb.test>" % user.lower()).code
+    for user in ("alice", "ALICE", "carol", "bob"):
+        assert login(user) == (235, 250), user
+    assert login("alice", "wrong")[0] == 535
+    assert login("nobody")[0] == 535
+    dovecot.close()
+    assert login("alice")[0] == 454
+    assert login("bob")[0] == 235
+    hb.wait_record(ev="map", state="trouble", file=socket)
+
+
 def test_swaks_submits(make_server, peers):
     """swaks with STARTTLS and AUTH on the submission port."""
     hb = make_server(start=False)

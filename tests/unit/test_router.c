@@ -965,9 +965,11 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct answers a = { .loop = loop, .want = 1 };
 
+		struct ipc_auth m = { .user = hb_span_str(rows[i].user),
+			.password = HB_SPAN("secret") };
+
 		memset(asked, 0, sizeof(*asked));
-		assert_int_equal(rt_lookup_password(k, 0,
-		    hb_span_str(rows[i].user), HB_SPAN("secret"), on_found,
+		assert_int_equal(rt_lookup_password(k, 0, &m, NULL, on_found,
 		    &a), RT_LATER);
 		assert_int_equal(a.n, 0);
 		assert_int_equal(hb_loop_run(loop), 0);
@@ -984,9 +986,11 @@ password_found(struct rt_lookup *k, struct hb_loop *loop, const char *user,
     const char *password)
 {
 	struct answers a = { .loop = loop, .want = 1 };
+	struct ipc_auth m = { .user = hb_span_str(user),
+		.password = hb_span_str(password) };
 
-	assert_int_equal(rt_lookup_password(k, 0, hb_span_str(user),
-	    hb_span_str(password), on_found, &a), RT_LATER);
+	assert_int_equal(rt_lookup_password(k, 0, &m, NULL, on_found, &a),
+	    RT_LATER);
 	assert_int_equal(hb_loop_run(loop), 0);
 	return a.last;
 }

@@ -199,8 +199,8 @@ class Peers:
         return subprocess.run(command, input=message, capture_output=True,
                               timeout=most(60))
 
-    def dovecot(self, folder, address, port):
-        return Dovecot(self, folder, address, port)
+    def dovecot(self, folder, address, port, users=""):
+        return Dovecot(self, folder, address, port, users)
 
 
 def _read(path):
@@ -437,8 +437,13 @@ default_login_user = dovenull
 hostname = dovecot.far.test
 postmaster_address = postmaster@far.test
 passdb {
-  driver = static
-  args = nopassword=y
+  driver = passwd-file
+  args = %(dir)s/users
+}
+service auth {
+  unix_listener %(dir)s/auth {
+    mode = 0666
+  }
 }
 userdb {
   driver = static
@@ -465,15 +470,18 @@ service stats {
 
 
 class Dovecot(_Server):
-    """Dovecot's LMTP server; needs the private accounts."""
+    """Dovecot's LMTP server, and in `folder`/auth its judge of logins: the
+    lines of passwd-file in `users`.  Needs the private accounts."""
 
-    def __init__(self, peers, folder, address, port):
+    def __init__(self, peers, folder, address, port, users=""):
         if not peers.space.private:
             pytest.skip("Dovecot needs root to be started with our accounts")
         root = peers.root(DOVECOT)
         self.folder, self.address, self.port = folder, address, port
         os.makedirs(os.path.join(folder, "mail"))
         os.chown(os.path.join(folder, "mail"), 7112, 7112)
+        with open(os.path.join(folder, "users"), "w") as f:
+            f.write(users)
         conf = os.path.join(folder, "dovecot.conf")
         with open(conf, "w") as f:
             f.write(DOVECOT_CONF % dict(dir=folder, port=port,
