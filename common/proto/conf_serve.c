@@ -357,6 +357,8 @@ parse_map(struct hb_conf_line *l, void *field)
 		map_word(l, l->v[0], field);
 	if (strcmp(l->row->word, "aliases") == 0)
 		place_map(l, HB_PLACE_ALIASES, field);
+	else if (strcmp(l->row->word, "sender-login") == 0)
+		place_map(l, HB_PLACE_SENDERS, field);
 }
 
 static void

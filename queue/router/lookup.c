@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/io/trouble.h"
+#include "common/proto/address.h"
 #include "queue/router/usual.h"
 
 enum {
@@ -40,7 +41,7 @@ struct known {
 
 struct rt_lookup {
 	const struct hb_conf *conf;
-	struct hb_map *aliases, *users;
+	struct hb_map *aliases, *users, *senders;
 	struct hb_map **logins;
 	uint64_t *login_versions;
 	struct hb_buf usual; /* the hash for a login that does not exist */
@@ -81,6 +82,7 @@ open_maps(struct rt_lookup *k)
 	open_map(&k->users, c->local_users.passwd ? &none
 						  : &c->local_users.map,
 	    HB_MAPSYN_TABLE);
+	open_map(&k->senders, &c->sender_login, HB_MAPSYN_TABLE);
 	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
 	k->login_versions = hb_calloc(c->auth.n, sizeof(*k->login_versions));
 	for (size_t i = 0; i < c->auth.n; i++) {
@@ -97,6 +99,7 @@ read_on(void *ctx)
 	bool more = hb_map_read_on(k->aliases);
 
 	more = hb_map_read_on(k->users) || more;
+	more = hb_map_read_on(k->senders) || more;
 	for (size_t i = 0; i < k->conf->auth.n; i++)
 		more = hb_map_read_on(k->logins[i]) || more;
 	if (more)
@@ -253,6 +256,24 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 	looked_up(k, k->users);
 	hb_buf_free(&key);
 	hb_buf_free(&value);
+	return found_of(r);
+}
+
+enum rt_found
+rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
+    struct hb_buf *value)
+{
+	struct hb_span local, domain;
+	int r;
+
+	if (k->senders == NULL)
+		return RT_NOTFOUND;
+	hb_addr_split(sender, &local, &domain);
+	r = hb_map_get(k->senders, sender, value);
+	if (r == HB_E_NOTFOUND && domain.n > 0)
+		r = hb_map_get(k->senders, hb_span_from(sender, local.n),
+		    value);
+	looked_up(k, k->senders);
 	return found_of(r);
 }
 

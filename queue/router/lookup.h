@@ -25,6 +25,9 @@ void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
  */
 enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
     const struct rt_query *q, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
+/* Appends the value of `sender-login` for the address SENDER, or its domain. */
+enum rt_found rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
+    struct hb_buf *value) HB_MUSTCHECK;
 /* Is the password of M that of its user?  As above.  Who is in none of the files
  * of `auth passwd-file` is asked about at `auth dovecot`, which may have another
  * name for him: USER, which must live until CB runs. */

@@ -320,6 +320,8 @@ void
 rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 {
 	struct router_request *a = asked_new(r, p, q->ref);
+	struct hb_buf logins = HB_BUF_INIT(0);
+	enum rt_found found;
 	struct rt_verdict v;
 
 	r->checks++;
@@ -327,7 +329,9 @@ rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 		check_rcpt(a, q);
 		return;
 	}
-	v = rt_check_sender(r->env->conf, q);
+	found = rt_lookup_sender(r->lookup, q->sender, &logins);
+	v = rt_check_sender(r->env->conf, q, found, hb_buf_span(&logins));
+	hb_buf_free(&logins);
 	send_verdict(a, &v);
 }
 
