@@ -225,6 +225,13 @@ scram_right(struct smtpd_session *s, struct hb_span login)
 	scram_say(s, SMTPD_A_SCRAM_END);
 }
 
+/* Nothing was said to the client yet. */
+static bool
+wants_salt(const struct smtpd_session *s)
+{
+	return s->scram->say.n == 0;
+}
+
 void
 smtpd_auth_question(const struct smtpd_session *s, struct ipc_auth *a)
 {
@@ -233,7 +240,7 @@ smtpd_auth_question(const struct smtpd_session *s, struct ipc_auth *a)
 	if (s->scram == NULL) {
 		a->kind = HB_AUTHQ_PASSWORD;
 		a->password = s->auth_password;
-	} else if (s->first->stage == SMTPD_STAGE_SALT) {
+	} else if (wants_salt(s)) {
 		a->kind = HB_AUTHQ_SALT;
 	} else {
 		a->kind = HB_AUTHQ_PROOF;
@@ -247,7 +254,7 @@ smtpd_auth_answer(struct smtpd_session *s, const struct ipc_auth_result *r)
 {
 	if (s->scram == NULL || r->result != HB_AUTH_OK)
 		return;
-	if (s->first->stage == SMTPD_STAGE_SALT)
+	if (wants_salt(s))
 		hb_scram_challenge(s->scram, r->salt, r->iterations, r->nonce);
 	else
 		hb_scram_signed(s->scram, r->signature);
