@@ -53,7 +53,7 @@ ext_limits(const struct smtpd_session *s, struct hb_buf *out)
 static void
 ext_mechanisms(const struct smtpd_session *s, struct hb_buf *out)
 {
-	hb_buf_adds(out, " PLAIN LOGIN");
+	smtpd_auth_mechanisms(s, out);
 }
 
 static const struct {

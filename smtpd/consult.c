@@ -80,9 +80,8 @@ ask_password(struct smtpd_session *s, struct smtpd_question *q)
 		return NO;
 	}
 	a = &smtpd_add_act(s, SMTPD_ACT_AUTH)->auth;
+	smtpd_auth_question(s, a);
 	a->ref = q->number = ++s->site->refs;
-	a->user = s->auth_user;
-	a->password = s->auth_password;
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }
@@ -306,6 +305,7 @@ smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 
 	if (q == NULL)
 		return;
+	smtpd_auth_answer(s, r);
 	if (r->user.n > 0)
 		q->login = hb_arena_span(s->questions, r->user);
 	say(s, q, &v);

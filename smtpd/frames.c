@@ -255,6 +255,13 @@ smtpd_on_etrn_result(struct smtpd_worker *w, struct hb_peer *p,
 	smtpd_client_run(c);
 }
 
+void
+smtpd_on_auth_offer(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_auth_offer *m)
+{
+	w->site.scram = m->scram != 0;
+}
+
 static struct smtpd_client *
 sender_of(struct smtpd_worker *w, uint32_t txn)
 {

@@ -43,7 +43,10 @@ enum smtpd_auth_step {
 	SMTPD_A_NONE,
 	SMTPD_A_PLAIN,
 	SMTPD_A_LOGIN_USER,
-	SMTPD_A_LOGIN_PASS
+	SMTPD_A_LOGIN_PASS,
+	SMTPD_A_SCRAM_FIRST,
+	SMTPD_A_SCRAM_FINAL,
+	SMTPD_A_SCRAM_END /* the client has our signature and goes on */
 };
 
 enum smtpd_stage_id {
@@ -169,7 +172,10 @@ struct smtpd_session {
 	bool auth_usable; /* it could be valid */
 	unsigned auth_failures;
 	struct hb_buf secret; /* decoded response; wiped */
-	struct hb_span auth_user, auth_password; /* in it */
+	struct hb_span auth_user, auth_password; /* in it, or in scram */
+	struct hb_scram *scram; /* NULL: not this mechanism */
+	unsigned char binding[HB_TLS_BINDING]; /* of the channel */
+	bool has_binding;
 
 	struct hb_arena *questions; /* NULL: none since the last was answered */
 	struct smtpd_question *first, *last;
@@ -290,6 +296,12 @@ struct smtpd_fault smtpd_read_args(const struct smtpd_session *s,
 /* The commands.  Continues an AUTH exchange. */
 void smtpd_auth_line(struct smtpd_session *s, struct hb_span line);
 bool smtpd_auth_is_offered(const struct smtpd_session *s);
+/* Their names, a blank before each. */
+void smtpd_auth_mechanisms(const struct smtpd_session *s, struct hb_buf *out);
+/* The question to router at this point of the exchange, and its answer. */
+void smtpd_auth_question(const struct smtpd_session *s, struct ipc_auth *a);
+void smtpd_auth_answer(struct smtpd_session *s,
+    const struct ipc_auth_result *r);
 bool smtpd_tls_is_offered(const struct smtpd_session *s);
 bool smtpd_etrn_is_offered(const struct smtpd_session *s);
 /* Handlers; ARGS: the text after the verb, trimmed. */

@@ -112,6 +112,8 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 	s->tls_cipher[sizeof(s->tls_cipher) - 1] = '\0';
 	memcpy(s->tls_kex, facts->kex, sizeof(s->tls_kex));
 	memcpy(s->tls_print, facts->print, sizeof(s->tls_print));
+	s->has_binding = facts->has_binding;
+	memcpy(s->binding, facts->binding, sizeof(s->binding));
 	if (first)
 		greet(s);
 	else

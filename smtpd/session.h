@@ -53,6 +53,7 @@ struct smtpd_worker_conf {
 	uint64_t space;	    /* room that queue has for new mail, in bytes */
 	bool queue_up;
 	bool tls_ready;	    /* a TLS context exists */
+	bool scram;	    /* there are logins with verifiers */
 	struct smtpd_msgid ids;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */

@@ -56,6 +56,7 @@ smtpd_session_free(struct smtpd_session **s)
 	hb_buf_free(&(*s)->out);
 	free((*s)->acts);
 	hb_buf_wipe(&(*s)->secret);
+	hb_scram_free(&(*s)->scram);
 	hb_buf_free(&(*s)->login);
 	hb_arena_free(&(*s)->questions);
 	(*s)->site->held -= (*s)->txn.held;
@@ -189,6 +190,7 @@ void
 smtpd_auth_end(struct smtpd_session *s)
 {
 	hb_buf_wipe(&s->secret);
+	hb_scram_free(&s->scram);
 	s->auth_user = s->auth_password = HB_SPAN_NONE;
 	s->auth_step = SMTPD_A_NONE;
 }

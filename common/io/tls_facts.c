@@ -211,6 +211,18 @@ note_print(struct hb_tls_facts *f, const X509 *cert)
 		(void)snprintf(f->print + 2 * i, 3, "%02x", md[i]);
 }
 
+/* RFC 9266 s2, s4.2: before TLS 1.3 only with the extended master secret. */
+static void
+note_binding(struct hb_tls_facts *f, SSL *ssl)
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	f->has_binding = SSL_is_server(ssl) &&
+	    (f->version >= 13 || SSL_get_extms_support(ssl) == 1) &&
+	    SSL_export_keying_material(ssl, f->binding, sizeof(f->binding),
+		label, sizeof(label) - 1, NULL, 0, 0) == 1;
+}
+
 void
 hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 {
@@ -221,6 +233,7 @@ hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 	(void)snprintf(
 	    f->cipher, sizeof(f->cipher), "%s", SSL_get_cipher_name(ssl));
 	note_kex(f, ssl);
+	note_binding(f, ssl);
 	if (cert != NULL)
 		describe(f, cert);
 	if (cert != NULL && SSL_is_server(ssl))

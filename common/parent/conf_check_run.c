@@ -20,6 +20,7 @@
 #include "common/base/limits.h"
 #include "common/io/file.h"
 #include "common/proto/maptext.h"
+#include "common/proto/scram.h"
 
 enum { LONGEST_S = 20, LINES_TOLD = 20, FOUND_MAX = 65536 };
 
@@ -107,12 +108,21 @@ is_hash(struct hb_span hash)
 	return hash.n == 13 && hash.p[0] != '$'; /* the traditional one */
 }
 
+static bool
+is_table(const struct hb_place *at)
+{
+	return at->kind == HB_PLACE_USERS || at->kind == HB_PLACE_SENDERS;
+}
+
 /* "HASH" or "{SCHEME}HASH", more fields behind a colon. */
 static bool
 is_login(struct hb_span value)
 {
 	struct hb_span hash = hb_span_trim(hb_span_cut(&value, ':'));
+	struct hb_scram_verifier v;
 
+	if (hb_scram_is_verifier(hash))
+		return hb_scram_verifier_parse(hash, &v) == 0;
 	if (hash.n > 0 && hash.p[0] == '{')
 		hash = hb_span_from(hash, hb_span_find(hash, '}') + 1);
 	return is_hash(hash);
@@ -166,20 +176,20 @@ check_entries(const struct hb_place *at, struct hb_span text, FILE *out)
 	size_t bad = 0;
 	int r;
 
-	hb_maptext_init(&m, text, at->kind == HB_PLACE_USERS
+	hb_maptext_init(&m, text, is_table(at)
 	    ? HB_MAPSYN_TABLE : HB_MAPSYN_ALIASES);
 	while ((r = hb_maptext_next(&m, &key, &value)) != 0) {
 		const char *what = NULL;
 
 		if (r < 0)
-			what = at->kind == HB_PLACE_USERS
+			what = is_table(at)
 			    ? "this line is not 'NAME TEXT' and is not used"
 			    : "this line is not 'NAME: TEXT' and is not used";
 		else if (value.n > HB_MAX_MAP_VALUE)
 			what = "this entry is too long and is not used";
 		else if (at->kind == HB_PLACE_LOGINS && !is_login(value))
 			what = "this password has no hash that crypt(5) "
-			    "knows: nobody can log in with it";
+			    "knows, nor a verifier of SCRAM-SHA-256: nobody can log in with it";
 		if (what != NULL && bad++ < LINES_TOLD)
 			fprintf(out, "W %u %s\n", m.line, what);
 		if (what == NULL && at->kind == HB_PLACE_ALIASES)

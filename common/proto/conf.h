@@ -64,8 +64,9 @@ struct hb_authsrc {
 	char *arg;
 };
 struct hb_auths {
-	struct hb_authsrc *v;
+	struct hb_authsrc *v; /* passwd-file, in order */
 	size_t n;
+	char *dovecot; /* socket, or NULL */
 };
 struct hb_role_user {
 	char *role, *account;
@@ -192,6 +193,7 @@ enum hb_place_kind {
 	HB_PLACE_CA,	  /* path */
 	HB_PLACE_ALIASES, /* path, kind of map */
 	HB_PLACE_USERS,	  /* path, kind of map: local-users */
+	HB_PLACE_SENDERS, /* path, kind of map: sender-login */
 	HB_PLACE_LOGINS,  /* path: auth passwd-file */
 	HB_PLACE_LOG,	  /* path */
 	HB_PLACE_MAILBOX, /* path: a template */

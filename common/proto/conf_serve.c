@@ -309,9 +309,16 @@ parse_auths(struct hb_conf_line *l, void *field)
 	kind = hb_conf_choose(l, &auth_kinds, l->v[0]);
 	if (kind < 0)
 		return;
-	if (kind != HB_AUTHSRC_PASSWD_FILE) {
-		l->unbuilt = kind == HB_AUTHSRC_PAM ? "auth pam"
-						    : "auth dovecot";
+	if (kind == HB_AUTHSRC_PAM) {
+		l->unbuilt = "auth pam";
+		return;
+	}
+	if (kind == HB_AUTHSRC_DOVECOT) {
+		if (v->dovecot != NULL)
+			hb_conf_error(l, "one `auth dovecot` is enough");
+		v->dovecot = hb_conf_path(l, l->v[1]);
+		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_SOCKET,
+			.path = v->dovecot });
 		return;
 	}
 	a = hb_conf_grow(l->arena, &list, &v->n, sizeof(*a));
@@ -330,6 +337,12 @@ dump_auths(const char *word, const void *field, struct hb_buf *out)
 	for (size_t i = 0; i < v->n; i++) {
 		hb_buf_addf(out, "%s %s", word, auth_kinds.words[v->v[i].kind]);
 		hb_conf_put_word(out, v->v[i].arg);
+		hb_buf_adds(out, "\n");
+	}
+	if (v->dovecot != NULL) {
+		hb_buf_addf(out, "%s %s", word,
+		    auth_kinds.words[HB_AUTHSRC_DOVECOT]);
+		hb_conf_put_word(out, v->dovecot);
 		hb_buf_adds(out, "\n");
 	}
 }
@@ -375,6 +388,8 @@ parse_map(struct hb_conf_line *l, void *field)
 		map_word(l, l->v[0], field);
 	if (strcmp(l->row->word, "aliases") == 0)
 		place_map(l, HB_PLACE_ALIASES, field);
+	else if (strcmp(l->row->word, "sender-login") == 0)
+		place_map(l, HB_PLACE_SENDERS, field);
 }
 
 static void

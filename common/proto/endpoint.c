@@ -1,4 +1,4 @@
-/* Numbers of unix sockets: `deliver`, then `route` in order.  Floor 1. */
+/* Numbers of unix sockets: `deliver`, `route` in order, `auth dovecot`.  Floor 1. */
 #include "common/proto/endpoint.h"
 
 #include "common/base/err.h"
@@ -21,7 +21,7 @@ hb_endpoint_unix(struct hb_span text)
 	return text;
 }
 
-/* Candidate AT: 0 is `deliver`, others are routes; false past the end. */
+/* Candidate AT: 0 is `deliver`, then routes, then `auth`; false past the end. */
 static bool
 candidate(const struct hb_conf *c, size_t at, struct hb_span *path)
 {
@@ -31,8 +31,10 @@ candidate(const struct hb_conf *c, size_t at, struct hb_span *path)
 			*path = hb_endpoint_unix(hb_span_str(c->deliver.arg));
 		return true;
 	}
+	if (at - 1 == c->route.n)
+		*path = hb_endpoint_unix(hb_span_str(c->auth.dovecot));
 	if (at - 1 >= c->route.n)
-		return false;
+		return at - 1 == c->route.n;
 	*path = hb_endpoint_unix(hb_span_str(c->route.v[at - 1].route));
 	return true;
 }

@@ -11,6 +11,7 @@
 
 #include "common/proto/envelope.h"
 #include "common/proto/role.h"
+#include "common/proto/scram.h"
 
 enum hb_file_kind {
 	HB_FILE_CERT,	/* PEM chain of tls-certificate INDEX */
@@ -33,6 +34,14 @@ enum hb_action {
 	HB_ACTION_REJECT,
 	HB_ACTION_DISCARD,
 	HB_ACTION_COUNT
+};
+/* What AUTH asks: is it the password, or is it the proof of SCRAM, for which
+ * the login's salt is asked before. */
+enum hb_auth_question {
+	HB_AUTHQ_PASSWORD,
+	HB_AUTHQ_SALT,
+	HB_AUTHQ_PROOF,
+	HB_AUTHQ_COUNT
 };
 enum hb_auth { HB_AUTH_TEMP, HB_AUTH_OK, HB_AUTH_REFUSED, HB_AUTH_COUNT };
 enum hb_local_kind {

@@ -30,9 +30,12 @@ enum hb_dane_match {
 	HB_DANE_EE,	 /* usage 3 */
 	HB_DANE_TA	 /* usage 2 */
 };
-enum { HB_KEX_TEXT = 32, HB_PRINT_TEXT = 65 };
+enum { HB_KEX_TEXT = 32, HB_PRINT_TEXT = 65, HB_TLS_BINDING = 32 };
 struct hb_tls_facts {
 	enum hb_tls_state state;
+	/* As a server: tls-exporter, RFC 9266, for who logs in. */
+	bool has_binding;
+	unsigned char binding[HB_TLS_BINDING];
 	bool cut; /* FAILED: a network failure, or the peer fell silent */
 	/* With DANE records these two are not checked: NONE, false. */
 	enum hb_chain_state chain;

@@ -10,6 +10,7 @@
 #include "common/base/mem.h"
 #include "common/base/table.h"
 #include "common/io/trouble.h"
+#include "common/proto/address.h"
 #include "queue/router/usual.h"
 
 enum {
@@ -40,11 +41,14 @@ struct known {
 
 struct rt_lookup {
 	const struct hb_conf *conf;
-	struct hb_map *aliases, *users;
+	struct hb_map *aliases, *users, *senders;
 	struct hb_map **logins;
 	uint64_t *login_versions;
 	struct hb_buf usual; /* the hash for a login that does not exist */
+	bool scram; /* there are verifiers; one that is like them: */
+	struct hb_scram_verifier like;
 	struct rt_pool *user_pool, *password_pool;
+	struct rt_judge *judge;
 	struct known *known;
 	unsigned generation;
 	struct hb_timer *reading; /* a long map that changed */
@@ -78,6 +82,7 @@ open_maps(struct rt_lookup *k)
 	open_map(&k->users, c->local_users.passwd ? &none
 						  : &c->local_users.map,
 	    HB_MAPSYN_TABLE);
+	open_map(&k->senders, &c->sender_login, HB_MAPSYN_TABLE);
 	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
 	k->login_versions = hb_calloc(c->auth.n, sizeof(*k->login_versions));
 	for (size_t i = 0; i < c->auth.n; i++) {
@@ -94,6 +99,7 @@ read_on(void *ctx)
 	bool more = hb_map_read_on(k->aliases);
 
 	more = hb_map_read_on(k->users) || more;
+	more = hb_map_read_on(k->senders) || more;
 	for (size_t i = 0; i < k->conf->auth.n; i++)
 		more = hb_map_read_on(k->logins[i]) || more;
 	if (more)
@@ -111,6 +117,13 @@ rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf)
 	k->reading = hb_timer_new(l, read_on, k);
 	open_maps(k);
 	return k;
+}
+
+void
+rt_lookup_set_judge(struct rt_lookup *k, struct rt_judge *j)
+{
+	k->judge = j;
+	rt_judge_set_path(j, k->conf->auth.dovecot);
 }
 
 /* After each lookup. */
@@ -148,7 +161,10 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 	/* Maps and lists that are no longer named trouble nobody. */
 	hb_trouble_end_all(HB_EV_MAP);
 	k->conf = conf;
+	if (k->judge != NULL)
+		rt_judge_set_path(k->judge, conf->auth.dovecot);
 	k->generation++;
+	k->scram = false;
 	open_maps(k);
 	forget(k, true);
 }
@@ -243,6 +259,24 @@ map_user(struct rt_lookup *k, struct hb_span local, struct hb_span domain)
 	return found_of(r);
 }
 
+enum rt_found
+rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
+    struct hb_buf *value)
+{
+	struct hb_span local, domain;
+	int r;
+
+	if (k->senders == NULL)
+		return RT_NOTFOUND;
+	hb_addr_split(sender, &local, &domain);
+	r = hb_map_get(k->senders, sender, value);
+	if (r == HB_E_NOTFOUND && domain.n > 0)
+		r = hb_map_get(k->senders, hb_span_from(sender, local.n),
+		    value);
+	looked_up(k, k->senders);
+	return found_of(r);
+}
+
 static enum rt_found
 alias(struct rt_lookup *k, struct hb_span key, struct hb_buf *value)
 {
@@ -292,23 +326,65 @@ find_usual(struct rt_lookup *k)
 		hb_map_walk(k->logins[i], count_usual, &u);
 	hb_buf_clear(&k->usual);
 	hb_buf_add(&k->usual, rt_usual_hash(&u));
+	k->scram = hb_scram_verifier_parse(rt_usual_verifier(&u), &k->like) ==
+	    0;
 }
 
-enum rt_found
-rt_lookup_password(struct rt_lookup *k, unsigned lane,
-    struct hb_span user, struct hb_span password, rt_found_fn cb, void *ctx)
+bool
+rt_lookup_scram(struct rt_lookup *k)
 {
-	struct hb_buf value = HB_BUF_INIT(0);
-	enum rt_found found = RT_TEMP;
+	find_usual(k);
+	return k->scram;
+}
+
+/* As hb_map_get, in the first file that has USER. */
+static int
+get_login(struct rt_lookup *k, struct hb_span user, struct hb_buf *value)
+{
 	int r = HB_E_NOTFOUND;
 
 	find_usual(k);
 	for (size_t i = 0; i < k->conf->auth.n && r == HB_E_NOTFOUND; i++) {
-		r = hb_map_get(k->logins[i], user, &value);
+		r = hb_map_get(k->logins[i], user, value);
 		looked_up(k, k->logins[i]);
 	}
-	if (r != HB_E_TEMP) {
-		struct rt_password q = { .password = password,
+	return r;
+}
+
+enum rt_found
+rt_lookup_verifier(struct rt_lookup *k, struct hb_span user,
+    struct hb_scram_verifier *v)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	enum rt_found found = RT_TEMP;
+	int r = get_login(k, user, &value);
+
+	if (r != HB_E_TEMP && k->scram) {
+		struct hb_scram_verifier false_one;
+
+		hb_scram_verifier_fake(&k->like, user, &false_one);
+		found = r == 0 && hb_scram_verifier_parse(
+		    rt_hash_of(hb_buf_span(&value)), v) == 0 ? RT_FOUND
+							      : RT_NOTFOUND;
+		if (found == RT_NOTFOUND)
+			*v = false_one;
+	}
+	hb_buf_wipe(&value);
+	return found;
+}
+
+enum rt_found
+rt_lookup_password(struct rt_lookup *k, unsigned lane,
+    const struct ipc_auth *m, struct hb_buf *user, rt_found_fn cb, void *ctx)
+{
+	struct hb_buf value = HB_BUF_INIT(0);
+	enum rt_found found = RT_TEMP;
+	int r = get_login(k, m->user, &value);
+
+	if (r == HB_E_NOTFOUND && k->conf->auth.dovecot != NULL) {
+		found = rt_judge_ask(k->judge, m, user, cb, ctx);
+	} else if (r != HB_E_TEMP) {
+		struct rt_password q = { .password = m->password,
 			.hash = rt_hash_of(hb_buf_span(&value)),
 			.usual = hb_buf_span(&k->usual) };
 

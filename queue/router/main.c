@@ -17,7 +17,10 @@
 #include "common/io/file.h"
 #include "common/io/rolemain.h"
 #include "common/io/trouble.h"
+#include "common/io/workers.h"
 #include "common/proto/address.h"
+#include "common/proto/base64.h"
+#include "common/proto/endpoint.h"
 #include "common/proto/route.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
@@ -26,13 +29,18 @@
 enum {
 	PENDING_MAX = 1 << 20, /* output that waits for the one who asked */
 	PENDING_MS = 2,
-	PART = 500 /* items of an answer in a turn */
+	PART = 500, /* items of an answer in a turn */
+	OFFER_MS = 5000, /* how often the files of logins are looked at */
+	NONCE = 18 /* octets; base64 makes 24 of them */
 };
 
 struct router {
 	struct hb_role_env *env;
 	struct rt_lookup *lookup;
 	uint64_t checks, expansions, logins;
+	struct rt_judge *judge;
+	struct hb_timer *offer;
+	bool scram; /* what smtpd was told */
 };
 
 /* A question under way.  Its peer may be gone when the answer is there: the
@@ -312,6 +320,8 @@ void
 rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 {
 	struct router_request *a = asked_new(r, p, q->ref);
+	struct hb_buf logins = HB_BUF_INIT(0);
+	enum rt_found found;
 	struct rt_verdict v;
 
 	r->checks++;
@@ -319,7 +329,9 @@ rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 		check_rcpt(a, q);
 		return;
 	}
-	v = rt_check_sender(r->env->conf, q);
+	found = rt_lookup_sender(r->lookup, q->sender, &logins);
+	v = rt_check_sender(r->env->conf, q, found, hb_buf_span(&logins));
+	hb_buf_free(&logins);
 	send_verdict(a, &v);
 }
 
@@ -341,16 +353,85 @@ password_known(void *ctx, enum rt_found found)
 	asked_free(a);
 }
 
+/* SCRAM keeps no state here: the login's verifier is looked up twice. */
+static void
+answer_scram(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
+{
+	struct ipc_auth_result a = { .ref = m->ref, .user = m->user };
+	unsigned char random[NONCE], signature[HB_SHA256];
+	struct hb_buf nonce = HB_BUF_INIT(0);
+	struct hb_scram_verifier v = { 0 };
+	enum rt_found found = rt_lookup_verifier(r->lookup, m->user, &v);
+	bool right = found != RT_TEMP && m->proof.n == HB_SHA256 &&
+	    hb_scram_check(&v, m->message, m->proof.p, signature);
+
+	hb_random(random, sizeof(random));
+	if (found == RT_TEMP ||
+	    hb_base64_encode(hb_span(random, sizeof(random)), &nonce) < 0) {
+		a.result = HB_AUTH_TEMP;
+	} else if (m->kind == HB_AUTHQ_SALT) {
+		a.result = HB_AUTH_OK;
+		a.salt = hb_span(v.salt, v.n_salt);
+		a.iterations = v.iterations;
+		a.nonce = hb_buf_span(&nonce);
+	} else if (right && found == RT_FOUND) {
+		a.result = HB_AUTH_OK;
+		a.signature = hb_span(signature, sizeof(signature));
+	} else {
+		a.result = HB_AUTH_REFUSED;
+	}
+	hb_peer_post(p, HB_IPC_AUTH_RESULT, &a, -1);
+	hb_wipe(&v, sizeof(v));
+	hb_buf_free(&nonce);
+}
+
+static void
+tell_offer(struct router *r, struct hb_peer *p)
+{
+	struct ipc_auth_offer m = { .scram = r->scram };
+
+	if (p != NULL)
+		hb_peer_post(p, HB_IPC_AUTH_OFFER, &m, -1);
+}
+
+/* What EHLO offers follows the files, without a question. */
+static void
+look_at_logins(void *ctx)
+{
+	struct router *r = ctx;
+	bool scram = rt_lookup_scram(r->lookup);
+
+	if (scram != r->scram) {
+		r->scram = scram;
+		for (unsigned i = 0; i < HB_MOST_WORKERS; i++)
+			tell_offer(r, hb_role_peer(r->env, HB_ROLE_SMTPD, i));
+	}
+	if (r->env->conf->auth.n > 0)
+		hb_timer_set(r->offer, OFFER_MS);
+}
+
+static void
+on_peer(struct hb_role_env *env, struct hb_peer *p)
+{
+	if (hb_peer_role(p) == HB_ROLE_SMTPD)
+		tell_offer(env->ctx, p);
+}
+
 void
 rt_on_auth(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
 {
-	struct router_request *a = asked_new(r, p, m->ref);
+	struct router_request *a;
 	enum rt_found found;
 
 	r->logins++;
+	if (m->kind != HB_AUTHQ_PASSWORD) {
+		answer_scram(r, p, m);
+		return;
+	}
+	a = asked_new(r, p, m->ref);
 	hb_buf_add(&a->user, m->user);
-	found = rt_lookup_password(r->lookup, lane_of(a), m->user,
-	    m->password, password_known, a);
+	found = rt_lookup_password(r->lookup, lane_of(a), m, &a->user,
+	    password_known, a);
 	if (found != RT_LATER)
 		password_known(a, found);
 }
@@ -446,6 +527,26 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	}
 }
 
+/* The parent connects, with its rights. */
+static void
+connect_judge(void *ctx, uint32_t ref, const char *path)
+{
+	const struct router *r = ctx;
+	struct ipc_endpoint_get m = { .ref = ref };
+
+	if (hb_endpoint_find(r->env->conf, hb_span_str(path), &m.index) < 0)
+		m.index = UINT32_MAX;
+	hb_peer_post(r->env->parent, HB_IPC_ENDPOINT_GET, &m, -1);
+}
+
+void
+rt_on_endpoint(struct router *r, struct hb_peer *p,
+    const struct ipc_endpoint *m, int fd)
+{
+	rt_judge_endpoint(r->judge, m->ref,
+	    m->error == 0 ? fd : -(int)m->error);
+}
+
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -453,7 +554,18 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 
 	r->env = env;
 	r->lookup = rt_lookup_new(env->loop, env->conf);
+	r->judge = rt_judge_new(env->loop, connect_judge, r);
+	rt_lookup_set_judge(r->lookup, r->judge);
+	r->offer = hb_timer_new(env->loop, look_at_logins, r);
 	env->ctx = r;
+	return 0;
+}
+
+/* Before a peer is there: with the rights that stay. */
+static int
+started(struct hb_role_env *env, struct hb_buf *err)
+{
+	look_at_logins(env->ctx);
 	return 0;
 }
 
@@ -464,6 +576,7 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	struct router *r = env->ctx;
 
 	rt_lookup_reconf(r->lookup, env->conf);
+	look_at_logins(r);
 	return 0;
 }
 
@@ -471,6 +584,8 @@ static const struct hb_role_spec spec = {
 	.role = HB_ROLE_ROUTER,
 	.on = rt_on_frame,
 	.setup = setup,
+	.started = started,
+	.on_peer = on_peer,
 	.on_reload = on_reload,
 	.on_ctl = on_ctl,
 };

@@ -136,9 +136,24 @@ is_submission(const struct hb_conf *c, unsigned listen)
 		c->listens.v[listen].kind == HB_LISTEN_SUBMISSIONS);
 }
 
-struct rt_verdict
-rt_check_sender(const struct hb_conf *c, const struct ipc_check *q)
+static bool
+is_listed(struct hb_span logins, struct hb_span user)
 {
+	struct hb_span word;
+
+	while ((word = hb_span_word(&logins)).n > 0)
+		if (hb_span_eq_nocase(word, user))
+			return true;
+	return false;
+}
+
+struct rt_verdict
+rt_check_sender(const struct hb_conf *c, const struct ipc_check *q,
+    enum rt_found found, struct hb_span logins)
+{
+	static const struct rt_verdict unread = { HB_ACTION_TEMPFAIL, 451,
+		"4.3.0", HB_REASON_LOOKUP_TEMP,
+		"Sender lookup failed, try again later" };
 	static const struct rt_verdict refused = { HB_ACTION_REJECT, 550,
 		"5.7.1", HB_REASON_RELAY_DENIED,
 		"This login may not use this sender address" };
@@ -146,6 +161,11 @@ rt_check_sender(const struct hb_conf *c, const struct ipc_check *q)
 
 	if (q->sender.n == 0 || q->user.n == 0 || !is_submission(c, q->listen))
 		return rt_accept;
+	if (c->sender_login.kind != HB_MAP_NONE && found == RT_TEMP)
+		return unread;
+	if (c->sender_login.kind != HB_MAP_NONE)
+		return found == RT_FOUND && is_listed(logins, q->user)
+		    ? rt_accept : refused;
 	if (hb_span_eq_nocase(q->user, q->sender))
 		return rt_accept;
 	hb_addr_split(q->sender, &local, &domain);

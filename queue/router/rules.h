@@ -80,9 +80,10 @@ extern const struct rt_verdict rt_accept;
 /* Does `relay-from` contain the client's address? */
 bool rt_may_relay(const struct hb_conf *c, const struct ipc_check *q);
 /* MAIL: may this login use this sender?  On submission U may send as U at a
- * local domain, and as itself if it is an address. */
+ * local domain, and as itself if it is an address; or LOGINS decides, what
+ * `sender-login` has for the sender (if FOUND), when that is configured. */
 struct rt_verdict rt_check_sender(const struct hb_conf *c,
-    const struct ipc_check *q);
+    const struct ipc_check *q, enum rt_found found, struct hb_span logins);
 /* RCPT of a domain that is not local. */
 struct rt_verdict rt_check_relay(const struct hb_conf *c,
     const struct ipc_check *q);

@@ -1,12 +1,14 @@
 /* The usual password hash.  Floor 2.  See queue/router/usual.h. */
 #include "queue/router/usual.h"
 
+#include "common/proto/scram.h"
+
 struct hb_span
 rt_hash_of(struct hb_span value)
 {
 	struct hb_span hash = hb_span_trim(hb_span_cut(&value, ':'));
 
-	if (hash.n > 0 && hash.p[0] == '{')
+	if (hash.n > 0 && hash.p[0] == '{' && !hb_scram_is_verifier(hash))
 		hash = hb_span_from(hash, hb_span_find(hash, '}') + 1);
 	return hash;
 }
@@ -20,6 +22,8 @@ kind_of(struct hb_span hash)
 	struct hb_span rest = hash, method, cost;
 	size_t n;
 
+	if (hb_scram_is_verifier(hash))
+		return hb_span_head(hash, hb_span_find(hash, ','));
 	if (hash.n == 0 || hash.p[0] != '$')
 		return HB_SPAN_NONE;
 	(void)hb_span_cut(&rest, '$');
@@ -38,8 +42,10 @@ void
 rt_usual_count(struct rt_usual *u, struct hb_span value)
 {
 	struct hb_span hash = rt_hash_of(value), kind = kind_of(hash);
+	struct hb_scram_verifier v;
 
-	if (kind.n == 0)
+	if (kind.n == 0 || (hb_scram_is_verifier(hash) &&
+		hb_scram_verifier_parse(hash, &v) < 0))
 		return;
 	for (size_t i = 0; i < u->n; i++)
 		if (hb_span_eq(hb_span_str(u->v[i].kind), kind)) {
@@ -53,13 +59,30 @@ rt_usual_count(struct rt_usual *u, struct hb_span value)
 	u->v[u->n++].hash = hash;
 }
 
+static struct hb_span
+best_of(const struct rt_usual *u, bool scram_only)
+{
+	struct hb_span hash = HB_SPAN_NONE;
+	size_t best = 0;
+
+	for (size_t i = 0; i < u->n; i++) {
+		if (u->v[i].count <= best || (scram_only &&
+			!hb_scram_is_verifier(u->v[i].hash)))
+			continue;
+		best = u->v[i].count;
+		hash = u->v[i].hash;
+	}
+	return hash;
+}
+
 struct hb_span
 rt_usual_hash(const struct rt_usual *u)
 {
-	size_t best = 0;
+	return best_of(u, false);
+}
 
-	for (size_t i = 1; i < u->n; i++)
-		if (u->v[i].count > u->v[best].count)
-			best = i;
-	return u->n > 0 ? u->v[best].hash : HB_SPAN_NONE;
+struct hb_span
+rt_usual_verifier(const struct rt_usual *u)
+{
+	return best_of(u, true);
 }

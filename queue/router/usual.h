@@ -21,11 +21,14 @@ struct rt_usual {
 };
 
 /* The hash in an entry's value: "HASH" or "HASH:more fields", as in passwd
- * files; doveadm writes a scheme in braces in front. */
+ * files; doveadm writes a scheme in braces in front, which stays only before a
+ * verifier of SCRAM. */
 struct hb_span rt_hash_of(struct hb_span value);
 /* Counts the hash of VALUE, which is borrowed. */
 void rt_usual_count(struct rt_usual *u, struct hb_span value);
 /* A hash with the most frequent method and cost; empty if none was counted. */
 struct hb_span rt_usual_hash(const struct rt_usual *u);
+/* The same of verifiers alone. */
+struct hb_span rt_usual_verifier(const struct rt_usual *u);
 
 #endif

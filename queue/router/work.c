@@ -15,6 +15,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/proto/scram.h"
 #include "common/proto/tlv.h"
 
 enum { RT_WORK_USER = 1, RT_WORK_PASSWORD = 2 };
@@ -105,14 +106,18 @@ same_text(const char *a, const char *b)
 	return d == 0;
 }
 
-/* Does crypt(3) take HASH, and does PASSWORD give it?  -1: it does not take
- * it, and has cost no time. */
+/* Is HASH one that can be tried, and does PASSWORD give it?  -1: it is not,
+ * and has cost no time. */
 static int
 try_hash(const char *password, struct hb_span hash, struct crypt_data *data)
 {
+	struct hb_scram_verifier v;
 	char text[513];
 	const char *got;
 
+	if (hb_scram_is_verifier(hash))
+		return hb_scram_verifier_parse(hash, &v) < 0 ? -1
+		    : hb_scram_is_password(&v, hb_span_str(password)) ? 1 : 0;
 	if (hash.n == 0 || hb_span_copy(hash, text, sizeof(text)) < 0)
 		return -1;
 	got = crypt_r(password, text, data);

@@ -29,7 +29,7 @@ void rt_pool_free(struct rt_pool **p);
 enum rt_found rt_pool_user(struct rt_pool *p, unsigned lane,
     struct hb_span name, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
 /*
- * Is PASSWORD the one of HASH (crypt(5))?  If HASH is missing or locked, the
+ * Is PASSWORD the one of HASH (crypt(5), or a verifier of SCRAM)?  If HASH is missing or locked, the
  * password is checked against USUAL (or a method of ours), which takes as long
  * and is never right: the time does not reveal which logins exist.
  */

@@ -79,7 +79,9 @@ static void
 answer(struct run *r, unsigned what)
 {
 	struct ipc_verdict v = { .action = what & 3, .text = HB_SPAN("x") };
-	struct ipc_auth_result auth = { .result = what % HB_AUTH_COUNT };
+	struct ipc_auth_result auth = { .result = what % HB_AUTH_COUNT,
+		.salt = HB_SPAN("salt"), .iterations = 4096,
+		.nonce = HB_SPAN("y"), .signature = HB_SPAN("signed") };
 	unsigned from = r->n_answered, n = r->n_asked - from;
 
 	r->n_answered = r->n_asked;
@@ -98,7 +100,8 @@ static void
 event(struct run *r, unsigned what)
 {
 	struct ipc_txn_result result = { .code = (what & 1) != 0 ? 250 : 452 };
-	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13 };
+	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13,
+		.has_binding = true };
 	struct ipc_etrn_result etrn = { .busy = what & 1,
 		.messages = what >> 1 };
 
@@ -159,7 +162,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.max_hops = 2,
 		.command_ms = 1000, .data_ms = 1000 };
 	struct smtpd_worker_conf site = { .space = 1000000, .queue_up = true,
-		.tls_ready = true };
+		.tls_ready = true, .scram = true };
 	struct run r = { .input = HB_BUF_INIT(0), .head = HB_BUF_INIT(0),
 		.body = HB_BUF_INIT(0) };
 	struct hb_span in = hb_span_from(hb_span(data, size), SCRIPT + 1);

@@ -5,7 +5,7 @@
  *	relays            the client may relay; before the first event
  *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
- *	      first event; held=N: bytes of header sections of other sessions
+ *	      first event; scram: router has verifiers; held=N: bytes of header sections of other sessions
  *	turn MS           how long each try has to wait from now on; -1: it is
  *	                  refused, -2: not beside others, -3: nobody says.
  *	                  With it tries are acts, too
@@ -224,6 +224,20 @@ note_try(struct play *p, const struct smtpd_act *a)
 }
 
 static void
+note_auth(struct play *p, const struct ipc_auth *a)
+{
+	if (a->kind == HB_AUTHQ_SALT)
+		add_act(p, "salt %.*s", HB_SPAN_ARG(a->user));
+	else if (a->kind == HB_AUTHQ_PROOF)
+		add_act(p, "proof %.*s of %.*s", HB_SPAN_ARG(a->user),
+		    HB_SPAN_ARG(a->message));
+	else
+		add_act(p, "auth %.*s %.*s", HB_SPAN_ARG(a->user),
+		    HB_SPAN_ARG(a->password));
+	note_asked(p, a->ref);
+}
+
+static void
 note_act(struct play *p, const struct smtpd_act *a)
 {
 	switch (a->kind) {
@@ -231,9 +245,7 @@ note_act(struct play *p, const struct smtpd_act *a)
 		note_check(p, &a->check);
 		break;
 	case SMTPD_ACT_AUTH:
-		add_act(p, "auth %.*s %.*s", HB_SPAN_ARG(a->auth.user),
-		    HB_SPAN_ARG(a->auth.password));
-		note_asked(p, a->auth.ref);
+		note_auth(p, &a->auth);
 		break;
 	case SMTPD_ACT_BEGIN:
 		note_begin(p, &a->begin);
@@ -365,6 +377,10 @@ one_rule(struct play *p, const char *w)
 		p->rules.local = true;
 		return;
 	}
+	if (strcmp(w, "scram") == 0) {
+		p->site.scram = true;
+		return;
+	}
 	if (value == NULL)
 		fail(p, "rule %s", w);
 	value++;
@@ -475,6 +491,18 @@ ev_auth(struct play *p, char **rest)
 	    : strcmp(w, "refused") == 0 ? HB_AUTH_REFUSED
 					: HB_AUTH_TEMP;
 	r.user = hb_span_str(word(rest));
+	r.signature = hb_span_str(word(rest));
+	r.ref = take_asked(p, 0);
+	smtpd_session_auth(p->session, &r);
+}
+
+static void
+ev_salt(struct play *p, char **rest)
+{
+	struct ipc_auth_result r = { .result = HB_AUTH_OK,
+		.salt = hb_span_str(word(rest)), .iterations = 4096,
+		.nonce = hb_span_str(word(rest)) };
+
 	r.ref = take_asked(p, 0);
 	smtpd_session_auth(p->session, &r);
 }
@@ -485,8 +513,12 @@ ev_tls(struct play *p, char **rest)
 	struct hb_tls_facts f = { .state = HB_TLSF_DONE, .version = 13,
 		.cipher = "TLS_AES_256_GCM_SHA384" };
 
-	if (strcmp(word(rest), "failed") == 0)
+	const char *w = word(rest);
+
+	if (strcmp(w, "failed") == 0)
 		f.state = HB_TLSF_FAILED;
+	f.has_binding = strcmp(w, "bound") == 0;
+	memcpy(f.binding, "0123456789abcdef0123456789abcdef", HB_TLS_BINDING);
 	smtpd_session_tls(p->session, &f);
 }
 
@@ -547,8 +579,9 @@ static const struct {
 	void (*run)(struct play *p, char **rest);
 } events[] = {
 	{ "verdict", ev_verdict }, { "result", ev_result },
-	{ "auth", ev_auth }, { "tls", ev_tls }, { "space", ev_space },
-	{ "queue", ev_queue }, { "etrn", ev_etrn }, { "write-failed", ev_write_failed },
+	{ "auth", ev_auth }, { "salt", ev_salt }, { "tls", ev_tls },
+	{ "space", ev_space }, { "queue", ev_queue }, { "etrn", ev_etrn },
+	{ "write-failed", ev_write_failed },
 	{ "large", ev_large }, { "router-up", ev_router_up },
 	{ "timeout", ev_timeout }, { "stop", ev_stop },
 	{ "expired", ev_expired }, { "closed", ev_closed },

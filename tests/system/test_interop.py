@@ -4,7 +4,7 @@ import smtplib
 
 import pytest
 
-from harness import client, load, policyhost
+from harness import client, load, policyhost, sasl
 from harness.hauberk import free_port
 from test_smtp import PASSWORD, hashed
 
@@ -119,6 +119,39 @@ def test_dovecot_as_the_local_delivery(make_server, peers, folder, closing,
     hb.wait_empty()
 
 
+def test_AUTH_01_dovecot_judges(make_server, peers, folder, closing,
+                                address):
+    """`auth dovecot`: its passwords, its name for the login; who is in our
+    own file is not asked about; while it is away nobody is wrong."""
+    dovecot = closing(peers.dovecot(
+        folder, address(), free_port(),
+        "alice:{PLAIN}%s\ncarol:%s\n" % (PASSWORD,
+                                         sasl.verifier(PASSWORD))))
+    socket = dovecot.folder + "/auth"
+    hb = make_server(start=False)
+    port = free_port()
+    hb.write("passwd", "bob:%s\n" % hashed(PASSWORD))
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submissions" % port,
+                  "auth passwd-file " + hb.path("passwd"),
+                  "auth dovecot " + socket])
+    hb.start()
+
+    def login(user, password=PASSWORD):
+        with client.Client("127.0.0.1", port, tls=True) as c:
+            c.ehlo()
+            code = c.auth_plain(user, password).code
+            return code, c.cmd("MAIL FROM:<%s@hb.test>" % user.lower()).code
+    for user in ("alice", "ALICE", "carol", "bob"):
+        assert login(user) == (235, 250), user
+    assert login("alice", "wrong")[0] == 535
+    assert login("nobody")[0] == 535
+    dovecot.close()
+    assert login("alice")[0] == 454
+    assert login("bob")[0] == 235
+    hb.wait_record(ev="map", state="trouble", file=socket)
+
+
 def test_swaks_submits(make_server, peers):
     """swaks with STARTTLS and AUTH on the submission port."""
     hb = make_server(start=False)
@@ -136,6 +169,34 @@ def test_swaks_submits(make_server, peers):
             "swaks.test", "--header", "Subject: swaks " + kind)
         assert done.returncode == 0, done.stdout + done.stderr
     assert len(hb.wait_mail("bob", 2)) == 2
+
+
+def test_AUTH_01_msmtp_speaks_scram(make_server, peers):
+    """GNU SASL's SCRAM against a verifier; PLAIN and LOGIN with the same; a
+    wrong password is refused."""
+    hb = make_server(start=False)
+    port = free_port()
+    hb.write("passwd", "alice:%s\n" % sasl.verifier(PASSWORD))
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submission" % port,
+                  "auth passwd-file " + hb.path("passwd")])
+    hb.start()
+
+    def send(kind, password):
+        return peers.msmtp(
+            "Subject: %s\n\nhello\n" % kind, "--file=/dev/null",
+            "--host=127.0.0.1", "--port=%d" % port, "--tls=on",
+            "--tls-certcheck=off", "--auth=" + kind, "--user=alice",
+            "--passwordeval=echo " + password, "--from=alice@hb.test",
+            "bob@hb.test")
+    kinds = ("scram-sha-256", "plain", "login")
+    for kind in kinds:
+        done = send(kind, PASSWORD)
+        assert done.returncode == 0, done.stdout + done.stderr
+    done = send("scram-sha-256", PASSWORD + "x")
+    assert done.returncode != 0 and "535" in done.stdout + done.stderr
+    assert len(hb.wait_mail("bob", len(kinds))) == len(kinds)
+    hb.wait_record(ev="auth", mech="SCRAM-SHA-256", result="ok")
 
 
 @pytest.mark.parametrize("args", [

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import client
+from harness import client, sasl
 from harness.client import Client, Closed
 from harness.hauberk import free_port
 from harness.wait import Watch, now, until
@@ -472,6 +472,41 @@ def test_AUTH_01_login_and_errors(submission):
         assert c.cmd("AUTH LOGIN").code == 334
         assert c.cmd(b64("alice")).code == 334
         assert c.cmd(b64(PASSWORD)).code == 235
+
+
+@pytest.mark.both
+def test_AUTH_01_scram(submission):
+    """SCRAM with and without channel binding, once the file has a verifier;
+    the server proves that it has one; who has a crypt hash, who is unknown and
+    who is wrong cannot be told apart."""
+    hb, keys = submission, submission.path("tls-secrets")
+
+    def login(*args, **kw):
+        with Client("127.0.0.1", hb.sub) as c:
+            assert "AUTH" not in c.ehlo()
+            c.starttls(keys=keys)
+            c.ehlo()
+            return c.auth_scram(*args, **kw)
+    reply, _ = login("alice", PASSWORD)
+    assert (reply.code, reply.status) == (504, "5.5.4")
+    with open(hb.path("passwd"), "a") as f:
+        f.write("bob:%s\n" % sasl.verifier(PASSWORD))
+    until(lambda: login("bob", PASSWORD)[0].code == 235, 20,
+          step=0.5)
+    with Client("127.0.0.1", hb.subs, tls=True) as c:
+        assert c.ehlo()["AUTH"].split() == [
+            "PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]
+        assert c.auth_plain("bob", PASSWORD).code == 235
+    for how in ({}, {"keys": keys}):
+        reply, proven = login("bob", PASSWORD, **how)
+        assert (reply.code, proven) == (235, True)
+    said = {str(login(*who)[0]) for who in (
+        ("bob", "wrong"), ("nobody", PASSWORD), ("alice", PASSWORD))}
+    assert len(said) == 1 and "535 5.7.8" in said.pop()
+    hb.wait_record(ev="auth", login="bob", mech="SCRAM-SHA-256-PLUS",
+                   result="ok")
+    hb.wait_record(ev="auth", login="nobody", mech="SCRAM-SHA-256",
+                   result="fail")
 
 
 def test_SUB_01_login_needed(submission):

@@ -5,6 +5,7 @@
 
 #include "common/base/limits.h"
 #include "common/proto/conf.h"
+#include "common/proto/endpoint.h"
 
 static int
 read_file(void *ctx, const char *path, struct hb_buf *content)
@@ -382,6 +383,31 @@ all_mistakes_are_told_at_once(void **state)
 }
 
 static void
+auth_dovecot(void **state)
+{
+	struct hb_conf_report report;
+	struct hb_conf *c = parse("auth dovecot /run/d\nauth passwd-file /p\n",
+	    &report);
+	struct hb_buf out = HB_BUF_INIT(0);
+	unsigned index;
+
+	assert_int_equal(report.errors, 0);
+	assert_int_equal(c->auth.n, 1);
+	assert_string_equal(c->auth.dovecot, "/run/d");
+	assert_int_equal(hb_endpoint_find(c, HB_SPAN("/run/d"), &index), 0);
+	hb_conf_dump(c, &out);
+	assert_true(hb_span_search(hb_buf_span(&out),
+	    HB_SPAN("\nauth dovecot /run/d\n")) < out.n);
+	hb_buf_free(&out);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+	c = parse("auth dovecot /run/d\nauth dovecot /run/e\n", &report);
+	assert_int_equal(report.errors, 1);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
 words_without_function_are_listed(void **state)
 {
 	struct hb_conf_report report;
@@ -571,6 +597,7 @@ main(void)
 		cmocka_unit_test(test_F_24_a_byte_order_mark_is_skipped),
 		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
+		cmocka_unit_test(auth_dovecot),
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),
 		cmocka_unit_test(the_canonical_text_parses_to_itself),

@@ -792,6 +792,16 @@ existence_does_not_follow_targets(void **state)
 	hb_conf_free(&c);
 }
 
+static void
+write_file(const char *file, const char *text)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
 /* A-11, E-4 too */
 static void
 relaying_and_senders(void **state)
@@ -833,7 +843,8 @@ relaying_and_senders(void **state)
 			.listen = rows[i].listen };
 
 		assert_int_equal(rt_check_relay(c, &q).code, rows[i].rcpt_code);
-		assert_int_equal(rt_check_sender(c, &q).code,
+		assert_int_equal(rt_check_sender(c, &q, RT_NOTFOUND,
+		    HB_SPAN_NONE).code,
 		    rows[i].mail_code);
 		q.routed = 1; /* <@far.test:b@partner.test> */
 		assert_int_equal(rt_check_relay(c, &q).code,
@@ -841,6 +852,59 @@ relaying_and_senders(void **state)
 			rows[i].user[0] == '\0' ? 550 : 250);
 	}
 	hb_conf_free(&c);
+}
+
+/* With a map it alone decides; the most specific line counts. */
+static void
+test_SUB_03_sender_login_map(void **state)
+{
+	static const struct {
+		const char *user, *sender;
+		unsigned listen, code;
+	} rows[] = {
+		{ "ann", "ann@site.test", 1, 250 },
+		{ "ANN", "Ann@Site.test", 1, 250 },
+		{ "bob", "ann@site.test", 1, 550 },
+		{ "bob", "info@site.test", 1, 250 },
+		{ "ann", "info@site.test", 1, 250 },
+		{ "an", "info@site.test", 1, 550 },
+		/* what is its own without the map */
+		{ "bob", "bob@site.test", 1, 550 },
+		{ "bob@far.test", "bob@far.test", 1, 550 },
+		{ "root", "x@far.test", 1, 250 },
+		{ "root", "ann@site.test", 1, 550 },
+		{ "carol", "", 1, 250 },
+		{ "bob", "ann@site.test", 0, 250 },
+		{ "", "ann@site.test", 1, 250 },
+	};
+	char file[] = "/tmp/test_router.XXXXXX", conf[256];
+	int fd = mkstemp(file);
+	static struct hb_conf *c; /* it lives as long as the process */
+	static struct rt_lookup *k;
+
+	assert_true(fd >= 0 && close(fd) == 0);
+	write_file(file, "ann@site.test ann\ninfo@site.test ann bob\n"
+	    "@far.test root\n");
+	snprintf(conf, sizeof(conf), "domain site.test\nlisten 127.0.0.1:25 smtp\n"
+	    "listen 127.0.0.1:587 submission\nsender-login text:%s\n", file);
+	c = conf_of(conf);
+	k = rt_lookup_new(hb_loop_new(), c);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct ipc_check q = { .user = hb_span_str(rows[i].user),
+			.sender = hb_span_str(rows[i].sender),
+			.listen = rows[i].listen };
+		struct hb_buf logins = HB_BUF_INIT(0);
+		enum rt_found found = rt_lookup_sender(k, q.sender, &logins);
+
+		assert_int_equal(rt_check_sender(c, &q, found,
+		    hb_buf_span(&logins)).code, rows[i].code);
+		assert_int_equal(rt_check_sender(c, &q, RT_TEMP,
+		    HB_SPAN_NONE).code, rows[i].sender[0] == '\0' ||
+		    rows[i].user[0] == '\0' || rows[i].listen == 0 ? 250
+							       : 451);
+		hb_buf_free(&logins);
+	}
+	assert_int_equal(unlink(file), 0);
 }
 
 /* --- children --- */
@@ -920,16 +984,6 @@ crypt_r(const char *phrase, const char *setting, struct crypt_data *data)
 	return data->output;
 }
 
-static void
-write_logins(const char *file, const char *text)
-{
-	FILE *f = fopen(file, "w");
-
-	assert_non_null(f);
-	assert_true(fputs(text, f) >= 0);
-	assert_int_equal(fclose(f), 0);
-}
-
 /* A login that does not exist, or is locked, costs what most of the file
  * cost: as many calls of crypt, with the method and cost of the most. */
 static void
@@ -953,7 +1007,7 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 
 	loop = hb_loop_new();
 	assert_true(fd >= 0 && close(fd) == 0);
-	write_logins(file, "alice: $6$salt$right\nbob: $2b$12$saltbob\n"
+	write_file(file, "alice: $6$salt$right\nbob: $2b$12$saltbob\n"
 	    "carol: {BLF-CRYPT}$2b$12$saltcarol:1:2\ndave: $2b$05$saltdave\n"
 	    "locked: !\nnone: :x\n");
 	snprintf(conf, sizeof(conf), "auth passwd-file %s", file);
@@ -965,9 +1019,11 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		struct answers a = { .loop = loop, .want = 1 };
 
+		struct ipc_auth m = { .user = hb_span_str(rows[i].user),
+			.password = HB_SPAN("secret") };
+
 		memset(asked, 0, sizeof(*asked));
-		assert_int_equal(rt_lookup_password(k, 0,
-		    hb_span_str(rows[i].user), HB_SPAN("secret"), on_found,
+		assert_int_equal(rt_lookup_password(k, 0, &m, NULL, on_found,
 		    &a), RT_LATER);
 		assert_int_equal(a.n, 0);
 		assert_int_equal(hb_loop_run(loop), 0);
@@ -975,6 +1031,76 @@ test_A_8_nobody_costs_what_the_file_costs(void **state)
 		assert_string_equal((*asked)[1], rows[i].asked[1]);
 		assert_int_equal(a.last, rows[i].found);
 	}
+	assert_int_equal(unlink(file), 0);
+}
+
+/* PASSWORD of USER, told by a child. */
+static enum rt_found
+password_found(struct rt_lookup *k, struct hb_loop *loop, const char *user,
+    const char *password)
+{
+	struct answers a = { .loop = loop, .want = 1 };
+	struct ipc_auth m = { .user = hb_span_str(user),
+		.password = hb_span_str(password) };
+
+	assert_int_equal(rt_lookup_password(k, 0, &m, NULL, on_found, &a),
+	    RT_LATER);
+	assert_int_equal(hb_loop_run(loop), 0);
+	return a.last;
+}
+
+#define VERIFIER "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"                     \
+	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"                        \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+/* A verifier serves PLAIN too; a crypt hash has none for SCRAM, and then looks
+ * like an unknown login; so does a locked one. */
+static void
+test_AUTH_04_verifiers_and_hashes(void **state)
+{
+	static const char *const none[] = { "bob", "nobody", "locked", "NoBody" };
+	struct hb_scram_verifier v, again;
+	char file[] = "/tmp/test_router.XXXXXX", conf[128];
+	int fd = mkstemp(file);
+	static struct hb_conf *c; /* it lives as long as the process */
+	static struct rt_lookup *k;
+	static struct hb_loop *loop;
+
+	loop = hb_loop_new();
+	asked = NULL;
+	assert_true(fd >= 0 && close(fd) == 0);
+	write_file(file, "bob: $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRst"
+	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1\n");
+	snprintf(conf, sizeof(conf), "auth passwd-file %s", file);
+	c = conf_of(conf);
+	k = rt_lookup_new(loop, c);
+	assert_false(rt_lookup_scram(k));
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("bob"), &v), RT_TEMP);
+	write_file(file, "bob: $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRst"
+	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1\n"
+	    "alice:" VERIFIER "\ncarol: " VERIFIER ":x:y\nlocked: !\n"
+	    "broken: {SCRAM-SHA-256}4096,x\n");
+	assert_true(rt_lookup_scram(k));
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("Alice"), &v), RT_FOUND);
+	assert_int_equal(v.iterations, 4096);
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("carol"), &v), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "alice", "pencil"), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "alice", "x"), RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "bob", "secret"), RT_FOUND);
+	assert_int_equal(password_found(k, loop, "bob", "pencil"), RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "nobody", "pencil"),
+	    RT_NOTFOUND);
+	assert_int_equal(password_found(k, loop, "broken", "x"), RT_NOTFOUND);
+	for (size_t i = 0; i < HB_ARRAY_LEN(none); i++) {
+		assert_int_equal(rt_lookup_verifier(k, hb_span_str(none[i]),
+		    &again), RT_NOTFOUND);
+		assert_int_equal(again.iterations, v.iterations);
+		assert_int_equal(again.n_salt, v.n_salt);
+		assert_memory_not_equal(again.stored, v.stored, HB_SHA256);
+	}
+	assert_int_equal(rt_lookup_verifier(k, HB_SPAN("nobody"), &v),
+	    RT_NOTFOUND);
+	assert_memory_equal(&v, &again, sizeof(v));
 	assert_int_equal(unlink(file), 0);
 }
 
@@ -990,6 +1116,7 @@ usual_hashes(void **state)
 		{ { "$2b$05$a", "$2b$12$b", "$2b$12$c" }, "$2b$12$b" },
 		{ { "$y$j9T$a$b", "$y$jCT$a$b", "$y$jCT$c$d" }, "$y$jCT$a$b" },
 		{ { "{SHA512-CRYPT}$6$a$b:x" }, "$6$a$b" },
+		{ { "{SCRAM-SHA-256}9,YQ==,x,y", "$6$a$b" }, "$6$a$b" },
 		{ { "", "!", "x", "$" }, "" },
 		{ { "$", "$$", "$$$", "$6$a$b" }, "$6$a$b" },
 	};
@@ -1119,6 +1246,8 @@ main(void)
 		cmocka_unit_test(rules_that_decide),
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
+		cmocka_unit_test(test_SUB_03_sender_login_map),
+		cmocka_unit_test(test_AUTH_04_verifiers_and_hashes),
 		cmocka_unit_test(usual_hashes),
 		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),
 		cmocka_unit_test(children_start_when_they_can),

@@ -4,7 +4,7 @@ import base64
 import re
 import socket
 
-from . import pki, wait
+from . import pki, sasl, wait
 
 
 class Reply:
@@ -79,8 +79,11 @@ class Client:
         rows = [l[4:].partition(" ") for l in reply.lines[1:]]
         return {k.upper(): v for k, _, v in rows}
 
-    def wrap(self, ca=None, name="localhost"):
+    def wrap(self, ca=None, name="localhost", keys=None):
+        """`keys`: a file for the session's secrets."""
         ctx = pki.client_context(ca)
+        if keys:
+            ctx.keylog_filename = keys
         self.sock = ctx.wrap_socket(self.sock, server_hostname=name)
         self.buffer = b""
 
@@ -92,6 +95,19 @@ class Client:
     def auth_plain(self, user, password):
         token = base64.b64encode(("\0%s\0%s" % (user, password)).encode())
         return self.cmd("AUTH PLAIN " + token.decode())
+
+    def auth_scram(self, user, password, keys=None):
+        """The last reply, and whether the server knows the password, too;
+        with the file of the session's secrets it is -PLUS."""
+        mechanism = "SCRAM-SHA-256" + ("-PLUS" if keys else "")
+        scram = sasl.Scram(user, password, keys and sasl.exported(keys))
+        reply = self.cmd("AUTH %s %s" % (mechanism, sasl.b64(scram.first())))
+        if reply.code != 334:
+            return reply, False
+        reply = self.cmd(sasl.b64(scram.final(sasl.text_of(reply))))
+        if reply.code != 334:
+            return reply, False
+        return self.cmd(b""), sasl.text_of(reply) == scram.signed()
 
     def envelope(self, sender, *rcpts, params=""):
         """MAIL and RCPTs; the replies."""

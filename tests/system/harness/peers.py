@@ -30,6 +30,8 @@ DOVECOT = ("dovecot-core", "dovecot-lmtpd", "libexttextcat-2.0-0",
            "libtirpc3", "libnsl2")
 SAMPLES = ("spamassassin", "libpython3.11-testsuite", "python3-dkim")
 SWAKS = ("swaks", "libnet-ssleay-perl")
+MSMTP = ("msmtp", "libgsasl18", "libntlm0", "libgssglue1", "libidn12",
+         "libsecret-1-0", "libsecret-common")
 UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
            "libpython3.11")
 NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
@@ -42,7 +44,7 @@ CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
            "libncursesw6", "cron", "cron-daemon-common",
            "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
            "liblockfile1")
-ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, UNBOUND, NSD, LDNS, CLIENTS)
+ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, UNBOUND, NSD, LDNS, CLIENTS)
 
 
 def cache_folder():
@@ -149,6 +151,15 @@ class Peers:
                               env=env, capture_output=True, text=True,
                               timeout=timeout)
 
+    def msmtp(self, text, *args, timeout=most(60)):
+        """msmtp, which speaks SCRAM by itself (GNU SASL)."""
+        root = self.root(MSMTP)
+        return subprocess.run(
+            [os.path.join(root, "usr/bin/msmtp"), *args], input=text,
+            env=dict(os.environ, LD_LIBRARY_PATH=os.path.join(
+                root, "usr/lib/x86_64-linux-gnu")),
+            capture_output=True, text=True, timeout=timeout)
+
     # sample mails
 
     def samples(self):
@@ -188,8 +199,8 @@ class Peers:
         return subprocess.run(command, input=message, capture_output=True,
                               timeout=most(60))
 
-    def dovecot(self, folder, address, port):
-        return Dovecot(self, folder, address, port)
+    def dovecot(self, folder, address, port, users=""):
+        return Dovecot(self, folder, address, port, users)
 
 
 def _read(path):
@@ -426,8 +437,13 @@ default_login_user = dovenull
 hostname = dovecot.far.test
 postmaster_address = postmaster@far.test
 passdb {
-  driver = static
-  args = nopassword=y
+  driver = passwd-file
+  args = %(dir)s/users
+}
+service auth {
+  unix_listener %(dir)s/auth {
+    mode = 0666
+  }
 }
 userdb {
   driver = static
@@ -454,15 +470,18 @@ service stats {
 
 
 class Dovecot(_Server):
-    """Dovecot's LMTP server; needs the private accounts."""
+    """Dovecot's LMTP server, and in `folder`/auth its judge of logins: the
+    lines of passwd-file in `users`.  Needs the private accounts."""
 
-    def __init__(self, peers, folder, address, port):
+    def __init__(self, peers, folder, address, port, users=""):
         if not peers.space.private:
             pytest.skip("Dovecot needs root to be started with our accounts")
         root = peers.root(DOVECOT)
         self.folder, self.address, self.port = folder, address, port
         os.makedirs(os.path.join(folder, "mail"))
         os.chown(os.path.join(folder, "mail"), 7112, 7112)
+        with open(os.path.join(folder, "users"), "w") as f:
+            f.write(users)
         conf = os.path.join(folder, "dovecot.conf")
         with open(conf, "w") as f:
             f.write(DOVECOT_CONF % dict(dir=folder, port=port,
