@@ -5,25 +5,19 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
 
 from harness import client, pki
 from harness.client import Client, Closed
-from harness.hauberk import free_port
+from harness.hauberk import free_port, hashed
 from harness.wait import most, until
 
 PASSWORD = "correct horse"
 # as in hauberkd(8), with fail2ban's <ADDR> spelled out
 FILTER = re.compile(r'ev=auth login=(?:"(?:[^"\\]|\\.)*"|[^" ]*) '
                     r'client=(?P<addr>[0-9.:a-f]+) mech=\S+ result=fail')
-
-
-def hashed(password):
-    return subprocess.run(["openssl", "passwd", "-6", password], check=True,
-                          capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture

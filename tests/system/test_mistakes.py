@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness import client, hauberk as hauberkmod
+from harness.hauberk import hashed
 from harness.wait import until
 
 PROGRAM = hauberkmod.SBIN and os.path.join(hauberkmod.SBIN, "hauberkd")
@@ -545,20 +546,20 @@ def test_S_30_few_descriptors(make_server):
     hb.wait_mail("alice")
 
 
-def test_S_30_passwords_that_cannot_be_checked(make_server, ca):
-    """454 and not 535, whatever the name: nobody's login is wrong."""
+def test_S_30_passwords_that_are_away(make_server, ca):
+    """Logins that were read last still count, and the operator is told."""
     hb = make_server(start=False)
-    passwd = hb.write("passwd", "alice:$6$salt$hash\n")
+    passwd = hb.write("passwd", "alice:%s\n" % hashed("secret"))
     hb.configure(["auth passwd-file " + passwd, pair(hb, ca),
                   "listen %s:%d submission" % (hb.address, hb.port)])
     hb.start()
     os.rename(passwd, passwd + ".away")
-    for user in ("alice", "nobody"):
+    for user, code in (("nobody", 535), ("alice", 235)):
         with hb.client() as c:
             c.ehlo()
             c.starttls()
             c.ehlo()
-            assert c.auth_plain(user, "secret").code == 454
+            assert c.auth_plain(user, "secret").code == code
     row = hb.ctl("status", json=True)["trouble"][0]
     assert (row["kind"], row["what"]) == ("map", passwd)
 

@@ -1,24 +1,18 @@
 """SMTP dialogues: the session machine seen from outside."""
 
 import base64
-import subprocess
 import time
 
 import pytest
 
 from harness import client, sasl
 from harness.client import Client, Closed
-from harness.hauberk import free_port
+from harness.hauberk import free_port, hashed
 from harness.wait import Watch, now, until
 
 PASSWORD = "correct horse"
 HOSTILE = "MAIL FROM:<smuggler@client.test>\r\nRCPT TO:<bob@hb.test>\r\n" \
     "DATA\r\nSubject: smuggled\r\n\r\nsmuggled\r\n.\r\n"
-
-
-def hashed(password):
-    return subprocess.run(["openssl", "passwd", "-6", password], check=True,
-                          capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_stats_of_mail(world):
     assert found["recipients_delivered"] == {
         "local": 3, "none": 1, "unverified": 0, "verified": 2, "dane": 0}
     assert found["recipients_failed"] == 1
-    assert found["notices"] == {"failure": 1, "delay": 0}
+    assert found["notices"] == {"failure": 1, "delay": 0, "success": 0}
     assert found["policies"]["fetched"] == 1
     assert found["commands_refused"]["rcpt"] >= 1
     assert found["hosts_refused"] == {}

@@ -1049,6 +1049,27 @@ password_found(struct rt_lookup *k, struct hb_loop *loop, const char *user,
 	return a.last;
 }
 
+/* Nobody's login is wrong while the file was never read. */
+static void
+test_S_30_passwords_that_cannot_be_checked(void **state)
+{
+	struct hb_loop *loop = hb_loop_new();
+	struct ipc_auth m = { .user = HB_SPAN("bob"),
+		.password = HB_SPAN("secret") };
+	char file[] = "/tmp/test_router.XXXXXX", conf[128];
+	static struct hb_conf *c; /* it lives as long as the process */
+	static struct rt_lookup *k;
+	int fd = mkstemp(file);
+
+	assert_true(fd >= 0 && close(fd) == 0);
+	snprintf(conf, sizeof(conf), "auth passwd-file %s", file);
+	c = conf_of(conf);
+	assert_int_equal(unlink(file), 0);
+	k = rt_lookup_new(loop, c);
+	assert_int_equal(rt_lookup_password(k, 0, &m, NULL, on_found, NULL),
+	    RT_TEMP);
+}
+
 #define VERIFIER "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,"                     \
 	"WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"                        \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
@@ -1247,6 +1268,7 @@ main(void)
 		cmocka_unit_test(relaying_and_senders),
 		cmocka_unit_test(children_answer),
 		cmocka_unit_test(test_SUB_03_sender_login_map),
+		cmocka_unit_test(test_S_30_passwords_that_cannot_be_checked),
 		cmocka_unit_test(test_AUTH_04_verifiers_and_hashes),
 		cmocka_unit_test(usual_hashes),
 		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),

@@ -76,6 +76,12 @@ def free_port(address="127.0.0.1", low=20000, high=32000):
     raise OSError("no free port")
 
 
+def hashed(password):
+    """A line's hash for `auth passwd-file`."""
+    return subprocess.run(["openssl", "passwd", "-6", password], check=True,
+                          capture_output=True, text=True).stdout.strip()
+
+
 class Result:
     """What a command printed, and its exit code."""
 
