@@ -255,6 +255,15 @@ pd_kill_helpers(struct pd_parent *pd)
 	pd_end_overdue(pd, INT64_MAX);
 }
 
+bool
+pd_has_helpers(const struct pd_parent *pd)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(pd->helpers); i++)
+		if (pd->helpers[i].pid > 0)
+			return true;
+	return false;
+}
+
 /* A descriptor, or -errno. */
 static int
 connect_endpoint(const struct hb_conf *conf, unsigned index)

@@ -437,8 +437,11 @@ pd_on_child(void *ctx, int signo)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pd_helper_ended(pd, pid, status))
+		if (pd_helper_ended(pd, pid, status)) {
+			if (pd->phase == PD_STOPPING)
+				pd_stop_next(pd);
 			continue;
+		}
 		for (size_t i = 0; i < pd->nprocs; i++) {
 			struct pd_proc *pr = &pd->procs[i];
 

@@ -128,6 +128,7 @@ struct pd_parent {
 	size_t ntroubles;
 
 	unsigned wave; /* of the stop */
+	bool helpers_late; /* killed in it */
 	struct hb_timer *stop_timer, *reload_timer, *watch_timer;
 	struct pd_askers stop_askers, reload_askers, clock_askers;
 	int64_t ahead_ms; /* lab: lead of the clock that the roles use */
@@ -313,6 +314,7 @@ void pd_answer_trouble(const struct hb_ctl *c, const struct pd_parent *pd);
 /* Returns true if PID was a helper. */
 bool pd_helper_ended(struct pd_parent *pd, pid_t pid, int status);
 void pd_kill_helpers(struct pd_parent *pd);
+bool pd_has_helpers(const struct pd_parent *pd);
 /* Kills those that have lived too long. */
 void pd_end_overdue(struct pd_parent *pd, int64_t now_ms);
 

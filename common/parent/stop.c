@@ -6,6 +6,10 @@
 /* Sessions and deliveries end while queue and router still answer; control
  * goes last, it tells whoever asked.  Together below 15 s. */
 static const int64_t waves_ms[] = { 8000, 4000, 1000 };
+enum {
+	HELPERS_WAVE = 1, /* of those that use helpers, which end with them */
+	MORE_MS = 1000	  /* for those that waited for a helper */
+};
 
 static bool
 in_wave(const struct pd_parent *pd, const struct pd_proc *pr)
@@ -19,7 +23,7 @@ wave_is_over(const struct pd_parent *pd)
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (in_wave(pd, &pd->procs[i]) && pd->procs[i].pid > 0)
 			return false;
-	return true;
+	return pd->wave != HELPERS_WAVE || !pd_has_helpers(pd);
 }
 
 static void
@@ -47,13 +51,19 @@ pd_stop_next(struct pd_parent *pd)
 	}
 }
 
-/* A wave that does not end in time is killed; its end brings the next. */
+/* A wave that does not end in time is killed; its end brings the next.  First
+ * its helpers alone: a recipient can stop his own, and queue waits for it. */
 static void
 on_late(void *ctx)
 {
 	struct pd_parent *pd = ctx;
 
 	pd_kill_helpers(pd);
+	if (pd->wave == HELPERS_WAVE && !pd->helpers_late) {
+		pd->helpers_late = true;
+		hb_timer_set(pd->stop_timer, MORE_MS);
+		return;
+	}
 	for (size_t i = 0; i < pd->nprocs; i++)
 		if (in_wave(pd, &pd->procs[i]))
 			pd_kill(&pd->procs[i]);

@@ -150,6 +150,13 @@ forget(struct rt_lookup *k, bool all)
 }
 
 void
+rt_lookup_stop(struct rt_lookup *k)
+{
+	rt_pool_stop(k->user_pool);
+	rt_pool_stop(k->password_pool);
+}
+
+void
 rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 {
 	for (size_t i = 0; i < k->conf->auth.n; i++)

@@ -15,6 +15,8 @@ struct rt_lookup;
 struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
 /* Who is asked for `auth dovecot`; borrowed. */
 void rt_lookup_set_judge(struct rt_lookup *k, struct rt_judge *j);
+/* The router is about to end: so do its children. */
+void rt_lookup_stop(struct rt_lookup *k);
 /* New configuration: opens the maps again and empties the cache. */
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
 

@@ -580,6 +580,16 @@ on_reload(struct hb_role_env *env, const struct hb_conf *old,
 	return 0;
 }
 
+/* Whoever waits for the end of the server waits for the children, too. */
+static void
+on_stop(struct hb_role_env *env)
+{
+	struct router *r = env->ctx;
+
+	rt_lookup_stop(r->lookup);
+	hb_role_exit(env);
+}
+
 static const struct hb_role_spec spec = {
 	.role = HB_ROLE_ROUTER,
 	.on = rt_on_frame,
@@ -587,6 +597,7 @@ static const struct hb_role_spec spec = {
 	.started = started,
 	.on_peer = on_peer,
 	.on_reload = on_reload,
+	.on_stop = on_stop,
 	.on_ctl = on_ctl,
 };
 

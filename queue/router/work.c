@@ -368,6 +368,16 @@ rt_pool_new(struct hb_loop *l, unsigned children, int64_t timeout_ms)
 }
 
 void
+rt_pool_stop(struct rt_pool *p)
+{
+	for (unsigned i = 0; i < p->n; i++) {
+		stop_child(&p->child[i]);
+		hb_timer_free(&p->child[i].timer);
+	}
+	p->n = 0;
+}
+
+void
 rt_pool_free(struct rt_pool **p)
 {
 	struct lane *l;

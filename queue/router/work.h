@@ -23,6 +23,9 @@ enum { RT_LANE_OWN = 64, RT_LANES };
 struct rt_pool *rt_pool_new(struct hb_loop *l, unsigned children,
     int64_t timeout_ms);
 void rt_pool_free(struct rt_pool **p);
+/* This process is about to end: its children end now.  No callback runs any
+ * more. */
+void rt_pool_stop(struct rt_pool *p);
 
 /* Does the system know the account NAME?  RT_LATER: CB runs once, after this
  * returned.  RT_TEMP: too many are waiting, and CB does not run. */

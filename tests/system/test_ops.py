@@ -239,6 +239,33 @@ def test_stop_and_term(make_server):
     assert hb.ctl("status").code == 69
 
 
+def test_stop_ends_the_router_s_children(make_server):
+    """Those too that do not hear that they are not needed any more."""
+    hb = make_server(["local-users passwd"])
+    with hb.client() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@client.test>")
+        assert c.cmd("RCPT TO:<nobody@hb.test>").code == 250
+    children = hb.role("router")[1:]
+    assert children
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    hb.stop()
+
+
+def test_stop_ends_helpers(make_server):
+    """A recipient's program stops the helper that has started it."""
+    hb = make_server(start=False)
+    hb.write("deaf", "#!/bin/sh\nkill -STOP $PPID\n")
+    os.chmod(hb.path("deaf"), 0o755)
+    hb.configure(["deliver command " + hb.path("deaf")])
+    hb.start()
+    hb.send("a@client.test", "alice@hb.test", client.text("deaf"))
+    until(lambda: any("T (stopped)" in open("/proc/%d/status" % pid).read()
+                      for pid in hb.role("local")), 30, "a stopped helper")
+    hb.stop()
+
+
 def test_detached_start(make_server):
     """Without -d it returns when mail is accepted."""
     hb = make_server(start=False)
