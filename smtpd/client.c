@@ -53,7 +53,8 @@ log_session(const struct smtpd_client *c, enum hb_event ev)
 		return;
 	hb_netaddr_format(&c->addr, text);
 	HB_LOG(HB_LOG_DEBUG, ev, hb_kv_str(HB_K_CLIENT, text),
-	    hb_kv_int(HB_K_PORT, c->addr.port));
+	    hb_kv_int(HB_K_PORT, c->addr.port),
+	    hb_kv_id(HB_K_SESSION, smtpd_session_view(c->session).id));
 }
 
 void
