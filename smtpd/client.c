@@ -85,9 +85,10 @@ static void
 start_tls(struct smtpd_client *c)
 {
 	struct hb_tls *tls = c->worker->tls;
-	/* programs of people ask them which certificate they want to show */
-	struct hb_tls_listener how = { c->rules->listen,
-		c->rules->kind == HB_LISTEN_SMTP };
+	/* programs of people ask them which certificate they want to show;
+	 * old mail servers without AEAD would come in clear */
+	bool mx = c->rules->kind == HB_LISTEN_SMTP;
+	struct hb_tls_listener how = { c->rules->listen, mx, !mx };
 
 	c->tls_due = false;
 	c->tls_ms = 0;
