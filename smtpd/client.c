@@ -53,7 +53,8 @@ log_session(const struct smtpd_client *c, enum hb_event ev)
 		return;
 	hb_netaddr_format(&c->addr, text);
 	HB_LOG(HB_LOG_DEBUG, ev, hb_kv_str(HB_K_CLIENT, text),
-	    hb_kv_int(HB_K_PORT, c->addr.port));
+	    hb_kv_int(HB_K_PORT, c->addr.port),
+	    hb_kv_id(HB_K_SESSION, smtpd_session_view(c->session).id));
 }
 
 void
@@ -84,9 +85,10 @@ static void
 start_tls(struct smtpd_client *c)
 {
 	struct hb_tls *tls = c->worker->tls;
-	/* programs of people ask them which certificate they want to show */
-	struct hb_tls_listener how = { c->rules->listen,
-		c->rules->kind == HB_LISTEN_SMTP };
+	/* programs of people ask them which certificate they want to show;
+	 * old mail servers without AEAD would come in clear */
+	bool mx = c->rules->kind == HB_LISTEN_SMTP;
+	struct hb_tls_listener how = { c->rules->listen, mx, !mx };
 
 	c->tls_due = false;
 	c->tls_ms = 0;

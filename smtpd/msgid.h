@@ -1,5 +1,5 @@
 /*
- * Message ids.  Floor 2: pure.  40 bits of milliseconds since 2020, 8 bits of
+ * Ids of messages and sessions.  Floor 2: pure.  40 bits of milliseconds since 2020, 8 bits of
  * the worker's number, a 16-bit counter: unique without asking queue, which
  * refuses a duplicate anyway.
  */

@@ -71,6 +71,7 @@ log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	    hb_kv_if(s->state == SMTPD_S_DATA, hb_kv_id(HB_K_MSG, t->id)),
 	    hb_kv_str(HB_K_STAGE, hb_stat_info(stage).value),
 	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_int(HB_K_CODE, w->code),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(w->reason)),
 	    hb_kv_if(w->status.n > 0, hb_kv_span(HB_K_STATUS, w->status)),

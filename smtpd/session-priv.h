@@ -149,6 +149,7 @@ struct smtpd_session {
 	bool timer_set;
 	int64_t timer_ms;
 
+	uint64_t id; /* in the log */
 	char client[64];
 	bool client_is_v6;
 	bool relays; /* the client may relay */

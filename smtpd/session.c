@@ -96,6 +96,7 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 	s->wait = SMTPD_W_NOTHING;
 	HB_LOG(facts->state == HB_TLSF_DONE ? HB_LOG_DEBUG : HB_LOG_INFO,
 	    HB_EV_TLS, hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_int(HB_K_VERSION, facts->version),
 	    hb_kv_if(facts->cipher[0] != '\0',
 		hb_kv_str(HB_K_CIPHER, facts->cipher)),
@@ -346,6 +347,7 @@ leave_in_doubt(struct smtpd_session *s)
 {
 	HB_LOG(HB_LOG_WARN, HB_EV_REJECT, hb_kv_id(HB_K_MSG, s->txn.id),
 	    hb_kv_str(HB_K_STAGE, "data"), hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_int(HB_K_CODE, 0),
 	    hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_ROLE_LOST)),
 	    hb_kv_str(HB_K_TEXT, "closed without reply: the message may be "
@@ -358,7 +360,8 @@ void
 smtpd_session_queue_lost(struct smtpd_session *s)
 {
 	struct smtpd_reply_words w = { 451, HB_SPAN("4.3.0"),
-		HB_SPAN("try again later"), HB_REASON_ROLE_LOST };
+		HB_SPAN("a part of this server is not there, try again later"),
+		HB_REASON_ROLE_LOST };
 
 	if (s->wait == SMTPD_W_RESULT)
 		leave_in_doubt(s);

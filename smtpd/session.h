@@ -172,6 +172,7 @@ bool smtpd_session_rcpt(const struct smtpd_session *s, uint32_t idx,
 bool smtpd_session_in_data(const struct smtpd_session *s);
 /* For who lists sessions.  Texts are borrowed, "" if there is none. */
 struct smtpd_session_view {
+	uint64_t id; /* in the log: session= */
 	const char *state, *client, *helo, *user, *tls;
 	unsigned messages; /* accepted */
 	uint64_t bytes;	   /* of them */

@@ -20,7 +20,11 @@ show(const struct hb_ctl *c, const struct smtpd_client *client)
 {
 	struct smtpd_session_view v = smtpd_session_view(client->session);
 
+	char id[17];
+
+	hb_msgid_format(v.id, id);
 	hb_ctl_object(c, NULL);
+	hb_ctl_text(c, "session", id);
 	hb_ctl_text(c, "client", v.client);
 	hb_ctl_int(c, "port", client->addr.port);
 	hb_ctl_time(c, "since", client->since_ms);

@@ -245,6 +245,7 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
 	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_int(HB_K_SIZE, (int64_t)size),
 	    hb_kv_int(HB_K_NRCPT, t->n_taken),
 	    hb_kv_str(HB_K_TLS, s->tls ? s->tls_word : "none"),

@@ -8,7 +8,7 @@ ctl_sessions_element(struct ctl_client *c, json_t *v)
 {
 	if (!c->q.json)
 		ctl_add_text(c, v, "{-client} port {-port} since {-since}: "
-		    "{-state}\n    helo {-helo} tls {-tls} user {-user}, "
+		    "{-state}\n    session {-session} helo {-helo} tls {-tls} user {-user}, "
 		    "{-transactions} messages, {-bytes} bytes\n");
 	ctl_rows_add(c, v);
 }

@@ -1,7 +1,7 @@
 /*
- * `trace`: all records of one message in the log, searched from the end in
- * slices, and the events that queue remembers, sorted by time.  Floor 4.  A
- * rotated log is not searched.
+ * `trace`: all records of one message, one session or one client in the log,
+ * searched from the end in slices, and the events that queue remembers of a
+ * message, sorted by time.  Floor 4.  A rotated log is not searched.
  */
 #include "config.h"
 
@@ -16,6 +16,7 @@
 #include "common/base/err.h"
 #include "common/proto/envelope.h"
 #include "common/proto/header.h"
+#include "common/proto/netaddr.h"
 
 enum {
 	SLICE = 256 << 10,     /* of the log in one turn of the loop */
@@ -29,6 +30,7 @@ struct ctl_trace {
 	int fd;
 	off_t end;	     /* all behind it is searched */
 	struct hb_buf carry; /* end of a line whose beginning is before END */
+	char client[HB_NETADDR_TEXT]; /* or empty */
 	char id[17]; /* empty: of the message whose Message-ID is */
 	char message_id[HB_MAX_MESSAGE_ID + 1];
 	json_t *records;
@@ -115,14 +117,23 @@ parse_record(struct hb_span line)
 	return r;
 }
 
-static void
+/* The text of an address stands in the records of others too. */
+static bool
+is_wanted(const struct ctl_trace *t, const json_t *record)
+{
+	return json_is_object(record) && (t->client[0] == '\0' ||
+	    hb_span_eq(ctl_member(record, "client"), hb_span_str(t->client)));
+}
+
+/* True if it is one of those that are looked for. */
+static bool
 take_line(struct ctl_trace *t, struct hb_span line, size_t at)
 {
 	json_t *r = parse_record(line);
 
-	if (!json_is_object(r)) {
+	if (!is_wanted(t, r)) {
 		json_decref(r);
-		return;
+		return false;
 	}
 	t->begun = t->begun ||
 	    (hb_span_eq(ctl_member(r, "ev"), HB_SPAN("accept")) &&
@@ -130,7 +141,7 @@ take_line(struct ctl_trace *t, struct hb_span line, size_t at)
 	if (!t->c->q.json)
 		(void)json_object_set_new(r, "line",
 		    json_stringn_nocheck((const char *)line.p, line.n));
-	(void)json_array_insert_new(t->records, at, r);
+	return json_array_insert_new(t->records, at, r) == 0;
 }
 
 /* LINE may be what says which message has the Message-ID: for a DSN that is
@@ -148,6 +159,13 @@ look_for_id(struct ctl_trace *t, struct hb_span line)
 		sizeof(t->id)) < 0)
 		t->id[0] = '\0';
 	json_decref(r);
+}
+
+/* Is it known what to look for? */
+static bool
+is_found(const struct ctl_trace *t)
+{
+	return t->client[0] != '\0' || t->id[0] != '\0';
 }
 
 /* All whole lines of S: the last one with the Message-ID counts. */
@@ -168,15 +186,17 @@ find_id(struct ctl_trace *t, struct hb_span s)
 static void
 search_lines(struct ctl_trace *t, struct hb_span s)
 {
-	struct hb_span want = hb_span_str(t->id);
+	struct hb_span want = hb_span_str(t->client[0] != '\0' ? t->client
+							       : t->id);
 	size_t at = 0;
 
 	while (s.n > 0) {
 		struct hb_span line = hb_span_cut(&s, '\n');
 
 		if (hb_span_search(line, want) < line.n &&
-		    json_array_size(t->records) < RECORDS_MAX)
-			take_line(t, line, at++);
+		    json_array_size(t->records) < RECORDS_MAX &&
+		    take_line(t, line, at))
+			at++;
 	}
 }
 
@@ -200,10 +220,10 @@ search_slice(struct ctl_trace *t)
 	if (start > 0)
 		first = hb_span_find(all, '\n');
 	all = hb_span_from(all, start > 0 ? first + 1 : 0);
-	if (t->id[0] == '\0')
-		find_id(t, all);
-	else
+	if (is_found(t))
 		search_lines(t, all);
+	else
+		find_id(t, all);
 	hb_buf_clear(&t->carry);
 	if (first < CARRY_MAX)
 		hb_buf_add(&t->carry, hb_span_head(hb_buf_span(&b), first));
@@ -268,7 +288,7 @@ finish(struct ctl_trace *t)
 			   "what queue remembers");
 	show_merged(c, t->records, a != NULL ? a->tree.root : NULL);
 	if (c->rows == 0)
-		ctl_err(c, "nothing is known of this message");
+		ctl_err(c, "nothing is known of it");
 	ctl_exit(c, c->rows > 0 ? 0 : 1);
 }
 
@@ -287,10 +307,10 @@ static void
 step(void *ctx)
 {
 	struct ctl_trace *t = ctx;
-	bool finds = t->id[0] == '\0', more = search_slice(t);
+	bool finds = !is_found(t), more = search_slice(t);
 
 	t->c->alive_ms = hb_mono_ms();
-	if (finds && t->id[0] != '\0')
+	if (finds && is_found(t))
 		begin_search(t);
 	else if (more)
 		hb_timer_set(t->timer, 0);
@@ -325,14 +345,20 @@ trace_new(struct ctl_client *c)
 	return t;
 }
 
-/* ARG: an id, or a Message-ID with or without brackets. */
+/* ARG: an id, an address of a client, or a Message-ID with or without
+ * brackets. */
 static bool
 take_arg(struct ctl_trace *t, struct hb_span arg)
 {
+	struct hb_netaddr client;
 	uint64_t id;
 
 	if (hb_span_hex64(arg, &id) == 0) {
 		hb_msgid_format(id, t->id);
+		return true;
+	}
+	if (hb_netaddr_parse(arg, &client) == 0) {
+		hb_netaddr_format(&client, t->client);
 		return true;
 	}
 	if (arg.n >= 2 && arg.p[0] == '<' && arg.p[arg.n - 1] == '>')
@@ -349,12 +375,13 @@ ctl_trace_begin(struct ctl_client *c)
 	c->state = trace_new(c);
 	c->free_state = trace_free;
 	if (!take_arg(c->state, q.arg)) {
-		ctl_err(c, "trace needs the id of a message, or its "
-			   "Message-ID");
+		ctl_err(c, "trace needs the id of a message or session, a "
+			   "Message-ID, or the address of a client");
 		ctl_exit(c, 1);
 		return;
 	}
-	ctl_ask(c, HB_ROLE_QUEUE, 0, &q);
+	if (((struct ctl_trace *)c->state)->client[0] == '\0')
+		ctl_ask(c, HB_ROLE_QUEUE, 0, &q);
 	if (c->waiting == 0)
 		ctl_trace_finish(c);
 }
@@ -367,7 +394,7 @@ ctl_trace_finish(struct ctl_client *c)
 	const struct ctl_ask *a = ctl_first_good(c);
 	const json_t *first = a != NULL ? json_array_get(a->tree.root, 0) : NULL;
 
-	if (t->id[0] == '\0' && first != NULL &&
+	if (!is_found(t) && first != NULL &&
 	    hb_span_copy(ctl_member(first, "msg"), t->id, sizeof(t->id)) < 0)
 		t->id[0] = '\0';
 	begin_search(t);

@@ -21,6 +21,10 @@ struct hb_dane;
 struct ssl_st *hb_tls_new_ssl(struct hb_tls *t);
 void hb_tls_free_ssl(struct hb_tls *t, struct ssl_st *ssl);
 
+/* The list of groups for this version of OpenSSL; static.  (Its macro wants it
+ * without const.) */
+char *hb_tls_groups(unsigned long version);
+
 /* Accepts every chain and records its heaviest problem in the facts, which are
  * the session's application data. */
 int hb_tls_facts_on_verify(int ok, struct x509_store_ctx_st *store);

@@ -17,10 +17,14 @@
 #include "common/io/keyprov.h"
 #include "common/io/tls-priv.h"
 
-/* TLS 1.2; the suites of 1.3 are all good.  A server's key only signs, so
- * it has no suites with RSA key transport. */
+/*
+ * TLS 1.2; the suites of 1.3 are all good.  A server's key only signs, so it
+ * has no suites with RSA key transport.  Those with CBC come last: they are for
+ * old mail servers, which would send in clear without them (hb_tls_listener).
+ */
 static const char server_suites[] =
-    "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:!aNULL";
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:"
+    "!aNULL:!AESCCM:!AESCCM8";
 static const char client_suites[] =
     "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:DHE+AESGCM:DHE+CHACHA20:"
     "RSA+AESGCM:RSA+AES:!aNULL";
@@ -121,13 +125,18 @@ hb_tls_store(struct hb_tls *t)
 	return t->store;
 }
 
+char *
+hb_tls_groups(unsigned long version)
+{
+	return version >= OPENSSL_WITH_HYBRID ? hybrid_groups : groups;
+}
+
 /* By the library that runs, not the one that we were built with. */
 static bool
 set_groups(SSL_CTX *ctx)
 {
 	return SSL_CTX_set1_groups_list(ctx,
-	    OpenSSL_version_num() >= OPENSSL_WITH_HYBRID ? hybrid_groups
-							 : groups) == 1;
+	    hb_tls_groups(OpenSSL_version_num())) == 1;
 }
 
 /* What both sides have in common. */
@@ -172,12 +181,19 @@ on_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits, int nid,
 	return usual_security(ssl, ctx, op, bits, nid, other, ex);
 }
 
+static void
+set_security(SSL_CTX *ctx, int (*on)(const SSL *, const SSL_CTX *, int, int,
+    int, void *, void *))
+{
+	if (usual_security == NULL)
+		usual_security = SSL_CTX_get_security_callback(ctx);
+	SSL_CTX_set_security_callback(ctx, on);
+}
+
 void
 hb_tls_bound(void *ssl_ctx)
 {
-	if (usual_security == NULL)
-		usual_security = SSL_CTX_get_security_callback(ssl_ctx);
-	SSL_CTX_set_security_callback(ssl_ctx, on_security);
+	set_security(ssl_ctx, on_security);
 	SSL_CTX_clear_mode(ssl_ctx, SSL_MODE_AUTO_RETRY);
 }
 
@@ -258,6 +274,28 @@ add_beside(SSL *ssl, const struct server_cert *c)
 		chain, 1) == 1;
 }
 
+/* EX: the listener wants AEAD alone.  A list of its own would cost each session
+ * half a KiB. */
+static int
+on_server_security(const SSL *ssl, const SSL_CTX *ctx, int op, int bits,
+    int nid, void *other, void *ex)
+{
+	if (op == SSL_SECOP_CIPHER_SHARED && ex != NULL &&
+	    SSL_CIPHER_is_aead(other) != 1)
+		return 0;
+	return usual_security(ssl, ctx, op, bits, nid, other, ex);
+}
+
+/* Another certificate, and what the listener wants. */
+static void
+use_context(SSL *ssl, SSL_CTX *ctx)
+{
+	void *ex = SSL_get0_security_ex_data(ssl);
+
+	(void)SSL_set_SSL_CTX(ssl, ctx);
+	SSL_set0_security_ex_data(ssl, ex);
+}
+
 static unsigned
 kind_of(const struct server_cert *c)
 {
@@ -281,7 +319,7 @@ choose(const struct hb_tls *t, SSL *ssl, const char *name)
 		    X509_check_host(c->leaf, name, 0, 0, NULL) != 1)
 			continue;
 		if (have == 0)
-			(void)SSL_set_SSL_CTX(ssl, c->ctx);
+			use_context(ssl, c->ctx);
 		else if (!add_beside(ssl, c))
 			ERR_clear_error();
 		have |= kind;
@@ -384,6 +422,7 @@ server_ctx(struct hb_tls *t, size_t i, struct hb_span chain,
 		return false;
 	SSL_CTX_set_options(
 	    ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	set_security(ctx, on_server_security);
 	(void)SSL_CTX_set_dh_auto(ctx, 1);
 	(void)SSL_CTX_set_num_tickets(ctx, 1);
 	(void)SSL_CTX_set_tlsext_servername_callback(ctx, choose_by_name);

@@ -15,6 +15,7 @@ struct hb_tls; /* a context: server or client side */
 struct hb_tls_listener {
 	uint32_t number; /* a ticket counts only where it was given */
 	bool ask;	 /* for a certificate, without demanding one */
+	bool aead;	 /* no CBC: programs of people have had better for long */
 };
 
 /*

@@ -143,6 +143,8 @@ hb_tls_session_server(struct hb_tls *t, int fd, struct hb_buf *raw,
 		HB_BUG("the context is short");
 	if (l != NULL && l->ask)
 		SSL_set_verify(s->ssl, SSL_VERIFY_PEER, NULL);
+	if (l != NULL && l->aead)
+		SSL_set0_security_ex_data(s->ssl, s);
 	SSL_set_accept_state(s->ssl);
 	return s;
 }

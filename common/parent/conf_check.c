@@ -276,6 +276,27 @@ look_at_socket(struct check *c, const struct hb_place *at)
 		MISTAKE(c, at, "%s is not a socket", at->path);
 }
 
+/* libpam takes the rules for `other` where there is no file. */
+static void
+look_at_pam(struct check *c, const struct hb_place *at)
+{
+	static const char *const folders[] = { "/etc/pam.d", "/usr/lib/pam.d" };
+	char path[PATH_MAX];
+	bool there = access("/etc/pam.conf", F_OK) == 0 &&
+	    access("/etc/pam.d", F_OK) != 0;
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folders[i], at->path);
+		there = there || access(path, F_OK) == 0;
+	}
+	if (!there)
+		WARN(c, at, "there is no /etc/pam.d/%s: PAM's rules for "
+		    "`other' decide who may log in", at->path);
+	if (!c->how->privileged)
+		WARN(c, at, "not started by root: PAM knows the passwords "
+		    "that this account may check, with pam_unix its own alone");
+}
+
 static void
 look_at_end(struct check *c, const struct hb_place *at)
 {
@@ -302,6 +323,7 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_USERS] = look_at_map,
 	[HB_PLACE_SENDERS] = look_at_map,
 	[HB_PLACE_LOGINS] = look_at_map,
+	[HB_PLACE_PAM] = look_at_pam,
 	[HB_PLACE_LOG] = look_at_log,
 	[HB_PLACE_MAILBOX] = look_at_mailbox,
 	[HB_PLACE_COMMAND] = look_at_command,

@@ -1,4 +1,4 @@
-/* Local helpers by ticket, and unix endpoints.  Floor 4. */
+/* Helpers by ticket, of local deliveries and of PAM, and unix endpoints.  Floor 4. */
 #include "config.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -26,7 +25,9 @@ enum {
 	 * place for ever. */
 	LOOKUP_S = 60,
 	DELIVERY_S = 1200,
-	LIFE_S = LOOKUP_S + DELIVERY_S + 30
+	LIFE_S = LOOKUP_S + DELIVERY_S + 30,
+	PAM_S = 10, /* as long as the router waits */
+	PAM_ALARM_S = PAM_S + 10 /* when nobody is left to kill it */
 };
 
 /* Writes root's mail, and the postmaster's where nobody has that name. */
@@ -84,44 +85,46 @@ find_account(const struct hb_conf *conf, const char *account, const char **as)
 	return getpwnam(no_rights);
 }
 
+struct local_start {
+	const char *account;
+	bool mbox;
+};
+
+static void
+small_environment(void)
+{
+	clearenv();
+	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+}
+
 /*
  * The child: looks the account up here, where a slow name service keeps
  * nobody else waiting.  One that is not there is told to the helper, which can
  * say so; what else fails closes the channel, and queue tries later.
  */
-static void HB_NORETURN
-run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
+static void
+run_local(const struct pd_parent *pd, const void *how, int fd)
 {
+	const struct local_start *l = how;
 	static char name[] = "nobody", home[] = "/";
 	static struct passwd unknown = { .pw_name = name, .pw_dir = home };
 	const char *as = HB_HELPER_OWN;
 	struct passwd *pw;
 	char path[PATH_MAX];
-	sigset_t none;
 
-	/* Signals as a fresh process has them. */
-	for (int s = 1; s < NSIG; s++)
-		if (s != SIGKILL && s != SIGSTOP)
-			signal(s, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	pd_child_fds(fd, -1, pd->foreground);
-	setsid();
-	umask(077);
-	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
+	pd_be_fresh(pd, fd);
 	alarm(LOOKUP_S);
-	pw = pd->privileged ? find_account(pd->now.conf, account, &as)
+	pw = pd->privileged ? find_account(pd->now.conf, l->account, &as)
 			    : getpwuid(geteuid());
 	if (pw == NULL && !pd->privileged)
 		pw = &unknown;
 	if (pw == NULL ||
-	    (pd->privileged && (pw->pw_uid == 0 || !become(pw, mbox))))
+	    (pd->privileged && (pw->pw_uid == 0 || !become(pw, l->mbox))))
 		_exit(EX_NOUSER);
 	if (chdir(pw->pw_dir) != 0 && chdir("/") != 0)
 		_exit(EX_OSERR);
 	/* Only what a mailbox or a command may know. */
-	clearenv();
-	setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+	small_environment();
 	setenv("HOME", pw->pw_dir, 1);
 	setenv("USER", pw->pw_name, 1);
 	setenv("LOGNAME", pw->pw_name, 1);
@@ -132,32 +135,59 @@ run_helper(const struct pd_parent *pd, const char *account, bool mbox, int fd)
 	_exit(EX_OSFILE);
 }
 
-static struct pd_helper *
-free_place(struct pd_parent *pd)
+/* Modules of PAM need our rights; hauberk-pam says what else bounds it. */
+static void
+run_pam(const struct pd_parent *pd, const void *service, int fd)
 {
-	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+	char path[PATH_MAX];
+
+	pd_be_fresh(pd, fd);
+	small_environment();
+	if (chdir("/") != 0)
+		_exit(EX_OSERR);
+	snprintf(path, sizeof(path), "%s/hauberk-pam", pd->libexec);
+	alarm(PAM_ALARM_S);
+	execl(path, path, (const char *)service, (char *)NULL);
+	_exit(EX_OSFILE);
+}
+
+static const struct kind {
+	const char *name;
+	size_t first, end; /* its places in the parent's table */
+	int life_s, type; /* type: of its channel */
+	void (*run)(const struct pd_parent *pd, const void *how, int fd);
+} local_kind = { "local", 0, HB_MAX_HELPERS, LIFE_S,
+	SOCK_STREAM | SOCK_NONBLOCK, run_local },
+  pam_kind = { "pam", HB_MAX_HELPERS, PD_HELPERS, PAM_S, SOCK_SEQPACKET,
+	  run_pam };
+
+static struct pd_helper *
+free_place(struct pd_parent *pd, const struct kind *k)
+{
+	for (size_t i = k->first; i < k->end; i++)
 		if (pd->helpers[i].pid == 0)
 			return &pd->helpers[i];
 	return NULL;
 }
 
-/* Starts a helper as ACCOUNT (MBOX: with the mail group); *FD is queue's end
- * of its channel.  0 or errno. */
+/* Starts a helper; *FD is the other end of its channel.  0 or errno. */
 static int
-start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
+start_helper(struct pd_parent *pd, const struct kind *k, const void *how,
+    int *fd)
 {
-	struct pd_helper *place = free_place(pd);
+	struct pd_helper *place = free_place(pd, k);
 	int pair[2], r;
 	pid_t pid;
 
-	if (place == NULL)
+	if (place == NULL || pd->phase == PD_STOPPING)
 		return EAGAIN;
-	r = hb_sock_pair(pair);
-	if (r < 0)
-		return -r;
+	if (socketpair(AF_UNIX, k->type | SOCK_CLOEXEC, 0, pair) != 0)
+		return errno;
 	pid = fork();
-	if (pid == 0)
-		run_helper(pd, account, mbox, pair[1]);
+	if (pid == 0) {
+		k->run(pd, how, pair[1]);
+		_exit(EX_SOFTWARE);
+	}
 	r = errno;
 	close(pair[1]);
 	if (pid < 0) {
@@ -165,7 +195,7 @@ start_helper(struct pd_parent *pd, const char *account, bool mbox, int *fd)
 		return r;
 	}
 	place->pid = pid;
-	place->until_ms = hb_mono_ms() + (int64_t)LIFE_S * 1000;
+	place->until_ms = hb_mono_ms() + (int64_t)k->life_s * 1000;
 	*fd = pair[0];
 	return 0;
 }
@@ -195,27 +225,44 @@ pd_on_helper_start(struct pd_parent *pd, struct hb_peer *p,
 {
 	struct ipc_helper answer = { .ticket = m->ticket };
 	char account[ACCOUNT_MAX];
+	struct local_start how = { account, m->mbox != 0 };
 	int channel = -1, r = account_for(pd, m->user, account);
 
-	if (r == 0 && pd->phase == PD_STOPPING)
-		r = EAGAIN;
 	if (r == 0)
-		r = start_helper(pd, account, m->mbox != 0, &channel);
+		r = start_helper(pd, &local_kind, &how, &channel);
 	answer.error = (uint32_t)r;
 	hb_peer_post(p, HB_IPC_HELPER, &answer, channel);
 	if (channel >= 0)
 		close(channel);
 }
 
+void
+pd_on_pam_start(struct pd_parent *pd, struct hb_peer *p,
+    const struct ipc_pam_start *m)
+{
+	struct ipc_pam answer = { .ref = m->ref };
+	const char *service = pd->now.conf->auth.pam;
+	int channel = -1, r = ENOENT;
+
+	if (service != NULL)
+		r = start_helper(pd, &pam_kind, service, &channel);
+	answer.error = (uint32_t)r;
+	hb_peer_post(p, HB_IPC_PAM, &answer, channel);
+	if (channel >= 0)
+		close(channel);
+}
+
 /* One that lost its channel was not needed any more. */
 static void
-log_end(const struct pd_parent *pd, pid_t pid, int status)
+log_end(const struct pd_parent *pd, size_t place, pid_t pid, int status)
 {
+	const struct kind *k = place < local_kind.end ? &local_kind : &pam_kind;
+
 	if (pd->phase == PD_STOPPING || (WIFEXITED(status) &&
 	    (WEXITSTATUS(status) == EX_OK || WEXITSTATUS(status) == EX_IOERR ||
 		WEXITSTATUS(status) == EX_PROTOCOL)))
 		return;
-	HB_LOG(HB_LOG_WARN, HB_EV_ROLE, hb_kv_str(HB_K_NAME, "local"),
+	HB_LOG(HB_LOG_WARN, HB_EV_ROLE, hb_kv_str(HB_K_NAME, k->name),
 	    hb_kv_str(HB_K_STATE, "died"), hb_kv_int(HB_K_PID, pid),
 	    hb_kv_if(WIFSIGNALED(status),
 		hb_kv_int(HB_K_SIGNAL, WTERMSIG(status))),
@@ -226,24 +273,25 @@ log_end(const struct pd_parent *pd, pid_t pid, int status)
 bool
 pd_helper_ended(struct pd_parent *pd, pid_t pid, int status)
 {
-	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+	for (size_t i = 0; i < PD_HELPERS; i++)
 		if (pd->helpers[i].pid == pid) {
 			pd->helpers[i].pid = 0;
-			log_end(pd, pid, status);
+			log_end(pd, i, pid, status);
 			return true;
 		}
 	return false;
 }
 
 /*
- * The alarms of run_helper end a helper that hangs, but not one that its user
+ * The alarms of run_local end a helper that hangs, but not one that its user
  * has stopped: it runs as the user, who may signal it, and a stopped process
- * takes no signal but this one.
+ * takes no signal but this one.  Here ends a helper of PAM too, with what its
+ * modules have started.
  */
 void
 pd_end_overdue(struct pd_parent *pd, int64_t now_ms)
 {
-	for (size_t i = 0; i < HB_MAX_HELPERS; i++)
+	for (size_t i = 0; i < PD_HELPERS; i++)
 		if (pd->helpers[i].pid > 0 &&
 		    now_ms >= pd->helpers[i].until_ms)
 			kill(-pd->helpers[i].pid, SIGKILL);

@@ -99,6 +99,8 @@ struct pd_helper {
 	int64_t until_ms; /* hb_mono_ms: the end of its lifetime */
 };
 
+enum { PD_HELPERS = HB_MAX_HELPERS + HB_MAX_PAM_HELPERS };
+
 struct pd_parent {
 	struct hb_loop *loop;
 	const char *conf_file; /* absolute */
@@ -122,7 +124,7 @@ struct pd_parent {
 	struct pd_proc *procs;
 	size_t nprocs;
 	struct hb_counters *counters;
-	struct pd_helper helpers[HB_MAX_HELPERS];
+	struct pd_helper helpers[PD_HELPERS];
 
 	struct pd_trouble *troubles; /* current ones of all processes */
 	size_t ntroubles;
@@ -318,11 +320,14 @@ bool pd_has_helpers(const struct pd_parent *pd);
 /* Kills those that have lived too long. */
 void pd_end_overdue(struct pd_parent *pd, int64_t now_ms);
 
-/* spawn.c: descriptors of a child */
+/* spawn.c: children between fork and exec */
 /* In a child: FD becomes descriptor 3, LOCK (or -1) 4, standard input and
  * output /dev/null, standard error too unless KEEP_STDERR; all others are
  * closed. */
 void pd_child_fds(int fd, int lock, bool keep_stderr);
+/* In the child of a helper: descriptors as above, the signals and limits that we
+ * were started with, a session of its own. */
+void pd_be_fresh(const struct pd_parent *pd, int fd);
 /* The daemon has started: releases the terminal of its starter. */
 void pd_let_go_of_terminal(void);
 

@@ -1,7 +1,9 @@
-/* Descriptors of a child between fork and exec.  Floor 4. */
+/* Children between fork and exec.  Floor 4. */
 #include "config.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/parent/parent.h"
@@ -31,6 +33,22 @@ pd_child_fds(int fd, int lock, bool keep_stderr)
 	if (fd < 0 || dup2(fd, 3) < 0 || (lock >= 0 && dup2(lock, 4) < 0))
 		_exit(71);
 	close_range(lock >= 0 ? 5 : 4, ~0u, 0);
+}
+
+void
+pd_be_fresh(const struct pd_parent *pd, int fd)
+{
+	sigset_t none;
+
+	for (int s = 1; s < NSIG; s++)
+		if (s != SIGKILL && s != SIGSTOP)
+			signal(s, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	pd_child_fds(fd, -1, pd->foreground);
+	setsid();
+	umask(077);
+	(void)setrlimit(RLIMIT_NOFILE, &pd->nofile);
 }
 
 void

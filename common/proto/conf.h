@@ -67,6 +67,7 @@ struct hb_auths {
 	struct hb_authsrc *v; /* passwd-file, in order */
 	size_t n;
 	char *dovecot; /* socket, or NULL */
+	char *pam; /* service, or NULL */
 };
 struct hb_role_user {
 	char *role, *account;
@@ -195,6 +196,7 @@ enum hb_place_kind {
 	HB_PLACE_USERS,	  /* path, kind of map: local-users */
 	HB_PLACE_SENDERS, /* path, kind of map: sender-login */
 	HB_PLACE_LOGINS,  /* path: auth passwd-file */
+	HB_PLACE_PAM,	  /* path: name of the service */
 	HB_PLACE_LOG,	  /* path */
 	HB_PLACE_MAILBOX, /* path: a template */
 	HB_PLACE_COMMAND, /* path: a template */

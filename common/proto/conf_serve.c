@@ -1,8 +1,12 @@
 /* Value parsers of the configuration: accounts, listeners, logins, maps, log.
  * Floor 1. */
+#include "config.h"
+
 #include "common/proto/conf-priv.h"
 
 #include "common/base/limits.h"
+
+enum { SERVICE_MAX = 64 };
 
 static const struct hb_conf_choice listen_kinds = {
 	(const char *const[]){ "smtp", "submission", "submissions", "lmtp" }, 4
@@ -294,6 +298,49 @@ OPS(certs, parse_certs, dump_certs, "FILE key=FILE")
 
 /* --- auth --- */
 
+/* Who is in no passwd-file is asked about in one place. */
+static bool
+is_judged_twice(struct hb_conf_line *l, const struct hb_auths *v)
+{
+	if (v->dovecot == NULL && v->pam == NULL)
+		return false;
+	hb_conf_error(l, "one `auth dovecot` or `auth pam` is enough; Dovecot "
+	    "can ask PAM");
+	return true;
+}
+
+static void
+parse_dovecot(struct hb_conf_line *l, struct hb_auths *v)
+{
+	if (is_judged_twice(l, v))
+		return;
+	v->dovecot = hb_conf_path(l, l->v[1]);
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_SOCKET,
+		.path = v->dovecot });
+}
+
+/* PAM reads a file of that name. */
+static void
+parse_pam(struct hb_conf_line *l, struct hb_auths *v)
+{
+	const char *s = l->v[1];
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-.");
+
+#ifndef HAVE_PAM
+	l->unbuilt = "auth pam";
+#endif
+	if (is_judged_twice(l, v))
+		return;
+	if (s[n] != '\0' || n == 0 || n > SERVICE_MAX || s[0] == '.') {
+		hb_conf_error(l, "a service of PAM is the name of a file in "
+		    "/etc/pam.d, in small letters");
+		return;
+	}
+	v->pam = hb_arena_cstr(l->arena, hb_span_str(s));
+	hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_PAM,
+		.path = v->pam });
+}
+
 static void
 parse_auths(struct hb_conf_line *l, void *field)
 {
@@ -310,15 +357,11 @@ parse_auths(struct hb_conf_line *l, void *field)
 	if (kind < 0)
 		return;
 	if (kind == HB_AUTHSRC_PAM) {
-		l->unbuilt = "auth pam";
+		parse_pam(l, v);
 		return;
 	}
 	if (kind == HB_AUTHSRC_DOVECOT) {
-		if (v->dovecot != NULL)
-			hb_conf_error(l, "one `auth dovecot` is enough");
-		v->dovecot = hb_conf_path(l, l->v[1]);
-		hb_conf_place(l, &(struct hb_place){ .kind = HB_PLACE_SOCKET,
-			.path = v->dovecot });
+		parse_dovecot(l, v);
 		return;
 	}
 	a = hb_conf_grow(l->arena, &list, &v->n, sizeof(*a));
@@ -330,21 +373,25 @@ parse_auths(struct hb_conf_line *l, void *field)
 }
 
 static void
+dump_auth(const char *word, enum hb_auth_kind kind, const char *arg,
+    struct hb_buf *out)
+{
+	if (arg == NULL)
+		return;
+	hb_buf_addf(out, "%s %s", word, auth_kinds.words[kind]);
+	hb_conf_put_word(out, arg);
+	hb_buf_adds(out, "\n");
+}
+
+static void
 dump_auths(const char *word, const void *field, struct hb_buf *out)
 {
 	CTYPE(auths, field);
 
-	for (size_t i = 0; i < v->n; i++) {
-		hb_buf_addf(out, "%s %s", word, auth_kinds.words[v->v[i].kind]);
-		hb_conf_put_word(out, v->v[i].arg);
-		hb_buf_adds(out, "\n");
-	}
-	if (v->dovecot != NULL) {
-		hb_buf_addf(out, "%s %s", word,
-		    auth_kinds.words[HB_AUTHSRC_DOVECOT]);
-		hb_conf_put_word(out, v->dovecot);
-		hb_buf_adds(out, "\n");
-	}
+	for (size_t i = 0; i < v->n; i++)
+		dump_auth(word, v->v[i].kind, v->v[i].arg, out);
+	dump_auth(word, HB_AUTHSRC_DOVECOT, v->dovecot, out);
+	dump_auth(word, HB_AUTHSRC_PAM, v->pam, out);
 }
 
 OPS(auths, parse_auths, dump_auths,

@@ -11,6 +11,7 @@
 #include "common/base/table.h"
 #include "common/io/trouble.h"
 #include "common/proto/address.h"
+#include "common/proto/intake.h"
 #include "queue/router/usual.h"
 
 enum {
@@ -47,7 +48,7 @@ struct rt_lookup {
 	struct hb_buf usual; /* the hash for a login that does not exist */
 	bool scram; /* there are verifiers; one that is like them: */
 	struct hb_scram_verifier like;
-	struct rt_pool *user_pool, *password_pool;
+	struct rt_pool *user_pool, *password_pool, *pam;
 	struct rt_judge *judge;
 	struct known *known;
 	unsigned generation;
@@ -124,6 +125,12 @@ rt_lookup_set_judge(struct rt_lookup *k, struct rt_judge *j)
 {
 	k->judge = j;
 	rt_judge_set_path(j, k->conf->auth.dovecot);
+}
+
+void
+rt_lookup_set_pam(struct rt_lookup *k, struct rt_pool *pam)
+{
+	k->pam = pam;
 }
 
 /* After each lookup. */
@@ -390,6 +397,10 @@ rt_lookup_password(struct rt_lookup *k, unsigned lane,
 
 	if (r == HB_E_NOTFOUND && k->conf->auth.dovecot != NULL) {
 		found = rt_judge_ask(k->judge, m, user, cb, ctx);
+	} else if (r == HB_E_NOTFOUND && k->conf->auth.pam != NULL) {
+		/* modules hand it to scripts and logs */
+		found = hb_intake_is_text(m->user)
+		    ? rt_pool_pam(k->pam, lane, m, user, cb, ctx) : RT_NOTFOUND;
 	} else if (r != HB_E_TEMP) {
 		struct rt_password q = { .password = m->password,
 			.hash = rt_hash_of(hb_buf_span(&value)),

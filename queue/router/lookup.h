@@ -17,6 +17,8 @@ struct rt_lookup *rt_lookup_new(struct hb_loop *l, const struct hb_conf *conf);
 void rt_lookup_set_judge(struct rt_lookup *k, struct rt_judge *j);
 /* The router is about to end: so do its children. */
 void rt_lookup_stop(struct rt_lookup *k);
+/* The same for `auth pam`: a pool by the parent. */
+void rt_lookup_set_pam(struct rt_lookup *k, struct rt_pool *pam);
 /* New configuration: opens the maps again and empties the cache. */
 void rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf);
 
@@ -31,8 +33,8 @@ enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
 enum rt_found rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
     struct hb_buf *value) HB_MUSTCHECK;
 /* Is the password of M that of its user?  As above.  Who is in none of the files
- * of `auth passwd-file` is asked about at `auth dovecot`, which may have another
- * name for him: USER, which must live until CB runs. */
+ * of `auth passwd-file` is asked about at `auth dovecot` or `auth pam`, which may
+ * have another name for him: USER, which must live until CB runs. */
 enum rt_found rt_lookup_password(struct rt_lookup *k, unsigned lane,
     const struct ipc_auth *m, struct hb_buf *user, rt_found_fn cb,
     void *ctx) HB_MUSTCHECK;

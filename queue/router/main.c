@@ -31,7 +31,9 @@ enum {
 	PENDING_MS = 2,
 	PART = 500, /* items of an answer in a turn */
 	OFFER_MS = 5000, /* how often the files of logins are looked at */
-	NONCE = 18 /* octets; base64 makes 24 of them */
+	NONCE = 18, /* octets; base64 makes 24 of them */
+	PAM_MS = 10000,
+	REFUSAL_MS = 2000 /* from the question to the end of a refusal by PAM */
 };
 
 struct router {
@@ -39,6 +41,7 @@ struct router {
 	struct rt_lookup *lookup;
 	uint64_t checks, expansions, logins;
 	struct rt_judge *judge;
+	struct rt_pool *pam;
 	struct hb_timer *offer;
 	bool scram; /* what smtpd was told */
 };
@@ -52,9 +55,10 @@ struct router_request {
 	uint64_t channel; /* to see that it is still the same */
 	uint64_t ref;
 	struct hb_buf user;
+	int64_t asked_ms; /* AUTH */
 	struct rt_expansion *walk;
 	void (*done)(struct router_request *a); /* with WALK */
-	struct hb_timer *timer; /* of a long walk, or NULL */
+	struct hb_timer *timer; /* of a long walk or a refusal, or NULL */
 	void (*go)(struct router_request *a); /* when it is over */
 };
 
@@ -150,14 +154,21 @@ on_later(void *ctx)
 	a->go(a);
 }
 
-/* Goes on in another turn. */
 static void
-later(struct router_request *a, void (*go)(struct router_request *a))
+after(struct router_request *a, int64_t ms,
+    void (*go)(struct router_request *a))
 {
 	if (a->timer == NULL)
 		a->timer = hb_timer_new(a->router->env->loop, on_later, a);
 	a->go = go;
-	hb_timer_set(a->timer, is_full(a) ? PENDING_MS : 0);
+	hb_timer_set(a->timer, ms);
+}
+
+/* Goes on in another turn. */
+static void
+later(struct router_request *a, void (*go)(struct router_request *a))
+{
+	after(a, is_full(a) ? PENDING_MS : 0, go);
 }
 
 static void
@@ -338,19 +349,35 @@ rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 /* --- smtpd: AUTH --- */
 
 static void
-password_known(void *ctx, enum rt_found found)
+answer_login(struct router_request *a, enum hb_auth result)
 {
-	struct router_request *a = ctx;
-	struct ipc_auth_result m = {
-		.ref = a->ref,
-		.result = found == RT_FOUND	  ? HB_AUTH_OK
-		    : found == RT_NOTFOUND ? HB_AUTH_REFUSED
-						  : HB_AUTH_TEMP,
-		.user = hb_buf_span(&a->user),
-	};
+	struct ipc_auth_result m = { .ref = a->ref, .result = result,
+		.user = hb_buf_span(&a->user) };
 
 	answer(a, HB_IPC_AUTH_RESULT, &m);
 	asked_free(a);
+}
+
+static void
+refuse_login(struct router_request *a)
+{
+	answer_login(a, HB_AUTH_REFUSED);
+}
+
+/* How long modules of PAM take tells which logins exist: with `auth pam` every
+ * refusal takes the same. */
+static void
+password_known(void *ctx, enum rt_found found)
+{
+	struct router_request *a = ctx;
+	int64_t left = a->asked_ms + REFUSAL_MS - hb_mono_ms();
+
+	if (found == RT_NOTFOUND && left > 0 &&
+	    a->router->env->conf->auth.pam != NULL)
+		after(a, left, refuse_login);
+	else
+		answer_login(a, found == RT_FOUND ? HB_AUTH_OK
+		    : found == RT_NOTFOUND ? HB_AUTH_REFUSED : HB_AUTH_TEMP);
 }
 
 /* SCRAM keeps no state here: the login's verifier is looked up twice. */
@@ -429,6 +456,7 @@ rt_on_auth(struct router *r, struct hb_peer *p, const struct ipc_auth *m)
 		return;
 	}
 	a = asked_new(r, p, m->ref);
+	a->asked_ms = hb_mono_ms();
 	hb_buf_add(&a->user, m->user);
 	found = rt_lookup_password(r->lookup, lane_of(a), m, &a->user,
 	    password_known, a);
@@ -547,6 +575,21 @@ rt_on_endpoint(struct router *r, struct hb_peer *p,
 	    m->error == 0 ? fd : -(int)m->error);
 }
 
+static void
+start_pam(void *ctx, uint32_t ref)
+{
+	const struct router *r = ctx;
+	struct ipc_pam_start m = { .ref = ref };
+
+	hb_peer_post(r->env->parent, HB_IPC_PAM_START, &m, -1);
+}
+
+void
+rt_on_pam(struct router *r, struct hb_peer *p, const struct ipc_pam *m, int fd)
+{
+	rt_pool_child(r->pam, m->ref, m->error == 0 ? fd : -(int)m->error);
+}
+
 static int
 setup(struct hb_role_env *env, struct hb_buf *err)
 {
@@ -556,6 +599,9 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	r->lookup = rt_lookup_new(env->loop, env->conf);
 	r->judge = rt_judge_new(env->loop, connect_judge, r);
 	rt_lookup_set_judge(r->lookup, r->judge);
+	r->pam = rt_pool_new(env->loop, HB_MAX_PAM_HELPERS, PAM_MS);
+	rt_pool_by_parent(r->pam, start_pam, r);
+	rt_lookup_set_pam(r->lookup, r->pam);
 	r->offer = hb_timer_new(env->loop, look_at_logins, r);
 	env->ctx = r;
 	return 0;

@@ -1,4 +1,4 @@
-/* Child processes for lookups that may block.  Floor 3. */
+/* Processes for lookups that may block.  Floor 3. */
 #include "config.h"
 
 #include "queue/router/work.h"
@@ -16,29 +16,15 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/proto/scram.h"
-#include "common/proto/tlv.h"
+#include "common/io/trouble.h"
+#include "queue/router/workrec.h"
 
-enum { RT_WORK_USER = 1, RT_WORK_PASSWORD = 2 };
-enum { WORK_MAX = 4096, WAITING_MAX = 1000 };
-
-#define RECORD_STRUCT(name) rt_##name
-#include "common/proto/record-struct.h"
-#include "queue/router/work.def"
-#include "common/proto/record-undef.h"
-
-#define RECORD_STRUCT(name) rt_##name
-#include "common/proto/record-table.h"
-#include "queue/router/work.def"
-#include "common/proto/record-undef.h"
-
-static const struct hb_record work_record = { "work", work_fields,
-	HB_ARRAY_LEN(work_fields), sizeof(struct rt_work) };
-static const struct hb_record done_record = { "work_done", work_done_fields,
-	HB_ARRAY_LEN(work_done_fields), sizeof(struct rt_work_done) };
+enum { WAITING_MAX = 1000 };
 
 struct work_request {
 	TAILQ_ENTRY(work_request) link;
 	struct hb_buf bytes; /* may hold a password: wiped */
+	struct hb_buf *user; /* for the name that is answered, or NULL */
 	rt_found_fn cb;
 	void *ctx;
 	int64_t asked_ms;
@@ -46,8 +32,9 @@ struct work_request {
 
 struct child {
 	struct rt_pool *pool;
-	pid_t pid;
-	int fd;
+	pid_t pid;    /* 0: none, or the parent's */
+	int fd;	      /* -1: none */
+	uint32_t ref; /* of the one that the parent is asked for, or 0 */
 	struct hb_io *io;
 	struct hb_timer *timer;
 	struct work_request *at; /* NULL: idle */
@@ -67,6 +54,10 @@ struct rt_pool {
 	struct lane lane[RT_LANES];
 	unsigned turn; /* the lane that is looked at first */
 	struct hb_timer *sweep; /* answers what waited too long */
+	/* The parent starts a process for each question; NULL: we fork. */
+	void (*start)(void *ctx, uint32_t ref);
+	void *ctx;
+	uint32_t refs;
 };
 
 /* A hash that nothing matches, of the default method and cost. */
@@ -159,8 +150,8 @@ keep_only(int fd)
 static void
 child_main(int fd)
 {
-	static unsigned char buf[WORK_MAX];
-	struct hb_buf out = HB_BUF_INIT(WORK_MAX);
+	static unsigned char buf[RT_WORK_MAX];
+	struct hb_buf out = HB_BUF_INIT(RT_WORK_MAX);
 
 	signal(SIGTERM, SIG_DFL);
 	signal(SIGINT, SIG_IGN);
@@ -174,14 +165,12 @@ child_main(int fd)
 			continue;
 		if (n <= 0)
 			_exit(0);
-		if (hb_tlv_decode(&work_record, hb_span(buf, (size_t)n), &w) == 0)
+		if (hb_tlv_decode(&rt_work_record, hb_span(buf, (size_t)n),
+			&w) == 0)
 			done.result = w.kind == RT_WORK_USER
 			    ? look_up_user(w.name) : check_password(&w);
 		hb_wipe(buf, sizeof(buf));
-		hb_buf_clear(&out);
-		/* An empty record would be an empty datagram: end of file. */
-		if (hb_buf_putc(&out, 200) < 0 || hb_buf_putc(&out, 0) < 0 ||
-		    hb_tlv_encode(&done_record, &done, &out) < 0 ||
+		if (rt_work_done_put(&done, &out) < 0 ||
 		    write(fd, out.p + out.off, out.n) < 0)
 			_exit(1);
 	}
@@ -193,13 +182,16 @@ static void start_child(struct child *c);
 static void
 stop_child(struct child *c)
 {
-	if (c->pid <= 0)
-		return;
-	kill(c->pid, SIGKILL);
-	waitpid(c->pid, NULL, 0);
+	if (c->pid > 0) {
+		kill(c->pid, SIGKILL);
+		waitpid(c->pid, NULL, 0);
+	}
 	hb_io_free(&c->io);
-	close(c->fd);
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
 	c->pid = 0;
+	c->ref = 0;
 }
 
 static void
@@ -238,68 +230,119 @@ take(struct lane *l)
 	return q;
 }
 
+static void
+put_question(struct child *c)
+{
+	const struct work_request *q = c->at;
+
+	if (send(c->fd, q->bytes.p + q->bytes.off, q->bytes.n,
+		MSG_NOSIGNAL) < 0)
+		hb_timer_set(c->timer, 0); /* taken for a silent child */
+}
+
 /* Hands the next waiting question to C. */
 static void
 feed(struct child *c)
 {
 	struct rt_pool *p = c->pool;
 	struct lane *l = next_lane(p);
-	struct work_request *q;
 
 	if (l == NULL || c->at != NULL)
 		return;
-	if (c->pid <= 0)
+	if (p->start == NULL && c->fd < 0)
 		start_child(c);
-	if (c->pid <= 0)
+	if (p->start == NULL && c->fd < 0)
 		return;
 	p->turn++;
-	q = c->at = take(l);
+	c->at = take(l);
 	hb_timer_set(c->timer, p->timeout_ms);
-	if (send(c->fd, q->bytes.p + q->bytes.off, q->bytes.n,
-		MSG_NOSIGNAL) < 0)
-		hb_timer_set(c->timer, 0); /* taken for a silent child */
+	if (p->start == NULL) {
+		put_question(c);
+		return;
+	}
+	c->ref = ++p->refs != 0 ? p->refs : ++p->refs;
+	p->start(p->ctx, c->ref);
+}
+
+/* What PAM says, or why it could not be asked; WHY is empty: nothing is wrong. */
+static void
+tell(const struct child *c, enum rt_found found, struct hb_span why)
+{
+	static const char about[] = "auth pam";
+
+	if (c->pool->start == NULL)
+		return;
+	if (why.n > 0)
+		hb_trouble_begin(HB_EV_MAP, hb_span_str(about), why);
+	else if (found == RT_FOUND)
+		hb_trouble_end(HB_EV_MAP, hb_span_str(about));
 }
 
 static void
-answered(struct child *c, enum rt_found found)
+answered(struct child *c, const struct rt_work_done *done)
 {
 	struct work_request *q = c->at;
 
 	c->at = NULL;
 	hb_timer_clear(c->timer);
-	finish(q, found);
+	if (c->pool->start != NULL)
+		stop_child(c);
+	tell(c, (enum rt_found)done->result, done->why);
+	if (q->user != NULL && done->login.n > 0) {
+		hb_buf_clear(q->user);
+		hb_buf_add(q->user, done->login);
+	}
+	finish(q, (enum rt_found)done->result);
 	feed(c);
+}
+
+/* Nobody's answer. */
+static void
+failed(struct child *c, const char *why)
+{
+	struct rt_work_done done = { .result = RT_TEMP,
+		.why = hb_span_str(why) };
+
+	stop_child(c);
+	if (c->at != NULL)
+		answered(c, &done);
 }
 
 static void
 on_late(void *ctx)
 {
+	static const char why[] = "no answer in time";
 	struct child *c = ctx;
 
 	HB_LOG(HB_LOG_WARN, HB_EV_MAP, hb_kv_str(HB_K_NAME, "lookup"),
-	    hb_kv_str(HB_K_ERROR, "no answer in time"));
-	stop_child(c);
-	answered(c, RT_TEMP);
+	    hb_kv_str(HB_K_ERROR, why));
+	failed(c, why);
 }
 
 static void
 on_answer(void *ctx, unsigned what)
 {
 	struct child *c = ctx;
-	unsigned char buf[WORK_MAX];
+	unsigned char buf[RT_WORK_MAX];
 	struct rt_work_done done;
 	ssize_t n = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || c->at == NULL ||
-	    hb_tlv_decode(&done_record, hb_span(buf, (size_t)n), &done) < 0) {
-		stop_child(c);
-		if (c->at != NULL)
-			answered(c, RT_TEMP);
-		return;
-	}
-	answered(c, (enum rt_found)done.result);
+	    hb_tlv_decode(&rt_work_done_record, hb_span(buf, (size_t)n),
+		&done) < 0)
+		failed(c, "it ended without an answer");
+	else
+		answered(c, &done);
+}
+
+static void
+use_channel(struct child *c, int fd)
+{
+	c->fd = fd;
+	c->io = hb_io_new(c->pool->loop, c->fd, on_answer, c);
+	hb_io_want(c->io, HB_IO_READ);
 }
 
 static void
@@ -315,11 +358,35 @@ start_child(struct child *c)
 	close(sv[1]);
 	if (c->pid < 0) {
 		close(sv[0]);
+		c->pid = 0;
 		return;
 	}
-	c->fd = sv[0];
-	c->io = hb_io_new(c->pool->loop, c->fd, on_answer, c);
-	hb_io_want(c->io, HB_IO_READ);
+	use_channel(c, sv[0]);
+}
+
+static struct child *
+waiting_for(struct rt_pool *p, uint32_t ref)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		if (p->child[i].ref == ref && p->child[i].fd < 0)
+			return &p->child[i];
+	return NULL;
+}
+
+void
+rt_pool_child(struct rt_pool *p, uint32_t ref, int fd)
+{
+	struct child *c = ref != 0 ? waiting_for(p, ref) : NULL;
+
+	if (c == NULL) { /* it came too late */
+		if (fd >= 0)
+			close(fd);
+	} else if (fd < 0) {
+		failed(c, strerror(-fd));
+	} else {
+		use_channel(c, fd);
+		put_question(c);
+	}
 }
 
 /* Also those that could not be started before. */
@@ -362,6 +429,7 @@ rt_pool_new(struct hb_loop *l, unsigned children, int64_t timeout_ms)
 		TAILQ_INIT(&p->lane[i].waiting);
 	for (unsigned i = 0; i < children; i++) {
 		p->child[i].pool = p;
+		p->child[i].fd = -1;
 		p->child[i].timer = hb_timer_new(l, on_late, &p->child[i]);
 	}
 	return p;
@@ -375,6 +443,14 @@ rt_pool_stop(struct rt_pool *p)
 		hb_timer_free(&p->child[i].timer);
 	}
 	p->n = 0;
+}
+
+void
+rt_pool_by_parent(struct rt_pool *p, void (*start)(void *ctx, uint32_t ref),
+    void *ctx)
+{
+	p->start = start;
+	p->ctx = ctx;
 }
 
 void
@@ -401,21 +477,21 @@ rt_pool_free(struct rt_pool **p)
 }
 
 static enum rt_found
-ask(struct rt_pool *p, unsigned lane, const struct rt_work *w, rt_found_fn cb,
-    void *ctx)
+ask(struct rt_pool *p, unsigned lane, const struct rt_work *w,
+    struct hb_buf *user, rt_found_fn cb, void *ctx)
 {
 	struct lane *l = &p->lane[lane % RT_LANES];
 	struct work_request *q;
-	struct hb_buf bytes = HB_BUF_INIT(WORK_MAX);
+	struct hb_buf bytes = HB_BUF_INIT(RT_WORK_MAX);
 
 	if (l->n >= WAITING_MAX ||
-	    hb_tlv_encode(&work_record, w, &bytes) < 0) {
+	    hb_tlv_encode(&rt_work_record, w, &bytes) < 0) {
 		hb_buf_wipe(&bytes);
 		return RT_TEMP;
 	}
 	q = HB_NEW(struct work_request);
-	*q = (struct work_request){ .bytes = bytes, .cb = cb, .ctx = ctx,
-		.asked_ms = hb_mono_ms() };
+	*q = (struct work_request){ .bytes = bytes, .user = user, .cb = cb,
+		.ctx = ctx, .asked_ms = hb_mono_ms() };
 	TAILQ_INSERT_TAIL(&l->waiting, q, link);
 	l->n++;
 	feed_all(p);
@@ -430,7 +506,7 @@ rt_pool_user(struct rt_pool *p, unsigned lane, struct hb_span name,
 {
 	struct rt_work w = { .kind = RT_WORK_USER, .name = name };
 
-	return ask(p, lane, &w, cb, ctx);
+	return ask(p, lane, &w, NULL, cb, ctx);
 }
 
 enum rt_found
@@ -440,5 +516,15 @@ rt_pool_password(struct rt_pool *p, unsigned lane,
 	struct rt_work w = { .kind = RT_WORK_PASSWORD,
 		.password = q->password, .hash = q->hash, .usual = q->usual };
 
-	return ask(p, lane, &w, cb, ctx);
+	return ask(p, lane, &w, NULL, cb, ctx);
+}
+
+enum rt_found
+rt_pool_pam(struct rt_pool *p, unsigned lane, const struct ipc_auth *m,
+    struct hb_buf *user, rt_found_fn cb, void *ctx)
+{
+	struct rt_work w = { .kind = RT_WORK_PASSWORD, .name = m->user,
+		.password = m->password, .client = m->client };
+
+	return ask(p, lane, &w, user, cb, ctx);
 }

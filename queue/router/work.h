@@ -1,6 +1,7 @@
 /*
- * Lookups that may block (NSS, password hashes), in children of the router with
- * a time bound, so that nothing else waits (HACKING "Roles").  Floor 3.
+ * Lookups that may block (NSS, password hashes, PAM), in children of the router
+ * or of the parent with a time bound, so that nothing else waits (HACKING
+ * "Roles").  Floor 3.
  *
  * Each pool has a few children; a request waits for a free one.  A child that
  * does not answer in time is killed and replaced, and its request is answered
@@ -26,6 +27,11 @@ void rt_pool_free(struct rt_pool **p);
 /* This process is about to end: its children end now.  No callback runs any
  * more. */
 void rt_pool_stop(struct rt_pool *p);
+/* The parent makes P's processes, one for each question: START asks for one, and
+ * rt_pool_child brings its channel, or -errno. */
+void rt_pool_by_parent(struct rt_pool *p,
+    void (*start)(void *ctx, uint32_t ref), void *ctx);
+void rt_pool_child(struct rt_pool *p, uint32_t ref, int fd);
 
 /* Does the system know the account NAME?  RT_LATER: CB runs once, after this
  * returned.  RT_TEMP: too many are waiting, and CB does not run. */
@@ -41,5 +47,10 @@ struct rt_password {
 };
 enum rt_found rt_pool_password(struct rt_pool *p, unsigned lane,
     const struct rt_password *q, rt_found_fn cb, void *ctx) HB_MUSTCHECK;
+/* Is the password of M right for PAM?  USER, which must live until CB runs, gets
+ * PAM's name for the login. */
+enum rt_found rt_pool_pam(struct rt_pool *p, unsigned lane,
+    const struct ipc_auth *m, struct hb_buf *user, rt_found_fn cb,
+    void *ctx) HB_MUSTCHECK;
 
 #endif

@@ -293,6 +293,29 @@ def test_S_12_an_import_is_found_by_its_message_id(stuck):
     assert accept[0]["message_id"] == "<moved@client.test>"
 
 
+def test_trace_of_who_was_refused(server):
+    """A refused client has no message: the session, or his address, leads to
+    the reason; other sessions and addresses are left out."""
+    for rcpt in ("nobody-there@hb.test", "alice@hb.test"):
+        with server.client(source="127.0.0.7") as c:
+            c.ehlo()
+            c.envelope("a@client.test", rcpt)
+            c.cmd("NONSENSE")
+    refused = server.wait_record(ev="reject", reason="user-unknown")
+    first = refused["session"]
+    until(lambda: len(server.records(ev="reject", code="500")) == 2, 15,
+          "both commands in the log")
+    assert first != server.records(ev="reject", code="500")[1]["session"]
+    rows = server.ctl("trace", first, json=True)
+    assert [(r["ev"], r["session"]) for r in rows] == [("reject", first)] * 2
+    assert rows[0]["reason"] == "user-unknown"
+    rows = server.ctl("trace", "127.0.0.7", json=True)
+    assert len(rows) == 3 and {r["client"] for r in rows} == {"127.0.0.7"}
+    assert "reason=user-unknown" in server.ctl("trace", "127.0.0.7").out
+    assert server.ctl("trace", "127.0.0.70").code == 1
+    assert server.ctl("trace", "27.0.0.7").code == 1
+
+
 def test_ctl_show_and_trace(stuck):
     """show prints envelope and message; trace every step of it."""
     entry = queue_one(stuck, subject="to be shown")

@@ -171,12 +171,16 @@ def test_swaks_submits(make_server, peers):
     assert len(hb.wait_mail("bob", 2)) == 2
 
 
-def test_AUTH_01_msmtp_speaks_scram(make_server, peers):
-    """GNU SASL's SCRAM against a verifier; PLAIN and LOGIN with the same; a
-    wrong password is refused."""
+@pytest.mark.parametrize("maker", ("ours", "gsasl"))
+def test_AUTH_01_msmtp_speaks_scram(make_server, peers, maker):
+    """GNU SASL's SCRAM against a verifier, ours or its own; PLAIN and LOGIN
+    with the same; a wrong password is refused."""
     hb = make_server(start=False)
     port = free_port()
-    hb.write("passwd", "alice:%s\n" % sasl.verifier(PASSWORD))
+    verifier = sasl.verifier(PASSWORD) if maker == "ours" else \
+        peers.gsasl("--mkpasswd", "--mechanism=SCRAM-SHA-256",
+                    "--password=" + PASSWORD).stdout.strip()
+    hb.write("passwd", "alice:%s\n" % verifier)
     hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
                   "listen 127.0.0.1:%d submission" % port,
                   "auth passwd-file " + hb.path("passwd")])

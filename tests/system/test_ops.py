@@ -25,6 +25,7 @@ LINKS = {
     "keyagent": {"libcrypto"},
     "control": {"libevent", "libjansson"},
     "local": set(),
+    "pam": {"libpam"},
     "submit": set(),
 }
 LIBC = {"libc", "ld-linux-x86-64", "ld-linux-aarch64", "linux-vdso",

@@ -163,6 +163,37 @@ def test_several_certificates_by_name_and_kind(make_server, ca):
         shown(hb, "a.wild.test", only("RSA"))
 
 
+def test_CBC_is_for_mail_servers_alone(make_server, ca):
+    """Old mail servers would come in clear without it; programs of people
+    have had better for long. By name too, where the certificate changes."""
+    hb = make_server(start=False)
+    sub = free_port()
+    certs = [ca.issue("mx.hb.test"), ca.issue("mx.two.test"),
+             ca.issue("mx.two.test", rsa_bits=2048)]
+    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
+                  "listen 127.0.0.1:%d submission" % sub] +
+                 ["tls-certificate %s key=%s" % (c.chain, c.key)
+                  for c in certs])
+    hb.start()
+
+    def chosen(port, suites, name):
+        ctx = pki.client_context()
+        ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+        ctx.set_ciphers(suites + ":@SECLEVEL=0")
+        with shake(hb.address, port, ctx, name) as c:
+            return c.sock.cipher()[0]
+    for name in (None, "mx.two.test"):
+        for cbc in ("ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384"):
+            assert chosen(hb.port, cbc, name) == cbc
+            with pytest.raises(ssl.SSLError):
+                chosen(sub, cbc, name)
+            for port in (hb.port, sub):
+                good = "ECDHE-ECDSA-AES128-GCM-SHA256"
+                assert chosen(port, cbc + ":" + good, name) == good
+                with pytest.raises(ssl.SSLError):
+                    chosen(port, "ECDHE-ECDSA-AES128-CCM8", name)
+
+
 def test_ticket_counts_at_its_listener_alone(make_server):
     """A session of one listener is not resumed at another."""
     other = free_port()

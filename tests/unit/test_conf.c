@@ -382,6 +382,9 @@ all_mistakes_are_told_at_once(void **state)
 	hb_conf_free(&c);
 }
 
+#define SERVICE_64                                                             \
+	"a-name.of_64_letters-------------------------------------------z"
+
 static void
 auth_dovecot(void **state)
 {
@@ -405,6 +408,37 @@ auth_dovecot(void **state)
 	assert_int_equal(report.errors, 1);
 	hb_buf_free(&report.text);
 	hb_conf_free(&c);
+}
+
+/* A service is the name of a file in a folder that PAM knows. */
+static void
+test_AUTH_01_auth_pam(void **state)
+{
+	static const char *const bad[] = { "auth pam ../shadow", "auth pam .",
+		"auth pam Mail", "auth pam \"\"", "auth pam a b", "auth pam",
+		"auth pam " SERVICE_64 "x", "auth pam a\nauth pam b",
+		"auth dovecot /run/d\nauth pam a",
+		"auth pam a\nauth dovecot /run/d" };
+	struct hb_conf_report report;
+	struct hb_conf *c = parse("auth pam " SERVICE_64
+	    "\nauth passwd-file /p\n", &report);
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	assert_int_equal(report.errors, 0);
+	assert_int_equal(c->auth.n, 1);
+	assert_string_equal(c->auth.pam, SERVICE_64);
+	hb_conf_dump(c, &out);
+	assert_true(hb_span_search(hb_buf_span(&out),
+	    HB_SPAN("\nauth pam " SERVICE_64 "\n")) < out.n);
+	hb_buf_free(&out);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+	for (size_t i = 0; i < HB_ARRAY_LEN(bad); i++) {
+		c = parse(bad[i], &report);
+		assert_int_equal(report.errors, 1);
+		hb_buf_free(&report.text);
+		hb_conf_free(&c);
+	}
 }
 
 static void
@@ -598,6 +632,7 @@ main(void)
 		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(auth_dovecot),
+		cmocka_unit_test(test_AUTH_01_auth_pam),
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),
 		cmocka_unit_test(the_canonical_text_parses_to_itself),

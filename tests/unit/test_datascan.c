@@ -198,24 +198,59 @@ test_RTLS_07_long_field(void **state)
 	}
 }
 
+static const struct reply {
+	const char *symbol, *text, *status;
+	unsigned code;
+	enum hb_reason reason;
+} replies[] = {
+#define SMTPD_REPLY(sym, code, status, reason, text)                           \
+	{ #sym, text, status, code, HB_REASON_##reason },
+#include "smtpd/reply.def"
+};
+
 /* No reply of class 5 is for what the operator or this server does wrong. */
 static void
 test_S_30_refusals_are_the_clients_fault(void **state)
 {
-	static const struct {
-		const char *text;
-		unsigned code;
-		enum hb_reason reason;
-	} replies[] = {
-#define SMTPD_REPLY(sym, code, status, reason, text)                           \
-	{ text, code, HB_REASON_##reason },
-#include "smtpd/reply.def"
-	};
-
 	for (size_t i = 0; i < HB_ARRAY_LEN(replies); i++)
 		if (replies[i].code >= 500 &&
 		    !hb_reason_is_final(replies[i].reason))
 			fail_msg("%u %s", replies[i].code, replies[i].text);
+}
+
+/* Does TEXT say whose move it is? */
+static bool
+says_what_to_do(const char *text)
+{
+	static const char *const words[] = { "later", "closing", "another",
+		"only for" };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(words); i++)
+		if (strstr(text, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+/* Each refusal has a reason, and only a refusal; the status is of its class;
+ * the text is a line, and of a temporary one it says what to do. */
+static void
+each_refusal_has_a_reason(void **state)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(replies); i++) {
+		const struct reply *r = &replies[i];
+		size_t n = strlen(r->text);
+
+		print_message("%s\n", r->symbol);
+		assert_int_equal(r->code >= 400, r->reason != HB_REASON_NONE);
+		if (r->status[0] != '\0')
+			assert_int_equal(r->status[0], '0' + (int)r->code / 100);
+		if (r->code >= 400)
+			assert_in_range(n, 10, 400);
+		for (size_t k = 0; k < n; k++)
+			assert_in_range(r->text[k], ' ', '~');
+		if (r->code / 100 == 4 && !says_what_to_do(r->text))
+			fail_msg("%s: %s", r->symbol, r->text);
+	}
 }
 
 int
@@ -227,6 +262,7 @@ main(void)
 		cmocka_unit_test(smtp_05_long_lines),
 		cmocka_unit_test(test_RTLS_07_long_field),
 		cmocka_unit_test(test_S_30_refusals_are_the_clients_fault),
+		cmocka_unit_test(each_refusal_has_a_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,16 +2,19 @@
 #include "tests/unit/unit.h"
 
 #include <crypt.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/proto/here.h"
 #include "queue/router/lookup.h"
 #include "queue/router/unread.h"
 #include "queue/router/usual.h"
+#include "queue/router/workrec.h"
 #include "queue/router/expansion.h"
 
 static struct hb_conf *
@@ -925,12 +928,15 @@ on_found(void *ctx, enum rt_found found)
 		hb_loop_stop(a->loop);
 }
 
+/* T-18: a password of one character, too. */
 static void
 children_answer(void **state)
 {
 	/* of `openssl passwd -6 -salt saltsalt secret` */
 	struct hb_span hash = HB_SPAN("$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRst"
 	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1");
+	struct hb_span one_letter = HB_SPAN("$6$saltsalt$gWPQEB1wLlJ2/vObK44YajUeGk97"
+	    "TN96U9M74EfNaKblbYY1nLynU0gUL.7rlx0PEeUGmONmDZCIR/X3CJyvy1");
 	struct answers a = { .loop = hb_loop_new(), .want = 1 };
 	struct rt_pool *p = rt_pool_new(a.loop, 2, 5000);
 	struct rt_password q = { .hash = hash };
@@ -955,6 +961,19 @@ children_answer(void **state)
 	assert_int_equal(hb_loop_run(a.loop), 0);
 	assert_int_equal(a.last, RT_FOUND);
 	a.n = 0;
+	/* one character is a password, and no beginning of another */
+	q.password = HB_SPAN("s");
+	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
+	assert_int_equal(hb_loop_run(a.loop), 0);
+	assert_int_equal(a.last, RT_NOTFOUND);
+	a.n = 0;
+	q.hash = one_letter;
+	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
+	assert_int_equal(hb_loop_run(a.loop), 0);
+	assert_int_equal(a.last, RT_FOUND);
+	a.n = 0;
+	q.hash = hash;
+	q.password = HB_SPAN("secret");
 	/* the usual hash is never right */
 	q.usual = q.hash;
 	q.hash = HB_SPAN_NONE;
@@ -1183,6 +1202,128 @@ children_start_when_they_can(void **state)
 	hb_loop_free(&a.loop);
 }
 
+/* What a pool by the parent asks for; the test is the parent. */
+struct parent {
+	struct rt_pool *pool;
+	uint32_t refs[8];
+	unsigned n;
+};
+
+static void
+on_start(void *ctx, uint32_t ref)
+{
+	struct parent *p = ctx;
+
+	assert_true(p->n < HB_ARRAY_LEN(p->refs));
+	p->refs[p->n++] = ref;
+}
+
+/* Gives the pool the process REF; its end of the channel. */
+static int
+bring(struct parent *p, uint32_t ref)
+{
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd), 0);
+	rt_pool_child(p->pool, ref, fd[0]);
+	return fd[1];
+}
+
+static void
+answer_pam(int fd, enum rt_found found, const char *login)
+{
+	struct rt_work_done done = { .result = found,
+		.login = hb_span_str(login) };
+	struct hb_buf out = HB_BUF_INIT(0);
+
+	assert_int_equal(rt_work_done_put(&done, &out), 0);
+	assert_int_equal(write(fd, out.p + out.off, out.n), (int)out.n);
+	hb_buf_free(&out);
+	close(fd);
+}
+
+static const struct ipc_auth pam_login = { .user = HB_SPAN_INIT("Alice"),
+	.password = HB_SPAN_INIT("secret"),
+	.client = HB_SPAN_INIT("192.0.2.1") };
+
+/* One question is one process of the parent's: it gets login, password and
+ * client, its answer has the name that counts, and then it is let go. */
+static void
+test_AUTH_01_pam_by_the_parent(void **state)
+{
+	struct answers a = { .loop = hb_loop_new(), .want = 1 };
+	struct parent p = { .pool = rt_pool_new(a.loop, 2, 5000) };
+	struct hb_buf user = HB_BUF_INIT(0);
+	unsigned char buf[RT_WORK_MAX];
+	struct rt_work w;
+	ssize_t n;
+	int fd;
+
+	rt_pool_by_parent(p.pool, on_start, &p);
+	for (int i = 0; i < 2; i++) {
+		a.n = 0;
+		assert_int_equal(rt_pool_pam(p.pool, 0, &pam_login, &user,
+		    on_found, &a), RT_LATER);
+		assert_int_equal(p.n, i + 1);
+		fd = bring(&p, p.refs[i]);
+		n = read(fd, buf, sizeof(buf));
+		assert_true(n > 0);
+		assert_int_equal(hb_tlv_decode(&rt_work_record,
+		    hb_span(buf, (size_t)n), &w), 0);
+		assert_true(hb_span_eq(w.name, pam_login.user));
+		assert_true(hb_span_eq(w.password, pam_login.password));
+		assert_true(hb_span_eq(w.client, pam_login.client));
+		answer_pam(fd, i == 0 ? RT_FOUND : RT_NOTFOUND,
+		    i == 0 ? "alice" : "");
+		assert_int_equal(hb_loop_run(a.loop), 0);
+		assert_int_equal(a.last, i == 0 ? RT_FOUND : RT_NOTFOUND);
+		assert_true(hb_span_eq(hb_buf_span(&user), HB_SPAN("alice")));
+	}
+	rt_pool_free(&p.pool);
+	hb_buf_free(&user);
+	hb_loop_free(&a.loop);
+}
+
+/* None that starts, one that ends without an answer, one that answers nonsense,
+ * one that is silent: no password was wrong; and who comes too late, or was
+ * never asked for, is hung up on.  There are never more than the pool has. */
+static void
+test_AUTH_03_pam_that_fails_is_temporary(void **state)
+{
+	struct answers a = { .loop = hb_loop_new(), .want = 3 };
+	struct parent p = { .pool = rt_pool_new(a.loop, 3, 200) };
+	struct hb_buf user = HB_BUF_INIT(0);
+	char one;
+	int fd;
+
+	rt_pool_by_parent(p.pool, on_start, &p);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(rt_pool_pam(p.pool, 0, &pam_login, &user,
+		    on_found, &a), RT_LATER);
+	assert_int_equal(p.n, 3); /* the fourth waits */
+	rt_pool_child(p.pool, p.refs[0], -EAGAIN);
+	assert_int_equal(a.n, 1);
+	assert_int_equal(p.n, 4);
+	close(bring(&p, p.refs[1]));
+	fd = bring(&p, p.refs[2]);
+	assert_int_equal(write(fd, "\x01\x05", 2), 2);
+	assert_int_equal(hb_loop_run(a.loop), 0);
+	assert_int_equal(a.n, 3);
+	close(fd);
+	a.want = 4;
+	assert_int_equal(hb_loop_run(a.loop), 0); /* the fourth is late */
+	assert_int_equal(a.last, RT_TEMP);
+	fd = bring(&p, p.refs[3]);
+	assert_int_equal(read(fd, &one, 1), 0);
+	close(fd);
+	fd = bring(&p, 0);
+	assert_int_equal(read(fd, &one, 1), 0);
+	close(fd);
+	assert_int_equal(user.n, 0);
+	rt_pool_free(&p.pool);
+	hb_loop_free(&a.loop);
+}
+
 /* A listener that asks without end waits for itself: who comes behind it is
  * answered after one of its questions, not after all. */
 static void
@@ -1274,6 +1415,8 @@ main(void)
 		cmocka_unit_test(test_A_8_nobody_costs_what_the_file_costs),
 		cmocka_unit_test(children_start_when_they_can),
 		cmocka_unit_test(test_A_6_each_listener_has_its_turn),
+		cmocka_unit_test(test_AUTH_01_pam_by_the_parent),
+		cmocka_unit_test(test_AUTH_03_pam_that_fails_is_temporary),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

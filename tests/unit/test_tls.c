@@ -334,6 +334,63 @@ certificates_are_chosen_by_name(void **state)
 	X509_free(two);
 }
 
+/* By the version of the library: names that it does not know make it refuse the
+ * whole list, and a share of the hybrid group in the first flight makes that two
+ * packets, which some peers drop. */
+static void
+test_T_19_groups_by_version(void **state)
+{
+	static const struct {
+		unsigned long version;
+		bool hybrid;
+	} rows[] = { { 0x30000000, false }, { 0x300000d0, false },
+		{ 0x30400000, false }, { 0x304000f0, false },
+		{ 0x30500000, true }, { 0x30600010, true },
+		{ 0x40000000, true } };
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	char *list = hb_tls_groups(OpenSSL_version_num());
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		const char *g = hb_tls_groups(rows[i].version);
+
+		assert_int_equal(strstr(g, "MLKEM") != NULL, rows[i].hybrid);
+		assert_int_equal(strpbrk(g, "?*/") != NULL, rows[i].hybrid);
+		if (!rows[i].hybrid)
+			continue;
+		/* one share, and of the small group */
+		assert_ptr_equal(strchr(g, '*'), strrchr(g, '*'));
+		assert_int_equal(strncmp(strchr(g, '*'), "*X25519:", 8), 0);
+	}
+	assert_int_equal(SSL_CTX_set1_groups_list(ctx, list), 1);
+	SSL_CTX_free(ctx);
+}
+
+/* openssl#27557: a first flight above 1400 octets is dropped by some. */
+static void
+test_T_19_first_flight_is_short(void **state)
+{
+	struct hb_tls *client = client_new();
+	struct side a = { 0 };
+	unsigned char buf[65536];
+	char name[256];
+	int fd[2];
+	ssize_t n = -1;
+
+	/* the longest name that is asked for */
+	memset(name, 'x', 253);
+	for (size_t i = 50; i < 253; i += 50)
+		name[i] = '.';
+	name[253] = '\0';
+	make_pair(fd);
+	a.c = hb_conn_attach(loop, fd[0], 65536, &side_ops, &a);
+	assert_int_equal(hb_conn_tls_client(a.c, client, &WANT(name)), 0);
+	run_until((n = recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT)) > 0);
+	assert_in_range(n, 100, 1400);
+	hb_conn_free(&a.c);
+	close(fd[1]);
+	hb_tls_free(&client);
+}
+
 static void
 limit_versions(struct hb_tls *t, int least, int most)
 {
@@ -1030,6 +1087,8 @@ main(void)
 		cmocka_unit_test(self_signed_serves),
 		cmocka_unit_test(flood_inside_tls_is_bounded),
 		cmocka_unit_test(large_groups_are_refused),
+		cmocka_unit_test(test_T_19_groups_by_version),
+		cmocka_unit_test(test_T_19_first_flight_is_short),
 		cmocka_unit_test(bad_files_are_errors),
 		cmocka_unit_test(test_S_2_an_empty_file_is_an_error),
 		cmocka_unit_test(test_S_14_certificates_and_keys_are_looked_at),
