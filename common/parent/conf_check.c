@@ -301,6 +301,7 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_ALIASES] = look_at_map,
 	[HB_PLACE_USERS] = look_at_map,
 	[HB_PLACE_SENDERS] = look_at_map,
+	[HB_PLACE_ACCESS] = look_at_map,
 	[HB_PLACE_LOGINS] = look_at_map,
 	[HB_PLACE_LOG] = look_at_log,
 	[HB_PLACE_MAILBOX] = look_at_mailbox,

@@ -111,6 +111,8 @@ q_show_msg(const struct hb_ctl *c, const struct q_envelope *h,
 	else
 		hb_ctl_null(c, "tls_demand");
 	hb_ctl_str(c, "message_id", h->env.message_id);
+	if ((m->flags & Q_MF_HELD) != 0 && h->env.hold.n > 0)
+		hb_ctl_str(c, "hold", h->env.hold);
 	hb_ctl_array(c, "recipients");
 }
 
