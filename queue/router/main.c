@@ -22,6 +22,7 @@
 #include "common/proto/base64.h"
 #include "common/proto/endpoint.h"
 #include "common/proto/route.h"
+#include "common/proto/stats.h"
 #include "queue/router/gate.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
@@ -271,7 +272,23 @@ send_verdict(struct router_request *a, const struct rt_verdict *v)
 	post_verdict(a, &m);
 }
 
-/* Asks `access'.  True: it has ended the question. */
+static void
+count(const struct rt_access_said *said)
+{
+	static const enum hb_stat stats[HB_ACTION_COUNT] = {
+		[HB_ACTION_TEMPFAIL] = HB_STAT_ACCESS_DEFERRED,
+		[HB_ACTION_REJECT] = HB_STAT_ACCESS_REFUSED,
+		[HB_ACTION_DISCARD] = HB_STAT_ACCESS_DISCARDED,
+	};
+
+	if (said->action != HB_ACTION_ACCEPT)
+		hb_stat(stats[said->action]);
+	else
+		hb_stat(said->relay ? HB_STAT_ACCESS_RELAYED
+				    : HB_STAT_ACCESS_HELD);
+}
+
+/* Takes what an entry of `access' says.  True: it has ended the question. */
 static bool
 is_ended(struct router_request *a, const struct rt_gate *g)
 {
@@ -284,6 +301,7 @@ is_ended(struct router_request *a, const struct rt_gate *g)
 	if (said->action == HB_ACTION_ACCEPT && !said->relay &&
 	    (said->hold.n == 0 || a->hold.n > 0))
 		return false;
+	count(said);
 	hb_buf_clear(&a->rule);
 	hb_buf_add(&a->rule, hb_buf_span(&g->rule));
 	if (said->action == HB_ACTION_ACCEPT) {

@@ -80,6 +80,9 @@ def test_M_7_three_checks_stand_alone(hb):
     assert mail(hb, "bob@hb.test").code == 550
     assert mail(hb, "ann@hb.test").code == 250
     assert mail(hb, "", "127.0.0.3").code == 250
+    stats = hb.ctl("stats", json=True)["access_decisions"]
+    assert stats == {"refused": 5, "deferred": 0, "discarded": 0, "held": 0,
+                     "relayed": 0}
 
 
 def test_M_9_relay_by_client_or_domain(hb):

@@ -357,15 +357,27 @@ test_M_9_who_may_relay(void **state)
 		{ { { PRINT, "RELAY" } }, "u@b.test", "" },
 		{ { { "CertPrint:" PRINT, "RELAYED" } }, "u@b.test",
 		    "temp 451 4.3.5" },
-		/* M-6: the route is another recipient's */
-		{ { { "To:a.test", "RELAY" } }, "u%b.test@a.test", "" },
-		{ { { "Connect:192.0.2", "RELAY" } }, "u%b.test@a.test",
-		    "relay" },
 	};
 
 	CHECK_ROWS(rows, RT_ACCESS_RELAY, .rcpt = hb_span_str(rows[i].what),
 	    .client = HB_SPAN("192.0.2.7"), .client_name = HB_SPAN("m.c.test"),
 	    .cert = HB_SPAN(PRINT));
+}
+
+/* The route leads to another recipient than the one that was allowed; a client
+ * that may relay may name any. */
+static void
+test_M_6_no_routes_to_a_domain_that_is_open(void **state)
+{
+	static const struct row rows[] = {
+		{ { { "To:a.test", "RELAY" } }, "u%b.test@a.test", "" },
+		{ { { "a.test", "RELAY" } }, "b.test!u@a.test", "" },
+		{ { { "Connect:192.0.2", "RELAY" } }, "u%b.test@a.test",
+		    "relay" },
+	};
+
+	CHECK_ROWS(rows, RT_ACCESS_RELAY, .rcpt = hb_span_str(rows[i].what),
+	    .client = HB_SPAN("192.0.2.7"));
 }
 
 static void
@@ -409,6 +421,7 @@ main(void)
 		cmocka_unit_test(
 		    test_M_24_another_name_of_the_host_is_another_key),
 		cmocka_unit_test(test_M_9_who_may_relay),
+		cmocka_unit_test(test_M_6_no_routes_to_a_domain_that_is_open),
 		cmocka_unit_test(test_M_13_demands_on_the_clients_channel),
 	};
 
