@@ -125,7 +125,8 @@ def test_M_11_discard_and_quarantine(hb):
     assert r["hold"] == "looks odd"
     assert r["rule"] == rule(hb, "From:odd@held.test")
     held = hb.ctl("show", r["msg"], json=True)
-    assert (held["state"], held["hold"]) == ("held", "looks odd")
+    assert (held["state"], held["held_for"]) == ("held", "looks odd")
+    assert "held for: looks odd\n" in hb.ctl("show", r["msg"]).out
     assert hb.ctl("flush").code == 0
     assert len(hb.maildir("alice")) == 1 and not hb.maildir("bob")
     assert hb.ctl("release", r["msg"]).code == 0
