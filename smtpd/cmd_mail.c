@@ -49,6 +49,7 @@ smtpd_answer_mail(struct smtpd_session *s, struct smtpd_question *q)
 	    q->verdict.action == HB_ACTION_DISCARD) {
 		s->txn.discard = q->verdict.action == HB_ACTION_DISCARD;
 		s->state = SMTPD_S_MAIL;
+		smtpd_txn_note(s, q);
 		smtpd_reply(s, SMTPD_R_SENDER_OK);
 		return;
 	}

@@ -51,6 +51,7 @@ smtpd_answer_rcpt(struct smtpd_session *s, struct smtpd_question *q)
 		return;
 	}
 	s->txn.n_taken++;
+	smtpd_txn_note(s, q);
 	if (accept)
 		smtpd_txn_add_rcpt(s, &q->rcpt);
 	smtpd_reply(s, SMTPD_R_RCPT_OK);

@@ -66,6 +66,7 @@ ask_router(struct smtpd_session *s, struct smtpd_question *q)
 	c->listen = s->rules->listen;
 	c->tls = s->tls;
 	c->cert = hb_span_str(s->tls_print);
+	c->tls_bits = s->tls_bits;
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }
@@ -288,8 +289,11 @@ smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 {
 	struct smtpd_question *q = find(s, SMTPD_C_ROUTER, v->ref);
 
-	if (q != NULL)
-		say(s, q, v);
+	if (q == NULL)
+		return;
+	q->hold = hb_arena_span(s->questions, v->hold);
+	q->rule = hb_arena_span(s->questions, v->rule);
+	say(s, q, v);
 }
 
 void

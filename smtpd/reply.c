@@ -80,6 +80,8 @@ log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	    hb_kv_if(t->sender.n > 0,
 		hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender))),
 	    hb_kv_if(rcpt.n > 0, hb_kv_span(HB_K_RCPT, rcpt)),
+	    hb_kv_if(s->first != NULL && s->first->rule.n > 0,
+		hb_kv_span(HB_K_RULE, s->first != NULL ? s->first->rule : HB_SPAN_NONE)),
 	    hb_kv_span(HB_K_TEXT, w->text));
 }
 

@@ -92,6 +92,7 @@ struct smtpd_question {
 	bool beside;	       /* asked while others were unanswered */
 	struct hb_rcpt rcpt;   /* SMTPD_STAGE_RCPT */
 	bool routed;	       /* it came with a source route */
+	struct hb_span hold, rule; /* of a verdict that lets pass */
 	struct hb_span login;  /* SMTPD_STAGE_LOGIN: router's name for it */
 	struct ipc_verdict verdict;
 };
@@ -111,6 +112,8 @@ struct smtpd_txn {
 	uint32_t n_taken;     /* answered with 250: n_rcpts and discarded ones */
 	uint32_t body;
 	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
+	struct hb_span hold;  /* why it is held; in the arena */
+	struct hb_span rule;  /* what a table said of it, the same */
 	uint64_t declared;    /* SIZE= */
 	bool discard;	      /* the whole message */
 	uint64_t id;
@@ -156,6 +159,7 @@ struct smtpd_session {
 	char helo[HB_MAX_DOMAIN + 1];
 	bool esmtp;
 	bool tls;
+	unsigned tls_bits; /* of the cipher */
 	char tls_word[32], tls_cipher[48], tls_kex[HB_KEX_TEXT];
 	char tls_print[HB_PRINT_TEXT]; /* of the client's certificate */
 	char user[257];
@@ -219,6 +223,9 @@ unsigned smtpd_unanswered(const struct smtpd_session *s);
 /* What the message holds now counts for all sessions. */
 void smtpd_txn_count_held(struct smtpd_session *s);
 void smtpd_txn_reset(struct smtpd_session *s); /* ABORT if queue knows it */
+/* What a table said while it let Q pass, and why it holds the message. */
+void smtpd_txn_note(struct smtpd_session *s,
+    const struct smtpd_question *q);
 void smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *r);
 void smtpd_auth_end(struct smtpd_session *s); /* wipes */
 void smtpd_close(struct smtpd_session *s);

@@ -111,6 +111,7 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 	hb_tls_facts_word(facts, s->tls_word);
 	memcpy(s->tls_cipher, facts->cipher, sizeof(s->tls_cipher));
 	s->tls_cipher[sizeof(s->tls_cipher) - 1] = '\0';
+	s->tls_bits = facts->bits;
 	memcpy(s->tls_kex, facts->kex, sizeof(s->tls_kex));
 	memcpy(s->tls_print, facts->print, sizeof(s->tls_print));
 	s->has_binding = facts->has_binding;

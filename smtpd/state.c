@@ -99,6 +99,7 @@ clear(struct smtpd_txn *t)
 	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
+	t->hold = t->rule = HB_SPAN_NONE;
 	t->discard = t->begun = t->large = t->chunk_refused = false;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
@@ -117,6 +118,28 @@ smtpd_txn_reset(struct smtpd_session *s)
 		s->state = SMTPD_S_READY;
 }
 
+static struct hb_arena *
+arena_of(struct smtpd_txn *t)
+{
+	if (t->arena == NULL)
+		t->arena = hb_arena_new();
+	return t->arena;
+}
+
+void
+smtpd_txn_note(struct smtpd_session *s, const struct smtpd_question *q)
+{
+	struct smtpd_txn *t = &s->txn;
+	/* what becomes of the mail weighs more than who let it pass */
+	bool weighs = q->hold.n > 0 ||
+	    q->verdict.action == HB_ACTION_DISCARD;
+
+	if (q->rule.n > 0 && (t->rule.n == 0 || weighs))
+		t->rule = hb_arena_span(arena_of(t), q->rule);
+	if (q->hold.n > 0 && t->hold.n == 0)
+		t->hold = hb_arena_span(arena_of(t), q->hold);
+}
+
 void
 smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 {
@@ -127,12 +150,10 @@ smtpd_txn_add_rcpt(struct smtpd_session *s, const struct hb_rcpt *rcpt)
 		t->room = t->room > 0 ? 2 * t->room : 4;
 		t->rcpts = hb_realloc(t->rcpts, t->room * sizeof(*r));
 	}
-	if (t->arena == NULL)
-		t->arena = hb_arena_new();
 	r = &t->rcpts[t->n_rcpts];
 	*r = *rcpt;
 	r->idx = t->n_rcpts++;
-	r->address = hb_arena_span(t->arena, rcpt->address);
+	r->address = hb_arena_span(arena_of(t), rcpt->address);
 	r->orcpt = hb_arena_span(t->arena, rcpt->orcpt);
 }
 

@@ -67,7 +67,8 @@ begin(struct smtpd_session *s)
 	e->arrived_ms = s->site->now_ms;
 	e->sender = hb_buf_span(&t->sender);
 	e->body = t->body;
-	e->flags = t->flags;
+	e->flags = t->flags | (t->hold.n > 0 ? HB_ENV_HELD : 0);
+	e->hold = t->hold;
 	e->ret = t->ret;
 	e->envid = hb_buf_span(&t->envid);
 	e->client = hb_span_str(s->client);
@@ -256,6 +257,8 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	    hb_kv_str(HB_K_HELO, s->helo),
 	    hb_kv_if(id.n > 0, hb_kv_span(HB_K_MESSAGE_ID, id)),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)),
+	    hb_kv_if(t->rule.n > 0, hb_kv_span(HB_K_RULE, t->rule)),
+	    hb_kv_if(t->hold.n > 0, hb_kv_span(HB_K_HOLD, t->hold)),
 	    hb_kv_if(!goes_to_queue(t),
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
 }

@@ -30,6 +30,7 @@ enum {
 struct entry {
 	UT_hash_handle hh;
 	struct hb_span key, value; /* in the map's arena */
+	unsigned line;
 };
 
 /* What tells one version of a file from the next. */
@@ -202,6 +203,7 @@ add_entry(struct content *c, struct hb_span key, struct hb_span value)
 		e = hb_arena_alloc(c->arena, sizeof(*e));
 		e->key = hb_arena_span(c->arena, hb_buf_span(&low));
 		e->value = hb_arena_span(c->arena, value);
+		e->line = c->mt.line;
 		HASH_ADD_KEYPTR(hh, c->entries, e->key.p, e->key.n, e);
 	}
 	hb_buf_free(&low);
@@ -445,24 +447,34 @@ db_get(struct hb_map *m, struct hb_span key, struct hb_buf *value)
 }
 
 int
-hb_map_get(struct hb_map *m, struct hb_span key, struct hb_buf *value)
+hb_map_find(struct hb_map *m, struct hb_span key, struct hb_buf *value,
+    struct hb_map_place *at)
 {
 	struct hb_buf low = HB_BUF_INIT(0);
-	struct entry *e;
-	int r = refresh(m);
+	const struct entry *e = NULL;
+	int r = HB_E_NOTFOUND;
 
-	if (r < 0)
-		return r;
+	if (!m->loaded)
+		return HB_E_TEMP;
 	hb_buf_clear(value);
 	lower_key(key, &low);
-	if (m->from_db) {
+	if (m->from_db)
 		r = db_get(m, hb_buf_span(&low), value);
-	} else {
-		e = find_entry(m->entries, hb_buf_span(&low));
-		r = e == NULL ? HB_E_NOTFOUND : hb_buf_put(value, e->value);
-	}
+	else if ((e = find_entry(m->entries, hb_buf_span(&low))) != NULL)
+		r = hb_buf_put(value, e->value);
+	*at = (struct hb_map_place){ m->from_db ? m->db_path : m->text_path,
+		e != NULL ? e->line : 0 };
 	hb_buf_free(&low);
 	return r;
+}
+
+int
+hb_map_get(struct hb_map *m, struct hb_span key, struct hb_buf *value)
+{
+	struct hb_map_place at;
+	int r = refresh(m);
+
+	return r < 0 ? r : hb_map_find(m, key, value, &at);
 }
 
 static int

@@ -23,6 +23,16 @@ void hb_map_close(struct hb_map **m);
 int hb_map_get(struct hb_map *m, struct hb_span key,
     struct hb_buf *value) HB_MUSTCHECK;
 
+/* Where an entry stands.  FILE is borrowed from the map. */
+struct hb_map_place {
+	const char *file;
+	unsigned line; /* 0: a database has none */
+};
+/* The same in what the last hb_map_version or hb_map_get read: all keys of one
+ * question are looked up in one content.  *AT is filled with VALUE. */
+int hb_map_find(struct hb_map *m, struct hb_span key, struct hb_buf *value,
+    struct hb_map_place *at) HB_MUSTCHECK;
+
 /* Version of the file's content, different after each change; 0 if it cannot be
  * read now. */
 uint64_t hb_map_version(struct hb_map *m);

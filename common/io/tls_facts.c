@@ -232,6 +232,7 @@ hb_tls_facts_done(struct hb_tls_facts *f, SSL *ssl)
 	f->version = SSL_version(ssl) == TLS1_3_VERSION ? 13 : 12;
 	(void)snprintf(
 	    f->cipher, sizeof(f->cipher), "%s", SSL_get_cipher_name(ssl));
+	f->bits = (unsigned)SSL_get_cipher_bits(ssl, NULL);
 	note_kex(f, ssl);
 	note_binding(f, ssl);
 	if (cert != NULL)

@@ -322,6 +322,7 @@ static void (*const looks[])(struct check *, const struct hb_place *) = {
 	[HB_PLACE_ALIASES] = look_at_map,
 	[HB_PLACE_USERS] = look_at_map,
 	[HB_PLACE_SENDERS] = look_at_map,
+	[HB_PLACE_ACCESS] = look_at_map,
 	[HB_PLACE_LOGINS] = look_at_map,
 	[HB_PLACE_PAM] = look_at_pam,
 	[HB_PLACE_LOG] = look_at_log,

@@ -19,6 +19,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/file.h"
+#include "common/proto/access.h"
 #include "common/proto/maptext.h"
 #include "common/proto/scram.h"
 
@@ -111,7 +112,8 @@ is_hash(struct hb_span hash)
 static bool
 is_table(const struct hb_place *at)
 {
-	return at->kind == HB_PLACE_USERS || at->kind == HB_PLACE_SENDERS;
+	return at->kind == HB_PLACE_USERS || at->kind == HB_PLACE_SENDERS ||
+	    at->kind == HB_PLACE_ACCESS;
 }
 
 /* "HASH" or "{SCHEME}HASH", more fields behind a colon. */
@@ -168,36 +170,80 @@ check_lists(struct hb_span targets, unsigned line, FILE *out)
 	hb_buf_free(&target);
 }
 
+/* What is wrong with an entry of AT, or NULL. */
+static const char *
+why_not(const struct hb_place *at, struct hb_span value)
+{
+	if (value.n > HB_MAX_MAP_VALUE)
+		return "this entry is too long and is not used";
+	if (at->kind == HB_PLACE_LOGINS && !is_login(value))
+		return "this password has no hash that crypt(5) knows, nor a "
+		    "verifier of SCRAM-SHA-256: nobody can log in with it";
+	return NULL;
+}
+
+static const char *
+why_no_access(enum hb_access_fault f)
+{
+	static const char *const texts[] = {
+		[HB_ACCESS_GOOD] = NULL,
+		[HB_ACCESS_UNKNOWN] = "nobody understands this value: what "
+		    "the entry is about is refused for now",
+		[HB_ACCESS_IGNORED] = "this tag says something to sendmail "
+		    "and nothing here",
+		[HB_ACCESS_UNMET] = "this demand for TLS cannot be made here: "
+		    "say it with tls-policy",
+	};
+
+	return texts[f];
+}
+
+struct lines {
+	FILE *out;
+	size_t warnings, mistakes;
+};
+
+static void
+tell_line(struct lines *l, unsigned line, bool mistake, const char *what)
+{
+	size_t n = mistake ? l->mistakes++ : l->warnings++;
+
+	if (n < LINES_TOLD)
+		fprintf(l->out, "%c %u %s\n", mistake ? 'E' : 'W', line, what);
+}
+
 static void
 check_entries(const struct hb_place *at, struct hb_span text, FILE *out)
 {
+	struct lines l = { .out = out };
 	struct hb_maptext m;
 	struct hb_span key, value;
-	size_t bad = 0;
 	int r;
 
 	hb_maptext_init(&m, text, is_table(at)
 	    ? HB_MAPSYN_TABLE : HB_MAPSYN_ALIASES);
 	while ((r = hb_maptext_next(&m, &key, &value)) != 0) {
-		const char *what = NULL;
+		enum hb_access_fault f = HB_ACCESS_GOOD;
+		const char *what;
 
 		if (r < 0)
 			what = is_table(at)
 			    ? "this line is not 'NAME TEXT' and is not used"
 			    : "this line is not 'NAME: TEXT' and is not used";
-		else if (value.n > HB_MAX_MAP_VALUE)
-			what = "this entry is too long and is not used";
-		else if (at->kind == HB_PLACE_LOGINS && !is_login(value))
-			what = "this password has no hash that crypt(5) "
-			    "knows, nor a verifier of SCRAM-SHA-256: nobody can log in with it";
-		if (what != NULL && bad++ < LINES_TOLD)
-			fprintf(out, "W %u %s\n", m.line, what);
-		if (what == NULL && at->kind == HB_PLACE_ALIASES)
+		else
+			what = why_not(at, value);
+		if (what == NULL && at->kind == HB_PLACE_ACCESS) {
+			f = hb_access_fault(key, value);
+			what = why_no_access(f);
+		}
+		if (what != NULL)
+			tell_line(&l, m.line, f == HB_ACCESS_UNMET, what);
+		else if (at->kind == HB_PLACE_ALIASES)
 			check_lists(value, m.line, out);
 	}
-	if (bad > LINES_TOLD)
+	if (l.warnings > LINES_TOLD)
 		fprintf(out, "W 0 %s has %zu lines that cannot be used\n",
-		    at->path, bad);
+		    at->path, l.warnings);
 	hb_maptext_free(&m);
 }
 

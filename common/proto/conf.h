@@ -195,6 +195,7 @@ enum hb_place_kind {
 	HB_PLACE_ALIASES, /* path, kind of map */
 	HB_PLACE_USERS,	  /* path, kind of map: local-users */
 	HB_PLACE_SENDERS, /* path, kind of map: sender-login */
+	HB_PLACE_ACCESS,  /* path, kind of map: access */
 	HB_PLACE_LOGINS,  /* path: auth passwd-file */
 	HB_PLACE_PAM,	  /* path: name of the service */
 	HB_PLACE_LOG,	  /* path */

@@ -437,6 +437,8 @@ parse_map(struct hb_conf_line *l, void *field)
 		place_map(l, HB_PLACE_ALIASES, field);
 	else if (strcmp(l->row->word, "sender-login") == 0)
 		place_map(l, HB_PLACE_SENDERS, field);
+	else if (strcmp(l->row->word, "access") == 0)
+		place_map(l, HB_PLACE_ACCESS, field);
 }
 
 static void

@@ -47,6 +47,7 @@ struct hb_tls_facts {
 	int verify_code;  /* X509_V_ERR_*, 0 is fine */
 	int64_t not_after_ms;
 	char cipher[48];
+	unsigned bits; /* of the cipher */
 	char kex[HB_KEX_TEXT]; /* group of the key exchange */
 	/* Of the client's certificate, SHA-256 in hexadecimal, or empty. */
 	char print[HB_PRINT_TEXT];

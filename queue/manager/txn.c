@@ -134,7 +134,8 @@ q_on_txn_begin(struct q *q, struct hb_peer *p, const struct ipc_txn_begin *m)
 	t->key = (struct txn_key){ hb_peer_instance(p), m->txn };
 	t->arena = arena;
 	t->env = env;
-	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
+	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL |
+	    HB_ENV_HELD;
 	t->env.parent = 0;
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
 	t->head = HB_BUF_INIT(HEAD_MAX);

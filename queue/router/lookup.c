@@ -19,7 +19,8 @@ enum {
 	ANSWER_MS = 10000,
 	REMEMBER_FOUND_MS = 60000,
 	REMEMBER_MISSING_MS = 5000,
-	REMEMBER_MAX = 10000
+	REMEMBER_MAX = 10000,
+	VALUE_TOLD = 100 /* bytes of a value that is no good */
 };
 
 /* A user that was looked up, or is being looked up: equal questions are
@@ -42,7 +43,9 @@ struct known {
 
 struct rt_lookup {
 	const struct hb_conf *conf;
-	struct hb_map *aliases, *users, *senders;
+	struct hb_map *aliases, *users, *senders, *access;
+	uint64_t access_version; /* of its content */
+	struct hb_buf bad_access; /* its entry that the operator was told of */
 	struct hb_map **logins;
 	uint64_t *login_versions;
 	struct hb_buf usual; /* the hash for a login that does not exist */
@@ -84,6 +87,7 @@ open_maps(struct rt_lookup *k)
 						  : &c->local_users.map,
 	    HB_MAPSYN_TABLE);
 	open_map(&k->senders, &c->sender_login, HB_MAPSYN_TABLE);
+	open_map(&k->access, &c->access, HB_MAPSYN_TABLE);
 	k->logins = hb_calloc(c->auth.n, sizeof(*k->logins));
 	k->login_versions = hb_calloc(c->auth.n, sizeof(*k->login_versions));
 	for (size_t i = 0; i < c->auth.n; i++) {
@@ -101,6 +105,7 @@ read_on(void *ctx)
 
 	more = hb_map_read_on(k->users) || more;
 	more = hb_map_read_on(k->senders) || more;
+	more = hb_map_read_on(k->access) || more;
 	for (size_t i = 0; i < k->conf->auth.n; i++)
 		more = hb_map_read_on(k->logins[i]) || more;
 	if (more)
@@ -174,6 +179,7 @@ rt_lookup_reconf(struct rt_lookup *k, const struct hb_conf *conf)
 	k->login_versions = NULL;
 	/* Maps and lists that are no longer named trouble nobody. */
 	hb_trouble_end_all(HB_EV_MAP);
+	hb_buf_clear(&k->bad_access);
 	k->conf = conf;
 	if (k->judge != NULL)
 		rt_judge_set_path(k->judge, conf->auth.dovecot);
@@ -289,6 +295,48 @@ rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
 		    value);
 	looked_up(k, k->senders);
 	return found_of(r);
+}
+
+bool
+rt_lookup_begin_access(struct rt_lookup *k)
+{
+	uint64_t version;
+
+	if (k->access == NULL)
+		return false;
+	version = hb_map_version(k->access);
+	looked_up(k, k->access);
+	if (version != k->access_version && k->bad_access.n > 0) {
+		hb_trouble_end(HB_EV_MAP, hb_buf_span(&k->bad_access));
+		hb_buf_clear(&k->bad_access);
+	}
+	k->access_version = version;
+	return true;
+}
+
+enum rt_found
+rt_lookup_access(struct rt_lookup *k, struct hb_span key, struct hb_buf *value,
+    struct hb_map_place *at)
+{
+	at->file = k->conf->access.arg;
+	at->line = 0;
+	return found_of(hb_map_find(k->access, key, value, at));
+}
+
+void
+rt_lookup_bad_access(struct rt_lookup *k, struct hb_span rule,
+    struct hb_span value)
+{
+	struct hb_buf text = HB_BUF_INIT(0);
+
+	if (k->bad_access.n > 0)
+		return;
+	hb_buf_add(&k->bad_access, rule);
+	hb_buf_adds(&text, "nobody understands the value '");
+	hb_buf_add(&text, hb_span_head(value, VALUE_TOLD));
+	hb_buf_adds(&text, "': what it is about is refused for now");
+	hb_trouble_begin(HB_EV_MAP, rule, hb_buf_span(&text));
+	hb_buf_free(&text);
 }
 
 static enum rt_found

@@ -32,6 +32,16 @@ enum rt_found rt_look_up(struct rt_lookup *k, unsigned lane,
 /* Appends the value of `sender-login` for the address SENDER, or its domain. */
 enum rt_found rt_lookup_sender(struct rt_lookup *k, struct hb_span sender,
     struct hb_buf *value) HB_MUSTCHECK;
+/* Is there an `access' to be asked?  The keys of one question are asked after
+ * one such call. */
+bool rt_lookup_begin_access(struct rt_lookup *k);
+/* The entry of KEY in `access'. */
+enum rt_found rt_lookup_access(struct rt_lookup *k, struct hb_span key,
+    struct hb_buf *value, struct hb_map_place *at) HB_MUSTCHECK;
+/* Tells the operator, until the table changes: the entry RULE has a VALUE that
+ * nobody understands. */
+void rt_lookup_bad_access(struct rt_lookup *k, struct hb_span rule,
+    struct hb_span value);
 /* Is the password of M that of its user?  As above.  Who is in none of the files
  * of `auth passwd-file` is asked about at `auth dovecot` or `auth pam`, which may
  * have another name for him: USER, which must live until CB runs. */

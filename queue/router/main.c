@@ -22,6 +22,8 @@
 #include "common/proto/base64.h"
 #include "common/proto/endpoint.h"
 #include "common/proto/route.h"
+#include "common/proto/stats.h"
+#include "queue/router/gate.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
 #include "queue/router/expansion.h"
@@ -31,6 +33,7 @@ enum {
 	PENDING_MS = 2,
 	PART = 500, /* items of an answer in a turn */
 	OFFER_MS = 5000, /* how often the files of logins are looked at */
+	TEXT_MAX = 512, /* of a verdict */
 	NONCE = 18, /* octets; base64 makes 24 of them */
 	PAM_MS = 10000,
 	REFUSAL_MS = 2000 /* from the question to the end of a refusal by PAM */
@@ -56,6 +59,7 @@ struct router_request {
 	uint64_t ref;
 	struct hb_buf user;
 	int64_t asked_ms; /* AUTH */
+	struct hb_buf rule, hold; /* what `access' says while it lets pass */
 	struct rt_expansion *walk;
 	void (*done)(struct router_request *a); /* with WALK */
 	struct hb_timer *timer; /* of a long walk or a refusal, or NULL */
@@ -85,6 +89,8 @@ static void
 asked_free(struct router_request *a)
 {
 	hb_buf_free(&a->user);
+	hb_buf_free(&a->rule);
+	hb_buf_free(&a->hold);
 	rt_expansion_free(&a->walk);
 	hb_timer_free(&a->timer);
 	free(a);
@@ -258,14 +264,80 @@ rt_on_expand(struct router *r, struct hb_peer *p, const struct ipc_expand *m)
 /* --- smtpd: CHECK --- */
 
 static void
+post_verdict(struct router_request *a, struct ipc_verdict *m)
+{
+	m->ref = a->ref;
+	m->rule = hb_buf_span(&a->rule);
+	m->hold = hb_buf_span(&a->hold);
+	answer(a, HB_IPC_VERDICT, m);
+	asked_free(a);
+}
+
+static void
 send_verdict(struct router_request *a, const struct rt_verdict *v)
 {
-	struct ipc_verdict m = { .ref = a->ref, .action = (uint32_t)v->action,
+	struct ipc_verdict m = { .action = (uint32_t)v->action,
 		.code = v->code, .status = hb_span_str(v->status),
 		.reason = (uint32_t)v->reason, .text = hb_span_str(v->text) };
 
-	answer(a, HB_IPC_VERDICT, &m);
-	asked_free(a);
+	post_verdict(a, &m);
+}
+
+static void
+count(const struct rt_access_said *said)
+{
+	static const enum hb_stat stats[HB_ACTION_COUNT] = {
+		[HB_ACTION_TEMPFAIL] = HB_STAT_ACCESS_DEFERRED,
+		[HB_ACTION_REJECT] = HB_STAT_ACCESS_REFUSED,
+		[HB_ACTION_DISCARD] = HB_STAT_ACCESS_DISCARDED,
+	};
+
+	if (said->action != HB_ACTION_ACCEPT)
+		hb_stat(stats[said->action]);
+	else
+		hb_stat(said->relay ? HB_STAT_ACCESS_RELAYED
+				    : HB_STAT_ACCESS_HELD);
+}
+
+/* Takes what an entry of `access' says.  True: it has ended the question. */
+static bool
+is_ended(struct router_request *a, const struct rt_gate *g)
+{
+	const struct rt_access_said *said = &g->said;
+	struct ipc_verdict m = { .action = (uint32_t)said->action,
+		.code = said->code, .status = said->status,
+		.reason = (uint32_t)said->reason,
+		.text = hb_span_head(said->text, TEXT_MAX) };
+
+	if (said->action == HB_ACTION_ACCEPT && !said->relay &&
+	    (said->hold.n == 0 || a->hold.n > 0))
+		return false;
+	count(said);
+	hb_buf_clear(&a->rule);
+	hb_buf_add(&a->rule, hb_buf_span(&g->rule));
+	if (said->action == HB_ACTION_ACCEPT) {
+		hb_buf_add(&a->hold, hb_span_head(said->hold, HB_MAX_HOLD));
+		return false;
+	}
+	post_verdict(a, &m);
+	return true;
+}
+
+/* True: `access' has ended the question. */
+static bool
+ask_access(struct router_request *a, enum rt_access_check check,
+    const struct ipc_check *q, bool *relay)
+{
+	struct rt_gate g = { .rule = HB_BUF_INIT(0) };
+	bool ended = false;
+
+	*relay = false;
+	if (rt_gate_ask(&g, a->router->lookup, check, q)) {
+		*relay = g.said.relay;
+		ended = is_ended(a, &g);
+	}
+	rt_gate_free(&g);
+	return ended;
 }
 
 static void
@@ -290,7 +362,7 @@ is_refused_by_route(struct router_request *a, struct hb_span domain)
 {
 	const struct hb_conf_route *row =
 	    hb_conf_route(a->router->env->conf, domain);
-	struct ipc_verdict m = { .ref = a->ref, .action = HB_ACTION_REJECT,
+	struct ipc_verdict m = { .action = HB_ACTION_REJECT,
 		.code = 550, .reason = HB_REASON_ROUTE_ERROR };
 	struct hb_route r;
 
@@ -303,8 +375,7 @@ is_refused_by_route(struct router_request *a, struct hb_span domain)
 	}
 	m.status = r.status;
 	m.text = r.rest.n > 0 ? r.rest : HB_SPAN("refused here");
-	answer(a, HB_IPC_VERDICT, &m);
-	asked_free(a);
+	post_verdict(a, &m);
 	return true;
 }
 
@@ -314,16 +385,48 @@ check_rcpt(struct router_request *a, const struct ipc_check *q)
 	const struct hb_conf *c = a->router->env->conf;
 	struct hb_span local, domain;
 	struct rt_verdict v;
+	bool at_home, relay;
 
 	hb_addr_split(q->rcpt, &local, &domain);
-	if (rt_is_local_domain(c, domain)) {
+	at_home = rt_is_local_domain(c, domain);
+	if (ask_access(a, at_home ? RT_ACCESS_USER : RT_ACCESS_RCPT, q,
+		&relay))
+		return;
+	if (at_home) {
 		walk_for(a, rt_expansion_exists(&a->router->env->conf,
 		    q->rcpt), rcpt_known);
 		return;
 	}
 	v = rt_check_relay(c, q);
+	if (v.action != HB_ACTION_ACCEPT) {
+		if (ask_access(a, RT_ACCESS_RELAY, q, &relay))
+			return;
+		if (relay)
+			v = rt_accept;
+	}
 	if (v.action == HB_ACTION_ACCEPT && is_refused_by_route(a, domain))
 		return;
+	send_verdict(a, &v);
+}
+
+/* The client is judged with each message: at the greeting its name may not be
+ * known yet. */
+static void
+check_mail(struct router_request *a, const struct ipc_check *q)
+{
+	struct router *r = a->router;
+	struct hb_buf logins = HB_BUF_INIT(0);
+	enum rt_found found;
+	struct rt_verdict v;
+	bool relay;
+
+	if (ask_access(a, RT_ACCESS_CLIENT, q, &relay) ||
+	    ask_access(a, RT_ACCESS_TLS, q, &relay) ||
+	    (q->sender.n > 0 && ask_access(a, RT_ACCESS_SENDER, q, &relay)))
+		return;
+	found = rt_lookup_sender(r->lookup, q->sender, &logins);
+	v = rt_check_sender(r->env->conf, q, found, hb_buf_span(&logins));
+	hb_buf_free(&logins);
 	send_verdict(a, &v);
 }
 
@@ -331,19 +434,12 @@ void
 rt_on_check(struct router *r, struct hb_peer *p, const struct ipc_check *q)
 {
 	struct router_request *a = asked_new(r, p, q->ref);
-	struct hb_buf logins = HB_BUF_INIT(0);
-	enum rt_found found;
-	struct rt_verdict v;
 
 	r->checks++;
-	if (q->stage == HB_STAGE_RCPT) {
+	if (q->stage == HB_STAGE_RCPT)
 		check_rcpt(a, q);
-		return;
-	}
-	found = rt_lookup_sender(r->lookup, q->sender, &logins);
-	v = rt_check_sender(r->env->conf, q, found, hb_buf_span(&logins));
-	hb_buf_free(&logins);
-	send_verdict(a, &v);
+	else
+		check_mail(a, q);
 }
 
 /* --- smtpd: AUTH --- */

@@ -176,11 +176,12 @@ rt_check_sender(const struct hb_conf *c, const struct ipc_check *q,
 	return refused;
 }
 
-/* RFC 5321 s3.6.1 knows no routes in a local part; a site that takes mail for
- * a domain may have an old server behind it that does. */
-static bool
-is_routed(const struct ipc_check *q, struct hb_span local)
+bool
+rt_is_routed(const struct ipc_check *q)
 {
+	struct hb_span local, domain;
+
+	hb_addr_split(q->rcpt, &local, &domain);
 	for (size_t i = 0; i < local.n; i++)
 		if (memchr("%!@", local.p[i], 3) != NULL)
 			return true;
@@ -210,7 +211,7 @@ rt_check_relay(const struct hb_conf *c, const struct ipc_check *q)
 	if (q->user.n > 0 || rt_may_relay(c, q))
 		return rt_accept;
 	hb_addr_split(q->rcpt, &local, &domain);
-	if (is_relay_domain(c, domain) && !is_routed(q, local))
+	if (is_relay_domain(c, domain) && !rt_is_routed(q))
 		return rt_accept;
 	return denied;
 }

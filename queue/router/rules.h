@@ -84,6 +84,10 @@ bool rt_may_relay(const struct hb_conf *c, const struct ipc_check *q);
  * `sender-login` has for the sender (if FOUND), when that is configured. */
 struct rt_verdict rt_check_sender(const struct hb_conf *c,
     const struct ipc_check *q, enum rt_found found, struct hb_span logins);
+/* Does the recipient hold a route?  RFC 5321 s3.6.1 knows none in a local part;
+ * a site that takes mail for a domain may have an old server behind it that
+ * does. */
+bool rt_is_routed(const struct ipc_check *q);
 /* RCPT of a domain that is not local. */
 struct rt_verdict rt_check_relay(const struct hb_conf *c,
     const struct ipc_check *q);

@@ -29,6 +29,7 @@ FLOORS = (
     ("queue/sched/*", 2),
     ("queue/spool/change.h", 1), ("queue/spool/record.*", 1),
     ("queue/spool/*", 3),
+    ("queue/router/access.*", 2), ("queue/router/gate.*", 3),
     ("queue/router/dovecot.*", 2), ("queue/router/judge.*", 3),
     ("queue/router/rules.*", 2), ("queue/router/unread.*", 2),
     ("queue/router/usual.*", 2), ("queue/router/workrec.*", 1),

@@ -3,6 +3,7 @@
 names an id that is not there.  With -l, the tests of each id.  STS-26 is a
 requirement of a standard; A-1, S-1, F-1 and E-1 are faults that were seen on
 the running server (an attacker's, an operator's, a correspondent's, an alias's).
+M-7 is something that users of sendmail rely on.
 
 A test names an id in its own name (test_STS_26_30_x, sts05_x) or in the
 comment on it, in the name of a row of its table or another string of a C file
@@ -19,8 +20,8 @@ import lint
 HERE = os.path.dirname(os.path.abspath(__file__))
 # DANE-01 and DANE_01_02; sts05 is for names of functions alone
 ID = re.compile(r"(?<![A-Z0-9])([A-Z]{3,4})((?:[-_]\d\d(?![\dA-Z]))+)")
-# F-1 in a comment, F_1 in a name
-FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFE])[-_](\d{1,2})(?![0-9A-Za-z.-])")
+# F-1, M-7 in a comment, F_1 in a name
+FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFEM])[-_](\d{1,2})(?![0-9A-Za-z.-])")
 NAME = re.compile(r"(?<![a-z0-9])([a-z]{3,4})_?(\d\d)(?!\d)")
 
 C_TEST = re.compile(r"^(\w+)\(void \*\*state\)$", re.M)

@@ -178,7 +178,6 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "tls-policy a may names=b", "names= goes with level verify" },
 		{ "tls-policy a verify until=2026-02-30", "not a date" },
 		{ "dmarc enforce", "would weaken" },
-		{ "access acc", "would weaken" },
 		{ "milter unix:/x", "would weaken" },
 		{ "smarthost ftp://x", "not a destination" },
 		{ "smarthost lmtp:/x", "cannot be an LMTP server" },

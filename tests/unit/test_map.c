@@ -268,6 +268,44 @@ remove_dir(void **state)
 	return rmdir(dir);
 }
 
+/* The operator hears where an entry stands; a file that changes does not count
+ * between two keys of one question. */
+static void
+test_M_12_an_entry_has_a_line(void **state)
+{
+	struct hb_buf value = HB_BUF_INIT(0), err = HB_BUF_INIT(0);
+	struct hb_mapspec spec = { HB_MAP_AUTO, file };
+	struct hb_map *m = hb_map_open(&spec, HB_MAPSYN_TABLE);
+	struct hb_map_place at;
+	char db[300];
+
+	snprintf(db, sizeof(db), "%s.db", file);
+	assert_int_equal(hb_map_find(m, HB_SPAN("a"), &value, &at),
+	    HB_E_TEMP);
+	write_file("# c\na x\n\nB y\n  z\nc w\n", 100);
+	assert_int_not_equal(hb_map_version(m), 0);
+	assert_int_equal(hb_map_find(m, HB_SPAN("b"), &value, &at), 0);
+	assert_string_equal(at.file, file);
+	assert_int_equal(at.line, 4);
+	assert_int_equal(hb_map_find(m, HB_SPAN("C"), &value, &at), 0);
+	assert_int_equal(at.line, 6);
+	write_file("c v\n", 50);
+	assert_int_equal(hb_map_find(m, HB_SPAN("a"), &value, &at), 0);
+	assert_int_not_equal(hb_map_version(m), 0);
+	assert_int_equal(hb_map_find(m, HB_SPAN("a"), &value, &at),
+	    HB_E_NOTFOUND);
+	assert_int_equal(hb_map_build(file, HB_SPAN("a q\n"),
+	    HB_MAPSYN_TABLE, 0, NULL, &err), 1);
+	assert_int_not_equal(hb_map_version(m), 0);
+	assert_int_equal(hb_map_find(m, HB_SPAN("a"), &value, &at), 0);
+	assert_string_equal(at.file, db);
+	assert_int_equal(at.line, 0);
+	unlink(db);
+	hb_map_close(&m);
+	hb_buf_free(&value);
+	hb_buf_free(&err);
+}
+
 /* Lookups do not wait for a long file that changed: the old entries count
  * until all of it is read, slice by slice. */
 static void
@@ -423,6 +461,7 @@ main(void)
 		cmocka_unit_test(a_missing_file_is_temporary),
 		cmocka_unit_test(
 		    test_S_4_a_map_that_cannot_be_read_is_told_once),
+		cmocka_unit_test(test_M_12_an_entry_has_a_line),
 		cmocka_unit_test(a_built_map_is_used_when_newer),
 		cmocka_unit_test(mistakes_are_told_and_nothing_is_built),
 		cmocka_unit_test(test_F_18_good_aliases_are_built),
