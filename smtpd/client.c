@@ -63,6 +63,7 @@ smtpd_client_free(struct smtpd_client *c)
 	struct smtpd_worker *w = c->worker;
 
 	log_session(c, HB_EV_DISCONNECT);
+	smtpd_lookup_end(c);
 	hb_conn_free(&c->conn);
 	smtpd_session_free(&c->session);
 	smtpd_rules_drop(c->rules);
@@ -143,6 +144,18 @@ begin_try(struct smtpd_client *c, const struct smtpd_try *a)
 	    alone ? SMTPD_TURN_ALONE : wait_for(c, &t));
 }
 
+/* Is its network kept out for the errors of sessions before? */
+static bool
+is_kept_out(const struct smtpd_client *c)
+{
+	struct hb_try t = { .kind = HB_TRY_SESSION, .client = &c->addr };
+
+	return c->worker->counters != NULL &&
+	    c->rules->kind != HB_LISTEN_LMTP &&
+	    !hb_penalty_is_free(c->worker->counters, &t, 0, hb_mono_ms()) &&
+	    !hb_conf_relays_for(c->worker->env->conf, &c->addr);
+}
+
 static void
 end_try(struct smtpd_client *c, const struct smtpd_try *a)
 {
@@ -154,6 +167,12 @@ end_try(struct smtpd_client *c, const struct smtpd_try *a)
 	};
 	struct hb_try t = try_of(c, a);
 
+	if (a->end == SMTPD_TRIED_ERRORS) {
+		if (c->worker->counters != NULL)
+			hb_penalty_session(c->worker->counters, &c->addr,
+			    hb_mono_ms());
+		return;
+	}
 	for (unsigned i = 0; c->worker->counters != NULL && i < a->n; i++)
 		hb_penalty_end(c->worker->counters, &t, ends[a->end],
 		    hb_mono_ms());
@@ -172,6 +191,9 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_TRIED:
 		end_try(c, &a->attempt);
 		return;
+	case SMTPD_ACT_ORIGIN:
+		smtpd_lookup_begin(c, &a->origin);
+		return;
 	case SMTPD_ACT_CLOSE:
 		if (c->conn != NULL)
 			hb_conn_shutdown(c->conn);
@@ -186,6 +208,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_COMMIT:
 	case SMTPD_ACT_ABORT:
 	case SMTPD_ACT_ETRN:
+	case SMTPD_ACT_GREY:
 		smtpd_frames_act(c, a);
 		return;
 	}
@@ -391,13 +414,25 @@ admit(struct smtpd_client *c)
 	return SMTPD_GREET_OK;
 }
 
+/* Before anything is counted, and after. */
+static enum smtpd_greeting
+refusal(struct smtpd_client *c, const struct smtpd_caller *who)
+{
+	if (who->nameless)
+		return SMTPD_GREET_NO_HEADER;
+	if (c->worker->stuck)
+		return SMTPD_GREET_STUCK;
+	if (is_kept_out(c))
+		return SMTPD_GREET_ERRORS;
+	return admit(c);
+}
+
 /* RFC 5321 s4.3.1: a client waits for the greeting.  Nothing was sent yet,
  * so what is there already came too early. */
 static enum smtpd_greeting
 greeting(struct smtpd_client *c, const struct smtpd_caller *who)
 {
-	enum smtpd_greeting how = who->nameless ? SMTPD_GREET_NO_HEADER
-						: admit(c);
+	enum smtpd_greeting how = refusal(c, who);
 	char one;
 
 	if (how == SMTPD_GREET_OK && !c->rules->implicit_tls &&

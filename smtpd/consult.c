@@ -8,6 +8,8 @@
  */
 #include "smtpd/session-priv.h"
 
+#include <stdio.h>
+
 enum { ASK_MS = 30000 }; /* bound of an answer from router */
 
 /* What a consultant says when it is asked. */
@@ -42,12 +44,41 @@ ask_space(struct smtpd_session *s, struct smtpd_question *q)
 	return NO;
 }
 
+/* Only router's answer may depend on it. */
+static enum saying
+ask_name(struct smtpd_session *s, struct smtpd_question *q)
+{
+	smtpd_origin_ask(s);
+	if (s->origin == NULL || s->origin->is_named || !s->site->names_decide)
+		return YES;
+	smtpd_set_timer(s, ASK_MS);
+	return LATER;
+}
+
 static enum saying
 ask_turn(struct smtpd_session *s, struct smtpd_question *q)
 {
 	if (!smtpd_is_login(q) && smtpd_is_known(s))
 		return YES;
 	return smtpd_try(s, q) ? LATER : NOT_NOW;
+}
+
+static enum saying
+ask_lists(struct smtpd_session *s, struct smtpd_question *q)
+{
+	if (s->origin == NULL || !smtpd_is_stranger_for(s, q->rcpt.address))
+		return YES;
+	if (!s->origin->is_judged) {
+		smtpd_set_timer(s, ASK_MS);
+		return LATER;
+	}
+	if (s->origin->why.n == 0)
+		return YES;
+	q->verdict = (struct ipc_verdict){ .action = HB_ACTION_REJECT,
+		.code = 550, .status = HB_SPAN("5.7.1"),
+		.text = hb_buf_span(&s->origin->why),
+		.reason = HB_REASON_LISTED };
+	return NO;
 }
 
 static enum saying
@@ -67,6 +98,7 @@ ask_router(struct smtpd_session *s, struct smtpd_question *q)
 	c->tls = s->tls;
 	c->cert = hb_span_str(s->tls_print);
 	c->tls_bits = s->tls_bits;
+	c->client_name = smtpd_origin_name(s);
 	smtpd_set_timer(s, ASK_MS);
 	return LATER;
 }
@@ -87,14 +119,37 @@ ask_password(struct smtpd_session *s, struct smtpd_question *q)
 	return LATER;
 }
 
+/* The empty sender, too: a notice that nobody waits for comes again. */
+static enum saying
+ask_greylist(struct smtpd_session *s, struct smtpd_question *q)
+{
+	struct ipc_grey *g;
+
+	if (!s->site->greylist || s->no_stranger ||
+	    !smtpd_is_stranger_for(s, q->rcpt.address))
+		return YES;
+	g = &smtpd_add_act(s, SMTPD_ACT_GREY)->grey;
+	g->ref = q->number = ++s->site->refs;
+	g->client = hb_span_str(s->client);
+	g->sender = hb_buf_span(&s->txn.sender);
+	g->rcpt = q->rcpt.address;
+	smtpd_set_timer(s, ASK_MS);
+	return LATER;
+}
+
+/* Who stays silent holds nobody up. */
+static struct ipc_verdict
+go_on(const struct smtpd_question *q)
+{
+	return (struct ipc_verdict){ .action = HB_ACTION_ACCEPT };
+}
+
 /* The time of a turn has come. */
 static struct ipc_verdict
 end_turn(const struct smtpd_question *q)
 {
-	static const struct ipc_verdict go_on = { .action = HB_ACTION_ACCEPT };
-
 	return q->try_state == SMTPD_T_LATE ? smtpd_verdict(q->stage->late)
-					    : go_on;
+					    : go_on(q);
 }
 
 static struct ipc_verdict
@@ -111,9 +166,12 @@ static const struct {
 	bool is_router; /* lost questions are put again to a new router */
 } consultants[] = {
 	[SMTPD_C_SPACE] = { ask_space, NULL, false },
+	[SMTPD_C_NAME] = { ask_name, go_on, false },
 	[SMTPD_C_TURN] = { ask_turn, end_turn, false },
+	[SMTPD_C_LISTS] = { ask_lists, go_on, false },
 	[SMTPD_C_ROUTER] = { ask_router, no_answer, true },
 	[SMTPD_C_PASSWORD] = { ask_password, no_answer, true },
+	[SMTPD_C_GREYLIST] = { ask_greylist, go_on, false },
 };
 
 /* --- questions --- */
@@ -296,6 +354,36 @@ smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 	say(s, q, v);
 }
 
+/* Those that wait for WHO ask it again: it knows. */
+static void
+ask_again(struct smtpd_session *s, enum smtpd_consultant who)
+{
+	for (struct smtpd_question *q = s->first; q != NULL; q = q->next)
+		if (!is_answered(q) && q->waits_for == who)
+			q->waits_for = SMTPD_C_NOBODY;
+	smtpd_settle(s);
+}
+
+void
+smtpd_session_named(struct smtpd_session *s, struct hb_span name)
+{
+	if (s->origin == NULL || s->origin->is_named)
+		return;
+	s->origin->is_named = true;
+	hb_buf_add(&s->origin->name, name);
+	ask_again(s, SMTPD_C_NAME);
+}
+
+void
+smtpd_session_listed(struct smtpd_session *s, struct hb_span why)
+{
+	if (s->origin == NULL || s->origin->is_judged)
+		return;
+	s->origin->is_judged = true;
+	hb_buf_add(&s->origin->why, why);
+	ask_again(s, SMTPD_C_LISTS);
+}
+
 void
 smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 {
@@ -312,6 +400,27 @@ smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 	smtpd_auth_answer(s, r);
 	if (r->user.n > 0)
 		q->login = hb_arena_span(s->questions, r->user);
+	say(s, q, &v);
+}
+
+void
+smtpd_session_grey(struct smtpd_session *s, const struct ipc_grey_result *r)
+{
+	struct smtpd_question *q = find(s, SMTPD_C_GREYLIST, r->ref);
+	struct ipc_verdict v = { .action = HB_ACTION_ACCEPT };
+	char text[120];
+
+	if (q == NULL)
+		return;
+	s->no_stranger = r->wait_s == 0;
+	if (r->wait_s > 0) {
+		snprintf(text, sizeof(text), "mail from a network that is new "
+		    "here waits once: try again in %u seconds", r->wait_s);
+		v = (struct ipc_verdict){ .action = HB_ACTION_TEMPFAIL,
+			.code = 450, .status = HB_SPAN("4.7.1"),
+			.text = hb_span_str(text),
+			.reason = HB_REASON_GREYLISTED };
+	}
 	say(s, q, &v);
 }
 

@@ -182,6 +182,18 @@ put_etrn(struct smtpd_client *c, const struct ipc_etrn *question)
 		smtpd_session_etrn(c->session, NULL);
 }
 
+/* A queue that cannot be asked makes nobody wait. */
+static void
+ask_grey(struct smtpd_client *c, const struct ipc_grey *question)
+{
+	struct ipc_grey m = *question;
+	struct ipc_grey_result go_on = { .ref = question->ref };
+
+	m.ref = smtpd_client_ref(c, question->ref);
+	if (!put(c, HB_IPC_GREY, &m))
+		smtpd_session_grey(c->session, &go_on);
+}
+
 void
 smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 {
@@ -193,6 +205,8 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 		ask_auth(c, &a->auth);
 	else if (a->kind == SMTPD_ACT_ETRN)
 		put_etrn(c, &a->etrn);
+	else if (a->kind == SMTPD_ACT_GREY)
+		ask_grey(c, &a->grey);
 	else if (a->kind == SMTPD_ACT_BEGIN)
 		ok = put_begin(c, &a->begin);
 	else if (a->kind == SMTPD_ACT_DATA && c->file >= 0)
@@ -256,6 +270,20 @@ smtpd_on_etrn_result(struct smtpd_worker *w, struct hb_peer *p,
 }
 
 void
+smtpd_on_grey_result(struct smtpd_worker *w, struct hb_peer *p,
+    const struct ipc_grey_result *m)
+{
+	struct ipc_grey_result answer = *m;
+	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
+
+	if (c == NULL)
+		return;
+	answer.ref >>= SMTPD_REF_BITS;
+	smtpd_session_grey(c->session, &answer);
+	smtpd_client_run(c);
+}
+
+void
 smtpd_on_auth_offer(struct smtpd_worker *w, struct hb_peer *p,
     const struct ipc_auth_offer *m)
 {
@@ -305,6 +333,7 @@ smtpd_on_space(struct smtpd_worker *w, struct hb_peer *p,
     const struct ipc_space *m)
 {
 	w->site.space = m->bytes;
+	w->stuck = m->stuck != 0;
 }
 
 void

@@ -85,6 +85,14 @@ log_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	    hb_kv_span(HB_K_TEXT, w->text));
 }
 
+static void
+throw_out(struct smtpd_session *s)
+{
+	if (s->state != SMTPD_S_OVER)
+		smtpd_tried_errors(s);
+	smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+}
+
 /* A client that is refused again and again is a stranger who guesses, or
  * broken.  What was pipelined behind a refused MAIL could not know of it; what
  * is said about a message has its own bounds. */
@@ -103,7 +111,7 @@ count_refusal(struct smtpd_session *s, const struct smtpd_reply_words *w)
 		s->refused++;
 	if (s->refused >= (smtpd_is_known(s) ? HB_MAX_REFUSED_KNOWN
 				 : 2 * HB_MAX_REFUSED))
-		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+		throw_out(s);
 }
 
 /* What the operator or this server does wrong refuses nobody's mail for good,
@@ -170,7 +178,14 @@ static void
 count_bad(struct smtpd_session *s)
 {
 	if (++s->bad_commands >= HB_MAX_BAD_COMMANDS)
-		smtpd_reply(s, SMTPD_R_BAD_COMMANDS);
+		throw_out(s);
+}
+
+void
+smtpd_count_idle(struct smtpd_session *s)
+{
+	if (!smtpd_is_known(s) && ++s->idle_commands > HB_MAX_IDLE_COMMANDS)
+		count_bad(s);
 }
 
 void

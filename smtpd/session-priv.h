@@ -1,6 +1,6 @@
 /*
  * Inside of the session, only for its files.  Each calls those before it, and
- * none calls back: acts.c, try.c, state.c, reply.c, trace.c, txn.c, chunk.c,
+ * none calls back: acts.c, try.c, origin.c, state.c, reply.c, trace.c, txn.c, chunk.c,
  * path.c, cmd_*.c, consult.c, session.c.  Floor 2.
  */
 #ifndef SMTPD_SESSION_PRIV_H
@@ -68,9 +68,12 @@ enum { SMTPD_STAGE_IS_LOGIN = 1, SMTPD_STAGE_IS_BESIDE = 2 };
 /* Consultants, in the order in which they are asked. */
 enum smtpd_consultant {
 	SMTPD_C_SPACE,	  /* is there room for the message? */
+	SMTPD_C_NAME,	  /* origin.c: what is the client called? */
 	SMTPD_C_TURN,	  /* try.c: how long must a stranger wait? */
+	SMTPD_C_LISTS,	  /* origin.c: does a zone list the client? */
 	SMTPD_C_ROUTER,
 	SMTPD_C_PASSWORD, /* router, too */
+	SMTPD_C_GREYLIST, /* queue: was the client here before? */
 	SMTPD_C_NOBODY
 };
 
@@ -87,7 +90,7 @@ struct smtpd_question {
 	const struct smtpd_stage *stage;
 	unsigned open; /* consultants still to ask, as bits; 0: answered */
 	enum smtpd_consultant waits_for;
-	uint64_t number; /* of the question to router */
+	uint64_t number; /* of the question to another role */
 	enum smtpd_try_state try_state;
 	bool beside;	       /* asked while others were unanswered */
 	struct hb_rcpt rcpt;   /* SMTPD_STAGE_RCPT */
@@ -141,6 +144,13 @@ struct smtpd_chunk {
 	enum smtpd_reply_id refused; /* NONE: it is part of the message */
 };
 
+/* What DNS says of the client. */
+struct smtpd_origin {
+	bool is_named, is_judged; /* it said so */
+	struct hb_buf name;
+	struct hb_buf why; /* it is refused */
+};
+
 struct smtpd_session {
 	const struct smtpd_listener_conf *rules;
 	struct smtpd_worker_conf *site;
@@ -156,6 +166,8 @@ struct smtpd_session {
 	char client[64];
 	bool client_is_v6;
 	bool relays; /* the client may relay */
+	bool no_stranger; /* greylisting let it pass */
+	struct smtpd_origin *origin; /* NULL: not asked */
 	char helo[HB_MAX_DOMAIN + 1];
 	bool esmtp;
 	bool tls;
@@ -168,6 +180,7 @@ struct smtpd_session {
 	bool gone;
 	enum smtpd_reply_id last_word; /* after the commit; NONE: continue */
 	unsigned bad_commands;
+	unsigned idle_commands; /* since a message was accepted */
 	unsigned refused; /* commands, since a message was accepted */
 	unsigned spare;	  /* pipelined ones after a refused MAIL */
 	struct hb_buf login; /* of the try */
@@ -214,6 +227,17 @@ int64_t smtpd_try_wait(const struct smtpd_session *s,
 void smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q);
 /* A message was accepted. */
 void smtpd_tried_mail(struct smtpd_session *s);
+/* The session ends for its errors. */
+void smtpd_tried_errors(struct smtpd_session *s);
+
+/* What DNS says of the client, origin.c. */
+/* Asks for what of it is wanted, if it was not asked yet. */
+void smtpd_origin_ask(struct smtpd_session *s);
+/* Empty: none, or not known yet. */
+struct hb_span smtpd_origin_name(const struct smtpd_session *s);
+/* Is it a stranger who does not write to those that hear complaints? */
+bool smtpd_is_stranger_for(const struct smtpd_session *s, struct hb_span rcpt);
+void smtpd_origin_free(struct smtpd_origin **o);
 
 /* What the session holds, state.c. */
 /* A new question is queued after the open ones; fill it. */
@@ -234,6 +258,9 @@ void smtpd_close(struct smtpd_session *s);
 void smtpd_reply(struct smtpd_session *s, enum smtpd_reply_id id);
 /* The same as an error that counts towards the end of the session. */
 void smtpd_reply_bad(struct smtpd_session *s, enum smtpd_reply_id id);
+/* A command that moves nothing was answered: after many of a stranger each is
+ * an error. */
+void smtpd_count_idle(struct smtpd_session *s);
 /* A reply from elsewhere.  TEXT: unprintable bytes are replaced. */
 struct smtpd_reply_words {
 	uint32_t code;

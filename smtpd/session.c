@@ -17,6 +17,7 @@
 #define ALONE 16u
 #define BESIDE 32u
 #define OCTETS 64u
+#define IDLE 128u
 
 static const struct verb {
 	const char *name;
@@ -68,6 +69,12 @@ smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
 		return;
 	case SMTPD_GREET_TOO_FAST:
 		smtpd_reply(s, SMTPD_R_GREET_TOO_FAST);
+		return;
+	case SMTPD_GREET_ERRORS:
+		smtpd_reply(s, SMTPD_R_GREET_ERRORS);
+		return;
+	case SMTPD_GREET_STUCK:
+		smtpd_reply(s, SMTPD_R_GREET_STUCK);
 		return;
 	case SMTPD_GREET_NO_HEADER:
 		smtpd_reply(s, SMTPD_R_GREET_NO_HEADER);
@@ -179,6 +186,8 @@ run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
 		smtpd_reply(s, why);
 	else
 		smtpd_reply_bad(s, why);
+	if ((v->flags & IDLE) != 0)
+		smtpd_count_idle(s);
 	if ((v->flags & LAST) != 0 && s->behind && s->state != SMTPD_S_DATA &&
 	    s->state != SMTPD_S_OVER)
 		smtpd_reply(s, SMTPD_R_BEHIND);

@@ -54,6 +54,10 @@ struct smtpd_worker_conf {
 	bool queue_up;
 	bool tls_ready;	    /* a TLS context exists */
 	bool scram;	    /* there are logins with verifiers */
+	bool names;	    /* of clients are looked up */
+	bool names_decide;  /* `access': who asks router waits for the name */
+	bool dnsbl;	    /* there are zones that list clients */
+	bool greylist;
 	struct smtpd_msgid ids;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */
@@ -72,6 +76,8 @@ enum smtpd_act_kind {
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
 	SMTPD_ACT_ETRN,	    /* ask queue; the result comes with its ref */
+	SMTPD_ACT_GREY,	    /* the same */
+	SMTPD_ACT_ORIGIN,   /* ask DNS about the client, once a session */
 	SMTPD_ACT_TRY,	    /* smtpd_session_turn reports when it may begin */
 	SMTPD_ACT_TRIED,    /* result of the try */
 	SMTPD_ACT_CLOSE	    /* after the output is written */
@@ -81,7 +87,9 @@ enum smtpd_tried {
 	SMTPD_TRIED_DONE,
 	SMTPD_TRIED_BAD,
 	SMTPD_TRIED_OPEN,
-	SMTPD_TRIED_MAIL /* no end of a try: a stranger's mail was accepted */
+	/* no ends of a try: */
+	SMTPD_TRIED_MAIL,  /* a stranger's mail was accepted */
+	SMTPD_TRIED_ERRORS /* a stranger's session ends for its errors */
 };
 struct smtpd_try {
 	bool is_login; /* otherwise a recipient */
@@ -89,6 +97,11 @@ struct smtpd_try {
 	enum smtpd_tried end; /* SMTPD_ACT_TRIED */
 	unsigned n; /* of them; SMTPD_ACT_TRY: of the session, not ended */
 };
+/* Each has its event, within SMTPD_ORIGIN_MS. */
+struct smtpd_origin_wants {
+	bool name, listing;
+};
+enum { SMTPD_ORIGIN_MS = 5000 };
 struct smtpd_act {
 	enum smtpd_act_kind kind;
 	union {
@@ -98,7 +111,9 @@ struct smtpd_act {
 		struct hb_span data; /* DATA, HEAD */
 		struct ipc_txn_commit commit;
 		struct ipc_etrn etrn;
+		struct ipc_grey grey;
 		struct smtpd_try attempt;
+		struct smtpd_origin_wants origin;
 	};
 };
 
@@ -119,6 +134,8 @@ enum smtpd_greeting {
 	SMTPD_GREET_BUSY,     /* max-sessions: 421 */
 	SMTPD_GREET_TOO_MANY, /* max-sessions-per-client: 421 */
 	SMTPD_GREET_TOO_FAST, /* max-rate-per-client: 421 */
+	SMTPD_GREET_ERRORS,   /* of the network, in sessions before: 421 */
+	SMTPD_GREET_STUCK,    /* results cannot be recorded: 421 */
 	SMTPD_GREET_NO_HEADER /* of a balancer (PROXY protocol): 421 */
 };
 /* Greets; with implicit TLS it waits for the handshake first. */
@@ -139,6 +156,14 @@ void smtpd_session_auth(struct smtpd_session *s,
  * SMTPD_TURN_ALONE: not beside others, ask again when they have ended. */
 enum { SMTPD_TURN_NONE = -1, SMTPD_TURN_ALONE = -2 };
 void smtpd_session_turn(struct smtpd_session *s, int64_t ms);
+/* What DNS says of the client.  NAME: its name, which has its address; empty:
+ * it has none, or it was not learnt.  WHY: why its mail is refused, the text of
+ * the reply; empty: it is not. */
+void smtpd_session_named(struct smtpd_session *s, struct hb_span name);
+void smtpd_session_listed(struct smtpd_session *s, struct hb_span why);
+/* The answer of greylisting. */
+void smtpd_session_grey(struct smtpd_session *s,
+    const struct ipc_grey_result *r);
 /* R: NULL: queue cannot be asked, or does not answer. */
 void smtpd_session_etrn(struct smtpd_session *s,
     const struct ipc_etrn_result *r);

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 
 #define SPACE (1u << SMTPD_C_SPACE)
+#define NAME (1u << SMTPD_C_NAME)
 #define TURN (1u << SMTPD_C_TURN)
+#define LISTS (1u << SMTPD_C_LISTS)
 #define ROUTER (1u << SMTPD_C_ROUTER)
 #define PASSWORD (1u << SMTPD_C_PASSWORD)
+#define GREYLIST (1u << SMTPD_C_GREYLIST)
 
 #define LOGIN SMTPD_STAGE_IS_LOGIN
 #define BESIDE SMTPD_STAGE_IS_BESIDE
@@ -59,6 +62,7 @@ smtpd_session_free(struct smtpd_session **s)
 	hb_buf_wipe(&(*s)->secret);
 	hb_scram_free(&(*s)->scram);
 	hb_buf_free(&(*s)->login);
+	smtpd_origin_free(&(*s)->origin);
 	hb_arena_free(&(*s)->questions);
 	(*s)->site->held -= (*s)->txn.held;
 	free_txn(&(*s)->txn);

@@ -22,7 +22,10 @@ smtpd_with_word(const struct smtpd_session *s)
 static void
 put_client(const struct smtpd_session *s, struct hb_buf *out)
 {
-	hb_buf_addf(out, "Received: from %s ([%s%s])\r\n", s->helo,
+	struct hb_span name = smtpd_origin_name(s);
+
+	hb_buf_addf(out, "Received: from %s (%.*s%s[%s%s])\r\n", s->helo,
+	    HB_SPAN_ARG(name), name.n > 0 ? " " : "",
 	    s->client_is_v6 ? "IPv6:" : "", s->client);
 }
 

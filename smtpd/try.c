@@ -119,6 +119,13 @@ smtpd_try_end(struct smtpd_session *s, struct smtpd_question *q)
 }
 
 void
+smtpd_tried_errors(struct smtpd_session *s)
+{
+	if (!smtpd_is_known(s))
+		add_tried(s, false, SMTPD_TRIED_ERRORS);
+}
+
+void
 smtpd_tried_mail(struct smtpd_session *s)
 {
 	if (!smtpd_is_known(s))

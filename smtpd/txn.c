@@ -238,14 +238,17 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	/* what is discarded gets no header section of ours */
 	struct hb_span id = hb_message_id(hb_buf_span(t->in.head.n > 0
 		? &t->in.head : &t->in.fields), room);
+	struct hb_span name = smtpd_origin_name(s);
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
 	s->messages++;
+	s->idle_commands = 0;
 	s->bytes += size;
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
 	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_if(name.n > 0, hb_kv_span(HB_K_CLIENT_NAME, name)),
 	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_int(HB_K_SIZE, (int64_t)size),
 	    hb_kv_int(HB_K_NRCPT, t->n_taken),

@@ -88,6 +88,8 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	smtpd_certs_tell(w, before);
 	hb_tls_free(&before);
 	w->site.tls_ready = tls != NULL;
+	w->site.greylist = w->env->conf->greylist.on;
+	smtpd_lookup_reset(w);
 	smtpd_worker_unlisten(w); /* those of these rules come behind them */
 	replace_rules(w);
 	smtpd_certs_changed(w);

@@ -42,6 +42,7 @@ struct smtpd_client {
 	uint32_t counter; /* slot in the shared table */
 	int64_t since_ms; /* wall clock */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
+	struct smtpd_lookup *lookup; /* under way, or NULL */
 	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
 };
 
@@ -52,6 +53,9 @@ struct smtpd_worker {
 	size_t n_rules;
 	SLIST_HEAD(, smtpd_listener) listeners;
 	struct smtpd_arrival *arrivals; /* proxy.c */
+	struct hb_dns *dns; /* lookup.c; NULL: nothing was asked yet */
+	struct smtpd_zone *zones;
+	struct hb_buf resolv; /* resolv.conf */
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;
@@ -61,6 +65,7 @@ struct smtpd_worker {
 	size_t n_free;
 	struct hb_timer *sweep, *certs;
 	struct hb_buf scratch; /* records on their way into a frame */
+	bool stuck; /* queue cannot record results */
 	bool stopping;
 	int64_t stop_at_ms;
 	uint64_t sessions; /* since the start */
@@ -105,6 +110,13 @@ void smtpd_proxy_stop(struct smtpd_worker *w);
 
 /* sessions.c: answers `hauberkctl sessions`. */
 void smtpd_sessions_ctl(const struct smtpd_worker *w, const struct hb_ctl *c);
+
+/* lookup.c: asks DNS about a client. */
+void smtpd_lookup_begin(struct smtpd_client *c,
+    const struct smtpd_origin_wants *wants);
+void smtpd_lookup_end(struct smtpd_client *c);
+/* Another configuration: questions under way are given up. */
+void smtpd_lookup_reset(struct smtpd_worker *w);
 
 /* client.c */
 /* Takes the descriptor. */

@@ -36,6 +36,10 @@ static const struct rule rules[][RULES] = {
 		[ADDRESS] = { 20 * ONE, 30000, 500, 5000 },
 		[NETWORK] = { 200 * ONE, 5000, 500, 5000 },
 	},
+	[HB_TRY_SESSION] = {
+		[ADDRESS] = { 5 * ONE, 60000, 0, 0 },
+		[NETWORK] = { 50 * ONE, 10000, 0, 0 },
+	},
 	[HB_TRY_TLS] = {
 		[ADDRESS] = { 20 * ONE, 50, 50, 50 },
 		[NETWORK] = { 100 * ONE, 20, 20, 20 },
@@ -361,4 +365,17 @@ hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
 	if (how == HB_TRY_DONE && t->kind == HB_TRY_LOGIN)
 		remember_good(c, hash_of(c, t, PAIR, network_bytes(t)),
 		    now_ms);
+}
+
+/* It did no work that would have had to wait for a turn. */
+void
+hb_penalty_session(struct hb_counters *c, const struct hb_netaddr *client,
+    int64_t now_ms)
+{
+	struct hb_try t = { .kind = HB_TRY_SESSION, .client = client };
+	struct keys keys;
+
+	find_keys(c, &t, now_ms, &keys);
+	for (size_t i = 0; i < keys.n; i++)
+		add(c, &keys.v[i], ONE, now_ms);
 }

@@ -15,6 +15,9 @@
  * replaced and the new one starts with its count: a flood of new addresses
  * gains no free tries.
  *
+ * Sessions that were ended for their errors count, too: too many of them, and
+ * their network is not greeted for a while.
+ *
  * Accepted mail pays for refused recipients: a large provider has both at one
  * address, and a guesser has to reveal himself.
  */
@@ -26,7 +29,8 @@
 enum hb_try_kind {
 	HB_TRY_LOGIN,
 	HB_TRY_RCPT,
-	HB_TRY_TLS /* a handshake costs a signature; it has no end */
+	HB_TRY_TLS, /* a handshake costs a signature; it has no end */
+	HB_TRY_SESSION /* that may end for its errors */
 };
 enum hb_try_end {
 	HB_TRY_DONE, /* it was right */
@@ -49,6 +53,9 @@ int64_t hb_penalty_begin(struct hb_counters *c, const struct hb_try *t,
  * refused? */
 bool hb_penalty_is_free(const struct hb_counters *c, const struct hb_try *t,
     unsigned n, int64_t now_ms);
+/* A session of CLIENT ended for its errors. */
+void hb_penalty_session(struct hb_counters *c, const struct hb_netaddr *client,
+    int64_t now_ms);
 /* Call it for each try that began and was not refused. */
 void hb_penalty_end(struct hb_counters *c, const struct hb_try *t,
     enum hb_try_end how, int64_t now_ms);

@@ -124,6 +124,23 @@ struct hb_rate {
 struct hb_retry {
 	int64_t first_ms, max_ms;
 };
+/* Codes of listings, from first to last: IPv4 addresses as numbers. */
+struct hb_dnsbl_range {
+	uint32_t first, last;
+};
+struct hb_dnsbl {
+	char *zone;
+	struct hb_dnsbl_range *codes; /* that count; none: all */
+	size_t n;
+};
+struct hb_dnsbls {
+	struct hb_dnsbl *v;
+	size_t n;
+};
+struct hb_greylist {
+	bool on;
+	int64_t delay_ms;
+};
 enum hb_log_kind { HB_LOGTO_SYSLOG, HB_LOGTO_STDERR, HB_LOGTO_FILE };
 struct hb_logspec {
 	enum hb_log_kind kind;
@@ -175,6 +192,8 @@ enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
 	X(trust_ad, enum hb_trust_ad)                                          \
 	X(probe, struct hb_dnssec_probe)                                       \
 	X(retry, struct hb_retry)                                              \
+	X(dnsbls, struct hb_dnsbls)                                            \
+	X(greylist, struct hb_greylist)                                        \
 	X(dmarc, enum hb_dmarc)                                                \
 	X(switch_words, struct hb_strs)                                        \
 	X(log, struct hb_logspec)

@@ -61,6 +61,7 @@ enum hb_local_kind {
 enum hb_table {
 	HB_TABLE_POLICY,
 	HB_TABLE_LEDGER,
+	HB_TABLE_GREY, /* queue/manager/grey.h */
 	HB_TABLE_COUNT
 };
 enum hb_sign_alg {

@@ -96,6 +96,8 @@ take_act(struct talk *t, const struct smtpd_act *a)
 	case SMTPD_ACT_TRIED:
 	case SMTPD_ACT_AUTH:
 	case SMTPD_ACT_ETRN:
+	case SMTPD_ACT_GREY:
+	case SMTPD_ACT_ORIGIN:
 	case SMTPD_ACT_STARTTLS:
 	case SMTPD_ACT_ABORT:
 	case SMTPD_ACT_CLOSE:

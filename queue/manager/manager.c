@@ -343,6 +343,7 @@ q_new(struct hb_role_env *env, const char *root, struct hb_buf *err)
 	    hb_kv_int(HB_K_COUNT, st.messages),
 	    hb_kv_int(HB_K_NRCPT, st.recipients));
 	q_room_start(q);
+	q_greylist_start(q);
 	hb_timer_set(q->gate, Q_CLAIMS_MS);
 	q_kick(q);
 	return q;
@@ -355,6 +356,7 @@ q_reload(struct q *q)
 
 	q_sched_set_conf(q->sched, &c);
 	q_envelope_reload(q);
+	q_greylist_start(q);
 	q_kick(q);
 }
 

@@ -19,6 +19,7 @@
  *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
  *	           next
  *	storage.c  STORE_* of delivery
+ *	greylist.c  GREY of smtpd; grey.h its rules
  *	ctl.c      questions of control; listing.h what walks the queue:
  *	           listing.c, verbs.c what is done at each message; show.c one
  *	           message; trace.c recent events of a message
@@ -47,6 +48,7 @@ struct q_job;
 struct q_txn;
 struct q_drop;
 struct q_trace;
+struct q_greylist;
 
 enum {
 	Q_ENVELOPES_MAX = 2048,  /* envelopes kept in memory */
@@ -103,9 +105,11 @@ struct q {
 	struct hb_timer *gate;	/* at start: claims of all workers come first */
 	bool gated, stopping, paused;
 	bool blamed[HB_REASON_COUNT]; /* reported to the operator */
+	bool stuck;	/* results cannot be recorded */
 	bool low;	/* the disk is low; reported too */
 	uint64_t room;	/* bytes for new mail, as measured last */
 	struct hb_timer *room_timer;
+	struct q_greylist *greylist; /* NULL: off */
 	struct hb_timer *stop;
 	int64_t stop_at_ms; /* monotonic */
 
@@ -245,6 +249,10 @@ void q_txns_free(struct q *q);
 
 /* room.c */
 void q_room_start(struct q *q);
+/* Tells every smtpd. */
+void q_room_tell(struct q *q);
+/* As the configuration says: it begins, or ends. */
+void q_greylist_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 

@@ -56,9 +56,18 @@ tell_operator(struct q *q, uint64_t bytes)
 void
 q_tell_space(struct q *q, struct hb_peer *p)
 {
-	struct ipc_space m = { .bytes = q->room };
+	struct ipc_space m = { .bytes = q->room,
+		.stuck = q->stuck };
 
 	hb_peer_post(p, HB_IPC_SPACE, &m, -1);
+}
+
+void
+q_room_tell(struct q *q)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(q->smtpd); i++)
+		if (q->smtpd[i] != NULL)
+			q_tell_space(q, q->smtpd[i]);
 }
 
 /* Room that holds the largest message is enough, however much more it is. */
@@ -71,9 +80,7 @@ q_room_seen(struct q *q, uint64_t bytes)
 	tell_operator(q, bytes);
 	if (bytes == before || (bytes > most && before > most))
 		return;
-	for (size_t i = 0; i < HB_ARRAY_LEN(q->smtpd); i++)
-		if (q->smtpd[i] != NULL)
-			q_tell_space(q, q->smtpd[i]);
+	q_room_tell(q);
 }
 
 static void

@@ -55,6 +55,7 @@ struct q_store {
 static const char *const files[HB_TABLE_COUNT] = {
 	[HB_TABLE_POLICY] = "policy.db",
 	[HB_TABLE_LEDGER] = "ledger.db",
+	[HB_TABLE_GREY] = "greylist.db",
 };
 
 static void

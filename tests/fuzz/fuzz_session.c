@@ -20,7 +20,7 @@ struct run {
 	bool begun, committed;
 	uint64_t asked[ASKED_MAX]; /* of router, in a ring */
 	unsigned n_asked, n_answered;
-	uint64_t etrn;
+	uint64_t etrn, grey;
 };
 
 static void
@@ -66,6 +66,8 @@ take(struct run *r)
 			r->begun = false;
 		} else if (a.kind == SMTPD_ACT_ETRN) {
 			r->etrn = a.etrn.ref;
+		} else if (a.kind == SMTPD_ACT_GREY) {
+			r->grey = a.grey.ref;
 		} else if (a.kind == SMTPD_ACT_CHECK) {
 			r->asked[r->n_asked++ % ASKED_MAX] = a.check.ref;
 		} else if (a.kind == SMTPD_ACT_AUTH) {
@@ -102,6 +104,7 @@ event(struct run *r, unsigned what)
 	struct ipc_txn_result result = { .code = (what & 1) != 0 ? 250 : 452 };
 	struct hb_tls_facts facts = { .state = HB_TLSF_DONE, .version = 13,
 		.has_binding = true };
+	struct ipc_grey_result grey = { .ref = r->grey, .wait_s = what & 2 };
 	struct ipc_etrn_result etrn = { .busy = what & 1,
 		.messages = what >> 1 };
 
@@ -123,6 +126,13 @@ event(struct run *r, unsigned what)
 		answer(r, what);
 		etrn.ref = r->etrn;
 		smtpd_session_etrn(r->s, &etrn);
+		take(r);
+		smtpd_session_named(r->s, HB_SPAN("mail.example"));
+		take(r);
+		smtpd_session_listed(r->s, (what & 8) != 0 ? HB_SPAN("listed")
+							   : HB_SPAN_NONE);
+		take(r);
+		smtpd_session_grey(r->s, &grey);
 		take(r);
 		smtpd_session_tls(r->s, &facts);
 		take(r);
@@ -172,6 +182,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hb_log_set_level(HB_LOG_ERROR);
 	rules.kind = (enum hb_listen_kind)(data[0] & 3);
 	rules.local = (size & 1) != 0;
+	site.names = (data[0] & 8) != 0;
+	site.names_decide = (data[0] & 16) != 0;
+	site.dnsbl = (data[0] & 32) != 0;
+	site.greylist = (data[0] & 64) != 0;
 	rules.implicit_tls = rules.kind == HB_LISTEN_SUBMISSIONS;
 	r.s = smtpd_session_new(&rules, &site, HB_SPAN("192.0.2.1"), false);
 	if ((data[0] & 4) != 0)

@@ -37,7 +37,7 @@ FLOORS = (
     ("queue/router/lookup.*", 3), ("queue/router/work.def", 1),
     ("queue/router/work.*", 3),
     ("queue/router/*", 4),
-    ("queue/manager/dsn_text.*", 2), ("queue/manager/places.*", 2),
+    ("queue/manager/dsn_text.*", 2), ("queue/manager/grey.*", 2), ("queue/manager/places.*", 2),
     ("queue/manager/rules.*", 2), ("queue/manager/turns.*", 2),
     ("queue/manager/*", 4),
     ("delivery/smtp/seen.*", 1), ("delivery/smtp/pool.*", 3),
@@ -47,7 +47,7 @@ FLOORS = (
     ("delivery/local/*", 3),
     ("delivery/role/*", 4),
     ("smtpd/certs.c", 4), ("smtpd/client.c", 4), ("smtpd/frames.c", 4),
-    ("smtpd/main.c", 4), ("smtpd/proxy.c", 4), ("smtpd/sessions.c", 4),
+    ("smtpd/lookup.c", 4), ("smtpd/main.c", 4), ("smtpd/proxy.c", 4), ("smtpd/sessions.c", 4),
     ("smtpd/worker.*", 4),
     ("smtpd/*", 2),
 )

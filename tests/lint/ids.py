@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # DANE-01 and DANE_01_02; sts05 is for names of functions alone
 ID = re.compile(r"(?<![A-Z0-9])([A-Z]{3,4})((?:[-_]\d\d(?![\dA-Z]))+)")
 # F-1, M-7 in a comment, F_1 in a name
-FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFEM])[-_](\d{1,2})(?![0-9A-Za-z.-])")
+FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFEMT])[-_](\d{1,2})(?![0-9A-Za-z.-])")
 NAME = re.compile(r"(?<![a-z0-9])([a-z]{3,4})_?(\d\d)(?!\d)")
 
 C_TEST = re.compile(r"^(\w+)\(void \*\*state\)$", re.M)
@@ -33,7 +33,7 @@ LAB_PROVES = re.compile(r"^proves\s+(.*)", re.M)
 DLG_COMMENT = re.compile(r"^#(.*)", re.M)
 
 KINDS = set("STS RPT DANE RTLS SMTP TLS SUB AUTH BDAT PIPE SIZE EAI DSN "
-            "PRXY LIM ETRN LMTP".split())
+            "PRXY LIM ETRN LMTP NAME RBL GREY NET".split())
 
 
 def table():

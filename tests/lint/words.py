@@ -14,8 +14,8 @@ hostname domain spool run-dir user workers listen tls-certificate
 tls-min-version auth sender-login relay-from relay-domain access dnsbl milter
 max-message-size max-header-size max-recipients max-hops max-sessions
 max-sessions-per-client max-rate-per-client command-timeout data-timeout
-session-timeout aliases virtual-users mailertable generics sendmail-tables
-deliver local-users forward-files recipient-delimiter smarthost route
+session-timeout greylist aliases virtual-users mailertable generics
+sendmail-tables deliver local-users forward-files recipient-delimiter smarthost route
 hosts-file source-address mta-sts dane tls-policy downgrade-memory resolver
 trust-ad dnssec-probe ca-file retry lifetime delay-warning
 max-connections-per-destination connect-timeout reply-timeout host-memory

@@ -5,12 +5,13 @@
  *	relays            the client may relay; before the first event
  *	rules KIND [local] [tls=off|offer|require] [auth=...] [max-size=N]
  *	      [max-header=N] [max-recipients=N] [max-hops=N]     before the
- *	      first event; scram: router has verifiers; held=N: bytes of header sections of other sessions
+ *	      first event; dnsbl: zones list clients; names, names=decide;
+ *	      greylist; scram: router has verifiers; held=N: bytes of header sections of other sessions
  *	turn MS           how long each try has to wait from now on; -1: it is
  *	                  refused, -2: not beside others, -3: nobody says.
  *	                  With it tries are acts, too
  *	auto on|off       router accepts, queue answers 250 by themselves
- *	start [early|busy|too-many|too-fast|no-header]
+ *	start [early|busy|too-many|too-fast|errors|stuck|no-header]
  *	C: TEXT           input with CRLF
  *	B: TEXT           input as it stands
  *	R: N TEXT         TEXT N times, as it stands; what each time but the last
@@ -58,7 +59,7 @@ struct play {
 	bool automatic, commit_pending, file_pending;
 	uint64_t asked[ACTS_MAX]; /* of router, not answered */
 	size_t n_asked;
-	uint64_t etrn; /* number of the last one */
+	uint64_t etrn, grey; /* numbers of the last ones */
 	int64_t timer_ms;
 };
 
@@ -152,9 +153,11 @@ note_check(struct play *p, const struct ipc_check *c)
 {
 	static const char *const stages[HB_STAGE_COUNT] = { "mail", "rcpt" };
 
-	add_act(p, "check %s <%.*s> <%.*s>%s%.*s", stages[c->stage],
+	add_act(p, "check %s <%.*s> <%.*s>%s%.*s%s%.*s", stages[c->stage],
 	    HB_SPAN_ARG(c->sender), HB_SPAN_ARG(c->rcpt),
-	    c->user.n > 0 ? " user=" : "", HB_SPAN_ARG(c->user));
+	    c->user.n > 0 ? " user=" : "", HB_SPAN_ARG(c->user),
+	    c->client_name.n > 0 ? " name=" : "",
+	    HB_SPAN_ARG(c->client_name));
 	note_asked(p, c->ref);
 }
 
@@ -206,7 +209,8 @@ note_whole(struct play *p)
 static void
 note_try(struct play *p, const struct smtpd_act *a)
 {
-	static const char *const ends[] = { "done", "bad", "open", "mail" };
+	static const char *const ends[] = { "done", "bad", "open", "mail",
+		"errors" };
 	bool begins = a->kind == SMTPD_ACT_TRY;
 
 	if (p->show_tries)
@@ -282,6 +286,16 @@ note_act(struct play *p, const struct smtpd_act *a)
 		add_act(p, "etrn %.*s%s", HB_SPAN_ARG(a->etrn.domain),
 		    a->etrn.below ? " and below" : "");
 		p->etrn = a->etrn.ref;
+		break;
+	case SMTPD_ACT_GREY:
+		add_act(p, "grey %.*s <%.*s> <%.*s>",
+		    HB_SPAN_ARG(a->grey.client), HB_SPAN_ARG(a->grey.sender),
+		    HB_SPAN_ARG(a->grey.rcpt));
+		p->grey = a->grey.ref;
+		break;
+	case SMTPD_ACT_ORIGIN:
+		add_act(p, "origin%s%s", a->origin.name ? " name" : "",
+		    a->origin.listing ? " listing" : "");
 		break;
 	case SMTPD_ACT_CLOSE:
 		add_act(p, "close");
@@ -377,6 +391,19 @@ one_rule(struct play *p, const char *w)
 		p->rules.local = true;
 		return;
 	}
+	if (strcmp(w, "dnsbl") == 0) {
+		p->site.dnsbl = true;
+		return;
+	}
+	if (strncmp(w, "names", 5) == 0) {
+		p->site.names = true;
+		p->site.names_decide = strcmp(w, "names=decide") == 0;
+		return;
+	}
+	if (strcmp(w, "greylist") == 0) {
+		p->site.greylist = true;
+		return;
+	}
 	if (strcmp(w, "scram") == 0) {
 		p->site.scram = true;
 		return;
@@ -431,7 +458,7 @@ static void
 cmd_start(struct play *p, char **rest)
 {
 	static const char *const words[] = { "", "early", "busy", "too-many",
-		"too-fast", "no-header" };
+		"too-fast", "errors", "stuck", "no-header" };
 	const char *w = word(rest);
 
 	for (unsigned i = 0; i < HB_ARRAY_LEN(words); i++)
@@ -523,6 +550,28 @@ ev_tls(struct play *p, char **rest)
 }
 
 static void
+ev_named(struct play *p, char **rest)
+{
+	smtpd_session_named(p->session, hb_span_str(word(rest)));
+}
+
+static void
+ev_listed(struct play *p, char **rest)
+{
+	smtpd_session_listed(p->session, hb_span_str(*rest));
+}
+
+/* Of the last one: seconds to wait. */
+static void
+ev_grey(struct play *p, char **rest)
+{
+	struct ipc_grey_result r = { .ref = p->grey,
+		.wait_s = (uint32_t)strtoul(word(rest), NULL, 10) };
+
+	smtpd_session_grey(p->session, &r);
+}
+
+static void
 ev_space(struct play *p, char **rest)
 {
 	p->site.space = strtoull(word(rest), NULL, 10);
@@ -580,6 +629,7 @@ static const struct {
 } events[] = {
 	{ "verdict", ev_verdict }, { "result", ev_result },
 	{ "auth", ev_auth }, { "salt", ev_salt }, { "tls", ev_tls },
+	{ "grey", ev_grey }, { "named", ev_named }, { "listed", ev_listed },
 	{ "space", ev_space }, { "queue", ev_queue }, { "etrn", ev_etrn },
 	{ "write-failed", ev_write_failed },
 	{ "large", ev_large }, { "router-up", ev_router_up },

@@ -110,6 +110,8 @@ values_are_read(void **state)
 	    "until=2026-12-31 reason=\"a \\\"b\\\"\"\n"
 	    "tls-policy c.example dane\ndowngrade-memory defer\n"
 	    "trust-ad yes\ndnssec-probe A.Example bad=b.example\n"
+	    "dnsbl BL.Example b.example codes=127.0.0.2-11,127.0.1.4\n"
+	    "dnsbl all.example\ngreylist on delay=5m\n"
 	    "max-rate-per-client 10/1m\nlab on\nsmtp-port 2525\n");
 
 	assert_string_equal(c->hostname, "mail.example");
@@ -124,6 +126,13 @@ values_are_read(void **state)
 	assert_int_equal(c->listens.v[1].proxies.v[1].bits, 128);
 	assert_string_equal(c->certs.v[0].chain, "/etc/mail/c.pem");
 	assert_string_equal(c->certs.v[0].key, "/k.pem");
+	assert_int_equal(c->dnsbl.n, 3);
+	assert_string_equal(c->dnsbl.v[0].zone, "bl.example");
+	assert_int_equal(c->dnsbl.v[1].n, 2);
+	assert_int_equal(c->dnsbl.v[1].codes[0].last, 0x7f00000b);
+	assert_int_equal(c->dnsbl.v[2].n, 0);
+	assert_true(c->greylist.on);
+	assert_int_equal(c->greylist.delay_ms, 300000);
 	assert_string_equal(c->deliver.arg, "~/Maildir");
 	assert_string_equal(c->local_users.map.arg, "/etc/mail/users");
 	assert_string_equal(c->route.v[0].route, "smtp://gw:26");
@@ -165,6 +174,14 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "command-timeout 5x", "not a time such as" },
 		{ "retry first=2h max=1h", "first wait above its max" },
 		{ "retry 5m", "is not understood" },
+		{ "dnsbl a..b", "not a domain name" },
+		{ "dnsbl codes=127.0.0.2", "needs a zone" },
+		{ "dnsbl a.example codes=10.0.0.2", "codes are such as" },
+		{ "dnsbl a.example codes=", "codes are such as" },
+		{ "dnsbl a.example codes=127.0.0.9-2", "codes are such as" },
+		{ "greylist maybe", "not one of: off, on" },
+		{ "greylist on 5m", "is not understood" },
+		{ "greylist on delay=2d", "not a time from 1s to 1d" },
 		{ "trust-ad on", "not one of: auto, yes, no" },
 		{ "dnssec-probe a..b", "not a domain name" },
 		{ "deliver mbox /m/%x", "'%x' means nothing here" },

@@ -61,6 +61,7 @@ static struct {
 	unsigned answers, code;
 	enum hb_reason answer;
 	uint64_t space;
+	bool stuck;
 	uint32_t flags, commit_flags, ret, notify; /* of messages to come */
 	const char *envid, *orcpt;		   /* NULL: none */
 	/* router: address -> items "address route owner" */
@@ -170,6 +171,14 @@ void
 seen_on_space(void *ctx, struct hb_peer *p, const struct ipc_space *m)
 {
 	w.space = m->bytes;
+	w.stuck = m->stuck != 0;
+}
+
+void
+seen_on_grey_result(void *ctx, struct hb_peer *p,
+    const struct ipc_grey_result *m)
+{
+	fail_msg("nobody asked about a stranger");
 }
 
 void
@@ -1452,6 +1461,7 @@ test_E_3_a_copy_that_waits_counts(void **state)
 /* The disk: it flushes while nobody holds it up. */
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint flushes;
+static atomic_bool flushes_fail;
 
 int
 fdatasync(int fd)
@@ -1459,7 +1469,40 @@ fdatasync(int fd)
 	pthread_mutex_lock(&disk);
 	flushes++;
 	pthread_mutex_unlock(&disk);
+	if (flushes_fail) {
+		errno = EIO;
+		return -1;
+	}
 	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static bool
+is_stuck(void)
+{
+	return w.stuck;
+}
+
+static bool
+is_unstuck(void)
+{
+	return !w.stuck;
+}
+
+static void
+test_NET_02_smtpd_hears_that_results_cannot_be_recorded(void **state)
+{
+	w.mute = true;
+	send_mail("a@here.example", "b@x.example");
+	wait_job(1);
+	assert_false(w.stuck);
+	flushes_fail = true;
+	finish_job(w.jobs[0].peer, &w.jobs[0]);
+	run_until(is_stuck);
+	run_for(20);
+	assert_true(w.stuck);
+	flushes_fail = false;
+	run_until(is_unstuck);
+	run_until(queue_is_empty);
 }
 
 static unsigned
@@ -3556,6 +3599,7 @@ main(void)
 		T(test_A_3_addresses_of_drops_are_parsed),
 		T(test_A_9_unfinished_files_are_removed_and_shown),
 		T(test_A_1_what_is_no_drop_is_set_aside),
+		T(test_NET_02_smtpd_hears_that_results_cannot_be_recorded),
 		T(test_F_30_only_a_full_disk_is_no_space),
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_S_23_drops_share_a_flush),
