@@ -63,6 +63,8 @@ struct dlv_connection_report {
 	bool in_doubt; /* CLOSED: the body was sent */
 	bool spent;    /* DONE: it takes no other message */
 	bool dsn;      /* DONE: next hop supports DSN */
+	/* DONE: BDAT was refused; those without outcome go by DATA */
+	bool again;
 };
 
 /*

@@ -381,7 +381,7 @@ go_on(struct dlv_attempt *a, bool spent)
 static void
 message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
-	const struct hb_outcome *tls = wanted_tls(a);
+	const struct hb_outcome *tls = r->again ? NULL : wanted_tls(a);
 	size_t left;
 	bool more;
 
@@ -398,7 +398,8 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		return;
 	}
 	left = take_results(a, r->dsn);
-	more = left > 0 && left < a->txn.nrcpt; /* each time some are decided */
+	/* each time some are decided, or BDAT is used no more */
+	more = left > 0 && (left < a->txn.nrcpt || r->again);
 	if (reopen_surplus(a) || more) {
 		go_on(a, r->spent);
 		return;

@@ -36,6 +36,7 @@ enum client_state {
 	X(PIPELINING)                                                          \
 	X(SIZE)                                                                \
 	X(8BITMIME)                                                            \
+	X(CHUNKING)                                                            \
 	X(DSN)                                                                 \
 	X(SMTPUTF8)                                                            \
 	X(REQUIRETLS)                                                          \
@@ -76,6 +77,8 @@ struct dlv_client {
 	size_t unsent; /* recipients behind those of txn: beyond the limit */
 	struct hb_outcome mail; /* the refusal of MAIL */
 	bool lone_dot;		/* 354 though nobody is to get it */
+	bool counted;		/* by BDAT */
+	bool chunks_failed;
 	bool in_doubt;
 	/* The reply under way began when none was owed, or before the message
 	 * was out. */
@@ -94,6 +97,13 @@ static inline bool
 dlv_client_offers(const struct dlv_client *c, enum extension e)
 {
 	return (c->offered >> e & 1) != 0;
+}
+
+static inline bool
+dlv_client_has_chunks(const struct dlv_client *c)
+{
+	return dlv_client_offers(c, EXT_CHUNKING) && !c->conf.no_chunks &&
+	    !c->chunks_failed;
 }
 
 /* --- client_act.c --- */

@@ -256,13 +256,15 @@ owed(const struct dlv_client *c)
 	return 0;
 }
 
-/* 3yz answers DATA and nothing else, and 2yz all but DATA. */
+/* 3yz answers DATA and nothing else, and 2yz all but DATA (RFC 3030 s2: BDAT
+ * has 2yz too). */
 static bool
 is_misplaced(const struct dlv_client *c)
 {
 	unsigned class = hb_reply_class(&c->reply);
 
-	return class < 4 && c->state >= S_MAIL && c->state <= S_FINAL && (class == 3) != (c->state == S_DATA);
+	return class < 4 && c->state >= S_MAIL && c->state <= S_FINAL &&
+	    (class == 3) != (c->state == S_DATA && !c->counted);
 }
 
 /*
@@ -308,8 +310,8 @@ is_of_session(const struct dlv_client *c)
 	if (c->state < S_RSET || c->state > S_DATA)
 		return false;
 	if (c->mail.result != HB_RESULT_NONE || c->state == S_RSET ||
-	    (c->state == S_DATA && c->naccepted == 0))
-		lost_way = false; /* it answers what was refused */
+	    (c->state == S_DATA && (c->naccepted == 0 || c->counted)))
+		lost_way = false; /* it answers what was refused, or BDAT */
 	return code == 421 || (c->used && lost_way);
 }
 
@@ -358,9 +360,18 @@ dlv_client_input(struct dlv_client *c, struct hb_span in)
 	return c->state == S_CLOSED ? in.n : used;
 }
 
+/* The end came where DATA would have done better, perhaps. */
+static void
+suspect_chunks(struct dlv_client *c)
+{
+	if (c->counted && c->state >= S_DATA && c->state <= S_FINAL)
+		c->chunks_failed = true;
+}
+
 void
 dlv_client_timeout(struct dlv_client *c)
 {
+	suspect_chunks(c);
 	if (c->state == S_HANDSHAKE) {
 		c->facts.state = HB_TLSF_FAILED;
 		c->facts.cut = true;
@@ -389,6 +400,7 @@ dlv_client_lost(struct dlv_client *c, const char *tls_error)
 	struct hb_span text = hb_span_str(tls_error[0] != '\0' ? tls_error
 	    : "the peer closed the connection right behind the handshake");
 
+	suspect_chunks(c);
 	if (is_handshake_unproven(c)) {
 		c->facts.state = HB_TLSF_FAILED;
 		c->facts.cut = true;
@@ -488,6 +500,18 @@ bool
 dlv_client_has_dsn(const struct dlv_client *c)
 {
 	return dlv_client_offers(c, EXT_DSN);
+}
+
+bool
+dlv_client_is_counted(const struct dlv_client *c)
+{
+	return c->counted;
+}
+
+bool
+dlv_client_chunks_failed(const struct dlv_client *c)
+{
+	return c->chunks_failed;
 }
 
 bool

@@ -63,7 +63,7 @@ heard(struct dlv_client *c)
 static size_t
 group_size(const struct dlv_client *c)
 {
-	return c->txn.nrcpt + 2; /* MAIL, RCPT.., DATA */
+	return c->txn.nrcpt + 2; /* MAIL, RCPT.., DATA or BDAT 0 */
 }
 
 static const char *
@@ -154,7 +154,8 @@ send_more(struct dlv_client *c)
 		else if (c->sent <= c->txn.nrcpt)
 			say_rcpt(c, &c->txn.rcpt[c->sent - 1]);
 		else
-			dlv_client_say(c, "DATA\r\n");
+			dlv_client_say(c,
+			    c->counted ? "BDAT 0\r\n" : "DATA\r\n");
 		c->sent++;
 	}
 }
@@ -264,11 +265,40 @@ await_final(struct dlv_client *c)
 	dlv_client_timer(c, c->conf.reply_ms * 2);
 }
 
+/*
+ * The reply to the empty chunk.  A refusal is none of the message, of which
+ * nothing was said: the recipients that were taken are tried with DATA.
+ */
+static void
+on_empty_chunk(struct dlv_client *c)
+{
+	struct hb_outcome res;
+
+	c->at++;
+	if (hb_reply_class(&c->reply) == 5 && c->naccepted > 0) {
+		c->chunks_failed = true;
+	} else if (hb_reply_class(&c->reply) != 2) {
+		res = heard(c);
+		dlv_client_settle(c, &res);
+	} else if (c->naccepted > 0) {
+		dlv_client_say(c, "BDAT %llu LAST\r\n",
+		    (unsigned long long)c->txn.octets);
+		dlv_client_act(c, DLV_ACT_BODY, 0, 0);
+		dlv_client_await(c, S_BODY);
+		return;
+	}
+	end_txn(c);
+}
+
 static void
 on_data(struct dlv_client *c)
 {
 	struct hb_outcome res;
 
+	if (c->counted) {
+		on_empty_chunk(c);
+		return;
+	}
 	c->at++;
 	if (hb_reply_class(&c->reply) != 3) {
 		res = heard(c);
@@ -430,6 +460,7 @@ dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
 	    txn->nrcpt * sizeof(*c->accepted));
 	c->naccepted = c->sent = c->at = c->unsent = 0;
 	c->lone_dot = c->in_doubt = false;
+	c->counted = txn->octets > 0 && dlv_client_has_chunks(c);
 	c->mail = (struct hb_outcome){ .result = HB_RESULT_NONE };
 	for (size_t i = 0; i < txn->nrcpt; i++) {
 		txn->rcpt[i].outcome = c->mail;

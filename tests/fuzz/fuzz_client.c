@@ -50,6 +50,10 @@ perform(struct peer *p)
 			dlv_client_mail(p->c, &p->txn, &go);
 		else if (a.kind == DLV_ACT_BODY)
 			send_body(p);
+		else if (a.kind == DLV_ACT_DONE &&
+		    dlv_client_chunks_failed(p->c) &&
+		    dlv_client_is_counted(p->c))
+			dlv_client_mail(p->c, &p->txn, &go);
 		else if (a.kind == DLV_ACT_DONE)
 			dlv_client_quit(p->c);
 	}
@@ -83,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		{ .address = HB_SPAN("c@x.test") } };
 	struct peer p = { .c = dlv_client_new(&conf), .mode = mode,
 		.txn = { .env = &env, .rcpt = rcpt, .nrcpt = RCPTS,
-		    .requiretls = true } };
+		    .octets = (mode & 16) != 0 ? 0 : 10, .requiretls = true } };
 	struct hb_span in = hb_span(data + (n > 0), n - (n > 0));
 	struct hb_span left = HB_SPAN_NONE;
 
