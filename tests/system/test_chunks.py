@@ -1,4 +1,6 @@
-"""CHUNKING (RFC 3030), from one end to the other."""
+"""CHUNKING and BINARYMIME (RFC 3030), from one end to the other."""
+
+import email
 
 import pytest
 
@@ -19,6 +21,18 @@ def mx(mx_factory):
     made = mx_factory("127.0.0.1")
     made.keywords.append("CHUNKING")
     return made
+
+
+def octets(c, text, step, params="BODY=BINARYMIME"):
+    """TEXT in chunks of STEP octets; the last reply."""
+    for reply in c.envelope("alice@hb.test", "x@far.test", params=params):
+        assert reply.code == 250, reply
+    parts = [text[i:i + step] for i in range(0, len(text), step)]
+    for part in parts[:-1]:
+        c.send(b"BDAT %d\r\n" % len(part) + part)
+        assert c.read().code == 250
+    c.send(b"BDAT %d LAST\r\n" % len(parts[-1]) + parts[-1])
+    return c.read()
 
 
 def test_BDAT_04_sent_by_chunks(make_server, mx):
@@ -109,3 +123,49 @@ def test_BDAT_04_exim_takes_chunks(exim_domain, world):  # noqa: F811
                for m in got)
     hb.wait_empty()
     assert exim_domain.log().count(" K ") >= 3
+
+
+def test_BDAT_03_binary_is_kept_without_loss(make_server, mx_factory):
+    """Every octet comes back, at a host that knows 7 bits alone."""
+    mx = mx_factory("127.0.0.1")
+    mx.keywords.remove("8BITMIME")
+    hb = relay(make_server, mx.port)
+    data = bytes(range(256)) * 3000 + b"\r\n.\r\n\r"
+    text = b"one\nline \xc3\xa4" + b"x" * 70000
+    message = (
+        b"Subject: binary\r\nMIME-Version: 1.0\r\n"
+        b"Content-Type: multipart/mixed; boundary=b\r\n"
+        b"Content-Transfer-Encoding: binary\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Transfer-Encoding: binary\r\n\r\n" + text +
+        b"\r\n--b\r\nContent-Type: application/x\r\n"
+        b"Content-Transfer-Encoding: binary\r\n\r\n" + data + b"\r\n--b--")
+    with hb.client() as c:
+        assert "BINARYMIME" in c.ehlo()
+        for i, step in enumerate((len(message), 4095), 1):
+            assert octets(c, message, step).code == 250
+            got = mx.wait(i)[-1].data
+            parts = [p for p in email.message_from_bytes(got).walk()
+                     if not p.is_multipart()]
+            assert [p.get_payload(decode=True) for p in parts] == [text, data]
+            assert max(got) < 128
+            assert max(map(len, got.split(b"\r\n"))) <= 998
+    hb.wait_empty()
+    assert hb.ctl("stats", json=True)["messages_made_text"]["binary"] == 2
+
+
+def test_BDAT_03_binary_that_is_signed_is_refused(make_server, mx):
+    hb = relay(make_server, mx.port)
+    signed = (b"Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: "
+              b"multipart/signed; boundary=b\r\n"
+              b"Content-Transfer-Encoding: binary\r\n\r\n--b\r\n"
+              b"Content-Transfer-Encoding: binary\r\n\r\n\0\r\n--b--\r\n")
+    with hb.client() as c:
+        c.ehlo()
+        reply = octets(c, signed, 50)
+        assert (reply.code, "5.6.3" in str(reply)) == (554, True)
+        for reply in c.envelope("a@hb.test", "x@far.test",
+                                params="BODY=BINARYMIME"):
+            assert reply.code == 250
+        assert c.cmd("DATA").code == 503
+    assert mx.messages == []
