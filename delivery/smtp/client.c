@@ -517,7 +517,8 @@ dlv_client_chunks_failed(const struct dlv_client *c)
 bool
 dlv_client_is_spent(const struct dlv_client *c)
 {
-	return c->mail_limit > 0 && c->mails >= c->mail_limit;
+	return c->chunks_failed ||
+	    (c->mail_limit > 0 && c->mails >= c->mail_limit);
 }
 
 bool

@@ -10,11 +10,12 @@
  *	     READY <- final reply <- body <- DATA, RCPT.., MAIL  <------- READY
  *	       +-> QUIT -> closed
  *
- * With CHUNKING (RFC 3030) an empty chunk, "BDAT 0", stands where DATA does:
- * its reply, too, must be there before the body goes, behind "BDAT n LAST".
- * So nobody takes the octets of a message for commands because he knows no
- * BDAT, whatever his EHLO says: he refuses the empty chunk, and the message
- * goes by DATA.
+ * With CHUNKING (RFC 3030) "BDAT 1" and the first octet of the message stand
+ * where DATA does: its reply, too, must be there before the body goes, behind
+ * "BDAT n LAST".  So nobody takes the lines of a message for commands because
+ * he knows no BDAT, whatever his EHLO says: he refuses the first chunk, and the
+ * message goes by DATA over another connection, as nobody knows whether he has
+ * read the octet.  (An empty chunk would be refused by Postfix, too.)
  *
  * READY means that the channel is as good as it will get: its facts are judged
  * (sts/decide.h) and dlv_client_mail is called with the verdict, again for each
@@ -80,9 +81,10 @@ struct dlv_txn {
 	bool requiretls;
 	bool encoded; /* the caller makes a message with 8-bit octets 7-bit */
 	bool damaged; /* do not send the body: it could end early */
-	/* Of the message as BDAT counts them; 0: its dots are stuffed, or it
-	 * is not counted, so it goes by DATA. */
+	/* Of the message as BDAT counts them, 2 at least, and the first; 0: its
+	 * dots are stuffed, or it is not counted, so it goes by DATA. */
 	uint64_t octets;
+	unsigned char first;
 };
 
 enum dlv_act_kind {
@@ -91,8 +93,9 @@ enum dlv_act_kind {
 	DLV_ACT_TIMER,	/* call dlv_client_timeout in MS; 0: cancel */
 	DLV_ACT_TLS,	/* start the handshake; then dlv_client_tls_done */
 	DLV_ACT_READY,	/* judge, then dlv_client_mail or _quit */
-	/* Send the body, then ".\r\n" if it goes by DATA
-	 * (dlv_client_is_counted), together; then call dlv_client_body_sent. */
+	/* Send the body, together with ".\r\n" behind it if it goes by DATA,
+	 * without its first octet if by BDAT (dlv_client_is_counted); then call
+	 * dlv_client_body_sent. */
 	DLV_ACT_BODY,
 	DLV_ACT_DONE,	/* the message is done; ready for the next */
 	DLV_ACT_CLOSED	/* closed: close the connection */
@@ -158,7 +161,7 @@ bool dlv_client_is_counted(const struct dlv_client *c);
 /* Has BDAT failed here: refused, or was it the end of the connection?  Then
  * the next connection is made with no_chunks. */
 bool dlv_client_chunks_failed(const struct dlv_client *c);
-/* The server takes no other message over this connection, RFC 9422 s4. */
+/* No other message goes over this connection: RFC 9422 s4, or BDAT failed. */
 bool dlv_client_is_spent(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);
 

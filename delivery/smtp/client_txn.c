@@ -63,7 +63,7 @@ heard(struct dlv_client *c)
 static size_t
 group_size(const struct dlv_client *c)
 {
-	return c->txn.nrcpt + 2; /* MAIL, RCPT.., DATA or BDAT 0 */
+	return c->txn.nrcpt + 2; /* MAIL, RCPT.., DATA or BDAT 1 */
 }
 
 static const char *
@@ -153,9 +153,11 @@ send_more(struct dlv_client *c)
 			say_mail(c);
 		else if (c->sent <= c->txn.nrcpt)
 			say_rcpt(c, &c->txn.rcpt[c->sent - 1]);
+		else if (c->counted)
+			dlv_client_say_parts(c, "BDAT 1\r\n",
+			    hb_span(&c->txn.first, 1), "");
 		else
-			dlv_client_say(c,
-			    c->counted ? "BDAT 0\r\n" : "DATA\r\n");
+			dlv_client_say(c, "DATA\r\n");
 		c->sent++;
 	}
 }
@@ -266,11 +268,11 @@ await_final(struct dlv_client *c)
 }
 
 /*
- * The reply to the empty chunk.  A refusal is none of the message, of which
- * nothing was said: the recipients that were taken are tried with DATA.
+ * The reply to the first chunk.  A refusal is none of the message, of which one
+ * octet was said: the recipients that were taken are tried with DATA.
  */
 static void
-on_empty_chunk(struct dlv_client *c)
+on_first_chunk(struct dlv_client *c)
 {
 	struct hb_outcome res;
 
@@ -282,7 +284,7 @@ on_empty_chunk(struct dlv_client *c)
 		dlv_client_settle(c, &res);
 	} else if (c->naccepted > 0) {
 		dlv_client_say(c, "BDAT %llu LAST\r\n",
-		    (unsigned long long)c->txn.octets);
+		    (unsigned long long)c->txn.octets - 1);
 		dlv_client_act(c, DLV_ACT_BODY, 0, 0);
 		dlv_client_await(c, S_BODY);
 		return;
@@ -296,7 +298,7 @@ on_data(struct dlv_client *c)
 	struct hb_outcome res;
 
 	if (c->counted) {
-		on_empty_chunk(c);
+		on_first_chunk(c);
 		return;
 	}
 	c->at++;

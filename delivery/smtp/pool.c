@@ -300,17 +300,18 @@ static void
 send_body(struct dlv_connection *l)
 {
 	const struct dlv_body *b = &l->body;
+	bool counted = dlv_client_is_counted(l->client);
 
 	if (l->encoder != NULL) {
 		send_encoded(l);
 		return;
 	}
-	hb_conn_write(l->conn, b->bytes);
+	hb_conn_write(l->conn, hb_span_from(b->bytes, counted ? 1 : 0));
 	if (b->fd >= 0)
 		hb_conn_write_body(l->conn, b->fd, 0, b->len);
 	else if (is_unended(b))
 		hb_conn_write(l->conn, HB_SPAN("\r\n"));
-	if (!dlv_client_is_counted(l->client))
+	if (!counted)
 		hb_conn_write(l->conn, HB_SPAN(".\r\n"));
 	l->body_due = true;
 	l->unsent = hb_conn_pending(l->conn);
@@ -609,7 +610,7 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	struct dlv_client_conf cc = { .helo = p->env.conf->hostname,
 		.lmtp = t->lmtp, .tls = t->tls, .demanded = t->demanded,
 		.may_loop = t->may_loop,
-		.no_chunks = has_no_chunks(p, &t->addr),
+		.no_chunks = t->no_chunks || has_no_chunks(p, &t->addr),
 		.reply_ms = p->env.conf->reply_timeout };
 
 	l->pool = p;
@@ -735,13 +736,15 @@ is_damaged(const struct dlv_body *body)
 	return (hb_wire_end(&w) & HB_WIRE_UNSAFE) != 0;
 }
 
-/* As BDAT counts them; 0: it is not to be used. */
-static uint64_t
-octets(const struct dlv_body *b, const struct hb_env *env)
+/* Says how BDAT counts the body, unless it is to go by DATA. */
+static void
+count_octets(const struct dlv_body *b, struct dlv_txn *txn)
 {
-	if ((env->flags & HB_ENV_DOTTED) != 0)
-		return 0;
-	return b->bytes.n + (b->fd >= 0 ? b->len : 0) +
+	if ((txn->env->flags & HB_ENV_DOTTED) != 0 || txn->encoded ||
+	    b->bytes.n < 2)
+		return;
+	txn->first = b->bytes.p[0];
+	txn->octets = b->bytes.n + (b->fd >= 0 ? b->len : 0) +
 	    (is_unended(b) ? 2 : 0);
 }
 
@@ -757,7 +760,7 @@ dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 	if (dlv_client_wants_7bit(l->client, txn->env))
 		l->encoder = dlv_encoder_new(body);
 	checked.encoded = l->encoder != NULL;
-	checked.octets = checked.encoded ? 0 : octets(body, txn->env);
+	count_octets(body, &checked);
 	dlv_client_mail(l->client, &checked, verdict);
 	hb_hook_arm(l->turn);
 }

