@@ -10,6 +10,8 @@ smtpd_cmd_data(struct smtpd_session *s, struct hb_span args)
 		/* RFC 2033 s4.2 */
 		smtpd_reply(s, s->rules->kind == HB_LISTEN_LMTP
 		    ? SMTPD_R_RCPT_FIRST : SMTPD_R_NO_RCPT);
+	} else if (s->txn.body == HB_BODY_BINARY) {
+		smtpd_reply(s, SMTPD_R_NOT_DATA); /* RFC 3030 s3 */
 	} else if (!s->site->queue_up) {
 		smtpd_reply(s, SMTPD_R_TEMPORARY);
 	} else {

@@ -9,6 +9,7 @@
 #include "common/base/mem.h"
 #include "common/proto/esmtp.h"
 #include "common/proto/incoming.h"
+#include "common/proto/sevenbit.h"
 #include "common/proto/stats.h"
 #include "smtpd/session.h"
 
@@ -124,6 +125,8 @@ struct smtpd_txn {
 	size_t held; /* of it, in site->held */
 	struct hb_buf trace; /* our own header fields */
 	struct hb_buf rest; /* of a chunk: may be half a line */
+	struct hb_sevenbit *octets; /* what makes lines of binary data; NULL:
+				     * none is announced */
 	bool chunk_refused; /* and the client knows */
 	bool begun, large;
 	size_t block; /* bytes since the data timer was set */

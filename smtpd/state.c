@@ -39,6 +39,15 @@ smtpd_session_new(const struct smtpd_listener_conf *rules,
 }
 
 static void
+free_octets(struct smtpd_txn *t)
+{
+	if (t->octets != NULL)
+		hb_sevenbit_free(t->octets);
+	free(t->octets);
+	t->octets = NULL;
+}
+
+static void
 free_txn(struct smtpd_txn *t)
 {
 	hb_buf_free(&t->sender);
@@ -48,6 +57,7 @@ free_txn(struct smtpd_txn *t)
 	free(t->rcpts);
 	hb_buf_free(&t->trace);
 	hb_buf_free(&t->rest);
+	free_octets(t);
 	hb_incoming_free(&t->in);
 	hb_buf_free(&t->refused_text);
 }
@@ -100,6 +110,7 @@ clear(struct smtpd_txn *t)
 	hb_buf_clear(&t->refused_text);
 	hb_incoming_clear(&t->in);
 	hb_buf_free(&t->rest);
+	free_octets(t);
 	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;

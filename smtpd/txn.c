@@ -51,6 +51,10 @@ void
 smtpd_txn_start_chunks(struct smtpd_session *s)
 {
 	start(s, true);
+	if (s->txn.body != HB_BODY_BINARY)
+		return;
+	s->txn.octets = HB_NEW(struct hb_sevenbit);
+	hb_sevenbit_start_octets(s->txn.octets);
 }
 
 static void
@@ -66,7 +70,7 @@ begin(struct smtpd_session *s)
 	e->id = t->id;
 	e->arrived_ms = s->site->now_ms;
 	e->sender = hb_buf_span(&t->sender);
-	e->body = t->body;
+	e->body = t->octets != NULL ? HB_BODY_8BITMIME : t->body;
 	e->flags = t->flags | (t->hold.n > 0 ? HB_ENV_HELD : 0);
 	e->hold = t->hold;
 	e->ret = t->ret;
@@ -123,9 +127,12 @@ judge(struct smtpd_session *s)
 		[HB_INCOMING_HOPS] = SMTPD_R_HOPS,
 	};
 	enum hb_incoming_fault fault = hb_incoming_fault(&s->txn.in);
+	bool binary = fault == HB_INCOMING_BARE || fault == HB_INCOMING_NUL ||
+	    fault == HB_INCOMING_LONG;
 
 	if (fault != HB_INCOMING_GOOD)
-		smtpd_txn_fail(s, replies[fault]);
+		smtpd_txn_fail(s, binary && s->txn.octets != NULL
+			? SMTPD_R_BODY_BINARY : replies[fault]);
 }
 
 /* Many sessions that send long header sections slowly are no memory for all of
@@ -241,6 +248,8 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	struct hb_span name = smtpd_origin_name(s);
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
+	if (t->octets != NULL && t->octets->changed)
+		hb_stat(HB_STAT_CONVERTED_BINARY);
 	s->site->bytes += size;
 	s->messages++;
 	s->idle_commands = 0;
@@ -356,6 +365,22 @@ smtpd_txn_input(struct smtpd_session *s, struct hb_span in, size_t *used)
 	return *used > 0 || p.body.n > 0;
 }
 
+/* Octets that come out of it with what is behind the last line end. */
+static size_t
+kept_octets(const struct smtpd_txn *t)
+{
+	return t->octets != NULL ? t->octets->line.n + HB_SEVENBIT_GROUP : 0;
+}
+
+static void
+add_rest(struct smtpd_txn *t, struct hb_span octets)
+{
+	if (t->octets == NULL)
+		hb_buf_add(&t->rest, octets);
+	else if (hb_sevenbit_feed(t->octets, octets, &t->rest) < 0)
+		HB_BUG("binary data is refused by who judges it");
+}
+
 /* Chunks end anywhere.  What cannot be taken yet (half a line of the header
  * section, a CR) waits in REST for what comes next. */
 bool
@@ -364,14 +389,14 @@ smtpd_txn_octets(struct smtpd_session *s, struct hb_span in, size_t *used)
 	struct smtpd_txn *t = &s->txn;
 	struct hb_span few = hb_span_head(in, REST_STEP);
 	struct hb_incoming_piece p;
-	bool joins = t->rest.n > 0;
+	bool joins = t->rest.n > 0 || t->octets != NULL;
 
 	if (in.n == 0 || is_lent(s))
 		return false;
-	if (asks_for_file(s, 2 * (t->rest.n + in.n)))
+	if (asks_for_file(s, 2 * (t->rest.n + in.n + kept_octets(t))))
 		return true;
 	if (joins)
-		hb_buf_add(&t->rest, few);
+		add_rest(t, few);
 	p = hb_incoming_take(&t->in, joins ? hb_buf_span(&t->rest) : in);
 	if (joins) {
 		hb_buf_consume(&t->rest, p.used);
@@ -386,6 +411,16 @@ smtpd_txn_octets(struct smtpd_session *s, struct hb_span in, size_t *used)
 	return true;
 }
 
+static bool
+is_mid_line(const struct smtpd_txn *t)
+{
+	struct hb_span rest = hb_buf_span(&t->rest);
+
+	if (rest.n < 2)
+		return rest.n > 0 || t->in.scan.mid_line;
+	return !hb_span_eq(hb_span_from(rest, rest.n - 2), HB_SPAN("\r\n"));
+}
+
 /* RFC 3030 s2: the last line may have no end. */
 bool
 smtpd_txn_octets_end(struct smtpd_session *s)
@@ -395,9 +430,11 @@ smtpd_txn_octets_end(struct smtpd_session *s)
 
 	if (is_lent(s))
 		return false;
-	if (asks_for_file(s, 2 * (t->rest.n + 2)))
+	if (asks_for_file(s, 2 * (t->rest.n + kept_octets(t) + 2)))
 		return true;
-	if (t->rest.n > 0 || t->in.scan.mid_line)
+	if (t->octets != NULL && hb_sevenbit_end(t->octets, &t->rest) < 0)
+		HB_BUG("binary data is refused by who judges it");
+	if (is_mid_line(t))
 		hb_buf_adds(&t->rest, "\r\n");
 	do {
 		p = hb_incoming_take(&t->in, hb_buf_span(&t->rest));

@@ -41,6 +41,7 @@ enum hb_result {
 #define HB_ENV_DSN 64u      /* generated here: a DSN about another message */
 #define HB_ENV_LOCAL 128u      /* submitted through sendmail on this host */
 #define HB_ENV_TLS_OPTIONAL 256u /* "TLS-Required: No" in its header */
+#define HB_ENV_SHORTENED 512u /* its lines were too long: sendmail */
 
 /* RFC 8689 s4.1: the REQUIRETLS parameter overrides the header field. */
 uint32_t hb_env_one_tls_flag(uint32_t flags);

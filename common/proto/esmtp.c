@@ -103,7 +103,8 @@ static int
 take_body(struct hb_span v, struct hb_params *out)
 {
 	static const struct ehlo_word words[] = { { "7BIT", HB_BODY_7BIT },
-		{ "8BITMIME", HB_BODY_8BITMIME } };
+		{ "8BITMIME", HB_BODY_8BITMIME },
+		{ "BINARYMIME", HB_BODY_BINARY } };
 
 	return find_word(words, HB_ARRAY_LEN(words), v, &out->body);
 }

@@ -1,4 +1,4 @@
-/* A message with 8-bit octets for a server that takes none.  Floor 1. */
+/* A message with octets that do not pass becomes one without.  Floor 1. */
 #include "common/proto/sevenbit.h"
 
 #include "common/base/err.h"
@@ -9,6 +9,7 @@
 enum {
 	HOLD_MAX = 65536,
 	LINE_WAIT = 4096, /* lines are limited where messages come in */
+	LINE_STEP = 8192, /* of a line whose end is not here */
 	FIELD_MAX = 4096
 };
 enum { S_HEADER, S_RAW, S_HOLD, S_QP, S_BASE64 };
@@ -26,10 +27,11 @@ is_8bit(struct hb_span s)
 	return all > 127;
 }
 
+/* What is left of binary data is found where the message comes in. */
 static int
-put_raw(struct hb_span line, struct hb_buf *out)
+put_raw(const struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 {
-	if (is_8bit(line))
+	if (!m->octets && is_8bit(line))
 		return HB_E_UNSUPPORTED;
 	hb_buf_add(out, line);
 	return 0;
@@ -62,6 +64,16 @@ encoding_of(const struct hb_sevenbit *m)
 	return m->encoding.n == 0
 	    ? HB_MIME_NONE
 	    : hb_mime_encoding(hb_header_value(hb_buf_span(&m->encoding)));
+}
+
+/* "binary" is true of nothing that is left: RFC 2045 s6.2. */
+static void
+put_encoding(const struct hb_sevenbit *m, struct hb_buf *out)
+{
+	if (m->octets && m->is_binary)
+		hb_buf_adds(out, "Content-Transfer-Encoding: 8bit\r\n");
+	else
+		hb_buf_add(out, hb_buf_span(&m->encoding));
 }
 
 /* --- encoders --- */
@@ -100,8 +112,19 @@ put_qp(struct hb_span text, struct hb_buf *out)
 	hb_qp_line(text, out);
 }
 
+/* LINE, or its beginning, without its end, and in wire form without the
+ * stuffed dot. */
+static struct hb_span
+text_of(const struct hb_sevenbit *m, struct hb_span line, bool ended)
+{
+	if (m->octets)
+		return hb_span_head(line, line.n - (ended ? 2 : 0));
+	return hb_mime_text(line);
+}
+
 static void
-encode_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
+encode_line(struct hb_sevenbit *m, struct hb_span line, bool ended,
+    struct hb_buf *out)
 {
 	if (m->state == S_QP) {
 		put_qp(hb_mime_text(line), out);
@@ -111,14 +134,15 @@ encode_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 	 * s5.1.1. */
 	if (m->crlf_due)
 		put_octets(m, HB_SPAN("\r\n"), out);
-	put_octets(m, hb_mime_text(line), out);
-	m->crlf_due = true;
+	put_octets(m, text_of(m, line, ended), out);
+	m->crlf_due = ended;
 }
 
 static void
 put_encoded_header(struct hb_sevenbit *m, struct hb_buf *out)
 {
-	bool is_text = m->type.n == 0 || has_type(m, "text/");
+	bool is_text = !m->octets &&
+	    (m->type.n == 0 || has_type(m, "text/"));
 
 	hb_buf_addf(out, "Content-Transfer-Encoding: %s\r\n",
 	    is_text ? "quoted-printable" : "base64");
@@ -148,7 +172,7 @@ decide(struct hb_sevenbit *m, bool whole, struct hb_buf *out)
 		while (rest.n > 0) {
 			size_t n = hb_span_find(rest, '\n') + 1;
 
-			encode_line(m, hb_span_head(rest, n), out);
+			encode_line(m, hb_span_head(rest, n), true, out);
 			rest = hb_span_from(rest, n);
 		}
 	}
@@ -194,23 +218,39 @@ opens_message(const struct hb_sevenbit *m)
 	    (m->by_digest && !m->has_type);
 }
 
+static bool
+says_binary(const struct hb_sevenbit *m)
+{
+	return m->encoding.n > 0 &&
+	    hb_span_eq_nocase(hb_span_trim(hb_header_value(
+				  hb_buf_span(&m->encoding))),
+		HB_SPAN("binary"));
+}
+
 /* The header is over.  Of what has parts the field about the encoding is left
- * out: without it, it is 7bit. */
+ * out where all becomes 7-bit: without it, it is that. */
 static void
 end_header(struct hb_sevenbit *m, struct hb_buf *out)
 {
 	bool plain = !m->opaque && encoding_of(m) == HB_MIME_NONE;
 
+	m->is_binary = !m->opaque && says_binary(m);
 	if (plain && opens_multipart(m)) {
+		if (m->octets)
+			put_encoding(m, out);
 		hb_buf_adds(out, "\r\n");
 		m->state = S_RAW;
 	} else if (plain && opens_message(m)) {
+		if (m->octets)
+			put_encoding(m, out);
 		hb_buf_adds(out, "\r\n");
 		begin_entity(m, true, false);
-	} else if (plain && !is_closed(m)) {
+	} else if (m->octets && m->is_binary && !is_closed(m)) {
+		put_encoded_header(m, out);
+	} else if (!m->octets && plain && !is_closed(m)) {
 		m->state = S_HOLD;
 	} else {
-		hb_buf_add(out, hb_buf_span(&m->encoding));
+		put_encoding(m, out);
 		hb_buf_adds(out, "\r\n");
 		m->state = S_RAW;
 	}
@@ -254,7 +294,7 @@ keep_field(struct hb_sevenbit *m, struct hb_span line, bool begins,
 	}
 }
 
-static int body_line(struct hb_sevenbit *m, struct hb_span line,
+static int body_line(struct hb_sevenbit *m, struct hb_span line, bool ended,
     struct hb_buf *out);
 
 static int
@@ -265,9 +305,10 @@ header_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 	if (kind == HB_HEADER_END || kind == HB_HEADER_GARBAGE) {
 		end_header(m, out);
 		/* without the empty line this is of the body */
-		return kind == HB_HEADER_END ? 0 : body_line(m, line, out);
+		return kind == HB_HEADER_END ? 0
+					     : body_line(m, line, true, out);
 	}
-	if (is_8bit(line))
+	if (!m->octets && is_8bit(line))
 		return HB_E_UNSUPPORTED;
 	if (kind == HB_HEADER_FIELD)
 		note_field(m, line);
@@ -278,7 +319,8 @@ header_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 /* --- bodies --- */
 
 static int
-body_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
+body_line(struct hb_sevenbit *m, struct hb_span line, bool ended,
+    struct hb_buf *out)
 {
 	switch (m->state) {
 	case S_HOLD:
@@ -288,12 +330,12 @@ body_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 		return 0;
 	case S_QP:
 	case S_BASE64:
-		encode_line(m, line, out);
+		encode_line(m, line, ended, out);
 		return 0;
 	case S_HEADER: /* of the message in a message */
 		return header_line(m, line, out);
 	default:
-		return put_raw(line, out);
+		return put_raw(m, line, out);
 	}
 }
 
@@ -315,7 +357,10 @@ end_entity(struct hb_sevenbit *m, bool of_message, struct hb_buf *out)
 static int
 take_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 {
-	for (size_t i = m->depth; i-- > 0;) {
+	/* octets have no stuffed dot that would hide a delimiter */
+	size_t i = m->octets && line.p[0] == '.' ? 0 : m->depth;
+
+	while (i-- > 0) {
 		struct hb_span b = hb_span(m->around[i].boundary,
 		    m->around[i].n);
 		enum hb_mime_delimiter d = hb_mime_delimiter(line, b);
@@ -326,10 +371,20 @@ take_line(struct hb_sevenbit *m, struct hb_span line, struct hb_buf *out)
 		m->depth = i + (d == HB_MIME_OPENS ? 1 : 0);
 		if (d == HB_MIME_OPENS)
 			begin_entity(m, false, m->around[i].is_digest);
-		return put_raw(line, out);
+		return put_raw(m, line, out);
 	}
 	return m->state == S_HEADER ? header_line(m, line, out)
-				    : body_line(m, line, out);
+				    : body_line(m, line, true, out);
+}
+
+/* The next of a line that is longer than any header line or delimiter. */
+static int
+take_part(struct hb_sevenbit *m, struct hb_span part, bool ended,
+    struct hb_buf *out)
+{
+	m->mid_line = !ended;
+	return m->state == S_HEADER ? put_raw(m, part, out)
+				    : body_line(m, part, ended, out);
 }
 
 void
@@ -337,8 +392,15 @@ hb_sevenbit_start(struct hb_sevenbit *m)
 {
 	hb_buf_clear(&m->line);
 	m->depth = 0;
-	m->changed = false;
+	m->changed = m->octets = m->mid_line = false;
 	begin_entity(m, true, false);
+}
+
+void
+hb_sevenbit_start_octets(struct hb_sevenbit *m)
+{
+	hb_sevenbit_start(m);
+	m->octets = true;
 }
 
 void
@@ -350,27 +412,90 @@ hb_sevenbit_free(struct hb_sevenbit *m)
 	hb_buf_free(&m->hold);
 }
 
+/* Where the line at the front of S ends, with its end; 0: not in it.  A bare LF
+ * is an octet like others. */
+static size_t
+line_length(const struct hb_sevenbit *m, struct hb_span s)
+{
+	size_t at = 0;
+
+	while ((at += hb_span_find(hb_span_from(s, at), '\n')) < s.n) {
+		if (!m->octets || (at > 0 && s.p[at - 1] == '\r'))
+			return at + 1;
+		at++;
+	}
+	return 0;
+}
+
+/* Too long to be kept, wherever it is cut. */
+static bool
+is_long(const struct hb_sevenbit *m, struct hb_span line)
+{
+	return m->octets && line.n > LINE_WAIT;
+}
+
+/* M's line has no end yet, or just got it. */
+static int
+take_begun(struct hb_sevenbit *m, bool ended, struct hb_buf *out)
+{
+	struct hb_span line = hb_buf_span(&m->line);
+	bool cr = !ended && line.p[line.n - 1] == '\r';
+	int r;
+
+	if (ended && !m->mid_line && !is_long(m, line)) {
+		r = take_line(m, line, out);
+	} else if (!ended && !m->mid_line && line.n <= LINE_WAIT) {
+		return 0;
+	} else if (!m->octets) {
+		return HB_E_UNSUPPORTED;
+	} else {
+		r = take_part(m, hb_span_head(line, line.n - (cr ? 1 : 0)),
+		    ended, out);
+	}
+	hb_buf_consume(&m->line, line.n - (cr ? 1 : 0));
+	return r;
+}
+
 int
 hb_sevenbit_feed(struct hb_sevenbit *m, struct hb_span in, struct hb_buf *out)
 {
 	int r = 0;
 
 	while (r == 0 && in.n > 0) {
-		size_t lf = hb_span_find(in, '\n');
-		struct hb_span line = hb_span_head(in, lf + 1);
+		/* the CR of an end may have come before */
+		struct hb_span begun = hb_buf_span(&m->line);
+		bool split = m->octets && begun.n > 0 && in.p[0] == '\n' &&
+		    begun.p[begun.n - 1] == '\r';
+		size_t n = split ? 1 : line_length(m, in);
+		struct hb_span line = hb_span_head(in, n > 0 ? n : LINE_STEP);
 
 		in = hb_span_from(in, line.n);
-		if (lf >= line.n || m->line.n > 0) {
-			hb_buf_add(&m->line, line);
-			if (m->line.n > LINE_WAIT)
-				return HB_E_UNSUPPORTED;
-			line = hb_buf_span(&m->line);
+		if (n > 0 && m->line.n == 0 && !m->mid_line &&
+		    !is_long(m, line)) {
+			r = take_line(m, line, out);
+			continue;
 		}
-		if (line.p[line.n - 1] != '\n')
-			break;
-		r = take_line(m, line, out);
-		hb_buf_clear(&m->line);
+		hb_buf_add(&m->line, line);
+		r = take_begun(m, n > 0, out);
 	}
+	return r;
+}
+
+/* What follows the last line end of octets is there to its last one. */
+static int
+end_octets(struct hb_sevenbit *m, struct hb_buf *out)
+{
+	struct hb_span line = hb_buf_span(&m->line);
+	bool header = m->state == S_HEADER && !m->mid_line;
+	int r = 0;
+
+	if (line.n > 0 && (header || m->depth > 0) && !m->mid_line) {
+		hb_buf_adds(&m->line, "\r\n");
+		r = take_line(m, hb_buf_span(&m->line), out);
+	} else if (line.n > 0) {
+		r = take_part(m, line, false, out);
+	}
+	hb_buf_clear(&m->line);
 	return r;
 }
 
@@ -379,7 +504,9 @@ hb_sevenbit_end(struct hb_sevenbit *m, struct hb_buf *out)
 {
 	int r = 0;
 
-	if (m->line.n > 0)
+	if (m->octets)
+		r = end_octets(m, out);
+	else if (m->line.n > 0)
 		r = hb_sevenbit_feed(m, HB_SPAN("\r\n"), out);
 	if (r == 0)
 		end_entity(m, true, out);

@@ -1,6 +1,7 @@
 /*
- * A message with 8-bit octets for a server that takes none.  Floor 1, pure.
- * RFC 6152 s3; RFC 2045, RFC 2046.
+ * A message with 8-bit octets for a server that takes none, or with binary data
+ * for a queue that keeps lines.  Floor 1, pure.  RFC 6152 s3, RFC 3030 s3;
+ * RFC 2045, RFC 2046.
  *
  * Messages are in wire form and pass as they come: at most 64 KiB are kept.
  * Each leaf part with such octets is made quoted-printable (text) or base64
@@ -13,6 +14,14 @@
  * message/rfc822, and nested too deeply.  A DKIM-Signature stops nothing: a
  * signature that does not verify counts as none (RFC 6376 s6.1), and a message
  * that comes back does not arrive at all.
+ *
+ * Of binary data (BINARYMIME) the octets come as they were counted: no dots are
+ * stuffed, neither here nor in what goes out, CRLF alone ends a line, and the
+ * last line may have no end.  Each leaf part whose encoding is "binary" becomes
+ * base64, and no octet of it is another when it is decoded; text too, for a
+ * line end is an octet there.  Nothing else is changed, and nothing is refused
+ * here: what binary data is left (signed, encrypted, not marked) is a fault of
+ * the message like any other.
  */
 #ifndef HB_PROTO_SEVENBIT_H
 #define HB_PROTO_SEVENBIT_H
@@ -34,6 +43,7 @@ struct hb_sevenbit {
 	bool is_message; /* no part of another one */
 	bool by_digest;	 /* without a type it is a message */
 	bool opaque;	 /* not ours to understand */
+	bool is_binary;	 /* its encoding */
 	/* base64 */
 	unsigned char group[HB_SEVENBIT_GROUP];
 	size_t n_group;
@@ -46,9 +56,12 @@ struct hb_sevenbit {
 	} around[HB_SEVENBIT_DEPTH];
 	size_t depth;
 	bool changed;
+	bool octets;   /* counted: binary data */
+	bool mid_line; /* of one that is too long to be kept */
 };
 
 void hb_sevenbit_start(struct hb_sevenbit *m); /* zeroed, or used before */
+void hb_sevenbit_start_octets(struct hb_sevenbit *m); /* the same */
 void hb_sevenbit_free(struct hb_sevenbit *m);
 /* Takes IN, the next bytes, and appends what can be sent to OUT.  0 or
  * HB_E_UNSUPPORTED: it cannot be converted. */

@@ -93,7 +93,8 @@ take_body(struct sm_opts *o, const char *arg, const char **why)
 	struct hb_params p;
 
 	*why = "-B is 7BIT or 8BITMIME";
-	if (take_param("BODY", HB_PARAM_FOR_MAIL, HB_PARAM_BODY, arg, &p) != 0)
+	if (take_param("BODY", HB_PARAM_FOR_MAIL, HB_PARAM_BODY, arg, &p) != 0 ||
+	    p.body == HB_BODY_BINARY)
 		return EX_USAGE;
 	o->body = p.body;
 	return 0;

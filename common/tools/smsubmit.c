@@ -181,6 +181,8 @@ sm_submit(const struct sm_submit *s)
 	hb_shorten_lines(s->body, &body);
 	short_lined.body = hb_buf_span(&body);
 	short_lined.env.size = body.n;
+	if (!hb_span_eq(short_lined.body, s->body)) /* but signed */
+		short_lined.env.flags |= HB_ENV_SHORTENED;
 	if (hb_longest_line(short_lined.body) + 2 <= HB_MAX_TEXT_LINE) {
 		code = hand_over(&short_lined);
 	} else {

@@ -56,6 +56,7 @@ struct dlv_attempt {
 	enum dlv_step step;
 	size_t host, addr;   /* being tried */
 	bool known;	     /* all facts of this host are there */
+	bool no_chunks;	     /* this address refused BDAT */
 	struct dlv_dane dane; /* of this host, under way */
 	enum dlv_turn turn;  /* of this address */
 	struct hb_tls_facts facts;

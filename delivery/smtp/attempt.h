@@ -44,6 +44,7 @@ struct dlv_target {
 	bool lmtp;
 	bool may_loop;		 /* a server with our name is ourselves */
 	bool fresh;		 /* no pooled connection: one just failed */
+	bool no_chunks;		 /* BDAT was refused: DATA */
 	/* Not NULL: a handshake failed before, this time without TLS. */
 	const struct hb_tls_facts *facts;
 };
@@ -63,6 +64,9 @@ struct dlv_connection_report {
 	bool in_doubt; /* CLOSED: the body was sent */
 	bool spent;    /* DONE: it takes no other message */
 	bool dsn;      /* DONE: next hop supports DSN */
+	/* DONE: BDAT was refused; those without outcome go by DATA, over
+	 * another connection */
+	bool again;
 };
 
 /*

@@ -16,6 +16,7 @@ next_address(struct dlv_attempt *a)
 {
 	a->addr++;
 	a->turn = DLV_TURN_FIRST;
+	a->no_chunks = false;
 	forget_facts(a);
 	a->step = DLV_STEP_NEXT;
 }
@@ -105,6 +106,7 @@ open_link(struct dlv_attempt *a)
 		/* what a host shows now is what is to be explained */
 		.fresh = a->turn == DLV_TURN_FRESH ||
 		    a->order.mode == DLV_EXPLAIN_LIVE,
+		.no_chunks = a->no_chunks,
 		.facts = a->turn == DLV_TURN_PLAIN ? &a->facts : NULL };
 
 	if (!a->route.literal) {
@@ -381,7 +383,7 @@ go_on(struct dlv_attempt *a, bool spent)
 static void
 message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
-	const struct hb_outcome *tls = wanted_tls(a);
+	const struct hb_outcome *tls = r->again ? NULL : wanted_tls(a);
 	size_t left;
 	bool more;
 
@@ -398,9 +400,11 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		return;
 	}
 	left = take_results(a, r->dsn);
-	more = left > 0 && left < a->txn.nrcpt; /* each time some are decided */
+	a->no_chunks = a->no_chunks || r->again;
+	/* each time some are decided, or BDAT is used no more */
+	more = left > 0 && (left < a->txn.nrcpt || r->again);
 	if (reopen_surplus(a) || more) {
-		go_on(a, r->spent);
+		go_on(a, r->spent || r->again);
 		return;
 	}
 	a->world->release(a->w, true);

@@ -1,6 +1,7 @@
 /*
  * The SMTP and LMTP client as a machine.  Floor 2: bytes and events in, actions
- * out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033, RFC 8689.
+ * out.  RFC 5321, RFC 3207, RFC 2920, RFC 1870, RFC 6152, RFC 2033, RFC 3030,
+ * RFC 8689.
  *
  *	connected -> GREETING -> EHLO -+-> STARTTLS -> (handshake) -> EHLO -+
  *	     | implicit TLS            |                                    |
@@ -8,6 +9,13 @@
  *	                                                                    v
  *	     READY <- final reply <- body <- DATA, RCPT.., MAIL  <------- READY
  *	       +-> QUIT -> closed
+ *
+ * With CHUNKING (RFC 3030) "BDAT 1" and the first octet of the message stand
+ * where DATA does: its reply, too, must be there before the body goes, behind
+ * "BDAT n LAST".  So nobody takes the lines of a message for commands because
+ * he knows no BDAT, whatever his EHLO says: he refuses the first chunk, and the
+ * message goes by DATA over another connection, as nobody knows whether he has
+ * read the octet.  (An empty chunk would be refused by Postfix, too.)
  *
  * READY means that the channel is as good as it will get: its facts are judged
  * (sts/decide.h) and dlv_client_mail is called with the verdict, again for each
@@ -42,6 +50,7 @@ struct dlv_client_conf {
 	enum dlv_tls_use tls;
 	bool demanded; /* cleartext is not allowed: no HELO */
 	bool may_loop; /* a server named `helo' is ourselves */
+	bool no_chunks; /* BDAT has failed there: DATA */
 	int64_t reply_ms;
 };
 
@@ -72,6 +81,10 @@ struct dlv_txn {
 	bool requiretls;
 	bool encoded; /* the caller makes a message with 8-bit octets 7-bit */
 	bool damaged; /* do not send the body: it could end early */
+	/* Of the message as BDAT counts them, 2 at least, and the first; 0: its
+	 * dots are stuffed, or it is not counted, so it goes by DATA. */
+	uint64_t octets;
+	unsigned char first;
 };
 
 enum dlv_act_kind {
@@ -80,7 +93,8 @@ enum dlv_act_kind {
 	DLV_ACT_TIMER,	/* call dlv_client_timeout in MS; 0: cancel */
 	DLV_ACT_TLS,	/* start the handshake; then dlv_client_tls_done */
 	DLV_ACT_READY,	/* judge, then dlv_client_mail or _quit */
-	/* Send the body, then ".\r\n", together; then call
+	/* Send the body, together with ".\r\n" behind it if it goes by DATA,
+	 * without its first octet if by BDAT (dlv_client_is_counted); then call
 	 * dlv_client_body_sent. */
 	DLV_ACT_BODY,
 	DLV_ACT_DONE,	/* the message is done; ready for the next */
@@ -142,7 +156,12 @@ bool dlv_wants_tls(const struct hb_outcome *o);
 bool dlv_client_wants_7bit(
     const struct dlv_client *c, const struct hb_env *env);
 bool dlv_client_has_dsn(const struct dlv_client *c);
-/* The server takes no other message over this connection, RFC 9422 s4. */
+/* Goes the body of this message by BDAT? */
+bool dlv_client_is_counted(const struct dlv_client *c);
+/* Has BDAT failed here: refused, or was it the end of the connection?  Then
+ * the next connection is made with no_chunks. */
+bool dlv_client_chunks_failed(const struct dlv_client *c);
+/* No other message goes over this connection: RFC 9422 s4, or BDAT failed. */
 bool dlv_client_is_spent(const struct dlv_client *c);
 bool dlv_client_is_ready(const struct dlv_client *c);
 

@@ -21,10 +21,12 @@ enum {
 	IDLE_MS = 5000,
 	CLOSE_MS = 5000,
 	MAX_INPUT = 65536,
-	MAX_DOWN = 4096
+	MAX_DOWN = 4096,
+	CHUNKS_MS = 3600000
 };
 
-/* A host that could not be connected to. */
+/* What is remembered of a host for a while: that it could not be connected
+ * to, and why; or that BDAT failed there. */
 struct down {
 	struct hb_memo_entry memo;
 	struct hb_netaddr addr;
@@ -74,16 +76,15 @@ struct dlv_pool {
 	LIST_HEAD(, dlv_connection) links;
 	size_t nlinks, nidle;
 	uint32_t last_ref;
-	struct hb_memo down;
+	struct hb_memo down, no_chunks;
 };
 
 /* --- hosts that are down --- */
 
 static struct down *
-find_down(struct dlv_pool *p, const struct hb_netaddr *addr)
+find_down(struct hb_memo *m, const struct hb_netaddr *addr)
 {
-	return (struct down *)hb_memo_find(&p->down,
-	    hb_span(addr, sizeof(*addr)));
+	return (struct down *)hb_memo_find(m, hb_span(addr, sizeof(*addr)));
 }
 
 static void
@@ -95,28 +96,36 @@ free_down(struct hb_memo_entry *e)
 enum hb_reason
 dlv_pool_why_down(struct dlv_pool *p, const struct hb_netaddr *addr)
 {
-	const struct down *d = find_down(p, addr);
+	const struct down *d = find_down(&p->down, addr);
 
 	return d != NULL && d->until_ms > hb_age_ms() ? d->why
 						      : HB_REASON_NONE;
 }
 
 static void
-note_down(struct dlv_pool *p, const struct hb_netaddr *addr,
-    enum hb_reason why)
+remember(struct hb_memo *m, const struct hb_netaddr *addr,
+    enum hb_reason why, int64_t ms)
 {
-	struct down *d = find_down(p, addr);
+	struct down *d = find_down(m, addr);
 
-	if (p->env.conf->host_memory == 0 || addr->family == 0)
+	if (ms == 0 || addr->family == 0)
 		return;
 	if (d == NULL) {
 		d = HB_NEW(struct down);
 		d->addr = *addr;
-		hb_memo_add(&p->down, &d->memo,
-		    hb_span(&d->addr, sizeof(d->addr)), 0);
+		hb_memo_add(m, &d->memo, hb_span(&d->addr, sizeof(d->addr)),
+		    0);
 	}
 	d->why = why;
-	d->until_ms = hb_age_ms() + p->env.conf->host_memory;
+	d->until_ms = hb_age_ms() + ms;
+}
+
+static bool
+has_no_chunks(struct dlv_pool *p, const struct hb_netaddr *addr)
+{
+	const struct down *d = find_down(&p->no_chunks, addr);
+
+	return d != NULL && d->until_ms > hb_age_ms();
 }
 
 /* --- links --- */
@@ -228,10 +237,15 @@ tell_client(struct dlv_connection *l, enum dlv_connection_event event)
 		.reused = l->reused,
 		.in_doubt = dlv_client_in_doubt(l->client),
 		.spent = dlv_client_is_spent(l->client),
+		.again = dlv_client_is_counted(l->client) &&
+		    dlv_client_chunks_failed(l->client),
 		.dsn = dlv_client_has_dsn(l->client) };
 
 	if (event == DLV_LINK_DONE)
 		r.mail = dlv_client_mail_refusal(l->client);
+	if (dlv_client_chunks_failed(l->client))
+		remember(&l->pool->no_chunks, &l->target.addr,
+		    HB_REASON_REMOTE_REPLY, CHUNKS_MS);
 	tell(l, &r);
 }
 
@@ -269,25 +283,36 @@ send_encoded(struct dlv_connection *l)
 	hb_buf_free(&out);
 }
 
+/* The last line of a small body may have no end. */
+static bool
+is_unended(const struct dlv_body *b)
+{
+	struct hb_span tail = hb_span_from(b->bytes,
+	    b->bytes.n >= 2 ? b->bytes.n - 2 : 0);
+
+	return b->fd < 0 && b->bytes.n > 0 &&
+	    !hb_span_eq(tail, HB_SPAN("\r\n"));
+}
+
 /* Body and final dot in one write: RFC 5321 s4.1.1.4, and no 40 ms of a
  * delayed acknowledgement. */
 static void
 send_body(struct dlv_connection *l)
 {
 	const struct dlv_body *b = &l->body;
-	struct hb_span tail = hb_span_from(b->bytes,
-	    b->bytes.n >= 2 ? b->bytes.n - 2 : 0);
+	bool counted = dlv_client_is_counted(l->client);
 
 	if (l->encoder != NULL) {
 		send_encoded(l);
 		return;
 	}
-	hb_conn_write(l->conn, b->bytes);
+	hb_conn_write(l->conn, hb_span_from(b->bytes, counted ? 1 : 0));
 	if (b->fd >= 0)
 		hb_conn_write_body(l->conn, b->fd, 0, b->len);
-	else if (b->bytes.n > 0 && !hb_span_eq(tail, HB_SPAN("\r\n")))
+	else if (is_unended(b))
 		hb_conn_write(l->conn, HB_SPAN("\r\n"));
-	hb_conn_write(l->conn, HB_SPAN(".\r\n"));
+	if (!counted)
+		hb_conn_write(l->conn, HB_SPAN(".\r\n"));
 	l->body_due = true;
 	l->unsent = hb_conn_pending(l->conn);
 }
@@ -385,7 +410,8 @@ no_connect_with(
 		.failure = &why };
 
 	why.text = text;
-	note_down(l->pool, &l->target.addr, reason);
+	remember(&l->pool->down, &l->target.addr, reason,
+	    l->pool->env.conf->host_memory);
 	tell(l, &r);
 	close_link(l);
 }
@@ -394,7 +420,7 @@ static void
 on_connected(void *ctx)
 {
 	struct dlv_connection *l = ctx;
-	struct down *d = find_down(l->pool, &l->target.addr);
+	struct down *d = find_down(&l->pool->down, &l->target.addr);
 
 	if (d != NULL)
 		hb_memo_drop(&l->pool->down, &d->memo);
@@ -584,6 +610,7 @@ new_link(struct dlv_pool *p, const struct dlv_target *t)
 	struct dlv_client_conf cc = { .helo = p->env.conf->hostname,
 		.lmtp = t->lmtp, .tls = t->tls, .demanded = t->demanded,
 		.may_loop = t->may_loop,
+		.no_chunks = t->no_chunks || has_no_chunks(p, &t->addr),
 		.reply_ms = p->env.conf->reply_timeout };
 
 	l->pool = p;
@@ -709,6 +736,18 @@ is_damaged(const struct dlv_body *body)
 	return (hb_wire_end(&w) & HB_WIRE_UNSAFE) != 0;
 }
 
+/* Says how BDAT counts the body, unless it is to go by DATA. */
+static void
+count_octets(const struct dlv_body *b, struct dlv_txn *txn)
+{
+	if ((txn->env->flags & HB_ENV_DOTTED) != 0 || txn->encoded ||
+	    b->bytes.n < 2)
+		return;
+	txn->first = b->bytes.p[0];
+	txn->octets = b->bytes.n + (b->fd >= 0 ? b->len : 0) +
+	    (is_unended(b) ? 2 : 0);
+}
+
 void
 dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
     const struct sts_verdict *verdict, const struct dlv_body *body)
@@ -721,6 +760,7 @@ dlv_connection_mail(struct dlv_connection *l, const struct dlv_txn *txn,
 	if (dlv_client_wants_7bit(l->client, txn->env))
 		l->encoder = dlv_encoder_new(body);
 	checked.encoded = l->encoder != NULL;
+	count_octets(body, &checked);
 	dlv_client_mail(l->client, &checked, verdict);
 	hb_hook_arm(l->turn);
 }
@@ -767,6 +807,7 @@ dlv_pool_new(const struct dlv_pool_env *env)
 
 	p->env = *env;
 	p->down = (struct hb_memo){ .max = MAX_DOWN, .free = free_down };
+	p->no_chunks = p->down;
 	return p;
 }
 
@@ -798,6 +839,7 @@ dlv_pool_free(struct dlv_pool **pp)
 	while (!LIST_EMPTY(&p->links))
 		free_link(LIST_FIRST(&p->links));
 	hb_memo_clear(&p->down);
+	hb_memo_clear(&p->no_chunks);
 	free(p);
 	*pp = NULL;
 }

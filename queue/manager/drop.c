@@ -160,6 +160,8 @@ on_durable(void *ctx, int err)
 		return;
 	}
 	hb_stat(HB_STAT_ACCEPTED_MAILDROP);
+	if ((f->env.flags & HB_ENV_SHORTENED) != 0)
+		hb_stat(HB_STAT_CONVERTED_LINES);
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, f->env.id),
 	    hb_kv_span(HB_K_FROM, f->env.sender),
 	    hb_kv_str(HB_K_CLIENT, "local"),
@@ -289,8 +291,8 @@ complete_env(struct q_drop_file *f)
 	e->arrived_ms = hb_now_ms();
 	q_stamp_env(f->d->q, e);
 	e->parent = 0;
-	e->flags = (e->flags & (HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS)) |
-	    HB_ENV_LOCAL;
+	e->flags = (e->flags & (HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS |
+	    HB_ENV_SHORTENED)) | HB_ENV_LOCAL;
 	/* the owner of the file, whatever stands in it */
 	e->user = hb_arena_span(f->arena, hb_span_str(user));
 	e->client = e->helo = e->tls = e->mail_auth = HB_SPAN_NONE;

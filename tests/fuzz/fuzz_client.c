@@ -83,7 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		{ .address = HB_SPAN("c@x.test") } };
 	struct peer p = { .c = dlv_client_new(&conf), .mode = mode,
 		.txn = { .env = &env, .rcpt = rcpt, .nrcpt = RCPTS,
-		    .requiretls = true } };
+		    .octets = (mode & 16) != 0 ? 0 : 10, .requiretls = true } };
 	struct hb_span in = hb_span(data + (n > 0), n - (n > 0));
 	struct hb_span left = HB_SPAN_NONE;
 

@@ -1,4 +1,5 @@
-/* Messages made 7-bit: the first byte says how the input is cut. */
+/* Messages made 7-bit, and binary data: the first byte says which and how the
+ * input is cut. */
 #include "config.h"
 
 #include <stddef.h>
@@ -27,12 +28,15 @@ make_wire(struct hb_span in, struct hb_buf *out)
 }
 
 static int
-convert(struct hb_span in, size_t step, struct hb_buf *out)
+convert(struct hb_span in, bool octets, size_t step, struct hb_buf *out)
 {
 	struct hb_sevenbit m = { .depth = 0 };
 	int r = 0;
 
-	hb_sevenbit_start(&m);
+	if (octets)
+		hb_sevenbit_start_octets(&m);
+	else
+		hb_sevenbit_start(&m);
 	while (r == 0 && in.n > 0) {
 		struct hb_span piece = hb_span_head(in, step);
 
@@ -51,15 +55,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hb_buf wire = HB_BUF_INIT(0), one = HB_BUF_INIT(0),
 		      two = HB_BUF_INIT(0);
 	struct hb_wire w;
+	bool octets = size > 0 && data[0] >= 128;
 	int r;
 
 	if (size < 2)
 		return 0;
-	make_wire(hb_span_from(hb_span(data, size), 1), &wire);
-	r = convert(hb_buf_span(&wire), 1 + data[0] % 64, &one);
-	if (convert(hb_buf_span(&wire), wire.n, &two) != r)
+	if (octets)
+		hb_buf_add(&wire, hb_span_from(hb_span(data, size), 1));
+	else
+		make_wire(hb_span_from(hb_span(data, size), 1), &wire);
+	r = convert(hb_buf_span(&wire), octets, 1 + data[0] % 64, &one);
+	if (convert(hb_buf_span(&wire), octets, wire.n, &two) != r)
 		abort();
-	if (r == 0) {
+	if (octets && (r != 0 ||
+	    !hb_span_eq(hb_buf_span(&one), hb_buf_span(&two))))
+		abort();
+	if (r == 0 && !octets) {
 		hb_wire_init(&w);
 		hb_wire_feed(&w, hb_buf_span(&one));
 		if ((hb_wire_end(&w) & (HB_WIRE_UNSAFE | HB_WIRE_UNENDED |

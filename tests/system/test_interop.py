@@ -220,7 +220,8 @@ def test_smtp_source_variants(make_server, peers, folder, closing, args):
 
 
 def test_exim_sends_to_us(make_server, peers, space, closing, folder):
-    """Exim as the sending side, pipelined, over TLS."""
+    """BDAT-04: Exim as the sending side, pipelined, over TLS; it sends by
+    BDAT to who offers it (" K " in its log)."""
     if not space.private:
         pytest.skip("Exim needs root to be started with our accounts")
     hb = make_server()
@@ -229,4 +230,6 @@ def test_exim_sends_to_us(make_server, peers, space, closing, folder):
     assert done.returncode == 0, done.stderr
     message = hb.wait_mail("alice")[0].replace(b"\r\n", b"\n")
     assert b"\n.dot\nhello\n" in message
+    with open(folder + "/mainlog") as log:
+        assert " K " in log.read()
     assert hb.wait_record(ev="accept")["tls"].startswith("TLSv1")

@@ -50,6 +50,8 @@ def test_F_29_long_lines_arrive_whole(server):
                 "DKIM-Signature: v=1\n\n" + "x" * length + "\n"))
         assert done.code == code, done
     assert longest(server.wait_mail("bob")[0]) == 65534
+    counted = server.ctl("stats", json=True)["messages_made_text"]
+    assert counted["long-lines"] == 1
     signed = client.text(body="x" * 65534 + "\r\n")
     assert server.send("c@c.test", "bob@hb.test", signed).code == 250
 

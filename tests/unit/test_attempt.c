@@ -8,8 +8,9 @@
  *	i idle since another message, verified, and dead when it is used
  * and, after a channel that is good, of the message:
  *	+ taken   5 refused   4 MAIL refused for now   ? lost after the body
- *	t refused for want of TLS
- * OPENED is what was opened: 1, 2, and a minus behind when without TLS.
+ *	t refused for want of TLS   b BDAT refused
+ * OPENED is what was opened: 1, 2, and a minus behind when without TLS, a d
+ * when without BDAT.
  */
 #include "unit.h"
 
@@ -63,7 +64,7 @@ struct fake {
 	size_t nquestions;
 	enum dlv_connection_event event;
 	enum hb_reason reason;
-	bool in_doubt;
+	bool in_doubt, again;
 };
 
 static int64_t now_ms = 1000;
@@ -87,9 +88,9 @@ send_report(struct fake *f)
 		.reason = f->reason };
 	struct dlv_connection_report r = { .event = f->event,
 		.facts = &f->facts, .failure = &why,
-		.in_doubt = f->in_doubt };
+		.in_doubt = f->in_doubt, .again = f->again };
 
-	f->report_due = false;
+	f->report_due = f->again = false;
 	if (f->event == DLV_LINK_NO_CONNECT)
 		r.facts = NULL;
 	r.reused = f->idle;
@@ -305,14 +306,15 @@ fake_open(void *w, const struct dlv_target *t)
 	}
 	assert_int_not_equal(what, '\0');
 	/* not the one that had just died */
-	assert_int_equal(t->fresh, f->explains || f->idle);
+	assert_int_equal(t->fresh, f->explains || f->idle || t->no_chunks);
 	f->links++;
 	if (t->reference != NULL)
 		assert_string_equal(t->reference, t->mx);
 	if (what == 'd' || what == 'D')
 		assert_non_null(t->dane);
-	hb_buf_addf(&f->opened, "%c%s", t->mx[0] != '\0' ? t->mx[1] : 'u',
-	    t->tls == DLV_TLS_NEVER ? "-" : "");
+	hb_buf_addf(&f->opened, "%c%s%s", t->mx[0] != '\0' ? t->mx[1] : 'u',
+	    t->tls == DLV_TLS_NEVER ? "-" : "",
+	    t->no_chunks ? "d" : "");
 	if (t->facts != NULL)
 		f->facts = *t->facts;
 	else
@@ -349,7 +351,8 @@ fake_mail(void *w, const struct dlv_txn *txn,
 	assert_int_equal(v->action, STS_PROCEED);
 	f->mails++;
 	f->requiretls = txn->requiretls;
-	for (size_t i = 0; i < txn->nrcpt && what != '?'; i++)
+	f->again = what == 'b';
+	for (size_t i = 0; i < txn->nrcpt && what != '?' && what != 'b'; i++)
 		txn->rcpt[i].outcome = (struct hb_outcome){
 			.result = what == '+' ? HB_RESULT_OK
 				: what == '5' || f->reply.code > 0
@@ -470,6 +473,7 @@ static const struct attempt_row rows[] = {
 	{ "F-11 cut behind the handshake: clear", STS_MODE_COUNT, "", "Fn+", "11-", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 1, false },
 	{ "F-11 cut behind the handshake, a policy: never clear", STS_MODE_ENFORCE, "*.x.test", "FF", "12", HB_RESULT_DEFER, HB_REASON_TLS_HANDSHAKE, 0, false },
 	{ "refused is refused", STS_MODE_COUNT, "", "v5", "1", HB_RESULT_FAIL, HB_REASON_REMOTE_REPLY, 1, false },
+	{ "BDAT-01 again by DATA, same host", STS_MODE_COUNT, "", "vbv+", "11d", HB_RESULT_OK, HB_REASON_REMOTE_REPLY, 2, false },
 	{ "in doubt: no other host", STS_MODE_COUNT, "", "v?", "1", HB_RESULT_DEFER, HB_REASON_CONNECTION_LOST, 1, false },
 };
 // clang-format on

@@ -3,6 +3,7 @@
  *	S text	the server says this line
  *	P text	the server says this in one piece, `|' ends its lines
  *	C text	the client must say this line
+ *	O	the client must say the first octet of the message
  *	B	the client must send the body now;  b it does, and has not ended
  *	E	the body is out
  *	T STATE	the client must start TLS; it ends with this word
@@ -17,7 +18,7 @@
 
 #include "delivery/smtp/client.h"
 
-enum { MAX_RCPTS = 4 };
+enum { MAX_RCPTS = 4, FIRST = 'R' };
 
 struct play {
 	struct dlv_client *c;
@@ -125,6 +126,11 @@ perform(struct play *p, char what, struct hb_span arg)
 		break;
 	case 'C':
 		expect_line(p, arg);
+		break;
+	case 'O':
+		assert_true(p->said.n > 0 &&
+		    hb_buf_span(&p->said).p[0] == FIRST);
+		hb_buf_consume(&p->said, 1);
 		break;
 	case 'b':
 		expect_act(p, DLV_ACT_BODY);
@@ -446,6 +452,65 @@ static const struct script ahead[] = {
 };
 // clang-format on
 
+#define CHUNKS HELLO "S 250-mx\nS 250 chunking\nR\n"
+#define CHUNK1 CHUNKS MAIL1 "S 250 ok\nC BDAT 1\nO\n"
+#define GROUP0 "C MAIL FROM:<a@b.test>\nC RCPT TO:<r0@x.test>\n"              \
+	"C RCPT TO:<r1@x.test>\nC BDAT 1\nO\n"
+#define PIPE0 HELLO "S 250-mx\nS 250-PIPELINING\nS 250 CHUNKING\nR\n" GROUP0
+
+/* BDAT: the first octet, then the rest of the message. */
+// clang-format off
+static const struct script chunks[] = {
+	{ "BDAT-04 no DATA, no final dot", CHUNK1
+	  "S 250 ok\nC BDAT 99 LAST\nB\nS 250 2.0.0 taken\nD\n", "o", 0, 1,
+	  CLEAR },
+	{ "BDAT-04 stuffed dots go by DATA", CHUNKS MAIL1
+	  "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\n", "o", HB_ENV_DOTTED,
+	  1, CLEAR },
+	{ "BDAT-01 the first chunk in a group", PIPE0
+	  "S 250 ok\nS 250 ok\nS 550 no\nS 250 ok\nC BDAT 99 LAST\nB\n"
+	  "S 250 ok\nD\n", "of", 0, 2, CLEAR },
+	{ "BDAT-01 all refused: no octet is sent, RSET comes", PIPE0
+	  "S 250 ok\nS 550 no\nS 451 no\nS 250 ok\nD\nM\nC RSET\nS 250 ok\n"
+	  GROUP0, "--", 0, 2, CLEAR },
+	{ "BDAT-01 all refused, and the chunk", PIPE0
+	  "S 250 ok\nS 550 no\nS 451 no\nS 503 none\nD\nM\nC RSET\n"
+	  "S 250 ok\n" GROUP0, "--", 0, 2, CLEAR },
+	{ "BDAT-01 refused with MAIL", PIPE0
+	  "S 450 no\nS 503 no\nS 503 no\nS 503 no\nD\n", "dd", 0, 2, CLEAR },
+	{ "BDAT-01 no BDAT in spite of EHLO", CHUNK1 "S 500 what\nD\n", "-", 0,
+	  1, CLEAR },
+	{ "BDAT-01 no BDAT for those that are left", PIPE0
+	  "S 250 ok\nS 250 ok\nS 550 no\nS 503 what\nD\n", "-f", 0, 2, CLEAR },
+	{ "BDAT-01 no BDAT in a session that was used", CHUNK1
+	  "S 250 ok\nC BDAT 99 LAST\nB\nS 250 ok\nD\nM\n" MAIL1 "S 250 ok\n"
+	  "C BDAT 1\nO\nS 502 what\nD\n", "-", 0, 1, CLEAR },
+	{ "BDAT-01 the first chunk not now", CHUNK1 "S 451 later\nD\n", "d", 0,
+	  1, CLEAR },
+	{ "BDAT-01 421 to the first chunk", CHUNK1 "S 421 bye\nX remote-reply\n",
+	  "-", 0, 1, CLEAR },
+	{ "BDAT-01 refused when all is there", CHUNK1
+	  "S 250 ok\nC BDAT 99 LAST\nB\nS 554 spam\nD\nM\n" MAIL1
+	  "S 250 ok\nC BDAT 1\nO\nS 250 ok\nC BDAT 99 LAST\nB\nS 450 full\nD\n",
+	  "d", 0, 1, CLEAR },
+	{ "BDAT-01 refused in the middle", CHUNK1
+	  "S 250 ok\nC BDAT 99 LAST\nb\nS 452 full\nD\nX bad-reply\n", "d", 0,
+	  1, CLEAR },
+	{ "BDAT-02 354 to BDAT", CHUNK1 "S 354 go\nX bad-reply\n", "-", 0, 1,
+	  CLEAR },
+	{ "A-5 250 before the octets are out", CHUNK1
+	  "S 250 ok\nC BDAT 99 LAST\nb\nS 250 taken\nX bad-reply\n", "-", 0,
+	  1, CLEAR },
+	{ "A-5 behind the first chunk's", CHUNK1 "P 250 ok|250 taken|\n"
+	  "X bad-reply\n", "-", 0, 1, CLEAR },
+	{ "BDAT-01 LMTP: a reply each to the last chunk", "S 220 l\n"
+	  "C LHLO me.test\nS 250-l\nS 250-CHUNKING\nS 250 PIPELINING\nR\n"
+	  GROUP0 "S 250 ok\nS 250 ok\nS 250 ok\nS 250 ok\nC BDAT 99 LAST\nB\n"
+	  "S 250 ok\nS 452 full\nD\n", "od", 0, 2, DLV_TLS_NEVER, true, false,
+	  HB_TLSF_UNKNOWN, false },
+};
+// clang-format on
+
 static void
 check_results(const struct play *p, const struct script *s)
 {
@@ -472,6 +537,8 @@ begin_script(struct play *p, const struct script *s)
 		.flags = s->flags, .size = 100 };
 	p->txn = (struct dlv_txn){ .env = &p->env, .rcpt = p->rcpt,
 		.nrcpt = s->nrcpt,
+		.octets = (s->flags & HB_ENV_DOTTED) != 0 ? 0 : 100,
+		.first = FIRST,
 		.requiretls = (s->flags & HB_ENV_REQUIRETLS) != 0 };
 	for (size_t i = 0; i < s->nrcpt; i++)
 		p->rcpt[i].address = hb_span_str(addresses[i]);
@@ -529,6 +596,58 @@ test_A_5_replies_ahead_count_for_nothing(void **state)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(ahead); i++)
 		run_script(&ahead[i], false);
+}
+
+static void
+test_BDAT_01_chunks(void **state)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(chunks); i++)
+		run_script(&chunks[i], false);
+}
+
+/* Does the next connection to this server do without BDAT? */
+static void
+test_BDAT_01_what_ends_the_session_may_be_bdat(void **state)
+{
+	static const struct {
+		struct script s;
+		bool failed;
+	} rows[] = {
+		{ { "before it", CHUNKS MAIL1 "L\nX connection-lost\n", "-",
+		      0, 1, CLEAR }, false },
+		{ { "lost at it", CHUNK1 "L\nX connection-lost\n", "-", 0, 1,
+		      CLEAR }, true },
+		{ { "silent at it", CHUNK1 "!\nX reply-timeout\n", "-", 0, 1,
+		      CLEAR }, true },
+		{ { "lost between two", CHUNK1 "S 250 ok\n"
+		      "C BDAT 99 LAST\nb\nL\nX connection-lost\n", "-", 0, 1,
+		      CLEAR }, true },
+		{ { "lost behind the last", CHUNK1 "S 250 ok\n"
+		      "C BDAT 99 LAST\nB\nL\nX connection-lost\n", "-", 0, 1,
+		      CLEAR }, true },
+		{ { "refused", CHUNK1 "S 500 what\nD\n", "-", 0, 1, CLEAR },
+		  true },
+		{ { "all refused", PIPE0 "S 250 ok\nS 550 no\nS 550 no\n"
+		      "S 503 none\nD\n", "ff", 0, 2, CLEAR }, false },
+		{ { "lost with DATA", PLAIN MAIL1 "S 250 ok\nC DATA\nL\n"
+		      "X connection-lost\n", "-", 0, 1, CLEAR }, false },
+		{ { "lost in the next", CHUNK1 "S 250 ok\nC BDAT 99 LAST\nB\n"
+		      "S 250 ok\nD\nL\nX connection-lost\n", "o", 0, 1, CLEAR },
+		  false },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct play p = { .split = false };
+
+		print_message("%s\n", rows[i].s.name);
+		begin_script(&p, &rows[i].s);
+		play_script(&p, &rows[i].s);
+		assert_int_equal(dlv_client_chunks_failed(p.c),
+		    rows[i].failed);
+		assert_int_equal(dlv_client_is_spent(p.c), rows[i].failed);
+		check_results(&p, &rows[i].s);
+		end_script(&p);
+	}
 }
 
 /* Whoever offers it gets all that came, and nothing that did not; others get
@@ -715,6 +834,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_A_5_replies_ahead_count_for_nothing),
+		cmocka_unit_test(test_BDAT_01_chunks),
+		cmocka_unit_test(test_BDAT_01_what_ends_the_session_may_be_bdat),
 		cmocka_unit_test(test_DSN_02_parameters_go_as_they_came),
 		cmocka_unit_test(test_F_11_F_4_reason_names_tls),
 		cmocka_unit_test(test_F_21_F_4_words_are_kept),

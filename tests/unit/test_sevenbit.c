@@ -91,6 +91,101 @@ bodies_become_7bit(void **state)
 		}
 }
 
+#define BIN "Content-Transfer-Encoding: binary\r\n"
+#define BMIX "Content-Type: multipart/mixed; boundary=b\r\n"
+
+/* BDAT-03: binary data of which no octet is lost. */
+/* clang-format off */
+static const struct {
+	struct hb_span in;
+	const char *out;
+} octets[] = {
+	{ HB_SPAN(""), "" },
+	{ HB_SPAN("a: b"), "a: b\r\n" },
+	{ HB_SPAN("a: b\r\n\r\n"), "a: b\r\n\r\n" },
+	/* not marked: not touched, whatever it is; no dot is stuffed */
+	{ HB_SPAN("a: b\r\n\r\n.\r\n..\rx\ny\xe4"), "a: b\r\n\r\n.\r\n..\rx\ny\xe4" },
+	{ HB_SPAN("Content-Transfer-Encoding: 8bit\r\n\r\n\xe4"), "Content-Transfer-Encoding: 8bit\r\n\r\n\xe4" },
+	{ HB_SPAN("Subject: \xe4\r\n\r\nx"), "Subject: \xe4\r\n\r\nx" },
+	/* every octet, and no end of a line that was none */
+	{ HB_SPAN("MIME-Version: 1.0\r\nContent-Type: a/b\r\n" BIN "\r\n\0\r\n\n\r.\xff"),
+	  "MIME-Version: 1.0\r\nContent-Type: a/b\r\n" B64 "\r\nAA0KCg0u/w==\r\n" },
+	{ HB_SPAN("MIME-Version: 1.0\r\nContent-Type: text/plain\r\n" BIN "\r\na\r\n"),
+	  "MIME-Version: 1.0\r\nContent-Type: text/plain\r\n" B64 "\r\nYQ0K\r\n" },
+	{ HB_SPAN("Content-Type: a/b\r\n" BIN "\r\n"), "Content-Type: a/b\r\n" B64 "MIME-Version: 1.0\r\n\r\n" },
+	{ HB_SPAN(BIN "\r\na\r"), B64 "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\nYQ0=\r\n" },
+	/* the line end in front of a delimiter is no octet of the part */
+	{ HB_SPAN(BMIX BIN "\r\n--b\r\nContent-Type: a/b\r\n" BIN "\r\n\0\r\n\r\n.--b\r\n--b\r\n\r\n.t\r\n--b--"),
+	  BMIX "Content-Transfer-Encoding: 8bit\r\n\r\n--b\r\nContent-Type: a/b\r\n" B64 "\r\nAA0KDQouLS1i\r\n--b\r\n\r\n.t\r\n--b--\r\n" },
+	{ HB_SPAN("Content-Type: message/rfc822\r\n" BIN "\r\nContent-Type: a/b\r\nMIME-Version: 1.0\r\n" BIN "\r\n\0"),
+	  "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\nContent-Type: a/b\r\nMIME-Version: 1.0\r\n" B64 "\r\nAA==\r\n" },
+	/* signed: the label alone */
+	{ HB_SPAN("Content-Type: multipart/signed; boundary=b\r\n" BIN "\r\n--b\r\n" BIN "\r\n\xe4\r\n--b--\r\n"),
+	  "Content-Type: multipart/signed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b\r\n" BIN "\r\n\xe4\r\n--b--\r\n" },
+};
+/* clang-format on */
+
+static void
+convert_octets(struct hb_span in, size_t step, struct hb_buf *out)
+{
+	struct hb_sevenbit m = { .depth = 0 };
+
+	hb_sevenbit_start_octets(&m);
+	while (in.n > 0) {
+		struct hb_span piece = hb_span_head(in, step);
+
+		assert_int_equal(hb_sevenbit_feed(&m, piece, out), 0);
+		assert_true(m.line.n <= 16384);
+		in = hb_span_from(in, piece.n);
+	}
+	assert_int_equal(hb_sevenbit_end(&m, out), 0);
+	hb_sevenbit_free(&m);
+}
+
+static void
+test_BDAT_03_binary_parts_become_base64(void **state)
+{
+	for (size_t i = 0; i < HB_ARRAY_LEN(octets); i++)
+		for (size_t step = 1; step <= 1 + octets[i].in.n; step++) {
+			struct hb_buf out = HB_BUF_INIT(0);
+
+			convert_octets(octets[i].in, step, &out);
+			assert_span(hb_buf_span(&out), octets[i].out);
+			hb_buf_free(&out);
+		}
+}
+
+/* Data without any line end, cut anywhere: the same octets, little memory. */
+static void
+test_BDAT_03_long_lines_of_data_pass(void **state)
+{
+	static const size_t steps[] = { 1, 7, 4096, 4097, 65536 };
+	struct hb_buf in = HB_BUF_INIT(0), want = HB_BUF_INIT(0);
+
+	hb_buf_adds(&want, "MIME-Version: 1.0\r\nContent-Type: a/b\r\n");
+	hb_buf_add(&in, hb_buf_span(&want));
+	hb_buf_adds(&in, BIN "\r\n");
+	hb_buf_adds(&want, B64 "\r\n");
+	for (unsigned i = 0; i < 57 * 1000; i += 3)
+		hb_buf_add(&in, HB_SPAN("\r\0\r"));
+	for (unsigned i = 0; i < 1000; i++) {
+		for (unsigned k = 0; k < 19; k++)
+			hb_buf_adds(&want, "DQAN");
+		hb_buf_adds(&want, "\r\n");
+	}
+	for (size_t i = 0; i < HB_ARRAY_LEN(steps); i++) {
+		struct hb_buf out = HB_BUF_INIT(0);
+
+		convert_octets(hb_buf_span(&in), steps[i], &out);
+		assert_int_equal(out.n, want.n);
+		assert_memory_equal(hb_buf_span(&out).p, hb_buf_span(&want).p,
+		    want.n);
+		hb_buf_free(&out);
+	}
+	hb_buf_free(&in);
+	hb_buf_free(&want);
+}
+
 /* Bounded memory: a part that is longer than what is kept is encoded. */
 static void
 long_parts_pass(void **state)
@@ -121,6 +216,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bodies_become_7bit),
+		cmocka_unit_test(test_BDAT_03_binary_parts_become_base64),
+		cmocka_unit_test(test_BDAT_03_long_lines_of_data_pass),
 		cmocka_unit_test(long_parts_pass),
 	};
 

@@ -4,7 +4,7 @@
     mx.reply["rcpt"] = "451 4.3.0 not now"
     mx.starttls = "strip"
 
-Stages are `greeting ehlo starttls mail rcpt data eod rset noop quit auth`;
+Stages are `greeting ehlo starttls mail rcpt data bdat eod rset noop quit auth`;
 `reply`, `delay` and `drop` are keyed by them; `keywords` are what EHLO lists,
 `tls_keywords` those that it lists inside TLS alone. A reply may be a function of
 (session, argument) that returns the text, or None for the usual reply.
@@ -41,6 +41,7 @@ class Message:
         self.sender_params = session.sender_params
         self.rcpts = list(session.rcpts)
         self.data = b""
+        self.chunked = False
         self._digest = None
         self.when = None  # it was whole
         self.code = None
@@ -241,6 +242,7 @@ class Session:
         self.sender = None
         self.sender_params = ""
         self.rcpts = []
+        self.chunks = []
 
     def close(self):
         try:
@@ -409,6 +411,39 @@ class Session:
         message = Message(self)
         message.data = self.body()
         message.when = time.time()
+        self._end(message)
+
+    def do_bdat(self, arg):
+        """One chunk; its octets are read before the reply, or `drop' cuts
+        before them (`bdat') or behind them (`chunk')."""
+        words = arg.split(" ")
+        last = words[-1].upper() == "LAST"
+        if "CHUNKING" not in self.mx.keywords:
+            self.send("500 5.5.1 what")
+            return
+        if "bdat" in self.mx.drop:
+            raise Hangup
+        if words == ["0"]:  # as Postfix says
+            self.send("551 5.7.1 Null BDAT request")
+            return
+        while len(self.buffer) < int(words[0]):
+            self._fill()
+        octets = self.buffer[:int(words[0])]
+        self.buffer = self.buffer[int(words[0]):]
+        self.chunks.append(octets)
+        if "chunk" in self.mx.drop:
+            raise Hangup
+        usual = "250 2.0.0 chunk" if self.rcpts else "503 5.5.1 no recipient"
+        if not last:
+            self.act("bdat", usual, arg)
+            return
+        message = Message(self)
+        message.data = b"".join(self.chunks)
+        message.chunked = True
+        message.when = time.time()
+        self._end(message)
+
+    def _end(self, message):
         if self.mx.lmtp:
             codes = [self.act("eod", "250 2.0.0 kept", r) for r in self.rcpts]
             message.code = 250 if 250 in codes else codes[0]
