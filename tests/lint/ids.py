@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # DANE-01 and DANE_01_02; sts05 is for names of functions alone
 ID = re.compile(r"(?<![A-Z0-9])([A-Z]{3,4})((?:[-_]\d\d(?![\dA-Z]))+)")
 # F-1 in a comment, F_1 in a name
-FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFE])[-_](\d{1,2})(?![0-9A-Za-z.-])")
+FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFET])[-_](\d{1,2})(?![0-9A-Za-z.-])")
 NAME = re.compile(r"(?<![a-z0-9])([a-z]{3,4})_?(\d\d)(?!\d)")
 
 C_TEST = re.compile(r"^(\w+)\(void \*\*state\)$", re.M)
