@@ -118,6 +118,7 @@ struct smtpd_txn {
 	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
 	struct hb_span hold;  /* why it is held; in the arena */
 	struct hb_span rule;  /* what a table said of it, the same */
+	bool utf8;	      /* SMTPUTF8 was said */
 	uint64_t declared;    /* SIZE= */
 	bool discard;	      /* the whole message */
 	uint64_t id;

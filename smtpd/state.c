@@ -115,7 +115,7 @@ clear(struct smtpd_txn *t)
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
 	t->hold = t->rule = HB_SPAN_NONE;
-	t->discard = t->begun = t->large = t->chunk_refused = false;
+	t->utf8 = t->discard = t->begun = t->large = t->chunk_refused = false;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
 	t->refused_status[0] = '\0';

@@ -6,6 +6,7 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 
 static const char *const event_names[] = {
 #define HB_EVENT(sym, word) [HB_EV_##sym] = word,
@@ -111,10 +112,9 @@ needs_quotes(struct hb_span s)
 	return s.n == 0;
 }
 
-/* Text records show each odd byte as \xNN; JSON wants valid UTF-8: the same
- * byte stands there as U+00NN. */
+/* Text records show each odd byte as \xNN: they are read on terminals. */
 static void
-put_quoted(struct hb_buf *out, struct hb_span s, const char *odd)
+put_quoted(struct hb_buf *out, struct hb_span s)
 {
 	size_t from = 0;
 
@@ -129,7 +129,7 @@ put_quoted(struct hb_buf *out, struct hb_span s, const char *odd)
 		if (c == '"' || c == '\\')
 			hb_buf_addf(out, "\\%c", c);
 		else
-			hb_buf_addf(out, "%s%02x", odd, c);
+			hb_buf_addf(out, "\\x%02x", c);
 	}
 	hb_buf_add(out, hb_span_from(s, from));
 	hb_buf_adds(out, "\"");
@@ -144,9 +144,43 @@ put_text(struct hb_buf *out, const struct hb_kv *kv)
 	else if (kv->type == HB_KV_ID)
 		hb_buf_addf(out, "%016llx", (unsigned long long)kv->i);
 	else if (needs_quotes(kv->s))
-		put_quoted(out, kv->s, "\\x");
+		put_quoted(out, kv->s);
 	else
 		hb_buf_add(out, kv->s);
+}
+
+/* V as RFC 8259 s7 escapes it, above U+FFFF by two surrogates. */
+static void
+put_escape(struct hb_buf *out, uint32_t v)
+{
+	if (v > 0xFFFF) {
+		hb_buf_addf(out, "\\u%04x", 0xD7C0 + (v >> 10));
+		v = 0xDC00 | (v & 0x3FF);
+	}
+	hb_buf_addf(out, "\\u%04x", v);
+}
+
+/* UTF-8 stays what it is, but for characters that hide or turn text around.  A
+ * byte that belongs to none stands there as U+00NN. */
+static void
+put_json_string(struct hb_buf *out, struct hb_span s)
+{
+	hb_buf_adds(out, "\"");
+	while (s.n > 0) {
+		size_t n = hb_utf8_length(s);
+		struct hb_span c = hb_span_head(s, n > 0 ? n : 1);
+
+		if (n == 0 || c.p[0] < 0x20 || c.p[0] == 0x7f)
+			put_escape(out, c.p[0]);
+		else if (n > 1 && hb_utf8_is_hidden(c))
+			put_escape(out, hb_utf8_value(c));
+		else if (c.p[0] == '"' || c.p[0] == '\\')
+			hb_buf_addf(out, "\\%c", c.p[0]);
+		else
+			hb_buf_add(out, c);
+		s = hb_span_from(s, c.n);
+	}
+	hb_buf_adds(out, "\"");
 }
 
 static void
@@ -158,7 +192,7 @@ put_json(struct hb_buf *out, const struct hb_kv *kv)
 	else if (kv->type == HB_KV_ID)
 		hb_buf_addf(out, "\"%016llx\"", (unsigned long long)kv->i);
 	else
-		put_quoted(out, kv->s, "\\u00");
+		put_json_string(out, kv->s);
 }
 
 void

@@ -2,6 +2,7 @@
 #include "common/proto/addrlist.h"
 
 #include "common/base/err.h"
+#include "common/base/utf8.h"
 #include "common/proto/address.h"
 
 enum { COMMENT_DEPTH = 32 };
@@ -153,8 +154,8 @@ finish(struct hb_addrlist *l, const struct element *e, struct hb_buf *out)
 
 	if (e->bad || e->angle != e->closed || e->words_touch)
 		return HB_E_SYNTAX;
-	r = hb_addr_parse(hb_buf_span(&e->text), HB_ADDR_LOCAL | HB_ADDR_UTF8,
-	    &addr);
+	r = hb_addr_parse(hb_buf_span(&e->text),
+	    HB_ADDR_LOCAL | HB_ADDR_UTF8 | HB_ADDR_IDN, &addr);
 	if (r == 0)
 		r = hb_addr_format(&addr, out);
 	l->end = e->end;
@@ -187,10 +188,7 @@ is_name(struct hb_span address)
 	if (hb_span_eq(hb_span_head(address, 2), HB_SPAN("=?")) &&
 	    hb_span_eq(hb_span_from(address, address.n - 2), HB_SPAN("?=")))
 		return true;
-	for (size_t i = 0; i < address.n; i++)
-		if (address.p[i] > 127)
-			return true;
-	return false;
+	return !hb_utf8_is_ascii(address);
 }
 
 void

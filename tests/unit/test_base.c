@@ -192,6 +192,28 @@ utf8_is_well_formed(void **state)
 		    rows[i].in))), rows[i].want);
 }
 
+/* Each character by its number, and none that there is not. */
+static void
+utf8_there_and_back(void **state)
+{
+	unsigned char room[HB_UTF8_MAX];
+
+	for (uint32_t v = 0; v < 0x110100; v++) {
+		size_t n = hb_utf8_encode(v, room);
+		bool none = v > 0x10FFFF || (v >= 0xD800 && v <= 0xDFFF);
+
+		if ((n == 0) != none)
+			fail_msg("%x", v);
+		if (n == 0)
+			continue;
+		if (hb_utf8_length(hb_span(room, n)) != n ||
+		    hb_utf8_value(hb_span(room, n)) != v)
+			fail_msg("%x", v);
+	}
+	assert_true(hb_utf8_is_ascii(HB_SPAN("a\x7f")));
+	assert_false(hb_utf8_is_ascii(HB_SPAN("a\x80")));
+}
+
 static void
 arenas_zero_and_reset(void **state)
 {
@@ -571,6 +593,47 @@ remote_text_cannot_forge_a_record(void **state)
 	hb_buf_free(&b);
 }
 
+/* EAI-01: UTF-8 is UTF-8 in JSON; what a terminal would obey is escaped. */
+static void
+test_EAI_01_json_log_is_utf8(void **state)
+{
+	static const struct {
+		const char *in, *text, *json;
+	} rows[] = {
+		{ "k\xc3\xa4", "k\\xc3\\xa4", "k\xc3\xa4" },
+		{ "\xf0\x9f\x93\xa7", "\\xf0\\x9f\\x93\\xa7",
+		    "\xf0\x9f\x93\xa7" },
+		{ "\xe2\x80\xaex", "\\xe2\\x80\\xaex", "\\u202ex" },
+		{ "\xc2\x9b", "\\xc2\\x9b", "\\u009b" },
+		{ "\xf0\x9f\xbf\xbf", "\\xf0\\x9f\\xbf\\xbf",
+		    "\\ud83f\\udfff" },
+		{ "\xc3(", "\\xc3(", "\\u00c3(" },
+		{ "\x7f", "\\x7f", "\\u007f" },
+	};
+	struct hb_log_head head = { 0, "smtpd", 7, HB_LOG_INFO };
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct hb_kv kv[] = {
+			hb_kv_span(HB_K_FROM, at_page_end(hb_span_str(rows[i].in))),
+			{ .key = HB_K_END } };
+		struct hb_buf b = HB_BUF_INIT(0), want = HB_BUF_INIT(0);
+
+		hb_log_format(&b, HB_LOG_TEXT, &head, HB_EV_ACCEPT, kv);
+		hb_buf_addf(&want, "1970-01-01T00:00:00.000Z smtpd[7] info "
+		    "ev=accept from=\"%s\"\n", rows[i].text);
+		assert_span(hb_buf_span(&b), hb_buf_cstr(&want));
+		hb_buf_clear(&b);
+		hb_buf_clear(&want);
+		hb_log_format(&b, HB_LOG_JSON, &head, HB_EV_ACCEPT, kv);
+		hb_buf_addf(&want, "{\"time\":\"1970-01-01T00:00:00.000Z\","
+		    "\"role\":\"smtpd\",\"pid\":7,\"level\":\"info\","
+		    "\"ev\":\"accept\",\"from\":\"%s\"}\n", rows[i].json);
+		assert_span(hb_buf_span(&b), hb_buf_cstr(&want));
+		hb_buf_free(&b);
+		hb_buf_free(&want);
+	}
+}
+
 static void
 check_unique(const char *const *words, size_t n)
 {
@@ -608,6 +671,8 @@ main(void)
 		cmocka_unit_test(lower_case_is_ascii),
 		cmocka_unit_test(numbers_as_bytes),
 		cmocka_unit_test(utf8_is_well_formed),
+		cmocka_unit_test(utf8_there_and_back),
+		cmocka_unit_test(test_EAI_01_json_log_is_utf8),
 		cmocka_unit_test(arenas_zero_and_reset),
 		cmocka_unit_test(hashes_match_published_values),
 		cmocka_unit_test(every_worker_is_some_domains_home),
