@@ -29,7 +29,6 @@ struct record {
 TAILQ_HEAD(records, record);
 
 struct q_recordlist {
-	struct q *q;
 	struct records all; /* by number */
 	struct records again;
 	struct records durable; /* to be told */
@@ -74,16 +73,6 @@ end(struct record *r)
 	hb_arena_free(&a);
 }
 
-/* While results cannot be recorded new mail would only add to them. */
-static void
-set_stuck(struct q *q, bool stuck)
-{
-	if (stuck == q->stuck)
-		return;
-	q->stuck = stuck;
-	q_room_tell(q);
-}
-
 static void
 later(struct record *r, int err)
 {
@@ -93,7 +82,6 @@ later(struct record *r, int err)
 	    hb_kv_str(HB_K_STATE, "not-recorded"),
 	    hb_kv_str(HB_K_ERROR, hb_strerror(err)));
 	TAILQ_INSERT_TAIL(&l->again, r, of_list);
-	set_stuck(r->q, true);
 	if (!hb_timer_is_set(l->timer))
 		hb_timer_set(l->timer, Q_RESCUE_MS);
 }
@@ -124,11 +112,7 @@ on_durable(void *ctx, int err)
 
 	if (err < 0) {
 		later(r, err);
-		return;
-	}
-	if (TAILQ_EMPTY(&l->again))
-		set_stuck(r->q, false);
-	if (l->closing) {
+	} else if (l->closing) {
 		end(r);
 	} else {
 		TAILQ_INSERT_TAIL(&l->durable, r, of_list);
@@ -166,8 +150,6 @@ on_timer(void *ctx)
 		else
 			try_record(r);
 	}
-	if (TAILQ_EMPTY(&l->all))
-		set_stuck(l->q, false);
 }
 
 static struct q_recordlist *
@@ -175,7 +157,6 @@ list_of(struct q *q)
 {
 	if (q->records == NULL) {
 		q->records = HB_NEW(struct q_recordlist);
-		q->records->q = q;
 		TAILQ_INIT(&q->records->all);
 		TAILQ_INIT(&q->records->again);
 		TAILQ_INIT(&q->records->durable);

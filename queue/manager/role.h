@@ -249,8 +249,6 @@ void q_txns_free(struct q *q);
 
 /* room.c */
 void q_room_start(struct q *q);
-/* Tells every smtpd. */
-void q_room_tell(struct q *q);
 /* As the configuration says: it begins, or ends. */
 void q_greylist_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */

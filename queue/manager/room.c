@@ -62,8 +62,8 @@ q_tell_space(struct q *q, struct hb_peer *p)
 	hb_peer_post(p, HB_IPC_SPACE, &m, -1);
 }
 
-void
-q_room_tell(struct q *q)
+static void
+tell_all(struct q *q)
 {
 	for (size_t i = 0; i < HB_ARRAY_LEN(q->smtpd); i++)
 		if (q->smtpd[i] != NULL)
@@ -80,7 +80,19 @@ q_room_seen(struct q *q, uint64_t bytes)
 	tell_operator(q, bytes);
 	if (bytes == before || (bytes > most && before > most))
 		return;
-	q_room_tell(q);
+	tell_all(q);
+}
+
+/* While results cannot be recorded new mail would only add to them. */
+static void
+look_for_results(struct q *q)
+{
+	bool stuck = q_spool_is_stuck(q->spool);
+
+	if (stuck == q->stuck)
+		return;
+	q->stuck = stuck;
+	tell_all(q);
 }
 
 static void
@@ -88,9 +100,11 @@ look(void *ctx)
 {
 	struct q *q = ctx;
 
+	look_for_results(q);
 	q_spool_space_look(q->spool);
 	q_room_seen(q, q_spool_space(q->spool));
-	hb_timer_set(q->room_timer, q->low ? LOW_LOOK_MS : LOOK_MS);
+	hb_timer_set(q->room_timer, q->low || q->stuck ? LOW_LOOK_MS
+						       : LOOK_MS);
 }
 
 void

@@ -35,6 +35,13 @@ q_spool_space(const struct q_spool *s)
 	return have > keep && !q_space_is_reserved(s) ? have - keep : 0;
 }
 
+bool
+q_spool_is_stuck(const struct q_spool *s)
+{
+	return s->segs.error != 0 && s->segs.current == NULL &&
+	    s->segs.ready == NULL && !STAILQ_EMPTY(&s->waiting);
+}
+
 static void
 measure(struct q_spool *s)
 {

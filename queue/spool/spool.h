@@ -127,6 +127,8 @@ int q_spool_load(struct q_spool *s, uint64_t id, struct hb_arena *a,
 
 uint64_t q_spool_space(const struct q_spool *s); /* bytes for new mail */
 void q_spool_space_look(struct q_spool *s);	 /* measures it again */
+/* Do results wait that no segment can be had for? */
+bool q_spool_is_stuck(const struct q_spool *s);
 size_t q_spool_count(const struct q_spool *s);	 /* live messages */
 
 #endif

@@ -523,6 +523,40 @@ test_A_12_handshakes_of_one_address_have_a_rate(void **state)
 	free_pair(&p);
 }
 
+static bool
+is_greeted(struct hb_counters *c, const struct hb_netaddr *a, int64_t now_ms)
+{
+	struct hb_try t = { HB_TRY_SESSION, a, HB_SPAN_NONE };
+
+	return hb_penalty_is_free(c, &t, 0, now_ms);
+}
+
+static void
+test_NET_01_errors_of_sessions_keep_an_address_out(void **state)
+{
+	struct pair p = make_pair();
+	struct hb_netaddr a = addr("192.0.2.1"), b = addr("192.0.2.2"),
+			  c = addr("198.51.100.1");
+	int64_t now = 1000000;
+
+	for (unsigned i = 0; i < 5; i++) {
+		assert_true(is_greeted(p.w[0], &a, now));
+		hb_penalty_session(p.w[i % 2], &a, now);
+	}
+	assert_false(is_greeted(p.w[0], &a, now));
+	assert_false(is_greeted(p.w[1], &a, now));
+	assert_true(is_greeted(p.w[0], &b, now));
+	assert_true(is_greeted(p.w[0], &a, now + 60000));
+	/* what one address does counts for its network at last */
+	for (unsigned i = 0; i < 60; i++)
+		hb_penalty_session(p.w[0], &a, now);
+	assert_false(is_greeted(p.w[1], &b, now));
+	assert_true(is_greeted(p.w[1], &c, now));
+	/* and is over in twenty minutes, however much it was */
+	assert_true(is_greeted(p.w[1], &a, now + 900000 + 300000));
+	free_pair(&p);
+}
+
 int
 main(void)
 {
@@ -547,6 +581,7 @@ main(void)
 		cmocka_unit_test(test_A_7_dictionaries_are_slow_across_sessions),
 		cmocka_unit_test(test_A_7_a_mail_server_is_not_slow),
 		cmocka_unit_test(test_A_28_mail_pays_for_refused_recipients),
+		cmocka_unit_test(test_NET_01_errors_of_sessions_keep_an_address_out),
 		cmocka_unit_test(test_A_12_handshakes_of_one_address_have_a_rate),
 	};
 
