@@ -5,7 +5,9 @@ import email
 import pytest
 
 from harness import client
+from harness.hauberk import free_port
 from harness.mx import strip_trace
+from harness.wait import until
 from test_interop import exim_domain  # a fixture; noqa: F401
 from test_relay import relay
 
@@ -169,3 +171,27 @@ def test_BDAT_03_binary_that_is_signed_is_refused(make_server, mx):
             assert reply.code == 250
         assert c.cmd("DATA").code == 503
     assert mx.messages == []
+
+
+def test_BDAT_04_postfix_takes_chunks(make_server, peers, folder, closing,
+                                      address):
+    """Postfix, which refuses an empty chunk, takes ours, also over a
+    connection that was used; one with all recipients refused disturbs
+    nothing."""
+    postfix = closing(peers.postfix_server(folder, address(), free_port()))
+    hb = relay(make_server, postfix.port,
+               ["route far.test smtp://%s:%d" % (postfix.address,
+                                                postfix.port)])
+    hb.send("alice@hb.test", "nobody@far.test", MESSAGE)
+    assert b"nobody@far.test" in hb.wait_mail("alice")[0]
+    for i in range(2):
+        hb.send("alice@hb.test", ["x@far.test", "nobody@far.test"], MESSAGE)
+    hb.send("alice@hb.test", "x@far.test", LARGE)
+    got = postfix.wait(3)
+    hb.wait_empty()
+    assert sorted(m.replace(b"\n", b"\r\n").endswith(
+        MESSAGE.split(b"\r\n\r\n", 1)[1]) for m in got) == [False, True, True]
+    assert not hb.records(ev="delivery", result="defer")
+    # it counts the commands of a session when that is over
+    until(lambda: "bdat=" in postfix.log(), 20, postfix.log)
+    assert " data=" not in postfix.log()

@@ -6,8 +6,10 @@ fetches all of them.
 """
 
 import fcntl
+import grp
 import json
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -222,6 +224,9 @@ class Peers:
 
     def exim(self, folder, address, port, cert):
         return Exim(self, folder, address, port, cert)
+
+    def postfix_server(self, folder, address, port):
+        return Postfix(self, folder, address, port)
 
     def exim_sends(self, folder, port, rcpt, message):
         """One message from Exim to 127.0.0.1:port, in the foreground."""
@@ -456,6 +461,99 @@ class Exim(_Server):
         with open(os.path.join(self.folder, "mainlog"),
                   errors="replace") as f:
             return f.read()
+
+
+POSTFIX_MAIN = """
+compatibility_level = 3.6
+queue_directory = %(dir)s/spool
+data_directory = %(dir)s/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+myhostname = mx.far.test
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+default_database_type = inline
+alias_maps =
+mydestination =
+mynetworks_style = host
+smtpd_relay_restrictions = reject_unauth_destination
+virtual_mailbox_domains = far.test
+virtual_mailbox_base = %(dir)s/mail
+virtual_mailbox_maps = inline:{ { x@far.test = x/ } }
+virtual_uid_maps = static:%(uid)d
+virtual_gid_maps = static:%(uid)d
+virtual_minimum_uid = 100
+maillog_file = %(dir)s/log
+maillog_file_prefixes = %(dir)s
+"""
+
+# service, type, private, its program
+POSTFIX_SERVICES = (
+    ("cleanup", "unix", "n", "cleanup"), ("qmgr", "unix", "n", "qmgr"),
+    ("rewrite", "unix", "-", "trivial-rewrite"),
+    ("bounce", "unix", "-", "bounce"), ("defer", "unix", "-", "bounce"),
+    ("trace", "unix", "-", "bounce"), ("proxymap", "unix", "-", "proxymap"),
+    ("error", "unix", "-", "error"), ("retry", "unix", "-", "error"),
+    ("virtual", "unix", "-", "virtual"), ("anvil", "unix", "-", "anvil"),
+    ("postlog", "unix-dgram", "n", "postlogd"))
+# programs that want to be one, or as many as are asked for
+POSTFIX_MOST = {"cleanup": "0", "bounce": "0", "qmgr": "1", "anvil": "1",
+                "postlogd": "1"}
+
+
+class Postfix(_Server):
+    """Postfix as the receiving server: the mailbox x@far.test."""
+
+    def __init__(self, peers, folder, address, port):
+        if not peers.space.private:
+            pytest.skip("Postfix needs root to be started with our accounts")
+        root = peers.root(POSTFIX)
+        self.folder, self.address, self.port = folder, address, port
+        os.chmod(folder, 0o755)
+        uid, gid = pwd.getpwnam("postfix").pw_uid, \
+            grp.getgrnam("postdrop").gr_gid
+        for name in ("active", "bounce", "corrupt", "defer", "deferred",
+                     "flush", "hold", "incoming", "private", "saved",
+                     "trace", "public", "maildrop", "pid"):
+            path = os.path.join(folder, "spool", name)
+            os.makedirs(path)
+            group = gid if name in ("public", "maildrop") else 0
+            os.chown(path, 0 if name == "pid" else uid, group)
+        for name in ("data", "mail", "mail/x"):
+            os.mkdir(os.path.join(folder, name))
+            os.chown(os.path.join(folder, name), uid, uid)
+        with open(os.path.join(folder, "main.cf"), "w") as f:
+            f.write(POSTFIX_MAIN % dict(dir=folder, uid=uid))
+        with open(os.path.join(folder, "master.cf"), "w") as f:
+            f.write("%s:%d inet n - n - - smtpd\n" % (address, port))
+            for name, kind, private, program in POSTFIX_SERVICES:
+                f.write("%s %s %s %s n - %s %s\n" % (
+                    name, kind, private, "n" if name == "virtual" else "-",
+                    POSTFIX_MOST.get(program, "-"), program))
+        self.launch(laid_over(root, "/usr/lib/postfix/sbin/master", "-d",
+                              "-c", folder))
+        self.wait_port()
+
+    def messages(self):
+        new = os.path.join(self.folder, "mail/x/new")
+        if not os.path.isdir(new):
+            return []
+        out = []
+        for name in sorted(os.listdir(new)):
+            with open(os.path.join(new, name), "rb") as f:
+                out.append(f.read())
+        return out
+
+    def wait(self, count, timeout=20):
+        until(lambda: len(self.messages()) >= count, timeout,
+              lambda: "%d messages at Postfix: %s" % (
+                  len(self.messages()), _read(self.folder + "/log")[-2000:]))
+        return self.messages()
+
+    def log(self):
+        return _read(os.path.join(self.folder, "log"))
 
 
 DOVECOT_CONF = """
