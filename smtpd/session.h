@@ -54,7 +54,7 @@ struct smtpd_worker_conf {
 	bool queue_up;
 	bool tls_ready;	    /* a TLS context exists */
 	bool scram;	    /* there are logins with verifiers */
-	struct smtpd_msgid ids;
+	struct smtpd_msgid ids, sessions;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */
 	unsigned beside;    /* questions beside others of their session */
