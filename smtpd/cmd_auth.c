@@ -93,9 +93,9 @@ note_login(struct smtpd_session *s, enum hb_stat result,
 	    hb_kv_str(HB_K_CLIENT, s->client),
 	    hb_kv_str(HB_K_MECH, s->auth_mech),
 	    hb_kv_str(HB_K_RESULT, hb_stat_info(result).value),
-	    hb_kv_id(HB_K_SESSION, s->id),
 	    hb_kv_if(reason != HB_REASON_NONE,
-		hb_kv_str(HB_K_REASON, hb_reason_word(reason))));
+		hb_kv_str(HB_K_REASON, hb_reason_word(reason))),
+	    hb_kv_id(HB_K_SESSION, s->id));
 }
 
 static void

@@ -38,6 +38,8 @@ setup(struct hb_role_env *env, struct hb_buf *err)
 	w->site.space = UINT64_MAX;
 	w->site.ids.instance = (uint8_t)env->instance;
 	hb_random(&w->site.ids.counter, sizeof(w->site.ids.counter));
+	w->site.sessions = w->site.ids;
+	w->site.sessions.instance |= SMTPD_MSGID_SESSION;
 	return smtpd_worker_configure(w, err);
 }
 

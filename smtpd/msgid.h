@@ -13,6 +13,10 @@ struct smtpd_msgid {
 	uint16_t counter; /* starts at random */
 };
 
+/* In the instance of a session's ids: no worker has such a number, so no message
+ * has such an id. */
+enum { SMTPD_MSGID_SESSION = 0x80 };
+
 uint64_t smtpd_msgid_next(struct smtpd_msgid *m, int64_t now_ms);
 
 #endif

@@ -58,7 +58,7 @@ struct smtpd_worker_conf {
 	bool names_decide;  /* `access': who asks router waits for the name */
 	bool dnsbl;	    /* there are zones that list clients */
 	bool greylist;
-	struct smtpd_msgid ids;
+	struct smtpd_msgid ids, sessions;
 	uint64_t bytes;	    /* of accepted messages, for `status` */
 	uint64_t refs;	    /* numbers of questions and transactions so far */
 	unsigned beside;    /* questions beside others of their session */

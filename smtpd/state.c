@@ -30,7 +30,7 @@ smtpd_session_new(const struct smtpd_listener_conf *rules,
 	s->rules = rules;
 	s->site = site;
 	s->state = SMTPD_S_START;
-	s->id = smtpd_msgid_next(&site->ids, site->now_ms);
+	s->id = smtpd_msgid_next(&site->sessions, site->now_ms);
 	s->client_is_v6 = client_is_v6;
 	if (hb_span_copy(client, s->client, sizeof(s->client)) < 0)
 		s->client[0] = '\0';

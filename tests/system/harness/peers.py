@@ -36,7 +36,6 @@ SWAKS = ("swaks", "libnet-ssleay-perl")
 MSMTP = ("msmtp", "libgsasl18", "libntlm0", "libgssglue1", "libidn12",
          "libsecret-1-0", "libsecret-common")
 GSASL = ("gsasl", "libgsasl18", "libntlm0", "libgssglue1", "libidn12")
-TESTSSL = ("testssl.sh", "bsdextrautils")
 UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
            "libpython3.11")
 NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
@@ -49,8 +48,8 @@ CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
            "libncursesw6", "cron", "cron-daemon-common",
            "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
            "liblockfile1")
-ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, GSASL, TESTSSL, UNBOUND,
-       NSD, LDNS, CLIENTS)
+ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, GSASL, UNBOUND, NSD, LDNS,
+       CLIENTS)
 
 
 def cache_folder():
@@ -164,29 +163,6 @@ class Peers:
         return subprocess.run(
             [os.path.join(root, "usr/bin/gsasl"), *args], input="",
             env=_libs(root), capture_output=True, text=True, timeout=timeout)
-
-    def testssl(self, folder, *args, timeout=most(1200)):
-        """What testssl.sh found: {id: (severity, finding)}. It wants to see
-        a program that asks DNS, and asks nothing about an address."""
-        root = self.root(TESTSSL)
-        tools = os.path.join(folder, "tools")
-        report = os.path.join(folder, "testssl.json")
-        os.makedirs(tools)
-        with open(os.path.join(tools, "host"), "w", encoding="ascii") as f:
-            os.fchmod(f.fileno(), 0o755)
-            f.write("#!/bin/sh\nexit 1\n")
-        env = dict(os.environ, TERM="dumb", PATH=":".join(
-            (tools, os.path.join(root, "usr/bin"), os.environ["PATH"])),
-                   TESTSSL_INSTALL_DIR=os.path.join(root, "etc/testssl"))
-        done = subprocess.run(
-            ["testssl", "--nodns", "none", "--warnings", "batch", "--color",
-             "0", "--quiet", "--jsonfile", report, *args], env=env,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=timeout)
-        assert os.path.exists(report), done.stdout + done.stderr
-        with open(report, encoding="utf-8") as f:
-            rows = json.load(f)
-        return {r["id"]: (r["severity"], r["finding"]) for r in rows}
 
     def msmtp(self, text, *args, timeout=most(60)):
         """msmtp, which speaks SCRAM by itself (GNU SASL)."""
