@@ -124,16 +124,20 @@ take_local(struct hb_span s, unsigned flags, struct hb_addr *out)
 	return r;
 }
 
-/* U-labels: characters alone are looked at here, the rest by IDNA2008. */
+/* U-labels: characters and dots alone are looked at here, the rest by
+ * IDNA2008. */
 static int
 take_labels(struct hb_span s, unsigned flags, struct hb_addr *out)
 {
+	bool dot = true; /* a dot, or nothing, stands before */
+
 	if ((flags & HB_ADDR_IDN) == 0)
 		return HB_E_UNSUPPORTED;
 	for (size_t i = 0, n; i < s.n; i += n) {
 		n = s.p[i] < 128 ? 1 : utf8_char(hb_span_from(s, i));
-		if (n == 0)
+		if (n == 0 || (dot && s.p[i] == '.'))
 			return HB_E_SYNTAX;
+		dot = s.p[i] == '.';
 	}
 	out->domain = s;
 	out->idn = true;

@@ -95,6 +95,8 @@ static const struct row paths[] = {
 	{ "<@\xc3\xa9:a@b>", 0, HB_E_UNSUPPORTED, NULL },
 	{ "<a@\xc3>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
 	{ "<a@\xc0\xaf>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@\xc3\xbc..>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@.\xc3\xbc>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
 	{ "<a@[\xc3\xa9]>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
 	/* nobody sees them, and a terminal obeys some */
 	{ "<a\xc2\x85@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
