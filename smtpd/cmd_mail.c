@@ -1,4 +1,5 @@
-/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 3461 s4, RFC 4954 s5, RFC 8689 s2. */
+/* MAIL.  Floor 2.  RFC 5321 s4.1.1.2, RFC 3461 s4, RFC 4954 s5,
+ * RFC 6531 s3.4, RFC 8689 s2. */
 #include "smtpd/session-priv.h"
 
 /* RFC 4954 s5: from a client that did not log in it is worth nothing. */
@@ -20,6 +21,7 @@ take(struct smtpd_session *s, const struct smtpd_args *a)
 	hb_buf_add(&s->txn.envid, a->params.envid);
 	if ((a->params.seen & HB_PARAM_REQUIRETLS) != 0)
 		s->txn.flags |= HB_ENV_REQUIRETLS;
+	s->txn.utf8 = (a->params.seen & HB_PARAM_SMTPUTF8) != 0;
 	keep_auth(s, &a->params);
 	smtpd_question(s, SMTPD_STAGE_MAIL);
 }

@@ -1,5 +1,9 @@
-/* What MAIL and RCPT say.  Floor 2.  RFC 5321 s4.1.1.2, s4.1.1.3. */
+/*
+ * What MAIL and RCPT say.  Floor 2.  RFC 5321 s4.1.1.2, s4.1.1.3, RFC 6531 s3.3.
+ */
 #include "common/base/err.h"
+#include "common/base/utf8.h"
+#include "common/proto/idna.h"
 #include "smtpd/session-priv.h"
 
 /* Programs and devices of the own network were never made to write brackets
@@ -17,6 +21,9 @@ format(const struct smtpd_session *s, const struct hb_addr *path,
 	bool bare = path->local.n > 0 && path->domain.n == 0;
 	int r = hb_addr_format(path, out);
 
+	/* Rules, maps and all roles behind this one know A-labels alone. */
+	if (r == 0 && path->idn)
+		r = hb_idna_address(out);
 	if (r == 0 && bare && !hb_addr_is_postmaster(path->local))
 		r = hb_buf_printf(out, "@%s", s->rules->origin);
 	return r;
@@ -31,20 +38,19 @@ read_path(const struct smtpd_session *s, bool is_rcpt, struct hb_span args,
 	struct hb_addr *path = &out->path;
 	int r = hb_command_path(args, is_rcpt ? HB_SPAN("TO:")
 					      : HB_SPAN("FROM:"),
-	    HB_ADDR_LOCAL | (is_rcpt ? 0 : HB_ADDR_NULL) |
+	    HB_ADDR_LOCAL | HB_ADDR_UTF8 | HB_ADDR_IDN |
+		(is_rcpt ? 0 : HB_ADDR_NULL) |
 		(is_short ? HB_COMMAND_NO_BRACKETS : 0), path, params);
 
-	if (r == HB_E_UNSUPPORTED) {
-		path->fault = HB_ADDR_FAULT_NONE;
-		return SMTPD_R_NO_UTF8;
-	}
 	if (r == 0 && !is_short && path->local.n > 0 && path->domain.n == 0 &&
 	    !(is_rcpt && hb_addr_is_postmaster(path->local))) {
 		path->fault = HB_ADDR_FAULT_NO_DOMAIN;
 		r = HB_E_SYNTAX;
-	} else if (r == 0 && format(s, path, &out->address) < 0) {
-		path->fault = HB_ADDR_FAULT_LONG;
-		r = HB_E_RANGE;
+	} else if (r == 0) {
+		r = format(s, path, &out->address);
+		path->fault = r == HB_E_SYNTAX ? HB_ADDR_FAULT_DOMAIN
+		    : r < 0		       ? HB_ADDR_FAULT_LONG
+					       : HB_ADDR_FAULT_NONE;
 	}
 	if (r == 0)
 		return SMTPD_R_NONE;
@@ -58,8 +64,16 @@ allowed(const struct smtpd_session *s, bool is_rcpt)
 	if (is_rcpt)
 		return HB_PARAM_NOTIFY | HB_PARAM_ORCPT;
 	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH | HB_PARAM_RET |
-	    HB_PARAM_ENVID |
+	    HB_PARAM_ENVID | HB_PARAM_SMTPUTF8 |
 	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
+}
+
+/* RFC 6531 s3.4: the parameter stands in MAIL, and counts for RCPT. */
+static bool
+is_utf8_said(const struct smtpd_session *s, bool is_rcpt,
+    const struct hb_params *p)
+{
+	return is_rcpt ? s->txn.utf8 : (p->seen & HB_PARAM_SMTPUTF8) != 0;
 }
 
 struct smtpd_fault
@@ -81,5 +95,9 @@ smtpd_read_args(const struct smtpd_session *s, enum hb_param_command of,
 	if (r < 0)
 		fault.id = r == HB_E_UNSUPPORTED ? SMTPD_R_PARAMETER
 						 : SMTPD_R_ARGUMENT;
+	else if ((out->path.utf8 || out->path.idn ||
+		     !hb_utf8_is_ascii(out->params.orcpt)) &&
+	    !is_utf8_said(s, is_rcpt, &out->params))
+		fault.id = SMTPD_R_NO_UTF8;
 	return fault;
 }

@@ -111,6 +111,7 @@ struct smtpd_txn {
 	uint32_t n_taken;     /* answered with 250: n_rcpts and discarded ones */
 	uint32_t body;
 	uint32_t flags;	      /* HB_ENV_REQUIRETLS */
+	bool utf8;	      /* SMTPUTF8 was said */
 	uint64_t declared;    /* SIZE= */
 	bool discard;	      /* the whole message */
 	uint64_t id;

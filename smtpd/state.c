@@ -98,7 +98,7 @@ clear(struct smtpd_txn *t)
 	t->n_rcpts = t->room = t->n_taken = t->body = t->flags = 0;
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
-	t->discard = t->begun = t->large = t->chunk_refused = false;
+	t->utf8 = t->discard = t->begun = t->large = t->chunk_refused = false;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
 	t->refused_status[0] = '\0';

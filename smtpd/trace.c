@@ -1,7 +1,9 @@
 /*
- * The header field that we add: Received.  Floor 2.  RFC 5321 s4.4, RFC 3848.
+ * The header field that we add: Received.  Floor 2.  RFC 5321 s4.4, RFC 3848,
+ * RFC 6531 s4.3.
  */
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 #include "smtpd/session-priv.h"
 
 struct hb_span
@@ -11,12 +13,16 @@ smtpd_with_word(const struct smtpd_session *s)
 	static const char *const words[][4] = {
 		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
 		{ "LMTP", "LMTPS", "LMTPA", "LMTPSA" },
+		{ "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" },
+		{ "UTF8LMTP", "UTF8LMTPS", "UTF8LMTPA", "UTF8LMTPSA" },
 	};
+	unsigned row = (s->rules->kind == HB_LISTEN_LMTP ? 1u : 0u) +
+	    (s->txn.utf8 ? 2u : 0u);
 	unsigned i = (s->tls ? 1u : 0u) + (s->user[0] != '\0' ? 2u : 0u);
 
 	if (!s->esmtp)
 		return HB_SPAN("SMTP");
-	return hb_span_str(words[s->rules->kind == HB_LISTEN_LMTP][i]);
+	return hb_span_str(words[row][i]);
 }
 
 static void
@@ -49,7 +55,9 @@ smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 	    HB_SPAN_ARG(with));
 	put_tls(s, out);
 	hb_buf_addf(out, "\r\n\tid %s", id);
-	if (s->txn.n_taken == 1 && s->txn.n_rcpts == 1) {
+	/* an alias may lead to a server that takes no UTF-8 in the header */
+	if (s->txn.n_taken == 1 && s->txn.n_rcpts == 1 &&
+	    hb_utf8_is_ascii(s->txn.rcpts[0].address)) {
 		hb_buf_adds(out, "\r\n\tfor <");
 		hb_buf_add(out, s->txn.rcpts[0].address);
 		hb_buf_adds(out, ">");

@@ -3,6 +3,7 @@
  * receives it with the first bytes (BEGIN with everything at once), so that a
  * small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include "common/base/utf8.h"
 #include "common/proto/header.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
@@ -239,6 +240,8 @@ log_accept(struct smtpd_session *s, uint64_t size)
 		? &t->in.head : &t->in.fields), room);
 
 	hb_stat(HB_STAT_ACCEPTED_SMTP);
+	if (t->utf8)
+		hb_stat(HB_STAT_ACCEPTED_UTF8);
 	s->site->bytes += size;
 	s->messages++;
 	s->bytes += size;
@@ -278,6 +281,20 @@ make_head(struct smtpd_session *s)
 	return hb_incoming_head(&t->in, &f);
 }
 
+/*
+ * What the message itself causes.  UTF-8 in the header section (RFC 6532) needs
+ * SMTPUTF8 all the way when its sender said so.  Who did not say it wrote 8-bit
+ * text in header fields, as was done long before, and it goes on as it came:
+ * servers take that, and refusing it would be no use to anybody.
+ */
+static uint32_t
+content_flags(const struct smtpd_txn *t)
+{
+	bool is_utf8 = t->utf8 && !hb_utf8_is_ascii(hb_buf_span(&t->in.fields));
+
+	return hb_incoming_flags(&t->in) | (is_utf8 ? HB_ENV_SMTPUTF8 : 0);
+}
+
 static void
 commit(struct smtpd_session *s)
 {
@@ -290,7 +307,7 @@ commit(struct smtpd_session *s)
 	c = &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
 	c->size = t->in.size;
 	c->crc = t->in.crc;
-	c->flags = hb_incoming_flags(&t->in);
+	c->flags = content_flags(t);
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
 }

@@ -82,6 +82,7 @@ usual_aliases(void)
 
 struct place {
 	const char *file, *dir;
+	hb_conf_alabels_fn alabels;
 };
 
 static struct hb_conf *
@@ -90,7 +91,7 @@ parse(const struct place *at, struct hb_span text, const char *hostname,
 {
 	struct hb_conf_source src = { .file = at->file, .dir = at->dir,
 		.text = text,
-		.read = read_for_parser,
+		.read = read_for_parser, .alabels = at->alabels,
 		.default_hostname = hostname[0] != '\0' ? hostname : NULL,
 		.default_aliases = usual_aliases() };
 
@@ -124,7 +125,8 @@ parse_with_name(const struct place *at, struct hb_span text,
 }
 
 struct hb_conf *
-pd_conf_load(const char *file, struct hb_conf_report *report)
+pd_conf_load(const char *file, hb_conf_alabels_fn alabels,
+    struct hb_conf_report *report)
 {
 	struct hb_buf text = HB_BUF_INIT(0);
 	char *dir = folder_of(file);
@@ -133,8 +135,8 @@ pd_conf_load(const char *file, struct hb_conf_report *report)
 
 	if (r < 0)
 		hb_buf_clear(&text);
-	conf = parse_with_name(&(struct place){ file, dir }, hb_buf_span(&text),
-	    report);
+	conf = parse_with_name(&(struct place){ file, dir, alabels },
+	    hb_buf_span(&text), report);
 	/* An empty file is what a full disk leaves, not the wish for defaults
 	 * alone. */
 	if (r < 0 || text.n == 0) {

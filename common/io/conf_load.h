@@ -9,8 +9,10 @@
 
 /* Returns an owned conf; REPORT holds every mistake (use the conf only if there
  * is none).  If FILE does not give the host's full name, it is looked up, which
- * may wait for a name server. */
-struct hb_conf *pd_conf_load(const char *file, struct hb_conf_report *report);
+ * may wait for a name server.  ALABELS: hb_idna_domain, which not every program
+ * that has this file links. */
+struct hb_conf *pd_conf_load(const char *file, hb_conf_alabels_fn alabels,
+    struct hb_conf_report *report);
 
 /* TEXT of FILE, for a program that needs a few words of it: mistakes are not
  * told and no resolver is asked.  Returns an owned conf. */

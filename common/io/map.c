@@ -20,6 +20,7 @@
 #include "common/base/table.h"
 #include "common/io/file.h"
 #include "common/io/trouble.h"
+#include "common/proto/idna.h"
 
 enum {
 	LINES_TOLD = 10,
@@ -174,12 +175,15 @@ choose_file(const struct hb_map *m, bool *db, struct version *v)
 	return 0;
 }
 
+/* In lower case, and what is behind an @ in A-labels, as all addresses are.
+ * A domain that is none keeps its letters, and nobody will ask for it. */
 static void
 lower_key(struct hb_span key, struct hb_buf *out)
 {
 	hb_buf_clear(out);
 	hb_buf_add(out, key);
 	hb_buf_lower(out, 0);
+	(void)!hb_idna_address(out);
 }
 
 static struct entry *

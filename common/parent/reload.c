@@ -15,6 +15,7 @@
 #include "common/io/conf_load.h"
 #include "common/parent/parent.h"
 #include "common/io/trouble.h"
+#include "common/proto/idna.h"
 
 enum { RELOAD_WAIT_MS = 10000 };
 
@@ -32,7 +33,7 @@ pd_read_setup(const struct pd_parent *pd, struct pd_setup *out,
 {
 	const struct pd_check how = { pd->libexec, pd->privileged };
 
-	out->conf = pd_conf_load(pd->conf_file, report);
+	out->conf = pd_conf_load(pd->conf_file, hb_idna_domain, report);
 	pd_conf_check(&how, out->conf, report);
 	out->warnings = HB_BUF_INIT(0);
 	if (report->errors == 0)

@@ -32,6 +32,16 @@ is_atext(unsigned char c)
 	    (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
+/* Bytes of the character above 127 at the front of S, or 0: it may not stand
+ * in an address. */
+static size_t
+utf8_char(struct hb_span s)
+{
+	size_t n = hb_utf8_length(s);
+
+	return n > 0 && !hb_utf8_is_hidden(hb_span_head(s, n)) ? n : 0;
+}
+
 /* One character that may stand in S: bytes used, 0 if it is another one. */
 static int
 take_char(struct hb_span s, unsigned flags, bool quoted, struct hb_addr *out)
@@ -45,7 +55,7 @@ take_char(struct hb_span s, unsigned flags, bool quoted, struct hb_addr *out)
 	}
 	if ((flags & HB_ADDR_UTF8) == 0)
 		return HB_E_UNSUPPORTED;
-	n = hb_utf8_length(s);
+	n = utf8_char(s);
 	out->utf8 = true;
 	return n > 0 ? (int)n : HB_E_SYNTAX;
 }
@@ -114,9 +124,29 @@ take_local(struct hb_span s, unsigned flags, struct hb_addr *out)
 	return r;
 }
 
+/* U-labels: characters and dots alone are looked at here, the rest by
+ * IDNA2008. */
+static int
+take_labels(struct hb_span s, unsigned flags, struct hb_addr *out)
+{
+	bool dot = true; /* a dot, or nothing, stands before */
+
+	if ((flags & HB_ADDR_IDN) == 0)
+		return HB_E_UNSUPPORTED;
+	for (size_t i = 0, n; i < s.n; i += n) {
+		n = s.p[i] < 128 ? 1 : utf8_char(hb_span_from(s, i));
+		if (n == 0 || (dot && s.p[i] == '.'))
+			return HB_E_SYNTAX;
+		dot = s.p[i] == '.';
+	}
+	out->domain = s;
+	out->idn = true;
+	return (int)s.n;
+}
+
 /* Domain or literal, up to the first byte that cannot belong to one. */
 static int
-take_domain(struct hb_span s, struct hb_addr *out)
+take_domain(struct hb_span s, unsigned flags, struct hb_addr *out)
 {
 	size_t n = 0;
 	bool literal = s.n > 0 && s.p[0] == '[';
@@ -132,9 +162,8 @@ take_domain(struct hb_span s, struct hb_addr *out)
 	s = hb_span_head(s, n);
 	if (n > HB_MAX_DOMAIN)
 		return HB_E_RANGE;
-	for (size_t i = 0; i < n; i++)
-		if (s.p[i] >= 128)
-			return HB_E_UNSUPPORTED;
+	if (!hb_utf8_is_ascii(s))
+		return literal ? HB_E_SYNTAX : take_labels(s, flags, out);
 	if (literal ? !hb_domain_is_literal(s) : !hb_domain_is_dns_name(s))
 		return HB_E_SYNTAX;
 	out->domain = s;
@@ -155,7 +184,7 @@ take_mailbox(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (n == s.n || s.p[n] != '@')
 		return (flags & HB_ADDR_LOCAL) != 0 ? r
 		    : wrong(out, HB_ADDR_FAULT_NO_DOMAIN, HB_E_SYNTAX);
-	d = take_domain(hb_span_from(s, n + 1), out);
+	d = take_domain(hb_span_from(s, n + 1), flags, out);
 	if (d >= 0 && n + 1 + (size_t)d + 2 > HB_MAX_PATH)
 		d = HB_E_RANGE;
 	return d < 0 ? wrong(out, HB_ADDR_FAULT_DOMAIN, d) : r + 1 + d;
@@ -177,13 +206,13 @@ no_end(struct hb_addr *out, struct hb_span rest)
 
 /* "@a,@b:" in front of a mailbox: bytes used. */
 static int
-take_route(struct hb_span s)
+take_route(struct hb_span s, unsigned flags)
 {
 	size_t i = 0;
 	struct hb_addr ignored;
 
 	while (i < s.n && s.p[i] == '@') {
-		int r = take_domain(hb_span_from(s, i + 1), &ignored);
+		int r = take_domain(hb_span_from(s, i + 1), flags, &ignored);
 
 		if (r < 0)
 			return r;
@@ -207,7 +236,7 @@ take_path(struct hb_span s, unsigned flags, struct hb_addr *out)
 	if (s.n > 1 && s.p[1] == '>')
 		return (flags & HB_ADDR_NULL) != 0 ? 2
 		    : wrong(out, HB_ADDR_FAULT_EMPTY, HB_E_SYNTAX);
-	r = take_route(hb_span_from(s, n));
+	r = take_route(hb_span_from(s, n), flags);
 	if (r < 0)
 		return wrong(out, HB_ADDR_FAULT_ROUTE, r);
 	n += (size_t)r;

@@ -2,8 +2,12 @@
  * Mail addresses.  Floor 1.  RFC 5321 s4.1.2, s4.1.3; RFC 6531 s3.3.
  *
  * The canonical text of an address is LOCAL@domain: the local part as the
- * sender wrote it (case kept, quoted only where necessary), the domain in lower
- * case.  The empty text is the null path.  Spans point into the input.
+ * sender wrote it (case kept, quoted only where necessary, in UTF-8 and in no
+ * other normal form), the domain in lower case.  The empty text is the null
+ * path.  Spans point into the input.
+ *
+ * Who takes U-labels (HB_ADDR_IDN) makes A-labels of them at once:
+ * hb_idna_address.
  */
 #ifndef HB_PROTO_ADDRESS_H
 #define HB_PROTO_ADDRESS_H
@@ -14,6 +18,7 @@
 #define HB_ADDR_NULL 1u	 /* "<>" is allowed: local and domain are empty */
 #define HB_ADDR_LOCAL 2u /* the domain may be missing ("<Postmaster>") */
 #define HB_ADDR_UTF8 4u	 /* UTF-8 in the local part */
+#define HB_ADDR_IDN 8u	 /* U-labels in the domain */
 
 /* symbol, what is wrong with an address: a few words for a reply */
 #define HB_ADDR_FAULTS(X)                                                      \
@@ -45,6 +50,7 @@ struct hb_addr {
 	struct hb_span domain; /* as written; a literal with its brackets */
 	bool quoted;	       /* local is a quoted string */
 	bool utf8;	       /* local has bytes above 127 */
+	bool idn;	       /* domain has them */
 	bool routed;	       /* a source route was in front */
 	enum hb_addr_fault fault; /* if it is invalid: HB_E_SYNTAX, _RANGE */
 };
@@ -53,7 +59,7 @@ struct hb_addr {
  * Parses a path at the front of S: "<" [source route ":"] mailbox ">".  The
  * source route is checked and dropped (RFC 5321 s3.3, appendix C).  Returns
  * bytes used; HB_E_SYNTAX; HB_E_RANGE (domain or path too long);
- * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8, or in the domain).
+ * HB_E_UNSUPPORTED (bytes above 127 without HB_ADDR_UTF8 or HB_ADDR_IDN).
  */
 int hb_addr_parse_path(struct hb_span s, unsigned flags,
     struct hb_addr *out) HB_MUSTCHECK;

@@ -153,8 +153,8 @@ finish(struct hb_addrlist *l, const struct element *e, struct hb_buf *out)
 
 	if (e->bad || e->angle != e->closed || e->words_touch)
 		return HB_E_SYNTAX;
-	r = hb_addr_parse(hb_buf_span(&e->text), HB_ADDR_LOCAL | HB_ADDR_UTF8,
-	    &addr);
+	r = hb_addr_parse(hb_buf_span(&e->text),
+	    HB_ADDR_LOCAL | HB_ADDR_UTF8 | HB_ADDR_IDN, &addr);
 	if (r == 0)
 		r = hb_addr_format(&addr, out);
 	l->end = e->end;

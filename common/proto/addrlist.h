@@ -27,7 +27,8 @@ hb_addrlist(struct hb_span value)
 
 /*
  * Writes the next address to OUT (emptied first) as hb_addr_format does; an
- * address without domain is only its local part.  Returns 1 for an address; 0
+ * address without domain is only its local part, and a domain may have U-labels
+ * (hb_idna_address).  Returns 1 for an address; 0
  * at the end; HB_E_SYNTAX or another error of hb_addr_parse (that address is
  * skipped, the caller may go on).
  */

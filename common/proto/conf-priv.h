@@ -83,8 +83,11 @@ void hb_conf_bad_option(struct hb_conf_line *l, const char *word);
 bool hb_conf_one_value(struct hb_conf_line *l);
 /* Returns a copy of S; arena-owned. */
 char *hb_conf_keep(struct hb_conf_line *l, const char *s);
-/* S in lower case, arena-owned; NULL if it is not a domain, which is
- * reported. */
+/* S, a domain or nothing like it, with A-labels for U-labels, arena-owned; NULL:
+ * it has some that cannot be. */
+char *hb_conf_alabels(struct hb_conf_line *l, const char *s);
+/* S in lower case and A-labels, arena-owned; NULL if it is not a domain, which
+ * is reported. */
 char *hb_conf_domain(struct hb_conf_line *l, const char *s);
 /* Appends the line "WORD VALUE", or "WORD A NAME=B" (B may be NULL). */
 void hb_conf_put_line(struct hb_buf *out, const char *word, const char *value);

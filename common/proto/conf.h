@@ -244,6 +244,9 @@ struct hb_conf_report {
 typedef int (*hb_conf_read_fn)(void *ctx, const char *path,
     struct hb_buf *content);
 
+/* hb_idna_domain, or its like. */
+typedef int (*hb_conf_alabels_fn)(struct hb_span name, struct hb_buf *out);
+
 struct hb_conf_source {
 	const char *file;	/* its name in messages */
 	const char *dir;	/* base of relative paths */
@@ -252,6 +255,8 @@ struct hb_conf_source {
 	 * no defaults because the dump writes them out, and no warnings */
 	hb_conf_read_fn read;
 	void *ctx;
+	/* NULL: the text has A-labels alone, and a role needs no library */
+	hb_conf_alabels_fn alabels;
 	const char *default_hostname; /* NULL: the text must contain hostname */
 	const char *default_aliases;  /* a path, or NULL */
 };

@@ -3,6 +3,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 #include "common/proto/template.h"
 
 static const struct hb_conf_choice deliver_kinds = {
@@ -21,6 +22,30 @@ hb_tls_level_word(enum hb_tls_level level)
 
 /* --- what deliver, smarthost and route share --- */
 
+/* The word S with its host in A-labels; S itself where that cannot be. */
+static const char *
+route_alabels(struct hb_conf_line *l, const char *s)
+{
+	const char *host = strstr(s, "://"), *labels;
+	struct hb_span name, rest;
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	if (host == NULL || hb_utf8_is_ascii(hb_span_str(s)))
+		return s;
+	host += 3;
+	rest = hb_span_str(host);
+	name = hb_span_head(rest, hb_span_find(rest, ':'));
+	labels = hb_conf_alabels(l, hb_arena_cstr(l->arena, name));
+	if (labels == NULL)
+		return s;
+	hb_buf_add(&b, hb_span(s, (size_t)(host - s)));
+	hb_buf_adds(&b, labels);
+	hb_buf_add(&b, hb_span_from(rest, name.n));
+	s = hb_arena_cstr(l->arena, hb_buf_span(&b));
+	hb_buf_free(&b);
+	return s;
+}
+
 /* The canonical text of a route word; NULL after reporting. */
 static char *
 route_word(struct hb_conf_line *l, const char *s)
@@ -29,6 +54,7 @@ route_word(struct hb_conf_line *l, const char *s)
 	struct hb_route r;
 	char *text = NULL;
 
+	s = route_alabels(l, s);
 	if (hb_route_parse(hb_span_str(s), &r) == 0) {
 		if (r.kind == HB_ROUTE_LMTP_UNIX) {
 			char *path = hb_conf_path(l,
@@ -48,7 +74,7 @@ route_word(struct hb_conf_line *l, const char *s)
 		hb_conf_error(l, "'%.64s' is not a destination such as "
 		    "smtp://HOST:PORT, smtp+tls://HOST, smtps://HOST, "
 		    "mx://DOMAIN, lmtp://HOST:PORT or lmtp:PATH "
-		    "(international names as A-labels)", s);
+		    "(international names in UTF-8 or as A-labels)", s);
 	hb_buf_free(&b);
 	return text;
 }

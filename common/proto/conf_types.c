@@ -8,6 +8,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 
 static int
 choose(const struct hb_conf_choice *c, const char *word)
@@ -120,18 +121,33 @@ is_domain(const char *s)
 	return label > 0;
 }
 
+char *
+hb_conf_alabels(struct hb_conf_line *l, const char *s)
+{
+	struct hb_buf labels = HB_BUF_INIT(HB_MAX_DOMAIN);
+	char *d = NULL;
+
+	if (hb_utf8_is_ascii(hb_span_str(s)))
+		return hb_conf_keep(l, s);
+	if (l->src->alabels != NULL &&
+	    l->src->alabels(hb_span_str(s), &labels) == 0)
+		d = hb_arena_cstr(l->arena, hb_buf_span(&labels));
+	hb_buf_free(&labels);
+	return d;
+}
+
 /* Lower case, checked; NULL after reporting. */
 char *
 hb_conf_domain(struct hb_conf_line *l, const char *s)
 {
-	char *d;
+	char *d = hb_conf_alabels(l, s);
 
-	if (!is_domain(s)) {
+	if (d == NULL || !is_domain(d)) {
 		hb_conf_error(l, "'%.64s' is not a domain name (letters, "
-		    "digits, hyphens; international names as A-labels)", s);
+		    "digits, hyphens; international names in UTF-8 or as "
+		    "A-labels)", s);
 		return NULL;
 	}
-	d = hb_conf_keep(l, s);
 	(void)hb_span_lower(hb_span_str(d), d);
 	return d;
 }

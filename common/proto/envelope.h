@@ -32,6 +32,7 @@ enum hb_result {
 #define HB_NOTIFY_DELAY 8u
 
 /* Flags of a message. */
+/* The header section is in UTF-8, RFC 6532; of an address its bytes tell. */
 #define HB_ENV_SMTPUTF8 1u
 #define HB_ENV_REQUIRETLS 2u   /* RFC 8689 s2 */
 #define HB_ENV_8BIT 4u	       /* the body has bytes above 127 */

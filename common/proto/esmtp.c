@@ -2,6 +2,7 @@
 #include "common/proto/esmtp.h"
 
 #include "common/base/err.h"
+#include "common/proto/intake.h"
 #include "common/proto/xtext.h"
 
 enum { VERB_MAX = 32 };
@@ -178,20 +179,12 @@ hb_notify_format(uint32_t notify, struct hb_buf *out)
 static int
 take_orcpt(struct hb_span v, struct hb_params *out)
 {
-	struct hb_span type, rest = v;
-
 	out->orcpt = v;
-	type = hb_span_cut(&rest, ';');
-	if (v.n > HB_MAX_ORCPT || type.n == 0 || rest.n == 0 ||
-	    !hb_xtext_is_valid(rest))
-		return HB_E_SYNTAX;
-	for (size_t i = 0; i < type.n; i++)
-		if (!hb_is_alnum(type.p[i]) && type.p[i] != '-')
-			return HB_E_SYNTAX;
-	return 0;
+	return v.n > 0 && v.n <= HB_MAX_ORCPT && hb_intake_is_orcpt(v)
+	    ? 0 : HB_E_SYNTAX;
 }
 
-/* RFC 8689 s2: a keyword without value. */
+/* RFC 6531 s3.4, RFC 8689 s2: a keyword without value. */
 #define take_nothing NULL
 
 static const struct {

@@ -1,6 +1,7 @@
 /*
  * Command lines and the parameters of MAIL and RCPT.  Floor 1.
- * RFC 5321 s4.1.1, s4.1.2; RFC 1870, 3461, 4954, 6152, 8689.
+ * RFC 5321 s4.1.1, s4.1.2; RFC 1870, 3461, 4954, 6152, 6531,
+ * 8689.
  */
 #ifndef HB_PROTO_ESMTP_H
 #define HB_PROTO_ESMTP_H
@@ -24,6 +25,7 @@ int hb_command_split(struct hb_span line, struct hb_span *verb,
 	X(ENVID, envid, MAIL)                                                  \
 	X(AUTH, auth, MAIL)                                                    \
 	X(REQUIRETLS, nothing, MAIL)                                           \
+	X(SMTPUTF8, nothing, MAIL)                                             \
 	X(NOTIFY, notify, RCPT)                                                \
 	X(ORCPT, orcpt, RCPT)
 

@@ -32,14 +32,17 @@ hb_intake_is_orcpt(struct hb_span s)
 	for (size_t i = 0; i < type.n; i++)
 		if (!hb_is_alnum(type.p[i]) && type.p[i] != '-')
 			return false;
-	return s.n == 0 ||
-	    (type.n > 0 && rest.n > 0 && hb_xtext_is_valid(rest));
+	if (s.n == 0 || type.n == 0 || rest.n == 0)
+		return s.n == 0;
+	return hb_xtext_is_valid(rest) ||
+	    (hb_span_eq_nocase(type, HB_SPAN("utf-8")) &&
+		hb_xtext_is_unitext(rest));
 }
 
 /* FROM, a mailbox, as *TO in canonical form. */
 static int
 keep_path(struct hb_span from, unsigned take, struct hb_arena *a,
-    struct hb_span *to, uint32_t *flags)
+    struct hb_span *to)
 {
 	struct hb_buf canonical = HB_BUF_INIT(HB_MAX_PATH);
 	struct hb_addr addr;
@@ -51,10 +54,8 @@ keep_path(struct hb_span from, unsigned take, struct hb_arena *a,
 		r = HB_E_SYNTAX;
 	if (r == 0)
 		r = hb_addr_format(&addr, &canonical);
-	if (r == 0) {
+	if (r == 0)
 		*to = hb_arena_span(a, hb_buf_span(&canonical));
-		*flags |= addr.utf8 ? HB_ENV_SMTPUTF8 : 0;
-	}
 	hb_buf_free(&canonical);
 	return r == HB_E_LIMIT ? HB_E_RANGE : r;
 }
@@ -71,12 +72,12 @@ hb_intake_env(struct hb_env *e, struct hb_arena *a)
 	if (!hb_xtext_is_valid(e->envid))
 		return HB_E_SYNTAX;
 	hb_record_copy(a, &hb_env_record, e, e);
-	return keep_path(e->sender, HB_ADDR_NULL, a, &e->sender, &e->flags);
+	return keep_path(e->sender, HB_ADDR_NULL, a, &e->sender);
 }
 
 int
 hb_intake_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
-    struct hb_rcpt *out, uint32_t *flags)
+    struct hb_rcpt *out)
 {
 	*out = (struct hb_rcpt){ .notify = in->notify };
 	/* RFC 3461 s4.1: NEVER stands alone */
@@ -85,7 +86,7 @@ hb_intake_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
 	if (!hb_intake_is_orcpt(in->orcpt))
 		return HB_E_SYNTAX;
 	out->orcpt = hb_arena_span(a, in->orcpt);
-	return keep_path(in->address, HB_ADDR_LOCAL, a, &out->address, flags);
+	return keep_path(in->address, HB_ADDR_LOCAL, a, &out->address);
 }
 
 static bool
@@ -99,16 +100,15 @@ is_mailbox(struct hb_span route)
 
 int
 hb_intake_moved_rcpt(const struct hb_rcpt *in, struct hb_arena *a,
-    struct hb_rcpt *out, uint32_t *flags)
+    struct hb_rcpt *out)
 {
-	int r = hb_intake_rcpt(in, a, out, flags);
+	int r = hb_intake_rcpt(in, a, out);
 
 	out->flags = in->flags & HB_RCPT_LIST;
 	if (r == 0 && in->original.n > 0)
-		r = keep_path(in->original, HB_ADDR_LOCAL, a, &out->original,
-		    flags);
+		r = keep_path(in->original, HB_ADDR_LOCAL, a, &out->original);
 	if (r == 0 && in->owner.n > 0)
-		r = keep_path(in->owner, HB_ADDR_LOCAL, a, &out->owner, flags);
+		r = keep_path(in->owner, HB_ADDR_LOCAL, a, &out->owner);
 	if (r < 0 || (in->flags & HB_RCPT_EXPANDED) == 0 ||
 	    !is_mailbox(in->route))
 		return r;

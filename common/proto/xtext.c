@@ -1,7 +1,8 @@
-/* xtext.  Floor 1.  RFC 3461 s4. */
+/* xtext.  Floor 1.  RFC 3461 s4, RFC 6533 s3. */
 #include "common/proto/xtext.h"
 
 #include "common/base/err.h"
+#include "common/base/utf8.h"
 
 /* Upper case only: the grammar has no other hexadecimal digit. */
 static int
@@ -84,4 +85,71 @@ hb_xtext_encode(struct hb_span s, struct hb_buf *out)
 	if (r < 0)
 		hb_buf_truncate(out, start);
 	return r;
+}
+
+bool
+hb_xtext_is_unitext(struct hb_span s)
+{
+	while (s.n > 0) {
+		size_t n = hb_utf8_length(s);
+
+		if (n == 0 || (n == 1 && !is_xchar(s.p[0])) ||
+		    (n > 1 && hb_utf8_is_hidden(hb_span_head(s, n))))
+			return false;
+		s = hb_span_from(s, n);
+	}
+	return true;
+}
+
+enum { HEX_MAX = 6 };
+
+/* "\x{HEX}" at the front of S: bytes used, 0: it is none. */
+static size_t
+take_unicode(struct hb_span s, uint32_t *v)
+{
+	size_t n = 3;
+
+	*v = 0;
+	if (!hb_span_eq(hb_span_head(s, 3), HB_SPAN("\\x{")))
+		return 0;
+	while (n < s.n && n < 3 + HEX_MAX && hex_value(s.p[n]) >= 0)
+		*v = *v << 4 | (uint32_t)hex_value(s.p[n++]);
+	return n > 3 && n < s.n && s.p[n] == '}' ? n + 1 : 0;
+}
+
+void
+hb_xtext_unicode(struct hb_span s, struct hb_buf *out)
+{
+	while (s.n > 0) {
+		unsigned char room[HB_UTF8_MAX];
+		struct hb_span c;
+		uint32_t v;
+		size_t n = take_unicode(s, &v);
+
+		c = hb_span(room, n > 0 ? hb_utf8_encode(v, room) : 0);
+		if (c.n == 0 || c.p[0] <= ' ' || c.p[0] == 0x7f ||
+		    (c.n > 1 && hb_utf8_is_hidden(c))) {
+			c = hb_span_head(s, 1);
+			n = 1;
+		}
+		hb_buf_add(out, c);
+		s = hb_span_from(s, n);
+	}
+}
+
+void
+hb_xtext_ascii(struct hb_span s, struct hb_buf *out)
+{
+	while (s.n > 0) {
+		size_t n = hb_utf8_length(s);
+		struct hb_span c = hb_span_head(s, n > 0 ? n : 1);
+
+		if (n == 1)
+			hb_buf_add(out, c);
+		else if (n > 1)
+			hb_buf_addf(out, "\\x{%X}", hb_utf8_value(c));
+		else
+			hb_buf_adds(out, "?");
+		s = hb_span_from(s, c.n);
+	}
 }

@@ -16,6 +16,7 @@
 #include "common/io/conf_load.h"
 #include "common/io/file.h"
 #include "common/io/map.h"
+#include "common/proto/idna.h"
 
 enum { TEXT_MAX = 1 << 30 };
 
@@ -172,7 +173,8 @@ static char *
 aliases_of(const char *conf_file)
 {
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
-	struct hb_conf *conf = pd_conf_load(conf_file, &report);
+	struct hb_conf *conf = pd_conf_load(conf_file, hb_idna_domain,
+	    &report);
 	char *path = conf->aliases.kind == HB_MAP_NONE ||
 		conf->aliases.kind == HB_MAP_SOCKET
 	    ? NULL : hb_strdup(conf->aliases.arg);

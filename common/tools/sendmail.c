@@ -11,6 +11,7 @@
 
 #include "common/io/conf_load.h"
 #include "common/io/ctlclient.h"
+#include "common/proto/idna.h"
 
 /* A caller may not be able to read all that the file names: what was read
  * counts, and the parts that matter are checked again by others. */
@@ -20,7 +21,8 @@ load_conf(struct sm *s)
 	struct hb_conf_report report = { .text = HB_BUF_INIT(0) };
 
 	s->conf = pd_conf_load(s->conf_file != NULL ? s->conf_file
-						    : HB_CONF_FILE, &report);
+						    : HB_CONF_FILE,
+	    hb_idna_domain, &report);
 	hb_buf_free(&report.text);
 	if (hb_span_copy(hb_span_str(hb_conf_origin(s->conf)), s->origin,
 		sizeof(s->origin)) < 0)

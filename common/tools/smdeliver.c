@@ -13,6 +13,7 @@
 #include "common/base/err.h"
 #include "common/proto/address.h"
 #include "common/proto/addrlist.h"
+#include "common/proto/idna.h"
 #include "common/proto/maildrop.h"
 #include "common/proto/xtext.h"
 #include "common/tools/smmessage.h"
@@ -54,9 +55,6 @@ sm_add_rcpt(struct sm *s, struct hb_span address)
 	int err;
 
 	qualify(s, address, &full);
-	for (size_t i = 0; i < full.n; i++)
-		if (full.p[full.off + i] > 127)
-			s->submit.env.flags |= HB_ENV_SMTPUTF8;
 	r.address = hb_buf_span(&full);
 	err = hb_drop_rcpt_put(&r, &s->submit.rcpts);
 	hb_buf_free(&full);
@@ -80,6 +78,16 @@ tell_malformed(struct sm *s, struct hb_span raw)
 	s->malformed = true;
 }
 
+/* The next address, in A-labels: as hb_addrlist_next. */
+static int
+next_address(struct hb_addrlist *l, struct hb_buf *out)
+{
+	int r = hb_addrlist_next(l, out);
+	int idn = r > 0 ? hb_idna_address(out) : 0;
+
+	return idn < 0 ? idn : r;
+}
+
 int
 sm_add_list(struct sm *s, struct hb_span list)
 {
@@ -88,7 +96,7 @@ sm_add_list(struct sm *s, struct hb_span list)
 	struct hb_span before = l.rest;
 	int code = 0, r;
 
-	while (code == 0 && (r = hb_addrlist_next(&l, &address)) != 0) {
+	while (code == 0 && (r = next_address(&l, &address)) != 0) {
 		if (r > 0)
 			code = sm_add_rcpt(s, hb_buf_span(&address));
 		else
@@ -132,7 +140,7 @@ set_sender(struct sm *s)
 	if (given == NULL)
 		given = pw != NULL ? pw->pw_name : "nobody";
 	l = hb_addrlist(hb_span_str(given));
-	r = hb_addrlist_next(&l, &address);
+	r = next_address(&l, &address);
 	if (r > 0)
 		qualify(s, hb_buf_span(&address), &s->sender);
 	hb_buf_free(&address);

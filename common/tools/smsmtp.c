@@ -90,6 +90,7 @@ take_act(struct talk *t, const struct smtpd_act *a)
 		hb_buf_add(&t->head, a->data);
 		break;
 	case SMTPD_ACT_COMMIT:
+		t->s->submit.env.flags |= a->commit.flags & HB_ENV_SMTPUTF8;
 		t->committed = true;
 		break;
 	case SMTPD_ACT_TRY: /* of a stranger, or to log in */

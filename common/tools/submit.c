@@ -233,7 +233,6 @@ check_recipients(const struct submit *s)
 {
 	struct hb_span rest = recipients(s);
 	struct hb_rcpt rcpt, clean;
-	uint32_t flags = 0;
 	size_t n = 0;
 	int r;
 
@@ -241,7 +240,7 @@ check_recipients(const struct submit *s)
 		if (++n > s->max_rcpts)
 			fail(EX_UNAVAILABLE, "more than %zu recipients",
 			    s->max_rcpts);
-		r = hb_intake_rcpt(&rcpt, s->arena, &clean, &flags);
+		r = hb_intake_rcpt(&rcpt, s->arena, &clean);
 		if (r < 0)
 			break;
 	}

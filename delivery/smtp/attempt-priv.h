@@ -117,6 +117,9 @@ struct hb_outcome dlv_make_outcome(struct dlv_attempt *a,
 /* Connection trouble: the reason if the attempt fails, unless a better one is
  * found.  A verdict by policy takes precedence. */
 void dlv_note_trouble(struct dlv_attempt *a, const struct hb_outcome *res);
+/* RES: the host cannot take the message as it is.  It is returned if no other
+ * host can, and none is in trouble. */
+void dlv_note_lack(struct dlv_attempt *a, const struct hb_outcome *res);
 /* A verdict that refuses the message. */
 void dlv_note_refusal(struct dlv_attempt *a, const struct sts_verdict *v);
 /* V found less than the ledger's expectation. */

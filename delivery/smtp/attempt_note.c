@@ -104,6 +104,17 @@ dlv_note_trouble(struct dlv_attempt *a, const struct hb_outcome *res)
 		a->problem = dlv_make_outcome(a, res);
 }
 
+void
+dlv_note_lack(struct dlv_attempt *a, const struct hb_outcome *res)
+{
+	struct dlv_mx_result *t = &a->trials[a->host];
+
+	t->trouble = (enum hb_reason)res->reason;
+	t->text = hb_arena_span(a->arena, res->text);
+	if (a->problem.result == HB_RESULT_NONE)
+		a->problem = *res;
+}
+
 /* While the resolver is being probed, whether there are signed records is a
  * fact that is still to come. */
 static bool
@@ -211,6 +222,12 @@ dlv_end_of_hosts(struct dlv_attempt *a)
 	struct hb_outcome *res = &a->problem;
 
 	dlv_end(a);
+	if (res->reason == HB_REASON_NO_SMTPUTF8 && a->mx.incomplete) {
+		/* one of those that could not be looked up may have it */
+		res->result = HB_RESULT_DEFER;
+		res->code = 451;
+		res->status = HB_SPAN("4.6.7");
+	}
 	if (!a->channel.require_tls || !a->policy_problem || a->unsettled ||
 	    a->mx.incomplete)
 		return;

@@ -1,4 +1,5 @@
 /* Hosts, connections and their judgement.  Floor 2. */
+#include "common/base/utf8.h"
 #include "delivery/smtp/attempt-priv.h"
 
 enum { SMTP = 25 };
@@ -209,22 +210,29 @@ says_requiretls(const struct dlv_attempt *a)
 	    sts_suits_requiretls(&ch, &h, &a->facts, a->policy_ms);
 }
 
-/* The recipients that are not decided yet make the transaction. */
+/* Recipients that are not decided yet: those with UTF-8, or the others. */
+static void
+add_open(struct dlv_attempt *a, bool ascii)
+{
+	for (size_t i = 0; i < a->order.nrcpt; i++) {
+		if (a->outcome[i].result != HB_RESULT_NONE ||
+		    hb_utf8_is_ascii(a->order.rcpt[i].address) != ascii)
+			continue;
+		a->txn.rcpt[a->txn.nrcpt] = a->order.rcpt[i];
+		a->index[a->txn.nrcpt++] = i;
+	}
+}
+
+/* They make the transaction. */
 static bool
 fill_txn(struct dlv_attempt *a)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < a->order.nrcpt; i++) {
-		if (a->outcome[i].result != HB_RESULT_NONE)
-			continue;
-		a->txn.rcpt[n] = a->order.rcpt[i];
-		a->index[n++] = i;
-	}
-	a->txn.nrcpt = n;
+	a->txn.nrcpt = 0;
+	add_open(a, true);
+	add_open(a, false);
 	a->txn.env = a->order.env;
 	a->txn.requiretls = says_requiretls(a);
-	return n > 0;
+	return a->txn.nrcpt > 0;
 }
 
 void
@@ -350,6 +358,25 @@ reopen_surplus(struct dlv_attempt *a)
 	return surplus > 0;
 }
 
+/* Recipients that this host does not take, as it has no SMTPUTF8, are open again
+ * when all is done here: another host may.  How many. */
+static size_t
+reopen_utf8(struct dlv_attempt *a)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->order.nrcpt; i++) {
+		struct hb_outcome *o = &a->outcome[i];
+
+		if (o->reason != HB_REASON_NO_SMTPUTF8)
+			continue;
+		dlv_note_lack(a, o);
+		*o = (struct hb_outcome){ .result = HB_RESULT_NONE };
+		n++;
+	}
+	return n;
+}
+
 /* The refusal of all recipients that speaks of the channel; NULL: some were
  * taken, or refused for another cause. */
 static const struct hb_outcome *
@@ -404,15 +431,21 @@ message_done(struct dlv_attempt *a, const struct dlv_connection_report *r)
 		return;
 	}
 	a->world->release(a->w, true);
-	dlv_end(a);
+	if (reopen_utf8(a) == 0) {
+		dlv_end(a);
+		return;
+	}
+	a->txn.nrcpt = 0;
+	next_host(a);
 }
 
 static void
 closed_in_mail(struct dlv_attempt *a, const struct dlv_connection_report *r)
 {
 	struct hb_outcome lost;
+	size_t left = take_results(a, false);
 
-	if (take_results(a, false) == 0) {
+	if (left + reopen_utf8(a) == 0) {
 		dlv_end(a);
 		return;
 	}

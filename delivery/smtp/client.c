@@ -1,6 +1,7 @@
 /*
  * SMTP and LMTP to one server, one message after the other.  Floor 2.
- * RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 3461, RFC 8689, RFC 9422.
+ * RFC 5321, RFC 2033, RFC 2920, RFC 3207, RFC 3461, RFC 6531, RFC 8689,
+ * RFC 9422.
  */
 #include "delivery/smtp/client.h"
 
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 
 #include "common/base/limits.h"
+#include "common/base/utf8.h"
 #include "common/proto/esmtp.h"
 #include "common/proto/intake.h"
 #include "common/proto/reply.h"
@@ -555,7 +557,7 @@ say_mail(struct dlv_client *c)
 		hb_buf_addf(&c->out, " SIZE=%llu",
 		    (unsigned long long)e->size);
 	hb_buf_adds(&c->out, body_word(c));
-	if ((e->flags & HB_ENV_SMTPUTF8) != 0)
+	if (c->txn.utf8)
 		hb_buf_adds(&c->out, " SMTPUTF8");
 	if (c->txn.requiretls && c->facts.requiretls)
 		hb_buf_adds(&c->out, " REQUIRETLS");
@@ -575,7 +577,10 @@ add_rcpt_dsn(struct dlv_client *c, const struct dlv_rcpt *r)
 	}
 	if (r->orcpt.n > 0) {
 		hb_buf_adds(&c->out, " ORCPT=");
-		hb_buf_add(&c->out, r->orcpt);
+		if (c->txn.utf8)
+			hb_buf_add(&c->out, r->orcpt);
+		else /* RFC 6533 s3 */
+			hb_xtext_ascii(r->orcpt, &c->out);
 	}
 }
 
@@ -853,6 +858,41 @@ dlv_client_wants_7bit(const struct dlv_client *c, const struct hb_env *env)
 	    !c->conf.lmtp;
 }
 
+bool
+dlv_wants_utf8(const struct hb_env *env)
+{
+	return (env->flags & HB_ENV_SMTPUTF8) != 0 ||
+	    !hb_utf8_is_ascii(env->sender);
+}
+
+/* RFC 6531 s3.4: the parameter where there is need for it, and nowhere else. */
+static void
+set_utf8(struct dlv_client *c)
+{
+	size_t last = c->txn.nrcpt - 1;
+
+	c->txn.utf8 = dlv_wants_utf8(c->txn.env) ||
+	    !hb_utf8_is_ascii(c->txn.rcpt[last].address);
+}
+
+/* RFC 6531 s3.5: nothing is sent for recipients with UTF-8, the last ones, to a
+ * server that does not take it, and no address is made another one.  The others
+ * need not suffer for it. */
+static void
+keep_to_ascii(struct dlv_client *c)
+{
+	struct hb_outcome no =
+	    dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
+	size_t n = c->txn.nrcpt;
+
+	if (!c->txn.utf8 || offers(c, EXT_SMTPUTF8))
+		return;
+	while (n > 0 && !hb_utf8_is_ascii(c->txn.rcpt[n - 1].address))
+		c->txn.rcpt[--n].outcome = no;
+	c->txn.nrcpt = n;
+	c->txn.utf8 = false;
+}
+
 /* What the server does not take is not sent; false: it may try. */
 static bool
 is_unfit(const struct dlv_client *c, struct hb_outcome *why)
@@ -863,7 +903,7 @@ is_unfit(const struct dlv_client *c, struct hb_outcome *why)
 		*why = dlv_own_outcome(HB_RESULT_DEFER, HB_REASON_BODY_DAMAGED);
 	else if (txn_is_unsafe(&c->txn))
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_ADDRESS_SYNTAX);
-	else if ((e->flags & HB_ENV_SMTPUTF8) != 0 && !offers(c, EXT_SMTPUTF8))
+	else if (dlv_wants_utf8(e) && !offers(c, EXT_SMTPUTF8))
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
 	else if (dlv_client_wants_7bit(c, e) && !c->txn.encoded)
 		*why = dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_8BIT);
@@ -906,8 +946,14 @@ dlv_client_mail(struct dlv_client *c, const struct dlv_txn *txn,
 	}
 	if (c->state == S_CLOSED) /* CLOSED waits to be taken */
 		return;
+	set_utf8(c);
 	if (is_unfit(c, &why)) {
 		settle(c, &why);
+		end_txn(c);
+		return;
+	}
+	keep_to_ascii(c);
+	if (c->txn.nrcpt == 0) {
 		end_txn(c);
 		return;
 	}

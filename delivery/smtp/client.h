@@ -63,10 +63,12 @@ struct dlv_rcpt {
 };
 struct dlv_txn {
 	const struct hb_env *env; /* borrowed until DONE or CLOSED */
-	/* The same.  After DONE those without outcome are for another
-	 * transaction: the server takes no more at a time (RFC 9422). */
+	/* The same; those with UTF-8 in the local part stand last.  After DONE
+	 * those without outcome are for another transaction: the server takes
+	 * no more at a time (RFC 9422). */
 	struct dlv_rcpt *rcpt;
 	size_t nrcpt;		  /* at least 1 */
+	bool utf8;		  /* set by the client: SMTPUTF8 is said */
 	/* The message is tagged and the channel suits REQUIRETLS: send the
 	 * parameter if the server lists it. */
 	bool requiretls;
@@ -138,6 +140,8 @@ const struct hb_outcome *dlv_client_mail_refusal(const struct dlv_client *c);
 /* The server wants TLS, and cleartext was used because TLS did not work (the
  * reason).  Result DEFER. */
 bool dlv_wants_tls(const struct hb_outcome *o);
+/* Does a message with ENV need SMTPUTF8, whoever gets it? */
+bool dlv_wants_utf8(const struct hb_env *env);
 /* Must a message with ENV be made 7-bit for this server? */
 bool dlv_client_wants_7bit(
     const struct dlv_client *c, const struct hb_env *env);

@@ -309,8 +309,7 @@ take_rcpts(struct q_drop_file *f, struct hb_span s)
 		if (f->nrcpt == cap)
 			v = hb_realloc(v, (cap *= 2) * sizeof(*v));
 		err = f->nrcpt == most ? HB_E_LIMIT
-		    : hb_intake_rcpt(&r, f->arena, &v[f->nrcpt],
-			  &f->env.flags);
+		    : hb_intake_rcpt(&r, f->arena, &v[f->nrcpt]);
 		f->nrcpt += err == 0;
 	}
 	f->nrcpt = q_rcpts_unique(v, f->nrcpt);

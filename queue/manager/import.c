@@ -363,7 +363,7 @@ add_rcpt(struct q_import *im, const struct hb_qf_item *it)
 		    (m->cap + 1) * sizeof(*m->changes));
 	}
 	if (m->n == RCPTS_MAX || hb_intake_moved_rcpt(&it->rcpt, m->arena,
-	    &m->rcpts[m->n], &m->env.flags) < 0) {
+	    &m->rcpts[m->n]) < 0) {
 		refuse(im, m, m->n == RCPTS_MAX ? "too many recipients"
 						: "a recipient is malformed");
 		return;

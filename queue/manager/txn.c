@@ -134,7 +134,7 @@ q_on_txn_begin(struct q *q, struct hb_peer *p, const struct ipc_txn_begin *m)
 	t->key = (struct txn_key){ hb_peer_instance(p), m->txn };
 	t->arena = arena;
 	t->env = env;
-	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
+	t->env.flags &= HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
 	t->env.parent = 0;
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
 	t->head = HB_BUF_INIT(HEAD_MAX);
@@ -165,7 +165,7 @@ q_on_txn_rcpt(struct q *q, struct hb_peer *p, const struct ipc_txn_rcpt *m)
 		return;
 	if (hb_tlv_decode(&hb_rcpt_record, m->rcpt, &r) < 0 ||
 	    t->n == RCPTS_SLACK ||
-	    hb_intake_rcpt(&r, t->arena, &kept, &t->env.flags) < 0) {
+	    hb_intake_rcpt(&r, t->arena, &kept) < 0) {
 		hb_peer_violation(p, "malformed recipient");
 		return;
 	}
@@ -297,7 +297,8 @@ complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 	q_env_head(e, hb_buf_span(&t->head), t->arena);
 	e->size = t->head.n + m->size;
 	e->flags = hb_env_one_tls_flag(e->flags |
-	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL)));
+	    (m->flags & (HB_ENV_8BIT | HB_ENV_DOTTED | HB_ENV_TLS_OPTIONAL |
+			   HB_ENV_SMTPUTF8)));
 	if (t->large)
 		e->flags |= HB_ENV_LARGE;
 	if (e->arrived_ms <= 0 || e->arrived_ms > hb_now_ms() + FUTURE_MS)

@@ -10,6 +10,7 @@
 #include "common/base/table.h"
 #include "common/proto/address.h"
 #include "common/proto/addrlist.h"
+#include "common/proto/idna.h"
 #include "common/proto/maptext.h"
 #include "common/proto/route.h"
 
@@ -234,25 +235,34 @@ names_itself(
 	    rt_is_local_domain(*w->conf, domain);
 }
 
-/* The address that TEXT, a target of an alias, means: as in an envelope, or
- * as in a header field ("Name <address>", comments).  1 an address, 0 none,
- * HB_E_*. */
+/* TEXT as in an envelope, or as in a header field ("Name <address>",
+ * comments): 1 an address, 0 none, HB_E_*. */
 static int
-read_address(struct hb_span text, struct hb_buf *out)
+parse_target(struct hb_span text, struct hb_buf *out)
 {
+	const unsigned flags = HB_ADDR_LOCAL | HB_ADDR_UTF8 | HB_ADDR_IDN;
 	struct hb_addrlist list = hb_addrlist(text);
 	struct hb_buf more = HB_BUF_INIT(0);
 	struct hb_addr a;
-	int r = hb_addr_parse(text, HB_ADDR_LOCAL, &a);
+	int r = hb_addr_parse(text, flags, &a);
 
 	if (r == 0)
 		return hb_addr_format(&a, out) < 0 ? HB_E_RANGE : 1;
 	r = hb_addrlist_next(&list, out);
 	if (r > 0 && (hb_addrlist_next(&list, &more) != 0 ||
-	    hb_addr_parse(hb_buf_span(out), HB_ADDR_LOCAL, &a) < 0))
+	    hb_addr_parse(hb_buf_span(out), flags, &a) < 0))
 		r = HB_E_SYNTAX;
 	hb_buf_free(&more);
 	return r;
+}
+
+/* The address that TEXT, a target of an alias, means: 1, 0 or HB_E_*. */
+static int
+read_address(struct hb_span text, struct hb_buf *out)
+{
+	int r = parse_target(text, out), idn = r > 0 ? hb_idna_address(out) : 0;
+
+	return idn < 0 ? idn : r;
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "common/proto/address.h"
 #include "common/proto/base64.h"
 #include "common/proto/endpoint.h"
+#include "common/proto/idna.h"
 #include "common/proto/route.h"
 #include "queue/router/lookup.h"
 #include "queue/router/root.h"
@@ -498,8 +499,10 @@ explain(struct hb_role_env *env, struct hb_peer *control,
 	if (hb_span_find(q->arg, '@') == q->arg.n)
 		hb_buf_adds(&text, "postmaster@");
 	hb_buf_add(&text, q->arg);
-	if (hb_addr_parse(hb_buf_span(&text), 0, &addr) < 0 ||
-	    hb_addr_format(&addr, &canonical) < 0)
+	if (hb_addr_parse(hb_buf_span(&text), HB_ADDR_UTF8 | HB_ADDR_IDN,
+		&addr) < 0 ||
+	    hb_addr_format(&addr, &canonical) < 0 ||
+	    hb_idna_address(&canonical) < 0)
 		hb_ctl_end(&c, 1, "not an address or domain");
 	else
 		walk_for(asked_new(env->ctx, control, q->ref),

@@ -57,13 +57,12 @@ static void
 rcpts_again(struct hb_span in, struct hb_arena *a)
 {
 	struct hb_rcpt r, kept, back, again;
-	uint32_t flags = 0;
 
 	while (hb_drop_rcpt(&in, &r) > 0) {
 		struct hb_buf out = HB_BUF_INIT(0);
 		struct hb_span rest;
 
-		if (hb_intake_rcpt(&r, a, &kept, &flags) < 0)
+		if (hb_intake_rcpt(&r, a, &kept) < 0)
 			continue;
 		must(kept.address.n > 0 && hb_intake_is_path(kept.address) &&
 		    hb_intake_is_text(kept.address) &&
@@ -72,7 +71,7 @@ rcpts_again(struct hb_span in, struct hb_arena *a)
 		must(hb_drop_rcpt_put(&kept, &out) == 0);
 		rest = hb_buf_span(&out);
 		must(hb_drop_rcpt(&rest, &back) == 1 && rest.n == 0);
-		must(hb_intake_rcpt(&back, a, &again, &flags) == 0);
+		must(hb_intake_rcpt(&back, a, &again) == 0);
 		must(hb_span_eq(again.address, kept.address) &&
 		    hb_span_eq(again.orcpt, kept.orcpt) &&
 		    again.notify == kept.notify);

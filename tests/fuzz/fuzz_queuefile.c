@@ -25,12 +25,11 @@ take(const struct hb_qf_item *it)
 	struct hb_arena *a = hb_arena_new();
 	struct hb_env e = it->env;
 	struct hb_rcpt r;
-	uint32_t flags = 0;
 
 	if (it->type == HB_QF_MSG && hb_intake_env(&e, a) == 0)
 		must(hb_intake_is_path(e.sender) && hb_intake_is_text(e.user));
 	if (it->type == HB_QF_RCPT &&
-	    hb_intake_moved_rcpt(&it->rcpt, a, &r, &flags) == 0)
+	    hb_intake_moved_rcpt(&it->rcpt, a, &r) == 0)
 		must(hb_intake_is_path(r.address) &&
 		    hb_intake_is_path(r.original) &&
 		    hb_intake_is_path(r.owner) && hb_intake_is_text(r.route) &&

@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+#include "common/base/utf8.h"
+#include "common/proto/address.h"
 #include "smtpd/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +39,17 @@ check_body(struct hb_span body)
 	}
 }
 
+/* No role behind this one reads U-labels. */
+static void
+check_domain(struct hb_span address)
+{
+	struct hb_span local, domain;
+
+	hb_addr_split(address, &local, &domain);
+	if (!hb_utf8_is_ascii(domain))
+		abort();
+}
+
 static void
 take(struct run *r)
 {
@@ -47,6 +60,7 @@ take(struct run *r)
 		if (a.kind == SMTPD_ACT_BEGIN) {
 			if (r->begun)
 				abort();
+			check_domain(a.begin.sender);
 			r->begun = true;
 			r->committed = false;
 			hb_buf_clear(&r->head);

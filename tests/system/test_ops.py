@@ -16,9 +16,9 @@ from harness.wait import Watch, now, stretched, until
 
 # libraries that a role may be linked with, besides libc's own (HACKING "Roles")
 LINKS = {
-    "sbin/hauberkd": {"libevent"},
-    "smtpd": {"libevent", "libssl", "libcrypto", "libcares"},
-    "router": {"libevent", "libdb", "libcrypt"},
+    "sbin/hauberkd": {"libevent", "libidn"},
+    "smtpd": {"libevent", "libssl", "libcrypto", "libcares", "libidn"},
+    "router": {"libevent", "libdb", "libcrypt", "libidn"},
     "queue": {"libevent", "libdb"},
     "delivery": {"libevent", "libssl", "libcrypto", "libcares", "libcurl",
                  "libz"},

@@ -45,6 +45,11 @@ static const struct row paths[] = {
 	{ "<a@" D253 ">", 0, 0, "a@" D253 },
 	{ "<\xc3\xa9@b>", HB_ADDR_UTF8, 0, "\xc3\xa9@b" },
 	{ "<\"\xc3\xa9 x\"@b>", HB_ADDR_UTF8, 0, "\"\xc3\xa9 x\"@b" },
+	/* RFC 6531 s3.3 */
+	{ "<a@B\xc3\xbc" "cher.Test>", HB_ADDR_IDN, 0, "a@b\xc3\xbc" "cher.test" },
+	{ "<\xe6\xb5\x8b@\xe6\xb5\x8b>", HB_ADDR_UTF8 | HB_ADDR_IDN, 0, "\xe6\xb5\x8b@\xe6\xb5\x8b" },
+	{ "<@\xc3\xbc.test:a@b>", HB_ADDR_IDN, 0, "a@b" },
+	{ "<\xf0\x9f\x93\xa7@b>", HB_ADDR_UTF8, 0, "\xf0\x9f\x93\xa7@b" },
 
 	{ "", 0, HB_E_SYNTAX, NULL },
 	{ "<", 0, HB_E_SYNTAX, NULL },
@@ -86,6 +91,21 @@ static const struct row paths[] = {
 	{ "<@" D253 ",@" D253 ":a@b>", 0, HB_E_RANGE, NULL },
 	{ "<\xc3\xa9@b>", 0, HB_E_UNSUPPORTED, NULL },
 	{ "<a@\xc3\xa9>", HB_ADDR_UTF8, HB_E_UNSUPPORTED, NULL },
+	{ "<\xc3\xa9@\xc3\xa9>", HB_ADDR_IDN, HB_E_UNSUPPORTED, NULL },
+	{ "<@\xc3\xa9:a@b>", 0, HB_E_UNSUPPORTED, NULL },
+	{ "<a@\xc3>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@\xc0\xaf>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@\xc3\xbc..>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@.\xc3\xbc>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	{ "<a@[\xc3\xa9]>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
+	/* nobody sees them, and a terminal obeys some */
+	{ "<a\xc2\x85@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a\xe2\x80\xae@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a\xe2\x81\xa6@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a\xe2\x80\xa8@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a\xef\xbb\xbf@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a\xef\xbf\xbf@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
+	{ "<a@b\xe2\x80\xae.test>", HB_ADDR_IDN, HB_E_SYNTAX, NULL },
 	{ "<\xc3@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
 	{ "<\xc0\xaf@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
 	{ "<\xed\xa0\x80@b>", HB_ADDR_UTF8, HB_E_SYNTAX, NULL },
@@ -102,7 +122,8 @@ check_text(const struct hb_addr *a, const char *want)
 	assert_int_equal(hb_addr_format(a, &out), 0);
 	assert_span(hb_buf_span(&out), want);
 	assert_int_equal(hb_addr_parse(hb_buf_span(&out),
-			     HB_ADDR_NULL | HB_ADDR_LOCAL | HB_ADDR_UTF8,
+			     HB_ADDR_NULL | HB_ADDR_LOCAL |
+				 HB_ADDR_UTF8 | HB_ADDR_IDN,
 			     &again),
 	    0);
 	hb_buf_clear(&out);
@@ -111,7 +132,7 @@ check_text(const struct hb_addr *a, const char *want)
 	hb_buf_free(&out);
 }
 
-/* F-10, F-16, F-20 too */
+/* F-10, F-16, F-20, EAI-01 too */
 static void
 smtp_03_paths(void **state)
 {

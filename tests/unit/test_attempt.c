@@ -358,6 +358,11 @@ fake_mail(void *w, const struct dlv_txn *txn,
 			.from_remote = what == 't' ? 1 : f->reply.from_remote,
 			.reason = what == 't' ? HB_REASON_STARTTLS_REFUSED
 					      : HB_REASON_REMOTE_REPLY };
+	/* as the client says it: those with UTF-8 are the last ones */
+	for (size_t i = 0; i < txn->nrcpt && what == '8'; i++)
+		txn->rcpt[i].outcome = txn->rcpt[i].address.p[0] < 0x80
+		    ? (struct hb_outcome){ .result = HB_RESULT_OK }
+		    : dlv_own_outcome(HB_RESULT_FAIL, HB_REASON_NO_SMTPUTF8);
 	for (size_t i = 0; i < txn->nrcpt && what == 'a'; i++)
 		txn->rcpt[i].outcome.status = f->reply.status;
 	if (what == '?')
@@ -502,6 +507,56 @@ run_row(const struct attempt_row *r, bool late)
 	assert_int_equal(dlv_attempt_unreachable(f.a), r->unreachable);
 	dlv_attempt_free(&f.a);
 	hb_buf_free(&f.opened);
+}
+
+/* What a host without SMTPUTF8 cannot take is for the next one, and returned
+ * when there is none; while one is in trouble it waits. */
+static void
+test_EAI_02_another_host_may_take_it(void **state)
+{
+	static const struct {
+		const char *links, *opened;
+		enum hb_result utf8, ascii;
+		enum hb_reason reason;
+		size_t mails;
+	} wants[] = {
+		{ "v8v+", "12", HB_RESULT_OK, HB_RESULT_OK,
+		    HB_REASON_REMOTE_REPLY, 2 },
+		{ "v8v8", "12", HB_RESULT_FAIL, HB_RESULT_OK,
+		    HB_REASON_NO_SMTPUTF8, 2 },
+		{ "v8c", "12", HB_RESULT_DEFER, HB_RESULT_OK,
+		    HB_REASON_CONNECT_REFUSED, 1 },
+		{ "cv8", "12", HB_RESULT_DEFER, HB_RESULT_OK,
+		    HB_REASON_CONNECT_REFUSED, 1 },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(wants); i++) {
+		struct hb_conf conf = { .mta_sts = true };
+		const struct hb_conf *now = &conf;
+		struct hb_env env = { .id = 1 };
+		struct dlv_rcpt rcpt[] = {
+			{ .address = HB_SPAN("\xc3\xa4@x.test") },
+			{ .idx = 1, .address = HB_SPAN("a@x.test") } };
+		struct dlv_params order = { .route = HB_SPAN("mx://x.test"),
+			.domain = HB_SPAN("x.test"), .env = &env, .rcpt = rcpt,
+			.nrcpt = 2, .conf = &now };
+		struct fake f = { .links = wants[i].links };
+
+		f.a = dlv_attempt_new(&order, &world, &f);
+		start(&f);
+		assert_true(f.done);
+		assert_string_equal(f.links, "");
+		assert_span(hb_buf_span(&f.opened), wants[i].opened);
+		assert_int_equal(f.mails, wants[i].mails);
+		assert_int_equal(dlv_attempt_outcome(f.a, 0)->result,
+		    wants[i].utf8);
+		assert_int_equal(dlv_attempt_outcome(f.a, 0)->reason,
+		    wants[i].reason);
+		assert_int_equal(dlv_attempt_outcome(f.a, 1)->result,
+		    wants[i].ascii);
+		dlv_attempt_free(&f.a);
+		hb_buf_free(&f.opened);
+	}
 }
 
 /* S-9: the memory of a host knows what had happened. */
@@ -1266,6 +1321,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_S_9_memory_keeps_the_reason),
 		cmocka_unit_test(test_attempts),
+		cmocka_unit_test(test_EAI_02_another_host_may_take_it),
 		cmocka_unit_test(test_S_7_a_hop_that_wants_a_login),
 		cmocka_unit_test(test_DANE_18_channels),
 		cmocka_unit_test(

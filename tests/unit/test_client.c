@@ -582,6 +582,68 @@ test_DSN_02_parameters_go_as_they_came(void **state)
 	}
 }
 
+/* SMTPUTF8 is said where there is need for it, and nothing that needs it goes to
+ * a server without it: the others get theirs. */
+static void
+test_EAI_01_02_only_with_need_and_never_without_the_offer(void **state)
+{
+#define UTF8_HELLO HELLO "S 250-mx\nS 250-DSN\nS 250 smtputf8\nR\n"
+#define OLD_HELLO HELLO "S 250-mx\nS 250 DSN\nR\n"
+#define K "k\xc3\xa4@x.test"
+	static const struct {
+		struct script s;
+		const char *sender, *rcpt; /* the last one */
+		const char *orcpt;
+	} rows[] = {
+		{ { "EAI-01 recipient", UTF8_HELLO
+		      "C MAIL FROM:<a@b.test> SMTPUTF8\nS 250 ok\n"
+		      "C RCPT TO:<" K "> ORCPT=utf-8;" K "\nS 550 no\nD\n", "f", 0,
+		      1, CLEAR }, "a@b.test", K, "utf-8;" K },
+		{ { "EAI-01 sender", UTF8_HELLO
+		      "C MAIL FROM:<" K "> SMTPUTF8\nS 550 no\nD\n", "f", 0, 1,
+		      CLEAR }, K, "r@x.test", "" },
+		{ { "EAI-01 header", UTF8_HELLO
+		      "C MAIL FROM:<a@b.test> SMTPUTF8\nS 550 no\nD\n", "f",
+		      HB_ENV_SMTPUTF8, 1, CLEAR }, "a@b.test", "r@x.test", "" },
+		{ { "EAI-01 no need", UTF8_HELLO
+		      "C MAIL FROM:<a@b.test>\nS 250 ok\nC RCPT TO:<r@x.test>"
+		      " ORCPT=utf-8;k\\x{E4}@x.test\nS 550 no\nD\n", "f", 0, 1,
+		      CLEAR }, "a@b.test", "r@x.test", "utf-8;" K },
+		{ { "EAI-02 recipient", OLD_HELLO "D\n", "f", 0, 1, CLEAR },
+		    "a@b.test", K, "" },
+		{ { "EAI-02 sender", OLD_HELLO "D\n", "ff", 0, 2, CLEAR }, K,
+		    "r@x.test", "" },
+		{ { "EAI-02 header", OLD_HELLO "D\n", "ff", HB_ENV_SMTPUTF8, 2,
+		      CLEAR }, "a@b.test", "r@x.test", "" },
+		{ { "EAI-02 the other one gets it", OLD_HELLO MAIL1
+		      "S 250 ok\nC DATA\nS 354 go\nB\nS 250 ok\nD\n", "of", 0, 2,
+		      CLEAR }, "a@b.test", K, "" },
+		{ { "EAI-02 LMTP", "S 220 l\nC LHLO me.test\nS 250 l\nR\nD\n",
+		      "f", 0, 1, DLV_TLS_NEVER, true, false, HB_TLSF_UNKNOWN,
+		      false }, "a@b.test", K, "" },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		struct play p = { .seen = DLV_ACT_NONE };
+		size_t last = rows[i].s.nrcpt - 1;
+
+		print_message("%s\n", rows[i].s.name);
+		begin_script(&p, &rows[i].s);
+		p.env.sender = hb_span_str(rows[i].sender);
+		p.rcpt[last].address = hb_span_str(rows[i].rcpt);
+		p.rcpt[last].orcpt = hb_span_str(rows[i].orcpt);
+		play_script(&p, &rows[i].s);
+		assert_int_equal(p.said.n, 0);
+		check_results(&p, &rows[i].s);
+		if (i >= 4) {
+			assert_int_equal(p.rcpt[last].outcome.reason,
+			    HB_REASON_NO_SMTPUTF8);
+			assert_span(p.rcpt[last].outcome.status, "5.6.7");
+		}
+		end_script(&p);
+	}
+}
+
 /* F-11, F-4: the reason names TLS, and what was heard. */
 static void
 test_F_11_F_4_reason_names_tls(void **state)
@@ -716,6 +778,8 @@ main(void)
 		cmocka_unit_test(test_scripts),
 		cmocka_unit_test(test_A_5_replies_ahead_count_for_nothing),
 		cmocka_unit_test(test_DSN_02_parameters_go_as_they_came),
+		cmocka_unit_test(
+		    test_EAI_01_02_only_with_need_and_never_without_the_offer),
 		cmocka_unit_test(test_F_11_F_4_reason_names_tls),
 		cmocka_unit_test(test_F_21_F_4_words_are_kept),
 		cmocka_unit_test(test_TLS_01_injected),

@@ -6,6 +6,7 @@
 #include "common/base/limits.h"
 #include "common/proto/conf.h"
 #include "common/proto/endpoint.h"
+#include "common/proto/idna.h"
 
 static int
 read_file(void *ctx, const char *path, struct hb_buf *content)
@@ -44,6 +45,7 @@ parse(const char *text, struct hb_conf_report *report)
 {
 	struct hb_conf_source src = { .file = "h.conf", .dir = "/etc/mail",
 		.text = at_page_end(hb_span_str(text)), .read = read_file,
+		.alabels = hb_idna_domain,
 		.default_hostname = "host.example",
 		.default_aliases = usual_aliases };
 
@@ -263,6 +265,9 @@ test_S_14_mistakes_that_a_start_would_not_show(void **state)
 		{ "domain -foo.org", "h.conf:1: '-foo.org' is not a domain name" },
 		{ "domain foo-.org", "'foo-.org' is not a domain name" },
 		{ "domain foo.org-", "'foo.org-' is not a domain name" },
+		{ "domain b\xc3\xbc..test", "is not a domain name" },
+		{ "domain b\xc3.test", "is not a domain name" },
+		{ "smarthost smtp://b\xc3\xbc..test", "is not a destination" },
 		{ "domain file:bad.domains", "/etc/mail/bad.domains:3: '-b.test' is not" },
 		{ "include ring.conf", "/etc/mail/ring2.conf:2: /etc/mail/ring.conf includes itself" },
 		{ "include empty.conf", "h.conf:1: /etc/mail/empty.conf is empty" },
@@ -294,6 +299,36 @@ test_S_14_mistakes_that_a_start_would_not_show(void **state)
 
 		hb_conf_free(&c);
 	}
+}
+
+/* T-15: what the operator writes as people read it is A-labels for all roles. */
+static void
+test_EAI_01_T_15_domains_in_utf8(void **state)
+{
+#define U "b\xc3\xbc" "cher.test"
+#define A "xn--bcher-kva.test"
+	struct hb_conf *c = parse_good("hostname mx." U "\ndomain " U " 0." U "\n"
+	    "relay-domain B\xc3\x9c" "CHER.test\nsmarthost smtp://gw." U ":26\n"
+	    "route ." U " smtp+tls://" U "\nroute " U " mx://" U "\n"
+	    "tls-policy ." U " verify names=a." U "," U "\n"
+	    "deliver lmtp " U ":2424\n");
+
+	assert_string_equal(c->hostname, "mx." A);
+	assert_string_equal(c->domains.v[0], A);
+	assert_string_equal(c->domains.v[1], "0." A);
+	assert_string_equal(c->relay_domains.v[0], A);
+	assert_string_equal(c->smarthost.route, "smtp://gw." A ":26");
+	assert_string_equal(c->route.v[0].pattern, "." A);
+	assert_string_equal(c->route.v[0].route, "smtp+tls://" A);
+	assert_string_equal(c->route.v[1].pattern, A);
+	assert_string_equal(c->route.v[1].route, "mx://" A);
+	assert_string_equal(c->tls_policies.v[0].pattern, "." A);
+	assert_string_equal(c->tls_policies.v[0].names.v[0], "a." A);
+	assert_string_equal(c->tls_policies.v[0].names.v[1], A);
+	assert_string_equal(c->deliver.arg, "lmtp://" A ":2424");
+	hb_conf_free(&c);
+#undef U
+#undef A
 }
 
 /* Mail that goes round comes back to its sender. */
@@ -585,6 +620,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_EAI_01_T_15_domains_in_utf8),
 		cmocka_unit_test(defaults_are_those_of_the_interface),
 		cmocka_unit_test(values_are_read),
 		cmocka_unit_test(mistakes_name_file_line_and_remedy),

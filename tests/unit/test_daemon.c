@@ -113,7 +113,7 @@ mistakes_are_found_in_a_file(void **state)
 
 	assert_true(fd >= 0);
 	dprintf(fd, "hostname mx.example\nspool rel\nnonsense 1\nretry x\n");
-	c = pd_conf_load(path, &report);
+	c = pd_conf_load(path, NULL, &report);
 	assert_int_equal(report.errors, 2);
 	assert_string_equal(c->spool, "/tmp/rel");
 	hb_conf_free(&c);
@@ -121,7 +121,7 @@ mistakes_are_found_in_a_file(void **state)
 	close(fd);
 	hb_buf_clear(&report.text);
 	report.errors = 0;
-	c = pd_conf_load(path, &report);
+	c = pd_conf_load(path, NULL, &report);
 	assert_int_equal(report.errors, 1);
 	hb_conf_free(&c);
 	hb_buf_free(&report.text);

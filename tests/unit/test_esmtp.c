@@ -144,6 +144,9 @@ static const struct param_row param_rows[] = {
 	{ RCPT, " ORCPT=rfc822;a+2Bb@c", 0, { .seen = HB_PARAM_ORCPT } },
 	{ MAIL, " REQUIRETLS", 0, { .seen = HB_PARAM_REQUIRETLS } },
 	{ MAIL, " requireTLS SIZE=1", 0, { .seen = HB_PARAM_SIZE | HB_PARAM_REQUIRETLS, .size = 1 } },
+	{ MAIL, " smtputf8 SIZE=1", 0, { .seen = HB_PARAM_SIZE | HB_PARAM_SMTPUTF8, .size = 1 } },
+	{ RCPT, " ORCPT=utf-8;k\\x{E4}@c", 0, { .seen = HB_PARAM_ORCPT } },
+	{ RCPT, " ORCPT=UTF-8;k\xc3\xa4@c", 0, { .seen = HB_PARAM_ORCPT } },
 	{ MAIL, " REQUIRETLS=", BAD },
 	{ MAIL, " REQUIRETLS=yes", BAD },
 	{ MAIL, " REQUIRETLS REQUIRETLS", BAD },
@@ -175,7 +178,12 @@ static const struct param_row param_rows[] = {
 	{ MAIL, " NOTIFY=NEVER", UNKNOWN },
 	{ MAIL, " X", UNKNOWN },
 	{ MAIL, " =1", UNKNOWN },
-	{ MAIL, " SMTPUTF8", UNKNOWN },
+	{ RCPT, " SMTPUTF8", UNKNOWN },
+	{ MAIL, " SMTPUTF8=", BAD },
+	{ MAIL, " SMTPUTF8 SMTPUTF8", BAD },
+	{ RCPT, " ORCPT=rfc822;\xc3\xa4@c", BAD },
+	{ RCPT, " ORCPT=utf-8;\xc3@c", BAD },
+	{ RCPT, " ORCPT=utf-8;\xe2\x80\xae@c", BAD },
 	{ RCPT, " SIZE=1", UNKNOWN },
 };
 /* clang-format on */

@@ -236,9 +236,11 @@ static const struct pair aliases[] = {
 	{ "temp", NULL },
 	{ "full@site.test", "ann" },
 	{ "@two.test", "ann" },
+	{ "k\xc3\xa4the", "\xe6\xb5\x8b@b\xc3\xbc" "cher.test, K <k@b\xc3\xbc" "cher.test>" },
+	{ "wide", "x@b\xc3\xbc..test, ann" },
 	{ NULL, NULL },
 };
-static const char *const users[] = { "ann", "bob", "team", NULL };
+static const char *const users[] = { "ann", "bob", "team", "j\xc3\xb6rg", NULL };
 
 static void
 walks(void **state)
@@ -286,6 +288,14 @@ walks(void **state)
 		{ "x@[nonsense]", "=fail 5.1.2" },
 		{ "ann@here.test", "ann@here.test>local:ann;=ok 2.1.5" },
 		{ "ANN@site.test", "ANN@site.test>local:ann;=ok 2.1.5" },
+		/* EAI-01, T-15: local parts as they are, domains as A-labels */
+		{ "j\xc3\xb6rg@site.test", "j\xc3\xb6rg@site.test>local:j\xc3\xb6rg;"
+		    "=ok 2.1.5" },
+		{ "jo\xcc\x88rg@site.test", "=fail 5.1.1" },
+		{ "k\xc3\xa4the@site.test", "\xe6\xb5\x8b@xn--bcher-kva.test>"
+		    "mx://xn--bcher-kva.test;k@xn--bcher-kva.test>"
+		    "mx://xn--bcher-kva.test;=ok 2.1.5" },
+		{ "wide@site.test", "ann@site.test>local:ann;=defer 4.3.5" },
 	};
 	struct hb_conf *c = conf_of("domain site.test two.test\n"
 	    "route .gw.test smtp://gw\nroute here.test local\n");

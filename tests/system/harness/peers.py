@@ -316,6 +316,7 @@ tls_advertise_hosts = *
 tls_certificate = %(chain)s
 tls_privatekey = %(key)s
 host_lookup =
+smtputf8_advertise_hosts = *
 rfc1413_query_timeout = 0s
 exim_user = Debian-exim
 exim_group = Debian-exim
