@@ -208,6 +208,7 @@ write_dsn(struct dsn *n, struct sched_msg *m, const struct hb_env *about,
 		.head = c->head,
 		.body = c->body,
 		.whole = returns_whole(n, m, about, c),
+		.utf8 = (about->flags & HB_ENV_SMTPUTF8) != 0,
 	};
 	uint32_t flags;
 

@@ -1,8 +1,9 @@
-/* Writer of DSNs.  Floor 2.  RFC 3464, RFC 6522, RFC 3834. */
+/* Writer of DSNs.  Floor 2.  RFC 3464, RFC 6522, RFC 6533, RFC 3834. */
 #include "queue/manager/dsn_text.h"
 
 #include "common/base/prose.h"
 #include "common/base/timefmt.h"
+#include "common/base/utf8.h"
 #include "common/proto/header.h"
 #include "common/proto/qp.h"
 #include "common/proto/xtext.h"
@@ -78,20 +79,46 @@ put_field(struct hb_buf *out, const char *name, struct hb_span value)
 	hb_buf_adds(out, "\r\n");
 }
 
-/* What the sender gave, which he may compare with what he has: as it is, but
- * for what no header field may hold.  It is shorter than a line may be. */
+/* UTF-8 as it is, but for what no header field may hold. */
 static void
-put_given(struct hb_buf *out, const char *name, struct hb_span value)
+add_utf8(struct hb_buf *out, struct hb_span s)
 {
-	if (value.n == 0)
-		return;
-	hb_buf_adds(out, name);
-	for (size_t i = 0; i < value.n; i++) {
-		unsigned char c = value.p[i];
+	while (s.n > 0) {
+		size_t n = hb_utf8_length(s);
+		struct hb_span c = hb_span_head(s, n > 0 ? n : 1);
+
+		if (n == 0 || c.p[0] < 0x20 || c.p[0] == 0x7f ||
+		    (n > 1 && hb_utf8_is_hidden(c)))
+			hb_buf_adds(out, "?");
+		else
+			hb_buf_add(out, c);
+		s = hb_span_from(s, c.n);
+	}
+}
+
+static void
+add_ascii(struct hb_buf *out, struct hb_span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i];
 
 		c = c >= 0x7f ? '?' : c < 0x20 ? ' ' : c;
 		hb_buf_add(out, hb_span(&c, 1));
 	}
+}
+
+/* What the sender gave, which he may compare with what he has: as it is, but
+ * for what no header field may hold.  It is shorter than a line may be. */
+static void
+put_given(struct hb_buf *out, const char *name, struct hb_span value, bool utf8)
+{
+	if (value.n == 0)
+		return;
+	hb_buf_adds(out, name);
+	if (utf8)
+		add_utf8(out, value);
+	else
+		add_ascii(out, value);
 	hb_buf_adds(out, "\r\n");
 }
 
@@ -107,20 +134,30 @@ add_decoded(struct hb_span xtext, struct hb_buf *out)
 	hb_buf_add(out, xtext);
 }
 
-/* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3). */
+/* "type;xtext": the type stays, the rest is decoded (RFC 3461 s6.3).  A utf-8
+ * address is letters where letters may stand (UTF8), and else its escapes, RFC
+ * 6533 s3. */
 static void
-put_orcpt(struct hb_buf *out, struct hb_span orcpt)
+put_orcpt(struct hb_buf *out, struct hb_span orcpt, bool utf8)
 {
 	struct hb_buf plain = HB_BUF_INIT(0);
 	struct hb_span rest = orcpt, type;
+	bool type_is_utf8;
 
 	if (orcpt.n == 0)
 		return;
 	type = hb_span_cut(&rest, ';');
+	type_is_utf8 = hb_span_eq_nocase(type, HB_SPAN("utf-8"));
 	hb_buf_add(&plain, type);
 	hb_buf_adds(&plain, ";");
-	add_decoded(rest, &plain);
-	put_given(out, "Original-Recipient: ", hb_buf_span(&plain));
+	if (!type_is_utf8)
+		add_decoded(rest, &plain);
+	else if (utf8)
+		hb_xtext_unicode(rest, &plain);
+	else
+		hb_xtext_ascii(rest, &plain);
+	put_given(out, "Original-Recipient: ", hb_buf_span(&plain),
+	    utf8 && type_is_utf8);
 	hb_buf_free(&plain);
 }
 
@@ -180,12 +217,7 @@ put_head(const struct q_dsn *d, struct hb_buf *out)
 	hb_buf_adds(out, "To: <");
 	/* An address as it came; it was parsed there, and yet nothing of it may
 	 * end the line. */
-	for (size_t i = 0; i < d->to.n; i++) {
-		unsigned char c = d->to.p[i];
-
-		c = c < ' ' || c >= 0x7f ? '?' : c;
-		hb_buf_add(out, hb_span(&c, 1));
-	}
+	add_utf8(out, d->to);
 	hb_buf_addf(out, ">\r\nSubject: %s\r\nMessage-ID: <%016llx@",
 	    kinds[d->kind].subject, (unsigned long long)d->id);
 	hb_buf_add(out, d->hostname);
@@ -209,6 +241,41 @@ part(struct hb_buf *out, const struct q_dsn *d, const char *type)
 	hb_buf_adds(out, "\r\n--");
 	put_boundary(out, d);
 	hb_buf_addf(out, "\r\nContent-Type: %s\r\n", type);
+}
+
+/* S, which may be in wire form, without its stuffed dots. */
+static void
+put_quoted(struct hb_buf *out, struct hb_span s)
+{
+	hb_buf_adds(out,
+	    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+	while (s.n > 0) {
+		struct hb_span line = hb_span_cut(&s, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (line.n > 1 && line.p[0] == '.') /* stuffed */
+			line = hb_span_from(line, 1);
+		hb_qp_line(line, out);
+	}
+}
+
+/* A part of TEXT: of type PLAIN, or of UTF8 with letters above 127.  The second
+ * is encoded, which RFC 6533 s4 and RFC 2045 allow, as any mail host takes a
+ * DSN then. */
+static void
+put_part(struct hb_buf *out, const struct q_dsn *d, const char *plain,
+    const char *utf8, struct hb_span text)
+{
+	bool is_plain = hb_utf8_is_ascii(text);
+
+	part(out, d, is_plain ? plain : utf8);
+	if (!is_plain) {
+		put_quoted(out, text);
+		return;
+	}
+	hb_buf_adds(out, "\r\n");
+	hb_buf_add(out, text);
 }
 
 /* --- the part for a person --- */
@@ -235,13 +302,13 @@ put_whom(const struct q_dsn_rcpt *r, struct hb_buf *para, struct hb_buf *out)
 {
 	hb_buf_adds(out, "\r\n");
 	hb_buf_adds(para, "<");
-	add_plain(para, r->address);
+	add_utf8(para, r->address);
 	hb_buf_adds(para, ">");
 	put_para(out, para, "  ");
 	if (r->original.n == 0 || hb_span_eq(r->original, r->address))
 		return;
 	hb_buf_adds(para, "(for <");
-	add_plain(para, r->original);
+	add_utf8(para, r->original);
 	hb_buf_adds(para, ">)");
 	put_para(out, para, "    ");
 }
@@ -331,12 +398,12 @@ put_why(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 }
 
 static void
-put_human(const struct q_dsn *d, struct hb_buf *out)
+put_human(const struct q_dsn *d, struct hb_buf *to)
 {
-	struct hb_buf para = HB_BUF_INIT(0);
+	struct hb_buf para = HB_BUF_INIT(0), text = HB_BUF_INIT(0),
+	    *out = &text;
 
-	part(out, d, "text/plain; charset=us-ascii");
-	hb_buf_adds(out, "\r\nThis is the mail system at ");
+	hb_buf_adds(out, "This is the mail system at ");
 	hb_buf_add(out, d->hostname);
 	hb_buf_adds(out, ".\r\n\r\n");
 	hb_buf_adds(&para, kinds[d->kind].lead);
@@ -350,6 +417,9 @@ put_human(const struct q_dsn *d, struct hb_buf *out)
 	hb_buf_free(&para);
 	for (size_t i = 0; i < d->n; i++)
 		put_why(d, &d->rcpts[i], out);
+	put_part(to, d, "text/plain; charset=us-ascii",
+	    "text/plain; charset=utf-8", hb_buf_span(&text));
+	hb_buf_free(&text);
 }
 
 /* --- the part for a program --- */
@@ -370,8 +440,19 @@ put_diagnostic(const struct hb_outcome *o, struct hb_buf *out)
 	hb_buf_free(&text);
 }
 
+/* RFC 6533 s4: the type tells which characters it has. */
 static void
-put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
+put_final_rcpt(struct hb_span address, struct hb_buf *out)
+{
+	if (hb_utf8_is_ascii(address))
+		put_field(out, "Final-Recipient: rfc822; ", address);
+	else
+		put_given(out, "Final-Recipient: utf-8; ", address, true);
+}
+
+static void
+put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, bool utf8,
+    struct hb_buf *out)
 {
 	const struct hb_outcome *o = &r->outcome;
 	const char *any = kinds[d->kind].any_status;
@@ -379,8 +460,8 @@ put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 	    o->status.p[0] == (unsigned char)any[0];
 
 	hb_buf_adds(out, "\r\n");
-	put_orcpt(out, r->orcpt);
-	put_field(out, "Final-Recipient: rfc822; ", r->address);
+	put_orcpt(out, r->orcpt, utf8);
+	put_final_rcpt(r->address, out);
 	hb_buf_addf(out, "Action: %s\r\n", d->kind == Q_DSN_SUCCESS
 		? handed[o->handed].action : kinds[d->kind].action);
 	/* RFC 3464 s2.3.4: the class agrees with the action. */
@@ -399,13 +480,34 @@ put_rcpt(const struct q_dsn *d, const struct q_dsn_rcpt *r, struct hb_buf *out)
 	put_field(out, "X-Hauberk-STS: ", o->sts);
 }
 
+/* Is there an address that message/delivery-status cannot name? */
 static bool
-has_high_bytes(struct hb_span s)
+has_utf8(const struct q_dsn *d)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] >= 0x80)
+	for (size_t i = 0; i < d->n; i++)
+		if (!hb_utf8_is_ascii(d->rcpts[i].address))
 			return true;
 	return false;
+}
+
+static void
+put_status(const struct q_dsn *d, struct hb_buf *to)
+{
+	struct hb_buf text = HB_BUF_INIT(0), plain = HB_BUF_INIT(0);
+	bool utf8 = has_utf8(d);
+
+	add_decoded(d->envid, &plain);
+	put_given(&text, "Original-Envelope-Id: ", hb_buf_span(&plain), false);
+	hb_buf_free(&plain);
+	put_field(&text, "Reporting-MTA: dns; ", d->hostname);
+	hb_buf_addf(&text, "X-Hauberk-Message: %016llx\r\n",
+	    (unsigned long long)d->parent);
+	put_date(&text, "Arrival-Date", d->arrived_ms);
+	for (size_t i = 0; i < d->n; i++)
+		put_rcpt(d, &d->rcpts[i], utf8, &text);
+	put_part(to, d, "message/delivery-status",
+	    "message/global-delivery-status", hb_buf_span(&text));
+	hb_buf_free(&text);
 }
 
 static bool
@@ -417,49 +519,33 @@ has_leading_dot(struct hb_span s)
 	return false;
 }
 
-static void
-put_quoted(struct hb_buf *out, struct hb_span s)
-{
-	while (s.n > 0) {
-		struct hb_span line = hb_span_cut(&s, '\n');
-
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n > 1 && line.p[0] == '.') /* stuffed */
-			line = hb_span_from(line, 1);
-		hb_qp_line(line, out);
-	}
-}
-
 /* The message is in wire form already: its dots are stuffed. */
 static void
 put_original(const struct q_dsn *d, bool whole, struct hb_buf *out)
 {
-	struct hb_span body = whole ? d->body : HB_SPAN_NONE;
-
-	part(out, d, whole ? "message/rfc822" : "text/rfc822-headers");
-	if (has_high_bytes(d->head)) { /* headers: RFC 6522 s4 */
-		hb_buf_adds(out,
-		    "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
-		put_quoted(out, d->head);
+	if (!whole) { /* RFC 6522 s4, RFC 6533 s4 */
+		put_part(out, d, "text/rfc822-headers", d->utf8
+			? "message/global-headers" : "text/rfc822-headers",
+		    d->head);
 		return;
 	}
+	part(out, d, "message/rfc822");
 	hb_buf_adds(out, "\r\n");
 	hb_buf_add(out, d->head);
-	hb_buf_add(out, body);
-	if (body.n > 0 && body.p[body.n - 1] != '\n')
+	hb_buf_add(out, d->body);
+	if (d->body.n > 0 && d->body.p[d->body.n - 1] != '\n')
 		hb_buf_adds(out, "\r\n");
 }
 
-/* Text is there twice at most, and a fold is at least a third of a line away
- * from the next one. */
+/* Address, host and text are there twice; what is encoded takes three bytes for
+ * one, and a fold is at least a third of a line away from the next one. */
 size_t
 q_dsn_rcpt_bytes(const struct q_dsn_rcpt *r)
 {
 	const struct hb_outcome *o = &r->outcome;
 
-	return 2000 + 3 * (r->address.n + r->original.n + r->orcpt.n +
-	    o->mx.n + o->text.n + o->tls.n + o->sts.n);
+	return 2000 + 6 * r->address.n + 3 * (r->original.n + r->orcpt.n) +
+	    7 * o->text.n + 3 * (o->mx.n + o->tls.n + o->sts.n);
 }
 
 /* The lines of HEAD that are returned. */
@@ -480,32 +566,23 @@ q_dsn_write(const struct q_dsn *dsn, struct hb_buf *head, struct hb_buf *body)
 {
 	struct q_dsn cut = *dsn;
 	const struct q_dsn *d = &cut;
-	struct hb_buf plain = HB_BUF_INIT(0);
 	bool high, whole;
 
 	cut.head = returned(dsn->head);
-	high = has_high_bytes(d->head);
+	high = !hb_utf8_is_ascii(d->head);
 	/* message/rfc822 cannot be encoded, RFC 2046 s5.2.1 */
-	whole = d->whole && !high && !has_high_bytes(d->body);
+	whole = d->whole && !high && hb_utf8_is_ascii(d->body);
 
 	put_head(d, head);
 	put_human(d, body);
-	part(body, d, "message/delivery-status");
-	hb_buf_adds(body, "\r\n");
-	add_decoded(d->envid, &plain);
-	put_given(body, "Original-Envelope-Id: ", hb_buf_span(&plain));
-	hb_buf_free(&plain);
-	put_field(body, "Reporting-MTA: dns; ", d->hostname);
-	hb_buf_addf(body, "X-Hauberk-Message: %016llx\r\n",
-	    (unsigned long long)d->parent);
-	put_date(body, "Arrival-Date", d->arrived_ms);
-	for (size_t i = 0; i < d->n; i++)
-		put_rcpt(d, &d->rcpts[i], body);
+	put_status(d, body);
 	if (d->head.n > 0 || whole)
 		put_original(d, whole, body);
 	hb_buf_adds(body, "\r\n--");
 	put_boundary(body, d);
 	hb_buf_adds(body, "--\r\n");
-	return (!high && has_leading_dot(d->head)) ||
-		(whole && has_leading_dot(d->body)) ? HB_ENV_DOTTED : 0;
+	return ((!high && has_leading_dot(d->head)) ||
+		(whole && has_leading_dot(d->body)) ? HB_ENV_DOTTED : 0u) |
+	    (hb_utf8_is_ascii(d->to) ? 0u
+				     : HB_ENV_SMTPUTF8 | HB_ENV_8BIT);
 }

@@ -5,6 +5,9 @@
  *	  text/plain               for a person: what, to whom, why
  *	  message/delivery-status  for a program
  *	  message/rfc822, or text/rfc822-headers
+ *
+ * RFC 6533: with an address in UTF-8 the second is message/global-delivery-
+ * status, and headers in UTF-8 are message/global-headers.
  */
 #ifndef QUEUE_MANAGER_DSN_TEXT_H
 #define QUEUE_MANAGER_DSN_TEXT_H
@@ -39,6 +42,7 @@ struct q_dsn {
 	 * it. */
 	struct hb_span head, body;
 	bool whole; /* return all if it is 7bit: body is complete */
+	bool utf8;  /* the header section is one of RFC 6532 */
 	/* Random, so that no author of text in the DSN can write its
 	 * boundary. */
 	uint64_t nonce;
@@ -56,9 +60,10 @@ size_t q_dsn_rcpt_bytes(const struct q_dsn_rcpt *r);
 
 /*
  * Appends the DSN in wire form (CRLF, dots stuffed) to HEAD and BODY, unbounded
- * buffers: its header section, and the rest.  Returns HB_ENV_DOTTED if it
- * applies.  It contains no byte above 127: a DSN must also arrive through hosts
- * without 8BITMIME.  Of a message with such bytes only the headers are
+ * buffers: its header section, and the rest.  Returns HB_ENV_DOTTED,
+ * HB_ENV_SMTPUTF8 and HB_ENV_8BIT where they apply.  It contains no byte above 127 (a DSN must
+ * also arrive through hosts without 8BITMIME), but in the address that it goes
+ * to.  Of a message with such bytes only the headers are
  * returned, encoded where they contain some.  Text of remote servers is made
  * harmless: no control character, lines folded (RFC 5322 s2.1.1).
  */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/hash.h"
+#include "common/base/utf8.h"
 #include "common/proto/wire.h"
 #include "queue/manager/dsn_text.h"
 
@@ -149,6 +150,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	d.nonce = hb_siphash(key, hb_span(data, n));
 	d.kind = flags % Q_DSN_KIND_COUNT;
 	d.whole = (flags & 2) != 0;
+	d.utf8 = (flags & 4) != 0;
 	d.n = 1 + byte(&in) % RCPTS;
 	d.to = text(&in);
 	d.envid = text(&in);
@@ -173,7 +175,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	(void)hb_wire_feed(&w, notice);
 	seen = hb_wire_end(&w);
 	must((seen & HB_WIRE_FAULTS) == 0);
-	must((seen & HB_WIRE_8BIT) == 0);
+	/* but for the address that it goes to */
+	must(hb_utf8_is_ascii(hb_span_from(notice, header)));
+	must((seen & HB_WIRE_8BIT) == 0 || !hb_utf8_is_ascii(d.to));
 	check_parts(notice, check_header(hb_span_head(notice, header)),
 	    d.head.n > 0 || all ? 3 : 2);
 	hb_buf_free(&out);
