@@ -2,6 +2,7 @@
 #include "common/proto/addrlist.h"
 
 #include "common/base/err.h"
+#include "common/base/utf8.h"
 #include "common/proto/address.h"
 
 enum { COMMENT_DEPTH = 32 };
@@ -187,10 +188,7 @@ is_name(struct hb_span address)
 	if (hb_span_eq(hb_span_head(address, 2), HB_SPAN("=?")) &&
 	    hb_span_eq(hb_span_from(address, address.n - 2), HB_SPAN("?=")))
 		return true;
-	for (size_t i = 0; i < address.n; i++)
-		if (address.p[i] > 127)
-			return true;
-	return false;
+	return !hb_utf8_is_ascii(address);
 }
 
 void

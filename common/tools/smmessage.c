@@ -3,6 +3,7 @@
 
 #include "common/base/err.h"
 #include "common/base/limits.h"
+#include "common/base/utf8.h"
 #include "common/proto/addrlist.h"
 #include "common/proto/base64.h"
 #include "common/proto/header.h"
@@ -244,15 +245,6 @@ sm_message_qualify(struct hb_span wire, struct hb_span origin,
 
 /* --- names --- */
 
-static bool
-is_ascii(struct hb_span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] > 127)
-			return false;
-	return true;
-}
-
 /* At most WORD_BYTES of S, not cut inside a UTF-8 sequence. */
 static size_t
 word_length(struct hb_span s)
@@ -284,7 +276,7 @@ void
 sm_put_name(struct hb_span name, struct hb_buf *out)
 {
 	name = hb_span_trim(name);
-	if (!is_ascii(name)) {
+	if (!hb_utf8_is_ascii(name)) {
 		put_encoded(name, out);
 		return;
 	}
