@@ -213,16 +213,26 @@ smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a)
 
 /* --- from both --- */
 
+/* Who asked REF, which becomes the number that the session gave its question;
+ * NULL: he is gone. */
+static struct smtpd_client *
+asker(struct smtpd_worker *w, uint64_t *ref)
+{
+	struct smtpd_client *c = smtpd_worker_find(w, *ref);
+
+	*ref >>= SMTPD_REF_BITS;
+	return c;
+}
+
 void
 smtpd_on_verdict(struct smtpd_worker *w, struct hb_peer *p,
     const struct ipc_verdict *m)
 {
 	struct ipc_verdict answer = *m;
-	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
+	struct smtpd_client *c = asker(w, &answer.ref);
 
 	if (c == NULL)
 		return;
-	answer.ref >>= SMTPD_REF_BITS;
 	smtpd_session_verdict(c->session, &answer);
 	smtpd_client_run(c);
 }
@@ -232,11 +242,10 @@ smtpd_on_auth_result(struct smtpd_worker *w, struct hb_peer *p,
     const struct ipc_auth_result *m)
 {
 	struct ipc_auth_result answer = *m;
-	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
+	struct smtpd_client *c = asker(w, &answer.ref);
 
 	if (c == NULL)
 		return;
-	answer.ref >>= SMTPD_REF_BITS;
 	smtpd_session_auth(c->session, &answer);
 	smtpd_client_run(c);
 }
@@ -246,11 +255,10 @@ smtpd_on_etrn_result(struct smtpd_worker *w, struct hb_peer *p,
     const struct ipc_etrn_result *m)
 {
 	struct ipc_etrn_result answer = *m;
-	struct smtpd_client *c = smtpd_worker_find(w, m->ref);
+	struct smtpd_client *c = asker(w, &answer.ref);
 
 	if (c == NULL)
 		return;
-	answer.ref >>= SMTPD_REF_BITS;
 	smtpd_session_etrn(c->session, &answer);
 	smtpd_client_run(c);
 }

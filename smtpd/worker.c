@@ -215,7 +215,7 @@ on_sweep(void *ctx)
 	if (w->stopping &&
 	    (w->n_clients == 0 || hb_mono_ms() >= w->stop_at_ms))
 		hb_role_exit(w->env);
-	else if (w->n_clients > 0 || w->arrivals != NULL || w->stopping)
+	else if (w->n_clients > 0 || !LIST_EMPTY(&w->arrivals) || w->stopping)
 		smtpd_worker_start_sweep(w);
 }
 

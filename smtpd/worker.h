@@ -51,7 +51,7 @@ struct smtpd_worker {
 	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
 	SLIST_HEAD(, smtpd_listener) listeners;
-	struct smtpd_arrival *arrivals; /* proxy.c */
+	LIST_HEAD(, smtpd_arrival) arrivals; /* proxy.c */
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;
