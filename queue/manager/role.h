@@ -9,7 +9,8 @@
  *	places.h   mailboxes that a message was written to
  *	txn.c      messages from smtpd
  *	room.c     room on the disk, told to smtpd
- *	expand.c   questions to router
+ *	expand.c   questions to router; pieces.c long answers on their way to
+ *	           the disk
  *	outcome.c  what comes of an attempt; blame.c what the operator has to
  *	           mend
  *	job.h      jobs: load.c the message that goes out, local.c jobs at
@@ -121,7 +122,8 @@ struct q {
 	struct q_jobs dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
 	size_t txn_bytes, txn_max; /* of mail being received */
-	struct q_ask *asks; /* uthash */
+	struct hb_rows asks; /* questions to router */
+	struct hb_rows pieces; /* parts of answers on their way to the disk */
 	struct q_asklist split;	/* long answers, recorded in pieces */
 	struct hb_timer *split_timer;
 	uint32_t next_ref;
@@ -215,6 +217,23 @@ bool q_ask(struct q *q, struct sched_rcpt *r);
 void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);
+
+/* pieces.c: parts of what an address expands to, on their way to the disk */
+struct q_part {
+	HB_ROW(key);
+	uint64_t id;
+	uint32_t idx; /* of the address in message ID */
+	uint32_t first, count; /* numbers of the recipients of this part */
+	bool is_on_way;
+};
+/* P, borrowed until its end, is recorded next. */
+void q_piece_begin(struct q *q, struct q_part *p);
+void q_piece_end(struct q *q, struct q_part *p);
+/* Its recipients go with the address, which was removed or bounced.  No place
+ * of them is taken from another recipient of the message. */
+void q_piece_take_back(struct q *q, const struct q_part *p);
+/* R is removed or has its outcome; call it before that is recorded. */
+void q_pieces_leave(struct q *q, const struct sched_rcpt *r);
 
 /* outcome.c */
 /* One recipient's outcome outside of a job (expansion, routes that end here),

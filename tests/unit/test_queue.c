@@ -26,6 +26,7 @@
 #include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
 #include "queue/spool/io.h"
+#include "queue/spool/record.h"
 
 /* What queue sends. */
 #define IPC_TAKES(from, to)                                                    \
@@ -1452,14 +1453,32 @@ test_E_3_a_copy_that_waits_counts(void **state)
 /* The disk: it flushes while nobody holds it up. */
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint flushes;
+/* The log as it is at the end of a later flush. */
+static atomic_uint image_at; /* how many flushes later; 0: none is taken */
+
+/* In the spool's folder. */
+static void
+shell(const char *command)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "cd %s && %s", dir, command);
+	if (system(line) != 0)
+		abort();
+}
 
 int
 fdatasync(int fd)
 {
+	int r;
+
 	pthread_mutex_lock(&disk);
 	flushes++;
 	pthread_mutex_unlock(&disk);
-	return (int)syscall(SYS_fdatasync, fd);
+	r = (int)syscall(SYS_fdatasync, fd);
+	if (image_at > 0 && --image_at == 0)
+		shell("rm -rf image && cp -r log image");
+	return r;
 }
 
 static unsigned
@@ -1529,15 +1548,53 @@ expansion_survives_a_restart(void **state)
 	assert_int_equal(w.asked, 1);
 }
 
+/* The batch of the image was torn: its last record is not there. */
+static void
+tear_image(void)
+{
+	static unsigned char seg[1 << 24];
+	size_t at = Q_SEG_START, last = 0;
+	struct q_header h;
+	struct q_rec_head r;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/image/00000001", dir);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	assert_true(fread(seg, 1, sizeof(seg), f) > Q_SEG_START);
+	assert_int_equal(q_header_decode(hb_span(seg, Q_SEG_START), &h), 0);
+	while (q_rec_head_decode(hb_span(seg + at, Q_REC_HEAD), h.key, h.gen,
+	    &r) == 0) {
+		last = at;
+		at += q_rec_total(r.len);
+	}
+	assert_int_not_equal(last, 0);
+	memset(seg + last, 0, Q_REC_HEAD);
+	assert_int_equal(fseek(f, (long)last, SEEK_SET), 0);
+	assert_int_equal(fwrite(seg + last, 1, Q_REC_HEAD, f), Q_REC_HEAD);
+	fclose(f);
+}
+
+static bool
+image_is_taken(void)
+{
+	return image_at == 0;
+}
+
 /* The operator removes the address, or returns its mail, while what it
- * expands to is on its way to the disk: none of it comes back. */
+ * expands to is on its way to the disk: none of it comes back, not after a
+ * crash either, wherever it stops what is written. */
 static void
 what_was_removed_while_it_was_expanded_stays_so(void **state)
 {
-	static const enum hb_ctl_verb verbs[] = { HB_CTL_REMOVE,
-		HB_CTL_BOUNCE };
+	static const struct {
+		enum hb_ctl_verb verb;
+		bool crash;
+	} rows[] = { { HB_CTL_REMOVE, false }, { HB_CTL_BOUNCE, false },
+		{ HB_CTL_REMOVE, true }, { HB_CTL_BOUNCE, true } };
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		w.njobs = w.asked = 0;
 		w.mute_for = NULL;
 		w.expand[0][0] = "team@here.example";
@@ -1557,13 +1614,19 @@ what_was_removed_while_it_was_expanded_stays_so(void **state)
 		router = link_peer(HB_ROLE_ROUTER);
 		assert_string_equal(wait_job(1)->rcpts[0], "d@z.example");
 		run_for(20);
-		ask(verbs[i], "here.example");
+		ask(rows[i].verb, "here.example");
 		run_for(20);
+		image_at = 2; /* the list, then its removal */
 		pthread_mutex_unlock(&disk);
 		(void)said();
+		run_until(image_is_taken);
 		run_for(20);
 		assert_int_equal(w.njobs, 1);
 		queue_down();
+		if (rows[i].crash) {
+			tear_image();
+			shell("rm -r log && mv image log");
+		}
 		w.mute = false;
 		w.mute_for = NULL;
 		queue_up();
