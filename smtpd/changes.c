@@ -185,12 +185,14 @@ delete_rcpt(struct smtpd_session *s, const struct smtpd_args *a)
 
 /* The reason is printed in listings. */
 static void
-hold(struct smtpd_session *s, const struct hb_milter_says *c)
+hold(struct smtpd_session *s, struct smtpd_milter *m,
+    const struct hb_milter_says *c)
 {
 	struct hb_span why = hb_span_head(c->value, HB_MAX_HOLD_REASON);
 	struct hb_buf *b = &s->filters->held_for;
 
 	hb_stat(HB_STAT_FILTER_QUARANTINE);
+	m->holds = true;
 	s->txn.flags |= HB_ENV_HELD;
 	hb_buf_clear(b);
 	for (size_t i = 0; i < why.n; i++) {
@@ -251,7 +253,7 @@ apply_path(struct smtpd_session *s, const struct hb_milter_says *c)
 }
 
 static void
-apply(struct smtpd_session *s, const struct smtpd_milter *m,
+apply(struct smtpd_session *s, struct smtpd_milter *m,
     const struct hb_milter_says *c)
 {
 	if (is_path(c))
@@ -263,7 +265,7 @@ apply(struct smtpd_session *s, const struct smtpd_milter *m,
 	else if (c->what == HB_MILTER_SAYS_CHANGE_FIELD)
 		change_field(s, m, c);
 	else
-		hold(s, c);
+		hold(s, m, c);
 }
 
 /* The next of the packets in *REST, which were read before. */
@@ -309,7 +311,7 @@ start_body(struct smtpd_session *s)
 	struct smtpd_filters *f = s->filters;
 	struct hb_incoming_rules rules = { .max_size = s->rules->max_size,
 		.max_header = s->rules->max_header, .lf_ends = true,
-		.no_dot = true, .counted = true };
+		.counted = true };
 
 	hb_incoming_start(&f->fresh_in, &rules);
 	f->replaces = true;
@@ -363,6 +365,12 @@ smtpd_changes_body_on(struct smtpd_session *s)
 	smtpd_body_put(s, &f->fresh, hb_buf_span(&f->fresh_out));
 }
 
+static bool
+ends_with_cr(const struct hb_buf *b)
+{
+	return b->p[b->off + b->n - 1] == '\r';
+}
+
 /* The new body takes the place of the old one. */
 static const char *
 end_body(struct smtpd_session *s)
@@ -373,7 +381,9 @@ end_body(struct smtpd_session *s)
 
 	hb_buf_clear(&f->fresh_out);
 	if (f->fresh_rest.n > 0 || f->fresh_in.scan.mid_line) {
-		hb_buf_adds(&f->fresh_rest, "\r\n");
+		hb_buf_adds(&f->fresh_rest,
+		    f->fresh_rest.n > 0 && ends_with_cr(&f->fresh_rest)
+			? "\n" : "\r\n");
 		why = take_body(f);
 	}
 	if (why != NULL)

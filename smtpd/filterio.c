@@ -205,6 +205,27 @@ leave(struct smtpd_filterio *fio)
 	smtpd_worker_start_sweep(w);
 }
 
+/* What is known of the filter NAME changes. */
+static void
+note_state(struct smtpd_worker *w, const char *name,
+    const char *why)
+{
+	const struct hb_filters *all = &w->env->conf->milters;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct smtpd_filter_state *st = &w->filter_states[i];
+		bool down = why != NULL;
+
+		if (strcmp(all->v[i].name, name) != 0)
+			continue;
+		st->sessions += down ? 0 : 1;
+		st->failures += down ? 1 : 0;
+		if (st->since_ms == 0 || st->down != down)
+			st->since_ms = w->site.now_ms;
+		st->down = down;
+	}
+}
+
 /* What became of a filter is told to the operator. */
 static void
 note(struct smtpd_client *c, struct smtpd_milter *m)
@@ -216,8 +237,7 @@ note(struct smtpd_client *c, struct smtpd_milter *m)
 	if (m->failure != NULL)
 		hb_trouble_begin(HB_EV_MILTER, name, hb_span_str(m->failure));
 	if (m->came || m->failure != NULL)
-		smtpd_worker_note_filter(c->worker, m->conf->name,
-		    m->failure);
+		note_state(c->worker, m->conf->name, m->failure);
 	m->came = false;
 	free(m->failure);
 	m->failure = NULL;
@@ -321,4 +341,28 @@ smtpd_filterio_free(struct smtpd_client *c)
 			end(c->filters[i]);
 	free(c->filters);
 	c->filters = NULL;
+}
+
+void
+smtpd_filterio_answer(const struct smtpd_worker *w, const struct hb_ctl *c)
+{
+	const struct hb_filters *all = &w->env->conf->milters;
+
+	hb_ctl_array(c, "filters");
+	for (size_t i = 0; i < all->n; i++) {
+		const struct smtpd_filter_state *st = &w->filter_states[i];
+
+		hb_ctl_object(c, NULL);
+		hb_ctl_text(c, "name", all->v[i].name);
+		hb_ctl_text(c, "state", st->since_ms == 0 ? "unasked"
+			: st->down ? "down" : "answers");
+		if (st->since_ms != 0)
+			hb_ctl_time(c, "since", st->since_ms);
+		else
+			hb_ctl_null(c, "since");
+		hb_ctl_int(c, "sessions", (int64_t)st->sessions);
+		hb_ctl_int(c, "failures", (int64_t)st->failures);
+		hb_ctl_close(c);
+	}
+	hb_ctl_close(c);
 }

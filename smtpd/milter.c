@@ -194,7 +194,7 @@ smtpd_milter_forget(struct smtpd_milter *m)
 {
 	if (m->knows && m->state == SMTPD_MILTER_READY)
 		hb_milter_put(&m->out, 'A');
-	m->knows = m->passes = m->skips = m->asked_data = false;
+	m->knows = m->passes = m->skips = m->asked_data = m->holds = false;
 	forget_changes(m);
 }
 

@@ -34,6 +34,7 @@ struct smtpd_milter {
 	bool passes;   /* this message, the same */
 	bool knows;    /* a message is open there */
 	bool skips;    /* the rest of the body */
+	bool holds;    /* it holds the message */
 	bool asked_data;
 	struct hb_buf changes; /* packets, until the answer behind them */
 	unsigned n_changes, n_progress;

@@ -9,13 +9,13 @@
 
 /* --- steps --- */
 
-enum put {
+enum putting {
 	PUT,	 /* into the filter's output */
 	NOTHING, /* there is nothing (more) to be sent at this step */
 	LATER	 /* it must be read from a file first */
 };
 
-static enum put
+static enum putting
 put_connect(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	char name[80];
@@ -29,7 +29,7 @@ put_connect(struct smtpd_session *s, struct smtpd_milter *m)
 }
 
 /* A step whose data are one text. */
-static enum put
+static enum putting
 put_one(struct smtpd_milter *m, enum hb_milter_step step, struct hb_span text)
 {
 	size_t begun = hb_milter_begin(&m->out,
@@ -40,13 +40,13 @@ put_one(struct smtpd_milter *m, enum hb_milter_step step, struct hb_span text)
 	return PUT;
 }
 
-static enum put
+static enum putting
 put_helo(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	return put_one(m, HB_MILTER_HELO, hb_span_str(s->helo));
 }
 
-static enum put
+static enum putting
 put_unknown(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	return put_one(m, HB_MILTER_UNKNOWN, hb_buf_span(&s->filters->line));
@@ -75,7 +75,7 @@ begin_path(struct smtpd_milter *m, enum hb_milter_step step,
 	return begun;
 }
 
-static enum put
+static enum putting
 put_mail(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	static const char *const rets[] = { [HB_RET_FULL] = "FULL",
@@ -99,7 +99,7 @@ put_mail(struct smtpd_session *s, struct smtpd_milter *m)
 	return PUT;
 }
 
-static enum put
+static enum putting
 put_rcpt(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	const struct hb_rcpt *r = &s->filters->about->rcpt;
@@ -115,7 +115,7 @@ put_rcpt(struct smtpd_session *s, struct smtpd_milter *m)
 	return PUT;
 }
 
-static enum put
+static enum putting
 put_data(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	if (m->asked_data)
@@ -145,7 +145,7 @@ next_field(struct smtpd_session *s)
 	}
 }
 
-static enum put
+static enum putting
 put_field(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	struct hb_span field = next_field(s), name, value;
@@ -161,7 +161,7 @@ put_field(struct smtpd_session *s, struct smtpd_milter *m)
 	return PUT;
 }
 
-static enum put
+static enum putting
 put_eoh(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	hb_milter_put(&m->out, 'N');
@@ -189,7 +189,7 @@ put_piece(struct smtpd_filters *f, struct smtpd_milter *m,
 	hb_milter_end(&m->out, begun);
 }
 
-static enum put
+static enum putting
 put_body(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	struct smtpd_filters *f = s->filters;
@@ -211,14 +211,14 @@ put_body(struct smtpd_session *s, struct smtpd_milter *m)
 	return LATER;
 }
 
-static enum put
+static enum putting
 put_end(struct smtpd_session *s, struct smtpd_milter *m)
 {
 	hb_milter_put(&m->out, 'E');
 	return PUT;
 }
 
-static enum put (*const puts_of[])(struct smtpd_session *s,
+static enum putting (*const puts_of[])(struct smtpd_session *s,
     struct smtpd_milter *m) = {
 	[HB_MILTER_CONNECT] = put_connect,
 	[HB_MILTER_HELO] = put_helo,
@@ -308,7 +308,7 @@ static bool
 go_on(struct smtpd_session *s, struct smtpd_filters *f,
     struct smtpd_milter *m)
 {
-	enum put put;
+	enum putting put;
 	size_t before = m->out.n;
 
 	if (!smtpd_milter_wants(m, f->step)) {
@@ -578,6 +578,17 @@ settles(const struct smtpd_filters *f, const struct hb_milter_says *says)
 		says->what == HB_MILTER_SAYS_ACCEPT);
 }
 
+/* A filter that holds the message says why. */
+static void
+log_changes(struct smtpd_session *s, const struct smtpd_milter *m)
+{
+	if (m->holds)
+		log_filter(s, m, "quarantine",
+		    hb_buf_span(&s->filters->held_for));
+	else
+		log_filter(s, m, "change", HB_SPAN_NONE);
+}
+
 static void
 take(struct smtpd_session *s, const struct hb_milter_says *says)
 {
@@ -592,7 +603,7 @@ take(struct smtpd_session *s, const struct hb_milter_says *says)
 
 		why = smtpd_changes_apply(s, m);
 		if (why == NULL && changed)
-			log_filter(s, m, "change", HB_SPAN_NONE);
+			log_changes(s, m);
 		forget_fresh(s);
 	}
 	if (why != NULL)

@@ -216,26 +216,6 @@ smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd)
 
 /* --- clients --- */
 
-void
-smtpd_worker_note_filter(struct smtpd_worker *w, const char *name,
-    const char *why)
-{
-	const struct hb_filters *all = &w->env->conf->milters;
-
-	for (size_t i = 0; i < all->n; i++) {
-		struct smtpd_filter_state *st = &w->filter_states[i];
-		bool down = why != NULL;
-
-		if (strcmp(all->v[i].name, name) != 0)
-			continue;
-		st->sessions += down ? 0 : 1;
-		st->failures += down ? 1 : 0;
-		if (st->since_ms == 0 || st->down != down)
-			st->since_ms = w->site.now_ms;
-		st->down = down;
-	}
-}
-
 struct smtpd_client *
 smtpd_worker_find(struct smtpd_worker *w, uint64_t ref)
 {

@@ -157,9 +157,9 @@ bool smtpd_filterio_feed(struct smtpd_client *c);
 bool smtpd_filterio_tick(struct smtpd_client *c, int64_t now_ms);
 void smtpd_filterio_sweep(struct smtpd_worker *w);
 void smtpd_filterio_free(struct smtpd_client *c);
-/* worker.c: a filter answers, or (WHY) does not. */
-void smtpd_worker_note_filter(struct smtpd_worker *w, const char *name,
-    const char *why);
+/* For `status': all filters, and whether they answer. */
+void smtpd_filterio_answer(const struct smtpd_worker *w,
+    const struct hb_ctl *c);
 
 /* kept.c: files that keep a body (smtpd_on_txn_keep_fd). */
 void smtpd_kept_act(struct smtpd_client *c, const struct smtpd_act *a);

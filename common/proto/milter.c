@@ -195,7 +195,7 @@ hb_milter_says(const struct hb_milter_packet *p, struct hb_milter_says *out)
 /* --- a reply to the client --- */
 
 /* An enhanced status code of CLASS and the blank behind it at the front of
- * *LINE, RFC 3463 s2; empty: there is none.  False: one of another class. */
+ * *LINE, RFC 2034 s4; empty: there is none.  False: one of another class. */
 static bool
 take_status(struct hb_span *line, unsigned char class, struct hb_span *out)
 {

@@ -15,6 +15,8 @@ from harness.wait import until
 MESSAGE = b"Subject: one\r\nX-Old: a\r\nX-Old: b\r\n\r\n..dots\r\nbody\r\n"
 NO_ANSWERS = 0x80 | 0x1000 | 0x2000 | 0x4000 | 0x8000 | 0x10000 | 0x20000 | \
     0x40000 | 0x80000
+SILENT = {w: None for w in ("connect", "helo", "mail", "rcpt", "data",
+                            "header", "eoh", "body", "unknown")}
 LEADING_SPACE = 0x100000
 CAN_SKIP, WANTS_REFUSED = 0x400, 0x800
 
@@ -88,8 +90,7 @@ def test_T_7_what_is_not_wanted_is_not_sent(filtered):
     """Flags of the terms: no steps, no answers, the leading space."""
     quiet = Milter(None, steps=0x1 | 0x2 | 0x8 | 0x40 | 0x100 | 0x200)
     silent = Milter(None, steps=NO_ANSWERS | LEADING_SPACE,
-                    **{w: None for w in ("connect", "helo", "mail", "rcpt",
-                                         "data", "header", "eoh", "body")})
+                    **SILENT)
     old = Milter(None, version=2, may=0x1f)
     hb = filtered(quiet, silent, old)
     with hb.client() as c:
@@ -201,7 +202,7 @@ def test_T_7_changes_of_fields(filtered):
     them."""
     first = Milter(None, eom=[
         milter.add("X-Added", "one\n\ttwo"),
-        milter.insert(0, "X-Top", "top"), milter.insert(1, "X-Second", "2"),
+        milter.insert(1, "X-Second", "2"), milter.insert(0, "X-Top", "top"),
         milter.change(2, "x-old", "changed"), milter.change(1, "X-Old", ""),
         milter.change(5, "X-New", "new"), CONTINUE])
     second = Milter(None)
@@ -260,9 +261,7 @@ def test_T_7_a_new_body(filtered, size):
 @pytest.mark.parametrize("steps", [0, NO_ANSWERS])
 def test_T_7_a_large_message(filtered, steps):
     """It passes through a file, and not through the heap."""
-    words = {w: None for w in ("connect", "helo", "mail", "rcpt", "data",
-                               "header", "eoh", "body")} if steps else {}
-    f = Milter(None, steps=steps, **words)
+    f = Milter(None, steps=steps, **(SILENT if steps else {}))
     hb = filtered(f)
     line = b".0123456789" * 5 + b"\r\n"
     big = b"Subject: big\r\n\r\n" + line * (20 * 1024 * 1024 // len(line))
@@ -271,11 +270,9 @@ def test_T_7_a_large_message(filtered, steps):
     assert text.split(b"\n\n", 1)[1] == \
         big.replace(b"\r\n", b"\n").split(b"\n\n", 1)[1]
     assert f.conversations[0].body == big.split(b"\r\n\r\n", 1)[1]
-    for role, pid in hb.pids().items():
-        if role.startswith("smtpd"):
-            with open("/proc/%d/status" % pid) as status:
-                peak = [s for s in status if s.startswith("VmHWM")][0]
-            assert int(peak.split()[1]) < 40 * 1024
+    with open("/proc/%d/status" % hb.role("smtpd")[0]) as status:
+        peak = [s for s in status if s.startswith("VmHWM")][0]
+    assert int(peak.split()[1]) < 40 * 1024
 
 
 def test_T_7_quarantine(filtered):
