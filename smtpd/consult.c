@@ -65,8 +65,11 @@ ask_turn(struct smtpd_session *s, struct smtpd_question *q)
 static enum saying
 ask_router(struct smtpd_session *s, struct smtpd_question *q)
 {
-	struct ipc_check *c = &smtpd_add_act(s, SMTPD_ACT_CHECK)->check;
+	struct ipc_check *c;
 
+	if (s->local != NULL)
+		return YES;
+	c = &smtpd_add_act(s, SMTPD_ACT_CHECK)->check;
 	c->ref = q->number = ++s->site->refs;
 	c->stage = q->stage->wire;
 	c->client = hb_span_str(s->client);

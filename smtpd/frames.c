@@ -118,6 +118,7 @@ put_begin(struct smtpd_client *c, const struct hb_env *e)
 
 	smtpd_frames_end(c);
 	c->txn = m.txn = smtpd_client_txn(c);
+	m.drop = c->source != NULL ? c->source->drop : 0;
 	hb_buf_clear(b);
 	if (hb_tlv_encode(&hb_env_record, e, b) < 0)
 		return false;

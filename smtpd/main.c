@@ -74,6 +74,8 @@ queue_lost(struct smtpd_client *c)
 {
 	smtpd_frames_end(c);
 	smtpd_session_queue_lost(c->session);
+	if (c->source != NULL) /* the next queue finds its file */
+		smtpd_session_closed(c->session);
 	c->paused = false;
 	if (c->conn != NULL && c->tls_ms == 0)
 		hb_conn_pause(c->conn, false);

@@ -59,7 +59,7 @@ allowed(const struct smtpd_session *s, bool is_rcpt)
 		return HB_PARAM_NOTIFY | HB_PARAM_ORCPT;
 	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH | HB_PARAM_RET |
 	    HB_PARAM_ENVID |
-	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
+	    (s->tls || s->local != NULL ? HB_PARAM_REQUIRETLS : 0u);
 }
 
 struct smtpd_fault

@@ -22,7 +22,8 @@ put_connect(struct smtpd_session *s, struct smtpd_milter *m)
 	struct hb_milter_client c = { .address = hb_span_str(s->client),
 		.is_v6 = s->client_is_v6, .port = s->filters->client_port };
 
-	snprintf(name, sizeof(name), "[%s]", s->client);
+	snprintf(name, sizeof(name), s->local != NULL ? "localhost" : "[%s]",
+	    s->client);
 	c.name = hb_span_str(name);
 	hb_milter_put_client(&m->out, &c);
 	return PUT;

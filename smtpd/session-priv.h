@@ -159,6 +159,7 @@ struct smtpd_session {
 	char client[64];
 	bool client_is_v6;
 	bool relays; /* the client may relay */
+	const struct smtpd_local *local; /* NULL: a client's session */
 	char helo[HB_MAX_DOMAIN + 1];
 	bool esmtp;
 	bool tls;

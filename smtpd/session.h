@@ -119,6 +119,12 @@ struct smtpd_act {
 	};
 };
 
+/* Who submitted a message on this host, by a command that has ended. */
+struct smtpd_local {
+	uint32_t uid;
+	int64_t dropped_ms;
+};
+
 struct smtpd_session;
 
 /* RULES and SITE are borrowed for the session's life; CLIENT: its address. */
@@ -128,6 +134,10 @@ void smtpd_session_free(struct smtpd_session **s);
 /* The client may relay: it is not a stranger, and its paths may lack brackets
  * and domains. */
 void smtpd_session_relays(struct smtpd_session *s);
+/* It takes in what LOCAL submitted, borrowed for the session's life.  Router is
+ * not asked: whom a command wants to write to is found out when it is sent. */
+void smtpd_session_local(struct smtpd_session *s,
+    const struct smtpd_local *local);
 
 /* How to greet. */
 enum smtpd_greeting {

@@ -76,6 +76,13 @@ smtpd_session_relays(struct smtpd_session *s)
 	s->relays = true;
 }
 
+void
+smtpd_session_local(struct smtpd_session *s, const struct smtpd_local *local)
+{
+	s->relays = true;
+	s->local = local;
+}
+
 /* --- one transaction --- */
 
 void

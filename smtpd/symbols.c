@@ -41,7 +41,10 @@ put_client_addr(const struct smtpd_session *s, struct hb_buf *out)
 static void
 put_client_name(const struct smtpd_session *s, struct hb_buf *out)
 {
-	hb_buf_addf(out, "[%s]", s->client);
+	if (s->local != NULL)
+		hb_buf_adds(out, "localhost");
+	else
+		hb_buf_addf(out, "[%s]", s->client);
 }
 
 static void

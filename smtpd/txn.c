@@ -3,6 +3,8 @@
  * receives it with the first bytes (BEGIN with everything at once), so that a
  * small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include <stdio.h>
+
 #include "common/proto/header.h"
 #include "common/proto/stats.h"
 #include "smtpd/session-priv.h"
@@ -273,29 +275,44 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	const char *demand = hb_env_tls_demand(t->flags |
 	    hb_incoming_flags(&t->in));
 	unsigned char room[HB_MAX_MESSAGE_ID];
+	char uid[24];
+	const char *user = s->local != NULL ? uid : s->user;
 	/* what is discarded gets no header section of ours */
 	struct hb_span id = hb_message_id(hb_buf_span(t->in.head.n > 0
 		? &t->in.head : &t->in.fields), room);
 
-	hb_stat(HB_STAT_ACCEPTED_SMTP);
+	if (s->local != NULL)
+		snprintf(uid, sizeof(uid), "uid:%u", (unsigned)s->local->uid);
+	hb_stat(s->local != NULL ? HB_STAT_ACCEPTED_MAILDROP
+				 : HB_STAT_ACCEPTED_SMTP);
 	s->site->bytes += size;
 	s->messages++;
 	s->bytes += size;
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
-	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_str(HB_K_CLIENT, s->local != NULL ? "local" : s->client),
 	    hb_kv_int(HB_K_SIZE, (int64_t)size),
 	    hb_kv_int(HB_K_NRCPT, t->n_taken),
 	    hb_kv_str(HB_K_TLS, s->tls ? s->tls_word : "none"),
 	    hb_kv_if(s->tls_kex[0] != '\0', hb_kv_str(HB_K_KEX, s->tls_kex)),
 	    hb_kv_if(s->tls_print[0] != '\0',
 		hb_kv_str(HB_K_CERT, s->tls_print)),
-	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
-	    hb_kv_str(HB_K_HELO, s->helo),
+	    hb_kv_if(user[0] != '\0', hb_kv_str(HB_K_USER, user)),
+	    hb_kv_if(s->local == NULL, hb_kv_str(HB_K_HELO, s->helo)),
 	    hb_kv_if(id.n > 0, hb_kv_span(HB_K_MESSAGE_ID, id)),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)),
 	    hb_kv_if(!goes_to_queue(t),
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
+}
+
+/* Who wrote it, when it does not say so. */
+static void
+add_from(const struct smtpd_session *s, struct hb_buf *out)
+{
+	if (s->txn.sender.n > 0)
+		hb_buf_add(out, hb_buf_span(&s->txn.sender));
+	else
+		hb_buf_addf(out, "MAILER-DAEMON@%s", s->rules->hostname);
 }
 
 /*
@@ -310,11 +327,21 @@ make_head(struct smtpd_session *s)
 	struct hb_incoming_fields f = { .completes = is_submission(s),
 		.hostname = hb_span_str(s->rules->hostname),
 		.date_ms = s->site->now_ms, .id = t->id };
+	struct hb_buf from = HB_BUF_INIT(0);
+	struct hb_span head;
 
 	hb_buf_clear(&t->trace);
 	smtpd_trace_received(s, &t->trace);
 	f.front = hb_buf_span(&t->trace);
-	return hb_incoming_head(&t->in, &f);
+	if (s->local != NULL) {
+		/* Its own time counts: the server may not have run then. */
+		f.date_ms = s->local->dropped_ms;
+		add_from(s, &from);
+	}
+	f.from = hb_buf_span(&from);
+	head = hb_incoming_head(&t->in, &f);
+	hb_buf_free(&from);
+	return head;
 }
 
 /* HB_ENV_* of the header section and the body that filters left. */

@@ -12,6 +12,7 @@
 #include "common/base/limits.h"
 #include "common/io/sock.h"
 #include "common/io/trouble.h"
+#include "common/proto/incoming.h"
 
 enum {
 	ACCEPT_BATCH = 64,
@@ -53,10 +54,10 @@ copy_filters(const struct hb_filters *from, struct smtpd_listener_conf *r)
 	r->filters = to;
 }
 
+/* What listeners have in common. */
 static struct smtpd_listener_conf *
-make_rules(const struct hb_conf *c, unsigned index)
+make_common(const struct hb_conf *c)
 {
-	const struct hb_listen *l = &c->listens.v[index];
 	struct smtpd_listener_conf *r = HB_NEW(struct smtpd_listener_conf);
 
 	r->refs = 1;
@@ -66,11 +67,6 @@ make_rules(const struct hb_conf *c, unsigned index)
 	if (hb_span_copy(hb_span_str(hb_conf_origin(c)), r->origin,
 		sizeof(r->origin)) < 0)
 		r->origin[0] = '\0';
-	r->kind = l->kind;
-	r->listen = index;
-	r->tls = l->tls;
-	r->auth = l->auth;
-	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
 	r->max_size = c->max_message_size;
 	r->max_header = c->max_header_size;
 	r->max_recipients = c->max_recipients;
@@ -78,6 +74,33 @@ make_rules(const struct hb_conf *c, unsigned index)
 	r->command_ms = c->command_timeout;
 	r->data_ms = c->data_timeout;
 	copy_filters(&c->milters, r);
+	return r;
+}
+
+static struct smtpd_listener_conf *
+make_rules(const struct hb_conf *c, unsigned index)
+{
+	const struct hb_listen *l = &c->listens.v[index];
+	struct smtpd_listener_conf *r = make_common(c);
+
+	r->kind = l->kind;
+	r->listen = index;
+	r->tls = l->tls;
+	r->auth = l->auth;
+	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
+	return r;
+}
+
+/* As hb_incoming_dropped: sendmail -bs has put in a field of its own. */
+struct smtpd_listener_conf *
+smtpd_worker_local_rules(const struct smtpd_worker *w)
+{
+	struct smtpd_listener_conf *r = make_common(w->env->conf);
+	struct hb_incoming_rules in = hb_incoming_dropped(w->env->conf);
+
+	r->kind = HB_LISTEN_SUBMISSION;
+	r->max_header = in.max_header;
+	r->max_hops = in.max_hops;
 	return r;
 }
 

@@ -29,11 +29,25 @@ struct smtpd_listener {
 	SLIST_ENTRY(smtpd_listener) link;
 };
 
+/* What has the place of a connection: the first member of a struct of its
+ * owner's, who casts back. */
+struct smtpd_source {
+	uint32_t drop; /* queue's number of it */
+	/* What it says now.  Nothing: it waits for a reply, or its turn. */
+	struct hb_span (*input)(struct smtpd_source *s);
+	void (*consume)(struct smtpd_source *s, size_t n);
+	void (*hear)(struct smtpd_source *s, struct hb_span output);
+	/* It needs the session no more. */
+	bool (*is_over)(const struct smtpd_source *s);
+	void (*end)(struct smtpd_source *s); /* frees it */
+};
+
 struct smtpd_client {
 	struct smtpd_worker *worker;
 	struct smtpd_listener_conf *rules;
 	struct smtpd_session *session;
 	struct hb_conn *conn; /* NULL: closed, its commit still counts */
+	struct smtpd_source *source; /* in its place; NULL: none */
 	struct hb_netaddr addr;
 	uint32_t index;	   /* in worker->clients */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
@@ -82,6 +96,9 @@ struct smtpd_worker {
 };
 
 /* worker.c */
+/* Of no listener, for what local commands submit; has one reference. */
+struct smtpd_listener_conf *smtpd_worker_local_rules(
+    const struct smtpd_worker *w);
 int smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err);
 void smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd);
 /* Closes all listeners. */
@@ -124,6 +141,11 @@ void smtpd_sessions_ctl(const struct smtpd_worker *w, const struct hb_ctl *c);
 /* client.c */
 /* Takes the descriptor. */
 void smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who);
+/* A session for SOURCE, which it takes: what LOCAL submitted. */
+struct smtpd_client *smtpd_client_local(struct smtpd_worker *w,
+    struct smtpd_source *source, const struct smtpd_local *local);
+/* It may be over, and gone, afterwards. */
+void smtpd_client_begin(struct smtpd_client *c);
 /* Passes input to the session and carries out its acts, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
 /* After a pause: the output that it waited for is drained. */

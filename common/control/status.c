@@ -176,6 +176,8 @@ add_maildrop(struct ctl_client *c, const json_t *queue)
 	} rows[] = {
 		{ "maildrop_waiting",
 		    "maildrop: waiting {maildrop_waiting}\n" },
+		{ "maildrop_deferred",
+		    "maildrop: deferred by filters {maildrop_deferred}\n" },
 		{ "maildrop_unfinished",
 		    "maildrop: unfinished {maildrop_unfinished}\n" },
 		{ "corrupt", "set aside in corrupt/: {corrupt}\n" },

@@ -17,8 +17,9 @@
  *	           helpers, job.c jobs at delivery workers
  *	dsn.c      DSNs
  *	intake.c   a message from a file, for drop.c or import.c
- *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
- *	           next
+ *	drop.c     messages from the maildrop; drop_file.c their files;
+ *	           drop_filter.c those that go by the mail filters;
+ *	           drop_find.c, turns.c which is next
  *	storage.c  STORE_* of delivery
  *	ctl.c      questions of control; listing.h what walks the queue:
  *	           listing.c, verbs.c what is done at each message; show.c one
@@ -267,13 +268,27 @@ void q_room_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
-/* drop.c */
+/* drop_find.c */
 /* DIR: maildrop as seen now, before any chroot. */
 struct hb_ctl;
 struct q_drop *q_drop_new(struct hb_loop *loop, const char *dir);
 void q_drop_start(struct q *q, struct q_drop *d, const char *root);
 void q_drop_free(struct q_drop **d);
 void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
+
+/* drop_filter.c: drops that smtpd has, for filters. */
+struct q_drop_file;
+/* The drop NUMBER of P has a transaction; NULL: it cannot have one. */
+struct q_drop_file *q_drop_begin(struct q *q, const struct hb_peer *p,
+    uint32_t number);
+void q_drop_complete(const struct q_drop_file *f, struct hb_env *e,
+    struct hb_arena *a);
+/* Recipients that filters refused; borrowed. */
+const struct hb_rcpt *q_drop_refused(const struct q_drop_file *f, size_t *n);
+/* What became of the transaction.  F may be gone. */
+void q_drop_durable(struct q_drop_file *f);
+void q_drop_failed(struct q_drop_file *f);
+void q_drops_lost(struct q *q, const struct hb_peer *p);
 
 /* manager.c */
 /* State without peers; the spool is replayed.  ROOT: its folder as seen from

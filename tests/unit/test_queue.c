@@ -64,6 +64,10 @@ static struct {
 	uint64_t space;
 	uint32_t flags, commit_flags, ret, notify; /* of messages to come */
 	const char *envid, *orcpt;		   /* NULL: none */
+	uint32_t says_drop; /* the messages to come are this one's */
+	unsigned drops; /* handed out for filters */
+	uint32_t drop;	/* the last one */
+	uint64_t drop_size;
 	/* router: address -> items "address route owner" */
 	const char *expand[8][4];
 	bool router_mute;
@@ -178,6 +182,17 @@ seen_on_etrn_result(void *ctx, struct hb_peer *p,
     const struct ipc_etrn_result *m)
 {
 	fail_msg("nobody asked for a domain");
+}
+
+void
+seen_on_drop(void *ctx, struct hb_peer *p, const struct ipc_drop *m, int fd)
+{
+	w.drops++;
+	w.drop = m->drop;
+	w.drop_size = m->size;
+	assert_int_equal(m->uid, getuid());
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	close(fd);
 }
 
 static uint32_t kept_txn;
@@ -461,6 +476,8 @@ on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
 {
 	if (p == delivery)
 		delivery = NULL;
+	if (p == smtpd)
+		smtpd = NULL;
 }
 
 static bool
@@ -763,7 +780,7 @@ post_env(const char *sender)
 	struct hb_env e = { .id = ++next_id, .arrived_ms = hb_now_ms(),
 		.sender = hb_span_str(sender), .flags = w.flags,
 		.ret = w.ret, .envid = hb_span_str(w.envid) };
-	struct ipc_txn_begin m = { .txn = next_txn };
+	struct ipc_txn_begin m = { .txn = next_txn, .drop = w.says_drop };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &rec), 0);
 	m.env = hb_buf_span(&rec);
@@ -2970,6 +2987,269 @@ find_job(const char *recipient)
 	abort();
 }
 
+/* --- drops and filters --- */
+
+static bool
+drop_3_is_handed(void)
+{
+	return w.drops == 2;
+}
+
+static bool
+drop_is_handed_again(void)
+{
+	return w.drops == 3;
+}
+
+/* The folder is read through once more. */
+static void
+look_again(void)
+{
+	struct q *q = env.ctx;
+
+	hb_timer_set(q->drop->look, 0);
+	run_for(20);
+}
+
+static bool
+drop_is_handed(void)
+{
+	return w.drops > 0;
+}
+
+static bool
+link_is_lost(void)
+{
+	return q_side[HB_ROLE_SMTPD] == NULL;
+}
+
+/* The drop "2", with workers of smtpd that show it to filters. */
+static void
+hand_drop(void)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	hb_conf_free(&conf);
+	read_conf("milter unix:/run/filter.sock\n");
+	q_reload(env.ctx);
+	w.drops = 0;
+	make_drop(&b);
+	write_file("2", hb_buf_span(&b));
+	run_until(drop_is_handed);
+	assert_int_equal(w.drop_size, b.n);
+	hb_buf_free(&b);
+}
+
+static void
+end_drop(uint32_t drop, uint32_t code, const char *status, const char *text)
+{
+	struct ipc_drop_end m = { .drop = drop, .code = code,
+		.status = hb_span_str(status), .text = hb_span_str(text) };
+
+	hb_peer_post(smtpd, HB_IPC_DROP_END, &m, -1);
+	run_for(20);
+}
+
+static void
+refuse_rcpt(uint32_t drop, uint32_t idx, const char *text)
+{
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct hb_rcpt r = { .idx = idx, .address = HB_SPAN("b@x.example") };
+	struct ipc_drop_refused m = { .drop = drop,
+		.status = HB_SPAN("5.7.9"), .text = hb_span_str(text) };
+
+	assert_int_equal(hb_tlv_encode(&hb_rcpt_record, &r, &rec), 0);
+	m.rcpt = hb_buf_span(&rec);
+	hb_peer_post(smtpd, HB_IPC_DROP_REFUSED, &m, -1);
+	run_for(20);
+	hb_buf_free(&rec);
+}
+
+static void
+filters_drops_go_by_smtpd(void **state)
+{
+	char id[17];
+
+	hand_drop();
+	assert_false(file_is_gone());
+	w.says_drop = w.drop;
+	w.mute = true;
+	hb_msgid_format(send_mail("other@here.example", "c@x.example"), id);
+	assert_true(file_is_gone());
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	ask(HB_CTL_SHOW, id);
+	assert_non_null(strstr(said(), "user=uid:"));
+	w.mute = false;
+	assert_int_equal(w.drops, 1);
+	assert_int_equal(w.njobs, 1);
+	assert_string_equal(w.jobs[0].rcpts[0], "c@x.example");
+	assert_int_equal(w.jobs[0].flags & HB_ENV_LOCAL, HB_ENV_LOCAL);
+}
+
+/* What a filter throws away is gone. */
+static void
+filters_a_discarded_drop_is_gone(void **state)
+{
+	hand_drop();
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	assert_true(file_is_gone());
+	assert_int_equal(q_spool_count(((struct q *)env.ctx)->spool), 0);
+}
+
+/* Whoever refuses it, its sender is told in the filter's words. */
+static void
+filters_a_refused_drop_brings_a_dsn(void **state)
+{
+	static const struct {
+		bool of_rcpt;
+		const char *status, *text;
+	} rows[] = {
+		{ false, "5.7.1", "no such mail here" },
+		{ true, "5.7.9", "not to him" },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		const char *dsn;
+
+		w.njobs = 0;
+		hand_drop();
+		if (rows[i].of_rcpt)
+			refuse_rcpt(w.drop, 0, rows[i].text);
+		end_drop(w.drop, 550, "5.7.1", "no such mail here");
+		run_until(file_is_gone);
+		dsn = dsn_text(wait_job(1));
+		assert_non_null(strstr(dsn, rows[i].status));
+		assert_non_null(strstr(dsn, rows[i].text));
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 1);
+		assert_int_equal(w.drops, 1);
+	}
+}
+
+/* Others get it, and he who was refused is in the same message. */
+static void
+filters_one_recipient_is_refused(void **state)
+{
+	hand_drop();
+	refuse_rcpt(w.drop, 0, "not to him");
+	w.says_drop = w.drop;
+	send_mail("a@here.example", "c@x.example");
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	w.says_drop = 0;
+	wait_job(2);
+	assert_non_null(strstr(dsn_text(find_job("")), "not to him"));
+	assert_non_null(find_job("c@x.example"));
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+/* It waits as mail waits, and does not hold up others. */
+static void
+filters_a_filter_says_later(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	hand_drop();
+	end_drop(w.drop, 451, "4.7.1", "later");
+	ask(HB_CTL_STATUS, "");
+	run_for(20);
+	w.ended = true; /* its object is control's to end */
+	assert_non_null(strstr(said(), "maildrop_deferred=1\n"));
+	assert_int_equal(w.drops, 1);
+	make_drop(&b);
+	write_file("3", hb_buf_span(&b));
+	run_until(drop_3_is_handed);
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	hb_buf_free(&b);
+	assert_false(file_is_gone());
+	look_again();
+	assert_int_equal(w.drops, 2);
+	advance(3600 * 1000);
+	look_again();
+	run_until(drop_is_handed_again);
+	/* too old at last */
+	advance((int64_t)6 * 24 * 3600 * 1000);
+	end_drop(w.drop, 451, "4.7.1", "later");
+	run_until(file_is_gone);
+	assert_non_null(strstr(dsn_text(wait_job(1)), "5.4.7"));
+	run_until(queue_is_empty);
+}
+
+/* A worker that dies leaves the drop; one that has its commit on the way does
+ * not. */
+static void
+filters_a_drop_outlives_a_worker(void **state)
+{
+	hand_drop();
+	w.drops = 0;
+	hb_peer_free(&smtpd);
+	run_until(link_is_lost);
+	assert_false(file_is_gone());
+	smtpd = link_peer(HB_ROLE_SMTPD);
+	look_again();
+	run_until(drop_is_handed);
+	w.says_drop = w.drop;
+	pthread_mutex_lock(&disk);
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	post_body(hb_span_str(body_text));
+	run_for(20);
+	hb_peer_free(&smtpd);
+	run_until(link_is_lost);
+	look_again();
+	pthread_mutex_unlock(&disk);
+	run_until(file_is_gone);
+	smtpd = link_peer(HB_ROLE_SMTPD);
+	wait_job(1);
+	run_until(queue_is_empty);
+	assert_int_equal(w.drops, 1);
+	assert_int_equal(w.njobs, 1);
+}
+
+/* What smtpd may not say of drops closes its channel alone. */
+static void
+filters_lies_about_drops_are_refused(void **state)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		hand_drop();
+		w.says_drop = i == 0 ? w.drop + 1 : w.drop;
+		if (i == 1)
+			end_drop(w.drop + 1, 250, "2.0.0", "ok");
+		else if (i == 2)
+			refuse_rcpt(w.drop, 0, "two\r\nlines");
+		else if (i == 4)
+			refuse_rcpt(w.drop + 1, 0, "no");
+		if (i == 0 || i == 3)
+			post_env("a@here.example");
+		if (i == 3) { /* a second one */
+			next_txn++;
+			post_env("a@here.example");
+		}
+		if (i == 5) { /* not in their order */
+			refuse_rcpt(w.drop, 0, "no");
+			refuse_rcpt(w.drop, 0, "no");
+		}
+		run_until(link_is_lost);
+		w.says_drop = 0;
+		next_txn++;
+		assert_false(file_is_gone());
+		smtpd = link_peer(HB_ROLE_SMTPD);
+	}
+}
+
+/* What is no drop goes where it goes without filters. */
+static void
+filters_a_damaged_drop_is_set_aside(void **state)
+{
+	char aside[128];
+
+	hand_drop();
+	end_drop(w.drop, 0, "", "");
+	assert_true(file_is_gone());
+	snprintf(aside, sizeof(aside), "%s/corrupt/2", dir);
+	assert_int_equal(access(aside, F_OK), 0);
+}
+
 static bool
 one_acknowledged(void)
 {
@@ -3644,6 +3924,14 @@ main(void)
 		T(test_S_23_drops_share_a_flush),
 		T(a_result_is_told_once_when_it_is_durable),
 		T(a_listing_waits_for_its_outcomes_and_no_hanging_disk),
+		T(filters_drops_go_by_smtpd),
+		T(filters_a_discarded_drop_is_gone),
+		T(filters_a_refused_drop_brings_a_dsn),
+		T(filters_one_recipient_is_refused),
+		T(filters_a_filter_says_later),
+		T(filters_a_drop_outlives_a_worker),
+		T(filters_lies_about_drops_are_refused),
+		T(filters_a_damaged_drop_is_set_aside),
 		T(test_A_2_many_outcomes_are_told_in_parts),
 		T(a_line_says_what_there_is_to_say),
 		T(what_was_removed_under_way_is_told_too),
