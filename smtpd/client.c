@@ -64,12 +64,16 @@ smtpd_client_free(struct smtpd_client *c)
 
 	log_session(c, HB_EV_DISCONNECT);
 	smtpd_lookup_end(c);
+	if (c->source != NULL)
+		c->source->end(c->source);
 	hb_conn_free(&c->conn);
+	smtpd_filterio_free(c);
 	smtpd_session_free(&c->session);
 	smtpd_rules_drop(c->rules);
 	if (c->counted)
 		hb_counters_leave(w->counters, c->counter);
 	smtpd_frames_end(c);
+	smtpd_kept_end(c);
 	w->clients[c->index] = NULL;
 	w->free_slots[w->n_free++] = c->index;
 	w->n_clients--;
@@ -211,6 +215,13 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_GREY:
 		smtpd_frames_act(c, a);
 		return;
+	case SMTPD_ACT_KEEP_OPEN:
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
+		smtpd_kept_act(c, a);
+		return;
 	}
 }
 
@@ -223,6 +234,8 @@ send_output(struct smtpd_client *c)
 		return;
 	if (c->conn != NULL)
 		hb_conn_write(c->conn, hb_buf_span(out));
+	else if (c->source != NULL)
+		c->source->hear(c->source, hb_buf_span(out));
 	hb_buf_clear(out);
 }
 
@@ -240,6 +253,7 @@ take_acts(struct smtpd_client *c)
 		send_output(c);
 		any = true;
 	}
+	any = smtpd_filterio_take(c) || any;
 	if (smtpd_session_timer(c->session, &ms) &&
 	    !smtpd_session_is_over(c->session))
 		c->deadline_ms = hb_mono_ms() + ms;
@@ -266,6 +280,23 @@ tls_turn(struct smtpd_client *c)
 	}
 }
 
+/* Of the connection, or of what is in its place. */
+static struct hb_span
+input_of(struct smtpd_client *c)
+{
+	return c->source != NULL ? c->source->input(c->source)
+				 : hb_conn_input(c->conn);
+}
+
+static void
+consume(struct smtpd_client *c, size_t n)
+{
+	if (c->source != NULL)
+		c->source->consume(c->source, n);
+	else
+		hb_conn_consume(c->conn, n);
+}
+
 /* Replies are not read, or queue cannot take more: this one waits until its
  * connection or queue's channel is drained. */
 static bool
@@ -275,10 +306,12 @@ must_wait(struct smtpd_client *c)
 	bool full = smtpd_session_in_data(c->session) && q != NULL &&
 	    hb_peer_pending(q) >= SMTPD_QUEUE_FULL;
 
-	if (!full && hb_conn_pending(c->conn) < SMTPD_OUTPUT_MAX)
+	if (!full && (c->conn == NULL ||
+	    hb_conn_pending(c->conn) < SMTPD_OUTPUT_MAX))
 		return false;
 	c->paused = true;
-	hb_conn_pause(c->conn, true);
+	if (c->conn != NULL)
+		hb_conn_pause(c->conn, true);
 	return true;
 }
 
@@ -289,14 +322,13 @@ feed(struct smtpd_client *c)
 	bool acted;
 
 	do {
-		if (c->conn == NULL || smtpd_session_is_over(c->session) ||
-		    must_wait(c))
+		if ((c->conn == NULL && c->source == NULL) ||
+		    smtpd_session_is_over(c->session) || must_wait(c))
 			return;
-		used = smtpd_session_input(c->session,
-		    hb_conn_input(c->conn));
+		used = smtpd_session_input(c->session, input_of(c));
 		acted = take_acts(c);
 		if (used > 0)
-			hb_conn_consume(c->conn, used);
+			consume(c, used);
 		if (c->tls_due && c->tls_ms == 0) {
 			tls_turn(c);
 			take_acts(c);
@@ -311,7 +343,13 @@ smtpd_client_run(struct smtpd_client *c)
 	c->busy = true;
 	c->worker->site.now_ms = hb_now_ms();
 	take_acts(c);
+	while (smtpd_filterio_feed(c))
+		take_acts(c);
 	feed(c);
+	if (c->source != NULL && c->source->is_over(c->source)) {
+		smtpd_session_closed(c->session);
+		take_acts(c);
+	}
 	c->busy = false;
 	if (c->conn == NULL && smtpd_session_is_over(c->session))
 		smtpd_client_free(c);
@@ -322,6 +360,8 @@ smtpd_client_tick(struct smtpd_client *c)
 {
 	int64_t now = hb_mono_ms();
 
+	if (smtpd_filterio_tick(c, now))
+		return;
 	if (c->tls_ms != 0 && now >= c->tls_ms) {
 		start_tls(c);
 	} else if (c->deadline_ms != 0 && now >= c->deadline_ms) {
@@ -360,10 +400,11 @@ on_tls(void *ctx, const struct hb_tls_facts *facts)
 void
 smtpd_client_go_on(struct smtpd_client *c)
 {
-	if (!c->paused || c->conn == NULL)
+	if (!c->paused || (c->conn == NULL && c->source == NULL))
 		return;
 	c->paused = false;
-	hb_conn_pause(c->conn, c->tls_ms != 0); /* see tls_turn */
+	if (c->conn != NULL)
+		hb_conn_pause(c->conn, c->tls_ms != 0); /* see tls_turn */
 	smtpd_client_run(c);
 }
 
@@ -441,29 +482,79 @@ greeting(struct smtpd_client *c, const struct smtpd_caller *who)
 	return how;
 }
 
-void
-smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
+/* Filters hear where the client came to. */
+static void
+tell_place(struct smtpd_client *c, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct hb_netaddr local = { 0 };
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    !hb_sock_to_netaddr(&ss, len, &local))
+		local.family = 0;
+	smtpd_session_place(c->session, &local, c->addr.port);
+}
+
+static struct smtpd_client *
+client_new(struct smtpd_worker *w, struct smtpd_listener_conf *rules,
+    const struct hb_netaddr *addr)
 {
 	struct smtpd_client *c = HB_NEW(struct smtpd_client);
 	char text[HB_NETADDR_TEXT];
-	enum smtpd_greeting how;
 
 	c->worker = w;
-	c->addr = who->addr;
-	c->file = -1;
+	c->addr = *addr;
+	c->file = c->kept[0] = c->kept[1] = -1;
 	c->since_ms = hb_now_ms();
-	c->rules = who->rules;
-	c->rules->refs++;
+	c->rules = rules;
 	c->index = take_slot(w);
 	w->clients[c->index] = c;
 	w->n_clients++;
 	w->sessions++;
-	how = greeting(c, who);
 	hb_netaddr_format(&c->addr, text);
 	c->session = smtpd_session_new(c->rules, &w->site, hb_span_str(text),
 	    c->addr.family == 6);
+	return c;
+}
+
+/* As sendmail has it, what is submitted here comes from this host. */
+struct smtpd_client *
+smtpd_client_local(struct smtpd_worker *w, struct smtpd_source *source,
+    const struct smtpd_local *local)
+{
+	struct smtpd_client *c;
+	struct hb_netaddr addr;
+
+	if (hb_netaddr_parse(HB_SPAN("127.0.0.1"), &addr) < 0)
+		HB_BUG("127.0.0.1 is no address");
+	c = client_new(w, smtpd_worker_local_rules(w), &addr);
+	c->source = source;
+	smtpd_session_local(c->session, local);
+	smtpd_session_place(c->session, &addr, 0);
+	return c;
+}
+
+void
+smtpd_client_begin(struct smtpd_client *c)
+{
+	smtpd_session_start(c->session, SMTPD_GREET_OK);
+	smtpd_worker_start_sweep(c->worker);
+	smtpd_client_run(c);
+}
+
+void
+smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
+{
+	struct smtpd_client *c = client_new(w, who->rules, &who->addr);
+	enum smtpd_greeting how;
+
+	c->rules->refs++;
+	how = greeting(c, who);
 	if (hb_conf_relays_for(w->env->conf, &c->addr))
 		smtpd_session_relays(c->session);
+	if (c->rules->filters != NULL)
+		tell_place(c, who->fd);
 	hb_sock_set_nodelay(who->fd);
 	c->conn = hb_conn_accept(w->env->loop, who->fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);

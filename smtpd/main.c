@@ -76,6 +76,8 @@ queue_lost(struct smtpd_client *c)
 {
 	smtpd_frames_end(c);
 	smtpd_session_queue_lost(c->session);
+	if (c->source != NULL) /* the next queue finds its file */
+		smtpd_session_closed(c->session);
 	c->paused = false;
 	if (c->conn != NULL && c->tls_ms == 0)
 		hb_conn_pause(c->conn, false);
@@ -142,6 +144,7 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
 	smtpd_certs_answer(w, &c);
+	smtpd_filterio_answer(w, &c);
 }
 
 int

@@ -65,7 +65,7 @@ allowed(const struct smtpd_session *s, bool is_rcpt)
 		return HB_PARAM_NOTIFY | HB_PARAM_ORCPT;
 	return HB_PARAM_SIZE | HB_PARAM_BODY | HB_PARAM_AUTH | HB_PARAM_RET |
 	    HB_PARAM_ENVID | HB_PARAM_SMTPUTF8 |
-	    (s->tls ? HB_PARAM_REQUIRETLS : 0u);
+	    (s->tls || s->local != NULL ? HB_PARAM_REQUIRETLS : 0u);
 }
 
 /* RFC 6531 s3.4: the parameter stands in MAIL, and counts for RCPT. */

@@ -19,7 +19,7 @@
 enum { HEADER_MS = 10000 }; /* a lost packet is sent again meanwhile */
 
 struct smtpd_arrival {
-	struct smtpd_arrival *next;
+	LIST_ENTRY(smtpd_arrival) link;
 	struct smtpd_worker *worker;
 	struct smtpd_caller who;
 	struct hb_io *io;
@@ -31,11 +31,7 @@ struct smtpd_arrival {
 static void
 forget(struct smtpd_arrival *a)
 {
-	struct smtpd_arrival **at = &a->worker->arrivals;
-
-	while (*at != a)
-		at = &(*at)->next;
-	*at = a->next;
+	LIST_REMOVE(a, link);
 	hb_io_free(&a->io);
 	smtpd_rules_drop(a->who.rules);
 	free(a);
@@ -107,8 +103,7 @@ smtpd_proxy_wait(struct smtpd_worker *w, const struct smtpd_caller *who)
 	a->who = *who;
 	a->who.rules->refs++;
 	a->deadline_ms = hb_mono_ms() + HEADER_MS;
-	a->next = w->arrivals;
-	w->arrivals = a;
+	LIST_INSERT_HEAD(&w->arrivals, a, link);
 	a->io = hb_io_new(w->env->loop, who->fd, on_bytes, a);
 	hb_io_want(a->io, HB_IO_READ);
 	smtpd_worker_start_sweep(w);
@@ -119,8 +114,8 @@ smtpd_proxy_tick(struct smtpd_worker *w)
 {
 	struct smtpd_arrival *a, *next;
 
-	for (a = w->arrivals; a != NULL; a = next) {
-		next = a->next;
+	for (a = LIST_FIRST(&w->arrivals); a != NULL; a = next) {
+		next = LIST_NEXT(a, link);
 		if (hb_mono_ms() >= a->deadline_ms)
 			arrive_nameless(a);
 	}
@@ -129,6 +124,6 @@ smtpd_proxy_tick(struct smtpd_worker *w)
 void
 smtpd_proxy_stop(struct smtpd_worker *w)
 {
-	while (w->arrivals != NULL)
-		give_up(w->arrivals);
+	while (!LIST_EMPTY(&w->arrivals))
+		give_up(LIST_FIRST(&w->arrivals));
 }

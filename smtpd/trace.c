@@ -45,6 +45,15 @@ put_tls(const struct smtpd_session *s, struct hb_buf *out)
 		    s->tls_cipher);
 }
 
+/* RFC 5321 s4.4, for a message that came without SMTP. */
+static void
+put_local(const struct smtpd_session *s, const char *date, struct hb_buf *out)
+{
+	hb_buf_addf(out, "Received: by %s (Hauberk, from userid %u)\r\n"
+	    "\tid %016llx; %s\r\n", s->rules->hostname,
+	    (unsigned)s->local->uid, (unsigned long long)s->txn.id, date);
+}
+
 void
 smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 {
@@ -53,6 +62,10 @@ smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out)
 
 	hb_msgid_format(s->txn.id, id);
 	hb_time_rfc5322(s->site->now_ms, date);
+	if (s->local != NULL) {
+		put_local(s, date, out);
+		return;
+	}
 	put_client(s, out);
 	hb_buf_addf(out, "\tby %s with %.*s", s->rules->hostname,
 	    HB_SPAN_ARG(with));

@@ -3,6 +3,8 @@
  * receives it with the first bytes (BEGIN with everything at once), so that a
  * small message crosses in one write.  RFC 5321 s3.3, s4.1.1.4.
  */
+#include <stdio.h>
+
 #include "common/base/utf8.h"
 #include "common/proto/header.h"
 #include "common/proto/stats.h"
@@ -35,7 +37,8 @@ start(struct smtpd_session *s, bool counted)
 		    (is_submission(s) && s->user[0] != '\0'),
 		.counted = counted, .separates = is_submission(s) };
 
-	t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
+	if (t->id == 0)
+		t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
 	hb_incoming_start(&t->in, &rules);
 	t->block = 0;
 	s->state = SMTPD_S_DATA;
@@ -73,7 +76,7 @@ begin(struct smtpd_session *s)
 	e->sender = hb_buf_span(&t->sender);
 	e->body = t->octets != NULL ? HB_BODY_8BITMIME : t->body;
 	e->flags = t->flags | (t->hold.n > 0 ? HB_ENV_HELD : 0);
-	e->hold = t->hold;
+	e->held_for = t->hold;
 	e->ret = t->ret;
 	e->envid = hb_buf_span(&t->envid);
 	e->client = hb_span_str(s->client);
@@ -82,6 +85,8 @@ begin(struct smtpd_session *s)
 	e->with = smtpd_with_word(s);
 	e->tls = hb_span_str(s->tls ? s->tls_word : "none");
 	e->mail_auth = hb_buf_span(&t->mail_auth);
+	if (s->filters != NULL && s->filters->held_for.n > 0)
+		e->held_for = hb_buf_span(&s->filters->held_for);
 }
 
 bool
@@ -151,6 +156,39 @@ judge_held(struct smtpd_session *s)
 	smtpd_txn_count_held(s);
 }
 
+/* The same of a body that filters are to see. */
+static bool
+asks_to_keep(struct smtpd_session *s, size_t coming)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (!t->in.scan.headers_over || !goes_to_queue(t) ||
+	    !smtpd_body_asks_for_file(s, &s->filters->body, coming))
+		return false;
+	s->wait = SMTPD_W_FILE;
+	smtpd_set_timer(s, COMMIT_MS);
+	return true;
+}
+
+void
+smtpd_txn_has_file(struct smtpd_session *s)
+{
+	s->wait = SMTPD_W_NOTHING;
+	s->txn.block = 0;
+	smtpd_set_timer(s, s->rules->data_ms);
+	if (!smtpd_txn_is_refused(&s->txn))
+		smtpd_body_in_file(s, &s->filters->body);
+}
+
+static void
+ask_for_large(struct smtpd_session *s)
+{
+	begin(s);
+	smtpd_add_act(s, SMTPD_ACT_LARGE);
+	s->wait = SMTPD_W_LARGE;
+	smtpd_set_timer(s, COMMIT_MS);
+}
+
 /* Does more of the body come than a common frame holds?  Then queue opens a
  * file. */
 static bool
@@ -158,15 +196,14 @@ asks_for_file(struct smtpd_session *s, size_t coming)
 {
 	struct smtpd_txn *t = &s->txn;
 
+	if (s->filters != NULL)
+		return asks_to_keep(s, coming);
 	if (t->large || !goes_to_queue(t) ||
 	    (t->declared <= HB_MAX_LARGE_MESSAGE &&
 		(!t->in.scan.headers_over ||
 		    t->in.size + coming <= HB_MAX_LARGE_MESSAGE)))
 		return false;
-	begin(s);
-	smtpd_add_act(s, SMTPD_ACT_LARGE);
-	s->wait = SMTPD_W_LARGE;
-	smtpd_set_timer(s, COMMIT_MS);
+	ask_for_large(s);
 	return true;
 }
 
@@ -175,6 +212,10 @@ pass_on(struct smtpd_session *s, struct hb_span body)
 {
 	if (body.n == 0 || !goes_to_queue(&s->txn))
 		return;
+	if (s->filters != NULL) {
+		smtpd_body_put(s, &s->filters->body, body);
+		return;
+	}
 	begin(s);
 	smtpd_add_act(s, SMTPD_ACT_DATA)->data = body;
 }
@@ -243,12 +284,17 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	const char *demand = hb_env_tls_demand(t->flags |
 	    hb_incoming_flags(&t->in));
 	unsigned char room[HB_MAX_MESSAGE_ID];
+	char uid[24];
+	const char *user = s->local != NULL ? uid : s->user;
 	/* what is discarded gets no header section of ours */
 	struct hb_span id = hb_message_id(hb_buf_span(t->in.head.n > 0
 		? &t->in.head : &t->in.fields), room);
 	struct hb_span name = smtpd_origin_name(s);
 
-	hb_stat(HB_STAT_ACCEPTED_SMTP);
+	if (s->local != NULL)
+		snprintf(uid, sizeof(uid), "uid:%u", (unsigned)s->local->uid);
+	hb_stat(s->local != NULL ? HB_STAT_ACCEPTED_MAILDROP
+				 : HB_STAT_ACCEPTED_SMTP);
 	if (t->octets != NULL && t->octets->changed)
 		hb_stat(HB_STAT_CONVERTED_BINARY);
 	if (t->utf8)
@@ -259,7 +305,7 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	s->bytes += size;
 	HB_LOG(HB_LOG_INFO, HB_EV_ACCEPT, hb_kv_id(HB_K_MSG, t->id),
 	    hb_kv_span(HB_K_FROM, hb_buf_span(&t->sender)),
-	    hb_kv_str(HB_K_CLIENT, s->client),
+	    hb_kv_str(HB_K_CLIENT, s->local != NULL ? "local" : s->client),
 	    hb_kv_if(name.n > 0, hb_kv_span(HB_K_CLIENT_NAME, name)),
 	    hb_kv_int(HB_K_SIZE, (int64_t)size),
 	    hb_kv_int(HB_K_NRCPT, t->n_taken),
@@ -267,15 +313,25 @@ log_accept(struct smtpd_session *s, uint64_t size)
 	    hb_kv_if(s->tls_kex[0] != '\0', hb_kv_str(HB_K_KEX, s->tls_kex)),
 	    hb_kv_if(s->tls_print[0] != '\0',
 		hb_kv_str(HB_K_CERT, s->tls_print)),
-	    hb_kv_if(s->user[0] != '\0', hb_kv_str(HB_K_USER, s->user)),
-	    hb_kv_str(HB_K_HELO, s->helo),
-	    hb_kv_id(HB_K_SESSION, s->id),
+	    hb_kv_if(user[0] != '\0', hb_kv_str(HB_K_USER, user)),
+	    hb_kv_if(s->local == NULL, hb_kv_str(HB_K_HELO, s->helo)),
+	    hb_kv_if(s->local == NULL, hb_kv_id(HB_K_SESSION, s->id)),
 	    hb_kv_if(id.n > 0, hb_kv_span(HB_K_MESSAGE_ID, id)),
 	    hb_kv_if(demand[0] != '\0', hb_kv_str(HB_K_TLS_DEMAND, demand)),
 	    hb_kv_if(t->rule.n > 0, hb_kv_span(HB_K_RULE, t->rule)),
 	    hb_kv_if(t->hold.n > 0, hb_kv_span(HB_K_HOLD, t->hold)),
 	    hb_kv_if(!goes_to_queue(t),
 		hb_kv_str(HB_K_REASON, hb_reason_word(HB_REASON_DISCARDED))));
+}
+
+/* Who wrote it, when it does not say so. */
+static void
+add_from(const struct smtpd_session *s, struct hb_buf *out)
+{
+	if (s->txn.sender.n > 0)
+		hb_buf_add(out, hb_buf_span(&s->txn.sender));
+	else
+		hb_buf_addf(out, "MAILER-DAEMON@%s", s->rules->hostname);
 }
 
 /*
@@ -290,11 +346,21 @@ make_head(struct smtpd_session *s)
 	struct hb_incoming_fields f = { .completes = is_submission(s),
 		.hostname = hb_span_str(s->rules->hostname),
 		.date_ms = s->site->now_ms, .id = t->id };
+	struct hb_buf from = HB_BUF_INIT(0);
+	struct hb_span head;
 
 	hb_buf_clear(&t->trace);
 	smtpd_trace_received(s, &t->trace);
 	f.front = hb_buf_span(&t->trace);
-	return hb_incoming_head(&t->in, &f);
+	if (s->local != NULL) {
+		/* Its own time counts: the server may not have run then. */
+		f.date_ms = s->local->dropped_ms;
+		add_from(s, &from);
+	}
+	f.from = hb_buf_span(&from);
+	head = hb_incoming_head(&t->in, &f);
+	hb_buf_free(&from);
+	return head;
 }
 
 /*
@@ -304,11 +370,27 @@ make_head(struct smtpd_session *s)
  * servers take that, and refusing it would be no use to anybody.
  */
 static uint32_t
-content_flags(const struct smtpd_txn *t)
+content_flags(const struct hb_incoming *in, bool utf8)
 {
-	bool is_utf8 = t->utf8 && !hb_utf8_is_ascii(hb_buf_span(&t->in.fields));
+	bool needs = utf8 && !hb_utf8_is_ascii(hb_buf_span(&in->fields));
 
-	return hb_incoming_flags(&t->in) | (is_utf8 ? HB_ENV_SMTPUTF8 : 0);
+	return hb_incoming_flags(in) | (needs ? HB_ENV_SMTPUTF8 : 0);
+}
+
+/* HB_ENV_* of the header section and the body that filters left. */
+static uint32_t
+filtered_flags(struct smtpd_session *s)
+{
+	struct hb_incoming_rules rules = { .max_size = UINT64_MAX,
+		.max_header = UINT64_MAX };
+	struct hb_incoming head = { .fields = HB_BUF_INIT(0) };
+	uint32_t flags;
+
+	hb_incoming_start(&head, &rules);
+	(void)hb_incoming_take(&head, hb_buf_span(&s->txn.in.head));
+	flags = content_flags(&head, s->txn.utf8) | s->filters->body_flags;
+	hb_incoming_free(&head);
+	return flags;
 }
 
 static void
@@ -318,14 +400,65 @@ commit(struct smtpd_session *s)
 	struct ipc_txn_commit *c;
 
 	begin(s);
-	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = make_head(s);
+	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = t->whole
+	    ? hb_buf_span(&t->in.head) : make_head(s);
 	smtpd_txn_count_held(s);
 	c = &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
 	c->size = t->in.size;
 	c->crc = t->in.crc;
-	c->flags = content_flags(t);
+	c->flags = t->whole ? filtered_flags(s) : content_flags(&t->in, t->utf8);
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
+}
+
+/* The body that was kept goes to queue. */
+static void
+hand_over(struct smtpd_session *s)
+{
+	const struct smtpd_body *b = &s->filters->body;
+
+	if (b->in_file) {
+		ask_for_large(s);
+		return;
+	}
+	begin(s);
+	if (b->bytes.n > 0)
+		smtpd_add_act(s, SMTPD_ACT_DATA)->data =
+		    hb_buf_span(&b->bytes);
+	commit(s);
+}
+
+void
+smtpd_txn_copy(struct smtpd_session *s)
+{
+	smtpd_add_act(s, SMTPD_ACT_KEEP_COPY)->keep.file =
+	    s->filters->body.file;
+	s->wait = SMTPD_W_COPY;
+	smtpd_set_timer(s, COMMIT_MS);
+}
+
+void
+smtpd_txn_copied(struct smtpd_session *s)
+{
+	commit(s);
+}
+
+/* Filters see the header section as it would be stored, but for our own
+ * field. */
+static void
+show(struct smtpd_session *s)
+{
+	struct smtpd_filters *f = s->filters;
+
+	(void)make_head(s);
+	smtpd_txn_count_held(s);
+	f->ours = 0;
+	f->ours_n = s->txn.trace.n;
+	f->body_flags = hb_incoming_flags(&s->txn.in) &
+	    (HB_ENV_8BIT | HB_ENV_DOTTED);
+	s->wait = SMTPD_W_FILTERS;
+	if (smtpd_round(s, HB_MILTER_DATA, HB_MILTER_END, NULL))
+		smtpd_txn_filtered(s);
 }
 
 static void
@@ -334,7 +467,12 @@ finish(struct smtpd_session *s)
 	struct smtpd_txn *t = &s->txn;
 
 	if (goes_to_queue(t)) {
-		commit(s);
+		if (s->filters == NULL)
+			commit(s);
+		else if (t->whole)
+			hand_over(s);
+		else
+			show(s);
 		return;
 	}
 	if (smtpd_txn_is_refused(t)) {
@@ -343,6 +481,25 @@ finish(struct smtpd_session *s)
 	}
 	log_accept(s, t->in.scan.bytes);
 	reply_accepted(s);
+	smtpd_txn_reset(s);
+}
+
+void
+smtpd_txn_filtered(struct smtpd_session *s)
+{
+	struct ipc_verdict v = smtpd_round_verdict(s);
+	struct smtpd_txn *t = &s->txn;
+	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? t->n_taken : 1;
+
+	s->wait = SMTPD_W_NOTHING;
+	t->whole = true;
+	if (v.action == HB_ACTION_ACCEPT || v.action == HB_ACTION_DISCARD) {
+		t->discard = t->discard || v.action == HB_ACTION_DISCARD;
+		finish(s);
+		return;
+	}
+	while (n-- > 0)
+		smtpd_reply_verdict(s, &v);
 	smtpd_txn_reset(s);
 }
 
@@ -492,6 +649,8 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	s->wait = SMTPD_W_NOTHING;
 	if (!waited) {
 		keep_refusal(&s->txn, &no);
+		if (s->txn.whole)
+			smtpd_txn_failed_at_end(s);
 		return;
 	}
 	if (ok) {

@@ -11,6 +11,8 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
+#include "common/proto/incoming.h"
 
 enum {
 	ACCEPT_BATCH = 64,
@@ -23,14 +25,39 @@ enum {
 void
 smtpd_rules_drop(struct smtpd_listener_conf *r)
 {
-	if (r != NULL && --r->refs == 0)
-		free(r);
+	if (r == NULL || --r->refs > 0)
+		return;
+	hb_arena_free(&r->arena);
+	free(r);
 }
 
-static struct smtpd_listener_conf *
-make_rules(const struct hb_conf *c, unsigned index)
+/* Sessions keep the filters that they began with. */
+static void
+copy_filters(const struct hb_filters *from, struct smtpd_listener_conf *r)
 {
-	const struct hb_listen *l = &c->listens.v[index];
+	struct hb_filters *to;
+
+	if (from->n == 0)
+		return;
+	r->arena = hb_arena_new();
+	to = hb_arena_alloc(r->arena, sizeof(*to));
+	to->n = from->n;
+	to->v = hb_arena_alloc(r->arena, from->n * sizeof(*to->v));
+	for (size_t i = 0; i < from->n; i++) {
+		to->v[i] = from->v[i];
+		to->v[i].name = hb_arena_cstr(r->arena,
+		    hb_span_str(from->v[i].name));
+		if (from->v[i].path != NULL)
+			to->v[i].path = hb_arena_cstr(r->arena,
+			    hb_span_str(from->v[i].path));
+	}
+	r->filters = to;
+}
+
+/* What listeners have in common. */
+static struct smtpd_listener_conf *
+make_common(const struct hb_conf *c)
+{
 	struct smtpd_listener_conf *r = HB_NEW(struct smtpd_listener_conf);
 
 	r->refs = 1;
@@ -40,17 +67,40 @@ make_rules(const struct hb_conf *c, unsigned index)
 	if (hb_span_copy(hb_span_str(hb_conf_origin(c)), r->origin,
 		sizeof(r->origin)) < 0)
 		r->origin[0] = '\0';
-	r->kind = l->kind;
-	r->listen = index;
-	r->tls = l->tls;
-	r->auth = l->auth;
-	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
 	r->max_size = c->max_message_size;
 	r->max_header = c->max_header_size;
 	r->max_recipients = c->max_recipients;
 	r->max_hops = c->max_hops;
 	r->command_ms = c->command_timeout;
 	r->data_ms = c->data_timeout;
+	copy_filters(&c->milters, r);
+	return r;
+}
+
+static struct smtpd_listener_conf *
+make_rules(const struct hb_conf *c, unsigned index)
+{
+	const struct hb_listen *l = &c->listens.v[index];
+	struct smtpd_listener_conf *r = make_common(c);
+
+	r->kind = l->kind;
+	r->listen = index;
+	r->tls = l->tls;
+	r->auth = l->auth;
+	r->implicit_tls = l->kind == HB_LISTEN_SUBMISSIONS;
+	return r;
+}
+
+/* As hb_incoming_dropped: sendmail -bs has put in a field of its own. */
+struct smtpd_listener_conf *
+smtpd_worker_local_rules(const struct smtpd_worker *w)
+{
+	struct smtpd_listener_conf *r = make_common(w->env->conf);
+	struct hb_incoming_rules in = hb_incoming_dropped(w->env->conf);
+
+	r->kind = HB_LISTEN_SUBMISSION;
+	r->max_header = in.max_header;
+	r->max_hops = in.max_hops;
 	return r;
 }
 
@@ -90,6 +140,10 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	w->site.tls_ready = tls != NULL;
 	w->site.greylist = w->env->conf->greylist.on;
 	smtpd_lookup_reset(w);
+	hb_trouble_end_all(HB_EV_MILTER);
+	free(w->filter_states);
+	w->filter_states = hb_calloc(w->env->conf->milters.n + 1,
+	    sizeof(*w->filter_states));
 	smtpd_worker_unlisten(w); /* those of these rules come behind them */
 	replace_rules(w);
 	smtpd_certs_changed(w);
@@ -214,10 +268,12 @@ on_sweep(void *ctx)
 		hb_io_want(l->io, HB_IO_READ);
 	smtpd_proxy_tick(w);
 	smtpd_worker_each(w, smtpd_client_tick);
+	smtpd_filterio_sweep(w);
 	if (w->stopping &&
 	    (w->n_clients == 0 || hb_mono_ms() >= w->stop_at_ms))
 		hb_role_exit(w->env);
-	else if (w->n_clients > 0 || w->arrivals != NULL || w->stopping)
+	else if (w->n_clients > 0 || !LIST_EMPTY(&w->arrivals) ||
+	    w->stopping || !LIST_EMPTY(&w->leaving))
 		smtpd_worker_start_sweep(w);
 }
 

@@ -29,11 +29,25 @@ struct smtpd_listener {
 	SLIST_ENTRY(smtpd_listener) link;
 };
 
+/* What has the place of a connection: the first member of a struct of its
+ * owner's, who casts back. */
+struct smtpd_source {
+	uint32_t drop; /* queue's number of it */
+	/* What it says now.  Nothing: it waits for a reply, or its turn. */
+	struct hb_span (*input)(struct smtpd_source *s);
+	void (*consume)(struct smtpd_source *s, size_t n);
+	void (*hear)(struct smtpd_source *s, struct hb_span output);
+	/* It needs the session no more. */
+	bool (*is_over)(const struct smtpd_source *s);
+	void (*end)(struct smtpd_source *s); /* frees it */
+};
+
 struct smtpd_client {
 	struct smtpd_worker *worker;
 	struct smtpd_listener_conf *rules;
 	struct smtpd_session *session;
 	struct hb_conn *conn; /* NULL: closed, its commit still counts */
+	struct smtpd_source *source; /* in its place; NULL: none */
 	struct hb_netaddr addr;
 	uint32_t index;	   /* in worker->clients */
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
@@ -44,6 +58,19 @@ struct smtpd_client {
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
 	struct smtpd_lookup *lookup; /* under way, or NULL */
 	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
+	struct smtpd_filterio **filters; /* by number; NULL: none yet */
+	int kept[2];	    /* files that keep a body, or -1 */
+	unsigned kept_file; /* the one that is asked for, or copied */
+	uint32_t kept_ref;  /* of the question to queue; 0: none */
+	uint64_t copied;
+	struct hb_timer *copy; /* NULL: not needed yet */
+};
+
+/* What is known of a filter. */
+struct smtpd_filter_state {
+	uint64_t sessions, failures;
+	bool down;
+	int64_t since_ms; /* wall clock; 0: nobody asked it yet */
 };
 
 struct smtpd_worker {
@@ -52,10 +79,10 @@ struct smtpd_worker {
 	struct smtpd_listener_conf **rules; /* one per listen directive */
 	size_t n_rules;
 	SLIST_HEAD(, smtpd_listener) listeners;
-	struct smtpd_arrival *arrivals; /* proxy.c */
 	struct hb_dns *dns; /* lookup.c; NULL: nothing was asked yet */
 	struct smtpd_zone *zones;
 	struct hb_buf resolv; /* resolv.conf */
+	LIST_HEAD(, smtpd_arrival) arrivals; /* proxy.c */
 	struct hb_keyclient *keys;
 	struct hb_tls *tls;
 	struct hb_counters *counters;
@@ -64,6 +91,8 @@ struct smtpd_worker {
 	uint32_t *free_slots; /* stack */
 	size_t n_free;
 	struct hb_timer *sweep, *certs;
+	LIST_HEAD(, smtpd_filterio) leaving; /* connections to filters */
+	struct smtpd_filter_state *filter_states; /* one per milter line */
 	struct hb_buf scratch; /* records on their way into a frame */
 	bool stuck; /* queue cannot record results */
 	bool stopping;
@@ -72,6 +101,9 @@ struct smtpd_worker {
 };
 
 /* worker.c */
+/* Of no listener, for what local commands submit; has one reference. */
+struct smtpd_listener_conf *smtpd_worker_local_rules(
+    const struct smtpd_worker *w);
 int smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err);
 void smtpd_worker_listen(struct smtpd_worker *w, uint32_t index, int fd);
 /* Closes all listeners. */
@@ -121,6 +153,11 @@ void smtpd_lookup_reset(struct smtpd_worker *w);
 /* client.c */
 /* Takes the descriptor. */
 void smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who);
+/* A session for SOURCE, which it takes: what LOCAL submitted. */
+struct smtpd_client *smtpd_client_local(struct smtpd_worker *w,
+    struct smtpd_source *source, const struct smtpd_local *local);
+/* It may be over, and gone, afterwards. */
+void smtpd_client_begin(struct smtpd_client *c);
 /* Passes input to the session and carries out its acts, until it rests. */
 void smtpd_client_run(struct smtpd_client *c);
 /* After a pause: the output that it waited for is drained. */
@@ -144,6 +181,23 @@ uint32_t smtpd_client_txn(struct smtpd_client *c);
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
 /* Queue has no transaction of C any more: nor has C its file. */
 void smtpd_frames_end(struct smtpd_client *c);
+
+/* filterio.c: connections to filters (smtpd_on_endpoint).  True: it did
+ * something. */
+bool smtpd_filterio_take(struct smtpd_client *c);
+/* Passes one packet to the session. */
+bool smtpd_filterio_feed(struct smtpd_client *c);
+/* True: C was run, and may be gone. */
+bool smtpd_filterio_tick(struct smtpd_client *c, int64_t now_ms);
+void smtpd_filterio_sweep(struct smtpd_worker *w);
+void smtpd_filterio_free(struct smtpd_client *c);
+/* For `status': all filters, and whether they answer. */
+void smtpd_filterio_answer(const struct smtpd_worker *w,
+    const struct hb_ctl *c);
+
+/* The same for files that keep a body. */
+void smtpd_kept_act(struct smtpd_client *c, const struct smtpd_act *a);
+void smtpd_kept_end(struct smtpd_client *c);
 
 void smtpd_rules_drop(struct smtpd_listener_conf *r);
 

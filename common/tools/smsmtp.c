@@ -93,6 +93,11 @@ take_act(struct talk *t, const struct smtpd_act *a)
 		t->s->submit.env.flags |= a->commit.flags & HB_ENV_SMTPUTF8;
 		t->committed = true;
 		break;
+	case SMTPD_ACT_KEEP_OPEN: /* for filters */
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
 	case SMTPD_ACT_TRY: /* of a stranger, or to log in */
 	case SMTPD_ACT_TRIED:
 	case SMTPD_ACT_AUTH:

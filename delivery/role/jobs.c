@@ -2,6 +2,9 @@
  * Jobs of queue: received, attempted, answered.  Results are kept until queue
  * confirms that they are durable, so that a queue that restarts in between gets
  * them again.
+ *
+ * What queue has to be told is told in slices, and no more than its channel
+ * holds: many long jobs may end together, or be kept for a new queue.
  */
 #include "config.h"
 
@@ -15,7 +18,9 @@
 
 enum {
 	MAX_RCPTS = 100000,
-	MAX_OUTCOME = 4096
+	MAX_OUTCOME = 4096,
+	TELL_TURN = 500,	/* recipients; then others have their turn */
+	TELL_WAITING = 8 << 20	/* half of a channel, whose end is told */
 };
 
 enum job_state { J_GATHERING, J_RUNNING, J_FINISHED };
@@ -23,6 +28,9 @@ enum job_state { J_GATHERING, J_RUNNING, J_FINISHED };
 struct dlv_job {
 	UT_hash_handle hh; /* by number, those of this queue */
 	LIST_ENTRY(dlv_job) link; /* those of earlier queues */
+	TAILQ_ENTRY(dlv_job) of_untold;
+	bool is_untold;
+	size_t told; /* recipients of it */
 	uint32_t number;
 	enum job_state state;
 	struct dlv_jobs *jobs;
@@ -45,6 +53,10 @@ struct dlv_jobs {
 	struct dlv_worker *worker;
 	struct dlv_job *table;
 	LIST_HEAD(, dlv_job) old;
+	TAILQ_HEAD(, dlv_job) untold; /* to queue: claims and results */
+	bool claiming; /* CLAIMS_END follows them */
+	struct hb_hook *hook;	 /* of untold, and for what one turn leaves */
+	struct hb_timer *timer;
 	size_t running;
 };
 
@@ -69,8 +81,17 @@ drop_input(struct dlv_job *j)
 }
 
 static void
+set_told(struct dlv_job *j)
+{
+	if (j->is_untold)
+		TAILQ_REMOVE(&j->jobs->untold, j, of_untold);
+	j->is_untold = false;
+}
+
+static void
 free_job(struct dlv_job *j)
 {
+	set_told(j);
 	if (j->state == J_RUNNING)
 		j->jobs->running--;
 	drop_input(j);
@@ -104,19 +125,75 @@ keep_results(struct dlv_job *j)
 }
 
 static void
-send_results(const struct dlv_job *j, struct hb_peer *queue)
+tell_result(const struct dlv_job *j, size_t i, struct hb_peer *queue)
+{
+	struct ipc_job_result m = { .job = j->number, .id = j->env.id,
+		.outcome = hb_buf_span(&j->results[i]) };
+
+	hb_peer_post(queue, HB_IPC_JOB_RESULT, &m, -1);
+}
+
+static void
+tell_claim(const struct dlv_job *j, size_t i, struct hb_peer *queue)
+{
+	struct ipc_job_claim m = { .job = j->number, .id = j->env.id,
+		.idx = j->rcpt[i].idx };
+
+	hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
+}
+
+/* At most N recipients of J; how many they were. */
+static size_t
+tell_job(struct dlv_job *j, size_t n, struct hb_peer *queue)
 {
 	struct ipc_job_done done = { .job = j->number,
 		.unreachable = j->unreachable, .reason = j->reason };
+	size_t end = j->nrcpt - j->told > n ? j->told + n : j->nrcpt;
+	size_t begin = j->told;
 
-	for (size_t i = 0; i < j->nrcpt; i++) {
-		struct ipc_job_result m = { .job = j->number,
-			.id = j->env.id,
-			.outcome = hb_buf_span(&j->results[i]) };
+	for (; j->told < end; j->told++)
+		(j->state == J_FINISHED ? tell_result : tell_claim)(j, j->told,
+		    queue);
+	if (j->told < j->nrcpt)
+		return n;
+	set_told(j);
+	if (j->state == J_FINISHED)
+		hb_peer_post(queue, HB_IPC_JOB_DONE, &done, -1);
+	return end - begin;
+}
 
-		hb_peer_post(queue, HB_IPC_JOB_RESULT, &m, -1);
+static void
+tell_some(void *ctx)
+{
+	struct dlv_jobs *s = ctx;
+	struct dlv_worker *w = s->worker;
+	struct hb_peer *queue = hb_role_peer(w->env, HB_ROLE_QUEUE, 0);
+	struct ipc_claims_end end = { .nofield_ = 0 };
+	struct dlv_job *j = NULL;
+	size_t n = 0;
+
+	while (queue != NULL && (j = TAILQ_FIRST(&s->untold)) != NULL &&
+	    n < TELL_TURN && hb_peer_pending(queue) <= TELL_WAITING)
+		n += tell_job(j, TELL_TURN - n, queue);
+	if (j != NULL && n >= TELL_TURN)
+		hb_timer_set(s->timer, 0);
+	if (queue != NULL && j == NULL && s->claiming) {
+		s->claiming = false;
+		hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
 	}
-	hb_peer_post(queue, HB_IPC_JOB_DONE, &done, -1);
+	if (w->stopping && dlv_jobs_are_over(s))
+		dlv_worker_idle(w);
+}
+
+/* From its first recipient on. */
+static void
+set_untold(struct dlv_job *j)
+{
+	set_told(j);
+	j->told = 0;
+	j->is_untold = true;
+	TAILQ_INSERT_TAIL(&j->jobs->untold, j, of_untold);
+	hb_hook_arm(j->jobs->hook);
 }
 
 static void
@@ -124,17 +201,12 @@ on_task_done(struct dlv_task *t)
 {
 	struct dlv_job *j = (struct dlv_job *)(void *)((char *)t -
 	    offsetof(struct dlv_job, task));
-	struct dlv_worker *w = j->jobs->worker;
-	struct hb_peer *queue = hb_role_peer(w->env, HB_ROLE_QUEUE, 0);
 
 	keep_results(j);
 	drop_input(j);
 	j->state = J_FINISHED;
 	j->jobs->running--;
-	if (queue != NULL)
-		send_results(j, queue);
-	if (w->stopping && j->jobs->running == 0)
-		dlv_worker_idle(w);
+	set_untold(j);
 }
 
 /* --- frames of queue --- */
@@ -301,25 +373,21 @@ retire_all(struct dlv_jobs *s)
 }
 
 void
-dlv_jobs_queue_up(struct dlv_jobs *s, struct hb_peer *queue)
+dlv_jobs_queue_up(struct dlv_jobs *s)
 {
-	struct ipc_claims_end end = { .nofield_ = 0 };
-	const struct dlv_job *j;
+	struct dlv_job *j;
 
 	retire_all(s);
-	LIST_FOREACH(j, &s->old, link) {
-		if (j->state == J_FINISHED) {
-			send_results(j, queue);
-			continue;
-		}
-		for (size_t i = 0; i < j->nrcpt; i++) {
-			struct ipc_job_claim m = { .job = j->number,
-				.id = j->env.id, .idx = j->rcpt[i].idx };
+	LIST_FOREACH(j, &s->old, link)
+		set_untold(j);
+	s->claiming = true;
+	hb_hook_arm(s->hook);
+}
 
-			hb_peer_post(queue, HB_IPC_JOB_CLAIM, &m, -1);
-		}
-	}
-	hb_peer_post(queue, HB_IPC_CLAIMS_END, &end, -1);
+void
+dlv_jobs_queue_drained(struct dlv_jobs *s)
+{
+	tell_some(s);
 }
 
 /* --- life --- */
@@ -330,6 +398,9 @@ dlv_jobs_new(struct dlv_worker *w)
 	struct dlv_jobs *s = HB_NEW(struct dlv_jobs);
 
 	s->worker = w;
+	TAILQ_INIT(&s->untold);
+	s->hook = hb_hook_new(w->env->loop, tell_some, s);
+	s->timer = hb_timer_new(w->env->loop, tell_some, s);
 	return s;
 }
 
@@ -346,6 +417,8 @@ dlv_jobs_free(struct dlv_jobs **sp)
 		LIST_REMOVE(j, link);
 		free_job(j);
 	}
+	hb_hook_free(&s->hook);
+	hb_timer_free(&s->timer);
 	free(s);
 	*sp = NULL;
 }
@@ -354,4 +427,11 @@ size_t
 dlv_jobs_running(const struct dlv_jobs *s)
 {
 	return s->running;
+}
+
+bool
+dlv_jobs_are_over(const struct dlv_jobs *s)
+{
+	return s->running == 0 && (TAILQ_EMPTY(&s->untold) ||
+	    hb_role_peer(s->worker->env, HB_ROLE_QUEUE, 0) == NULL);
 }

@@ -203,7 +203,7 @@ on_peer(struct hb_role_env *env, struct hb_peer *p)
 {
 	if (hb_peer_role(p) == HB_ROLE_QUEUE) {
 		sts_store_up(worker_of(env)->sts);
-		dlv_jobs_queue_up(worker_of(env)->jobs, p);
+		dlv_jobs_queue_up(worker_of(env)->jobs);
 		dlv_ledger_store_up(worker_of(env)->ledger);
 	}
 }
@@ -220,6 +220,13 @@ on_peer_lost(struct hb_role_env *env, struct hb_peer *p)
 		sts_ctl_lost(w->sts, p);
 		hb_ctl_asks_lost(&w->ledger_asks, p);
 	}
+}
+
+static void
+on_peer_drain(struct hb_role_env *env, struct hb_peer *p)
+{
+	if (hb_peer_role(p) == HB_ROLE_QUEUE)
+		dlv_jobs_queue_drained(worker_of(env)->jobs);
 }
 
 static void
@@ -276,7 +283,7 @@ on_stop(struct hb_role_env *env)
 {
 	struct dlv_worker *w = worker_of(env);
 
-	if (dlv_jobs_running(w->jobs) == 0) {
+	if (dlv_jobs_are_over(w->jobs)) {
 		dlv_worker_idle(w);
 		return;
 	}
@@ -292,6 +299,7 @@ static const struct hb_role_spec spec = {
 	.on_reload = on_reload,
 	.on_peer = on_peer,
 	.on_peer_lost = on_peer_lost,
+	.on_peer_drain = on_peer_drain,
 	.on_clock = on_clock,
 	.on_stop = on_stop,
 	.on_ctl = on_ctl,

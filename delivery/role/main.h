@@ -67,9 +67,12 @@ void dlv_task_stop(struct dlv_task *t);
 struct dlv_jobs *dlv_jobs_new(struct dlv_worker *w);
 void dlv_jobs_free(struct dlv_jobs **j);
 size_t dlv_jobs_running(const struct dlv_jobs *j);
+/* None runs, and queue knows what came of all. */
+bool dlv_jobs_are_over(const struct dlv_jobs *j);
 /* The channel to queue is up: claims, kept results, CLAIMS_END. */
-void dlv_jobs_queue_up(struct dlv_jobs *j, struct hb_peer *queue);
-/* A job has ended while the role is stopping. */
+void dlv_jobs_queue_up(struct dlv_jobs *j);
+void dlv_jobs_queue_drained(struct dlv_jobs *j);
+/* The last job is over while the role is stopping. */
 void dlv_worker_idle(struct dlv_worker *w);
 
 /* --- durable values over the channel to queue (delivery/role/store.c) --- */

@@ -71,7 +71,8 @@ found(struct q_drop *d, const char *name)
 	struct stat st;
 
 	q_drop_path(d->dir, name, path);
-	if (q_drop_has(d, name) || lstat(path, &st) < 0)
+	if (q_drop_has(d, name) || q_drop_is_deferred(d, name) ||
+	    lstat(path, &st) < 0)
 		return;
 	if (!q_turns_add(d->turns, st.st_uid, name))
 		d->again = true;
@@ -180,6 +181,8 @@ step(void *ctx)
 	d->nread = 0;
 	if (d->file != NULL)
 		q_drop_more(d->file);
+	else if (d->refused.n > 0 && !d->paused)
+		q_drop_take_refused(d);
 	while (q_drop_is_ready(d) && d->nread < Q_DROP_SLICE && take_next(d))
 		continue;
 }
@@ -211,13 +214,14 @@ on_notify(void *ctx, unsigned what)
 void
 q_drop_status(const struct q_drop *d, const struct hb_ctl *c)
 {
-	size_t known = q_turns_count(d->turns) + d->nflushed +
-	    (d->file != NULL);
+	size_t known = q_turns_count(d->turns) + d->flushed.n + d->handed.n +
+	    d->refused.n + (d->file != NULL);
 
 	hb_ctl_int(c, "maildrop_waiting",
 	    (int64_t)(d->again && d->n_waiting > known ? d->n_waiting : known));
 	hb_ctl_int(c, "maildrop_unfinished", (int64_t)d->n_unfinished);
 	hb_ctl_int(c, "corrupt", (int64_t)d->n_corrupt);
+	q_drop_filter_status(d, c);
 }
 
 struct q_drop *
@@ -225,7 +229,8 @@ q_drop_new(struct hb_loop *loop, const char *dir)
 {
 	struct q_drop *d = HB_NEW(struct q_drop);
 
-	TAILQ_INIT(&d->flushed);
+	TAILQ_INIT(&d->flushed.files);
+	q_drop_filter_init(d);
 	d->notify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (d->notify >= 0 &&
 	    inotify_add_watch(d->notify, dir, IN_MOVED_TO) < 0) {
@@ -266,7 +271,6 @@ void
 q_drop_free(struct q_drop **dp)
 {
 	struct q_drop *d = *dp;
-	struct q_drop_file *f;
 
 	*dp = NULL;
 	if (d == NULL)
@@ -275,10 +279,8 @@ q_drop_free(struct q_drop **dp)
 		closedir(d->scan);
 	q_turns_free(&d->turns);
 	q_drop_file_free(&d->file);
-	while ((f = TAILQ_FIRST(&d->flushed)) != NULL) {
-		TAILQ_REMOVE(&d->flushed, f, link);
-		q_drop_file_free(&f);
-	}
+	q_drop_line_free(&d->flushed);
+	q_drop_filter_free(d);
 	hb_io_free(&d->io);
 	if (d->notify >= 0)
 		close(d->notify);

@@ -21,7 +21,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/table.h"
 #include "common/proto/address.h"
 #include "queue/manager/rules.h"
 
@@ -29,7 +28,7 @@ enum { PIECE = 1000 /* entries recorded at a time */ };
 
 /* A question on its way; or an answer on its way to the disk. */
 struct q_ask {
-	UT_hash_handle hh;
+	HB_ROW(key); /* its ref */
 	struct q *q;
 	uint32_t ref;
 	uint64_t id;
@@ -39,8 +38,8 @@ struct q_ask {
 	size_t n, cap;
 	TAILQ_ENTRY(q_ask) link; /* in q->split */
 	size_t at;		 /* the next item to record */
-	uint32_t first, count;	 /* numbers of those being recorded */
-	bool answered;
+	struct q_part piece;	 /* those being recorded */
+	bool answered;		 /* not in q->asks any more */
 	/* Not all was found: its outcome stays with the asked recipient, which
 	 * is asked for again.  result NONE: all was. */
 	struct hb_outcome rest;
@@ -50,10 +49,18 @@ struct q_ask {
 };
 
 static void
-ask_free(struct q_ask *a)
+set_answered(struct q_ask *a)
 {
 	if (!a->answered)
-		HASH_DEL(a->q->asks, a);
+		hb_rows_remove(&a->q->asks, a);
+	a->answered = true;
+}
+
+static void
+ask_free(struct q_ask *a)
+{
+	set_answered(a);
+	q_piece_end(a->q, &a->piece);
 	hb_arena_free(&a->arena);
 	free(a->items);
 	free(a);
@@ -133,8 +140,9 @@ ask_router(struct q *q, struct sched_rcpt *r, const struct q_envelope *h,
 	a->ref = m.ref;
 	a->id = r->msg->id;
 	a->idx = r->idx;
+	a->piece = (struct q_part){ .id = a->id, .idx = a->idx };
 	a->arena = hb_arena_new();
-	HASH_ADD(hh, q->asks, ref, sizeof(a->ref), a);
+	hb_rows_add(&q->asks, a, a->ref);
 	m.address = rcpt->address;
 	hb_peer_post(q->router, HB_IPC_EXPAND, &m, -1);
 }
@@ -160,15 +168,6 @@ q_ask(struct q *q, struct sched_rcpt *r)
 	return true;
 }
 
-static struct q_ask *
-find_ask(struct q *q, uint32_t ref)
-{
-	struct q_ask *a;
-
-	HASH_FIND(hh, q->asks, &ref, sizeof(ref), a);
-	return a;
-}
-
 /* The recipient of an answer, unless it was removed meanwhile. */
 static struct sched_rcpt *
 asked_rcpt(const struct q_ask *a)
@@ -183,7 +182,7 @@ void
 q_on_expand_item(struct q *q, struct hb_peer *p,
     const struct ipc_expand_item *m)
 {
-	struct q_ask *a = find_ask(q, m->ref);
+	struct q_ask *a = hb_rows_find(&q->asks, m->ref);
 
 	if (a == NULL || a->n == HB_MAX_ALIAS_TARGETS) {
 		hb_peer_violation(p, "answer to no question");
@@ -272,7 +271,7 @@ end_change(struct q_ask *a, struct sched_rcpt *r, const struct q_envelope *h,
 
 	for (size_t i = 0; i < a->n && list; i++)
 		list = a->items[i].owner.n > 0;
-	if ((a->n == 1 && a->count == 1 && !list) ||
+	if ((a->n == 1 && a->piece.count == 1 && !list) ||
 	    !q_wants_dsn(r->msg, &h->env, from, HB_NOTIFY_SUCCESS))
 		return (struct q_change){ .kind = Q_CHANGE_DONE,
 			.idx = a->idx, .outcome = &replaced };
@@ -295,21 +294,23 @@ record_piece(struct q_ask *a, struct sched_rcpt *r, struct q_envelope *h)
 	struct q_change *c = hb_calloc(end - a->at + 1, sizeof(*c));
 	size_t n = 0;
 
-	a->first = r->msg->next_idx;
-	a->count = 0;
+	a->piece.first = r->msg->next_idx;
+	a->piece.count = 0;
 	for (; a->at < end; a->at++) {
 		struct hb_rcpt *it = &a->items[a->at];
 
 		if (q_envelope_taken(a->q, h, it, a->idx))
 			continue;
 		inherit(a, r, &from, it);
-		a->count++;
+		a->piece.count++;
 		q_envelope_add(a->q, h, it);
 		c[n++] = (struct q_change){ .kind = Q_CHANGE_RCPT,
 			.rcpt = it };
 	}
 	if (a->at == a->n && a->rest.result == HB_RESULT_NONE)
 		c[n++] = end_change(a, r, h, &from);
+	if (n > 0)
+		q_piece_begin(a->q, &a->piece);
 	if (n > 0)
 		q_record(a->q, a->id, c, n, on_recorded, a);
 	else if (a->at < a->n)
@@ -339,26 +340,6 @@ split_on(void *ctx)
 	ask_free(a);
 }
 
-/* The asked recipient was removed or bounced while a piece was on its way to
- * the disk: what was found goes with it, after a restart too.  No place of it
- * is taken from another recipient of the message. */
-static void
-take_back(struct q_ask *a, struct sched_msg *m)
-{
-	static const struct hb_outcome removed = { .result = HB_RESULT_FAIL,
-		.reason = HB_REASON_REMOVED };
-	struct q_change *c = hb_calloc(a->count + 1, sizeof(*c));
-
-	for (uint32_t i = 0; i < a->count; i++)
-		c[i] = (struct q_change){ .kind = Q_CHANGE_DONE,
-			.idx = a->first + i, .outcome = &removed,
-			.route = HB_SPAN("discard:") };
-	if (a->count > 0)
-		q_record(a->q, m->id, c, a->count, NULL, NULL);
-	q_envelope_drop(a->q, m); /* it is read again, with these changes */
-	free(c);
-}
-
 /* A piece is on the disk: its recipients come in; after the last one the
  * asked one goes. */
 static void
@@ -370,17 +351,22 @@ on_recorded(void *ctx)
 	struct sched_rcpt *r = asked_rcpt(a);
 	struct q_envelope *h = m != NULL ? m->user : NULL;
 
+	q_piece_end(q, &a->piece);
 	if (r == NULL) {
-		if (m != NULL)
-			take_back(a, m);
+		/* Once more: this piece was written last, if the disk had
+		 * failed it. */
+		if (m != NULL) {
+			q_piece_take_back(q, &a->piece);
+			q_envelope_drop(q, m); /* it is read again */
+		}
 		ask_free(a);
 		return;
 	}
 	/* read again while this was neither there nor on its way */
-	if (h != NULL && a->count > 0 && q_envelope_rcpt(h, a->first) == NULL)
+	if (h != NULL && a->piece.count > 0 && q_envelope_rcpt(h, a->piece.first) == NULL)
 		q_envelope_drop(q, m);
-	for (uint32_t i = 0; i < a->count; i++)
-		q_sched_rcpt(q->sched, m, a->first + i, q_now(q));
+	for (uint32_t i = 0; i < a->piece.count; i++)
+		q_sched_rcpt(q->sched, m, a->piece.first + i, q_now(q));
 	q_kick(q);
 	if (a->at < a->n) {
 		later(a);
@@ -423,15 +409,14 @@ use_items(struct q_ask *a, struct sched_rcpt *r)
 	    hb_kv_span(HB_K_RCPT, rcpt->address),
 	    hb_kv_int(HB_K_COUNT, (int64_t)a->n));
 	q_trace_add(q, a->id, "expanded", a->idx, HB_SPAN_NONE, NULL);
-	HASH_DEL(q->asks, a);
-	a->answered = true;
+	set_answered(a);
 	record_piece(a, r, h);
 }
 
 void
 q_on_expand_end(struct q *q, struct hb_peer *p, const struct ipc_expand_end *m)
 {
-	struct q_ask *a = find_ask(q, m->ref);
+	struct q_ask *a = hb_rows_find(&q->asks, m->ref);
 	struct hb_outcome o;
 	struct sched_rcpt *r;
 
@@ -467,9 +452,9 @@ q_asks_init(struct q *q)
 void
 q_asks_lost(struct q *q)
 {
-	struct q_ask *a, *tmp;
+	struct q_ask *a;
 
-	HASH_ITER(hh, q->asks, a, tmp) {
+	while ((a = hb_rows_next(&q->asks, NULL)) != NULL) {
 		struct sched_rcpt *r = asked_rcpt(a);
 
 		if (r != NULL)
@@ -481,13 +466,19 @@ q_asks_lost(struct q *q)
 void
 q_asks_free(struct q *q)
 {
-	struct q_ask *a, *tmp;
+	struct q_ask *a;
+	struct q_part *p;
 
-	HASH_ITER(hh, q->asks, a, tmp)
+	while ((a = hb_rows_next(&q->asks, NULL)) != NULL)
 		ask_free(a);
+	while ((p = hb_rows_next(&q->pieces, NULL)) != NULL)
+		ask_free((struct q_ask *)(void *)((char *)p -
+		    offsetof(struct q_ask, piece)));
 	while ((a = TAILQ_FIRST(&q->split)) != NULL) {
 		TAILQ_REMOVE(&q->split, a, link);
 		ask_free(a);
 	}
+	hb_rows_free(&q->asks);
+	hb_rows_free(&q->pieces);
 	hb_timer_free(&q->split_timer);
 }

@@ -230,6 +230,7 @@ q_peer_lost(struct q *q, struct hb_peer *p)
 	    i < HB_ARRAY_LEN(q->smtpd)) {
 		q->smtpd[i] = NULL;
 		q_txns_lost(q, p);
+		q_drops_lost(q, p);
 		q_listings_lost(q, p);
 	} else if (hb_peer_role(p) == HB_ROLE_CONTROL) {
 		q->control = NULL;
@@ -399,11 +400,11 @@ q_free(struct q **qp)
 	q_records_close(q);
 	q_spool_close(&q->spool);
 	q_flush_free(&q->flush);
+	q_txns_free(q);
 	q_drop_free(&q->drop);
 	q_listings_lost(q, NULL);
 	q_exports_lost(q, NULL);
 	q_imports_lost(q, NULL);
-	q_txns_free(q);
 	q_asks_free(q);
 	while ((j = TAILQ_FIRST(&q->jobs)) != NULL)
 		q_job_free(j);

@@ -182,6 +182,7 @@ q_outcome(struct q *q, struct sched_rcpt *r, const struct hb_outcome *o)
 	struct q_change c;
 
 	q_job_leave(r);
+	q_pieces_leave(q, r);
 	spare(&mine);
 	expire(&mine, q_now(q) >= q_sched_expires(q->sched, m));
 	apply(q, r, &mine, &w, &c);

@@ -9,15 +9,17 @@
  *	places.h   mailboxes that a message was written to
  *	txn.c      messages from smtpd
  *	room.c     room on the disk, told to smtpd
- *	expand.c   questions to router
+ *	expand.c   questions to router; pieces.c long answers on their way to
+ *	           the disk
  *	outcome.c  what comes of an attempt; blame.c what the operator has to
  *	           mend
  *	job.h      jobs: load.c the message that goes out, local.c jobs at
  *	           helpers, job.c jobs at delivery workers
  *	dsn.c      DSNs
  *	intake.c   a message from a file, for drop.c or import.c
- *	drop.c     messages from the maildrop; drop_find.c, turns.c which is
- *	           next
+ *	drop.c     messages from the maildrop; drop_file.c their files;
+ *	           drop_filter.c those that go by the mail filters;
+ *	           drop_find.c, turns.c which is next
  *	storage.c  STORE_* of delivery
  *	greylist.c  GREY of smtpd; grey.h its rules
  *	ctl.c      questions of control; listing.h what walks the queue:
@@ -125,7 +127,8 @@ struct q {
 	struct q_jobs dirty; /* have results to settle */
 	struct q_txn *txns;   /* uthash */
 	size_t txn_bytes, txn_max; /* of mail being received */
-	struct q_ask *asks; /* uthash */
+	struct hb_rows asks; /* questions to router */
+	struct hb_rows pieces; /* parts of answers on their way to the disk */
 	struct q_asklist split;	/* long answers, recorded in pieces */
 	struct hb_timer *split_timer;
 	uint32_t next_ref;
@@ -220,6 +223,23 @@ void q_asks_init(struct q *q);
 void q_asks_lost(struct q *q); /* the router is gone */
 void q_asks_free(struct q *q);
 
+/* pieces.c: parts of what an address expands to, on their way to the disk */
+struct q_part {
+	HB_ROW(key);
+	uint64_t id;
+	uint32_t idx; /* of the address in message ID */
+	uint32_t first, count; /* numbers of the recipients of this part */
+	bool is_on_way;
+};
+/* P, borrowed until its end, is recorded next. */
+void q_piece_begin(struct q *q, struct q_part *p);
+void q_piece_end(struct q *q, struct q_part *p);
+/* Its recipients go with the address, which was removed or bounced.  No place
+ * of them is taken from another recipient of the message. */
+void q_piece_take_back(struct q *q, const struct q_part *p);
+/* R is removed or has its outcome; call it before that is recorded. */
+void q_pieces_leave(struct q *q, const struct sched_rcpt *r);
+
 /* outcome.c */
 /* One recipient's outcome outside of a job (expansion, routes that end here),
  * recorded; M may be gone afterwards. */
@@ -254,13 +274,27 @@ void q_greylist_start(struct q *q);
 void q_room_seen(struct q *q, uint64_t bytes); /* a new measurement */
 void q_tell_space(struct q *q, struct hb_peer *p);
 
-/* drop.c */
+/* drop_find.c */
 /* DIR: maildrop as seen now, before any chroot. */
 struct hb_ctl;
 struct q_drop *q_drop_new(struct hb_loop *loop, const char *dir);
 void q_drop_start(struct q *q, struct q_drop *d, const char *root);
 void q_drop_free(struct q_drop **d);
 void q_drop_status(const struct q_drop *d, const struct hb_ctl *c);
+
+/* drop_filter.c: drops that smtpd has, for filters. */
+struct q_drop_file;
+/* The drop NUMBER of P has a transaction; NULL: it cannot have one. */
+struct q_drop_file *q_drop_begin(struct q *q, const struct hb_peer *p,
+    uint32_t number);
+void q_drop_complete(const struct q_drop_file *f, struct hb_env *e,
+    struct hb_arena *a);
+/* Recipients that filters refused; borrowed. */
+const struct hb_rcpt *q_drop_refused(const struct q_drop_file *f, size_t *n);
+/* What became of the transaction.  F may be gone. */
+void q_drop_durable(struct q_drop_file *f);
+void q_drop_failed(struct q_drop_file *f);
+void q_drops_lost(struct q *q, const struct hb_peer *p);
 
 /* manager.c */
 /* State without peers; the spool is replayed.  ROOT: its folder as seen from

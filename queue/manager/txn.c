@@ -6,6 +6,7 @@
 
 #include "queue/manager/role.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ struct q_txn {
 	struct hb_buf body, head;
 	struct hb_wire wire, head_wire; /* of them so far */
 	size_t charged; /* of q->txn_bytes */
+	struct q_drop_file *drop; /* NULL: of a client */
 	bool large, committed;
 	bool listed; /* in q->txns: not when its channel is gone */
 };
@@ -78,6 +80,8 @@ charge(struct q_txn *t, size_t n)
 static void
 txn_free(struct q_txn *t)
 {
+	if (t->drop != NULL)
+		q_drop_failed(t->drop);
 	if (t->listed)
 		HASH_DEL(t->q->txns, t);
 	drop(t, &t->body);
@@ -142,6 +146,14 @@ q_on_txn_begin(struct q *q, struct hb_peer *p, const struct ipc_txn_begin *m)
 	hb_wire_init(&t->head_wire);
 	t->listed = true;
 	HASH_ADD(hh, q->txns, key, sizeof(t->key), t);
+	if (m->drop != 0) {
+		t->drop = q_drop_begin(q, p, m->drop);
+		if (t->drop == NULL) {
+			txn_free(t);
+			hb_peer_violation(p, "message of no drop");
+			return;
+		}
+	}
 	if (!charge(t, TXN_COST + m->env.n))
 		refuse(t, HB_E_LIMIT);
 }
@@ -253,6 +265,20 @@ q_on_txn_large(struct q *q, struct hb_peer *p, const struct ipc_txn_large *m)
 		drop(t, &t->body);
 }
 
+/* Nothing of it is kept here: the file lives as long as smtpd has it open. */
+void
+q_on_txn_keep(struct q *q, struct hb_peer *p, const struct ipc_txn_keep *m)
+{
+	struct ipc_txn_keep_fd out = { .txn = m->txn };
+	int file = -1, err = q_spool_kept_create(q->spool, m->id, &file);
+
+	if (err < 0)
+		out.error = err == HB_E_NOSPACE ? ENOSPC : EIO;
+	hb_peer_post(p, HB_IPC_TXN_KEEP_FD, &out, file);
+	if (file >= 0)
+		close(file);
+}
+
 static void
 on_durable(void *ctx, int err)
 {
@@ -267,6 +293,9 @@ on_durable(void *ctx, int err)
 	}
 	if (t->peer != NULL)
 		hb_peer_post(t->peer, HB_IPC_TXN_RESULT, &ok, -1);
+	if (t->drop != NULL)
+		q_drop_durable(t->drop);
+	t->drop = NULL;
 	q_accept(t->q, t->arena, &t->env, t->kept, t->n);
 	t->arena = NULL;
 	txn_free(t);
@@ -289,11 +318,29 @@ fault_of(struct q_txn *t, const struct ipc_txn_commit *m)
 	return (seen & HB_WIRE_FAULTS) != 0 ? hb_wire_fault(seen) : NULL;
 }
 
+/* Whom a filter refused has his route already, which brings the DSN that a
+ * command does not wait for. */
+static void
+add_refused(struct q_txn *t)
+{
+	size_t n;
+	const struct hb_rcpt *r = q_drop_refused(t->drop, &n);
+
+	t->rcpts = hb_realloc(t->rcpts, (t->n + n) * sizeof(*t->rcpts));
+	for (size_t i = 0; i < n; i++)
+		hb_record_copy(t->arena, &hb_rcpt_record, &r[i],
+		    &t->rcpts[t->n++]);
+}
+
 static void
 complete_env(struct q_txn *t, const struct ipc_txn_commit *m)
 {
 	struct hb_env *e = &t->env;
 
+	if (t->drop != NULL) {
+		q_drop_complete(t->drop, e, t->arena);
+		add_refused(t);
+	}
 	q_env_head(e, hb_buf_span(&t->head), t->arena);
 	e->size = t->head.n + m->size;
 	e->flags = hb_env_one_tls_flag(e->flags |

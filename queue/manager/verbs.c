@@ -133,6 +133,7 @@ remove_rcpt(struct q_listing *w, struct sched_rcpt *r, bool matches)
 	HB_LOG(HB_LOG_INFO, HB_EV_REMOVE, hb_kv_id(HB_K_MSG, id));
 	q_trace_add(w->q, id, "removed", r->idx, HB_SPAN_NONE, &o);
 	q_job_leave(r);
+	q_pieces_leave(w->q, r);
 	q_sched_done(w->q->sched, r);
 	q_listing_record(w, id, &c);
 }

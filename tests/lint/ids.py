@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Requirements and tests: each id of ids.tbl is named by a test, and no test
 names an id that is not there.  With -l, the tests of each id.  STS-26 is a
-requirement of a standard; A-1, S-1, F-1 and E-1 are faults that were seen on
+requirement of a standard; A-1, S-1, F-1, E-1 and T-1 are faults that were seen on
 the running server (an attacker's, an operator's, a correspondent's, an alias's).
 M-7 is something that users of sendmail rely on.
 

@@ -297,6 +297,12 @@ note_act(struct play *p, const struct smtpd_act *a)
 		add_act(p, "origin%s%s", a->origin.name ? " name" : "",
 		    a->origin.listing ? " listing" : "");
 		break;
+	case SMTPD_ACT_KEEP_OPEN: /* these need filters */
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
+		fail(p, "a file to keep a body in");
 	case SMTPD_ACT_CLOSE:
 		add_act(p, "close");
 		break;

@@ -26,6 +26,7 @@
 #include "queue/manager/drop-priv.h"
 #include "queue/manager/role.h"
 #include "queue/spool/io.h"
+#include "queue/spool/record.h"
 
 /* What queue sends. */
 #define IPC_TAKES(from, to)                                                    \
@@ -66,6 +67,10 @@ static struct {
 	uint32_t wait_s;
 	uint32_t flags, commit_flags, ret, notify; /* of messages to come */
 	const char *envid, *orcpt;		   /* NULL: none */
+	uint32_t says_drop; /* the messages to come are this one's */
+	unsigned drops; /* handed out for filters */
+	uint32_t drop;	/* the last one */
+	uint64_t drop_size;
 	/* router: address -> items "address route owner" */
 	const char *expand[8][4];
 	bool router_mute;
@@ -189,6 +194,34 @@ seen_on_etrn_result(void *ctx, struct hb_peer *p,
     const struct ipc_etrn_result *m)
 {
 	fail_msg("nobody asked for a domain");
+}
+
+void
+seen_on_drop(void *ctx, struct hb_peer *p, const struct ipc_drop *m, int fd)
+{
+	w.drops++;
+	w.drop = m->drop;
+	w.drop_size = m->size;
+	assert_int_equal(m->uid, getuid());
+	assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	close(fd);
+}
+
+static uint32_t kept_txn;
+
+/* It is empty, and can be read too. */
+void
+seen_on_txn_keep_fd(void *ctx, struct hb_peer *p,
+    const struct ipc_txn_keep_fd *m, int fd)
+{
+	char byte;
+
+	assert_int_equal(m->error, 0);
+	kept_txn = m->txn;
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	close(fd);
 }
 
 static struct hb_span large_rest;
@@ -455,6 +488,8 @@ on_peer_gone(void *ctx, struct hb_peer *p, const char *why)
 {
 	if (p == delivery)
 		delivery = NULL;
+	if (p == smtpd)
+		smtpd = NULL;
 }
 
 static bool
@@ -757,7 +792,7 @@ post_env(const char *sender)
 	struct hb_env e = { .id = ++next_id, .arrived_ms = hb_now_ms(),
 		.sender = hb_span_str(sender), .flags = w.flags,
 		.ret = w.ret, .envid = hb_span_str(w.envid) };
-	struct ipc_txn_begin m = { .txn = next_txn };
+	struct ipc_txn_begin m = { .txn = next_txn, .drop = w.says_drop };
 
 	assert_int_equal(hb_tlv_encode(&hb_env_record, &e, &rec), 0);
 	m.env = hb_buf_span(&rec);
@@ -1465,10 +1500,25 @@ test_E_3_a_copy_that_waits_counts(void **state)
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint flushes;
 static atomic_bool flushes_fail;
+/* The log as it is at the end of a later flush. */
+static atomic_uint image_at; /* how many flushes later; 0: none is taken */
+
+/* In the spool's folder. */
+static void
+shell(const char *command)
+{
+	char line[512];
+
+	snprintf(line, sizeof(line), "cd %s && %s", dir, command);
+	if (system(line) != 0)
+		abort();
+}
 
 int
 fdatasync(int fd)
 {
+	int r;
+
 	pthread_mutex_lock(&disk);
 	flushes++;
 	pthread_mutex_unlock(&disk);
@@ -1476,7 +1526,10 @@ fdatasync(int fd)
 		errno = EIO;
 		return -1;
 	}
-	return (int)syscall(SYS_fdatasync, fd);
+	r = (int)syscall(SYS_fdatasync, fd);
+	if (image_at > 0 && --image_at == 0)
+		shell("rm -rf image && cp -r log image");
+	return r;
 }
 
 static bool
@@ -1665,15 +1718,53 @@ expansion_survives_a_restart(void **state)
 	assert_int_equal(w.asked, 1);
 }
 
+/* The batch of the image was torn: its last record is not there. */
+static void
+tear_image(void)
+{
+	static unsigned char seg[1 << 24];
+	size_t at = Q_SEG_START, last = 0;
+	struct q_header h;
+	struct q_rec_head r;
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/image/00000001", dir);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	assert_true(fread(seg, 1, sizeof(seg), f) > Q_SEG_START);
+	assert_int_equal(q_header_decode(hb_span(seg, Q_SEG_START), &h), 0);
+	while (q_rec_head_decode(hb_span(seg + at, Q_REC_HEAD), h.key, h.gen,
+	    &r) == 0) {
+		last = at;
+		at += q_rec_total(r.len);
+	}
+	assert_int_not_equal(last, 0);
+	memset(seg + last, 0, Q_REC_HEAD);
+	assert_int_equal(fseek(f, (long)last, SEEK_SET), 0);
+	assert_int_equal(fwrite(seg + last, 1, Q_REC_HEAD, f), Q_REC_HEAD);
+	fclose(f);
+}
+
+static bool
+image_is_taken(void)
+{
+	return image_at == 0;
+}
+
 /* The operator removes the address, or returns its mail, while what it
- * expands to is on its way to the disk: none of it comes back. */
+ * expands to is on its way to the disk: none of it comes back, not after a
+ * crash either, wherever it stops what is written. */
 static void
 what_was_removed_while_it_was_expanded_stays_so(void **state)
 {
-	static const enum hb_ctl_verb verbs[] = { HB_CTL_REMOVE,
-		HB_CTL_BOUNCE };
+	static const struct {
+		enum hb_ctl_verb verb;
+		bool crash;
+	} rows[] = { { HB_CTL_REMOVE, false }, { HB_CTL_BOUNCE, false },
+		{ HB_CTL_REMOVE, true }, { HB_CTL_BOUNCE, true } };
 
-	for (size_t i = 0; i < HB_ARRAY_LEN(verbs); i++) {
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
 		w.njobs = w.asked = 0;
 		w.mute_for = NULL;
 		w.expand[0][0] = "team@here.example";
@@ -1693,13 +1784,19 @@ what_was_removed_while_it_was_expanded_stays_so(void **state)
 		router = link_peer(HB_ROLE_ROUTER);
 		assert_string_equal(wait_job(1)->rcpts[0], "d@z.example");
 		run_for(20);
-		ask(verbs[i], "here.example");
+		ask(rows[i].verb, "here.example");
 		run_for(20);
+		image_at = 2; /* the list, then its removal */
 		pthread_mutex_unlock(&disk);
 		(void)said();
+		run_until(image_is_taken);
 		run_for(20);
 		assert_int_equal(w.njobs, 1);
 		queue_down();
+		if (rows[i].crash) {
+			tear_image();
+			shell("rm -r log && mv image log");
+		}
 		w.mute = false;
 		w.mute_for = NULL;
 		queue_up();
@@ -2099,6 +2196,19 @@ large_message_has_a_file(void **state)
 	assert_true(hb_span_eq(hb_buf_span(&j->body),
 	    hb_buf_span(&large_text)));
 	run_until(queue_is_empty);
+}
+
+/* A file for a body that is no message yet. */
+static void
+test_T_7_a_body_is_kept(void **state)
+{
+	struct ipc_txn_keep m = { .txn = 4711, .id = 99 };
+
+	kept_txn = 0;
+	hb_peer_post(smtpd, HB_IPC_TXN_KEEP, &m, -1);
+	run_for(30);
+	assert_int_equal(kept_txn, m.txn);
+	assert_true(queue_is_empty());
 }
 
 static void
@@ -2671,47 +2781,36 @@ a_result_is_told_once_when_it_is_durable(void **state)
 }
 
 /* Who sees in a listing that mail has left finds its record in the log: the
- * answer ends when all outcomes that it knows of are durable. */
+ * answer ends when all outcomes that it knows of are durable.  A disk that takes
+ * nothing does not hide the queue. */
 static void
-a_listing_ends_when_its_outcomes_are_durable(void **state)
+a_listing_waits_for_its_outcomes_and_no_hanging_disk(void **state)
 {
-	struct seen_job *j;
+	static const bool hangs[] = { false, true };
 
-	w.mute = true;
-	send_mail("a@here.example", "b@x.example");
-	j = wait_job(1);
-	log_begin();
-	pthread_mutex_lock(&disk);
-	finish_job(j->peer, j);
-	run_for(20);
-	ask(HB_CTL_QUEUE, "");
-	run_for(20);
-	assert_false(w.ended);
-	assert_int_equal(log_count(""), 0);
-	pthread_mutex_unlock(&disk);
-	assert_null(strstr(said(), "address="));
-	assert_int_equal(log_count(" result=ok "), 1);
-	run_until(queue_is_empty);
-}
+	for (size_t i = 0; i < HB_ARRAY_LEN(hangs); i++) {
+		struct seen_job *j;
 
-/* A disk that takes nothing does not hide the queue. */
-static void
-a_listing_does_not_wait_for_a_hanging_disk(void **state)
-{
-	struct seen_job *j;
-
-	w.mute = true;
-	send_mail("a@here.example", "b@x.example");
-	j = wait_job(1);
-	log_begin();
-	pthread_mutex_lock(&disk);
-	finish_job(j->peer, j);
-	run_for(20);
-	ask(HB_CTL_QUEUE, "");
-	assert_null(strstr(said(), "address="));
-	assert_int_equal(log_count(""), 0);
-	pthread_mutex_unlock(&disk);
-	run_until(queue_is_empty);
+		w.mute = true;
+		w.njobs = 0;
+		send_mail("a@here.example", "b@x.example");
+		j = wait_job(1);
+		log_begin();
+		pthread_mutex_lock(&disk);
+		finish_job(j->peer, j);
+		run_for(20);
+		ask(HB_CTL_QUEUE, "");
+		run_for(20);
+		assert_false(w.ended);
+		assert_int_equal(log_count(""), 0);
+		if (!hangs[i])
+			pthread_mutex_unlock(&disk);
+		assert_null(strstr(said(), "address="));
+		assert_int_equal(log_count(" result=ok "), hangs[i] ? 0 : 1);
+		if (hangs[i])
+			pthread_mutex_unlock(&disk);
+		run_until(queue_is_empty);
+	}
 }
 
 static struct hb_timer *turn;
@@ -3022,6 +3121,269 @@ find_job(const char *recipient)
 			return &w.jobs[i];
 	fail_msg("no job of %s", recipient);
 	abort();
+}
+
+/* --- drops and filters --- */
+
+static bool
+drop_3_is_handed(void)
+{
+	return w.drops == 2;
+}
+
+static bool
+drop_is_handed_again(void)
+{
+	return w.drops == 3;
+}
+
+/* The folder is read through once more. */
+static void
+look_again(void)
+{
+	struct q *q = env.ctx;
+
+	hb_timer_set(q->drop->look, 0);
+	run_for(20);
+}
+
+static bool
+drop_is_handed(void)
+{
+	return w.drops > 0;
+}
+
+static bool
+link_is_lost(void)
+{
+	return q_side[HB_ROLE_SMTPD] == NULL;
+}
+
+/* The drop "2", with workers of smtpd that show it to filters. */
+static void
+hand_drop(void)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	hb_conf_free(&conf);
+	read_conf("milter unix:/run/filter.sock\n");
+	q_reload(env.ctx);
+	w.drops = 0;
+	make_drop(&b);
+	write_file("2", hb_buf_span(&b));
+	run_until(drop_is_handed);
+	assert_int_equal(w.drop_size, b.n);
+	hb_buf_free(&b);
+}
+
+static void
+end_drop(uint32_t drop, uint32_t code, const char *status, const char *text)
+{
+	struct ipc_drop_end m = { .drop = drop, .code = code,
+		.status = hb_span_str(status), .text = hb_span_str(text) };
+
+	hb_peer_post(smtpd, HB_IPC_DROP_END, &m, -1);
+	run_for(20);
+}
+
+static void
+refuse_rcpt(uint32_t drop, uint32_t idx, const char *text)
+{
+	struct hb_buf rec = HB_BUF_INIT(0);
+	struct hb_rcpt r = { .idx = idx, .address = HB_SPAN("b@x.example") };
+	struct ipc_drop_refused m = { .drop = drop,
+		.status = HB_SPAN("5.7.9"), .text = hb_span_str(text) };
+
+	assert_int_equal(hb_tlv_encode(&hb_rcpt_record, &r, &rec), 0);
+	m.rcpt = hb_buf_span(&rec);
+	hb_peer_post(smtpd, HB_IPC_DROP_REFUSED, &m, -1);
+	run_for(20);
+	hb_buf_free(&rec);
+}
+
+static void
+filters_drops_go_by_smtpd(void **state)
+{
+	char id[17];
+
+	hand_drop();
+	assert_false(file_is_gone());
+	w.says_drop = w.drop;
+	w.mute = true;
+	hb_msgid_format(send_mail("other@here.example", "c@x.example"), id);
+	assert_true(file_is_gone());
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	ask(HB_CTL_SHOW, id);
+	assert_non_null(strstr(said(), "user=uid:"));
+	w.mute = false;
+	assert_int_equal(w.drops, 1);
+	assert_int_equal(w.njobs, 1);
+	assert_string_equal(w.jobs[0].rcpts[0], "c@x.example");
+	assert_int_equal(w.jobs[0].flags & HB_ENV_LOCAL, HB_ENV_LOCAL);
+}
+
+/* What a filter throws away is gone. */
+static void
+filters_a_discarded_drop_is_gone(void **state)
+{
+	hand_drop();
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	assert_true(file_is_gone());
+	assert_int_equal(q_spool_count(((struct q *)env.ctx)->spool), 0);
+}
+
+/* Whoever refuses it, its sender is told in the filter's words. */
+static void
+filters_a_refused_drop_brings_a_dsn(void **state)
+{
+	static const struct {
+		bool of_rcpt;
+		const char *status, *text;
+	} rows[] = {
+		{ false, "5.7.1", "no such mail here" },
+		{ true, "5.7.9", "not to him" },
+	};
+
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		const char *dsn;
+
+		w.njobs = 0;
+		hand_drop();
+		if (rows[i].of_rcpt)
+			refuse_rcpt(w.drop, 0, rows[i].text);
+		end_drop(w.drop, 550, "5.7.1", "no such mail here");
+		run_until(file_is_gone);
+		dsn = dsn_text(wait_job(1));
+		assert_non_null(strstr(dsn, rows[i].status));
+		assert_non_null(strstr(dsn, rows[i].text));
+		run_until(queue_is_empty);
+		assert_int_equal(w.njobs, 1);
+		assert_int_equal(w.drops, 1);
+	}
+}
+
+/* Others get it, and he who was refused is in the same message. */
+static void
+filters_one_recipient_is_refused(void **state)
+{
+	hand_drop();
+	refuse_rcpt(w.drop, 0, "not to him");
+	w.says_drop = w.drop;
+	send_mail("a@here.example", "c@x.example");
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	w.says_drop = 0;
+	wait_job(2);
+	assert_non_null(strstr(dsn_text(find_job("")), "not to him"));
+	assert_non_null(find_job("c@x.example"));
+	run_until(queue_is_empty);
+	assert_int_equal(w.njobs, 2);
+}
+
+/* It waits as mail waits, and does not hold up others. */
+static void
+filters_a_filter_says_later(void **state)
+{
+	struct hb_buf b = HB_BUF_INIT(0);
+
+	hand_drop();
+	end_drop(w.drop, 451, "4.7.1", "later");
+	ask(HB_CTL_STATUS, "");
+	run_for(20);
+	w.ended = true; /* its object is control's to end */
+	assert_non_null(strstr(said(), "maildrop_deferred=1\n"));
+	assert_int_equal(w.drops, 1);
+	make_drop(&b);
+	write_file("3", hb_buf_span(&b));
+	run_until(drop_3_is_handed);
+	end_drop(w.drop, 250, "2.0.0", "accepted");
+	hb_buf_free(&b);
+	assert_false(file_is_gone());
+	look_again();
+	assert_int_equal(w.drops, 2);
+	advance(3600 * 1000);
+	look_again();
+	run_until(drop_is_handed_again);
+	/* too old at last */
+	advance((int64_t)6 * 24 * 3600 * 1000);
+	end_drop(w.drop, 451, "4.7.1", "later");
+	run_until(file_is_gone);
+	assert_non_null(strstr(dsn_text(wait_job(1)), "5.4.7"));
+	run_until(queue_is_empty);
+}
+
+/* A worker that dies leaves the drop; one that has its commit on the way does
+ * not. */
+static void
+filters_a_drop_outlives_a_worker(void **state)
+{
+	hand_drop();
+	w.drops = 0;
+	hb_peer_free(&smtpd);
+	run_until(link_is_lost);
+	assert_false(file_is_gone());
+	smtpd = link_peer(HB_ROLE_SMTPD);
+	look_again();
+	run_until(drop_is_handed);
+	w.says_drop = w.drop;
+	pthread_mutex_lock(&disk);
+	post_env("a@here.example");
+	post_rcpt("b@x.example", 0);
+	post_body(hb_span_str(body_text));
+	run_for(20);
+	hb_peer_free(&smtpd);
+	run_until(link_is_lost);
+	look_again();
+	pthread_mutex_unlock(&disk);
+	run_until(file_is_gone);
+	smtpd = link_peer(HB_ROLE_SMTPD);
+	wait_job(1);
+	run_until(queue_is_empty);
+	assert_int_equal(w.drops, 1);
+	assert_int_equal(w.njobs, 1);
+}
+
+/* What smtpd may not say of drops closes its channel alone. */
+static void
+filters_lies_about_drops_are_refused(void **state)
+{
+	for (unsigned i = 0; i < 6; i++) {
+		hand_drop();
+		w.says_drop = i == 0 ? w.drop + 1 : w.drop;
+		if (i == 1)
+			end_drop(w.drop + 1, 250, "2.0.0", "ok");
+		else if (i == 2)
+			refuse_rcpt(w.drop, 0, "two\r\nlines");
+		else if (i == 4)
+			refuse_rcpt(w.drop + 1, 0, "no");
+		if (i == 0 || i == 3)
+			post_env("a@here.example");
+		if (i == 3) { /* a second one */
+			next_txn++;
+			post_env("a@here.example");
+		}
+		if (i == 5) { /* not in their order */
+			refuse_rcpt(w.drop, 0, "no");
+			refuse_rcpt(w.drop, 0, "no");
+		}
+		run_until(link_is_lost);
+		w.says_drop = 0;
+		next_txn++;
+		assert_false(file_is_gone());
+		smtpd = link_peer(HB_ROLE_SMTPD);
+	}
+}
+
+/* What is no drop goes where it goes without filters. */
+static void
+filters_a_damaged_drop_is_set_aside(void **state)
+{
+	char aside[128];
+
+	hand_drop();
+	end_drop(w.drop, 0, "", "");
+	assert_true(file_is_gone());
+	snprintf(aside, sizeof(aside), "%s/corrupt/2", dir);
+	assert_int_equal(access(aside, F_OK), 0);
 }
 
 static bool
@@ -3681,6 +4043,7 @@ main(void)
 		T(an_export_does_not_mix_messages),
 		T(an_answer_is_for_the_channel_that_asked),
 		T(large_message_has_a_file),
+		T(test_T_7_a_body_is_kept),
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),
 		T(test_A_24_a_drop_waits_for_descriptors),
@@ -3698,8 +4061,15 @@ main(void)
 		T(drops_behind_one_another_are_taken_up_once),
 		T(test_S_23_drops_share_a_flush),
 		T(a_result_is_told_once_when_it_is_durable),
-		T(a_listing_ends_when_its_outcomes_are_durable),
-		T(a_listing_does_not_wait_for_a_hanging_disk),
+		T(a_listing_waits_for_its_outcomes_and_no_hanging_disk),
+		T(filters_drops_go_by_smtpd),
+		T(filters_a_discarded_drop_is_gone),
+		T(filters_a_refused_drop_brings_a_dsn),
+		T(filters_one_recipient_is_refused),
+		T(filters_a_filter_says_later),
+		T(filters_a_drop_outlives_a_worker),
+		T(filters_lies_about_drops_are_refused),
+		T(filters_a_damaged_drop_is_set_aside),
 		T(test_A_2_many_outcomes_are_told_in_parts),
 		T(a_line_says_what_there_is_to_say),
 		T(what_was_removed_under_way_is_told_too),

@@ -947,49 +947,39 @@ children_answer(void **state)
 	    "iNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1");
 	struct hb_span one_letter = HB_SPAN("$6$saltsalt$gWPQEB1wLlJ2/vObK44YajUeGk97"
 	    "TN96U9M74EfNaKblbYY1nLynU0gUL.7rlx0PEeUGmONmDZCIR/X3CJyvy1");
+	const struct {
+		const char *user; /* NULL: a password is asked for */
+		struct rt_password q;
+		enum rt_found found;
+	} rows[] = {
+		{ "root", .found = RT_FOUND },
+		{ "no-such-user", .found = RT_NOTFOUND },
+		{ NULL, { .hash = hash, .password = HB_SPAN("wrong") },
+		    RT_NOTFOUND },
+		{ NULL, { .hash = hash, .password = HB_SPAN("secret") },
+		    RT_FOUND },
+		/* one character is a password, and no beginning of another */
+		{ NULL, { .hash = hash, .password = HB_SPAN("s") },
+		    RT_NOTFOUND },
+		{ NULL, { .hash = one_letter, .password = HB_SPAN("s") },
+		    RT_FOUND },
+		/* the usual hash is never right */
+		{ NULL, { .usual = hash, .password = HB_SPAN("secret") },
+		    RT_NOTFOUND },
+	};
 	struct answers a = { .loop = hb_loop_new(), .want = 1 };
 	struct rt_pool *p = rt_pool_new(a.loop, 2, 5000);
-	struct rt_password q = { .hash = hash };
 
-	assert_int_equal(rt_pool_user(p, 0, HB_SPAN("root"), on_found,
-	    &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_FOUND);
-	a.n = 0;
-	assert_int_equal(rt_pool_user(p, 0, HB_SPAN("no-such-user"), on_found,
-	    &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_NOTFOUND);
-	a.n = 0;
-	q.password = HB_SPAN("wrong");
-	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_NOTFOUND);
-	a.n = 0;
-	q.password = HB_SPAN("secret");
-	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_FOUND);
-	a.n = 0;
-	/* one character is a password, and no beginning of another */
-	q.password = HB_SPAN("s");
-	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_NOTFOUND);
-	a.n = 0;
-	q.hash = one_letter;
-	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_FOUND);
-	a.n = 0;
-	q.hash = hash;
-	q.password = HB_SPAN("secret");
-	/* the usual hash is never right */
-	q.usual = q.hash;
-	q.hash = HB_SPAN_NONE;
-	assert_int_equal(rt_pool_password(p, 0, &q, on_found, &a), RT_LATER);
-	assert_int_equal(hb_loop_run(a.loop), 0);
-	assert_int_equal(a.last, RT_NOTFOUND);
+	for (size_t i = 0; i < HB_ARRAY_LEN(rows); i++) {
+		a.n = 0;
+		assert_int_equal(rows[i].user != NULL
+		    ? rt_pool_user(p, 0, hb_span_str(rows[i].user), on_found,
+			  &a)
+		    : rt_pool_password(p, 0, &rows[i].q, on_found, &a),
+		    RT_LATER);
+		assert_int_equal(hb_loop_run(a.loop), 0);
+		assert_int_equal(a.last, rows[i].found);
+	}
 	rt_pool_free(&p);
 	hb_loop_free(&a.loop);
 }
