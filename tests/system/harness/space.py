@@ -32,7 +32,8 @@ SUBMIT_GID = 7049
 # accounts with mailboxes, for delivery to system users
 PEOPLE = (("hbalice", 7101), ("hbbob", 7102))
 # what the real peers want to find
-SERVICE = (("Debian-exim", 7111), ("dovecot", 7112), ("dovenull", 7113))
+SERVICE = (("Debian-exim", 7111), ("dovecot", 7112), ("dovenull", 7113),
+           ("postfix", 7114), ("postdrop", 7115))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
