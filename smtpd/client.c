@@ -63,11 +63,13 @@ smtpd_client_free(struct smtpd_client *c)
 
 	log_session(c, HB_EV_DISCONNECT);
 	hb_conn_free(&c->conn);
+	smtpd_filterio_free(c);
 	smtpd_session_free(&c->session);
 	smtpd_rules_drop(c->rules);
 	if (c->counted)
 		hb_counters_leave(w->counters, c->counter);
 	smtpd_frames_end(c);
+	smtpd_kept_end(c);
 	w->clients[c->index] = NULL;
 	w->free_slots[w->n_free++] = c->index;
 	w->n_clients--;
@@ -186,6 +188,13 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 	case SMTPD_ACT_ETRN:
 		smtpd_frames_act(c, a);
 		return;
+	case SMTPD_ACT_KEEP_OPEN:
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
+		smtpd_kept_act(c, a);
+		return;
 	}
 }
 
@@ -215,6 +224,7 @@ take_acts(struct smtpd_client *c)
 		send_output(c);
 		any = true;
 	}
+	any = smtpd_filterio_take(c) || any;
 	if (smtpd_session_timer(c->session, &ms) &&
 	    !smtpd_session_is_over(c->session))
 		c->deadline_ms = hb_mono_ms() + ms;
@@ -290,6 +300,8 @@ smtpd_client_run(struct smtpd_client *c)
 	c->busy = true;
 	c->worker->site.now_ms = hb_now_ms();
 	take_acts(c);
+	while (smtpd_filterio_feed(c))
+		take_acts(c);
 	feed(c);
 	c->busy = false;
 	if (c->conn == NULL && smtpd_session_is_over(c->session))
@@ -301,6 +313,8 @@ smtpd_client_tick(struct smtpd_client *c)
 {
 	int64_t now = hb_mono_ms();
 
+	if (smtpd_filterio_tick(c, now))
+		return;
 	if (c->tls_ms != 0 && now >= c->tls_ms) {
 		start_tls(c);
 	} else if (c->deadline_ms != 0 && now >= c->deadline_ms) {
@@ -415,6 +429,20 @@ greeting(struct smtpd_client *c, const struct smtpd_caller *who)
 	return how;
 }
 
+/* Filters hear where the client came to. */
+static void
+tell_place(struct smtpd_client *c, int fd)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct hb_netaddr local = { 0 };
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0 ||
+	    !hb_sock_to_netaddr(&ss, len, &local))
+		local.family = 0;
+	smtpd_session_place(c->session, &local, c->addr.port);
+}
+
 void
 smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
 {
@@ -424,7 +452,7 @@ smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
 
 	c->worker = w;
 	c->addr = who->addr;
-	c->file = -1;
+	c->file = c->kept[0] = c->kept[1] = -1;
 	c->since_ms = hb_now_ms();
 	c->rules = who->rules;
 	c->rules->refs++;
@@ -438,6 +466,8 @@ smtpd_client_new(struct smtpd_worker *w, const struct smtpd_caller *who)
 	    c->addr.family == 6);
 	if (hb_conf_relays_for(w->env->conf, &c->addr))
 		smtpd_session_relays(c->session);
+	if (c->rules->filters != NULL)
+		tell_place(c, who->fd);
 	hb_sock_set_nodelay(who->fd);
 	c->conn = hb_conn_accept(w->env->loop, who->fd, SMTPD_INPUT_MAX, &conn_ops,
 	    c);

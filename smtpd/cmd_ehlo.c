@@ -101,16 +101,47 @@ take_name(struct smtpd_session *s, struct hb_span name, bool esmtp)
 	return true;
 }
 
+static void
+welcome(struct smtpd_session *s)
+{
+	if (s->esmtp)
+		put_extensions(s);
+	else
+		smtpd_put_line(s, 250, ' ', hb_span_str(s->rules->hostname));
+}
+
+static void
+hello(struct smtpd_session *s, struct hb_span args, bool esmtp)
+{
+	if (!take_name(s, args, esmtp))
+		return;
+	if (s->filters != NULL)
+		smtpd_question(s, SMTPD_STAGE_HELO);
+	else
+		welcome(s);
+}
+
 void
 smtpd_cmd_ehlo(struct smtpd_session *s, struct hb_span args)
 {
-	if (take_name(s, args, true))
-		put_extensions(s);
+	hello(s, args, true);
 }
 
 void
 smtpd_cmd_helo(struct smtpd_session *s, struct hb_span args)
 {
-	if (take_name(s, args, false))
-		smtpd_put_line(s, 250, ' ', hb_span_str(s->rules->hostname));
+	hello(s, args, false);
+}
+
+void
+smtpd_answer_helo(struct smtpd_session *s, struct smtpd_question *q)
+{
+	if (q->verdict.action == HB_ACTION_ACCEPT) {
+		welcome(s);
+		return;
+	}
+	smtpd_reply_verdict(s, &q->verdict);
+	if (s->state != SMTPD_S_OVER)
+		s->state = SMTPD_S_HELLO;
+	s->helo[0] = '\0';
 }

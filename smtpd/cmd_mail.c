@@ -21,6 +21,8 @@ take(struct smtpd_session *s, const struct smtpd_args *a)
 	if ((a->params.seen & HB_PARAM_REQUIRETLS) != 0)
 		s->txn.flags |= HB_ENV_REQUIRETLS;
 	keep_auth(s, &a->params);
+	if (s->filters != NULL) /* they hear it with the sender */
+		s->txn.id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
 	smtpd_question(s, SMTPD_STAGE_MAIL);
 }
 
@@ -47,7 +49,8 @@ smtpd_answer_mail(struct smtpd_session *s, struct smtpd_question *q)
 {
 	if (q->verdict.action == HB_ACTION_ACCEPT ||
 	    q->verdict.action == HB_ACTION_DISCARD) {
-		s->txn.discard = q->verdict.action == HB_ACTION_DISCARD;
+		s->txn.discard = s->txn.discard ||
+		    q->verdict.action == HB_ACTION_DISCARD;
 		s->state = SMTPD_S_MAIL;
 		smtpd_reply(s, SMTPD_R_SENDER_OK);
 		return;

@@ -8,6 +8,8 @@
  */
 #include "smtpd/session-priv.h"
 
+#define FILTERS (1u << SMTPD_C_FILTERS)
+
 enum { ASK_MS = 30000 }; /* bound of an answer from router */
 
 /* What a consultant says when it is asked. */
@@ -26,6 +28,16 @@ static void (*const answers[])(struct smtpd_session *s,
 };
 
 /* --- consultants --- */
+
+/* A span of V outlives the frame that it came in. */
+static void
+keep(struct smtpd_session *s, struct smtpd_question *q,
+    const struct ipc_verdict *v)
+{
+	q->verdict = *v;
+	q->verdict.status = hb_arena_span(s->questions, v->status);
+	q->verdict.text = hb_arena_span(s->questions, v->text);
+}
 
 /* RFC 1870 s6; how much comes is known when it was declared. */
 static enum saying
@@ -86,6 +98,42 @@ ask_password(struct smtpd_session *s, struct smtpd_question *q)
 	return LATER;
 }
 
+/* What filters do not like decides, but for a recipient that others had refused
+ * already. */
+static enum saying
+filters_say(struct smtpd_session *s, struct smtpd_question *q)
+{
+	struct ipc_verdict v = smtpd_round_verdict(s);
+
+	if (v.action == HB_ACTION_DISCARD) {
+		s->txn.discard = true;
+		v.action = HB_ACTION_ACCEPT;
+	}
+	if (q->verdict.action == HB_ACTION_ACCEPT)
+		keep(s, q, &v);
+	return q->verdict.action == HB_ACTION_ACCEPT ? YES : NO;
+}
+
+static enum saying
+ask_filters(struct smtpd_session *s, struct smtpd_question *q)
+{
+	static const enum hb_milter_step steps[] = {
+		[SMTPD_STAGE_CONNECT] = HB_MILTER_CONNECT,
+		[SMTPD_STAGE_HELO] = HB_MILTER_HELO,
+		[SMTPD_STAGE_MAIL] = HB_MILTER_MAIL,
+		[SMTPD_STAGE_RCPT] = HB_MILTER_RCPT,
+		[SMTPD_STAGE_DATA] = HB_MILTER_DATA,
+		[SMTPD_STAGE_UNKNOWN] = HB_MILTER_UNKNOWN,
+	};
+	enum hb_milter_step step = steps[q->stage->id];
+
+	if (s->filters == NULL || s->txn.discard)
+		return YES;
+	if (q != s->first) /* they hear of one at a time, in order */
+		return NOT_NOW;
+	return smtpd_round(s, step, step, q) ? filters_say(s, q) : LATER;
+}
+
 /* The time of a turn has come. */
 static struct ipc_verdict
 end_turn(const struct smtpd_question *q)
@@ -105,7 +153,8 @@ no_answer(const struct smtpd_question *q)
 
 static const struct {
 	enum saying (*ask)(struct smtpd_session *s, struct smtpd_question *q);
-	/* What it says when the timer ends; NULL: it never says LATER. */
+	/* What it says when the timer ends; NULL: it never says LATER, or has
+	 * a time of its own. */
 	struct ipc_verdict (*at_end)(const struct smtpd_question *q);
 	bool is_router; /* lost questions are put again to a new router */
 } consultants[] = {
@@ -113,6 +162,7 @@ static const struct {
 	[SMTPD_C_TURN] = { ask_turn, end_turn, false },
 	[SMTPD_C_ROUTER] = { ask_router, no_answer, true },
 	[SMTPD_C_PASSWORD] = { ask_password, no_answer, true },
+	[SMTPD_C_FILTERS] = { ask_filters, NULL, false },
 };
 
 /* --- questions --- */
@@ -210,14 +260,15 @@ smtpd_may_ask_beside(const struct smtpd_session *s)
 
 /* --- what they say --- */
 
-/* A span of V outlives the frame that it came in. */
-static void
-keep(struct smtpd_session *s, struct smtpd_question *q,
+/* Do filters want to see the recipient of Q though V refuses it? */
+static bool
+shows_refusal(const struct smtpd_session *s, const struct smtpd_question *q,
     const struct ipc_verdict *v)
 {
-	q->verdict = *v;
-	q->verdict.status = hb_arena_span(s->questions, v->status);
-	q->verdict.text = hb_arena_span(s->questions, v->text);
+	return q->stage->id == SMTPD_STAGE_RCPT && (q->open & FILTERS) != 0 &&
+	    (v->action == HB_ACTION_REJECT ||
+		v->action == HB_ACTION_TEMPFAIL) &&
+	    smtpd_filters_want_refused(s);
 }
 
 /* V is the answer that Q waits for; then the session is to settle. */
@@ -227,6 +278,11 @@ take(struct smtpd_session *s, struct smtpd_question *q,
 {
 	q->open &= ~(1u << q->waits_for);
 	q->waits_for = SMTPD_C_NOBODY;
+	if (shows_refusal(s, q, v)) {
+		keep(s, q, v);
+		q->open = FILTERS;
+		return;
+	}
 	if (v->action != HB_ACTION_ACCEPT || is_answered(q)) {
 		keep(s, q, v);
 		end(s, q);
@@ -293,6 +349,20 @@ smtpd_session_verdict(struct smtpd_session *s, const struct ipc_verdict *v)
 }
 
 void
+smtpd_filters_said(struct smtpd_session *s)
+{
+	struct smtpd_question *q = s->first;
+
+	if (q == NULL || q->waits_for != SMTPD_C_FILTERS)
+		return;
+	q->waits_for = SMTPD_C_NOBODY;
+	q->open = 0; /* they come last */
+	(void)filters_say(s, q);
+	end(s, q);
+	smtpd_settle(s);
+}
+
+void
 smtpd_session_auth(struct smtpd_session *s, const struct ipc_auth_result *r)
 {
 	static const enum hb_action actions[] = {
@@ -325,7 +395,8 @@ void
 smtpd_questions_timeout(struct smtpd_session *s)
 {
 	for (struct smtpd_question *q = s->first; q != NULL; q = q->next)
-		if (q->waits_for != SMTPD_C_NOBODY)
+		if (q->waits_for != SMTPD_C_NOBODY &&
+		    consultants[q->waits_for].at_end != NULL)
 			say_at_end(s, q);
 	smtpd_settle(s);
 }

@@ -140,6 +140,7 @@ on_ctl(struct hb_role_env *env, struct hb_peer *control,
 	hb_ctl_int(&c, "bytes", (int64_t)w->site.bytes);
 	hb_ctl_bool(&c, "tls", w->site.tls_ready);
 	smtpd_certs_answer(w, &c);
+	smtpd_filterio_answer(w, &c);
 }
 
 int

@@ -35,6 +35,25 @@ put_printable(struct hb_buf *out, struct hb_span text)
 	}
 }
 
+/* An LF in the text begins a new line, RFC 5321 s4.2.1, RFC 2034 s4. */
+static void
+put_reply(struct hb_buf *out, const struct smtpd_reply_words *w)
+{
+	struct hb_span rest = w->text;
+
+	do {
+		struct hb_span line = hb_span_cut(&rest, '\n');
+
+		hb_buf_addf(out, "%u%c", w->code, rest.n > 0 ? '-' : ' ');
+		if (w->status.n > 0) {
+			hb_buf_add(out, w->status);
+			hb_buf_adds(out, " ");
+		}
+		put_printable(out, line);
+		hb_buf_adds(out, "\r\n");
+	} while (rest.n > 0);
+}
+
 static enum hb_stat
 stage_of(const struct smtpd_session *s)
 {
@@ -130,13 +149,7 @@ smtpd_reply_words(
 	told = w->code != 421 && s->txn.chunk_refused;
 	if (w->code >= 400 && !told)
 		log_refusal(s, w);
-	hb_buf_addf(&s->out, "%u ", w->code);
-	if (w->status.n > 0) {
-		hb_buf_add(&s->out, w->status);
-		hb_buf_adds(&s->out, " ");
-	}
-	put_printable(&s->out, w->text);
-	hb_buf_adds(&s->out, "\r\n");
+	put_reply(&s->out, w);
 	smtpd_set_timer(s, s->rules->command_ms);
 	if (w->code == 421)
 		smtpd_close(s);

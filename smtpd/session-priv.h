@@ -1,7 +1,8 @@
 /*
  * Inside of the session, only for its files.  Each calls those before it, and
- * none calls back: acts.c, try.c, state.c, reply.c, trace.c, txn.c, chunk.c,
- * path.c, cmd_*.c, consult.c, session.c.  Floor 2.
+ * none calls back: acts.c, try.c, filters.c, state.c, reply.c, trace.c, path.c,
+ * symbols.c, changes.c, rounds.c, txn.c, chunk.c, cmd_*.c, consult.c,
+ * session.c.  Floor 2.
  */
 #ifndef SMTPD_SESSION_PRIV_H
 #define SMTPD_SESSION_PRIV_H
@@ -10,6 +11,7 @@
 #include "common/proto/esmtp.h"
 #include "common/proto/incoming.h"
 #include "common/proto/stats.h"
+#include "smtpd/filters.h"
 #include "smtpd/session.h"
 
 enum smtpd_reply_id {
@@ -36,7 +38,10 @@ enum smtpd_wait {
 	SMTPD_W_TLS,
 	SMTPD_W_LARGE,
 	SMTPD_W_RESULT,
-	SMTPD_W_ETRN
+	SMTPD_W_ETRN,
+	SMTPD_W_FILE,	 /* for a body that filters are to see */
+	SMTPD_W_FILTERS, /* with a whole message */
+	SMTPD_W_COPY	 /* from the one file to the other */
 };
 
 enum smtpd_auth_step {
@@ -71,6 +76,7 @@ enum smtpd_consultant {
 	SMTPD_C_TURN,	  /* try.c: how long must a stranger wait? */
 	SMTPD_C_ROUTER,
 	SMTPD_C_PASSWORD, /* router, too */
+	SMTPD_C_FILTERS,  /* the operator's mail filters */
 	SMTPD_C_NOBODY
 };
 
@@ -120,6 +126,7 @@ struct smtpd_txn {
 	struct hb_buf rest; /* of a chunk: may be half a line */
 	bool chunk_refused; /* and the client knows */
 	bool begun, large;
+	bool whole; /* all of it has come, and filters have seen it */
 	size_t block; /* bytes since the data timer was set */
 	/* Why it will be refused at its end: what we found, or the reply that
 	 * queue gave before it (code 0: none). */
@@ -187,6 +194,7 @@ struct smtpd_session {
 	bool put_off; /* the next command waits until all are answered */
 	struct smtpd_txn txn;
 	struct smtpd_chunk chunk;
+	struct smtpd_filters *filters; /* NULL: none */
 };
 
 /* Acts and the timer, acts.c. */
@@ -250,6 +258,11 @@ struct smtpd_fault {
 void smtpd_reply_fault(
     struct smtpd_session *s, const struct smtpd_fault *fault);
 
+/* Greets, when the filters let the client in: greet.c. */
+void smtpd_greet(struct smtpd_session *s);
+/* LINE has no verb that we know: cmd_unknown.c. */
+void smtpd_unknown(struct smtpd_session *s, struct hb_span line);
+
 /* Our header fields, trace.c. */
 struct hb_span smtpd_with_word(const struct smtpd_session *s);
 void smtpd_trace_received(struct smtpd_session *s, struct hb_buf *out);
@@ -275,6 +288,14 @@ void smtpd_txn_fail(struct smtpd_session *s, enum smtpd_reply_id why);
 void smtpd_txn_failed_at_end(struct smtpd_session *s);
 void smtpd_txn_result(
     struct smtpd_session *s, const struct smtpd_reply_words *w);
+
+/* The filters have seen the message. */
+void smtpd_txn_filtered(struct smtpd_session *s);
+/* A file to keep the body in is there. */
+void smtpd_txn_has_file(struct smtpd_session *s);
+/* Queue's file is there: the body goes into it; and it went. */
+void smtpd_txn_copy(struct smtpd_session *s);
+void smtpd_txn_copied(struct smtpd_session *s);
 
 /* Chunks, chunk.c: begins one, as ARGS of BDAT say; WHY: it will be refused.
  * The reply comes behind its octets. */
@@ -318,6 +339,8 @@ bool smtpd_is_asking(const struct smtpd_session *s);
 bool smtpd_may_ask_beside(const struct smtpd_session *s);
 /* What is waited for does not come, or the wait for a turn has ended. */
 void smtpd_questions_timeout(struct smtpd_session *s);
+/* The filters have said what they think of the oldest question. */
+void smtpd_filters_said(struct smtpd_session *s);
 #define SMTPD_STAGE(sym, name, ...)                                            \
 	void smtpd_answer_##name(struct smtpd_session *s,                      \
 	    struct smtpd_question *q);

@@ -30,25 +30,14 @@ static const struct verb {
 
 /* --- beginning and TLS --- */
 
-static void
-greet(struct smtpd_session *s)
-{
-	const char *word =
-	    s->rules->kind == HB_LISTEN_LMTP ? "LMTP" : "ESMTP";
-
-	hb_buf_addf(&s->out, "220 %s %s Hauberk\r\n", s->rules->hostname,
-	    word);
-	s->state = SMTPD_S_HELLO;
-	smtpd_set_timer(s, s->rules->command_ms);
-}
-
 void
 smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how)
 {
 	switch (how) {
 	case SMTPD_GREET_OK:
 		if (!s->rules->implicit_tls) {
-			greet(s);
+			smtpd_greet(s);
+			smtpd_settle(s);
 			return;
 		}
 		s->wait = SMTPD_W_TLS;
@@ -114,10 +103,15 @@ smtpd_session_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 	memcpy(s->tls_print, facts->print, sizeof(s->tls_print));
 	s->has_binding = facts->has_binding;
 	memcpy(s->binding, facts->binding, sizeof(s->binding));
-	if (first)
-		greet(s);
-	else
+	if (s->filters != NULL)
+		smtpd_filters_tls(s, facts);
+	if (first) {
+		s->state = SMTPD_S_START;
+		smtpd_greet(s);
+		smtpd_settle(s);
+	} else {
 		smtpd_set_timer(s, s->rules->command_ms);
+	}
 }
 
 /* --- commands --- */
@@ -177,8 +171,8 @@ run_verb(struct smtpd_session *s, const struct verb *v, struct hb_span args)
 		smtpd_reply(s, why);
 	else
 		smtpd_reply_bad(s, why);
-	if ((v->flags & LAST) != 0 && s->behind && s->state != SMTPD_S_DATA &&
-	    s->state != SMTPD_S_OVER)
+	if ((v->flags & LAST) != 0 && s->behind && s->first == NULL &&
+	    s->state != SMTPD_S_DATA && s->state != SMTPD_S_OVER)
 		smtpd_reply(s, SMTPD_R_BEHIND);
 }
 
@@ -209,8 +203,10 @@ run_line(struct smtpd_session *s, struct hb_span line)
 		s->put_off = true;
 	else if (v != NULL)
 		run_verb(s, v, args);
+	else if (r == 0)
+		smtpd_unknown(s, line);
 	else
-		smtpd_reply_bad(s, r == 0 ? SMTPD_R_UNKNOWN : SMTPD_R_SYNTAX);
+		smtpd_reply_bad(s, SMTPD_R_SYNTAX);
 }
 
 /* The line was refused: what is left of it, up to CRLF, is dropped. */
@@ -321,6 +317,8 @@ smtpd_session_large(struct smtpd_session *s)
 	s->txn.large = true;
 	s->txn.block = 0;
 	smtpd_set_timer(s, s->rules->data_ms);
+	if (s->txn.whole)
+		smtpd_txn_copy(s);
 }
 
 void
@@ -338,11 +336,20 @@ smtpd_session_write_failed(struct smtpd_session *s, bool no_space)
 {
 	/* what was still asked for belongs to the same message */
 	s->next_act = s->n_acts = 0;
+	if (s->wait == SMTPD_W_FILTERS) {
+		/* a filter is in the middle of its answer: there is no way
+		 * back to its other state */
+		smtpd_reply(s, no_space ? SMTPD_R_NO_SPACE_END
+					: SMTPD_R_FILTER_SHUTDOWN);
+		return;
+	}
 	smtpd_txn_fail(s, no_space ? SMTPD_R_NO_SPACE : SMTPD_R_TEMPORARY);
-	if (s->wait == SMTPD_W_RESULT)
+	if (s->wait == SMTPD_W_RESULT || s->txn.whole)
 		smtpd_txn_failed_at_end(s);
 	else if (s->wait == SMTPD_W_LARGE)
 		smtpd_session_large(s);
+	else if (s->wait == SMTPD_W_FILE)
+		smtpd_txn_has_file(s);
 }
 
 /* Whether the message became durable is not known.  After a 4yz it must not
@@ -360,6 +367,13 @@ leave_in_doubt(struct smtpd_session *s)
 	smtpd_close(s);
 }
 
+/* Does a filter's new body wait for one? */
+static bool
+is_waiting_for_file(const struct smtpd_session *s)
+{
+	return s->filters != NULL && s->filters->waits_for_file;
+}
+
 void
 smtpd_session_queue_lost(struct smtpd_session *s)
 {
@@ -370,8 +384,74 @@ smtpd_session_queue_lost(struct smtpd_session *s)
 		leave_in_doubt(s);
 	else if (s->wait == SMTPD_W_ETRN)
 		smtpd_session_etrn(s, NULL);
+	else if (s->wait == SMTPD_W_FILE || is_waiting_for_file(s))
+		smtpd_session_write_failed(s, false);
 	else if (s->txn.begun)
 		smtpd_txn_result(s, &w);
+}
+
+/* --- events of filters --- */
+
+static void
+round_moved(struct smtpd_session *s, bool is_over)
+{
+	if (!is_over)
+		return;
+	if (s->wait == SMTPD_W_FILTERS)
+		smtpd_txn_filtered(s);
+	else
+		smtpd_filters_said(s);
+}
+
+void
+smtpd_session_filter_connected(struct smtpd_session *s, size_t n)
+{
+	round_moved(s, smtpd_round_connected(s, n));
+}
+
+size_t
+smtpd_session_filter_input(struct smtpd_session *s, size_t n,
+    struct hb_span in)
+{
+	size_t used;
+
+	round_moved(s, smtpd_round_input(s, n, in, &used));
+	return used;
+}
+
+void
+smtpd_session_filter_drained(struct smtpd_session *s, size_t n)
+{
+	round_moved(s, smtpd_round_drained(s, n));
+}
+
+void
+smtpd_session_filter_lost(struct smtpd_session *s, size_t n, const char *why)
+{
+	round_moved(s, smtpd_round_lost(s, n, why));
+}
+
+void
+smtpd_session_kept(struct smtpd_session *s)
+{
+	if (s->wait == SMTPD_W_FILE)
+		smtpd_txn_has_file(s);
+	else if (is_waiting_for_file(s))
+		smtpd_changes_body_on(s);
+}
+
+void
+smtpd_session_read(struct smtpd_session *s, struct hb_span bytes)
+{
+	if (s->filters != NULL)
+		smtpd_round_read(s, bytes);
+}
+
+void
+smtpd_session_copied(struct smtpd_session *s)
+{
+	if (s->wait == SMTPD_W_COPY)
+		smtpd_txn_copied(s);
 }
 
 /* --- ends --- */
@@ -383,6 +463,10 @@ smtpd_session_timeout(struct smtpd_session *s)
 	case SMTPD_W_RESULT:
 		smtpd_session_queue_lost(s);
 		return;
+	case SMTPD_W_FILTERS: /* each has a time of its own */
+		return;
+	case SMTPD_W_FILE:
+	case SMTPD_W_COPY:
 	case SMTPD_W_LARGE:
 		/* its file may still come: queue is told to forget it */
 		smtpd_session_write_failed(s, false);

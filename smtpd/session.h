@@ -45,6 +45,8 @@ struct smtpd_listener_conf {
 	uint64_t max_header;
 	unsigned max_recipients, max_hops;
 	int64_t command_ms, data_ms;
+	const struct hb_filters *filters; /* NULL: none; in the arena */
+	struct hb_arena *arena;
 };
 
 /* Current state of the process.  Shared by all sessions, kept up to date. */
@@ -59,6 +61,7 @@ struct smtpd_worker_conf {
 	uint64_t refs;	    /* numbers of questions and transactions so far */
 	unsigned beside;    /* questions beside others of their session */
 	size_t held;	    /* bytes of long header sections, all sessions */
+	size_t filtered;    /* the same of bodies that filters are to see */
 };
 
 enum smtpd_act_kind {
@@ -72,6 +75,11 @@ enum smtpd_act_kind {
 	SMTPD_ACT_COMMIT,
 	SMTPD_ACT_ABORT,
 	SMTPD_ACT_ETRN,	    /* ask queue; the result comes with its ref */
+	SMTPD_ACT_KEEP_OPEN, /* ask queue for a file to keep a body in */
+	SMTPD_ACT_KEEP_WRITE,
+	SMTPD_ACT_KEEP_READ, /* smtpd_session_read brings the bytes */
+	SMTPD_ACT_KEEP_COPY, /* all of it to the file after LARGE */
+	SMTPD_ACT_KEEP_END,  /* such files are not needed any more */
 	SMTPD_ACT_TRY,	    /* smtpd_session_turn reports when it may begin */
 	SMTPD_ACT_TRIED,    /* result of the try */
 	SMTPD_ACT_CLOSE	    /* after the output is written */
@@ -89,6 +97,14 @@ struct smtpd_try {
 	enum smtpd_tried end; /* SMTPD_ACT_TRIED */
 	unsigned n; /* of them; SMTPD_ACT_TRY: of the session, not ended */
 };
+/* A file that a body is kept in while filters see it. */
+struct smtpd_keep {
+	unsigned file; /* 0 or 1 */
+	uint64_t id;   /* of the message */
+	struct hb_span data;
+	uint64_t at;
+	size_t n;
+};
 struct smtpd_act {
 	enum smtpd_act_kind kind;
 	union {
@@ -98,6 +114,7 @@ struct smtpd_act {
 		struct hb_span data; /* DATA, HEAD */
 		struct ipc_txn_commit commit;
 		struct ipc_etrn etrn;
+		struct smtpd_keep keep;
 		struct smtpd_try attempt;
 	};
 };
@@ -150,6 +167,25 @@ void smtpd_session_result(struct smtpd_session *s,
 /* The file of a large message could not be written. */
 void smtpd_session_write_failed(struct smtpd_session *s, bool no_space);
 void smtpd_session_router_up(struct smtpd_session *s); /* asks again */
+
+/* Filters.  Where the session is, for filters; before its start. */
+void smtpd_session_place(struct smtpd_session *s,
+    const struct hb_netaddr *local, uint16_t client_port);
+/* How many there are, and what number N wants of its owner (milter.h). */
+size_t smtpd_session_filters(const struct smtpd_session *s);
+struct smtpd_milter *smtpd_session_filter(struct smtpd_session *s, size_t n);
+/* Events of number N.  Input: returns bytes used; again while it used some. */
+void smtpd_session_filter_connected(struct smtpd_session *s, size_t n);
+size_t smtpd_session_filter_input(struct smtpd_session *s, size_t n,
+    struct hb_span in);
+void smtpd_session_filter_drained(struct smtpd_session *s, size_t n);
+void smtpd_session_filter_lost(struct smtpd_session *s, size_t n,
+    const char *why);
+/* The file to keep a body in is there; bytes of it, when they were asked for;
+ * it was copied.  If that fails: smtpd_session_write_failed. */
+void smtpd_session_kept(struct smtpd_session *s);
+void smtpd_session_read(struct smtpd_session *s, struct hb_span bytes);
+void smtpd_session_copied(struct smtpd_session *s);
 /* Closes without a reply while a commit is in progress. */
 void smtpd_session_queue_lost(struct smtpd_session *s);
 void smtpd_session_timeout(struct smtpd_session *s);

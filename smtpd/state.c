@@ -7,6 +7,7 @@
 #define TURN (1u << SMTPD_C_TURN)
 #define ROUTER (1u << SMTPD_C_ROUTER)
 #define PASSWORD (1u << SMTPD_C_PASSWORD)
+#define FILTERS (1u << SMTPD_C_FILTERS)
 
 #define LOGIN SMTPD_STAGE_IS_LOGIN
 #define BESIDE SMTPD_STAGE_IS_BESIDE
@@ -31,6 +32,7 @@ smtpd_session_new(const struct smtpd_listener_conf *rules,
 	if (hb_span_copy(client, s->client, sizeof(s->client)) < 0)
 		s->client[0] = '\0';
 	s->secret = HB_BUF_INIT(HB_MAX_AUTH_LINE);
+	s->filters = smtpd_filters_new(rules->filters);
 	return s;
 }
 
@@ -60,6 +62,9 @@ smtpd_session_free(struct smtpd_session **s)
 	hb_buf_free(&(*s)->login);
 	hb_arena_free(&(*s)->questions);
 	(*s)->site->held -= (*s)->txn.held;
+	if ((*s)->filters != NULL)
+		(*s)->site->filtered -= (*s)->filters->counted;
+	smtpd_filters_free(&(*s)->filters);
 	free_txn(&(*s)->txn);
 	free(*s);
 	*s = NULL;
@@ -99,6 +104,7 @@ clear(struct smtpd_txn *t)
 	t->ret = HB_RET_NONE;
 	t->declared = t->id = 0;
 	t->discard = t->begun = t->large = t->chunk_refused = false;
+	t->whole = false;
 	t->failed = SMTPD_R_NONE;
 	t->refused_code = 0;
 	t->refused_status[0] = '\0';
@@ -110,6 +116,7 @@ smtpd_txn_reset(struct smtpd_session *s)
 {
 	if (s->txn.begun)
 		smtpd_add_act(s, SMTPD_ACT_ABORT);
+	smtpd_filters_forget(s);
 	clear(&s->txn);
 	smtpd_txn_count_held(s);
 	if ((s->state & (SMTPD_S_MAIL | SMTPD_S_DATA | SMTPD_S_CHUNKS)) != 0)
@@ -201,6 +208,7 @@ smtpd_close(struct smtpd_session *s)
 	if (s->state == SMTPD_S_OVER)
 		return;
 	drop_questions(s);
+	smtpd_filters_quit(s);
 	smtpd_txn_reset(s);
 	smtpd_auth_end(s);
 	s->state = SMTPD_S_OVER;
@@ -238,6 +246,9 @@ state_word(const struct smtpd_session *s)
 		[SMTPD_W_LARGE] = "data",
 		[SMTPD_W_RESULT] = "commit",
 		[SMTPD_W_ETRN] = "etrn",
+		[SMTPD_W_FILE] = "data",
+		[SMTPD_W_FILTERS] = "filters",
+		[SMTPD_W_COPY] = "commit",
 	};
 
 	if (s->wait != SMTPD_W_NOTHING)

@@ -34,7 +34,8 @@ start(struct smtpd_session *s, bool counted)
 		    (is_submission(s) && s->user[0] != '\0'),
 		.counted = counted, .separates = is_submission(s) };
 
-	t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
+	if (t->id == 0)
+		t->id = smtpd_msgid_next(&s->site->ids, s->site->now_ms);
 	hb_incoming_start(&t->in, &rules);
 	t->block = 0;
 	s->state = SMTPD_S_DATA;
@@ -76,6 +77,8 @@ begin(struct smtpd_session *s)
 	e->with = smtpd_with_word(s);
 	e->tls = hb_span_str(s->tls ? s->tls_word : "none");
 	e->mail_auth = hb_buf_span(&t->mail_auth);
+	if (s->filters != NULL)
+		e->held_for = hb_buf_span(&s->filters->held_for);
 }
 
 bool
@@ -142,6 +145,39 @@ judge_held(struct smtpd_session *s)
 	smtpd_txn_count_held(s);
 }
 
+/* The same of a body that filters are to see. */
+static bool
+asks_to_keep(struct smtpd_session *s, size_t coming)
+{
+	struct smtpd_txn *t = &s->txn;
+
+	if (!t->in.scan.headers_over || !goes_to_queue(t) ||
+	    !smtpd_body_asks_for_file(s, &s->filters->body, coming))
+		return false;
+	s->wait = SMTPD_W_FILE;
+	smtpd_set_timer(s, COMMIT_MS);
+	return true;
+}
+
+void
+smtpd_txn_has_file(struct smtpd_session *s)
+{
+	s->wait = SMTPD_W_NOTHING;
+	s->txn.block = 0;
+	smtpd_set_timer(s, s->rules->data_ms);
+	if (!smtpd_txn_is_refused(&s->txn))
+		smtpd_body_in_file(s, &s->filters->body);
+}
+
+static void
+ask_for_large(struct smtpd_session *s)
+{
+	begin(s);
+	smtpd_add_act(s, SMTPD_ACT_LARGE);
+	s->wait = SMTPD_W_LARGE;
+	smtpd_set_timer(s, COMMIT_MS);
+}
+
 /* Does more of the body come than a common frame holds?  Then queue opens a
  * file. */
 static bool
@@ -149,15 +185,14 @@ asks_for_file(struct smtpd_session *s, size_t coming)
 {
 	struct smtpd_txn *t = &s->txn;
 
+	if (s->filters != NULL)
+		return asks_to_keep(s, coming);
 	if (t->large || !goes_to_queue(t) ||
 	    (t->declared <= HB_MAX_LARGE_MESSAGE &&
 		(!t->in.scan.headers_over ||
 		    t->in.size + coming <= HB_MAX_LARGE_MESSAGE)))
 		return false;
-	begin(s);
-	smtpd_add_act(s, SMTPD_ACT_LARGE);
-	s->wait = SMTPD_W_LARGE;
-	smtpd_set_timer(s, COMMIT_MS);
+	ask_for_large(s);
 	return true;
 }
 
@@ -166,6 +201,10 @@ pass_on(struct smtpd_session *s, struct hb_span body)
 {
 	if (body.n == 0 || !goes_to_queue(&s->txn))
 		return;
+	if (s->filters != NULL) {
+		smtpd_body_put(s, &s->filters->body, body);
+		return;
+	}
 	begin(s);
 	smtpd_add_act(s, SMTPD_ACT_DATA)->data = body;
 }
@@ -278,6 +317,22 @@ make_head(struct smtpd_session *s)
 	return hb_incoming_head(&t->in, &f);
 }
 
+/* HB_ENV_* of the header section and the body that filters left. */
+static uint32_t
+filtered_flags(struct smtpd_session *s)
+{
+	struct hb_incoming_rules rules = { .max_size = UINT64_MAX,
+		.max_header = UINT64_MAX };
+	struct hb_incoming head = { .fields = HB_BUF_INIT(0) };
+	uint32_t flags;
+
+	hb_incoming_start(&head, &rules);
+	(void)hb_incoming_take(&head, hb_buf_span(&s->txn.in.head));
+	flags = hb_incoming_flags(&head) | s->filters->body_flags;
+	hb_incoming_free(&head);
+	return flags;
+}
+
 static void
 commit(struct smtpd_session *s)
 {
@@ -285,14 +340,65 @@ commit(struct smtpd_session *s)
 	struct ipc_txn_commit *c;
 
 	begin(s);
-	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = make_head(s);
+	smtpd_add_act(s, SMTPD_ACT_HEAD)->data = t->whole
+	    ? hb_buf_span(&t->in.head) : make_head(s);
 	smtpd_txn_count_held(s);
 	c = &smtpd_add_act(s, SMTPD_ACT_COMMIT)->commit;
 	c->size = t->in.size;
 	c->crc = t->in.crc;
-	c->flags = hb_incoming_flags(&t->in);
+	c->flags = t->whole ? filtered_flags(s) : hb_incoming_flags(&t->in);
 	s->wait = SMTPD_W_RESULT;
 	smtpd_set_timer(s, COMMIT_MS);
+}
+
+/* The body that was kept goes to queue. */
+static void
+hand_over(struct smtpd_session *s)
+{
+	const struct smtpd_body *b = &s->filters->body;
+
+	if (b->in_file) {
+		ask_for_large(s);
+		return;
+	}
+	begin(s);
+	if (b->bytes.n > 0)
+		smtpd_add_act(s, SMTPD_ACT_DATA)->data =
+		    hb_buf_span(&b->bytes);
+	commit(s);
+}
+
+void
+smtpd_txn_copy(struct smtpd_session *s)
+{
+	smtpd_add_act(s, SMTPD_ACT_KEEP_COPY)->keep.file =
+	    s->filters->body.file;
+	s->wait = SMTPD_W_COPY;
+	smtpd_set_timer(s, COMMIT_MS);
+}
+
+void
+smtpd_txn_copied(struct smtpd_session *s)
+{
+	commit(s);
+}
+
+/* Filters see the header section as it would be stored, but for our own
+ * field. */
+static void
+show(struct smtpd_session *s)
+{
+	struct smtpd_filters *f = s->filters;
+
+	(void)make_head(s);
+	smtpd_txn_count_held(s);
+	f->ours = 0;
+	f->ours_n = s->txn.trace.n;
+	f->body_flags = hb_incoming_flags(&s->txn.in) &
+	    (HB_ENV_8BIT | HB_ENV_DOTTED);
+	s->wait = SMTPD_W_FILTERS;
+	if (smtpd_round(s, HB_MILTER_DATA, HB_MILTER_END, NULL))
+		smtpd_txn_filtered(s);
 }
 
 static void
@@ -301,7 +407,12 @@ finish(struct smtpd_session *s)
 	struct smtpd_txn *t = &s->txn;
 
 	if (goes_to_queue(t)) {
-		commit(s);
+		if (s->filters == NULL)
+			commit(s);
+		else if (t->whole)
+			hand_over(s);
+		else
+			show(s);
 		return;
 	}
 	if (smtpd_txn_is_refused(t)) {
@@ -310,6 +421,25 @@ finish(struct smtpd_session *s)
 	}
 	log_accept(s, t->in.scan.bytes);
 	reply_accepted(s);
+	smtpd_txn_reset(s);
+}
+
+void
+smtpd_txn_filtered(struct smtpd_session *s)
+{
+	struct ipc_verdict v = smtpd_round_verdict(s);
+	struct smtpd_txn *t = &s->txn;
+	uint32_t n = s->rules->kind == HB_LISTEN_LMTP ? t->n_taken : 1;
+
+	s->wait = SMTPD_W_NOTHING;
+	t->whole = true;
+	if (v.action == HB_ACTION_ACCEPT || v.action == HB_ACTION_DISCARD) {
+		t->discard = t->discard || v.action == HB_ACTION_DISCARD;
+		finish(s);
+		return;
+	}
+	while (n-- > 0)
+		smtpd_reply_verdict(s, &v);
 	smtpd_txn_reset(s);
 }
 
@@ -431,6 +561,8 @@ smtpd_txn_result(struct smtpd_session *s, const struct smtpd_reply_words *w)
 	s->wait = SMTPD_W_NOTHING;
 	if (!waited) {
 		keep_refusal(&s->txn, &no);
+		if (s->txn.whole)
+			smtpd_txn_failed_at_end(s);
 		return;
 	}
 	if (ok) {

@@ -11,6 +11,7 @@
 #include "common/base/err.h"
 #include "common/base/limits.h"
 #include "common/io/sock.h"
+#include "common/io/trouble.h"
 
 enum {
 	ACCEPT_BATCH = 64,
@@ -23,8 +24,33 @@ enum {
 void
 smtpd_rules_drop(struct smtpd_listener_conf *r)
 {
-	if (r != NULL && --r->refs == 0)
-		free(r);
+	if (r == NULL || --r->refs > 0)
+		return;
+	hb_arena_free(&r->arena);
+	free(r);
+}
+
+/* Sessions keep the filters that they began with. */
+static void
+copy_filters(const struct hb_filters *from, struct smtpd_listener_conf *r)
+{
+	struct hb_filters *to;
+
+	if (from->n == 0)
+		return;
+	r->arena = hb_arena_new();
+	to = hb_arena_alloc(r->arena, sizeof(*to));
+	to->n = from->n;
+	to->v = hb_arena_alloc(r->arena, from->n * sizeof(*to->v));
+	for (size_t i = 0; i < from->n; i++) {
+		to->v[i] = from->v[i];
+		to->v[i].name = hb_arena_cstr(r->arena,
+		    hb_span_str(from->v[i].name));
+		if (from->v[i].path != NULL)
+			to->v[i].path = hb_arena_cstr(r->arena,
+			    hb_span_str(from->v[i].path));
+	}
+	r->filters = to;
 }
 
 static struct smtpd_listener_conf *
@@ -51,6 +77,7 @@ make_rules(const struct hb_conf *c, unsigned index)
 	r->max_hops = c->max_hops;
 	r->command_ms = c->command_timeout;
 	r->data_ms = c->data_timeout;
+	copy_filters(&c->milters, r);
 	return r;
 }
 
@@ -88,6 +115,10 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	smtpd_certs_tell(w, before);
 	hb_tls_free(&before);
 	w->site.tls_ready = tls != NULL;
+	hb_trouble_end_all(HB_EV_MILTER);
+	free(w->filter_states);
+	w->filter_states = hb_calloc(w->env->conf->milters.n + 1,
+	    sizeof(*w->filter_states));
 	smtpd_worker_unlisten(w); /* those of these rules come behind them */
 	replace_rules(w);
 	smtpd_certs_changed(w);
@@ -212,10 +243,12 @@ on_sweep(void *ctx)
 		hb_io_want(l->io, HB_IO_READ);
 	smtpd_proxy_tick(w);
 	smtpd_worker_each(w, smtpd_client_tick);
+	smtpd_filterio_sweep(w);
 	if (w->stopping &&
 	    (w->n_clients == 0 || hb_mono_ms() >= w->stop_at_ms))
 		hb_role_exit(w->env);
-	else if (w->n_clients > 0 || w->arrivals != NULL || w->stopping)
+	else if (w->n_clients > 0 || w->arrivals != NULL || w->stopping ||
+	    !LIST_EMPTY(&w->leaving))
 		smtpd_worker_start_sweep(w);
 }
 

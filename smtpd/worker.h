@@ -44,6 +44,19 @@ struct smtpd_client {
 	int64_t since_ms; /* wall clock */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */
 	int64_t tls_ms; /* the handshake waits until then; 0: no wait */
+	struct smtpd_filterio **filters; /* by number; NULL: none yet */
+	int kept[2];	    /* files that keep a body, or -1 */
+	unsigned kept_file; /* the one that is asked for, or copied */
+	uint32_t kept_ref;  /* of the question to queue; 0: none */
+	uint64_t copied;
+	struct hb_timer *copy; /* NULL: not needed yet */
+};
+
+/* What is known of a filter. */
+struct smtpd_filter_state {
+	uint64_t sessions, failures;
+	bool down;
+	int64_t since_ms; /* wall clock; 0: nobody asked it yet */
 };
 
 struct smtpd_worker {
@@ -61,6 +74,8 @@ struct smtpd_worker {
 	uint32_t *free_slots; /* stack */
 	size_t n_free;
 	struct hb_timer *sweep, *certs;
+	LIST_HEAD(, smtpd_filterio) leaving; /* connections to filters */
+	struct smtpd_filter_state *filter_states; /* one per milter line */
 	struct hb_buf scratch; /* records on their way into a frame */
 	bool stopping;
 	int64_t stop_at_ms;
@@ -133,6 +148,23 @@ uint32_t smtpd_client_txn(struct smtpd_client *c);
 void smtpd_frames_act(struct smtpd_client *c, const struct smtpd_act *a);
 /* Queue has no transaction of C any more: nor has C its file. */
 void smtpd_frames_end(struct smtpd_client *c);
+
+/* filterio.c: connections to filters (smtpd_on_endpoint).  True: it did
+ * something. */
+bool smtpd_filterio_take(struct smtpd_client *c);
+/* Passes one packet to the session. */
+bool smtpd_filterio_feed(struct smtpd_client *c);
+/* True: C was run, and may be gone. */
+bool smtpd_filterio_tick(struct smtpd_client *c, int64_t now_ms);
+void smtpd_filterio_sweep(struct smtpd_worker *w);
+void smtpd_filterio_free(struct smtpd_client *c);
+/* For `status': all filters, and whether they answer. */
+void smtpd_filterio_answer(const struct smtpd_worker *w,
+    const struct hb_ctl *c);
+
+/* kept.c: files that keep a body (smtpd_on_txn_keep_fd). */
+void smtpd_kept_act(struct smtpd_client *c, const struct smtpd_act *a);
+void smtpd_kept_end(struct smtpd_client *c);
 
 void smtpd_rules_drop(struct smtpd_listener_conf *r);
 

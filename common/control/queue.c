@@ -229,7 +229,8 @@ add_envelope(struct ctl_client *c, const json_t *msg)
 	add_msg(c, msg);
 	add_rcpts(c, msg);
 	ctl_add_text(c, msg, "<client|client: {client}\n><helo|helo: {helo}\n>"
-	    "<user|user: {user}\n><with|with: {with}\n><tls|tls: {tls}\n>");
+	    "<user|user: {user}\n><with|with: {with}\n><tls|tls: {tls}\n>"
+	    "<held_for|held for: {held_for}\n>");
 }
 
 void

@@ -256,6 +256,22 @@ add_certificates(struct ctl_client *c, const json_t *status)
 		    "left<file|, {file}>\n");
 }
 
+/* What the first listener knows of them. */
+static void
+add_filters(struct ctl_client *c, const json_t *status)
+{
+	const json_t *row, *filters = NULL, *filter;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "roles"), i, row)
+		if (filters == NULL)
+			filters = json_object_get(row, "filters");
+	json_array_foreach(filters, i, filter)
+		ctl_add_text(c, filter, "filter: {-name}, {-state}"
+		    "<since| since {since}>, {-sessions} sessions, "
+		    "{-failures} failures\n");
+}
+
 static void
 add_lab(struct ctl_client *c, const json_t *status)
 {
@@ -327,6 +343,7 @@ add_text(struct ctl_client *c, const json_t *status)
 	add_policies(c, status);
 	add_trust(c, status);
 	add_certificates(c, status);
+	add_filters(c, status);
 	add_words(c, status, "off", "off");
 	add_words(c, status, "unbuilt", "words without function in this build");
 	ctl_add(c, "roles:\n");

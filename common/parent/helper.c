@@ -276,7 +276,10 @@ pd_on_endpoint_get(struct pd_parent *pd, struct hb_peer *p,
     const struct ipc_endpoint_get *m)
 {
 	struct ipc_endpoint answer = { .ref = m->ref };
-	int channel = connect_endpoint(pd->now.conf, m->index);
+	bool denied = hb_peer_role(p) == HB_ROLE_SMTPD &&
+	    !hb_endpoint_is_filter(pd->now.conf, m->index);
+	int channel = denied ? -EACCES
+			     : connect_endpoint(pd->now.conf, m->index);
 
 	answer.error = channel < 0 ? (uint32_t)-channel : 0;
 	hb_peer_post(p, HB_IPC_ENDPOINT, &answer, channel >= 0 ? channel : -1);

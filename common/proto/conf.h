@@ -101,6 +101,18 @@ struct hb_conf_routes {
 	struct hb_conf_route *v;
 	size_t n;
 };
+enum hb_on_failure { HB_FILTER_TEMPFAIL, HB_FILTER_ACCEPT, HB_FILTER_REJECT };
+struct hb_filter {
+	char *name; /* as it was written: unix:PATH or inet:HOST:PORT */
+	char *path; /* or NULL */
+	struct hb_netaddr addr;
+	int64_t timeout_ms;
+	enum hb_on_failure on_failure;
+};
+struct hb_filters {
+	struct hb_filter *v;
+	size_t n;
+};
 enum hb_tls_level { HB_TLS_NONE, HB_TLS_MAY, HB_TLS_ENCRYPT, HB_TLS_VERIFY, HB_TLS_STS, HB_TLS_DANE };
 struct hb_tls_policy {
 	char *pattern;
@@ -153,6 +165,7 @@ enum hb_tls_version { HB_TLSVER_1_2, HB_TLSVER_1_3 };
 	X(certs, struct hb_certs)                                              \
 	X(tlsver, enum hb_tls_version)                                         \
 	X(auths, struct hb_auths)                                              \
+	X(milters, struct hb_filters)                                          \
 	X(map, struct hb_mapspec)                                              \
 	X(cidrs, struct hb_cidrs)                                              \
 	X(size, uint64_t)                                                      \

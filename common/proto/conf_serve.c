@@ -3,6 +3,8 @@
 #include "common/proto/conf-priv.h"
 
 #include "common/base/limits.h"
+#include "common/base/timefmt.h"
+#include "common/proto/endpoint.h"
 
 static const struct hb_conf_choice listen_kinds = {
 	(const char *const[]){ "smtp", "submission", "submissions", "lmtp" }, 4
@@ -349,6 +351,108 @@ dump_auths(const char *word, const void *field, struct hb_buf *out)
 
 OPS(auths, parse_auths, dump_auths,
     "passwd-file FILE|dovecot SOCKET|pam SERVICE")
+
+/* --- milter --- */
+
+static const struct hb_conf_choice failures = {
+	(const char *const[]){ "tempfail", "accept", "reject" }, 3
+};
+
+enum { FILTER_MS = 30000, FILTER_MOST_MS = 3600000 };
+
+/* Reads where the filter is. */
+static bool
+read_place(struct hb_conf_line *l, const char *word, struct hb_filter *f)
+{
+	struct hb_span s = hb_span_str(word), local = HB_SPAN("localhost:");
+	struct hb_buf text = HB_BUF_INIT(0);
+	bool ok;
+
+	if (hb_endpoint_unix(s).n > 0 &&
+	    hb_span_has_prefix_nocase(s, HB_SPAN("unix:"))) {
+		f->path = hb_conf_keep(l, word + 5);
+		return true;
+	}
+	if (!hb_span_has_prefix_nocase(s, HB_SPAN("inet:")))
+		return false;
+	s = hb_span_from(s, 5);
+	if (hb_span_has_prefix_nocase(s, local)) {
+		hb_buf_adds(&text, "127.0.0.1:");
+		s = hb_span_from(s, local.n);
+	}
+	hb_buf_add(&text, s);
+	ok = hb_netaddr_parse_port(hb_buf_span(&text), &f->addr) == 0 &&
+	    f->addr.family != 0 && f->addr.port != 0;
+	hb_buf_free(&text);
+	return ok;
+}
+
+/* True: WORD is one of the options, and was read or reported. */
+static bool
+read_filter_option(struct hb_conf_line *l, const char *word,
+    struct hb_filter *f)
+{
+	const char *time = hb_conf_option(word, "timeout");
+	const char *failure = hb_conf_option(word, "on-failure");
+	int i;
+
+	if (time != NULL) {
+		if (hb_duration_parse(hb_span_str(time), &f->timeout_ms) < 0 ||
+		    f->timeout_ms < 1000 || f->timeout_ms > FILTER_MOST_MS)
+			hb_conf_error(l, "'%.64s' is no time from 1s to 1h",
+			    time);
+		return true;
+	}
+	if (failure == NULL)
+		return false;
+	i = hb_conf_choose(l, &failures, failure);
+	if (i >= 0)
+		f->on_failure = (enum hb_on_failure)i;
+	return true;
+}
+
+static void
+parse_milters(struct hb_conf_line *l, void *field)
+{
+	TYPE(milters, field);
+	struct hb_filter *f;
+	void *list = v->v;
+
+	if (v->n == HB_MAX_MILTERS) {
+		hb_conf_error(l, "more than %d filters", HB_MAX_MILTERS);
+		return;
+	}
+	f = hb_conf_grow(l->arena, &list, &v->n, sizeof(*f));
+	v->v = list;
+	f->name = hb_conf_keep(l, l->v[0]);
+	f->timeout_ms = FILTER_MS;
+	if (!read_place(l, l->v[0], f)) {
+		hb_conf_error(l, "'%.64s' is not unix:/PATH or "
+		    "inet:ADDRESS:PORT", l->v[0]);
+		return;
+	}
+	for (size_t i = 1; i < l->n; i++)
+		if (!read_filter_option(l, l->v[i], f))
+			hb_conf_bad_option(l, l->v[i]);
+}
+
+static void
+dump_milters(const char *word, const void *field, struct hb_buf *out)
+{
+	CTYPE(milters, field);
+	char time[32];
+
+	for (size_t i = 0; i < v->n; i++) {
+		hb_buf_adds(out, word);
+		hb_conf_put_word(out, v->v[i].name);
+		hb_duration_format(v->v[i].timeout_ms, time);
+		hb_buf_addf(out, " timeout=%s on-failure=%s\n", time,
+		    failures.words[v->v[i].on_failure]);
+	}
+}
+
+OPS(milters, parse_milters, dump_milters,
+    "unix:PATH|inet:HOST:PORT [timeout=TIME] [on-failure=tempfail|accept|reject]")
 
 /* --- maps --- */
 

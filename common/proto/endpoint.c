@@ -1,4 +1,5 @@
-/* Numbers of unix sockets: `deliver`, `route` in order, `auth dovecot`.  Floor 1. */
+/* Numbers of unix sockets: `deliver`, `route` in order, `auth dovecot`, `milter`
+ * in order.  Floor 1. */
 #include "common/proto/endpoint.h"
 
 #include "common/base/err.h"
@@ -21,21 +22,24 @@ hb_endpoint_unix(struct hb_span text)
 	return text;
 }
 
-/* Candidate AT: 0 is `deliver`, then routes, then `auth`; false past the end. */
+/* Candidate AT: 0 is `deliver`, then routes, `auth`, filters; false past the
+ * end. */
 static bool
 candidate(const struct hb_conf *c, size_t at, struct hb_span *path)
 {
 	*path = HB_SPAN_NONE;
-	if (at == 0) {
-		if (c->deliver.kind == HB_DELIVER_LMTP)
-			*path = hb_endpoint_unix(hb_span_str(c->deliver.arg));
+	if (at == 0 && c->deliver.kind == HB_DELIVER_LMTP)
+		*path = hb_endpoint_unix(hb_span_str(c->deliver.arg));
+	if (at-- == 0)
 		return true;
-	}
-	if (at - 1 == c->route.n)
+	if (at < c->route.n)
+		*path = hb_endpoint_unix(hb_span_str(c->route.v[at].route));
+	else if (at == c->route.n)
 		*path = hb_endpoint_unix(hb_span_str(c->auth.dovecot));
-	if (at - 1 >= c->route.n)
-		return at - 1 == c->route.n;
-	*path = hb_endpoint_unix(hb_span_str(c->route.v[at - 1].route));
+	else if (at - c->route.n > c->milters.n)
+		return false;
+	else
+		*path = hb_span_str(c->milters.v[at - c->route.n - 1].path);
 	return true;
 }
 
@@ -61,4 +65,17 @@ hb_endpoint_find(const struct hb_conf *c, struct hb_span path,
 		if (hb_span_eq(have, path))
 			return 0;
 	return HB_E_NOTFOUND;
+}
+
+bool
+hb_endpoint_is_filter(const struct hb_conf *c, unsigned index)
+{
+	struct hb_span path;
+
+	if (hb_endpoint_path(c, index, &path) < 0)
+		return false;
+	for (size_t i = 0; i < c->milters.n; i++)
+		if (hb_span_eq(hb_span_str(c->milters.v[i].path), path))
+			return true;
+	return false;
 }

@@ -48,9 +48,8 @@ hb_header_value(struct hb_span line)
 	return hb_span_trim(hb_span_from(line, colon + 1));
 }
 
-/* The lines at the front of SECTION that belong to its first one. */
-static struct hb_span
-field_of(struct hb_span section)
+struct hb_span
+hb_header_field(struct hb_span section)
 {
 	size_t n = 0;
 
@@ -64,7 +63,7 @@ struct hb_span
 hb_header_find(struct hb_span section, const char *name)
 {
 	while (section.n > 0) {
-		struct hb_span field = field_of(section);
+		struct hb_span field = hb_header_field(section);
 
 		if (hb_header_is(field, name))
 			return hb_header_value(field);

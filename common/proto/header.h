@@ -22,6 +22,8 @@ struct hb_span hb_header_name(struct hb_span line);
 /* The value after the colon, without blanks at both ends. */
 struct hb_span hb_header_value(struct hb_span line);
 bool hb_header_is(struct hb_span line, const char *name);
+/* The lines at the front of SECTION that belong to its first one. */
+struct hb_span hb_header_field(struct hb_span section);
 /* The value of the first field NAME of SECTION, still folded; empty if it is
  * missing. */
 struct hb_span hb_header_find(struct hb_span section, const char *name);

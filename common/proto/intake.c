@@ -63,7 +63,8 @@ int
 hb_intake_env(struct hb_env *e, struct hb_arena *a)
 {
 	struct hb_span *texts[] = { &e->envid, &e->client, &e->helo, &e->user,
-		&e->with, &e->tls, &e->mail_auth, &e->message_id };
+		&e->with, &e->tls, &e->mail_auth, &e->message_id,
+		&e->held_for };
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++)
 		if (!hb_intake_is_text(*texts[i]))

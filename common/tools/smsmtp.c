@@ -92,6 +92,11 @@ take_act(struct talk *t, const struct smtpd_act *a)
 	case SMTPD_ACT_COMMIT:
 		t->committed = true;
 		break;
+	case SMTPD_ACT_KEEP_OPEN: /* for filters */
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
 	case SMTPD_ACT_TRY: /* of a stranger, or to log in */
 	case SMTPD_ACT_TRIED:
 	case SMTPD_ACT_AUTH:

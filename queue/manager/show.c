@@ -203,6 +203,8 @@ q_show(struct q *q, const struct hb_ctl *c, struct hb_span arg)
 								: "hdrs");
 	if (h->env.envid.n > 0)
 		hb_ctl_str(c, "envid", h->env.envid);
+	if (h->env.held_for.n > 0)
+		hb_ctl_str(c, "held_for", h->env.held_for);
 	hb_ctl_bool(c, "notice", (h->env.flags & HB_ENV_DSN) != 0);
 	kept = HB_NEW(struct shown);
 	*kept = (struct shown){ q, *c, hb_peer_number(c->peer) };

@@ -6,6 +6,7 @@
 
 #include "queue/manager/role.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -134,7 +135,8 @@ q_on_txn_begin(struct q *q, struct hb_peer *p, const struct ipc_txn_begin *m)
 	t->key = (struct txn_key){ hb_peer_instance(p), m->txn };
 	t->arena = arena;
 	t->env = env;
-	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL;
+	t->env.flags &= HB_ENV_SMTPUTF8 | HB_ENV_REQUIRETLS | HB_ENV_LOCAL |
+	    HB_ENV_HELD;
 	t->env.parent = 0;
 	t->body = HB_BUF_INIT(2 * HB_MAX_LARGE_MESSAGE);
 	t->head = HB_BUF_INIT(HEAD_MAX);
@@ -251,6 +253,20 @@ q_on_txn_large(struct q *q, struct hb_peer *p, const struct ipc_txn_large *m)
 		refuse(t, err);
 	else
 		drop(t, &t->body);
+}
+
+/* Nothing of it is kept here: the file lives as long as smtpd has it open. */
+void
+q_on_txn_keep(struct q *q, struct hb_peer *p, const struct ipc_txn_keep *m)
+{
+	struct ipc_txn_keep_fd out = { .txn = m->txn };
+	int file = -1, err = q_spool_kept_create(q->spool, m->id, &file);
+
+	if (err < 0)
+		out.error = err == HB_E_NOSPACE ? ENOSPC : EIO;
+	hb_peer_post(p, HB_IPC_TXN_KEEP_FD, &out, file);
+	if (file >= 0)
+		close(file);
 }
 
 static void

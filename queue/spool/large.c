@@ -208,6 +208,22 @@ q_spool_large_create(struct q_spool *s, uint64_t id, int *fd)
 	return *fd < 0 ? q_io_error(*fd) : 0;
 }
 
+int
+q_spool_kept_create(struct q_spool *s, uint64_t id, int *fd)
+{
+	char path[Q_LARGE_PATH];
+
+	if (q_index_find(&s->index, id) != NULL)
+		return HB_E_EXISTS;
+	if (q_spool_space(s) == 0)
+		return HB_E_NOSPACE;
+	q_large_path(id, path);
+	*fd = s->io->open(s->io->ctx, path, O_RDWR | O_CREAT | O_EXCL);
+	if (*fd >= 0)
+		(void)s->io->unlink(s->io->ctx, path);
+	return *fd < 0 ? q_io_error(*fd) : 0;
+}
+
 struct unlink_job {
 	struct flush_task job;
 	struct q_spool *s;

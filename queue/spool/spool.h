@@ -90,6 +90,10 @@ int q_spool_change(struct q_spool *s, uint64_t id, const struct q_change *c,
  * owned by the caller; removed if the message is never added (on discard, or at
  * the next start).  0, HB_E_EXISTS, HB_E_NOSPACE, HB_E_IO. */
 int q_spool_large_create(struct q_spool *s, uint64_t id, int *fd) HB_MUSTCHECK;
+/* A file without a name, to keep the body of message ID in before it is ours.
+ * A crash may leave its name, which start-up removes.  *FD is the caller's.
+ * Errors as above. */
+int q_spool_kept_create(struct q_spool *s, uint64_t id, int *fd) HB_MUSTCHECK;
 void q_spool_large_discard(struct q_spool *s, uint64_t id);
 
 /*

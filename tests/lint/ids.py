@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Requirements and tests: each id of ids.tbl is named by a test, and no test
 names an id that is not there.  With -l, the tests of each id.  STS-26 is a
-requirement of a standard; A-1, S-1, F-1 and E-1 are faults that were seen on
+requirement of a standard; A-1, S-1, F-1, E-1 and T-1 are faults that were seen on
 the running server (an attacker's, an operator's, a correspondent's, an alias's).
 
 A test names an id in its own name (test_STS_26_30_x, sts05_x) or in the
@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # DANE-01 and DANE_01_02; sts05 is for names of functions alone
 ID = re.compile(r"(?<![A-Z0-9])([A-Z]{3,4})((?:[-_]\d\d(?![\dA-Z]))+)")
 # F-1 in a comment, F_1 in a name
-FAULT = re.compile(r"(?<![A-Za-z0-9.-])([ASFE])[-_](\d{1,2})(?![0-9A-Za-z.-])")
+FAULT = re.compile(r"(?<![A-Za-z0-9.-])([AEFST])[-_](\d{1,2})(?![0-9A-Za-z.-])")
 NAME = re.compile(r"(?<![a-z0-9])([a-z]{3,4})_?(\d\d)(?!\d)")
 
 C_TEST = re.compile(r"^(\w+)\(void \*\*state\)$", re.M)

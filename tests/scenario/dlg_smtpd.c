@@ -283,6 +283,12 @@ note_act(struct play *p, const struct smtpd_act *a)
 		    a->etrn.below ? " and below" : "");
 		p->etrn = a->etrn.ref;
 		break;
+	case SMTPD_ACT_KEEP_OPEN: /* these need filters */
+	case SMTPD_ACT_KEEP_WRITE:
+	case SMTPD_ACT_KEEP_READ:
+	case SMTPD_ACT_KEEP_COPY:
+	case SMTPD_ACT_KEEP_END:
+		fail(p, "a file to keep a body in");
 	case SMTPD_ACT_CLOSE:
 		add_act(p, "close");
 		break;

@@ -85,7 +85,7 @@ test_A_3_other_texts_hold_no_control_characters(void **state)
 	struct hb_arena *a = hb_arena_new();
 	struct hb_env e;
 	struct hb_span *texts[] = { &e.envid, &e.client, &e.helo, &e.user,
-		&e.with, &e.tls, &e.mail_auth, &e.message_id };
+		&e.with, &e.tls, &e.mail_auth, &e.message_id, &e.held_for };
 
 	for (size_t i = 0; i < HB_ARRAY_LEN(texts); i++)
 		for (unsigned c = 0; c < 256; c++) {
