@@ -13,6 +13,7 @@ from collections import namedtuple
 import pytest
 
 from . import pki
+from .client import stuff
 from .peers import CLIENTS as MUTT
 from .hauberk import free_port
 from .peers import (EXIM, MSMTP, NODEMAILER, PERL, POSTFIX, SWAKS, Server,
@@ -96,7 +97,7 @@ def kept(job, data):
 
 
 def parts(message):
-    """(subject, body) of a message with LF, for programs that make the rest."""
+    """(subject, body) with LF, for programs that make the rest."""
     header, _, body = lf(message).partition(b"\n\n")
     line = [l for l in header.split(b"\n") if l.startswith(b"Subject: ")][0]
     return line[9:].decode(), body
@@ -148,12 +149,11 @@ def by_swaks(job):
     if job.way.mech:
         args += ["--auth", job.way.mech, "--auth-user", USER,
                  "--auth-password", job.password]
-    stuffed = (b"\n" + job.message).replace(b"\n.", b"\n..")[1:]
     return run(job, root, os.path.join(root, "usr/bin/swaks"), "--server",
                HOST, "--port", str(port(job)), *args, "--pipeline",
                "--helo", "swaks.test", "--from", SENDER, "--to",
                ",".join(job.rcpts), "--hide-all", "--no-data-fixup", "--data",
-               "@" + kept(job, stuffed + b".\r\n"))
+               "@" + kept(job, stuff(job.message) + b".\r\n"))
 
 
 def by_msmtp(job):
@@ -161,7 +161,8 @@ def by_msmtp(job):
     way = job.way
     args = ["--tls=" + ("off" if way.tls == "none" else "on"),
             "--tls-starttls=" + ("off" if way.tls == "implicit" else "on"),
-            "--tls-trust-file=" + ("" if way.tls == "none" else job.site.ca.file)]
+            "--tls-trust-file=" + (
+                "" if way.tls == "none" else job.site.ca.file)]
     if way.mech:
         args += ["--auth=" + way.mech.lower(), "--user=" + USER,
                  "--passwordeval=echo '%s'" % job.password]
@@ -327,9 +328,9 @@ def by_exim(job):
             auth="*" if way.mech else "", mech=way.mech or "PLAIN",
             send=send % (USER, job.password)))
     os.chmod(job.site.folder, 0o777)
-    return run(job, "/", *laid_over(job.site.peers.root(EXIM), "/usr/sbin/exim4",
-                                    "-C", conf, "-odf", "-bs"),
-               data=dialogue(job))
+    command = laid_over(job.site.peers.root(EXIM), "/usr/sbin/exim4", "-C",
+                        conf, "-odf", "-bs")
+    return run(job, "/", *command, data=dialogue(job))
 
 
 def dialogue(job):
@@ -338,8 +339,8 @@ def dialogue(job):
     rcpt = " NOTIFY=SUCCESS,FAILURE" if job.dsn else ""
     lines = ["EHLO here.test", "MAIL FROM:<%s>%s" % (SENDER, mail)]
     lines += ["RCPT TO:<%s>%s" % (r, rcpt) for r in job.rcpts] + ["DATA", ""]
-    stuffed = (b"\n" + job.message).replace(b"\n.", b"\n..")[1:]
-    return "\r\n".join(lines).encode() + stuffed + b".\r\nQUIT\r\n"
+    return "\r\n".join(lines).encode() + stuff(job.message) + \
+        b".\r\nQUIT\r\n"
 
 
 POSTFIX_CONF = """

@@ -36,6 +36,22 @@ MSMTP = ("msmtp", "libgsasl18", "libntlm0", "libgssglue1", "libidn12",
 PERL = ("git-email", "libauthen-sasl-perl", "libio-socket-ssl-perl",
         "libnet-ssleay-perl", "libmailtools-perl", "libtimedate-perl")
 NODEMAILER = ("node-nodemailer",)
+# filters
+OPENDKIM = ("opendkim", "libopendkim11", "libopendbx1", "librbl1", "libvbr2",
+            "libmemcached11", "libhashkit2", "liblua5.3-0", "libunbound8",
+            "libmilter1.0.1", "libdb5.3")
+OPENDMARC = ("opendmarc", "libopendmarc2", "libspf2-2", "libmilter1.0.1",
+             "libbsd0", "libmd0", "publicsuffix")
+RSPAMD = ("rspamd", "libluajit-5.1-2", "libluajit-5.1-common",
+          "libhyperscan5", "libsodium23", "libunwind8", "libglib2.0-0",
+          "libicu72", "libsqlite3-0", "libpcre2-8-0")
+SPAMASS = ("spamass-milter", "libmilter1.0.1", "spamd", "spamc",
+           "spamassassin", "libhtml-parser-perl", "libhtml-tagset-perl",
+           "libnetaddr-ip-perl", "libnet-dns-perl", "libnet-ip-perl",
+           "libsocket6-perl", "libsys-hostname-long-perl",
+           "libhttp-date-perl", "libtimedate-perl", "libio-string-perl",
+           "libmail-dkim-perl", "libcrypt-openssl-rsa-perl",
+           "libcrypt-openssl-bignum-perl")
 UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
            "libpython3.11")
 NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
@@ -49,7 +65,7 @@ CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
            "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
            "liblockfile1")
 ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, PERL, NODEMAILER,
-       UNBOUND, NSD, LDNS, CLIENTS)
+       OPENDKIM, OPENDMARC, RSPAMD, SPAMASS, UNBOUND, NSD, LDNS, CLIENTS)
 
 
 def cache_folder():
@@ -212,6 +228,8 @@ def laid_over(root, *command):
 class Server:
     """A program in the foreground, ended by its pid."""
 
+    ending = signal.SIGTERM
+
     def launch(self, command, **kw):
         self.output = open(os.path.join(self.folder, "output"), "ab")
         self.process = subprocess.Popen(
@@ -238,7 +256,7 @@ class Server:
         if self.process is None:
             return
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            os.killpg(self.process.pid, self.ending)
             try:
                 ended(self.process, 5)
             except AssertionError:
