@@ -90,7 +90,8 @@ end(struct smtpd_session *s)
 		end_part(s);
 	} else if (smtpd_txn_octets_end(s)) {
 		/* once more when there is a file */
-		c->open = s->wait == SMTPD_W_LARGE;
+		c->open = !s->txn.whole && (s->wait == SMTPD_W_LARGE ||
+		    s->wait == SMTPD_W_FILE);
 	} else {
 		return false;
 	}

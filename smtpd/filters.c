@@ -44,6 +44,8 @@ smtpd_filters_tls(struct smtpd_session *s, const struct hb_tls_facts *facts)
 {
 	struct smtpd_filters *f = s->filters;
 
+	if (facts->print[0] == '\0') /* it showed none */
+		return;
 	snprintf(f->tls_subject, sizeof(f->tls_subject), "%s",
 	    facts->subject);
 	snprintf(f->tls_issuer, sizeof(f->tls_issuer), "%s", facts->issuer);

@@ -50,13 +50,6 @@ put_client_port(const struct smtpd_session *s, struct hb_buf *out)
 	hb_buf_addf(out, "%u", s->filters->client_port);
 }
 
-/* Nobody asked for the name of the client's address: it is not known. */
-static void
-put_client_resolve(const struct smtpd_session *s, struct hb_buf *out)
-{
-	hb_buf_adds(out, "TEMP");
-}
-
 static void
 put_daemon_name(const struct smtpd_session *s, struct hb_buf *out)
 {
@@ -110,7 +103,7 @@ put_cipher(const struct smtpd_session *s, struct hb_buf *out)
 		hb_buf_adds(out, s->tls_cipher);
 }
 
-/* Octets of the cipher's key, as its name says. */
+/* Bits of the cipher's key, as its name says. */
 static void
 put_cipher_bits(const struct smtpd_session *s, struct hb_buf *out)
 {
@@ -263,7 +256,6 @@ static const struct {
 	{ "client_name", AT(CONNECT), put_client_name },
 	{ "client_ptr", AT(CONNECT), put_client_name },
 	{ "client_port", AT(CONNECT), put_client_port },
-	{ "client_resolve", AT(CONNECT), put_client_resolve },
 	{ "s", 0, put_helo },
 	{ "tls_version", AT(HELO), put_tls_version },
 	{ "cipher", AT(HELO), put_cipher },

@@ -440,6 +440,23 @@ def test_T_7_chunks(filtered):
     assert f.conversations[0].body == b"..dots\r\nbody\r\n"
 
 
+def test_T_7_many_chunks(filtered):
+    """The last octets of a body that goes into a file."""
+    f = Milter(None)
+    hb = filtered(f)
+    big = b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 20000
+    with hb.client() as c:
+        c.ehlo()
+        c.cmd("MAIL FROM:<a@client.test>")
+        c.cmd("RCPT TO:<alice@hb.test>")
+        for part in (big[:262159], big[262159:262160], big[262160:]):
+            c.send(b"BDAT %d\r\n" % len(part) + part)
+            assert c.read().code == 250
+        c.send(b"BDAT 0 LAST\r\n")
+        assert c.read().code == 250
+    assert f.conversations[0].body == big[14:]
+
+
 def test_T_7_pipelined_recipients(filtered):
     """They reach the filter one after the other, in their order."""
     f = Milter(None)

@@ -179,7 +179,17 @@ mistakes_name_file_line_and_remedy(void **state)
 		{ "tls-policy a verify until=2026-02-30", "not a date" },
 		{ "dmarc enforce", "would weaken" },
 		{ "access acc", "would weaken" },
-		{ "milter unix:/x", "would weaken" },
+		{ "milter", "" },
+		{ "milter /x", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter unix:x", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter inet:10.0.0.1", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter inet:10.0.0.1:0", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter inet:*:99", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter inet:filter.example:99", "is not unix:/PATH or inet:ADDRESS:PORT" },
+		{ "milter unix:/x timeout=0s", "is no time from 1s to 1h" },
+		{ "milter unix:/x timeout=999h", "is no time from 1s to 1h" },
+		{ "milter unix:/x on-failure=drop", "not one of: tempfail, accept, reject" },
+		{ "milter unix:/x bogus", "is not understood" },
 		{ "smarthost ftp://x", "not a destination" },
 		{ "smarthost lmtp:/x", "cannot be an LMTP server" },
 		{ "smtp-port 26", "needs 'lab on'" },
@@ -408,6 +418,46 @@ auth_dovecot(void **state)
 }
 
 static void
+test_T_7_filters(void **state)
+{
+	struct hb_conf *c = parse_good("milter unix:/run/a/s\n"
+	    "milter inet:localhost:8891 timeout=5m on-failure=accept\n"
+	    "milter inet:[::1]:99 on-failure=reject\nauth dovecot /run/d\n");
+	struct hb_buf out = HB_BUF_INIT(0), many = HB_BUF_INIT(0);
+	struct hb_conf_report report;
+	unsigned index;
+
+	assert_int_equal(c->milters.n, 3);
+	assert_string_equal(c->milters.v[0].path, "/run/a/s");
+	assert_int_equal(c->milters.v[0].timeout_ms, 30000);
+	assert_int_equal(c->milters.v[0].on_failure, HB_FILTER_TEMPFAIL);
+	assert_null(c->milters.v[1].path);
+	assert_true(hb_netaddr_is_loopback(&c->milters.v[1].addr));
+	assert_int_equal(c->milters.v[1].addr.port, 8891);
+	assert_int_equal(c->milters.v[1].on_failure, HB_FILTER_ACCEPT);
+	assert_int_equal(c->milters.v[2].on_failure, HB_FILTER_REJECT);
+	/* smtpd gets connections to these, and to no other socket */
+	assert_int_equal(hb_endpoint_find(c, HB_SPAN("/run/a/s"), &index), 0);
+	assert_true(hb_endpoint_is_filter(c, index));
+	assert_int_equal(hb_endpoint_find(c, HB_SPAN("/run/d"), &index), 0);
+	assert_false(hb_endpoint_is_filter(c, index));
+	assert_false(hb_endpoint_is_filter(c, 99));
+	hb_conf_dump(c, &out);
+	assert_true(hb_span_search(hb_buf_span(&out), HB_SPAN("\nmilter "
+	    "inet:localhost:8891 timeout=5m on-failure=accept\n")) < out.n);
+	hb_buf_free(&out);
+	hb_conf_free(&c);
+	for (unsigned i = 0; i < HB_MAX_MILTERS + 1; i++)
+		hb_buf_addf(&many, "milter unix:/run/%u\n", i);
+	c = parse(hb_buf_cstr(&many), &report);
+	assert_int_equal(report.errors, 1);
+	assert_int_equal(c->milters.n, HB_MAX_MILTERS);
+	hb_buf_free(&many);
+	hb_buf_free(&report.text);
+	hb_conf_free(&c);
+}
+
+static void
 words_without_function_are_listed(void **state)
 {
 	struct hb_conf_report report;
@@ -598,6 +648,7 @@ main(void)
 		cmocka_unit_test(test_S_1_whose_mailbox_it_is_is_told),
 		cmocka_unit_test(all_mistakes_are_told_at_once),
 		cmocka_unit_test(auth_dovecot),
+		cmocka_unit_test(test_T_7_filters),
 		cmocka_unit_test(words_without_function_are_listed),
 		cmocka_unit_test(a_listener_where_nobody_can_log_in_is_told),
 		cmocka_unit_test(the_canonical_text_parses_to_itself),

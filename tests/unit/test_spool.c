@@ -568,6 +568,26 @@ large_messages_are_checked_and_removed(void **state)
 	assert_int_equal(large_files(f), 0);
 }
 
+/* A file that a body waits in has no name, and is in nobody's way. */
+static void
+test_T_7_a_kept_body_leaves_nothing(void **state)
+{
+	struct fix *f = *state;
+	char byte;
+	int fd;
+
+	assert_int_equal(q_spool_kept_create(f->spool, 1, &fd), 0);
+	assert_int_equal(large_files(f), 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	assert_int_equal(add_large(f, 1, 3000, 0), 0);
+	assert_int_equal(wait_all(f), 0);
+	close(fd);
+	assert_int_equal(q_spool_kept_create(f->spool, 1, &fd), HB_E_EXISTS);
+	assert_int_equal(body_of(f, 1), 0);
+	close(f->fd);
+}
+
 /* Whoever wrote the file made the checksum too. */
 static void
 test_A_1_large_bodies_have_wire_form(void **state)
@@ -816,6 +836,7 @@ main(void)
 		T(slices_see_what_happens_meanwhile),
 		T(slices_find_a_damaged_update),
 		T(large_messages_are_checked_and_removed),
+		T(test_T_7_a_kept_body_leaves_nothing),
 		T(test_A_1_large_bodies_have_wire_form),
 		T(an_altered_large_file_is_set_aside),
 		T(a_spool_of_another_format_is_refused),
