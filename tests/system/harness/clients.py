@@ -45,8 +45,9 @@ Done = namedtuple("Done", "code out")
 # send: the function; ways: of WAYS; makes: what becomes of the message that it
 # is given (`nothing', `trace' in front of it, a `mail' of its own with that
 # text); rest: one refused recipient is no harm to the others; dsn: what it can
-# ask for
-Client = namedtuple("Client", "send ways makes rest dsn")
+# ask for, but in the way where it says HELO
+Client = namedtuple("Client", "send ways makes rest dsn helo",
+                    defaults=(None,))
 
 
 class Site:
@@ -457,7 +458,7 @@ CLIENTS = {
     "net-smtp": Client(by_net_smtp, MOST, "nothing", True,
                        ("RET", "ENVID", "NOTIFY")),
     "git": Client(by_git, MOST, "mail", False, ()),
-    "mutt": Client(by_mutt, ALL, "mail", False, ("RET", "NOTIFY")),
+    "mutt": Client(by_mutt, ALL, "mail", False, ("RET", "NOTIFY"), "clear"),
     "nodemailer": Client(by_nodemailer, MOST, "nothing", True,
                          ("RET", "ENVID", "NOTIFY")),
     "exim": Client(by_exim, MOST, "trace", True, ("RET", "ENVID", "NOTIFY")),
