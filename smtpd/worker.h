@@ -162,7 +162,7 @@ void smtpd_filterio_free(struct smtpd_client *c);
 void smtpd_filterio_answer(const struct smtpd_worker *w,
     const struct hb_ctl *c);
 
-/* kept.c: files that keep a body (smtpd_on_txn_keep_fd). */
+/* The same for files that keep a body. */
 void smtpd_kept_act(struct smtpd_client *c, const struct smtpd_act *a);
 void smtpd_kept_end(struct smtpd_client *c);
 

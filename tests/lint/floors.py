@@ -44,7 +44,7 @@ FLOORS = (
     ("delivery/local/*", 3),
     ("delivery/role/*", 4),
     ("smtpd/certs.c", 4), ("smtpd/client.c", 4), ("smtpd/filterio.c", 4),
-    ("smtpd/frames.c", 4), ("smtpd/kept.c", 4),
+    ("smtpd/frames.c", 4),
     ("smtpd/main.c", 4), ("smtpd/proxy.c", 4), ("smtpd/sessions.c", 4),
     ("smtpd/worker.*", 4),
     ("smtpd/*", 2),

@@ -179,6 +179,23 @@ seen_on_etrn_result(void *ctx, struct hb_peer *p,
 	fail_msg("nobody asked for a domain");
 }
 
+static uint32_t kept_txn;
+
+/* It is empty, and can be read too. */
+void
+seen_on_txn_keep_fd(void *ctx, struct hb_peer *p,
+    const struct ipc_txn_keep_fd *m, int fd)
+{
+	char byte;
+
+	assert_int_equal(m->error, 0);
+	kept_txn = m->txn;
+	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(pread(fd, &byte, 1, 0), 1);
+	close(fd);
+}
+
 static struct hb_span large_rest;
 
 void
@@ -1965,6 +1982,19 @@ large_message_has_a_file(void **state)
 	run_until(queue_is_empty);
 }
 
+/* A file for a body that is no message yet. */
+static void
+test_T_7_a_body_is_kept(void **state)
+{
+	struct ipc_txn_keep m = { .txn = 4711, .id = 99 };
+
+	kept_txn = 0;
+	hb_peer_post(smtpd, HB_IPC_TXN_KEEP, &m, -1);
+	run_for(30);
+	assert_int_equal(kept_txn, m.txn);
+	assert_true(queue_is_empty());
+}
+
 static void
 write_file(const char *name, struct hb_span s)
 {
@@ -3545,6 +3575,7 @@ main(void)
 		T(an_export_does_not_mix_messages),
 		T(an_answer_is_for_the_channel_that_asked),
 		T(large_message_has_a_file),
+		T(test_T_7_a_body_is_kept),
 		T(dropped_message_is_taken_up),
 		T(test_S_11_room_is_told),
 		T(test_A_24_a_drop_waits_for_descriptors),
