@@ -334,6 +334,10 @@ feed(struct smtpd_client *c)
 			take_acts(c);
 		}
 	} while (used > 0 || acted);
+	if (c->said_all && smtpd_session_wants_input(c->session)) {
+		smtpd_session_closed(c->session);
+		take_acts(c);
+	}
 }
 
 void
@@ -414,11 +418,18 @@ on_drain(void *ctx)
 	smtpd_client_go_on(ctx);
 }
 
+/* A client that pipelines to the end may close its half of the connection
+ * behind QUIT (Exim does): what it has said is answered, then it ends. */
 static void
 on_close(void *ctx, int err, int syserr)
 {
 	struct smtpd_client *c = ctx;
 
+	if (err == 0 && !smtpd_session_is_over(c->session)) {
+		c->said_all = true;
+		smtpd_client_run(c);
+		return;
+	}
 	hb_conn_free(&c->conn);
 	smtpd_session_closed(c->session);
 	smtpd_client_run(c);

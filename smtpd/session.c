@@ -311,6 +311,12 @@ smtpd_session_input(struct smtpd_session *s, struct hb_span in)
 	return done;
 }
 
+bool
+smtpd_session_wants_input(const struct smtpd_session *s)
+{
+	return !is_blocked(s) && s->first == NULL;
+}
+
 /* --- events of queue --- */
 
 void

@@ -171,6 +171,8 @@ void smtpd_session_start(struct smtpd_session *s, enum smtpd_greeting how);
 /* Returns how many bytes of IN were processed.  Call it again with the rest
  * while it returns more than zero or made acts. */
 size_t smtpd_session_input(struct smtpd_session *s, struct hb_span in);
+/* Does it wait for nothing but the client? */
+bool smtpd_session_wants_input(const struct smtpd_session *s);
 
 /* Events.  An unexpected one changes nothing. */
 void smtpd_session_tls(struct smtpd_session *s,

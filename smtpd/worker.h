@@ -53,6 +53,7 @@ struct smtpd_client {
 	uint32_t txn;	   /* of the transaction in queue; 0: none */
 	int file;	   /* of a large message, or -1 */
 	bool counted, paused, busy, tls_due;
+	bool said_all; /* no more input comes */
 	uint32_t counter; /* slot in the shared table */
 	int64_t since_ms; /* wall clock */
 	int64_t deadline_ms, expires_ms; /* monotonic; 0: none */

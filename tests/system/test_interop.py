@@ -152,25 +152,6 @@ def test_AUTH_01_dovecot_judges(make_server, peers, folder, closing,
     hb.wait_record(ev="map", state="trouble", file=socket)
 
 
-def test_swaks_submits(make_server, peers):
-    """swaks with STARTTLS and AUTH on the submission port."""
-    hb = make_server(start=False)
-    port = free_port()
-    hb.write("passwd", "alice:%s\n" % hashed(PASSWORD))
-    hb.configure(["listen 127.0.0.1:%d smtp" % hb.port,
-                  "listen 127.0.0.1:%d submission" % port,
-                  "auth passwd-file " + hb.path("passwd")])
-    hb.start()
-    for kind in ("PLAIN", "LOGIN"):
-        done = peers.swaks(
-            "--server", "127.0.0.1", "--port", str(port), "-tls", "--auth",
-            kind, "--auth-user", "alice", "--auth-password", PASSWORD,
-            "--from", "alice@hb.test", "--to", "bob@hb.test", "--helo",
-            "swaks.test", "--header", "Subject: swaks " + kind)
-        assert done.returncode == 0, done.stdout + done.stderr
-    assert len(hb.wait_mail("bob", 2)) == 2
-
-
 @pytest.mark.parametrize("maker", ("ours", "gsasl"))
 def test_AUTH_01_msmtp_speaks_scram(make_server, peers, maker):
     """GNU SASL's SCRAM against a verifier, ours or its own; PLAIN and LOGIN
@@ -217,19 +198,3 @@ def test_smtp_source_variants(make_server, peers, folder, closing, args):
     sink.wait(100 * per, 60)
     hb.wait_empty()
     assert len(sink.recipients()) == 100 * per
-
-
-def test_exim_sends_to_us(make_server, peers, space, closing, folder):
-    """BDAT-04: Exim as the sending side, pipelined, over TLS; it sends by
-    BDAT to who offers it (" K " in its log)."""
-    if not space.private:
-        pytest.skip("Exim needs root to be started with our accounts")
-    hb = make_server()
-    done = peers.exim_sends(folder, hb.port, "alice@hb.test",
-                            b"Subject: from exim\n\n.dot\nhello\n")
-    assert done.returncode == 0, done.stderr
-    message = hb.wait_mail("alice")[0].replace(b"\r\n", b"\n")
-    assert b"\n.dot\nhello\n" in message
-    with open(folder + "/mainlog") as log:
-        assert " K " in log.read()
-    assert hb.wait_record(ev="accept")["tls"].startswith("TLSv1")

@@ -1,6 +1,7 @@
 """SMTP dialogues: the session machine seen from outside."""
 
 import base64
+import socket
 import time
 
 import pytest
@@ -557,3 +558,35 @@ def test_relay_tricks(make_server, mx_factory, trick):
         c.ehlo()
         assert c.envelope("a@client.test", trick)[1].code >= 500
     assert mx.connections == 0
+
+
+# ends
+
+
+HALF = b"EHLO client.test\r\nMAIL FROM:<a@client.test>\r\n" \
+    b"RCPT TO:<alice@hb.test>\r\n"
+TEXT = b"Subject: said\r\n\r\nall\r\n"
+
+
+@pytest.mark.parametrize("rest, codes", [
+    (b"BDAT %d LAST\r\n%sQUIT\r\n" % (len(TEXT), TEXT),
+     [220, 250, 250, 250, 250, 221]),
+    (b"DATA\r\n" + TEXT + b".\r\n", [220, 250, 250, 250, 354, 250]),
+    (b"BDAT %d LAST\r\n%s" % (len(TEXT) + 1, TEXT), [220, 250, 250, 250]),
+    (b"DATA\r\n" + TEXT + b".\r", [220, 250, 250, 250, 354]),
+    (b"QUIT", [220, 250, 250, 250])],
+    ids=["bdat", "data", "half-chunk", "half-data", "half-line"])
+def test_SMTP_14_a_client_that_has_said_all(server, rest, codes):
+    """Exim ends its half of the connection behind QUIT: what it has said is
+    answered.  A message that has no end is not taken, and the session ends
+    at once."""
+    with server.client() as c:
+        got = [c.greeting.code]
+        c.send(HALF + rest)
+        c.sock.shutdown(socket.SHUT_WR)
+        with pytest.raises(Closed):
+            while True:
+                got.append(c.read().code)
+    assert got == codes
+    assert bool(server.records(ev="accept")) == (codes[4:].count(250) == 1)
+    until(lambda: server.ctl("sessions", json=True) == [], 5, "its end")

@@ -25,7 +25,7 @@ FETCH_S = 300
 AGAIN_S = 600   # what could not be fetched is asked for again
 
 # package -> what is missing on a plain system to run it
-POSTFIX = ("postfix", "libicu72")
+POSTFIX = ("postfix", "libicu72", "libsasl2-modules")
 EXIM = ("exim4-daemon-light", "libidn12", "libgnutls-dane0", "libdb5.3",
         "libunbound8", "libpcre2-8-0")
 DOVECOT = ("dovecot-core", "dovecot-lmtpd", "libexttextcat-2.0-0",
@@ -36,6 +36,26 @@ SWAKS = ("swaks", "libnet-ssleay-perl")
 MSMTP = ("msmtp", "libgsasl18", "libntlm0", "libgssglue1", "libidn12",
          "libsecret-1-0", "libsecret-common")
 GSASL = ("gsasl", "libgsasl18", "libntlm0", "libgssglue1", "libidn12")
+# git's, and those of Perl that speak SMTP
+PERL = ("git-email", "libauthen-sasl-perl", "libio-socket-ssl-perl",
+        "libnet-ssleay-perl", "libmailtools-perl", "libtimedate-perl")
+NODEMAILER = ("node-nodemailer",)
+# filters
+OPENDKIM = ("opendkim", "libopendkim11", "libopendbx1", "librbl1", "libvbr2",
+            "libmemcached11", "libhashkit2", "liblua5.3-0", "libunbound8",
+            "libmilter1.0.1", "libdb5.3")
+OPENDMARC = ("opendmarc", "libopendmarc2", "libspf2-2", "libmilter1.0.1",
+             "libbsd0", "libmd0", "publicsuffix")
+RSPAMD = ("rspamd", "libluajit-5.1-2", "libluajit-5.1-common",
+          "libhyperscan5", "libsodium23", "libunwind8", "libglib2.0-0",
+          "libicu72", "libsqlite3-0", "libpcre2-8-0")
+SPAMASS = ("spamass-milter", "libmilter1.0.1", "spamd", "spamc",
+           "spamassassin", "libhtml-parser-perl", "libhtml-tagset-perl",
+           "libnetaddr-ip-perl", "libnet-dns-perl", "libnet-ip-perl",
+           "libsocket6-perl", "libsys-hostname-long-perl",
+           "libhttp-date-perl", "libtimedate-perl", "libio-string-perl",
+           "libmail-dkim-perl", "libcrypt-openssl-rsa-perl",
+           "libcrypt-openssl-bignum-perl")
 UNBOUND = ("unbound", "libevent-2.1-7", "libnghttp2-14", "libprotobuf-c1",
            "libpython3.11")
 NSD = ("nsd", "libevent-2.1-7", "libfstrm0", "libprotobuf-c1")
@@ -48,8 +68,8 @@ CLIENTS = ("php8.2-cli", "php8.2-common", "libsodium23", "libargon2-1",
            "libncursesw6", "cron", "cron-daemon-common",
            "libmailtools-perl", "libtimedate-perl", "bsd-mailx",
            "liblockfile1")
-ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, GSASL, UNBOUND, NSD, LDNS,
-       CLIENTS)
+ALL = (POSTFIX, EXIM, DOVECOT, SAMPLES, SWAKS, MSMTP, GSASL, PERL, NODEMAILER,
+       OPENDKIM, OPENDMARC, RSPAMD, SPAMASS, UNBOUND, NSD, LDNS, CLIENTS)
 
 
 def cache_folder():
@@ -148,14 +168,6 @@ class Peers:
         """Start smtp-sink; it writes what it gets to one file."""
         return Sink(self, folder, address, port, args)
 
-    def swaks(self, *args, timeout=most(60)):
-        root = self.root(SWAKS)
-        env = dict(os.environ, PERL5LIB=os.path.join(
-            root, "usr/lib/x86_64-linux-gnu/perl5/5.36"))
-        return subprocess.run([os.path.join(root, "usr/bin/swaks"), *args],
-                              env=env, capture_output=True, text=True,
-                              timeout=timeout)
-
     def gsasl(self, *args, timeout=most(60)):
         """GNU SASL's tool, which makes verifiers. (As a client of SMTP it
         says STARTTLS before EHLO, which we do not take.)"""
@@ -204,17 +216,6 @@ class Peers:
     def postfix_server(self, folder, address, port):
         return Postfix(self, folder, address, port)
 
-    def exim_sends(self, folder, port, rcpt, message):
-        """One message from Exim to 127.0.0.1:port, in the foreground."""
-        conf = os.path.join(folder, "send.conf")
-        with open(conf, "w") as f:
-            f.write(EXIM_SEND_CONF % dict(dir=folder, port=port))
-        os.chmod(folder, 0o777)
-        command = laid_over(self.root(EXIM), "/usr/sbin/exim4", "-C", conf,
-                             "-odf", "-i", "-f", "a@client.test", rcpt)
-        return subprocess.run(command, input=message, capture_output=True,
-                              timeout=most(60))
-
     def dovecot(self, folder, address, port, users=""):
         return Dovecot(self, folder, address, port, users)
 
@@ -248,8 +249,10 @@ def laid_over(root, *command):
     return ["unshare", "-m", "sh", "-c", script, "sh", *command]
 
 
-class _Server:
+class Server:
     """A program in the foreground, ended by its pid."""
+
+    ending = signal.SIGTERM
 
     def launch(self, command, **kw):
         self.output = open(os.path.join(self.folder, "output"), "ab")
@@ -277,7 +280,7 @@ class _Server:
         if self.process is None:
             return
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            os.killpg(self.process.pid, self.ending)
             try:
                 ended(self.process, 5)
             except AssertionError:
@@ -287,7 +290,7 @@ class _Server:
         self.process = None
 
 
-class Sink(_Server):
+class Sink(Server):
     def __init__(self, peers, folder, address, port, args):
         self.folder, self.address, self.port = folder, address, port
         self.dump = os.path.join(folder, "sink.dump")
@@ -367,32 +370,7 @@ keep:
 """
 
 
-EXIM_SEND_CONF = """
-primary_hostname = exim.client.test
-spool_directory = %(dir)s/spool
-log_file_path = %(dir)s/%%slog
-exim_user = Debian-exim
-exim_group = Debian-exim
-trusted_users = root
-never_users =
-keep_environment =
-begin routers
-all:
-  driver = manualroute
-  route_list = * 127.0.0.1
-  self = send
-  transport = out
-begin transports
-out:
-  driver = smtp
-  port = %(port)d
-  hosts_require_tls = *
-  tls_verify_hosts =
-  tls_try_verify_hosts =
-"""
-
-
-class Exim(_Server):
+class Exim(Server):
     """Exim as the receiving server; needs the private accounts."""
 
     def __init__(self, peers, folder, address, port, cert):
@@ -579,7 +557,7 @@ service stats {
 """
 
 
-class Dovecot(_Server):
+class Dovecot(Server):
     """Dovecot's LMTP server, and in `folder`/auth its judge of logins: the
     lines of passwd-file in `users`.  Needs the private accounts."""
 
