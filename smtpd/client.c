@@ -196,7 +196,7 @@ act(struct smtpd_client *c, const struct smtpd_act *a)
 		end_try(c, &a->attempt);
 		return;
 	case SMTPD_ACT_ORIGIN:
-		smtpd_lookup_begin(c, &a->origin);
+		smtpd_lookup_begin(c, &a->origin, smtpd_client_run);
 		return;
 	case SMTPD_ACT_CLOSE:
 		if (c->conn != NULL)

@@ -37,6 +37,7 @@ struct asked {
 
 struct smtpd_lookup {
 	struct smtpd_client *client;
+	void (*answered)(struct smtpd_client *c);
 	struct hb_timer *timer;
 	struct smtpd_origin_wants open; /* what is not told yet */
 	struct hb_arena *arena;
@@ -77,10 +78,11 @@ static void
 go_on(struct smtpd_lookup *l)
 {
 	struct smtpd_client *c = l->client;
+	void (*answered)(struct smtpd_client *) = l->answered;
 
 	if (!l->open.name && !l->open.listing)
 		end(l);
-	smtpd_client_run(c);
+	answered(c);
 }
 
 static void
@@ -343,7 +345,8 @@ can_ask(struct smtpd_worker *w)
 
 void
 smtpd_lookup_begin(struct smtpd_client *c,
-    const struct smtpd_origin_wants *wants)
+    const struct smtpd_origin_wants *wants,
+    void (*answered)(struct smtpd_client *c))
 {
 	struct smtpd_worker *w = c->worker;
 	size_t zones = wants->listing ? w->env->conf->dnsbl.n : 0;
@@ -351,6 +354,7 @@ smtpd_lookup_begin(struct smtpd_client *c,
 
 	l = hb_calloc(1, sizeof(*l) + zones * sizeof(l->asked[0]));
 	l->client = c;
+	l->answered = answered;
 	l->open = *wants;
 	l->arena = hb_arena_new();
 	l->timer = hb_timer_new(w->env->loop, on_timer, l);
@@ -364,9 +368,8 @@ smtpd_lookup_begin(struct smtpd_client *c,
 	    ? SMTPD_ORIGIN_MS : 0);
 }
 
-/* Its zones are those of the configuration before. */
-static void
-forget(struct smtpd_client *c)
+void
+smtpd_lookup_give_up(struct smtpd_client *c)
 {
 	if (c->lookup != NULL)
 		give_up(c->lookup);
@@ -377,7 +380,6 @@ smtpd_lookup_reset(struct smtpd_worker *w)
 {
 	struct hb_span resolv;
 
-	smtpd_worker_each(w, forget);
 	hb_dns_free(&w->dns);
 	free(w->zones);
 	w->zones = NULL;

@@ -96,6 +96,7 @@ put_mail(struct smtpd_session *s, struct smtpd_milter *m)
 	put_arg(m, "RET=", t->ret != HB_RET_NONE ? hb_span_str(rets[t->ret])
 						 : HB_SPAN_NONE);
 	put_arg(m, "ENVID=", hb_buf_span(&t->envid));
+	put_arg(m, "", t->utf8 ? HB_SPAN("SMTPUTF8") : HB_SPAN_NONE);
 	hb_milter_end(&m->out, begun);
 	return PUT;
 }

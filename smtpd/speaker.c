@@ -1,6 +1,7 @@
 /* The client's side of a session for a dropped message.  Floor 2. */
 #include "smtpd/speaker.h"
 
+#include "common/base/utf8.h"
 #include "common/proto/esmtp.h"
 
 static void
@@ -8,6 +9,19 @@ say_hello(struct smtpd_speaker *s)
 {
 	hb_buf_adds(&s->out, "EHLO localhost\r\n");
 	s->step = SMTPD_SAYS_HELLO;
+}
+
+/* RFC 6531 s3.4: by its header section, or by one of its addresses. */
+static bool
+needs_utf8(const struct smtpd_speaker *s)
+{
+	if ((s->env->flags & HB_ENV_SMTPUTF8) != 0 ||
+	    !hb_utf8_is_ascii(s->env->sender))
+		return true;
+	for (size_t i = 0; i < s->n; i++)
+		if (!hb_utf8_is_ascii(s->rcpts[i].address))
+			return true;
+	return false;
 }
 
 static void
@@ -20,7 +34,7 @@ say_mail(struct smtpd_speaker *s)
 	hb_buf_addf(&s->out, "> SIZE=%llu", (unsigned long long)s->size);
 	if (e->body != HB_BODY_7BIT)
 		hb_buf_adds(&s->out, " BODY=8BITMIME");
-	if ((e->flags & HB_ENV_SMTPUTF8) != 0)
+	if (needs_utf8(s))
 		hb_buf_adds(&s->out, " SMTPUTF8");
 	if ((e->flags & HB_ENV_REQUIRETLS) != 0)
 		hb_buf_adds(&s->out, " REQUIRETLS");

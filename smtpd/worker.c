@@ -139,6 +139,8 @@ smtpd_worker_configure(struct smtpd_worker *w, struct hb_buf *err)
 	hb_tls_free(&before);
 	w->site.tls_ready = tls != NULL;
 	w->site.greylist = w->env->conf->greylist.on;
+	/* their zones are those of the configuration before */
+	smtpd_worker_each(w, smtpd_lookup_give_up);
 	smtpd_lookup_reset(w);
 	hb_trouble_end_all(HB_EV_MILTER);
 	free(w->filter_states);

@@ -144,11 +144,15 @@ void smtpd_proxy_stop(struct smtpd_worker *w);
 /* sessions.c: answers `hauberkctl sessions`. */
 void smtpd_sessions_ctl(const struct smtpd_worker *w, const struct hb_ctl *c);
 
-/* lookup.c: asks DNS about a client. */
+/* lookup.c: asks DNS about a client.  ANSWERED runs behind each event that the
+ * session got. */
 void smtpd_lookup_begin(struct smtpd_client *c,
-    const struct smtpd_origin_wants *wants);
+    const struct smtpd_origin_wants *wants,
+    void (*answered)(struct smtpd_client *c));
+/* Answers what is still open, as if nobody had answered. */
+void smtpd_lookup_give_up(struct smtpd_client *c);
 void smtpd_lookup_end(struct smtpd_client *c);
-/* Another configuration: questions under way are given up. */
+/* Another configuration; no question is under way. */
 void smtpd_lookup_reset(struct smtpd_worker *w);
 
 /* client.c */

@@ -38,7 +38,7 @@ take_rcpts(struct hb_span s, size_t most, struct hb_arena *a,
 		if (n == cap)
 			v = hb_realloc(v, (cap *= 2) * sizeof(*v));
 		err = n == most ? HB_E_LIMIT
-		    : hb_intake_rcpt(&r, a, &v[n], &out->env.flags);
+		    : hb_intake_rcpt(&r, a, &v[n]);
 		if (err == 0)
 			v[n].idx = (uint32_t)n;
 		n += err == 0;

@@ -256,7 +256,6 @@ q_on_drop_refused(struct q *q, struct hb_peer *p,
 {
 	struct q_drop_file *f = q->drop != NULL ? find(q, p, m->drop) : NULL;
 	struct hb_rcpt in, *r;
-	uint32_t flags = 0;
 
 	if (f == NULL || f->has_txn || f->is_taken ||
 	    f->nrefused == q->env->conf->max_recipients ||
@@ -271,7 +270,7 @@ q_on_drop_refused(struct q *q, struct hb_peer *p,
 		    f->room * sizeof(*f->refusals));
 	}
 	r = &f->refusals[f->nrefused];
-	if (hb_intake_rcpt(&in, f->arena, r, &flags) < 0 ||
+	if (hb_intake_rcpt(&in, f->arena, r) < 0 ||
 	    (r->route = route_of(f->arena, m->status, m->text)).n == 0) {
 		hb_peer_violation(p, "malformed refusal of a recipient");
 		return;

@@ -309,7 +309,7 @@ a_frame_that_lacks_its_descriptor_closes_the_channel(void **state)
 static const struct legal {
 	enum hb_role from, to;
 	enum hb_channel state;
-	enum hb_ipc_type types[11];
+	enum hb_ipc_type types[12];
 	size_t n;
 } legal[] = {
 	{ HB_ROLE_PARENT, HB_ROLE_SMTPD, HB_CHANNEL_STARTING,
@@ -319,7 +319,7 @@ static const struct legal {
 	    { HB_IPC_CONF_PART, HB_IPC_FILE_PART, HB_IPC_CONF_END,
 		HB_IPC_LOGFD, HB_IPC_CLOCK, HB_IPC_PING, HB_IPC_STOP,
 		HB_IPC_PEER, HB_IPC_LISTEN, HB_IPC_COUNTERS,
-		HB_IPC_LISTEN_STOP }, 11 },
+		HB_IPC_LISTEN_STOP, HB_IPC_ENDPOINT }, 12 },
 	{ HB_ROLE_QUEUE, HB_ROLE_PARENT, HB_CHANNEL_STARTING,
 	    { HB_IPC_READY, HB_IPC_CLOCK_SET, HB_IPC_PONG, HB_IPC_LOG_LOST,
 		HB_IPC_TROUBLE }, 5 },

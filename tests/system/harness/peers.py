@@ -457,7 +457,7 @@ POSTFIX_MOST = {"cleanup": "0", "bounce": "0", "qmgr": "1", "anvil": "1",
                 "postlogd": "1"}
 
 
-class Postfix(_Server):
+class Postfix(Server):
     """Postfix as the receiving server: the mailbox x@far.test."""
 
     def __init__(self, peers, folder, address, port):
