@@ -293,7 +293,8 @@ smtpd_filterio_feed(struct smtpd_client *c)
 		used = smtpd_session_filter_input(c->session, i,
 		    hb_conn_input(fio->conn));
 		hb_conn_consume(fio->conn, used);
-		if (used > 0)
+		/* of what is no packet nothing is used, and it is the end */
+		if (used > 0 || machine(fio)->state == SMTPD_MILTER_GONE)
 			return true;
 	}
 	return false;

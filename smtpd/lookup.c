@@ -111,7 +111,11 @@ tell_listed(struct smtpd_lookup *l, struct hb_span text)
 	    conf->dnsbl.v[l->listed].zone);
 	if (text.n > 0)
 		hb_buf_adds(&why, ": ");
-	hb_buf_add(&why, hb_span_head(text, TEXT_MAX));
+	/* a zone's words are one line */
+	text = hb_span_head(text, TEXT_MAX);
+	for (size_t i = 0; i < text.n; i++)
+		hb_buf_adds(&why, (char[]){ text.p[i] < ' ' ? '?'
+		    : (char)text.p[i], '\0' });
 	l->open.listing = false;
 	smtpd_session_listed(l->client->session, hb_buf_span(&why));
 	hb_buf_free(&why);

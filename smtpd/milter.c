@@ -201,8 +201,8 @@ smtpd_milter_forget(struct smtpd_milter *m)
 static void
 close_it(struct smtpd_milter *m)
 {
-	m->closes = m->state != SMTPD_MILTER_NEW &&
-	    m->state != SMTPD_MILTER_GONE;
+	m->closes = m->closes || (m->state != SMTPD_MILTER_NEW &&
+	    m->state != SMTPD_MILTER_GONE);
 	m->state = SMTPD_MILTER_GONE;
 	m->opens = false;
 	set_timer(m, 0);
